@@ -1,0 +1,257 @@
+"""Every error of routermcp, in one tree.
+
+::
+
+    MCPError
+    ├── ConfigError                 a setting is missing or wrong
+    ├── LocalProtocolError          you broke a rule of the protocol
+    ├── RemoteProtocolError         the peer broke one (reaches users as TransportError)
+    ├── TransportError              HTTP or the network failed
+    ├── OAuthError                  an OAuth flow or a token failed
+    │   └── AuthorizationRequiredError
+    ├── RPCError                    the server answered with an error object
+    │   ├── InvalidRequestError  MethodNotFoundError  InvalidParamsError  InternalError
+    │   ├── ResourceNotFoundError
+    │   └── GatewayError            only where the peer is a RouterMCP gateway
+    │       └── ProjectNotFoundError  UnauthorizedError  ToolNotFoundError
+    │           ToolDisabledError  UpstreamError  RateLimitError
+    ├── ToolError                   a typed call of a tool that reported ``isError``
+    └── ResponseValidationError     an answer of the wrong shape
+
+Inside the core, code raises :class:`LocalProtocolError` for the caller's mistakes and
+:class:`RemoteProtocolError` for the peer's. The driver translates the latter once, at
+the receive boundary. Every error can be pickled and copied, and none of them ever
+holds a secret: bodies are cut to :data:`MAX_ERROR_BODY` and headers are never kept.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: Bytes of a peer's answer that an error keeps: enough to recognise a login page or a
+#: proxy's message, too little to fill a log.
+MAX_ERROR_BODY = 2048
+
+
+def _rebuild(cls: type[MCPError], args: tuple[Any, ...], state: dict[str, Any]) -> MCPError:
+    """Make an error again from its parts, past its own constructor."""
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class MCPError(Exception):
+    """Base of all errors that routermcp raises."""
+
+    def __reduce__(self) -> Any:
+        return _rebuild, (type(self), self.args, self.__dict__.copy())
+
+
+class ConfigError(MCPError):
+    """A setting is missing, malformed or contradicts another one."""
+
+
+class LocalProtocolError(MCPError):
+    """The caller asked for something that the protocol does not allow."""
+
+
+class RemoteProtocolError(MCPError):
+    """The peer sent something that the protocol does not allow."""
+
+
+class TransportError(MCPError):
+    """HTTP or the network failed: there is no answer of the server to report.
+
+    Attributes:
+        code: What failed, as a word: ``connect``, ``dns``, ``tls``, ``timeout``, ``closed``,
+            ``interrupted``, ``protocol``, ``redirect`` or ``http_<status>``.
+        status_code: HTTP status, where there was one.
+        retry_after: Seconds that the server asked to wait, where it did.
+        body: The first :data:`MAX_ERROR_BODY` bytes of the answer as text, where there was one.
+        attempts: How often the call was tried.
+        not_run: True where the call provably did not run at the server.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        status_code: int | None = None,
+        retry_after: float | None = None,
+        body: str | None = None,
+        not_run: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status_code = status_code
+        self.retry_after = retry_after
+        self.body = body
+        self.attempts = 1
+        self.not_run = not_run
+
+    def __str__(self) -> str:
+        message = str(self.args[0])
+        return message if self.attempts == 1 else f"{message} (after {self.attempts} attempts)"
+
+
+class OAuthError(MCPError):
+    """An OAuth flow or a token failed."""
+
+
+class AuthorizationRequiredError(OAuthError):
+    """A user has to sign in before the call can be made.
+
+    Attributes:
+        url: Where to send the user, when the server said so.
+    """
+
+    def __init__(self, message: str, *, url: str | None = None) -> None:
+        super().__init__(message)
+        self.url = url
+
+
+class RPCError(MCPError):
+    """The server answered with an error object.
+
+    Attributes:
+        code: The error code of the server.
+        message: The text of the server.
+        data: What the server added, any JSON value.
+        status_code: HTTP status that carried the answer, where there was one.
+        retry_after: Seconds that the server asked to wait, where it did.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: int,
+        data: Any = None,
+        about: str = "",
+        status_code: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(f"{about}: {message} (code {code})" if about else f"{message} (code {code})")
+        self.code = code
+        self.message = message
+        self.data = data
+        self.status_code = status_code
+        self.retry_after = retry_after
+
+
+class InvalidRequestError(RPCError):
+    """The server did not accept the request (-32600)."""
+
+
+class MethodNotFoundError(RPCError):
+    """The server does not offer the method (-32601)."""
+
+
+class InvalidParamsError(RPCError):
+    """The server did not accept the parameters (-32602)."""
+
+
+class InternalError(RPCError):
+    """The server failed while it worked on the request (-32603)."""
+
+
+class ResourceNotFoundError(RPCError):
+    """The server has no resource of that URI (-32002, or -32602 with ``data.uri``)."""
+
+
+class GatewayError(RPCError):
+    """A RouterMCP gateway answered with one of its own error codes."""
+
+
+class ProjectNotFoundError(GatewayError):
+    """The gateway has no such project (-32000)."""
+
+
+class UnauthorizedError(GatewayError):
+    """The gateway did not accept the API key (-32001)."""
+
+
+class ToolNotFoundError(GatewayError):
+    """The gateway has no such tool (-32002)."""
+
+
+class ToolDisabledError(GatewayError):
+    """The tool is switched off in the project (-32003)."""
+
+
+class UpstreamError(GatewayError):
+    """The server behind the gateway failed (-32004)."""
+
+
+class RateLimitError(GatewayError):
+    """The project has used up its rate limit (-32005)."""
+
+
+class ToolError(MCPError):
+    """A tool that was called with ``call_tool_typed`` reported ``isError``.
+
+    Attributes:
+        tool: Name of the tool.
+        content: The content items of the result.
+        structured_content: The structured content of the result, where there was one.
+    """
+
+    def __init__(
+        self, message: str, *, tool: str, content: list[dict[str, Any]], structured_content: Any = None
+    ) -> None:
+        super().__init__(message)
+        self.tool = tool
+        self.content = content
+        self.structured_content = structured_content
+
+
+class ResponseValidationError(MCPError):
+    """The server's answer does not have the shape that the specification or the caller asks for.
+
+    Attributes:
+        method: The MCP method that was called.
+        problems: One line for each place that is wrong.
+    """
+
+    def __init__(self, message: str, *, method: str, problems: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.method = method
+        self.problems = problems
+
+
+_STANDARD: dict[int, type[RPCError]] = {
+    -32600: InvalidRequestError,
+    -32601: MethodNotFoundError,
+    -32602: InvalidParamsError,
+    -32603: InternalError,
+}
+
+_GATEWAY: dict[int, type[RPCError]] = {
+    -32000: ProjectNotFoundError,
+    -32001: UnauthorizedError,
+    -32002: ToolNotFoundError,
+    -32003: ToolDisabledError,
+    -32004: UpstreamError,
+    -32005: RateLimitError,
+}
+
+
+def rpc_error_type(code: int, *, method: str = "", data: Any = None, gateway: bool = False) -> type[RPCError]:
+    """Choose the class for an error object of the server.
+
+    Args:
+        code: The error code.
+        method: The MCP method that was called.
+        data: The error's ``data``.
+        gateway: Whether the peer is a RouterMCP gateway; only there the codes -32000 to
+            -32005 have a meaning (MCP 2026-07-28, Error Codes).
+    """
+    if gateway and code in _GATEWAY:
+        return _GATEWAY[code]
+    if method == "resources/read":
+        names_uri = code == -32602 and isinstance(data, dict) and "uri" in data
+        if code == -32002 or names_uri:
+            return ResourceNotFoundError
+    return _STANDARD.get(code, RPCError)
