@@ -1,0 +1,118 @@
+"""A byte stream over a non-blocking socket, for runtimes that can wait for a socket.
+
+trio and blocking code use it; they differ in how they wait. TLS is the standard
+library's, on the same socket: an operation that cannot go on says whether it waits to
+read or to write, is waited for, and tried again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from .runtime import RECEIVE_SIZE, StreamClosedError
+
+Wait = Callable[[socket.socket], Awaitable[Any]]
+
+
+class SocketStream:
+    """A connected socket as a :class:`~routermcp_adapters.runtime.ByteStream`."""
+
+    def __init__(self, sock: socket.socket, wait_readable: Wait, wait_writable: Wait) -> None:
+        self._socket = sock
+        self._wait_readable = wait_readable
+        self._wait_writable = wait_writable
+        self._encrypted = isinstance(sock, ssl.SSLSocket)
+
+    async def send_all(self, data: bytes) -> None:
+        """Send all of the data."""
+        rest = memoryview(data)
+        sock = self._socket
+        while rest:
+            try:
+                rest = rest[sock.send(rest) :]
+            except (BlockingIOError, InterruptedError, ssl.SSLWantWriteError):
+                await self._wait_writable(sock)
+            except ssl.SSLWantReadError:
+                await self._wait_readable(sock)
+            except OSError as error:
+                if len(rest) == len(data):
+                    raise StreamClosedError(str(error)) from error
+                raise
+
+    async def receive_some(self) -> bytes:
+        """Wait for data and return it, or ``b""`` at the end of the stream."""
+        sock = self._socket
+        if not self._encrypted:
+            await self._wait_readable(sock)
+        while True:
+            try:
+                return sock.recv(RECEIVE_SIZE)
+            except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
+                await self._wait_readable(sock)
+            except ssl.SSLWantWriteError:
+                await self._wait_writable(sock)
+
+    def receive_nowait(self) -> bytes | None:
+        """Return data that is already there, ``b""`` at the end, None for nothing yet."""
+        try:
+            return self._socket.recv(RECEIVE_SIZE)
+        except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+        except (OSError, ValueError):
+            return b""
+
+    async def aclose(self) -> None:
+        """Close; the kernel still sends what it holds."""
+        with contextlib.suppress(OSError):
+            self._socket.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        with contextlib.suppress(OSError):
+            self._socket.close()
+
+
+async def open_stream(
+    family: int,
+    address: tuple[Any, ...],
+    tls: ssl.SSLContext | None,
+    server_name: str,
+    waits: tuple[Wait, Wait],
+) -> SocketStream:
+    """Connect a socket and, where a context is given, do the TLS handshake."""
+    wait_readable, wait_writable = waits
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            sock.connect(address)
+        except BlockingIOError:
+            await wait_writable(sock)
+            failure = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if failure:
+                raise OSError(failure, os.strerror(failure)) from None
+        if tls is not None:
+            sock = tls.wrap_socket(sock, server_hostname=server_name, do_handshake_on_connect=False)
+            await _shake_hands(sock, wait_readable, wait_writable)
+    except BaseException:
+        sock.close()
+        raise
+    return SocketStream(sock, wait_readable, wait_writable)
+
+
+async def _shake_hands(sock: ssl.SSLSocket, wait_readable: Wait, wait_writable: Wait) -> None:
+    while True:
+        try:
+            return sock.do_handshake()
+        except ssl.SSLWantReadError:
+            await wait_readable(sock)
+        except ssl.SSLWantWriteError:
+            await wait_writable(sock)
+
+

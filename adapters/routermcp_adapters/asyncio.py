@@ -1,0 +1,248 @@
+"""The runtime of asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import ssl
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, TypeVar, cast
+
+from routermcp_proto.exceptions import ConfigError
+
+from . import _threads
+from .runtime import RECEIVE_SIZE, StreamClosedError
+
+T = TypeVar("T")
+
+#: Bytes that may wait in a stream before reading from the socket pauses: a few reads'
+#: worth, so that a consumer that stops does not fill the memory.
+HIGH_WATER = 4 * RECEIVE_SIZE
+
+
+class AsyncioStream(asyncio.Protocol):
+    """A transport as a :class:`~routermcp_adapters.runtime.ByteStream`.
+
+    The transport calls in with data; at most one task waits for it. Data that comes while
+    nobody waits is kept, which is how a connection that rests in the pool learns that the
+    peer has closed it.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._transport: asyncio.Transport | None = None
+        self._received = b""
+        self._eof = False
+        self._lost: Exception | None = None
+        self._paused = False
+        self._reader: asyncio.Future[None] | None = None
+        self._writer: asyncio.Future[None] | None = None
+        self._writable = True
+
+    # ---- called by the transport ---------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Keep data and wake who waits for it."""
+        self._received = self._received + data if self._received else data
+        self._wake_reader()
+        if len(self._received) > HIGH_WATER and not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """Note the end of the stream."""
+        self._eof = True
+        self._wake_reader()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that the connection is gone."""
+        self._eof = True
+        self._lost = exc
+        self._wake_reader()
+        self._wake_writer()
+
+    def pause_writing(self) -> None:
+        """Let writers wait until the transport has caught up."""
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        """Let writers go on."""
+        self._writable = True
+        self._wake_writer()
+
+    def _wake_reader(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None and not reader.done():
+            reader.set_result(None)
+
+    def _wake_writer(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None and not writer.done():
+            writer.set_result(None)
+
+    # ---- called by the driver ------------------------------------------------------
+
+    async def send_all(self, data: bytes) -> None:
+        """Send all of the data."""
+        transport = self._transport
+        if transport is None or self._eof or transport.is_closing():
+            raise StreamClosedError("the peer has closed the connection") from self._lost
+        transport.write(data)
+        while not self._writable and not self._eof:
+            self._writer = self._loop.create_future()
+            await self._writer
+        if self._lost is not None:
+            raise OSError(str(self._lost)) from self._lost
+
+    async def receive_some(self) -> bytes:
+        """Wait for data and return it, or ``b""`` at the end of the stream."""
+        while not self._received:
+            if self._eof:
+                if self._lost is not None:
+                    raise OSError(str(self._lost)) from self._lost
+                return b""
+            self._reader = self._loop.create_future()
+            await self._reader
+        return self._take()
+
+    def _take(self) -> bytes:
+        data, self._received = self._received, b""
+        if self._paused and self._transport is not None:
+            self._paused = False
+            self._transport.resume_reading()
+        return data
+
+    def receive_nowait(self) -> bytes | None:
+        """Return data that is already there, ``b""`` at the end, None for nothing yet."""
+        if self._received:
+            return self._take()
+        return b"" if self._eof else None
+
+    async def aclose(self) -> None:
+        """Close; the transport still sends what it holds."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        # A transport of a loop that is closed already cannot be closed again.
+        if self._transport is not None:
+            with contextlib.suppress(RuntimeError):
+                self._transport.abort()
+
+
+class _Scope:
+    """A limit on the enclosed code; see :func:`asyncio.timeout_at`."""
+
+    def __init__(self, at: float | None) -> None:
+        self._timeout = asyncio.timeout_at(at)
+
+    @property
+    def expired(self) -> bool:
+        return self._timeout.expired()
+
+    def move(self, at: float | None) -> None:
+        if not self._timeout.expired():
+            self._timeout.reschedule(at)
+
+    async def __aenter__(self) -> _Scope:
+        await self._timeout.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return await self._timeout.__aexit__(kind, error, trace)
+
+
+class _Shield(_Scope):
+    """Time for a last word. A cancellation that was delivered leaves the task free to await."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        try:
+            return await super().__aexit__(kind, error, trace)
+        except TimeoutError:
+            return True
+
+
+class AsyncioRuntime:
+    """Runs the driver in the event loop that is running now."""
+
+    name = "asyncio"
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time
+
+    def check(self) -> None:
+        """See that the caller runs in the same event loop.
+
+        Raises:
+            ConfigError: It runs elsewhere.
+        """
+        try:
+            if asyncio.get_running_loop() is self._loop:
+                return
+        except RuntimeError:
+            pass
+        raise ConfigError(
+            "this client was connected in another event loop; disconnect it there, or make one client for each"
+        )
+
+    random = staticmethod(random.random)
+    event = staticmethod(asyncio.Event)
+    sleep = staticmethod(asyncio.sleep)
+
+    def deadline(self, at: float | None) -> _Scope:
+        """Limit the enclosed code."""
+        return _Scope(at)
+
+    def shield(self, seconds: float) -> _Shield:
+        """Let the enclosed code run for so long although its caller is being cancelled."""
+        return _Shield(self.now() + seconds)
+
+    async def run_blocking(self, work: Callable[[], T]) -> T:
+        """Run work in a daemon thread; on cancellation it is abandoned."""
+        loop = self._loop
+        done: asyncio.Future[T] = loop.create_future()
+
+        def finish(result: T | None, error: BaseException | None) -> None:
+            if done.done():
+                return
+            if error is not None:
+                done.set_exception(error)
+            else:
+                done.set_result(cast("T", result))
+
+        def report(result: T | None, error: BaseException | None) -> None:
+            # The loop may be closed by now: then nobody waits for the result.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(finish, result, error)
+
+        _threads.start(work, report)
+        return await done
+
+    async def connect(
+        self, family: int, address: tuple[Any, ...], tls: ssl.SSLContext | None, server_name: str
+    ) -> AsyncioStream:
+        """Open a TCP connection to one address, with TLS where a context is given."""
+        loop = self._loop
+        # asyncio sets TCP_NODELAY itself (bpo-27456).
+        _, stream = await loop.create_connection(
+            lambda: AsyncioStream(loop),
+            host=address[0],
+            port=address[1],
+            family=family,
+            ssl=tls,
+            server_hostname=server_name if tls is not None else None,
+        )
+        return stream

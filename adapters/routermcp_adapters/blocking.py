@@ -1,0 +1,161 @@
+"""The runtime of plain blocking code: every wait blocks the calling thread."""
+
+from __future__ import annotations
+
+import random
+import select
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, TypeVar
+
+from . import _threads
+from ._sockets import SocketStream, open_stream
+
+T = TypeVar("T")
+
+#: Seconds that one wait in a thread blocks at most before it looks at Ctrl-C again. Lock
+#: waits are interruptible on POSIX; on Windows they are not, and this is what a person
+#: notices there.
+_LONGEST_WAIT = 1.0
+
+
+class _Scope:
+    """One limit on the stack of a thread."""
+
+    def __init__(self, stack: list[_Scope], at: float | None, *, shields: bool = False) -> None:
+        self._stack = stack
+        self.at = at
+        self.shields = shields
+        self.expired = False
+
+    def move(self, at: float | None) -> None:
+        self.at = at
+
+    async def __aenter__(self) -> _Scope:
+        self._stack.append(self)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self._stack.remove(self)
+        return self.shields and self.expired and isinstance(error, TimeoutError)
+
+
+class _Stack(threading.local):
+    """The limits in force in each thread, outermost first."""
+
+    def __init__(self) -> None:
+        self.scopes: list[_Scope] = []
+
+
+class BlockingRuntime:
+    """Runs the driver in whichever thread calls it."""
+
+    name = "blocking"
+
+    def __init__(self) -> None:
+        self._stack = _Stack()
+        self._waits = (self._wait_readable, self._wait_writable)
+
+    def check(self) -> None:
+        """Do nothing: blocking code may be called from any thread."""
+
+    now = staticmethod(time.monotonic)
+    random = staticmethod(random.random)
+
+    def deadline(self, at: float | None) -> _Scope:
+        """Limit the enclosed code."""
+        return _Scope(self._stack.scopes, at)
+
+    def shield(self, seconds: float) -> _Scope:
+        """Set the limits outside aside for so long."""
+        return _Scope(self._stack.scopes, self.now() + seconds, shields=True)
+
+    def _remaining(self) -> float | None:
+        """Return the seconds that are left, None for no limit.
+
+        Raises:
+            TimeoutError: None are left.
+        """
+        scopes = self._stack.scopes
+        nearest: float | None = None
+        for scope in reversed(scopes):
+            if scope.at is not None and (nearest is None or scope.at < nearest):
+                nearest = scope.at
+            if scope.shields:
+                break
+        if nearest is None:
+            return None
+        now = self.now()
+        if nearest > now:
+            return nearest - now
+        for scope in scopes:
+            scope.expired = scope.expired or (scope.at is not None and scope.at <= now)
+        raise TimeoutError("the deadline has passed")
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, but not past the deadline."""
+        remaining = self._remaining()
+        time.sleep(seconds if remaining is None else min(seconds, remaining))
+        self._remaining()
+
+    def event(self) -> _Event:
+        """Make a flag that threads wait for."""
+        return _Event(self._remaining)
+
+    async def run_blocking(self, work: Callable[[], T]) -> T:
+        """Run work in a daemon thread and wait for it until the deadline."""
+        done = self.event()
+        ended: list[tuple[T | None, BaseException | None]] = []
+
+        def report(result: T | None, error: BaseException | None) -> None:
+            ended.append((result, error))
+            done.set()
+
+        _threads.start(work, report)
+        await done.wait()
+        result, error = ended[0]
+        if error is not None:
+            raise error
+        return result  # pyright: ignore[reportReturnType]
+
+    async def connect(
+        self, family: int, address: tuple[Any, ...], tls: ssl.SSLContext | None, server_name: str
+    ) -> SocketStream:
+        """Open a TCP connection to one address, with TLS where a context is given."""
+        return await open_stream(family, address, tls, server_name, self._waits)
+
+    async def _wait_readable(self, sock: socket.socket) -> None:
+        self._wait(sock, select.POLLIN)
+
+    async def _wait_writable(self, sock: socket.socket) -> None:
+        self._wait(sock, select.POLLOUT)
+
+    def _wait(self, sock: socket.socket, events: int) -> None:
+        poll = select.poll()
+        poll.register(sock, events)
+        while True:
+            remaining = self._remaining()
+            if poll.poll(None if remaining is None else remaining * 1000 + 1):
+                return
+
+
+class _Event:
+    """A flag that threads wait for, until the deadline of the one who waits."""
+
+    def __init__(self, remaining: Callable[[], float | None]) -> None:
+        self._flag = threading.Event()
+        self._remaining = remaining
+
+    def set(self) -> None:
+        self._flag.set()
+
+    async def wait(self) -> None:
+        while not self._flag.is_set():
+            remaining = self._remaining()
+            self._flag.wait(_LONGEST_WAIT if remaining is None else min(remaining, _LONGEST_WAIT))

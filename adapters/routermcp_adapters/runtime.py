@@ -1,0 +1,129 @@
+"""What the driver needs of a runtime, and what a byte stream has to offer.
+
+The driver is one text of ``async def`` that imports no runtime and awaits only what it is
+given here. asyncio and trio run it natively. In blocking code nothing here ever suspends,
+so a coroutine is run to its end by a single ``send(None)`` (:mod:`._stepping`).
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+
+#: Bytes asked of a socket at once: the size of a TLS record's neighbourhood and of h11's
+#: and asyncio's own buffers; larger reads gain nothing measurable on loopback.
+RECEIVE_SIZE = 64 * 1024
+
+
+class StreamClosedError(OSError):
+    """The stream was found closed before one byte of the data was handed over."""
+
+
+class ByteStream(Protocol):
+    """A connection. Errors are :class:`OSError`; deadlines and cancellation are the runtime's."""
+
+    async def send_all(self, data: bytes) -> None:
+        """Send all of the data.
+
+        Raises:
+            StreamClosedError: Nothing of it was sent.
+            OSError: The connection failed; some of it may have been sent.
+        """
+        ...
+
+    async def receive_some(self) -> bytes:
+        """Wait for data and return it, or ``b""`` at the end of the stream."""
+        ...
+
+    def receive_nowait(self) -> bytes | None:
+        """Return data that is already there, ``b""`` at the end of the stream, None for nothing yet."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connection, after what was sent has left."""
+        ...
+
+    def abort(self) -> None:
+        """Close at once, without waiting; may be called again."""
+        ...
+
+
+class DeadlineScope(Protocol):
+    """A limit on the time that the enclosed code may take."""
+
+    @property
+    def expired(self) -> bool:
+        """Whether the limit was hit."""
+        ...
+
+    def move(self, at: float | None) -> None:
+        """Set another point in time, or None for no limit."""
+        ...
+
+
+class Event(Protocol):
+    """A flag that is raised once."""
+
+    def set(self) -> object:
+        """Raise the flag and wake all who wait."""
+        ...
+
+    async def wait(self) -> object:
+        """Wait until the flag is raised."""
+        ...
+
+
+class Runtime(Protocol):
+    """A way to run the driver."""
+
+    name: str
+    """``asyncio``, ``trio`` or ``blocking``."""
+
+    def check(self) -> None:
+        """See that the caller runs where this runtime was made.
+
+        Raises:
+            ConfigError: It is another event loop, or none.
+        """
+        ...
+
+    def now(self) -> float:
+        """Return the runtime's clock in seconds."""
+        ...
+
+    def random(self) -> float:
+        """Return a random number from 0 to 1."""
+        ...
+
+    def deadline(self, at: float | None) -> AbstractAsyncContextManager[DeadlineScope]:
+        """Limit the enclosed code; past the point it raises :class:`TimeoutError`."""
+        ...
+
+    def shield(self, seconds: float) -> AbstractAsyncContextManager[Any]:
+        """Let the enclosed code run for so long although its caller is being cancelled.
+
+        Running out of that time is no error.
+        """
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+    def event(self) -> Event:
+        """Make a flag."""
+        ...
+
+    async def run_blocking(self, work: Callable[[], T]) -> T:
+        """Run work in a daemon thread; when the caller gives up, the thread is abandoned."""
+        ...
+
+    async def connect(
+        self, family: int, address: tuple[Any, ...], tls: ssl.SSLContext | None, server_name: str
+    ) -> ByteStream:
+        """Open a TCP connection to one address, with TLS where a context is given."""
+        ...

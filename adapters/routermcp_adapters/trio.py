@@ -1,0 +1,106 @@
+"""The runtime of trio."""
+
+from __future__ import annotations
+
+import random
+import ssl
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, TypeVar
+
+import trio
+from routermcp_proto.exceptions import ConfigError
+
+from . import _threads
+from ._sockets import SocketStream, open_stream
+
+T = TypeVar("T")
+
+_WAITS = (trio.lowlevel.wait_readable, trio.lowlevel.wait_writable)
+
+
+class _Scope:
+    """A cancel scope that ends in :class:`TimeoutError`."""
+
+    def __init__(self, at: float | None, *, shields: bool = False) -> None:
+        self._scope = trio.CancelScope(deadline=trio.current_time() if at is None else at, shield=shields)
+        if at is None:
+            self._scope.deadline = float("inf")
+        self._shields = shields
+
+    @property
+    def expired(self) -> bool:
+        return self._scope.cancelled_caught
+
+    def move(self, at: float | None) -> None:
+        self._scope.deadline = float("inf") if at is None else at
+
+    async def __aenter__(self) -> _Scope:
+        self._scope.__enter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        swallow = bool(self._scope.__exit__(kind, error, trace))
+        if self._scope.cancelled_caught and not self._shields:
+            raise TimeoutError("the deadline has passed") from None
+        return swallow
+
+
+class TrioRuntime:
+    """Runs the driver under the trio that is running now."""
+
+    name = "trio"
+
+    def __init__(self) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+
+    def check(self) -> None:
+        """See that the caller runs under the same trio.
+
+        Raises:
+            ConfigError: It runs elsewhere.
+        """
+        if not trio.lowlevel.in_trio_task() or trio.lowlevel.current_trio_token() is not self._token:
+            raise ConfigError(
+                "this client was connected under another run of trio; disconnect it there, or make one client for each"
+            )
+
+    now = staticmethod(trio.current_time)
+    random = staticmethod(random.random)
+    sleep = staticmethod(trio.sleep)
+    event = staticmethod(trio.Event)
+
+    def deadline(self, at: float | None) -> _Scope:
+        """Limit the enclosed code."""
+        return _Scope(at)
+
+    def shield(self, seconds: float) -> _Scope:
+        """Let the enclosed code run for so long although its caller is being cancelled."""
+        return _Scope(trio.current_time() + seconds, shields=True)
+
+    async def run_blocking(self, work: Callable[[], T]) -> T:
+        """Run work in a daemon thread; on cancellation it is abandoned."""
+        done = trio.Event()
+        ended: list[tuple[T | None, BaseException | None]] = []
+
+        def report(result: T | None, error: BaseException | None) -> None:
+            ended.append((result, error))
+            try:
+                self._token.run_sync_soon(done.set)
+            except trio.RunFinishedError:
+                return
+
+        _threads.start(work, report)
+        await done.wait()
+        result, error = ended[0]
+        if error is not None:
+            raise error
+        return result  # pyright: ignore[reportReturnType]
+
+    async def connect(
+        self, family: int, address: tuple[Any, ...], tls: ssl.SSLContext | None, server_name: str
+    ) -> SocketStream:
+        """Open a TCP connection to one address, with TLS where a context is given."""
+        return await open_stream(family, address, tls, server_name, _WAITS)

@@ -1,0 +1,381 @@
+"""The client's side of an MCP session.
+
+On a stream of lines::
+
+    session = ClientSession()
+    session.connect()
+    stream.send_all(session.data_to_send())
+    session.receive_data(stream.receive_some())
+    for event in session.events_received():     # Connected, then answers to calls
+        ...
+
+Over HTTP the same machine is used a message at a time, see
+:mod:`routermcp_proto.http.binding`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from . import jsonrpc
+from .calls import Call
+from .events import (
+    Connected,
+    ConnectionFailed,
+    ErrorReceived,
+    Event,
+    MessageReady,
+    RequestReceived,
+    ResponseReceived,
+    ResponseRejected,
+)
+from .exceptions import LocalProtocolError, MCPError, RemoteProtocolError, rpc_error_type
+from .handshake import Agreement, Handshake, Refused, Reply, Step, negotiate
+from .jsonrpc import ErrorObject, RequestId
+from .parameter_headers import ParameterHeader, declared_headers
+from .outgoing import Outgoing
+from .session import METHOD_NOT_FOUND, Session
+from .states import SessionInput, SessionState
+from .types import InitializeResult, ListToolsResult
+from .versions import LATEST, Era, Revision
+
+PROTOCOL_VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
+CLIENT_INFO_KEY = "io.modelcontextprotocol/clientInfo"
+CAPABILITIES_KEY = "io.modelcontextprotocol/clientCapabilities"
+
+#: Members of ``_meta`` that the session writes itself.
+RESERVED_META = frozenset({"progressToken", PROTOCOL_VERSION_KEY, CLIENT_INFO_KEY, CAPABILITIES_KEY})
+
+#: Tools whose declared headers and hints are remembered. Only tools that declare any are,
+#: and a gateway of 100,000 tools is the largest that routermcp is built for.
+MAX_TOOLS_REMEMBERED = 100_000
+
+#: Which declared capability lets a server ask what.
+_CAPABILITY_OF = {
+    "sampling/createMessage": "sampling",
+    "roots/list": "roots",
+    "elicitation/create": "elicitation",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFacts:
+    """What a session keeps of a tool it has listed."""
+
+    headers: tuple[ParameterHeader, ...]
+    """Parameters that travel as HTTP headers too."""
+
+    repeatable: bool
+    """The tool says that calling it twice does no harm."""
+
+
+class ClientSession(Session):
+    """The machine of a client.
+
+    Args:
+        client_info: Name and version of the application, as they go on the wire.
+        capabilities: What the application can do for a server, as it goes on the wire.
+        protocol: ``"auto"``, or the name of a revision to insist on.
+        max_message_size: Bytes of the longest line that :meth:`receive_data` takes.
+    """
+
+    def __init__(
+        self,
+        *,
+        client_info: Mapping[str, Any] | None = None,
+        capabilities: Mapping[str, Any] | None = None,
+        protocol: str = "auto",
+        max_message_size: int | None = None,
+    ) -> None:
+        super().__init__(max_message_size=max_message_size)
+        self._client_info = dict(client_info or {"name": "routermcp", "version": "0.1.0"})
+        self._capabilities = dict(capabilities or {})
+        self._protocol = protocol
+        self._handshake: Handshake | None = None
+        self._handshake_id: RequestId | None = None
+        self._agreement: Agreement | None = None
+        self._stamp = b""
+        self._tools: dict[str, ToolFacts] = {}
+
+    @property
+    def server(self) -> InitializeResult | None:
+        """What the server said about itself, or None before the handshake."""
+        return self._agreement.server if self._agreement is not None else None
+
+    @property
+    def agreement(self) -> Agreement | None:
+        """The result of the handshake, which another session may :meth:`adopt`."""
+        return self._agreement
+
+    def tool_facts(self, name: str) -> ToolFacts | None:
+        """Return what is remembered of a tool, None where it was not listed or has nothing special."""
+        return self._tools.get(name)
+
+    # ---- handshake -------------------------------------------------------------------
+
+    def start_handshake(self) -> Outgoing:
+        """Encode the first request of the handshake.
+
+        State:
+            NEW -> PROBING or INITIALIZING.
+
+        Raises:
+            LocalProtocolError: The session is not NEW, or insists on an unknown revision.
+        """
+        self._handshake = negotiate(self._protocol, self._client_info, self._capabilities)
+        return self._take_step(next(self._handshake))
+
+    def connect(self) -> None:
+        """Queue the first request of the handshake; then send :meth:`data_to_send`.
+
+        Raises:
+            LocalProtocolError: As :meth:`start_handshake`.
+        """
+        self._queue(self.start_handshake().payload)
+
+    def _take_step(self, step: Step) -> Outgoing:
+        initialize = step.call.method == "initialize"
+        self._move(SessionInput.INITIALIZE if initialize else SessionInput.PROBE)
+        self._write_in(step.revision)
+        outgoing = self._encode(step.call)
+        self._handshake_id = outgoing.request_id
+        return outgoing
+
+    def _write_in(self, revision: Revision) -> None:
+        self._revision = revision
+        self._stamp = (
+            jsonrpc.dumps({
+                PROTOCOL_VERSION_KEY: revision.name,
+                CLIENT_INFO_KEY: self._client_info,
+                CAPABILITIES_KEY: self._capabilities,
+            })
+            if revision.stamps_requests
+            else b""
+        )
+
+    def refuse_handshake(self, refusal: Refused) -> list[Event]:
+        """Go on after a step that the transport saw refused, for example with HTTP 400.
+
+        State:
+            The pending step moves to CANCELLED, the session as the next step says.
+        """
+        if self._handshake_id is not None:
+            self.abandon(self._handshake_id)
+        return self._advance(refusal)
+
+    def fail_handshake(self) -> None:
+        """Give a handshake up, so that it may be started again.
+
+        State:
+            PROBING or INITIALIZING -> NEW; other states stay.
+        """
+        if self._state in (SessionState.PROBING, SessionState.INITIALIZING):
+            self._move(SessionInput.FAIL)
+            if self._handshake_id is not None:
+                self.abandon(self._handshake_id)
+                self._handshake_id = None
+
+    def expire(self) -> None:
+        """Forget a handshake that the server has forgotten.
+
+        State:
+            READY -> NEW. Pending requests stay pending.
+        """
+        self._move(SessionInput.EXPIRE)
+        self._agreement = None
+
+    def adopt(self, agreement: Agreement) -> Connected:
+        """Take over what another session found out about the same server, without a request.
+
+        State:
+            NEW -> READY.
+
+        Raises:
+            LocalProtocolError: The agreement is of the handshake era, where each session
+                needs a handshake of its own.
+        """
+        if agreement.revision.era is not Era.STATELESS:
+            raise LocalProtocolError("a session of the handshake era needs a handshake of its own")
+        self._move(SessionInput.PROBE)
+        return self._agree(agreement)
+
+    def _agree(self, agreement: Agreement) -> Connected:
+        self._move(SessionInput.AGREE)
+        self._write_in(agreement.revision)
+        self._agreement = agreement
+        self._handshake = None
+        return Connected(agreement.server, agreement.revision)
+
+    def _advance(self, reply: Reply) -> list[Event]:
+        handshake = self._handshake
+        if handshake is None:
+            return []
+        self._handshake_id = None
+        try:
+            return [MessageReady(self._take_step(handshake.send(reply)))]
+        except StopIteration as done:
+            agreement: Agreement = done.value
+        except MCPError as error:
+            self._handshake = None
+            self._move(SessionInput.FAIL)
+            return [ConnectionFailed(error)]
+        connected = self._agree(agreement)
+        if agreement.revision.era is Era.STATELESS:
+            return [connected]
+        return [MessageReady(self.start_notification("notifications/initialized")), connected]
+
+    # ---- sending -------------------------------------------------------------------
+
+    def start_request(
+        self,
+        call: Call[Any],
+        *,
+        meta: Mapping[str, Any] | None = None,
+        progress: bool = False,
+        deadline: float | None = None,
+    ) -> Outgoing:
+        """Encode a call and wait for its answer.
+
+        State:
+            The request is PENDING.
+
+        Args:
+            call: What to ask, from :mod:`routermcp_proto.calls`.
+            meta: More members for ``_meta``.
+            progress: Whether the server shall report progress.
+            deadline: When :meth:`handle_timer` gives the request up, in the caller's clock.
+
+        Raises:
+            LocalProtocolError: The session is not READY, JSON cannot hold the parameters,
+                or ``meta`` has a member that the protocol reserves.
+        """
+        if self._state is not SessionState.READY:
+            raise LocalProtocolError(f"{call.method} needs a connected session, and this one is {self._state.value}")
+        return self._encode(call, meta=meta, progress=progress, deadline=deadline)
+
+    def send_request(
+        self,
+        call: Call[Any],
+        *,
+        meta: Mapping[str, Any] | None = None,
+        progress: bool = False,
+        deadline: float | None = None,
+    ) -> RequestId:
+        """Queue a call; then send :meth:`data_to_send`. Arguments as :meth:`start_request`.
+
+        Returns:
+            The id by which events name the request.
+
+        Raises:
+            LocalProtocolError: As :meth:`start_request`.
+        """
+        outgoing = self.start_request(call, meta=meta, progress=progress, deadline=deadline)
+        assert outgoing.request_id is not None
+        self._queue(outgoing.payload)
+        return outgoing.request_id
+
+    def _encode(
+        self,
+        call: Call[Any],
+        *,
+        meta: Mapping[str, Any] | None = None,
+        progress: bool = False,
+        deadline: float | None = None,
+    ) -> Outgoing:
+        request_id = self._register(call, deadline)
+        try:
+            stamp = self._stamp
+            if meta:
+                stamp = _joined(_own_meta(meta), stamp)
+            if progress:
+                stamp = _joined(b'{"progressToken":%d}' % request_id, stamp)
+            payload = jsonrpc.encode_request(request_id, call.method, call.params, stamp)
+        except BaseException:
+            del self._pending[request_id]
+            raise
+        return Outgoing(payload, call.method, request_id, call)
+
+    # ---- receiving -------------------------------------------------------------------
+
+    def receive_message(self, payload: bytes | bytearray, *, only: RequestId | None = None) -> list[Event]:
+        """Take one message and say what it means; see :meth:`Session.receive_message`.
+
+        State:
+            The answer to the handshake's request moves the session on.
+        """
+        events = super().receive_message(payload, only=only)
+        if self._handshake is None:
+            return events
+        advanced: list[Event] = []
+        for event in events:
+            reply = self._handshake_reply(event)
+            advanced.extend([event] if reply is None else self._advance(reply))
+        return advanced
+
+    def _handshake_reply(self, event: Event) -> Reply | None:
+        """Say what an event is to the handshake, None for nothing."""
+        if not isinstance(event, ResponseReceived | ErrorReceived | ResponseRejected):
+            return None
+        if event.request_id != self._handshake_id:
+            return None
+        if isinstance(event, ResponseReceived):
+            return event.value
+        if isinstance(event, ResponseRejected):
+            return Refused(None, event.error)
+        error = event.error
+        kind = rpc_error_type(error.code, method=event.call.method)
+        return Refused(error, kind(error.message, code=error.code, data=error.data, about=event.call.method))
+
+    def _on_request(self, message: jsonrpc.Request, events: list[Event]) -> None:
+        revision = self._revision or LATEST
+        if message.method == "ping":
+            events.append(MessageReady(Outgoing(jsonrpc.encode_response(message.id, {}))))
+        elif _CAPABILITY_OF.get(message.method) not in self._capabilities:
+            error = ErrorObject(METHOD_NOT_FOUND, f"this client does not offer {message.method}")
+            events.append(self._reply(message.id, error))
+        elif not self._admit(message.id, revision):
+            events.append(self._reply(message.id, ErrorObject(-32600, "the id is in use, or too many requests wait")))
+        else:
+            events.append(RequestReceived(message.id, message.method, message.params, revision))
+
+    def _learn(self, call: Call[Any], value: Any) -> tuple[str, ...]:
+        """Remember the tools that declare headers or hints, and drop those that declare wrongly."""
+        if not isinstance(value, ListToolsResult) or self._revision is None:
+            return ()
+        mirrors = self._revision.routing_headers
+        warnings: list[str] = []
+        kept = value.tools[:0]
+        for tool in value.tools:
+            headers: tuple[ParameterHeader, ...] = ()
+            if mirrors:
+                try:
+                    headers = declared_headers(tool.inputSchema.received)
+                except RemoteProtocolError as error:
+                    warnings.append(f"tool {tool.name!r} is left out: {error}")
+                    self._tools.pop(tool.name, None)
+                    continue
+            hints = tool.annotations
+            repeatable = hints is not None and bool(hints.readOnlyHint or hints.idempotentHint)
+            if headers or repeatable:
+                if len(self._tools) < MAX_TOOLS_REMEMBERED or tool.name in self._tools:
+                    self._tools[tool.name] = ToolFacts(headers, repeatable)
+            elif self._tools:
+                self._tools.pop(tool.name, None)
+            kept.append(tool)
+        if warnings:
+            value.tools = kept
+        return tuple(warnings)
+
+
+def _joined(first: bytes, second: bytes) -> bytes:
+    """Join two JSON objects that have no member in common."""
+    return first[:-1] + b"," + second[1:] if second else first
+
+
+def _own_meta(meta: Mapping[str, Any]) -> bytes:
+    reserved = RESERVED_META.intersection(meta)
+    if reserved:
+        raise LocalProtocolError(f"meta must not set {sorted(reserved)[0]!r}: the client writes it itself")
+    return jsonrpc.dumps(dict(meta), "meta")

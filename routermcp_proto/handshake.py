@@ -1,0 +1,172 @@
+"""How a client finds out what its server speaks, as a generator.
+
+The generator yields the next request to make and is sent what came of it; it returns the
+:class:`Agreement` or raises. It is pure policy: the same text serves Streamable HTTP,
+stdio and tests.
+
+Source: https://modelcontextprotocol.io/specification/2026-07-28/basic/versioning,
+sections "Protocol Version Negotiation" and "Backward Compatibility".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from . import calls
+from .calls import Call
+from .exceptions import LocalProtocolError, MCPError, ResponseValidationError
+from .jsonrpc import ErrorObject
+from .types import DiscoverResult, Implementation, InitializeResult
+from .versions import LATEST, LATEST_HANDSHAKE, REVISIONS, Era, Revision, best_common
+
+UNSUPPORTED_VERSION = -32022
+
+#: Errors that only a server of the stateless era sends (MCP 2026-07-28, Error Codes):
+#: after one of them there is no falling back.
+STATELESS_ERRORS = frozenset({-32020, -32021, UNSUPPORTED_VERSION})
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The next request of the handshake, and the revision it is written in."""
+
+    call: Call[Any]
+    revision: Revision
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A step was answered with an error, or with something of the wrong shape."""
+
+    error: ErrorObject | None
+    """The server's error object, or None where it gave none."""
+
+    cause: MCPError
+    """The same as an exception, ready to be raised."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What both sides agreed on."""
+
+    revision: Revision
+    server: InitializeResult
+    discovered: DiscoverResult | None = None
+    """The answer to ``server/discover`` in the stateless era, with its caching hints."""
+
+
+Reply = DiscoverResult | InitializeResult | Refused
+Handshake = Generator[Step, Reply, Agreement]
+
+
+def negotiate(protocol: str, client_info: Mapping[str, Any], capabilities: Mapping[str, Any]) -> Handshake:
+    """Agree on a revision with the server.
+
+    Args:
+        protocol: ``"auto"``, or the name of a revision to insist on.
+        client_info: The client's ``Implementation`` as it goes on the wire.
+        capabilities: What the client can do, as it goes on the wire.
+
+    Raises:
+        LocalProtocolError: There is no such revision.
+        MCPError: The server refused, or knows no revision that we know.
+    """
+    if protocol == "auto":
+        return _probe(client_info, capabilities)
+    revision = REVISIONS.get(protocol)
+    if revision is None:
+        known = ", ".join(REVISIONS)
+        raise LocalProtocolError(f"protocol={protocol!r} is not a revision of MCP; take 'auto' or one of {known}")
+    if revision.era is Era.STATELESS:
+        return _insist(revision)
+    return _initialize(revision, client_info, capabilities)
+
+
+def _insist(revision: Revision) -> Handshake:
+    reply = yield Step(calls.discover(), revision)
+    if _names(reply, revision):
+        reply = yield Step(calls.discover(), revision)
+    if isinstance(reply, DiscoverResult):
+        return _stateless(revision, reply)
+    raise _cause(reply)
+
+
+def _probe(client_info: Mapping[str, Any], capabilities: Mapping[str, Any]) -> Handshake:
+    reply = yield Step(calls.discover(), LATEST)
+    supported = _supported(reply)
+    common = best_common(supported, Era.STATELESS)
+    if common is not None and not isinstance(reply, DiscoverResult):
+        # The server named a revision that we share: ask again in it, even if it is the
+        # one that was just refused.
+        reply = yield Step(calls.discover(), common)
+    if common is not None and isinstance(reply, DiscoverResult):
+        return _stateless(common, reply)
+    older = best_common(supported, Era.HANDSHAKE)
+    stateless_only = isinstance(reply, Refused) and reply.error is not None and reply.error.code in STATELESS_ERRORS
+    if older is None and (stateless_only or (isinstance(reply, DiscoverResult) and supported)):
+        raise _no_common_revision(reply, supported)
+    return (yield from _initialize(older or LATEST_HANDSHAKE, client_info, capabilities))
+
+
+def _initialize(revision: Revision, client_info: Mapping[str, Any], capabilities: Mapping[str, Any]) -> Handshake:
+    reply = yield Step(calls.initialize(revision.name, capabilities, client_info), revision)
+    supported = _supported(reply)
+    older = best_common(supported, Era.HANDSHAKE)
+    if older is not None and older is not revision:
+        reply = yield Step(calls.initialize(older.name, capabilities, client_info), older)
+    if not isinstance(reply, InitializeResult):
+        raise _cause(reply)
+    agreed = REVISIONS.get(reply.protocolVersion)
+    if agreed is None:
+        known = ", ".join(REVISIONS)
+        raise ResponseValidationError(
+            f"the server wants to speak MCP {reply.protocolVersion[:40]!r}; this client knows {known}",
+            method="initialize",
+        )
+    # A server that answers ``initialize`` has sessions of the handshake era, whatever
+    # version it writes into the answer.
+    return Agreement(agreed if agreed.era is Era.HANDSHAKE else LATEST_HANDSHAKE, reply)
+
+
+def _stateless(revision: Revision, found: DiscoverResult) -> Agreement:
+    """Say in the handshake's words what a stateless server says about itself."""
+    server = InitializeResult(
+        protocolVersion=revision.name,
+        capabilities=found.capabilities,
+        serverInfo=found.server_info or Implementation(name="", version=""),
+        instructions=found.instructions,
+    )
+    return Agreement(revision, server, found)
+
+
+def _supported(reply: Reply) -> list[str]:
+    """Read the versions that a reply lists, in whichever of the two places it does."""
+    if isinstance(reply, DiscoverResult):
+        return reply.supportedVersions
+    if isinstance(reply, Refused) and reply.error is not None and isinstance(reply.error.data, dict):
+        listed: Any = reply.error.data.get("supported")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        if isinstance(listed, list):
+            return [name for name in listed if isinstance(name, str)]  # pyright: ignore[reportUnknownVariableType]
+    return []
+
+
+def _names(reply: Reply, revision: Revision) -> bool:
+    return isinstance(reply, Refused) and revision.name in _supported(reply)
+
+
+def _cause(reply: Reply) -> MCPError:
+    if isinstance(reply, Refused):
+        return reply.cause
+    return ResponseValidationError("the server answered another request than the one it got", method="initialize")
+
+
+def _no_common_revision(reply: Reply, supported: list[str]) -> MCPError:
+    if isinstance(reply, Refused) and not supported:
+        return reply.cause
+    theirs, ours = ", ".join(supported[:10]), ", ".join(REVISIONS)
+    return ResponseValidationError(
+        f"the server speaks MCP {theirs}, this client {ours}: there is no common revision",
+        method="server/discover",
+    )

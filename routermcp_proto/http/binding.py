@@ -1,0 +1,211 @@
+"""How the messages of one session become HTTP requests to one endpoint.
+
+The head of a request is written by hand: what is the same for every request of a session
+is validated and joined once, what differs is appended. Only values that come from the
+caller are checked each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from ..client_session import ClientSession
+from ..exceptions import LocalProtocolError, RemoteProtocolError
+from ..outgoing import Outgoing
+from ..parameter_headers import encode_header_value, parameter_headers
+from ..versions import Era
+from .exchange import MAX_MESSAGE_SIZE, MCPExchange
+from .headers import HeaderBlock, HTTPRequest
+from .url import EndpointURL
+
+#: Headers that the binding writes itself; a user's value for one of them is refused.
+OWN_HEADERS = frozenset({
+    b"host",
+    b"content-length",
+    b"transfer-encoding",
+    b"connection",
+    b"content-type",
+    b"accept",
+    b"accept-encoding",
+    b"mcp-session-id",
+    b"mcp-protocol-version",
+    b"mcp-method",
+    b"mcp-name",
+    b"last-event-id",
+})
+
+#: Redirects that one request follows. Each costs a round trip; an endpoint that needs more
+#: than a missing slash and a moved path is misconfigured.
+MAX_REDIRECTS = 3
+
+_JSON = HeaderBlock([
+    ("Content-Type", "application/json"),
+    ("Accept", "application/json, text/event-stream"),
+    ("Accept-Encoding", "identity"),
+])
+_EVENTS = HeaderBlock([("Accept", "text/event-stream"), ("Accept-Encoding", "identity")])
+
+
+class HTTPBinding:
+    """The Streamable HTTP side of one client session.
+
+    Args:
+        session: The machine whose messages travel.
+        endpoint: Where they go.
+        headers: Headers of every request, such as ``Authorization`` and ``User-Agent``.
+        max_message_size: Bytes of the longest answer.
+    """
+
+    def __init__(
+        self,
+        session: ClientSession,
+        endpoint: EndpointURL,
+        headers: Mapping[str, str] | None = None,
+        *,
+        max_message_size: int = MAX_MESSAGE_SIZE,
+    ) -> None:
+        self.session = session
+        self.endpoint = endpoint
+        self.session_id: str | None = None
+        """The ``Mcp-Session-Id`` that the server assigned, where it did."""
+        self._max_message_size = max_message_size
+        self._user = user_headers(headers or {})
+        self._template: HeaderBlock | None = None
+
+    def redirect(self, endpoint: EndpointURL) -> None:
+        """Send everything elsewhere from now on; the origin must be the same.
+
+        Raises:
+            RemoteProtocolError: The origin is another one: headers are meant for this one.
+        """
+        if not self.endpoint.same_origin(endpoint):
+            raise RemoteProtocolError(
+                f"{self.endpoint} redirects to another origin, {endpoint}; "
+                "credentials are not sent there: use that URL if you trust it"
+            )
+        self.endpoint = endpoint
+        self._template = None
+
+    def follow(self, location: str, status: int) -> None:
+        """Obey a redirect of the server.
+
+        Raises:
+            RemoteProtocolError: It is not one that keeps the method (307, 308), or leads
+                to another origin.
+        """
+        if status not in (307, 308):
+            raise RemoteProtocolError(
+                f"{self.endpoint} answered HTTP {status}, a redirect that would turn POST into GET; "
+                f"it points to {location[:200]!r}: use that URL if it is the MCP endpoint"
+            )
+        self.redirect(self.endpoint.resolve(location))
+
+    # ---- requests ----------------------------------------------------------------------
+
+    def post(self, outgoing: Outgoing, extra: HeaderBlock | None = None) -> HTTPRequest:
+        """Write the request that carries a message.
+
+        Args:
+            outgoing: The message.
+            extra: Headers of this call; they come after and replace those of the session.
+
+        Raises:
+            LocalProtocolError: A parameter that must travel as a header cannot.
+        """
+        headers = self._common() if extra is None else self._merged(extra)
+        varying: list[tuple[str | bytes, str | bytes]] = []
+        revision = self.session.revision
+        if outgoing.method != "initialize":
+            if revision is not None and revision.version_header:
+                varying.append(("MCP-Protocol-Version", revision.name))
+            if self.session_id is not None:
+                varying.append(("Mcp-Session-Id", self.session_id))
+        if revision is not None and revision.routing_headers and outgoing.method:
+            varying.append(("Mcp-Method", outgoing.method))
+            self._route(outgoing, varying)
+        varying.append(("Content-Length", str(len(outgoing.payload))))
+        return HTTPRequest(b"POST", self.endpoint.target.encode("ascii"), headers + HeaderBlock(varying), outgoing.payload)
+
+    def _route(self, outgoing: Outgoing, varying: list[tuple[str | bytes, str | bytes]]) -> None:
+        call = outgoing.call
+        if call is None or call.named_by is None:
+            return
+        name = str(call.params[call.named_by])
+        varying.append(("Mcp-Name", encode_header_value(name)))
+        facts = self.session.tool_facts(name) if call.method == "tools/call" else None
+        if facts is not None and facts.headers:
+            arguments = cast("Mapping[str, Any]", call.params.get("arguments") or {})
+            varying.extend(parameter_headers(facts.headers, arguments))
+
+    def resume(self, last_event_id: str, extra: HeaderBlock | None = None) -> HTTPRequest:
+        """Write the request that resumes a cut event stream (handshake era)."""
+        return self._bodiless(b"GET", extra, ("Last-Event-ID", last_event_id))
+
+    def delete(self) -> HTTPRequest | None:
+        """Write the request that ends the session, None where there is none to end."""
+        return self._bodiless(b"DELETE", None) if self.session_id is not None else None
+
+    def _bodiless(self, method: bytes, extra: HeaderBlock | None, *more: tuple[str, str]) -> HTTPRequest:
+        revision = self.session.revision
+        varying: list[tuple[str, str]] = [("Host", self.endpoint.authority), *more]
+        if revision is not None and revision.version_header:
+            varying.append(("MCP-Protocol-Version", revision.name))
+        if self.session_id is not None:
+            varying.append(("Mcp-Session-Id", self.session_id))
+        user = self._user if extra is None else replaced(self._user, extra)
+        return HTTPRequest(method, self.endpoint.target.encode("ascii"), HeaderBlock(varying) + _EVENTS + user)
+
+    def _common(self) -> HeaderBlock:
+        if self._template is None:
+            self._template = HeaderBlock([("Host", self.endpoint.authority)]) + _JSON + self._user
+        return self._template
+
+    def _merged(self, extra: HeaderBlock) -> HeaderBlock:
+        return HeaderBlock([("Host", self.endpoint.authority)]) + _JSON + replaced(self._user, extra)
+
+    # ---- answers -------------------------------------------------------------------------
+
+    def exchange(self, outgoing: Outgoing) -> MCPExchange:
+        """Make the reader of the answer to a message."""
+        return MCPExchange(self.session, outgoing.request_id, max_message_size=self._max_message_size)
+
+    def learn(self, outgoing: Outgoing, exchange: MCPExchange) -> None:
+        """Take over the session id that the answer to ``initialize`` assigned."""
+        if outgoing.method == "initialize":
+            self.session_id = exchange.session_id
+
+    def expire(self) -> None:
+        """Forget a session that the server has forgotten.
+
+        State:
+            The session is NEW again.
+        """
+        self.session_id = None
+        self.session.expire()
+
+    @property
+    def sessionful(self) -> bool:
+        """Whether the server keeps something that a DELETE would free."""
+        revision = self.session.revision
+        return self.session_id is not None and revision is not None and revision.era is Era.HANDSHAKE
+
+
+def user_headers(headers: Mapping[str, str] | Sequence[tuple[str, str]]) -> HeaderBlock:
+    """Check headers that a user gave.
+
+    Raises:
+        LocalProtocolError: A name or value is not valid in HTTP, or the header is one that
+            the protocol sets itself.
+    """
+    pairs = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
+    for name, _ in pairs:
+        if not isinstance(name, str) or name.lower().encode("utf-8", "replace") in OWN_HEADERS:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise LocalProtocolError(f"the header {name!r} is set by the client itself and cannot be given")
+    return HeaderBlock(pairs)
+
+
+def replaced(block: HeaderBlock, extra: HeaderBlock) -> HeaderBlock:
+    """Add headers to a block; those of the same name give way."""
+    names = {name.lower() for name, _ in extra.pairs}
+    return HeaderBlock([pair for pair in block.pairs if pair[0].lower() not in names]) + extra

@@ -1,0 +1,299 @@
+"""One HTTP exchange of Streamable HTTP: what comes back for one message that was posted.
+
+Feed it the answer's head, its body in any pieces, and its end; each returns the events
+that follow from it. The exchange is *finished* once the request it was made for has its
+outcome, which may be before the body ends: a server may keep an event stream open a
+little longer than the answer, and nobody needs to wait for that.
+
+An HTTP status is never dressed up as a JSON-RPC error: it becomes :class:`HTTPRefused`.
+
+Source: https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/streamable-http
+and https://modelcontextprotocol.io/specification/2025-11-25/basic/transports
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+from enum import Enum
+from typing import Any
+
+from pydantic_core import from_json
+
+from .. import jsonrpc
+from ..events import (
+    ConnectionFailed,
+    ErrorReceived,
+    Event,
+    HTTPAccepted,
+    HTTPRedirected,
+    HTTPRefused,
+    InputRequired,
+    ResponseReceived,
+    ResponseRejected,
+    StreamEnded,
+)
+from ..exceptions import MAX_ERROR_BODY, RemoteProtocolError
+from ..jsonrpc import ErrorObject, RequestId
+from ..session import Session
+from ..sse import SSEDecoder
+from .reader import BodyData, EndOfBody, ResponseHead
+
+#: Bytes of one JSON answer or one event. Tools return files and images as base64; 64 MiB
+#: holds a picture of 48 MB and keeps a hostile server from filling the memory.
+MAX_MESSAGE_SIZE = 64 * 1024 * 1024
+
+#: Bytes of an error page that are read in search of a JSON-RPC error.
+MAX_REFUSAL_SIZE = 64 * 1024
+
+#: Seconds of ``Retry-After`` beyond which a number is nonsense rather than a wait.
+MAX_RETRY_AFTER = 10 * 365 * 24 * 3600
+
+_ANSWERS = (ResponseReceived, ErrorReceived, ResponseRejected, InputRequired, ConnectionFailed)
+
+
+class Body(Enum):
+    """What the body of an answer is read as."""
+
+    UNKNOWN = "the head has not come"
+    JSON = "application/json"
+    EVENTS = "text/event-stream"
+    NOTHING = "nothing is expected"
+    REFUSAL = "an error page"
+    FOREIGN = "neither JSON nor events"
+
+
+class MCPExchange:
+    """What comes back for one message.
+
+    Args:
+        session: The machine that understands the messages.
+        request_id: The request that waits for its answer here, or None for a message
+            without one.
+        max_message_size: Bytes of the longest message.
+    """
+
+    def __init__(
+        self, session: Session, request_id: RequestId | None, *, max_message_size: int = MAX_MESSAGE_SIZE
+    ) -> None:
+        self._session = session
+        self._request_id = request_id
+        self._max_message_size = max_message_size
+        self._body = Body.UNKNOWN
+        self._head: ResponseHead | None = None
+        self._received = bytearray()
+        self._events: SSEDecoder | None = None
+        self._last_event_id = ""
+        self._retry: int | None = None
+        self.finished = False
+        """Whether the request has its outcome."""
+        self.session_id: str | None = None
+        """The ``Mcp-Session-Id`` of the answer, where it had a valid one."""
+
+    @property
+    def last_event_id(self) -> str:
+        """Where a cut stream can be resumed, empty for nowhere."""
+        return self._events.last_event_id if self._events is not None else self._last_event_id
+
+    @property
+    def retry(self) -> int | None:
+        """Milliseconds to wait before that, where the server said so."""
+        if self._events is not None and self._events.retry is not None:
+            return self._events.retry
+        return self._retry
+
+    def resume(self) -> None:
+        """Get ready for the answer to a GET that resumes the stream."""
+        self._last_event_id, self._retry = self.last_event_id, self.retry
+        self._events = None
+        self._body = Body.UNKNOWN
+        self._received.clear()
+
+    def receive(self, item: ResponseHead | BodyData | EndOfBody) -> list[Event]:
+        """Take what a reader read.
+
+        Raises:
+            RemoteProtocolError: The answer is not one that MCP allows.
+        """
+        if type(item) is BodyData:
+            return self.receive_data(item.data)
+        if type(item) is ResponseHead:
+            return self.receive_head(item)
+        return self.receive_end()
+
+    def receive_head(self, head: ResponseHead) -> list[Event]:
+        """Take the head of the answer.
+
+        Raises:
+            RemoteProtocolError: The body is compressed, which nobody asked for.
+        """
+        self._head = head
+        content_type = b""
+        for name, value in head.headers:
+            if name == b"content-type":
+                content_type = value
+            elif name == b"mcp-session-id":
+                self.session_id = _valid_session_id(value)
+            elif name == b"content-encoding" and value.strip().lower() not in (b"identity", b""):
+                encoding = value.decode("ascii", "replace")[:40]
+                raise RemoteProtocolError(f"the server sent a body in the encoding {encoding!r} that was not asked for")
+        return self._choose_body(head, content_type.split(b";", 1)[0].strip().lower())
+
+    def _choose_body(self, head: ResponseHead, media_type: bytes) -> list[Event]:
+        if 200 <= head.status < 300:
+            if media_type == b"text/event-stream":
+                self._body = Body.EVENTS
+                self._events = SSEDecoder(self._max_message_size)
+                self._events.last_event_id = self._last_event_id
+            elif self._request_id is None or head.status in (202, 204):
+                self._body = Body.NOTHING
+            else:
+                self._body = Body.JSON if media_type in (b"application/json", b"") else Body.FOREIGN
+            return []
+        if 300 <= head.status < 400 and head.status != 304:
+            location = _header(head, b"location").decode("ascii", "replace")
+            self._body = Body.NOTHING
+            self.finished = True
+            return [HTTPRedirected(head.status, location)]
+        self._body = Body.REFUSAL
+        return []
+
+    def receive_data(self, data: bytes) -> list[Event]:
+        """Take a piece of the body.
+
+        Raises:
+            RemoteProtocolError: A message is too long.
+        """
+        if self._body is Body.EVENTS and self._events is not None:
+            events: list[Event] = []
+            for sent in self._events.receive_data(data):
+                events.extend(self._take_message(sent.data))
+            return events
+        if self._body is Body.JSON:
+            if len(self._received) + len(data) > self._max_message_size:
+                raise RemoteProtocolError(f"the answer is longer than {self._max_message_size} bytes")
+            self._received += data
+        elif self._body in (Body.REFUSAL, Body.FOREIGN):
+            self._received += data[: MAX_REFUSAL_SIZE - len(self._received)]
+        return []
+
+    def _take_message(self, payload: bytes | bytearray) -> list[Event]:
+        events = self._session.receive_message(payload, only=self._request_id)
+        for event in events:
+            if isinstance(event, _ANSWERS):
+                self.finished = True
+        return events
+
+    def receive_end(self) -> list[Event]:
+        """Take the end of the body.
+
+        Raises:
+            RemoteProtocolError: There was no answer in it.
+        """
+        return _END[self._body](self)
+
+    def _end_of_json(self) -> list[Event]:
+        events = self._take_message(self._received)
+        waits = self._request_id in self._session.pending if self._request_id is not None else False
+        if waits:
+            reason = next((event.problem for event in events if hasattr(event, "problem")), "it holds no answer")  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+            raise RemoteProtocolError(f"the server's JSON is of no use: {reason}; it begins {self._excerpt()!r}")
+        self.finished = True
+        return events
+
+    def _end_of_events(self) -> list[Event]:
+        if self._request_id is None:
+            self.finished = True
+        if self.finished:
+            return []
+        return [StreamEnded(self.last_event_id, self.retry)]
+
+    def _end_of_nothing(self) -> list[Event]:
+        if self.finished:
+            return []
+        status = self._head.status if self._head is not None else 0
+        if self._request_id is not None:
+            raise RemoteProtocolError(f"the server took the request (HTTP {status}) but gave no answer to it")
+        self.finished = True
+        return [HTTPAccepted(status)]
+
+    def _end_of_foreign(self) -> list[Event]:
+        head = self._head
+        kind = _header(head, b"content-type").decode("ascii", "replace")[:80] if head is not None else ""
+        raise RemoteProtocolError(
+            f"the answer is {kind!r} where MCP has JSON or an event stream: is this the URL of an MCP endpoint? "
+            f"It begins {self._excerpt()!r}"
+        )
+
+    def _end_of_refusal(self) -> list[Event]:
+        assert self._head is not None
+        self.finished = True
+        error, addressed = self._find_error()
+        body = self._received[:MAX_ERROR_BODY].decode("utf-8", "replace")
+        challenges = tuple(
+            value.decode("latin-1") for name, value in self._head.headers if name == b"www-authenticate"
+        )
+        wait = retry_after(self._head) if error is None else retry_after(self._head)
+        if wait is None:
+            wait = _retry_after_in_body(self._received)
+        return [HTTPRefused(self._head.status, error, addressed, body, wait, challenges)]
+
+    def _find_error(self) -> tuple[ErrorObject | None, bool]:
+        messages = jsonrpc.decode(self._received) if self._received[:1] == b"{" else ()
+        for message in messages:
+            if isinstance(message, jsonrpc.ErrorResponse):
+                return message.error, message.id is not None and message.id == self._request_id
+        return None, False
+
+    def _excerpt(self) -> str:
+        return self._received[:120].decode("utf-8", "replace")
+
+
+_END: dict[Body, Callable[[MCPExchange], list[Event]]] = {
+    Body.UNKNOWN: MCPExchange._end_of_nothing,  # pyright: ignore[reportPrivateUsage]
+    Body.JSON: MCPExchange._end_of_json,  # pyright: ignore[reportPrivateUsage]
+    Body.EVENTS: MCPExchange._end_of_events,  # pyright: ignore[reportPrivateUsage]
+    Body.NOTHING: MCPExchange._end_of_nothing,  # pyright: ignore[reportPrivateUsage]
+    Body.REFUSAL: MCPExchange._end_of_refusal,  # pyright: ignore[reportPrivateUsage]
+    Body.FOREIGN: MCPExchange._end_of_foreign,  # pyright: ignore[reportPrivateUsage]
+}
+
+
+def _header(head: ResponseHead, wanted: bytes) -> bytes:
+    return next((value for name, value in head.headers if name == wanted), b"")
+
+
+def _valid_session_id(value: bytes) -> str | None:
+    """Take a session id, which has visible ASCII only (MCP 2025-11-25, Session Management)."""
+    return value.decode("ascii") if value and all(0x21 <= byte <= 0x7E for byte in value) else None
+
+
+def retry_after(head: ResponseHead) -> float | None:
+    """Read ``Retry-After`` as seconds (RFC 9110, section 10.2.3).
+
+    A date is compared with the answer's own ``Date``, so neither a clock nor trust in two
+    clocks being alike is needed; without a ``Date`` it says nothing.
+    """
+    text = _header(head, b"retry-after").decode("ascii", "replace").strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text[:12]), MAX_RETRY_AFTER)
+    try:
+        until = parsedate_to_datetime(text)
+        sent = parsedate_to_datetime(_header(head, b"date").decode("ascii", "replace"))
+        return min(max(0.0, (until - sent).total_seconds()), MAX_RETRY_AFTER)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _retry_after_in_body(body: bytes | bytearray) -> float | None:
+    """Read the seconds that a RouterMCP gateway puts into the body of a 429."""
+    try:
+        value: Any = from_json(bytes(body))
+    except ValueError:
+        return None
+    if not isinstance(value, dict):
+        return None
+    seconds: Any = value.get("retryAfter")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return None
+    return min(max(0.0, float(seconds)), MAX_RETRY_AFTER)

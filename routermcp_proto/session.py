@@ -1,0 +1,423 @@
+"""What both roles of an MCP session share.
+
+Theory of operation
+-------------------
+A session is a machine that turns messages into events and calls into messages. It
+exists on two levels, and the upper one is made of the lower one:
+
+* *Messages*: :meth:`Session.receive_message` takes the bytes of one message and returns
+  what it means; ``start_request`` and its kin return the bytes of one message. Streamable
+  HTTP uses this level, because there every message travels in an exchange of its own.
+* *Bytes*: for transports that carry all messages on one stream (stdio, sockets, a
+  WebSocket of yours), :meth:`receive_data` splits lines and feeds the same funnel, and
+  :meth:`data_to_send` gives what has to go out. The verbs are those of h11 and websockets:
+  feed bytes, collect events, send what is due.
+
+There is one way in, :meth:`receive_message`, and one table that says who handles which
+kind of message. A bad message costs that message; a line that is too long costs the
+connection.
+
+Nothing here waits or looks at a clock: :meth:`next_timer` says when
+:meth:`handle_timer` wants to be called.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from . import jsonrpc
+from .calls import Call
+from .events import (
+    ErrorReceived,
+    Event,
+    InputRequired,
+    MessageDropped,
+    MessageReady,
+    NotificationReceived,
+    ProgressReceived,
+    RequestLost,
+    RequestTimedOut,
+    RequestWithdrawn,
+    ResponseReceived,
+    ResponseRejected,
+)
+from .exceptions import LocalProtocolError, ResponseValidationError
+from .jsonrpc import ErrorObject, RequestId
+from .lines import LineDecoder
+from .outgoing import Outgoing
+from .states import RequestInput, RequestState, SessionInput, SessionState, next_request_state, next_session_state
+from .types import InputRequired as InputRequiredResult
+from .types import Progress
+from .versions import Revision
+
+#: Requests that may wait for an answer at once. A peer that never answers would otherwise
+#: let the table grow for as long as its user calls; 10,000 is ten times what gRPC and
+#: HTTP/2 servers commonly allow on one connection.
+MAX_PENDING = 10_000
+
+#: Requests of the peer that may wait for our answer at once: a tenth of the above, since
+#: each may occupy a person.
+MAX_PEER_REQUESTS = 1_000
+
+METHOD_NOT_FOUND = -32601
+INVALID_PARAMS = -32602
+
+
+@dataclass(slots=True)
+class Pending:
+    """A request that was sent and has not ended."""
+
+    call: Call[Any]
+    deadline: float | None
+    state: RequestState = RequestState.PENDING
+
+
+class Session:
+    """The common machine; use :class:`ClientSession` or :class:`ServerSession`.
+
+    Args:
+        max_message_size: Bytes of the longest line that :meth:`receive_data` takes.
+    """
+
+    def __init__(self, *, max_message_size: int | None = None) -> None:
+        self._state = SessionState.NEW
+        self._revision: Revision | None = None
+        self._ids = itertools.count(1)
+        self._pending: dict[RequestId, Pending] = {}
+        self._asked: dict[RequestId, Revision] = {}
+        self._lines = LineDecoder() if max_message_size is None else LineDecoder(max_message_size)
+        self._events: list[Event] = []
+        self._to_send: list[bytes] = []
+
+    @property
+    def state(self) -> SessionState:
+        """Where the session stands."""
+        return self._state
+
+    @property
+    def revision(self) -> Revision | None:
+        """The revision both sides agreed on, or None before."""
+        return self._revision
+
+    @property
+    def pending(self) -> tuple[RequestId, ...]:
+        """Ids of the requests that wait for an answer."""
+        return tuple(self._pending)
+
+    def _move(self, happening: SessionInput) -> None:
+        self._state = next_session_state(self._state, happening)
+
+    # ---- sending -------------------------------------------------------------------
+
+    def _register(self, call: Call[Any], deadline: float | None = None) -> RequestId:
+        if len(self._pending) >= MAX_PENDING:
+            raise LocalProtocolError(f"{MAX_PENDING} requests wait for an answer already")
+        request_id = next(self._ids)
+        self._pending[request_id] = Pending(call, deadline)
+        return request_id
+
+    def start_notification(self, method: str, params: Mapping[str, Any] | None = None) -> Outgoing:
+        """Encode a notification.
+
+        Raises:
+            LocalProtocolError: JSON cannot hold the parameters.
+        """
+        return Outgoing(jsonrpc.encode_notification(method, params or {}), method)
+
+    def send_notification(self, method: str, params: Mapping[str, Any] | None = None) -> None:
+        """Queue a notification; then send :meth:`data_to_send`.
+
+        Raises:
+            LocalProtocolError: JSON cannot hold the parameters.
+        """
+        self._queue(self.start_notification(method, params).payload)
+
+    def answer(self, request_id: RequestId, result: Mapping[str, Any]) -> bytes:
+        """Encode the result of a request of the peer, and forget the request.
+
+        Raises:
+            LocalProtocolError: The peer did not ask that, or JSON cannot hold the result.
+        """
+        revision = self._answering(request_id)
+        payload = jsonrpc.encode_response(request_id, self._stamp_result(result, revision))
+        del self._asked[request_id]
+        return payload
+
+    def refuse(self, request_id: RequestId, error: ErrorObject) -> bytes:
+        """Encode an error as the answer to a request of the peer, and forget the request.
+
+        Raises:
+            LocalProtocolError: The peer did not ask that, or JSON cannot hold the error.
+        """
+        self._answering(request_id)
+        payload = jsonrpc.encode_error(request_id, error)
+        del self._asked[request_id]
+        return payload
+
+    def send_answer(self, request_id: RequestId, result: Mapping[str, Any]) -> None:
+        """Queue the result of a request of the peer; then send :meth:`data_to_send`.
+
+        Raises:
+            LocalProtocolError: As :meth:`answer`.
+        """
+        self._queue(self.answer(request_id, result))
+
+    def send_refusal(self, request_id: RequestId, error: ErrorObject) -> None:
+        """Queue an error as the answer to the peer; then send :meth:`data_to_send`.
+
+        Raises:
+            LocalProtocolError: As :meth:`refuse`.
+        """
+        self._queue(self.refuse(request_id, error))
+
+    def _answering(self, request_id: RequestId) -> Revision:
+        try:
+            return self._asked[request_id]
+        except KeyError:
+            raise LocalProtocolError(f"no request {request_id!r} of the peer waits for an answer") from None
+
+    def _stamp_result(self, result: Mapping[str, Any], revision: Revision) -> Mapping[str, Any]:
+        del revision
+        return result
+
+    def _queue(self, payload: bytes) -> None:
+        if self._state is SessionState.CLOSED:
+            raise LocalProtocolError("the session is closed")
+        self._to_send.append(payload)
+
+    def data_to_send(self) -> bytes:
+        """Return the lines that are due, and forget them."""
+        if not self._to_send:
+            return b""
+        self._to_send.append(b"")
+        due = b"\n".join(self._to_send)
+        self._to_send.clear()
+        return due
+
+    # ---- ending a request ------------------------------------------------------------
+
+    def _end(self, request_id: RequestId, happening: RequestInput) -> Pending:
+        pending = self._pending.pop(request_id)
+        pending.state = next_request_state(pending.state, happening)
+        return pending
+
+    def abandon(self, request_id: RequestId, reason: str | None = None) -> Outgoing | None:
+        """Stop waiting for a request, and encode the notification that tells the peer.
+
+        State:
+            The request moves PENDING -> CANCELLED; its late response is dropped.
+
+        Args:
+            request_id: Id of a request that was sent; one that has ended is left alone.
+            reason: Free text for the peer's log.
+
+        Returns:
+            The ``notifications/cancelled`` message, or None where the request has ended or
+            must not be cancelled that way (``initialize``; MCP 2025-11-25, Cancellation).
+        """
+        if request_id not in self._pending:
+            return None
+        pending = self._end(request_id, RequestInput.CANCEL)
+        if pending.call.method == "initialize":
+            return None
+        params: dict[str, Any] = {"requestId": request_id}
+        if reason is not None:
+            params["reason"] = reason
+        return self.start_notification("notifications/cancelled", params)
+
+    def cancel(self, request_id: RequestId, reason: str | None = None) -> None:
+        """Stop waiting for a request and queue the word of it; then send :meth:`data_to_send`.
+
+        State:
+            The request moves PENDING -> CANCELLED; its late response is dropped.
+
+        Args:
+            request_id: Id returned by ``send_request``.
+            reason: Free text for the peer's log.
+
+        Raises:
+            LocalProtocolError: No such request waits, or it is ``initialize``, which must
+                not be cancelled (MCP 2025-11-25, Cancellation).
+        """
+        pending = self._pending.get(request_id)
+        if pending is None or pending.call.method == "initialize":
+            raise LocalProtocolError(f"request {request_id!r} cannot be cancelled")
+        outgoing = self.abandon(request_id, reason)
+        if outgoing is not None:
+            self._queue(outgoing.payload)
+
+    def next_timer(self) -> float | None:
+        """Return when :meth:`handle_timer` wants to be called, or None for never."""
+        return min((p.deadline for p in self._pending.values() if p.deadline is not None), default=None)
+
+    def handle_timer(self, now: float) -> None:
+        """Cancel the requests whose deadline has come; collect :meth:`events_received` then."""
+        late = [key for key, p in self._pending.items() if p.deadline is not None and p.deadline <= now]
+        for request_id in late:
+            outgoing = self.abandon(request_id, "deadline")
+            if outgoing is not None:
+                self._queue(outgoing.payload)
+            self._events.append(RequestTimedOut(request_id))
+
+    # ---- receiving -------------------------------------------------------------------
+
+    def receive_data(self, data: bytes) -> None:
+        """Take bytes of a stream of lines; collect :meth:`events_received` then.
+
+        Raises:
+            RemoteProtocolError: A line is too long. The connection is of no more use.
+        """
+        for line in self._lines.receive_data(data):
+            self._receive_line(line)
+
+    def receive_eof(self) -> None:
+        """Take the end of the stream: what still waits for an answer is lost.
+
+        State:
+            The session is CLOSED, each pending request LOST.
+        """
+        for line in self._lines.receive_eof():
+            self._receive_line(line)
+        for request_id in tuple(self._pending):
+            self._end(request_id, RequestInput.EOF)
+            self._events.append(RequestLost(request_id))
+        self.close()
+
+    def _receive_line(self, line: bytes) -> None:
+        for event in self.receive_message(line):
+            if isinstance(event, MessageReady):
+                self._queue(event.outgoing.payload)
+            else:
+                self._events.append(event)
+
+    def events_received(self) -> list[Event]:
+        """Return what happened since the last call, in order."""
+        events, self._events = self._events, []
+        return events
+
+    def close(self) -> None:
+        """End the session; what is queued may still be sent.
+
+        State:
+            Any state moves to CLOSED.
+        """
+        self._move(SessionInput.CLOSE)
+
+    def receive_message(self, payload: bytes | bytearray, *, only: RequestId | None = None) -> list[Event]:
+        """Take one message and say what it means. Never raises on what a peer sends.
+
+        Args:
+            payload: One JSON-RPC message, or a batch where the revision has those.
+            only: The one request that may be answered here, on transports that give each
+                request a stream of its own. There an error without id means that request.
+        """
+        batches = self._revision is not None and self._revision.batches
+        events: list[Event] = []
+        for message in jsonrpc.decode(payload, batches=batches):
+            kind = type(message)
+            if kind is jsonrpc.Response:
+                self._on_response(message, only, events)  # pyright: ignore[reportArgumentType]
+            elif kind is jsonrpc.ErrorResponse:
+                self._on_error(message, only, events)  # pyright: ignore[reportArgumentType]
+            elif kind is jsonrpc.Notification:
+                self._on_notification(message, events)  # pyright: ignore[reportArgumentType]
+            elif kind is jsonrpc.Request:
+                self._on_request(message, events)  # pyright: ignore[reportArgumentType]
+            else:
+                self._on_invalid(message, only, events)  # pyright: ignore[reportArgumentType]
+        return events
+
+    def _expects(self, request_id: RequestId, only: RequestId | None, events: list[Event]) -> bool:
+        if request_id in self._pending and (only is None or only == request_id):
+            return True
+        events.append(MessageDropped(f"an answer came to {request_id!r}, which is not waiting for one"))
+        return False
+
+    def _on_response(self, message: jsonrpc.Response, only: RequestId | None, events: list[Event]) -> None:
+        if not self._expects(message.id, only, events):
+            return
+        call = self._end(message.id, RequestInput.ANSWER).call
+        kind = message.result.get("resultType", "complete")
+        try:
+            if kind == "input_required" and call.may_ask_input:
+                wanted = InputRequiredResult.model_validate(message.result)
+                events.append(InputRequired(message.id, wanted.inputRequests or {}, wanted.requestState))
+                return
+            if kind != "complete":
+                raise ResponseValidationError(
+                    f"{call.method} was answered with resultType {str(kind)[:100]!r}, which it cannot have",
+                    method=call.method,
+                )
+            parsed = call.parse(message.result)
+        except ResponseValidationError as error:
+            events.append(ResponseRejected(message.id, error))
+        except ValidationError as error:
+            problem = f"{call.method} was answered with a malformed request for input"
+            rejected = ResponseValidationError(problem, method=call.method, problems=(str(error)[:500],))
+            events.append(ResponseRejected(message.id, rejected))
+        else:
+            warnings = parsed.warnings + self._learn(call, parsed.value)
+            events.append(ResponseReceived(message.id, parsed.value, warnings))
+
+    def _learn(self, call: Call[Any], value: Any) -> tuple[str, ...]:
+        """Let a role remember what it needs of a result; returns warnings about it."""
+        del call, value
+        return ()
+
+    def _on_error(self, message: jsonrpc.ErrorResponse, only: RequestId | None, events: list[Event]) -> None:
+        request_id = message.id if message.id is not None else only
+        if request_id is None:
+            events.append(MessageDropped(f"the peer reports: {message.error.message[:200]}"))
+        elif self._expects(request_id, only, events):
+            call = self._end(request_id, RequestInput.ANSWER).call
+            events.append(ErrorReceived(request_id, message.error, call))
+
+    def _on_notification(self, message: jsonrpc.Notification, events: list[Event]) -> None:
+        params = message.params
+        if message.method == "notifications/progress":
+            token = params.get("progressToken")
+            if type(token) in (int, str) and token in self._pending:
+                try:
+                    events.append(ProgressReceived(token, Progress.model_validate(params)))  # pyright: ignore[reportArgumentType]
+                except ValidationError:
+                    events.append(MessageDropped("a progress report was malformed"))
+            else:
+                events.append(MessageDropped("a progress report came for no pending request"))
+        elif message.method == "notifications/cancelled":
+            request_id = params.get("requestId")
+            if type(request_id) in (int, str) and self._asked.pop(request_id, None) is not None:  # pyright: ignore[reportArgumentType]
+                reason = params.get("reason")
+                events.append(RequestWithdrawn(request_id, reason if isinstance(reason, str) else None))  # pyright: ignore[reportArgumentType]
+            else:
+                events.append(MessageDropped("the peer cancelled a request that is not being worked on"))
+        else:
+            events.append(NotificationReceived(message.method, params))
+
+    def _on_request(self, message: jsonrpc.Request, events: list[Event]) -> None:
+        """Take a request of the peer; each role does it in its own way."""
+        events.append(self._reply(message.id, ErrorObject(METHOD_NOT_FOUND, f"unknown method {message.method}")))
+
+    def _admit(self, request_id: RequestId, revision: Revision) -> bool:
+        """Enter a request of the peer into the table, where there is room for it."""
+        if request_id in self._asked or len(self._asked) >= MAX_PEER_REQUESTS:
+            return False
+        self._asked[request_id] = revision
+        return True
+
+    @staticmethod
+    def _reply(request_id: RequestId | None, error: ErrorObject) -> MessageReady:
+        return MessageReady(Outgoing(jsonrpc.encode_error(request_id, error)))
+
+    def _on_invalid(self, message: jsonrpc.Invalid, only: RequestId | None, events: list[Event]) -> None:
+        request_id = message.id
+        if request_id is not None and request_id in self._pending and (only is None or only == request_id):
+            call = self._end(request_id, RequestInput.ANSWER).call
+            problem = f"the answer to {call.method} is not a JSON-RPC message: {message.problem}"
+            events.append(ResponseRejected(request_id, ResponseValidationError(problem, method=call.method)))
+        else:
+            events.append(MessageDropped(message.problem))
