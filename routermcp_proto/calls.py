@@ -1,0 +1,327 @@
+"""Calls: what is sent for each MCP method, and how its answer is read.
+
+A :class:`Call` knows the method, the parameters and the type of the result; it knows
+nothing of request ids, ``_meta`` or transports. There is one builder for each method
+that a client sends, of all revisions. Which of them a server takes is for the session
+to say.
+
+Reading an answer is tolerant, as the models of :mod:`routermcp_proto.types` are. The
+whole is validated at once, which is fast; only where that fails, a list is read entry
+by entry, and a bad entry costs itself and a warning.
+
+Source: https://modelcontextprotocol.io/specification/2026-07-28/schema
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, get_args
+
+from pydantic import ValidationError
+
+from . import types
+from .exceptions import LocalProtocolError, ResponseValidationError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+#: Problems that an error or a warning names: what is wrong shows in the first few.
+MAX_PROBLEMS = 20
+
+#: Characters of one line about a problem: it may quote a key or a name of the peer.
+MAX_PROBLEM_LENGTH = 300
+
+#: Warnings about single entries; the rest are counted in one more.
+MAX_WARNINGS = 100
+
+#: Bad entries after which a list is given up. Far more than a broken server behind a gateway
+#: has tools, and at a few microseconds each still below a second.
+MAX_BAD_ENTRIES = 100_000
+
+ResultT = TypeVar("ResultT", bound="types.WireModel")
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed(Generic[ResultT]):
+    """A result, and what had to be left out of it."""
+
+    value: ResultT
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[ResultT]):
+    """A request that a client may send."""
+
+    method: str
+
+    params: Mapping[str, Any]
+    """Everything but ``_meta``."""
+
+    result_type: type[ResultT]
+
+    safe: bool
+    """It changes nothing, or nothing more when it runs again: it may be repeated."""
+
+    items: str | None = None
+    """The member of the result that holds the list, where the result is a page of one."""
+
+    named_by: str | None = None
+    """The member of `params` that the header ``Mcp-Name`` mirrors."""
+
+    may_ask_input: bool = False
+    """The answer may be of type ``input_required``."""
+
+    def with_params(self, **changes: Any) -> Call[ResultT]:
+        """Return the same call with other parameters; None takes a parameter away."""
+        params = {name: value for name, value in {**self.params, **changes}.items() if value is not None}
+        return replace(self, params=params)
+
+    def at_cursor(self, cursor: str) -> Call[ResultT]:
+        """Return the call for the page that begins at a cursor."""
+        return self.with_params(cursor=cursor)
+
+    def parse(self, result: dict[str, Any]) -> Parsed[ResultT]:
+        """Read the result of an answer.
+
+        Args:
+            result: The ``result`` member, decoded.
+
+        Raises:
+            ResponseValidationError: It does not have the shape that the method's has.
+        """
+        try:
+            return Parsed(self.result_type.model_validate(result))
+        except ValidationError as error:
+            problems = _problems(error)
+        warnings: tuple[str, ...] = ()
+        if self.items is not None and isinstance(result.get(self.items), list):
+            entries, warnings = self._good_entries(self.items, result[self.items])
+            try:
+                return Parsed(self.result_type.model_validate({**result, self.items: entries}), warnings)
+            except ValidationError as error:
+                problems = _problems(error)
+        raise _misshapen(self.method, problems)
+
+    def _good_entries(self, items: str, entries: list[Any]) -> tuple[list[types.WireModel], tuple[str, ...]]:
+        """Read a list entry by entry; return the good ones, and warnings about the others."""
+        (entry_type,) = cast(
+            "tuple[type[types.WireModel]]", get_args(self.result_type.model_fields[items].annotation)
+        )
+        good: list[types.WireModel] = []
+        warnings: list[str] = []
+        bad = 0
+        for index, entry in enumerate(entries):
+            try:
+                good.append(entry_type.model_validate(entry))
+                continue
+            except ValidationError as error:
+                problems = _problems(error)
+            bad += 1
+            if bad <= MAX_WARNINGS:
+                place = f"{items}[{index}]{_name_of(entry)}"
+                warnings.append(_cut(f"{self.method}: left out {place}: {'; '.join(problems)}"))
+            elif bad > MAX_BAD_ENTRIES:
+                problem = f"{items}: more than {MAX_BAD_ENTRIES} entries are malformed"
+                raise _misshapen(self.method, (problem, *warnings[: MAX_PROBLEMS - 1]))
+        if bad > MAX_WARNINGS:
+            warnings.append(f"{self.method}: left out {bad - MAX_WARNINGS} more entries of {items}")
+        return good, tuple(warnings)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_PROBLEM_LENGTH else f"{text[: MAX_PROBLEM_LENGTH - 3]}..."
+
+
+def _name_of(entry: Any) -> str:
+    name = cast("dict[str, Any]", entry).get("name") if isinstance(entry, dict) else None
+    return f" ({name[:80]!r})" if isinstance(name, str) else ""
+
+
+def _problem(detail: ErrorDetails) -> str:
+    place = ".".join(str(step)[:80] for step in detail["loc"])
+    return _cut(f"{place}: {detail['msg']}" if place else detail["msg"])
+
+
+def _problems(error: ValidationError) -> tuple[str, ...]:
+    """Return one line for each place; never the values, which may be private."""
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    return tuple(_problem(detail) for detail in details[:MAX_PROBLEMS])
+
+
+def _misshapen(method: str, problems: tuple[str, ...]) -> ResponseValidationError:
+    message = f"the server's answer to {method} does not have the shape it should: {'; '.join(problems[:3])}"
+    return ResponseValidationError(message, method=method, problems=problems)
+
+
+def _text(method: str, what: str, value: object) -> str:
+    """Check a name or a URI of the caller."""
+    if not isinstance(value, str):
+        raise LocalProtocolError(f"{method}: {what} must be a str, not {type(value).__name__}")
+    if not value:
+        raise LocalProtocolError(f"{method}: {what} must not be empty")
+    return value
+
+
+def _object(method: str, what: str, value: object) -> dict[str, Any]:
+    """Check an object of the caller, and copy it: a call sent again must be the same."""
+    if isinstance(value, types.WireModel):
+        return value.to_wire()
+    if not isinstance(value, Mapping):
+        raise LocalProtocolError(f"{method}: {what} must be a mapping, not {type(value).__name__}")
+    return dict(cast("Mapping[str, Any]", value))
+
+
+def _page(method: str, cursor: object) -> dict[str, Any]:
+    """Check a cursor, which is opaque: an empty one is a cursor too."""
+    if cursor is None:
+        return {}
+    if not isinstance(cursor, str):
+        raise LocalProtocolError(f"{method}: cursor must be a str, not {type(cursor).__name__}")
+    return {"cursor": cursor}
+
+
+def discover() -> Call[types.DiscoverResult]:
+    """Ask what the server can do (``server/discover``, 2026-07-28 on)."""
+    return Call("server/discover", {}, types.DiscoverResult, safe=True)
+
+
+def initialize(
+    protocol_version: str,
+    capabilities: types.ClientCapabilities | Mapping[str, Any],
+    client_info: types.Implementation | Mapping[str, Any],
+) -> Call[types.InitializeResult]:
+    """Open a session (``initialize``, 2024-11-05 to 2025-11-25).
+
+    Args:
+        protocol_version: The newest revision that the client wants to speak.
+        capabilities: What the client can do.
+        client_info: Name and version of the client.
+    """
+    method = "initialize"
+    params = {
+        "protocolVersion": _text(method, "protocol_version", protocol_version),
+        "capabilities": _object(method, "capabilities", capabilities),
+        "clientInfo": _object(method, "client_info", client_info),
+    }
+    return Call(method, params, types.InitializeResult, safe=True)
+
+
+def ping() -> Call[types.EmptyResult]:
+    """Ask for a sign of life (``ping``, 2024-11-05 to 2025-11-25)."""
+    return Call("ping", {}, types.EmptyResult, safe=True)
+
+
+def list_tools(cursor: str | None = None) -> Call[types.ListToolsResult]:
+    """Ask for a page of the server's tools (``tools/list``)."""
+    method = "tools/list"
+    return Call(method, _page(method, cursor), types.ListToolsResult, safe=True, items="tools")
+
+
+def call_tool(name: str, arguments: Mapping[str, Any] | None = None) -> Call[types.ToolResult]:
+    """Run a tool (``tools/call``).
+
+    Args:
+        name: Name of the tool.
+        arguments: Its arguments. None is sent as ``{}``, because many servers validate the
+            member against the tool's schema, where it must be an object.
+    """
+    method = "tools/call"
+    params = {
+        "name": _text(method, "name", name),
+        "arguments": {} if arguments is None else _object(method, "arguments", arguments),
+    }
+    return Call(method, params, types.ToolResult, safe=False, named_by="name", may_ask_input=True)
+
+
+def list_resources(cursor: str | None = None) -> Call[types.ListResourcesResult]:
+    """Ask for a page of the server's resources (``resources/list``)."""
+    method = "resources/list"
+    return Call(method, _page(method, cursor), types.ListResourcesResult, safe=True, items="resources")
+
+
+def list_resource_templates(cursor: str | None = None) -> Call[types.ListResourceTemplatesResult]:
+    """Ask for a page of the server's resource templates (``resources/templates/list``)."""
+    method = "resources/templates/list"
+    params = _page(method, cursor)
+    return Call(method, params, types.ListResourceTemplatesResult, safe=True, items="resourceTemplates")
+
+
+def read_resource(uri: str) -> Call[types.ReadResourceResult]:
+    """Read a resource (``resources/read``)."""
+    method = "resources/read"
+    params = {"uri": _text(method, "uri", uri)}
+    return Call(method, params, types.ReadResourceResult, safe=True, named_by="uri", may_ask_input=True)
+
+
+def subscribe(uri: str) -> Call[types.EmptyResult]:
+    """Ask to hear of changes of a resource (``resources/subscribe``, 2024-11-05 to 2025-11-25)."""
+    method = "resources/subscribe"
+    return Call(method, {"uri": _text(method, "uri", uri)}, types.EmptyResult, safe=True)
+
+
+def unsubscribe(uri: str) -> Call[types.EmptyResult]:
+    """Ask not to hear of them any more (``resources/unsubscribe``, 2024-11-05 to 2025-11-25)."""
+    method = "resources/unsubscribe"
+    return Call(method, {"uri": _text(method, "uri", uri)}, types.EmptyResult, safe=True)
+
+
+def list_prompts(cursor: str | None = None) -> Call[types.ListPromptsResult]:
+    """Ask for a page of the server's prompts (``prompts/list``)."""
+    method = "prompts/list"
+    return Call(method, _page(method, cursor), types.ListPromptsResult, safe=True, items="prompts")
+
+
+def get_prompt(name: str, arguments: Mapping[str, str] | None = None) -> Call[types.GetPromptResult]:
+    """Ask for a prompt with its arguments filled in (``prompts/get``).
+
+    Args:
+        name: Name of the prompt.
+        arguments: Its arguments. None is sent as ``{}``, as in :func:`call_tool`.
+    """
+    method = "prompts/get"
+    params = {
+        "name": _text(method, "name", name),
+        "arguments": {} if arguments is None else _object(method, "arguments", arguments),
+    }
+    return Call(method, params, types.GetPromptResult, safe=True, named_by="name", may_ask_input=True)
+
+
+def complete(
+    ref: Mapping[str, Any],
+    argument: Mapping[str, str],
+    context_arguments: Mapping[str, str] | None = None,
+) -> Call[types.CompleteResult]:
+    """Ask for values of an argument (``completion/complete``).
+
+    Args:
+        ref: ``{"type": "ref/prompt", "name": ...}`` or ``{"type": "ref/resource", "uri": ...}``.
+        argument: ``name`` of the argument and the ``value`` typed so far.
+        context_arguments: Arguments that have a value already (2025-06-18 on).
+    """
+    method = "completion/complete"
+    params: dict[str, Any] = {
+        "ref": _object(method, "ref", ref),
+        "argument": _object(method, "argument", argument),
+    }
+    if context_arguments is not None:
+        params["context"] = {"arguments": _object(method, "context_arguments", context_arguments)}
+    return Call(method, params, types.CompleteResult, safe=True)
+
+
+def set_log_level(level: str) -> Call[types.EmptyResult]:
+    """Ask for log messages from a severity on (``logging/setLevel``, 2024-11-05 to 2025-11-25)."""
+    method = "logging/setLevel"
+    return Call(method, {"level": _text(method, "level", level)}, types.EmptyResult, safe=True)
+
+
+def listen(notifications: types.SubscriptionFilter | Mapping[str, Any]) -> Call[types.EmptyResult]:
+    """Open a stream of change notifications (``subscriptions/listen``, 2026-07-28 on).
+
+    Args:
+        notifications: The changes to hear of.
+    """
+    method = "subscriptions/listen"
+    params = {"notifications": _object(method, "notifications", notifications)}
+    return Call(method, params, types.EmptyResult, safe=True)

@@ -1,0 +1,132 @@
+"""Who the two sides are and what they can do: ``initialize`` and ``server/discover``.
+
+Source: https://modelcontextprotocol.io/specification/2026-07-28/server/discover and
+https://modelcontextprotocol.io/specification/2025-11-25/basic/lifecycle
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, ValidationError
+
+from .base import CacheableResult, EmptyForNull, Icons, Lenient, Meta, Strings, WireModel
+
+#: The member of ``_meta`` that names the server in every answer (2026-07-28 on).
+SERVER_INFO_KEY = "io.modelcontextprotocol/serverInfo"
+
+
+def _capability(value: Any) -> Any:
+    """Read ``[]`` (an empty object as PHP encodes it) and ``true`` as ``{}``, ``false`` as absent."""
+    if value == [] or value is True:
+        return {}
+    return None if value is False else value
+
+
+Capability = Annotated[dict[str, Any] | None, BeforeValidator(_capability), Lenient()]
+
+
+class Implementation(WireModel):
+    """A client or a server, as it presents itself."""
+
+    name: Annotated[str, Lenient(str)] = ""
+    version: Annotated[str, Lenient(str)] = ""
+    title: str | None = None
+    description: str | None = None
+    websiteUrl: str | None = None
+    icons: Icons = None
+
+
+def _unnamed() -> Implementation:
+    return Implementation(name="", version="")
+
+
+class ListCapability(WireModel):
+    """A list that one side offers.
+
+    Attributes:
+        listChanged: Whether it announces changes of the list.
+    """
+
+    listChanged: Annotated[bool | None, Lenient()] = None
+
+
+class ResourcesCapability(ListCapability):
+    """The resources that a server offers.
+
+    Attributes:
+        subscribe: Whether it announces changes of single resources.
+    """
+
+    subscribe: Annotated[bool | None, Lenient()] = None
+
+
+_List = Annotated[ListCapability | None, BeforeValidator(_capability), Lenient()]
+_Resources = Annotated[ResourcesCapability | None, BeforeValidator(_capability), Lenient()]
+
+
+class ClientCapabilities(WireModel):
+    """What a client can do; a capability that is None is not offered."""
+
+    experimental: Capability = None
+    roots: _List = None
+    sampling: Capability = None
+    elicitation: Capability = None
+    tasks: Capability = None
+    extensions: Capability = None
+
+
+class ServerCapabilities(WireModel):
+    """What a server can do; a capability that is None is not offered."""
+
+    experimental: Capability = None
+    logging: Capability = None
+    completions: Capability = None
+    prompts: _List = None
+    resources: _Resources = None
+    tools: _List = None
+    tasks: Capability = None
+    extensions: Capability = None
+
+
+class InitializeResult(WireModel):
+    """A server's answer to ``initialize`` (2024-11-05 to 2025-11-25).
+
+    Attributes:
+        protocolVersion: The revision that the server wants to speak.
+        instructions: How to use the server, written for a language model.
+    """
+
+    protocolVersion: str
+    capabilities: Annotated[ServerCapabilities, Lenient(ServerCapabilities)] = Field(
+        default_factory=ServerCapabilities
+    )
+    serverInfo: Annotated[Implementation, Lenient(_unnamed)] = Field(default_factory=_unnamed)
+    instructions: str | None = None
+    meta: Meta = None
+
+
+class DiscoverResult(CacheableResult):
+    """A server's answer to ``server/discover`` (2026-07-28 on).
+
+    Attributes:
+        supportedVersions: The revisions that the server speaks, in any order.
+        instructions: How to use the server, written for a language model.
+    """
+
+    supportedVersions: Annotated[Strings, EmptyForNull]
+    capabilities: Annotated[ServerCapabilities, Lenient(ServerCapabilities)] = Field(
+        default_factory=ServerCapabilities
+    )
+    instructions: str | None = None
+
+    @property
+    def server_info(self) -> Implementation | None:
+        """The server's name and version, from ``_meta`` or from the body; None where it gave none."""
+        for members in (self.meta, self.model_extra):
+            for key in (SERVER_INFO_KEY, "serverInfo"):
+                try:
+                    return Implementation.model_validate((members or {})[key])
+                except (KeyError, ValidationError):
+                    continue
+        return None

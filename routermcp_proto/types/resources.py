@@ -1,0 +1,122 @@
+"""Resources: what a server lets its clients read.
+
+Source: https://modelcontextprotocol.io/specification/2026-07-28/server/resources
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated, Any
+
+from ..exceptions import RemoteProtocolError
+from .base import (
+    FAIL_FAST,
+    Annotations,
+    CacheableResult,
+    EmptyForNull,
+    Icons,
+    Lenient,
+    Meta,
+    PaginatedResult,
+    WireModel,
+)
+
+_Annotations = Annotated[Annotations | None, Lenient()]
+
+
+class Resource(WireModel):
+    """A resource that a server offers.
+
+    Attributes:
+        uri: Where to read it, as the server wrote it.
+        name: Name for programs.
+        title: Name for people.
+        size: Size of the raw content in bytes.
+    """
+
+    uri: str
+    name: str
+    title: str | None = None
+    description: str | None = None
+    mimeType: str | None = None
+    annotations: _Annotations = None
+    size: Annotated[int | None, Lenient()] = None
+    icons: Icons = None
+    meta: Meta = None
+
+
+class ResourceTemplate(WireModel):
+    """A family of resources.
+
+    Attributes:
+        uriTemplate: RFC 6570 template of their URIs.
+        name: Name for programs.
+        title: Name for people.
+        mimeType: The type of all of them, where they have one in common.
+    """
+
+    uriTemplate: str
+    name: str
+    title: str | None = None
+    description: str | None = None
+    mimeType: str | None = None
+    annotations: _Annotations = None
+    icons: Icons = None
+    meta: Meta = None
+
+
+class ResourceContents(WireModel):
+    """The content of one resource: a text or base64-encoded bytes.
+
+    Attributes:
+        uri: The resource; may be another than the one that was asked for.
+        text: The content, where it is text.
+        blob: The content in base64, where it is not.
+    """
+
+    uri: str
+    mimeType: str | None = None
+    text: str | None = None
+    blob: str | None = None
+    meta: Meta = None
+
+    @property
+    def data(self) -> bytes:
+        """The content as bytes, text in UTF-8.
+
+        Raises:
+            RemoteProtocolError: ``blob`` is not base64.
+        """
+        if self.blob is None:
+            return (self.text or "").encode()
+        return decode_base64(self.blob, f"the blob of resource {self.uri!r}")
+
+
+class ReadResourceResult(CacheableResult):
+    """What ``resources/read`` gives back; a directory may give several contents."""
+
+    contents: Annotated[list[ResourceContents], FAIL_FAST, EmptyForNull]
+
+
+class ListResourcesResult(PaginatedResult):
+    """One page of a server's resources."""
+
+    resources: Annotated[list[Resource], FAIL_FAST, EmptyForNull]
+
+
+class ListResourceTemplatesResult(PaginatedResult):
+    """One page of a server's resource templates."""
+
+    resourceTemplates: Annotated[list[ResourceTemplate], FAIL_FAST, EmptyForNull]
+
+
+def decode_base64(text: Any, what: str) -> bytes:
+    """Decode base64 of the peer.
+
+    Raises:
+        RemoteProtocolError: It is not base64; `what` says whose.
+    """
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise RemoteProtocolError(f"{what} is not base64: {error}") from None

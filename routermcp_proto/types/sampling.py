@@ -1,0 +1,90 @@
+"""Sampling: a server asks the client's language model.
+
+Source: https://modelcontextprotocol.io/specification/2026-07-28/client/sampling
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+from pydantic import model_validator
+
+from .base import FAIL_FAST, EmptyForNull, Lenient, Meta, Objects, Strings, WireModel
+from .tools import Tool
+
+
+class SamplingMessage(WireModel):
+    """A message of the conversation.
+
+    Attributes:
+        role: ``user`` or ``assistant``.
+        content: One content item, or a list of them (2025-11-25 on).
+    """
+
+    role: str
+    content: dict[str, Any] | Objects
+    meta: Meta = None
+
+
+class ModelHint(WireModel):
+    """A model or a family of models that the server would like."""
+
+    name: str | None = None
+
+
+class ModelPreferences(WireModel):
+    """What matters to the server in a model, each from 0 (nothing) to 1 (most)."""
+
+    hints: Annotated[Annotated[list[ModelHint], FAIL_FAST] | None, Lenient()] = None
+    costPriority: Annotated[float | None, Lenient()] = None
+    speedPriority: Annotated[float | None, Lenient()] = None
+    intelligencePriority: Annotated[float | None, Lenient()] = None
+
+
+class ToolChoice(WireModel):
+    """Whether the model may use tools: ``auto``, ``required`` or ``none``."""
+
+    mode: str | None = None
+
+
+class CreateMessageRequest(WireModel):
+    """What a server asks of the client's language model.
+
+    Attributes:
+        maxTokens: The most tokens to sample; a server has to give it.
+        includeContext: ``none``, ``thisServer`` or ``allServers``.
+    """
+
+    messages: Annotated[list[SamplingMessage], FAIL_FAST, EmptyForNull]
+    maxTokens: int | None = None
+    systemPrompt: str | None = None
+    modelPreferences: Annotated[ModelPreferences | None, Lenient()] = None
+    includeContext: str | None = None
+    temperature: float | None = None
+    stopSequences: Strings | None = None
+    metadata: dict[str, Any] | None = None
+    tools: Annotated[list[Tool], FAIL_FAST] | None = None
+    toolChoice: Annotated[ToolChoice | None, Lenient()] = None
+    meta: Meta = None
+
+
+class CreateMessageResult(WireModel):
+    """What the language model answered.
+
+    Attributes:
+        content: One content item, or a list of them where the server speaks 2025-11-25 or later.
+        model: Name of the model.
+        stopReason: ``endTurn``, ``stopSequence``, ``maxTokens``, ``toolUse`` or the model's own.
+    """
+
+    role: str = "assistant"
+    content: dict[str, Any] | Objects
+    model: str
+    stopReason: str | None = None
+    meta: Meta = None
+
+    @model_validator(mode="after")
+    def _count_role_as_set(self) -> Self:
+        # It has to be on the wire also where it is the default.
+        self.model_fields_set.add("role")
+        return self

@@ -1,0 +1,139 @@
+"""Tools: what a server offers to run, and what a run gives back.
+
+Source: https://modelcontextprotocol.io/specification/2026-07-28/server/tools
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, cast
+
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    SkipValidation,
+    model_serializer,
+    model_validator,
+)
+
+from .base import (
+    FAIL_FAST,
+    EmptyForNull,
+    FalseForNull,
+    Icons,
+    Lenient,
+    Meta,
+    Objects,
+    PaginatedResult,
+    WireModel,
+)
+
+# Where a received schema remembers the order of its keywords. It lies beside the fields in
+# the instance's ``__dict__``, where pydantic copies and pickles it but neither compares nor
+# shows it. A private attribute would cost one more Python call for every tool.
+_KEY_ORDER = "_key_order"
+
+# What an attribute of a schema holds when neither server nor user gave it a value.
+_UNTOUCHED: tuple[Any, ...] = ("object", {}, [])
+
+
+class ToolInputSchema(WireModel):
+    """The JSON Schema of a tool's arguments, exactly as the server sent it.
+
+    The three keywords that almost every schema has are attributes; all others are kept
+    in ``model_extra``. A dump gives back what was received: every keyword, in its order,
+    whatever its value, and none that was not there. Changes made afterwards show too.
+
+    Nothing is checked: a server may send ``type`` as a list or ``required`` as null, and
+    such a value is then what the attribute holds.
+    """
+
+    type: SkipValidation[str] = "object"
+    properties: SkipValidation[dict[str, Any]] = Field(default_factory=dict)
+    required: SkipValidation[list[str]] = Field(default_factory=list)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _keep_order(cls, received: Any, build: ModelWrapValidatorHandler[ToolInputSchema]) -> ToolInputSchema:
+        # A null, and the [] that PHP makes of an empty object, say nothing: the defaults.
+        schema = build(received or {})
+        if isinstance(received, dict):
+            vars(schema)[_KEY_ORDER] = tuple(cast("dict[str, Any]", received))
+        return schema
+
+    @model_serializer(mode="plain")
+    def _as_received(self) -> dict[str, Any]:
+        stored = vars(self)
+        keywords: dict[str, Any] = {}
+        for name in type(self).model_fields:
+            # An unset attribute counts once something was put into it.
+            if name in stored and (name in self.model_fields_set or stored[name] not in _UNTOUCHED):
+                keywords[name] = stored[name]
+        keywords.update(self.model_extra or {})
+        order: tuple[str, ...] = stored.get(_KEY_ORDER, ())
+        in_order = {name: keywords[name] for name in order if name in keywords}
+        return in_order | keywords
+
+
+class ToolAnnotations(WireModel):
+    """Hints of the server about a tool; not to be trusted unless the server is.
+
+    Attributes:
+        readOnlyHint: The tool changes nothing.
+        destructiveHint: The tool may destroy something.
+        idempotentHint: A second call with the same arguments changes nothing more.
+        openWorldHint: The tool reaches things outside the server.
+    """
+
+    title: str | None = None
+    readOnlyHint: bool | None = None
+    destructiveHint: bool | None = None
+    idempotentHint: bool | None = None
+    openWorldHint: bool | None = None
+
+
+class Tool(WireModel):
+    """A tool that a server offers.
+
+    Attributes:
+        name: Name to call it by.
+        title: Name for people.
+        description: What it does, written for a language model.
+        inputSchema: JSON Schema of its arguments.
+        outputSchema: JSON Schema of the ``structuredContent`` of its results.
+    """
+
+    name: str
+    title: str | None = None
+    description: str | None = None
+    inputSchema: ToolInputSchema = Field(default_factory=ToolInputSchema)
+    outputSchema: dict[str, Any] | None = None
+    annotations: Annotated[ToolAnnotations | None, Lenient()] = None
+    icons: Icons = None
+    meta: Meta = None
+
+
+class ListToolsResult(PaginatedResult):
+    """One page of a server's tools."""
+
+    tools: Annotated[list[Tool], FAIL_FAST, EmptyForNull]
+
+
+class ToolResult(WireModel):
+    """What a tool gave back.
+
+    Attributes:
+        content: Content items as the server sent them; ``content_model`` makes a model of one.
+        isError: The tool ran and failed; the content says why.
+        structuredContent: A JSON value that fits the tool's ``outputSchema``.
+    """
+
+    content: Annotated[Objects, EmptyForNull] = Field(default_factory=list[dict[str, Any]])
+    isError: Annotated[bool, FalseForNull] = False
+    structuredContent: Any = None
+    meta: Meta = None
+
+    @property
+    def text(self) -> str:
+        """The texts of all text items, one below the other."""
+        texts = (item.get("text") for item in self.content if item.get("type") == "text")
+        return "\n".join(text for text in texts if isinstance(text, str))
