@@ -115,16 +115,21 @@ class ClientSession(Session):
 
     # ---- handshake -------------------------------------------------------------------
 
-    def start_handshake(self) -> Outgoing:
+    def start_handshake(self, known: str | None = None) -> Outgoing:
         """Encode the first request of the handshake.
 
         State:
             NEW -> PROBING or INITIALIZING.
 
+        Args:
+            known: A revision that this server is known to speak, which spares the probe
+                where the session does not insist on another.
+
         Raises:
             LocalProtocolError: The session is not NEW, or insists on an unknown revision.
         """
-        self._handshake = negotiate(self._protocol, self._client_info, self._capabilities)
+        protocol = known if known is not None and self._protocol == "auto" else self._protocol
+        self._handshake = negotiate(protocol, self._client_info, self._capabilities)
         return self._take_step(next(self._handshake))
 
     def connect(self) -> None:
@@ -185,6 +190,10 @@ class ClientSession(Session):
         """
         self._move(SessionInput.EXPIRE)
         self._agreement = None
+
+    def adopts(self, agreement: Agreement) -> bool:
+        """Say whether the session would :meth:`adopt` that agreement."""
+        return agreement.revision.era is Era.STATELESS and self._protocol in ("auto", agreement.revision.name)
 
     def adopt(self, agreement: Agreement) -> Connected:
         """Take over what another session found out about the same server, without a request.
@@ -350,8 +359,9 @@ class ClientSession(Session):
         for tool in value.tools:
             headers: tuple[ParameterHeader, ...] = ()
             if mirrors:
+                schema = tool.inputSchema
                 try:
-                    headers = declared_headers(tool.inputSchema.received)
+                    headers = declared_headers({**(schema.model_extra or {}), "properties": schema.properties})
                 except RemoteProtocolError as error:
                     warnings.append(f"tool {tool.name!r} is left out: {error}")
                     self._tools.pop(tool.name, None)

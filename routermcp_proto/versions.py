@@ -59,6 +59,9 @@ class Revision:
 
     http_cancel: CancelBy
 
+    sign_of_life: str
+    """The method by which a client sees that the server answers."""
+
     peer_requests: bool
     """The server sends requests of its own; later revisions ask for input in results."""
 
@@ -74,6 +77,7 @@ def _handshake(name: str, *, http: bool, version_header: bool, batches: bool) ->
         resumable_streams=http,
         batches=batches,
         http_cancel=CancelBy.NOTIFICATION,
+        sign_of_life="ping",
         peer_requests=True,
     )
 
@@ -92,6 +96,7 @@ REVISIONS: dict[str, Revision] = {
             resumable_streams=False,
             batches=False,
             http_cancel=CancelBy.CLOSING_THE_STREAM,
+            sign_of_life="server/discover",
             peer_requests=False,
         ),
         _handshake("2025-11-25", http=True, version_header=True, batches=False),

@@ -131,18 +131,37 @@ class BlockingRuntime:
         return await open_stream(family, address, tls, server_name, self._waits)
 
     async def _wait_readable(self, sock: socket.socket) -> None:
-        self._wait(sock, select.POLLIN)
+        while not _readable(sock, self._remaining()):
+            pass
 
     async def _wait_writable(self, sock: socket.socket) -> None:
-        self._wait(sock, select.POLLOUT)
+        while not _writable(sock, self._remaining()):
+            pass
 
-    def _wait(self, sock: socket.socket, events: int) -> None:
+
+if hasattr(select, "poll"):
+
+    def _poll(sock: socket.socket, events: int, seconds: float | None) -> bool:
         poll = select.poll()
         poll.register(sock, events)
-        while True:
-            remaining = self._remaining()
-            if poll.poll(None if remaining is None else remaining * 1000 + 1):
-                return
+        # poll() counts whole milliseconds; one more keeps a wait from ending just too early.
+        return bool(poll.poll(None if seconds is None else seconds * 1000 + 1))
+
+    def _readable(sock: socket.socket, seconds: float | None) -> bool:
+        return _poll(sock, select.POLLIN, seconds)
+
+    def _writable(sock: socket.socket, seconds: float | None) -> bool:
+        return _poll(sock, select.POLLOUT, seconds)
+
+else:  # Windows has no poll, and its select has no limit on descriptor numbers
+
+    def _readable(sock: socket.socket, seconds: float | None) -> bool:
+        return bool(select.select([sock], [], [], seconds)[0])
+
+    def _writable(sock: socket.socket, seconds: float | None) -> bool:
+        # A refused connection is reported as exceptional there, not as writable.
+        _, writable, exceptional = select.select([], [sock], [sock], seconds)
+        return bool(writable or exceptional)
 
 
 class _Event:

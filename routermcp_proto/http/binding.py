@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from ..client_session import ClientSession
-from ..exceptions import LocalProtocolError, RemoteProtocolError
+from ..events import HTTPRedirected
+from ..exceptions import LocalProtocolError, TransportError
 from ..outgoing import Outgoing
 from ..parameter_headers import encode_header_value, parameter_headers
 from ..versions import Era
@@ -73,33 +74,33 @@ class HTTPBinding:
         self._user = user_headers(headers or {})
         self._template: HeaderBlock | None = None
 
-    def redirect(self, endpoint: EndpointURL) -> None:
-        """Send everything elsewhere from now on; the origin must be the same.
-
-        Raises:
-            RemoteProtocolError: The origin is another one: headers are meant for this one.
-        """
-        if not self.endpoint.same_origin(endpoint):
-            raise RemoteProtocolError(
-                f"{self.endpoint} redirects to another origin, {endpoint}; "
-                "credentials are not sent there: use that URL if you trust it"
-            )
-        self.endpoint = endpoint
-        self._template = None
-
-    def follow(self, location: str, status: int) -> None:
+    def follow_or_raise(self, redirected: HTTPRedirected) -> None:
         """Obey a redirect of the server.
 
         Raises:
-            RemoteProtocolError: It is not one that keeps the method (307, 308), or leads
-                to another origin.
+            TransportError: It is not one that keeps the method (307, 308), or it leads to
+                another origin, for which the headers are not meant (``redirect``).
         """
-        if status not in (307, 308):
-            raise RemoteProtocolError(
-                f"{self.endpoint} answered HTTP {status}, a redirect that would turn POST into GET; "
-                f"it points to {location[:200]!r}: use that URL if it is the MCP endpoint"
+        target = redirected.location
+        if redirected.status not in (307, 308):
+            raise TransportError(
+                f"{self.endpoint} answered HTTP {redirected.status}, a redirect that would turn POST into GET, "
+                f"to {target[:200]!r}: use that URL if it is the MCP endpoint",
+                code="redirect",
+                status_code=redirected.status,
+                not_run=True,
             )
-        self.redirect(self.endpoint.resolve(location))
+        endpoint = self.endpoint.resolve(target)
+        if not self.endpoint.same_origin(endpoint):
+            raise TransportError(
+                f"{self.endpoint} redirects to another origin, {endpoint}: "
+                "credentials are not sent there; use that URL if you trust it",
+                code="redirect",
+                status_code=redirected.status,
+                not_run=True,
+            )
+        self.endpoint = endpoint
+        self._template = None
 
     # ---- requests ----------------------------------------------------------------------
 

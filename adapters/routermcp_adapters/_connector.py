@@ -1,0 +1,208 @@
+"""Opening a session, renewing one that the server has forgotten, and taking leave."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from routermcp_proto.events import (
+    Connected,
+    ConnectionFailed,
+    Event,
+    HTTPRedirected,
+    HTTPRefused,
+    MessageDropped,
+    MessageReady,
+    StreamEnded,
+)
+from routermcp_proto.exceptions import MCPError, TransportError
+from routermcp_proto.handshake import Agreement, Refused
+from routermcp_proto.http.binding import MAX_REDIRECTS, HTTPBinding
+from routermcp_proto.http.headers import HeaderBlock
+from routermcp_proto.http.outcomes import ABOUT_THE_MOMENT, refusal, rpc_error
+from routermcp_proto.outgoing import Outgoing
+from routermcp_proto.states import SessionState
+from routermcp_proto.timers import RetryPolicy
+from routermcp_proto.versions import Era
+
+from ._clock import CallClock
+from ._single_flight import SingleFlight
+from ._transport import HTTPTransport, Outcome, log
+from .runtime import Runtime
+
+#: Seconds that ending a session at the server may take; the server forgets it anyway.
+FAREWELL_SECONDS = 2.0
+
+ExtraHeaders = Callable[[], Awaitable[HeaderBlock | None]]
+
+
+class Connector:
+    """Makes and remakes the agreement of one session with its server.
+
+    Args:
+        binding: The session and how it travels.
+        transport: The connections.
+        retry: How often a step is tried.
+        extra_headers: Asked for headers that are not fixed.
+    """
+
+    def __init__(
+        self, binding: HTTPBinding, transport: HTTPTransport, retry: RetryPolicy, extra_headers: ExtraHeaders
+    ) -> None:
+        self._binding = binding
+        self._session = binding.session
+        self._transport = transport
+        self._retry = retry
+        self._extra_headers = extra_headers
+        self._flight = SingleFlight()
+
+    async def connect(self, runtime: Runtime, clock: CallClock) -> None:
+        """Agree with the server, once for all who ask at the same time.
+
+        Raises:
+            MCPError: There is no agreement.
+        """
+        if self._session.server is None:
+            await self._flight.run(runtime, lambda: self._agree(runtime, clock))
+
+    async def renew(
+        self, runtime: Runtime, clock: CallClock, session_id: str | None, agreement: Agreement | None
+    ) -> None:
+        """Agree anew, unless somebody has done so since the caller looked.
+
+        Args:
+            runtime: Where the session lives.
+            clock: The caller's deadline.
+            session_id: The session id that the server did not know.
+            agreement: The agreement that was in force then.
+        """
+        if self._session.agreement is agreement and self._binding.session_id == session_id:
+            log.info("%s has forgotten the session; opening a new one", self._transport.endpoint)
+            memory = self._transport.memory
+            if agreement is not None and memory.agreement is agreement:
+                memory.agreement = None
+            self._binding.expire()
+        await self.connect(runtime, clock)
+
+    async def _agree(self, runtime: Runtime, clock: CallClock) -> None:
+        if self._session.server is not None:
+            return
+        memory = self._transport.memory
+        if memory.agreement is not None and memory.fresh_until > runtime.now() and self._session.adopts(memory.agreement):
+            self._session.adopt(memory.agreement)
+            return
+        try:
+            await self._handshake(runtime, clock, memory.protocol)
+        except MCPError as error:
+            if memory.protocol is None or isinstance(error, TransportError):
+                raise
+            # The server has changed since: find out again what it speaks.
+            memory.protocol = None
+            await self._handshake(runtime, clock, None)
+        self._remember(runtime)
+
+    def _remember(self, runtime: Runtime) -> None:
+        memory, agreement = self._transport.memory, self._session.agreement
+        if agreement is None:
+            return
+        if agreement.revision.era is Era.HANDSHAKE:
+            memory.protocol = agreement.revision.name
+        found = agreement.discovered
+        if found is not None and found.cacheScope == "public" and found.ttlMs > 0:
+            memory.agreement, memory.fresh_until = agreement, runtime.now() + found.ttlMs / 1000
+
+    async def _handshake(self, runtime: Runtime, clock: CallClock, protocol: str | None) -> None:
+        """Take the steps that the session's machine asks for, until it is connected."""
+        try:
+            todo = [self._session.start_handshake(protocol)]
+            while todo:
+                outgoing = todo.pop(0)
+                for event in await self._step_with_retries(outgoing, runtime, clock):
+                    if isinstance(event, ConnectionFailed):
+                        raise event.error
+                    if isinstance(event, MessageReady):
+                        todo.append(event.outgoing)
+        except BaseException:
+            self._session.fail_handshake()
+            raise
+
+    async def _step_with_retries(self, outgoing: Outgoing, runtime: Runtime, clock: CallClock) -> list[Event]:
+        attempt = 1
+        while True:
+            try:
+                return await self._step(outgoing)
+            except TransportError as error:
+                error.attempts = attempt
+                refused = error.code == "connect"
+                if refused or attempt >= self._retry.attempts:
+                    raise
+                if not self._retry.allows(error, repeatable=True, gateway=False):
+                    raise
+                wait = self._retry.wait(attempt, retry_after=error.retry_after, random=runtime.random())
+                if not clock.has(wait):
+                    raise
+            attempt += 1
+            await runtime.sleep(wait)
+
+    async def _step(self, outgoing: Outgoing) -> list[Event]:
+        """Send one message of the handshake and return what follows from the answer."""
+        events: list[Event] = []
+
+        async def keep(event: Event) -> None:
+            if isinstance(event, MessageDropped):
+                log.warning("a message of %s was dropped: %s", self._transport.endpoint, event.problem)
+            events.append(event)
+
+        extra = await self._extra_headers()
+        for _ in range(MAX_REDIRECTS + 1):
+            exchange = self._binding.exchange(outgoing)
+            outcome = await self._transport.run(self._binding.post(outgoing, extra), exchange, keep)
+            if isinstance(outcome, HTTPRedirected):
+                self._binding.follow_or_raise(outcome)
+                continue
+            self._binding.learn(outgoing, exchange)
+            events += self._judge(outgoing, outcome)
+            return events
+        raise TransportError(f"{self._transport.endpoint} redirects in circles", code="redirect")
+
+    def _judge(self, outgoing: Outgoing, outcome: Outcome | None) -> list[Event]:
+        if isinstance(outcome, StreamEnded):
+            raise TransportError("the event stream ended without the answer", code="closed")
+        if not isinstance(outcome, HTTPRefused):
+            return []
+        cause: MCPError = refusal(outcome, self._transport.endpoint)
+        if outgoing.request_id is None:
+            log.warning("%s", cause)
+            return []
+        if outcome.status in ABOUT_THE_MOMENT:
+            raise cause
+        if outcome.error is not None:
+            cause = rpc_error(
+                outcome.error, method=outgoing.method, about=outgoing.method, gateway=False, refused=outcome
+            )
+        return self._session.refuse_handshake(Refused(outcome.error, cause))
+
+    async def farewell(self, runtime: Runtime) -> None:
+        """Tell the server that the session is over, for a bounded time and whatever it says."""
+        request = self._binding.delete() if self._binding.sessionful else None
+        if request is None:
+            return
+
+        async def ignore(event: Event) -> None:
+            del event
+
+        exchange = self._binding.exchange(Outgoing(b""))
+        try:
+            async with runtime.deadline(runtime.now() + FAREWELL_SECONDS):
+                await self._transport.run(request, exchange, ignore, control=True)
+        except (MCPError, TimeoutError) as error:
+            log.debug("the session was not ended at %s: %s", self._transport.endpoint, error)
+
+    def forget(self) -> None:
+        """Get ready to connect again.
+
+        State:
+            The session is NEW.
+        """
+        if self._session.state is SessionState.READY:
+            self._binding.expire()
+        self._binding.session_id = None

@@ -1,0 +1,60 @@
+"""Doing once what many ask for at the same time."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Awaitable, Callable
+
+from routermcp_proto.exceptions import MCPError
+
+from .runtime import Event, Runtime
+
+
+class _Flight:
+    def __init__(self, landed: Event) -> None:
+        self.landed = landed
+        self.done = False
+        self.error: MCPError | None = None
+
+
+class SingleFlight:
+    """Lets the first caller do the work while the others wait for what comes of it.
+
+    A leader that is cancelled takes nobody with it: one of those who wait becomes the next.
+    An error is shared, each caller raising a copy of its own.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._flight: _Flight | None = None
+
+    async def run(self, runtime: Runtime, work: Callable[[], Awaitable[object]]) -> None:
+        """Do the work, or wait until somebody has done it.
+
+        Raises:
+            MCPError: The work failed.
+        """
+        while True:
+            with self._lock:
+                flight, leads = self._flight, self._flight is None
+                if flight is None:
+                    flight = self._flight = _Flight(runtime.event())
+            if leads:
+                return await self._lead(flight, work)
+            await flight.landed.wait()
+            if flight.error is not None:
+                raise copy.copy(flight.error) from flight.error
+            if flight.done:
+                return None
+
+    async def _lead(self, flight: _Flight, work: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await work()
+            flight.done = True
+        except MCPError as error:
+            flight.error = error
+            raise
+        finally:
+            self._flight = None
+            flight.landed.set()

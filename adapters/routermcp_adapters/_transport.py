@@ -1,0 +1,251 @@
+"""Carrying HTTP exchanges over pooled connections, and naming what goes wrong.
+
+The receive loop stands once, in :meth:`HTTPTransport.run`: send, then read until the
+exchange has its outcome. Everything that breaks it off closes the connection at once,
+which is also how a stateless server learns that its client gave up.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Awaitable, Callable
+
+from routermcp_proto.events import (
+    ErrorReceived,
+    Event,
+    HTTPAccepted,
+    HTTPRedirected,
+    HTTPRefused,
+    InputRequired,
+    ResponseReceived,
+    ResponseRejected,
+    StreamEnded,
+)
+from routermcp_proto.exceptions import RemoteProtocolError, TransportError
+from routermcp_proto.handshake import Agreement
+from routermcp_proto.http.exchange import MCPExchange
+from routermcp_proto.http.headers import HTTPRequest
+from routermcp_proto.http.reader import NEED_DATA, BodyData, EndOfBody, ResponseHead
+from routermcp_proto.http.url import EndpointURL
+
+from ._dial import Resolver
+from ._pool import Connection, ConnectionPool
+from .runtime import Runtime, StreamClosedError
+
+log = logging.getLogger("routermcp")
+wire = logging.getLogger("routermcp.wire")
+
+#: Bytes of a body that the wire log shows.
+MAX_LOGGED = 2048
+
+Outcome = (
+    ResponseReceived
+    | ErrorReceived
+    | ResponseRejected
+    | InputRequired
+    | HTTPAccepted
+    | HTTPRefused
+    | HTTPRedirected
+    | StreamEnded
+)
+_OUTCOMES = (
+    ResponseReceived,
+    ErrorReceived,
+    ResponseRejected,
+    InputRequired,
+    HTTPAccepted,
+    HTTPRefused,
+    HTTPRedirected,
+    StreamEnded,
+)
+OnEvent = Callable[[Event], Awaitable[None]]
+
+
+class EndpointMemory:
+    """What the sessions of a client share about their server."""
+
+    def __init__(self) -> None:
+        self.protocol: str | None = None
+        """The revision of the handshake era that worked last, which spares the probe."""
+        self.agreement: Agreement | None = None
+        """A public answer to ``server/discover``."""
+        self.fresh_until = 0.0
+        """Until when that answer may be used, in the runtime's clock."""
+
+
+class HTTPTransport:
+    """The connections of a client, shared by its sessions.
+
+    Args:
+        endpoint: Where the MCP server is.
+        tls: Makes the TLS context, when it is first needed.
+        max_connections: Connections in all.
+    """
+
+    def __init__(
+        self, endpoint: EndpointURL, tls: Callable[[], ssl.SSLContext], *, max_connections: int | None = None
+    ) -> None:
+        self.endpoint = endpoint
+        self.memory = EndpointMemory()
+        self._tls = tls
+        self._max_connections = max_connections
+        self._resolver = Resolver()
+        self._runtime: Runtime | None = None
+        self._pool: ConnectionPool | None = None
+        self._users: set[object] = set()
+
+    def open(self, runtime: Runtime, user: object) -> Runtime:
+        """Take the connections into use for one more session.
+
+        Args:
+            runtime: Where the caller runs.
+            user: Whoever uses them from now on, for :meth:`close`.
+
+        Returns:
+            The runtime they are bound to: the given one, unless they are in use already.
+
+        Raises:
+            ConfigError: They are in use elsewhere.
+        """
+        if self._runtime is not None and self._users:
+            self._runtime.check()
+        else:
+            self._runtime = runtime
+        if self._pool is None:
+            limits = {} if self._max_connections is None else {"max_connections": self._max_connections}
+            self._pool = ConnectionPool(self._runtime, self.endpoint, self._tls, self._resolver, **limits)
+        self._users.add(user)
+        return self._runtime
+
+    def close(self, user: object) -> None:
+        """Give the connections back; they close with their last user."""
+        self._users.discard(user)
+        if not self._users:
+            self.close_all()
+
+    def close_all(self) -> None:
+        """Close the connections, whoever uses them."""
+        self._users.clear()
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+
+    def _open_pool(self) -> ConnectionPool:
+        if self._pool is None:
+            raise TransportError("the client is disconnected", code="closed", not_run=True)
+        return self._pool
+
+    async def run(
+        self, request: HTTPRequest, exchange: MCPExchange, on_event: OnEvent, *, control: bool = False
+    ) -> Outcome | None:
+        """Carry one exchange and return its outcome.
+
+        Args:
+            request: What to send.
+            exchange: Reads what comes back.
+            on_event: Told of everything else that happens meanwhile.
+            control: Use the control lane of the pool.
+
+        Returns:
+            The outcome, or None where only ``on_event`` learned of it (the handshake).
+
+        Raises:
+            TransportError: The connection failed, or the answer was not one of MCP.
+        """
+        pool = self._open_pool()
+        connection = await pool.lease(control=control)
+        try:
+            outcome = await self._converse(connection, request, exchange, on_event)
+        except BaseException:
+            # Cancellation, a deadline, Ctrl-C, an error of a callback: nothing may use this
+            # connection again, and nothing is awaited on the way out.
+            pool.discard(connection)
+            raise
+        pool.release(connection)
+        return outcome
+
+    async def mention(self, request: HTTPRequest) -> None:
+        """Send a message whose answer nobody waits for, if a connection rests for it."""
+        pool = self._pool
+        connection = pool.lease_idle() if pool is not None else None
+        if pool is None or connection is None:
+            return
+        try:
+            await connection.stream.send_all(request.to_bytes())
+            await connection.stream.aclose()
+        except OSError as error:
+            log.debug("a cancelled call was not mentioned to %s: %s", self.endpoint, error)
+        finally:
+            pool.discard(connection)
+
+    async def _converse(
+        self, connection: Connection, request: HTTPRequest, exchange: MCPExchange, on_event: OnEvent
+    ) -> Outcome | None:
+        logging_wire = wire.isEnabledFor(logging.DEBUG)
+        if logging_wire:
+            _log_request(request)
+        connection.reader.start(request.method)
+        connection.drained = False
+        await self._send(connection, request.to_bytes())
+        outcome: Outcome | None = None
+        while outcome is None and not exchange.finished:
+            for event in await self._receive(connection, exchange):
+                if logging_wire:
+                    wire.debug("<- %.*r", MAX_LOGGED, event)
+                if isinstance(event, _OUTCOMES):
+                    outcome = event
+                else:
+                    await on_event(event)
+        return outcome
+
+    async def _send(self, connection: Connection, data: bytes) -> None:
+        try:
+            await connection.stream.send_all(data)
+        except StreamClosedError as error:
+            message = f"{self.endpoint} closed the connection before anything was sent"
+            raise TransportError(message, code="closed", not_run=True) from error
+        except OSError as error:
+            raise self._lost(error) from error
+
+    async def _receive(self, connection: Connection, exchange: MCPExchange) -> list[Event]:
+        """Wait for more of the answer and return what it means."""
+        try:
+            data = await connection.stream.receive_some()
+        except OSError as error:
+            raise self._lost(error) from error
+        if wire.isEnabledFor(logging.DEBUG):
+            wire.debug("<- %.*r", MAX_LOGGED, data)
+        events: list[Event] = []
+        try:
+            connection.reader.receive_data(data)
+            while True:
+                item = connection.read()
+                if item is NEED_DATA:
+                    break
+                if not exchange.finished and isinstance(item, ResponseHead | BodyData | EndOfBody):
+                    events += exchange.receive(item)
+                if type(item) is EndOfBody:
+                    break
+        except RemoteProtocolError as error:
+            raise self._translated(error, data, exchange) from error
+        return events
+
+    def _lost(self, error: OSError) -> Exception:
+        # A limit of the caller is a bare TimeoutError and passes as it is.
+        if isinstance(error, TimeoutError) and error.errno is None:
+            return error
+        return TransportError(f"the connection to {self.endpoint} broke: {error}", code="closed")
+
+    def _translated(self, error: RemoteProtocolError, data: bytes, exchange: MCPExchange) -> TransportError:
+        if not data:
+            return TransportError(f"{self.endpoint} closed the connection before it had answered", code="closed")
+        if data[:2] == b"\x15\x03" and not self.endpoint.tls:
+            return TransportError(
+                f"{self.endpoint} speaks TLS: use https:// instead of http://", code="protocol", not_run=True
+            )
+        return TransportError(f"{self.endpoint} did not answer in MCP's way: {error}", code="protocol")
+
+
+def _log_request(request: HTTPRequest) -> None:
+    wire.debug("-> %s %s %r %.*r", request.method.decode(), "", request.headers, MAX_LOGGED, request.body)
