@@ -10,7 +10,7 @@ import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 from routermcp_proto.exceptions import ConfigError, LocalProtocolError
 from routermcp_proto.http.binding import user_headers
@@ -238,13 +238,3 @@ def enable_debug_log() -> None:
         handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(message)s"))
         logger.addHandler(handler)
 
-
-def callback_is_plain(name: str, callback: object) -> None:
-    """See that a callback of the blocking client is one that it can call.
-
-    Raises:
-        TypeError: It is a coroutine function.
-    """
-    target = cast("Any", callback)
-    if inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(getattr(target, "__call__", None)):
-        raise TypeError(f"{name} is a coroutine function; SyncRouterMCPClient takes plain functions")

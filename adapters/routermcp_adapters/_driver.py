@@ -44,7 +44,8 @@ from routermcp_proto.http.outcomes import refusal, rpc_error, session_unknown
 from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.outgoing import Outgoing
 from routermcp_proto.timers import RetryPolicy, deadline_after
-from routermcp_proto.versions import CancelBy
+from routermcp_proto.types import InitializeResult, WireModel
+from routermcp_proto.versions import LATEST, CancelBy
 
 from ._clock import CallClock
 from ._connector import Connector
@@ -52,6 +53,7 @@ from ._transport import HTTPTransport, Outcome, log
 from .runtime import Runtime
 
 T = TypeVar("T")
+ResultT = TypeVar("ResultT", bound=WireModel)
 
 HEADER_MISMATCH = -32020
 UNSUPPORTED_VERSION = -32022
@@ -139,12 +141,23 @@ class Driver:
         return self._runtime is not None and self._session.server is not None
 
     @property
+    def server(self) -> InitializeResult | None:
+        """What the server said about itself, None before the handshake."""
+        return self._session.server
+
+    @property
+    def sign_of_life(self) -> str:
+        """The method by which to see that the server answers."""
+        revision = self._session.revision
+        return revision.sign_of_life if revision is not None else LATEST.sign_of_life
+
+    @property
     def gateway(self) -> bool:
         """Whether the peer is a RouterMCP gateway, by its URL or its own word."""
         server = self._session.server
         return self._settings.gateway or (server is not None and server.serverInfo.name == "RouterMCP")
 
-    async def connect(self, runtime: Runtime, timeout: int) -> None:
+    async def connect(self, runtime: Runtime, timeout: int) -> InitializeResult:
         """Open the session, or wait for who is opening it.
 
         Args:
@@ -164,6 +177,10 @@ class Driver:
             if self._session.server is None:
                 self._leave()
             raise
+        server = self._session.server
+        if server is None:
+            raise TransportError("the client was disconnected meanwhile", code="closed", not_run=True)
+        return server
 
     async def disconnect(self) -> None:
         """End the session at the server, and give the connections back."""
@@ -193,7 +210,7 @@ class Driver:
         runtime.check()
         return runtime
 
-    async def call(self, call: Call[T], options: CallOptions) -> T:
+    async def call(self, call: Call[ResultT], options: CallOptions) -> ResultT:
         """Make a call and return its result.
 
         Raises:
@@ -253,7 +270,7 @@ class Driver:
 
     # ---- rounds, tries, attempts -------------------------------------------------------
 
-    async def _rounds(self, call: Call[T], options: CallOptions, clock: CallClock) -> T:
+    async def _rounds(self, call: Call[ResultT], options: CallOptions, clock: CallClock) -> ResultT:
         current = call
         for _ in range(MAX_INPUT_ROUNDS):
             outcome = await self._tries(current, options, clock)

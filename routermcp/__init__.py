@@ -1,0 +1,73 @@
+"""The Python SDK for MCP gateways: one client on asyncio, trio and plain blocking code.
+
+* :class:`RouterMCPClient`: under asyncio and trio.
+* :class:`SyncRouterMCPClient`: the same, blocking.
+* :class:`RouterMCPSession`, :class:`SyncRouterMCPSession`: one session for each user of
+  an application, made by ``client.create_session(user_id=...)``.
+
+Types and errors are in :mod:`routermcp.types`; the errors are here as well.
+"""
+
+from __future__ import annotations
+
+from ._async.client import RouterMCPClient
+from ._async.session import RouterMCPSession
+from ._sync.client import SyncRouterMCPClient
+from ._sync.session import SyncRouterMCPSession
+from ._version import __version__
+from .types import (
+    AuthorizationRequiredError,
+    ConfigError,
+    GatewayError,
+    InternalError,
+    InvalidParamsError,
+    InvalidRequestError,
+    LocalProtocolError,
+    MCPError,
+    MethodNotFoundError,
+    OAuthConfig,
+    OAuthError,
+    ProjectNotFoundError,
+    RateLimitError,
+    ResourceNotFoundError,
+    ResponseValidationError,
+    RetryPolicy,
+    RPCError,
+    ToolDisabledError,
+    ToolError,
+    ToolNotFoundError,
+    TransportError,
+    UnauthorizedError,
+    UpstreamError,
+)
+
+__all__ = [
+    "AuthorizationRequiredError",
+    "ConfigError",
+    "GatewayError",
+    "InternalError",
+    "InvalidParamsError",
+    "InvalidRequestError",
+    "LocalProtocolError",
+    "MCPError",
+    "MethodNotFoundError",
+    "OAuthConfig",
+    "OAuthError",
+    "ProjectNotFoundError",
+    "RPCError",
+    "RateLimitError",
+    "ResourceNotFoundError",
+    "ResponseValidationError",
+    "RetryPolicy",
+    "RouterMCPClient",
+    "RouterMCPSession",
+    "SyncRouterMCPClient",
+    "SyncRouterMCPSession",
+    "ToolDisabledError",
+    "ToolError",
+    "ToolNotFoundError",
+    "TransportError",
+    "UnauthorizedError",
+    "UpstreamError",
+    "__version__",
+]

@@ -1,0 +1,137 @@
+"""The client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from routermcp_adapters._transport import HTTPTransport
+from routermcp_proto.timers import RetryPolicy
+
+from .._responder import any_callbacks as accept_callbacks
+from .._responder import Callbacks, OnElicitation, OnLog, OnNotification, OnRoots, OnSampling
+from .._settings import DEFAULT_INTERACTION_TIMEOUT, Headers, Secret, enable_debug_log, resolve
+from .._tls import Verify
+from ..oauth import OAuthConfig
+from .session import AsyncSessionBase, RouterMCPSession
+
+
+class RouterMCPClient(AsyncSessionBase):
+    """A client of a RouterMCP gateway, or of any MCP server over HTTP.
+
+    Runs under asyncio and trio; the runtime is found out when it connects. Calls may be
+    made from any number of tasks at once.
+
+    Example::
+
+        async with RouterMCPClient(url="http://127.0.0.1:8000/mcp") as client:
+            tools = await client.list_tools()
+            result = await client.call_tool("add", {"a": 1, "b": 2})
+
+    Args:
+        url: URL of the server; default ``ROUTERMCP_URL``. A project URL of a RouterMCP
+            gateway, ``.../v1/mcp/{slug}``, may be given without ``/request``.
+        api_key: Sent as ``Authorization: Bearer``; default ``ROUTERMCP_API_KEY``. May be a
+            callable, which is asked before each request.
+        user_id: Whose calls these are; default ``ROUTERMCP_USER_ID``.
+        timeout: Milliseconds for each call in all; default ``ROUTERMCP_TIMEOUT`` or 30000;
+            0 for no limit.
+        headers: More headers for every request, or a callable that returns them.
+        oauth: OAuth configuration.
+        debug: Show the redacted traffic on standard error; default ``ROUTERMCP_DEBUG``.
+        protocol: ``"auto"``, or a revision of MCP to insist on, such as ``"2025-11-25"``.
+        retry: When failed calls are tried again.
+        interaction_timeout: Milliseconds that one of the callbacks below may take to
+            answer; the deadline of the call stands still meanwhile.
+        on_elicitation: Asked when the server wants something of the user. Returns an
+            :class:`~routermcp.types.ElicitResult`, a dict to accept with that content
+            (the schema's defaults fill the rest), or None to decline.
+        on_sampling: Asked when the server wants a language model to complete a message.
+        on_roots: Asked for the folders that the server may work in.
+        on_log: Told of log messages of the server.
+        on_notification: Told of other notifications: method and parameters.
+        verify: True for the usual TLS trust, a path of certificates to trust instead, an
+            :class:`ssl.SSLContext`, or False to trust anybody.
+        send_user_id: Send ``user_id`` to servers that are not RouterMCP gateways too.
+        trust_annotations: Believe a tool that says it may be repeated
+            (``idempotentHint``, ``readOnlyHint``).
+        client_info: Name and version of your application, for the server.
+        max_connections: Connections at once; more calls wait in turn.
+
+    Raises:
+        ConfigError: A setting is missing or wrong.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        api_key: Secret | None = None,
+        user_id: str | None = None,
+        timeout: int | None = None,
+        headers: Headers | None = None,
+        oauth: OAuthConfig | None = None,
+        debug: bool | None = None,
+        *,
+        protocol: str = "auto",
+        retry: RetryPolicy | None = None,
+        interaction_timeout: int = DEFAULT_INTERACTION_TIMEOUT,
+        on_elicitation: OnElicitation | None = None,
+        on_sampling: OnSampling | None = None,
+        on_roots: OnRoots | None = None,
+        on_log: OnLog | None = None,
+        on_notification: OnNotification | None = None,
+        verify: Verify = True,
+        send_user_id: bool = False,
+        trust_annotations: bool = False,
+        client_info: Mapping[str, Any] | None = None,
+        max_connections: int | None = None,
+    ) -> None:
+        callbacks = Callbacks(
+            on_elicitation=on_elicitation,
+            on_sampling=on_sampling,
+            on_roots=on_roots,
+            on_log=on_log,
+            on_notification=on_notification,
+        )
+        settings = resolve(
+            url=url,
+            api_key=api_key,
+            user_id=user_id,
+            timeout=timeout,
+            headers=headers,
+            oauth=oauth,
+            debug=debug,
+            protocol=protocol,
+            retry=retry,
+            interaction_timeout=interaction_timeout,
+            send_user_id=send_user_id,
+            trust_annotations=trust_annotations,
+            verify=verify,
+            client_info=client_info,
+        )
+        accept_callbacks(callbacks, settings)
+        if settings.debug:
+            enable_debug_log()
+        transport = HTTPTransport(settings.endpoint, settings.tls, max_connections=max_connections)
+        super().__init__(settings, callbacks, transport)
+
+    def create_session(self, user_id: str) -> RouterMCPSession:
+        """Make a session for another user; ``connect`` it before use.
+
+        It shares connections and settings with this client. It may be connected before or
+        after the client, and ends with it at the latest.
+
+        Args:
+            user_id: Whose session it is.
+
+        Raises:
+            ConfigError: The user id is empty or cannot travel in a header.
+        """
+        return RouterMCPSession(self._settings.for_user(user_id), self._callbacks, self._transport)
+
+    async def disconnect(self) -> None:
+        """End the session at the server and close all connections, those of its sessions too."""
+        connected = self._driver.connected
+        await super().disconnect()
+        if connected:
+            self._transport.close_all()

@@ -1,0 +1,250 @@
+"""The methods of MCP, once: every client and session has these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from routermcp_adapters._driver import CallOptions, Driver
+from routermcp_adapters._stepping import native as run
+from routermcp_proto import calls
+from routermcp_proto.calls import Call, ResultT
+from routermcp_proto.types import (
+    CompleteResult,
+    EmptyResult,
+    GetPromptResult,
+    ListPromptsResult,
+    ListResourcesResult,
+    ListResourceTemplatesResult,
+    ListToolsResult,
+    Prompt,
+    ReadResourceResult,
+    Resource,
+    ResourceTemplate,
+    Tool,
+    ToolResult,
+)
+
+from .._responder import OnProgress
+from .._responder import progress_sink as report_to
+from .._settings import checked_timeout
+from .._typed import parse_typed
+
+ModelT = TypeVar("ModelT")
+
+
+class AsyncMethods:
+    """The methods of MCP.
+
+    All of them take ``timeout`` (milliseconds over everything the call does; 0 for no
+    limit; default that of the client) and ``headers`` (for this call only). All raise
+    :class:`~routermcp.types.TransportError` when HTTP or the network fails,
+    :class:`~routermcp.types.RPCError` when the server answers with an error object, and
+    :class:`~routermcp.types.ResponseValidationError` when the answer has the wrong shape.
+
+    Source: https://modelcontextprotocol.io/specification/2026-07-28
+    """
+
+    _driver: Driver
+    _timeout: int
+
+    def _options(
+        self,
+        timeout: int | None,
+        headers: Mapping[str, str] | None,
+        *,
+        meta: Mapping[str, Any] | None = None,
+        on_progress: OnProgress | None = None,
+        retry: bool = False,
+    ) -> CallOptions:
+        limit = self._timeout if timeout is None else checked_timeout(timeout)
+        return CallOptions(limit, headers, meta, report_to(on_progress), retry)
+
+    async def _call(self, call: Call[ResultT], options: CallOptions) -> ResultT:
+        return await run(self._driver.call(call, options))
+
+    async def _collect(self, call: Call[Any], options: CallOptions) -> list[Any]:
+        return await run(self._driver.collect(call, options))
+
+    # ---- tools ---------------------------------------------------------------------
+
+    async def list_tools(self, *, timeout: int | None = None, headers: Mapping[str, str] | None = None) -> list[Tool]:
+        """List all tools, from all pages (``tools/list``)."""
+        return await self._collect(calls.list_tools(), self._options(timeout, headers))
+
+    async def list_tools_page(
+        self, cursor: str | None = None, *, timeout: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> ListToolsResult:
+        """List one page of tools (``tools/list``).
+
+        Args:
+            cursor: ``nextCursor`` of the page before, None for the first one.
+            timeout: Milliseconds.
+            headers: For this call only.
+        """
+        return await self._call(calls.list_tools(cursor), self._options(timeout, headers))
+
+    async def call_tool(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        timeout: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        meta: Mapping[str, Any] | None = None,
+        on_progress: OnProgress | None = None,
+        retry: bool = False,
+    ) -> ToolResult:
+        """Run a tool (``tools/call``).
+
+        A tool that fails in its own terms returns a result with ``isError``; the server's
+        error object is raised. The call is not repeated once it may have run, unless you
+        say that this does no harm.
+
+        Args:
+            name: Name of the tool.
+            arguments: What JSON can hold; pydantic models too.
+            timeout: Milliseconds.
+            headers: For this call only.
+            meta: More members for ``_meta``.
+            on_progress: Called with each progress report, in order.
+            retry: Running the tool twice does no harm: repeat the call if its answer is lost.
+
+        Raises:
+            TransportError: With code ``interrupted`` when the answer was lost and the tool
+                may have run.
+            LocalProtocolError: JSON cannot hold the arguments.
+        """
+        options = self._options(timeout, headers, meta=meta, on_progress=on_progress, retry=retry)
+        return await self._call(calls.call_tool(name, arguments), options)
+
+    async def call_tool_typed(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None,
+        model: type[ModelT],
+        *,
+        timeout: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        meta: Mapping[str, Any] | None = None,
+        on_progress: OnProgress | None = None,
+        retry: bool = False,
+    ) -> ModelT:
+        """Run a tool and read its result as a model: structured content, else one text item as JSON.
+
+        Args:
+            name: Name of the tool.
+            arguments: What JSON can hold; pydantic models too.
+            model: A pydantic model or any other type that pydantic knows.
+            timeout: Milliseconds.
+            headers: For this call only.
+            meta: More members for ``_meta``.
+            on_progress: Called with each progress report, in order.
+            retry: Running the tool twice does no harm.
+
+        Raises:
+            ToolError: The tool reported ``isError``.
+            ResponseValidationError: The result is not of that type.
+        """
+        options = self._options(timeout, headers, meta=meta, on_progress=on_progress, retry=retry)
+        result = await self._call(calls.call_tool(name, arguments), options)
+        return parse_typed(name, result, model)
+
+    # ---- resources -------------------------------------------------------------------
+
+    async def list_resources(
+        self, *, timeout: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> list[Resource]:
+        """List all resources, from all pages (``resources/list``)."""
+        return await self._collect(calls.list_resources(), self._options(timeout, headers))
+
+    async def list_resources_page(
+        self, cursor: str | None = None, *, timeout: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> ListResourcesResult:
+        """List one page of resources (``resources/list``)."""
+        return await self._call(calls.list_resources(cursor), self._options(timeout, headers))
+
+    async def list_resource_templates(
+        self, *, timeout: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> list[ResourceTemplate]:
+        """List all resource templates, from all pages (``resources/templates/list``)."""
+        return await self._collect(calls.list_resource_templates(), self._options(timeout, headers))
+
+    async def list_resource_templates_page(
+        self, cursor: str | None = None, *, timeout: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> ListResourceTemplatesResult:
+        """List one page of resource templates (``resources/templates/list``)."""
+        return await self._call(calls.list_resource_templates(cursor), self._options(timeout, headers))
+
+    async def read_resource(
+        self,
+        uri: str,
+        *,
+        timeout: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        meta: Mapping[str, Any] | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> ReadResourceResult:
+        """Read a resource (``resources/read``).
+
+        Raises:
+            ResourceNotFoundError: The server has no resource of that URI.
+        """
+        options = self._options(timeout, headers, meta=meta, on_progress=on_progress)
+        return await self._call(calls.read_resource(uri), options)
+
+    # ---- prompts ---------------------------------------------------------------------
+
+    async def list_prompts(
+        self, *, timeout: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> list[Prompt]:
+        """List all prompts, from all pages (``prompts/list``)."""
+        return await self._collect(calls.list_prompts(), self._options(timeout, headers))
+
+    async def list_prompts_page(
+        self, cursor: str | None = None, *, timeout: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> ListPromptsResult:
+        """List one page of prompts (``prompts/list``)."""
+        return await self._call(calls.list_prompts(cursor), self._options(timeout, headers))
+
+    async def get_prompt(
+        self,
+        name: str,
+        arguments: Mapping[str, str] | None = None,
+        *,
+        timeout: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        meta: Mapping[str, Any] | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> GetPromptResult:
+        """Get a prompt with its arguments filled in (``prompts/get``)."""
+        options = self._options(timeout, headers, meta=meta, on_progress=on_progress)
+        return await self._call(calls.get_prompt(name, arguments), options)
+
+    # ---- the rest --------------------------------------------------------------------
+
+    async def complete(
+        self,
+        ref: Mapping[str, Any],
+        argument: Mapping[str, str],
+        context_arguments: Mapping[str, str] | None = None,
+        *,
+        timeout: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> CompleteResult:
+        """Ask for values of an argument (``completion/complete``).
+
+        Args:
+            ref: ``{"type": "ref/prompt", "name": ...}`` or ``{"type": "ref/resource", "uri": ...}``.
+            argument: ``name`` of the argument and the ``value`` typed so far.
+            context_arguments: Arguments that have a value already.
+            timeout: Milliseconds.
+            headers: For this call only.
+        """
+        call = calls.complete(ref, argument, context_arguments)
+        return await self._call(call, self._options(timeout, headers))
+
+    async def ping(self, *, timeout: int | None = None, headers: Mapping[str, str] | None = None) -> None:
+        """See that the server answers (``ping``, or ``server/discover`` where there is no ping)."""
+        call = Call(self._driver.sign_of_life, {}, EmptyResult, safe=True)
+        await self._call(call, self._options(timeout, headers))

@@ -1,0 +1,159 @@
+"""The user's callbacks: who answers the server, and who hears what it tells."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+from routermcp_proto.exceptions import ConfigError, MCPError
+from routermcp_proto.types import (
+    CreateMessageRequest,
+    CreateMessageResult,
+    ElicitRequest,
+    ElicitResult,
+    LogMessage,
+    Progress,
+    Root,
+)
+
+from ._settings import ClientSettings
+
+OnElicitation = Callable[[ElicitRequest], "ElicitReply | Awaitable[ElicitReply]"]
+OnSampling = Callable[[CreateMessageRequest], "SampleReply | Awaitable[SampleReply]"]
+OnRoots = Callable[[], "Iterable[Root | str] | Awaitable[Iterable[Root | str]]"]
+OnLog = Callable[[LogMessage], Any]
+OnNotification = Callable[[str, Mapping[str, Any]], Any]
+OnProgress = Callable[[Progress], Any]
+
+ElicitReply = ElicitResult | Mapping[str, Any] | None
+SampleReply = CreateMessageResult | Mapping[str, Any]
+
+
+async def settled(value: Any) -> Any:
+    """Return what a callback returned, awaited where it has to be."""
+    return await value if inspect.isawaitable(value) else value
+
+
+class Callbacks:
+    """Answers the server with the callbacks of the application.
+
+    What the client declares it can do follows from the callbacks that it was given.
+    """
+
+    def __init__(
+        self,
+        *,
+        on_elicitation: OnElicitation | None = None,
+        on_sampling: OnSampling | None = None,
+        on_roots: OnRoots | None = None,
+        on_log: OnLog | None = None,
+        on_notification: OnNotification | None = None,
+    ) -> None:
+        self._on_elicitation = on_elicitation
+        self._on_sampling = on_sampling
+        self._on_roots = on_roots
+        self._on_log = on_log
+        self._on_notification = on_notification
+        for name, callback in self.given().items():
+            if not callable(callback):
+                raise ConfigError(f"{name} is a function, not {type(callback).__name__}")
+
+    def given(self) -> dict[str, object]:
+        """Return the callbacks that were given, by the names of their arguments."""
+        callbacks: dict[str, object] = {
+            "on_elicitation": self._on_elicitation,
+            "on_sampling": self._on_sampling,
+            "on_roots": self._on_roots,
+            "on_log": self._on_log,
+            "on_notification": self._on_notification,
+        }
+        return {name: callback for name, callback in callbacks.items() if callback is not None}
+
+    def capabilities(self) -> dict[str, Any]:
+        """Return what to declare to the server."""
+        capabilities: dict[str, Any] = {}
+        if self._on_roots is not None:
+            capabilities["roots"] = {}
+        if self._on_sampling is not None:
+            capabilities["sampling"] = {}
+        if self._on_elicitation is not None:
+            capabilities["elicitation"] = {"form": {}, "url": {}}
+        return capabilities
+
+    async def answer(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Answer a request of the server with the callback for it."""
+        if method == "elicitation/create" and self._on_elicitation is not None:
+            request = ElicitRequest.model_validate(params)
+            return _elicited(request, await settled(self._on_elicitation(request)))
+        if method == "sampling/createMessage" and self._on_sampling is not None:
+            sampled = await settled(self._on_sampling(CreateMessageRequest.model_validate(params)))
+            return sampled.to_wire() if isinstance(sampled, CreateMessageResult) else dict(sampled)
+        if method == "roots/list" and self._on_roots is not None:
+            roots = await settled(self._on_roots())
+            return {"roots": [Root(uri=root).to_wire() if isinstance(root, str) else root.to_wire() for root in roots]}
+        raise MCPError(f"the server asks for {method}, and no callback of this client answers that")
+
+    async def hear(self, method: str, params: Mapping[str, Any]) -> None:
+        """Hand a notification to the callback for it."""
+        if method == "notifications/message" and self._on_log is not None:
+            await settled(self._on_log(LogMessage.model_validate(params)))
+        elif self._on_notification is not None:
+            await settled(self._on_notification(method, params))
+
+
+def _elicited(request: ElicitRequest, reply: ElicitReply) -> Mapping[str, Any]:
+    """Put a reply into the words of the wire; what a form leaves open gets the schema's defaults."""
+    if reply is None:
+        return {"action": "decline"}
+    if isinstance(reply, ElicitResult):
+        action, content = reply.action, reply.content
+    else:
+        action, content = "accept", dict(reply)
+    if action != "accept" or request.mode == "url":
+        return {"action": action}
+    return {"action": action, "content": {**request.defaults(), **(content or {})}}
+
+
+def progress_sink(on_progress: OnProgress | None) -> Callable[[Progress], Awaitable[None]] | None:
+    """Make of a progress callback, plain or async, what the driver awaits."""
+    if on_progress is None:
+        return None
+
+    async def report(progress: Progress) -> None:
+        await settled(on_progress(progress))
+
+    return report
+
+
+def plain_progress_sink(on_progress: OnProgress | None) -> Callable[[Progress], Awaitable[None]] | None:
+    """Make of a plain progress callback what the driver awaits.
+
+    Raises:
+        TypeError: It is a coroutine function.
+    """
+    _refuse_coroutine_function("on_progress", on_progress)
+    return progress_sink(on_progress)
+
+
+
+def any_callbacks(callbacks: Callbacks, settings: ClientSettings) -> None:
+    """Take plain and async callbacks alike."""
+    del callbacks, settings
+
+
+def plain_callbacks(callbacks: Callbacks, settings: ClientSettings) -> None:
+    """See that all callbacks are ones that blocking code can call.
+
+    Raises:
+        TypeError: One is a coroutine function.
+    """
+    given = {**callbacks.given(), "api_key": settings.api_key, "headers": settings.headers}
+    for name, callback in given.items():
+        _refuse_coroutine_function(name, callback)
+
+
+def _refuse_coroutine_function(name: str, callback: object) -> None:
+    call: Any = getattr(callback, "__call__", None)  # noqa: B004 - the bound method, not whether there is one
+    if inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(call):
+        raise TypeError(f"{name} is a coroutine function; the blocking client takes plain functions")
