@@ -1,0 +1,168 @@
+"""The client program that the official MCP conformance suite starts.
+
+Run as ``python tests/conformance/client.py URL``. The suite says in the environment what
+it plays: ``MCP_CONFORMANCE_SCENARIO`` and ``MCP_CONFORMANCE_CONTEXT``. ``ROUTERMCP_RUNTIME``
+picks ``asyncio`` (the default), ``trio`` or ``blocking``; the scenarios are one text.
+
+Settings are the defaults that users run with; above all ``protocol="auto"``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.three_runtimes import make_client, run
+
+if TYPE_CHECKING:
+    from routermcp import RouterMCPClient
+
+#: An argument of each JSON type, for tools that are called only to see whether they can be.
+SAMPLES: dict[str, Any] = {
+    "string": "text",
+    "integer": 1,
+    "number": 1.5,
+    "boolean": True,
+    "array": [],
+    "object": {},
+    "null": None,
+}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What one scenario does with a connected client, and what that client is made with."""
+
+    play: Callable[[RouterMCPClient], Awaitable[None]]
+    settings: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+def given_context() -> dict[str, Any]:
+    """Return what the suite tells the client beside the scenario's name."""
+    return json.loads(os.environ.get("MCP_CONFORMANCE_CONTEXT") or "{}")
+
+
+async def list_tools(client: RouterMCPClient) -> None:
+    await client.list_tools()
+
+
+async def add_numbers(client: RouterMCPClient) -> None:
+    await client.list_tools()
+    await client.call_tool("add_numbers", {"a": 5, "b": 3})
+
+
+async def echo_schema(client: RouterMCPClient) -> None:
+    tools = {tool.name: tool for tool in await client.list_tools()}
+    schema = tools["json_schema_2020_12_tool"].inputSchema.model_dump()
+    await client.call_tool("json_schema_echo", {"schema": schema})
+
+
+async def request_metadata(client: RouterMCPClient) -> None:
+    await client.list_tools()
+    await client.call_tool("any_tool", {})
+
+
+async def call_reconnecting_tool(client: RouterMCPClient) -> None:
+    await client.list_tools()
+    await client.call_tool("test_reconnection", {})
+
+
+async def call_tool_that_asks(client: RouterMCPClient) -> None:
+    await client.list_tools()
+    await client.call_tool("test_client_elicitation_defaults", {})
+
+
+async def call_tools_that_need_input(client: RouterMCPClient) -> None:
+    await client.list_tools()
+    for name in (
+        "test_mrtr_echo_state",
+        "test_mrtr_unrelated",
+        "test_mrtr_no_state",
+        "test_mrtr_no_result_type",
+    ):
+        await client.call_tool(name, {})
+
+
+async def use_everything_named(client: RouterMCPClient) -> None:
+    for tool in await client.list_tools():
+        await client.call_tool(tool.name, sample_arguments(tool.inputSchema.model_dump()))
+    for resource in await client.list_resources():
+        await client.read_resource(resource.uri)
+    for prompt in await client.list_prompts():
+        await client.get_prompt(prompt.name)
+
+
+async def replay_calls(client: RouterMCPClient) -> None:
+    await client.list_tools()
+    for call in given_context()["toolCalls"]:
+        await client.call_tool(call["name"], call["arguments"])
+
+
+async def call_all_tools(client: RouterMCPClient) -> None:
+    for tool in await client.list_tools():
+        await client.call_tool(tool.name, sample_arguments(tool.inputSchema.model_dump()))
+
+
+def sample_arguments(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return an argument for each property of a tool's schema."""
+    properties: dict[str, dict[str, Any]] = schema.get("properties") or {}
+    return {name: SAMPLES.get(str(rules.get("type")), "text") for name, rules in properties.items()}
+
+
+def decline(_request: Any) -> None:
+    """Answer a question of the server with a refusal."""
+
+
+def no_roots() -> list[Any]:
+    return []
+
+
+def no_sampling(_request: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": {"type": "text", "text": "nothing"}, "model": "none"}
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "initialize": Scenario(list_tools),
+    "tools_call": Scenario(add_numbers),
+    "request-metadata": Scenario(
+        request_metadata,
+        {"on_elicitation": decline, "on_roots": no_roots, "on_sampling": no_sampling},
+    ),
+    "sep-2322-client-request-state": Scenario(
+        call_tools_that_need_input, {"on_elicitation": lambda _request: {"confirmed": True}}
+    ),
+    "http-standard-headers": Scenario(use_everything_named),
+    "http-custom-headers": Scenario(replay_calls),
+    "http-invalid-tool-headers": Scenario(call_all_tools),
+    "json-schema-ref-no-deref": Scenario(list_tools),
+    "json-schema-2020-12-preservation": Scenario(echo_schema),
+    # The content stays empty: the client itself fills in the defaults of the schema.
+    "elicitation-sep1034-client-defaults": Scenario(
+        call_tool_that_asks, {"on_elicitation": lambda _request: {}}
+    ),
+    "sse-retry": Scenario(call_reconnecting_tool),
+}
+
+
+async def play(runtime: str, scenario: Scenario, url: str) -> None:
+    async with make_client(runtime, url=url, **scenario.settings) as client:
+        await scenario.play(client)
+
+
+def main() -> None:
+    name = os.environ["MCP_CONFORMANCE_SCENARIO"]
+    if name not in SCENARIOS:
+        sys.exit(f"this client does not know the scenario {name!r}")
+    runtime = os.environ.get("ROUTERMCP_RUNTIME", "asyncio")
+    run(runtime, play, runtime, SCENARIOS[name], sys.argv[-1])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""The peers, started when a test first needs them and stopped when all tests are done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.interop.peers.processes import KINDS, Kind, Peer, Vocabulary
+from tests.third_party import UnavailableError, skips_are_failures
+from tests.three_runtimes import RUNTIMES, make_client, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from routermcp import RouterMCPClient
+
+HANDSHAKE = "2025-11-25"
+STATELESS = "2026-07-28"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One peer, spoken to in one way from one runtime."""
+
+    peer: Peer
+    protocol: str
+    runtime: str
+
+    @property
+    def words(self) -> Vocabulary:
+        """What the peer calls things."""
+        return self.peer.kind.words
+
+    @property
+    def revision(self) -> str:
+        """The revision that the two sides have to find."""
+        return STATELESS if self.protocol == "auto" and self.peer.kind.stateless_era else HANDSHAKE
+
+    def play(self, body: Callable[[RouterMCPClient], Coroutine[Any, Any, None]], **settings: Any) -> None:
+        """Run a body with a connected client."""
+
+        async def connected() -> None:
+            async with make_client(
+                self.runtime, url=self.peer.url, protocol=self.protocol, **settings
+            ) as client:
+                await body(client)
+
+        run(self.runtime, connected)
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[dict[str, Peer]]:
+    peers: dict[str, Peer] = {}
+    yield peers
+    for peer in peers.values():
+        peer.close()
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
+def peer(request: pytest.FixtureRequest, running: dict[str, Peer]) -> Peer:
+    kind: Kind = request.param
+    if kind.name not in running:
+        peer = Peer(kind)
+        try:
+            peer.start()
+        except UnavailableError as missing:
+            peer.close()
+            if skips_are_failures():
+                raise
+            pytest.skip(str(missing))
+        running[kind.name] = peer
+    return running[kind.name]
+
+
+@pytest.fixture(params=["auto", HANDSHAKE])
+def protocol(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(params=RUNTIMES)
+def runtime(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def trial(peer: Peer, protocol: str, runtime: str) -> Trial:
+    return Trial(peer, protocol, runtime)

