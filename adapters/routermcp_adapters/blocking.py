@@ -65,8 +65,13 @@ class BlockingRuntime:
     def check(self) -> None:
         """Do nothing: blocking code may be called from any thread."""
 
-    now = staticmethod(time.monotonic)
-    random = staticmethod(random.random)
+    def now(self) -> float:
+        """Return the clock in seconds."""
+        return time.monotonic()
+
+    def random(self) -> float:
+        """Return a random number from 0 to 1."""
+        return random.random()
 
     def deadline(self, at: float | None) -> _Scope:
         """Limit the enclosed code."""

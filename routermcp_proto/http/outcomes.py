@@ -1,0 +1,92 @@
+"""What an HTTP refusal means, in words and as an error."""
+
+from __future__ import annotations
+
+from ..events import HTTPRefused
+from ..exceptions import RPCError, TransportError, rpc_error_type
+from ..jsonrpc import ErrorObject
+from .url import EndpointURL
+
+_ADVICE = {
+    400: "the server did not understand the request",
+    401: "it wants credentials: give api_key= or an Authorization header",
+    403: "the credentials do not allow this",
+    404: "nothing is there: check the path of the URL (many servers have it at /mcp)",
+    405: "it does not take POST there: check the path of the URL (many servers have it at /mcp)",
+    407: "the proxy wants credentials",
+    408: "the server gave up waiting for the request",
+    413: "the request is too large for it",
+    429: "too many requests: slow down",
+    502: "the gateway cannot reach the server behind it",
+    503: "the server is not available now",
+    504: "the server behind the gateway did not answer in time",
+}
+
+#: Statuses by which a server or a proxy says something about the client or the moment, and
+#: nothing about which revisions it speaks.
+ABOUT_THE_MOMENT = frozenset({401, 403, 407, 408, 429, 502, 503, 504})
+
+#: Codes with which servers of the handshake era refuse a request of a session that they do
+#: not know, beside or instead of the 404 that the specification asks for.
+_UNKNOWN_SESSION_CODES = frozenset({-32000, -32001, -32600, -32602, -32603})
+
+METHOD_NOT_FOUND = -32601
+
+
+def refusal(refused: HTTPRefused, endpoint: EndpointURL) -> TransportError:
+    """Put a refusal into an error for people."""
+    advice = _ADVICE.get(refused.status, "the server refused the request")
+    said = refused.error.message if refused.error is not None else _first_line(refused.body)
+    message = f"{endpoint} answered HTTP {refused.status}: {advice}"
+    if said:
+        message += f"; it says: {said[:300]}"
+    if refused.retry_after is not None:
+        message += f"; it asks to wait {refused.retry_after:g} s"
+    return TransportError(
+        message,
+        code=f"http_{refused.status}",
+        status_code=refused.status,
+        retry_after=refused.retry_after,
+        body=refused.body,
+    )
+
+
+def _first_line(body: str) -> str:
+    text = body.strip()
+    return "" if text.startswith("<") else text.split("\n", 1)[0]
+
+
+def rpc_error(
+    error: ErrorObject, *, method: str, about: str, gateway: bool, refused: HTTPRefused | None = None
+) -> RPCError:
+    """Make the exception for an error object of the server.
+
+    Args:
+        error: What the server sent.
+        method: The MCP method that was called.
+        about: What was called, for people.
+        gateway: The peer is a RouterMCP gateway, whose own codes have a meaning.
+        refused: The HTTP refusal that carried it, where one did.
+    """
+    kind = rpc_error_type(error.code, method=method, data=error.data, gateway=gateway)
+    return kind(
+        error.message,
+        code=error.code,
+        data=error.data,
+        about=about,
+        status_code=refused.status if refused is not None else None,
+        retry_after=refused.retry_after if refused is not None else None,
+    )
+
+
+def session_unknown(refused: HTTPRefused) -> bool:
+    """Say whether a refusal of a request that carried a session id means the session is gone.
+
+    The specification has HTTP 404 for that. Some servers that were restarted answer 400 with
+    a JSON-RPC error that speaks of the session instead; nothing ran there either.
+    """
+    if refused.status == 404:
+        return refused.error is None or refused.error.code != METHOD_NOT_FOUND
+    if refused.status != 400 or refused.error is None:
+        return False
+    return refused.error.code in _UNKNOWN_SESSION_CODES and "session" in refused.error.message.lower()
