@@ -23,7 +23,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -121,14 +121,14 @@ async def serve() -> None:
 
 
 @asynccontextmanager
-async def ours(url: str, protocol: str) -> AsyncIterator[Call]:
+async def ours(url: str, protocol: str) -> AsyncGenerator[Call]:
     """Give a call of this project's client."""
     async with RouterMCPClient(url=url, protocol=protocol) as client:
         yield lambda: client.call_tool("echo", ARGUMENTS)
 
 
 @asynccontextmanager
-async def theirs(url: str, protocol: str) -> AsyncIterator[Call]:
+async def theirs(url: str, protocol: str) -> AsyncGenerator[Call]:
     """Give a call of the official client."""
     async with Client(url, mode="auto" if protocol == "auto" else "legacy") as client:
         yield lambda: client.call_tool("echo", ARGUMENTS)

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import venv
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def cache_directory() -> Path:
 
 
 @contextmanager
-def _installing(name: str) -> Iterator[tuple[Path, bool]]:
+def _installing(name: str) -> Generator[tuple[Path, bool]]:
     """Give the directory for an installation, and whether it still has to be made."""
     directory = cache_directory() / name
     with (cache_directory() / f"{name}.lock").open("w") as lock:

@@ -53,7 +53,11 @@ class _Awaitable:
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._plain, name)
         if name in _PLAIN:
-            return lambda *args, **named: _Awaitable(value(*args, **named))
+
+            def make(*args: Any, **named: Any) -> _Awaitable:
+                return _Awaitable(value(*args, **named))
+
+            return make
         if not callable(value):
             return value
 
@@ -83,8 +87,12 @@ async def gather(runtime: str, calls: Sequence[Callable[[], Coroutine[Any, Any, 
         return list(await asyncio.gather(*(call() for call in calls)))
     if runtime == "trio":
         return await _gather_trio(calls)
+
+    def stepped(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        return step(call())
+
     with ThreadPoolExecutor(len(calls)) as pool:
-        return list(pool.map(lambda call: step(call()), calls))
+        return list(pool.map(stepped, calls))
 
 
 async def _gather_trio(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:

@@ -120,6 +120,15 @@ def decline(_request: Any) -> None:
     """Answer a question of the server with a refusal."""
 
 
+def confirm(_request: Any) -> dict[str, Any]:
+    return {"confirmed": True}
+
+
+def fill_in_nothing(_request: Any) -> dict[str, Any]:
+    """Accept an empty form: the client itself adds the defaults of the schema."""
+    return {}
+
+
 def no_roots() -> list[Any]:
     return []
 
@@ -135,18 +144,13 @@ SCENARIOS: dict[str, Scenario] = {
         request_metadata,
         {"on_elicitation": decline, "on_roots": no_roots, "on_sampling": no_sampling},
     ),
-    "sep-2322-client-request-state": Scenario(
-        call_tools_that_need_input, {"on_elicitation": lambda _request: {"confirmed": True}}
-    ),
+    "sep-2322-client-request-state": Scenario(call_tools_that_need_input, {"on_elicitation": confirm}),
     "http-standard-headers": Scenario(use_everything_named),
     "http-custom-headers": Scenario(replay_calls),
     "http-invalid-tool-headers": Scenario(call_all_tools),
     "json-schema-ref-no-deref": Scenario(list_tools),
     "json-schema-2020-12-preservation": Scenario(echo_schema),
-    # The content stays empty: the client itself fills in the defaults of the schema.
-    "elicitation-sep1034-client-defaults": Scenario(
-        call_tool_that_asks, {"on_elicitation": lambda _request: {}}
-    ),
+    "elicitation-sep1034-client-defaults": Scenario(call_tool_that_asks, {"on_elicitation": fill_in_nothing}),
     "sse-retry": Scenario(call_reconnecting_tool),
 }
 

@@ -171,14 +171,15 @@ def play_all(runs: list[Run], suite: Path, program: Path) -> list[Outcome]:
         )
         outcomes.append(outcome)
 
+    def played(run: Run) -> Outcome:
+        return play(run, suite, program)
+
     with ThreadPoolExecutor(PARALLEL) as pool:
-        for outcome in pool.map(
-            lambda run: play(run, suite, program), [run for run in runs if run.scenario not in ALONE]
-        ):
+        for outcome in pool.map(played, [run for run in runs if run.scenario not in ALONE]):
             report(outcome)
     for run in runs:
         if run.scenario in ALONE:
-            report(play(run, suite, program))
+            report(played(run))
     return outcomes
 
 

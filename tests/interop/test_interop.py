@@ -13,7 +13,8 @@ from tests.interop.peers.processes import KINDS
 from tests.three_runtimes import abandon, gather
 
 if TYPE_CHECKING:
-    from routermcp import RouterMCPClient
+    from routermcp import RouterMCPClient, RouterMCPSession
+    from routermcp.types import ElicitRequest
     from tests.interop.conftest import Trial
     from tests.interop.peers.processes import Use
 
@@ -54,7 +55,7 @@ async def executions(client: RouterMCPClient, tool: str) -> int:
     return int(text(await client.call_tool("executions", {"tool": tool})))
 
 
-async def session_id(client: RouterMCPClient) -> str:
+async def session_id(client: RouterMCPClient | RouterMCPSession) -> str:
     return json.loads(text(await client.call_tool("whoami", {})))["session"]
 
 
@@ -166,7 +167,10 @@ def test_a_question_of_the_server_is_answered(trial: Trial) -> None:
     async def body(client: RouterMCPClient) -> None:
         await use(client, trial.words.ask)
 
-    trial.play(body, on_elicitation=lambda _request: trial.words.ask_content)
+    def answer(_request: ElicitRequest) -> dict[str, Any]:
+        return trial.words.ask_content
+
+    trial.play(body, on_elicitation=answer)
 
 
 def test_a_large_text_goes_there_and_back(trial: Trial) -> None:
