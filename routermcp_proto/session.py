@@ -109,6 +109,10 @@ class Session:
         """Ids of the requests that wait for an answer."""
         return tuple(self._pending)
 
+    def waits_for(self, request_id: RequestId) -> bool:
+        """Say whether a request is still waiting for its answer."""
+        return request_id in self._pending
+
     def _move(self, happening: SessionInput) -> None:
         self._state = next_session_state(self._state, happening)
 

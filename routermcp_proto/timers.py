@@ -14,8 +14,8 @@ from .exceptions import LocalProtocolError, TransportError
 #: overloaded or restarting (RFC 9110, section 15.6), or the caller is too fast (RFC 6585).
 RETRYABLE_STATUSES = frozenset({429, 502, 503, 504})
 
-#: Failures of the connection itself, after which a read may simply be asked again.
-RETRYABLE_CODES = frozenset({"connect", "closed", "interrupted"})
+#: Failures of the connection itself, that another try may not meet.
+RETRYABLE_CODES = frozenset({"connect", "closed", "dns"})
 
 #: The backoff stops growing here whatever ``max_backoff`` says: 200 ms doubled 30 times is
 #: years, and one doubling more than 1023 would overflow a float.
@@ -60,14 +60,12 @@ class RetryPolicy:
             gateway: The peer is a RouterMCP gateway, whose 503 with ``Retry-After`` comes
                 before anything has run.
         """
-        if error.not_run:
-            return True
         if error.status_code is not None:
             if error.status_code not in self.statuses:
                 return False
             unavailable = gateway and error.status_code == 503 and error.retry_after is not None
             return repeatable or error.status_code == 429 or unavailable
-        return repeatable and error.code in RETRYABLE_CODES
+        return (repeatable or error.not_run) and error.code in RETRYABLE_CODES
 
     def wait(self, attempt: int, *, retry_after: float | None, random: float) -> float:
         """Return the seconds to wait before the next try.

@@ -22,15 +22,10 @@ from pydantic_core import from_json
 
 from .. import jsonrpc
 from ..events import (
-    ConnectionFailed,
-    ErrorReceived,
     Event,
     HTTPAccepted,
     HTTPRedirected,
     HTTPRefused,
-    InputRequired,
-    ResponseReceived,
-    ResponseRejected,
     StreamEnded,
 )
 from ..exceptions import MAX_ERROR_BODY, RemoteProtocolError
@@ -48,9 +43,6 @@ MAX_REFUSAL_SIZE = 64 * 1024
 
 #: Seconds of ``Retry-After`` beyond which a number is nonsense rather than a wait.
 MAX_RETRY_AFTER = 10 * 365 * 24 * 3600
-
-_ANSWERS = (ResponseReceived, ErrorReceived, ResponseRejected, InputRequired, ConnectionFailed)
-
 
 class Body(Enum):
     """What the body of an answer is read as."""
@@ -167,7 +159,9 @@ class MCPExchange:
         if self._body is Body.EVENTS and self._events is not None:
             events: list[Event] = []
             for sent in self._events.receive_data(data):
-                events.extend(self._take_message(sent.data))
+                # An event without data only says where to resume; other types are not MCP's.
+                if sent.data and sent.event == "message":
+                    events.extend(self._take_message(sent.data))
             return events
         if self._body is Body.JSON:
             if len(self._received) + len(data) > self._max_message_size:
@@ -179,9 +173,8 @@ class MCPExchange:
 
     def _take_message(self, payload: bytes | bytearray) -> list[Event]:
         events = self._session.receive_message(payload, only=self._request_id)
-        for event in events:
-            if isinstance(event, _ANSWERS):
-                self.finished = True
+        if self._request_id is not None and not self._session.waits_for(self._request_id):
+            self.finished = True
         return events
 
     def receive_end(self) -> list[Event]:
@@ -194,8 +187,7 @@ class MCPExchange:
 
     def _end_of_json(self) -> list[Event]:
         events = self._take_message(self._received)
-        waits = self._request_id in self._session.pending if self._request_id is not None else False
-        if waits:
+        if self._request_id is not None and not self.finished:
             reason = next((event.problem for event in events if hasattr(event, "problem")), "it holds no answer")  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
             raise RemoteProtocolError(f"the server's JSON is of no use: {reason}; it begins {self._excerpt()!r}")
         self.finished = True
@@ -233,7 +225,7 @@ class MCPExchange:
         challenges = tuple(
             value.decode("latin-1") for name, value in self._head.headers if name == b"www-authenticate"
         )
-        wait = retry_after(self._head) if error is None else retry_after(self._head)
+        wait = retry_after(self._head)
         if wait is None:
             wait = _retry_after_in_body(self._received)
         return [HTTPRefused(self._head.status, error, addressed, body, wait, challenges)]

@@ -1,0 +1,98 @@
+"""Heads of requests: validated once, written by hand.
+
+Source: RFC 9110, section 5 (https://www.rfc-editor.org/rfc/rfc9110#section-5)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..exceptions import LocalProtocolError
+
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+# Visible ASCII, with spaces and tabs inside but not at either end; empty is a value too.
+_VALUE = re.compile(rb"(?:[!-~](?:[ \t!-~]*[!-~])?)?")
+
+_SECRET_NAMES = frozenset({b"authorization", b"proxy-authorization", b"cookie", b"mcp-session-id"})
+_SECRET_PARTS = (b"key", b"token", b"secret", b"auth")
+
+Pair = tuple[bytes, bytes]
+
+
+class HeaderBlock:
+    """Headers of a request, in order, that cannot change and cannot be malformed.
+
+    Args:
+        pairs: Names and values; text has to be ASCII.
+
+    Raises:
+        LocalProtocolError: A name or a value is not allowed in HTTP. The message names the
+            header and never shows its value.
+    """
+
+    __slots__ = ("pairs", "raw")
+
+    def __init__(self, pairs: Iterable[tuple[str | bytes, str | bytes]] = ()) -> None:
+        self.pairs: tuple[Pair, ...] = tuple(_checked(name, value) for name, value in pairs)
+        self.raw: bytes = b"".join([b"%b: %b\r\n" % pair for pair in self.pairs])
+
+    def __add__(self, other: HeaderBlock) -> HeaderBlock:
+        """Return a block with the headers of both; nothing is checked again."""
+        joined = HeaderBlock.__new__(HeaderBlock)
+        joined.pairs = self.pairs + other.pairs
+        joined.raw = self.raw + other.raw
+        return joined
+
+    def get(self, name: str | bytes) -> bytes | None:
+        """Return the first value of that name, whatever its case, or None."""
+        wanted = (name.encode("ascii", "replace") if isinstance(name, str) else name).lower()
+        return next((value for key, value in self.pairs if key.lower() == wanted), None)
+
+    def names(self) -> tuple[bytes, ...]:
+        """Return the names in lower case."""
+        return tuple(name.lower() for name, _ in self.pairs)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name.decode()}: {_shown(name, value)}" for name, value in self.pairs)
+        return f"<HeaderBlock {shown}>"
+
+
+def _shown(name: bytes, value: bytes) -> str:
+    low = name.lower()
+    hidden = low in _SECRET_NAMES or any(part in low for part in _SECRET_PARTS)
+    return "***" if hidden else value.decode("ascii")
+
+
+def _checked(name: str | bytes, value: str | bytes) -> Pair:
+    if not isinstance(name, str | bytes):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise LocalProtocolError(f"the name of a header is text, not {type(name).__name__}")
+    if not isinstance(value, str | bytes):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise LocalProtocolError(f"the value of the header {name!r} is text, not {type(value).__name__}")
+    raw_name = name.encode("utf-8", "replace") if isinstance(name, str) else name
+    raw_value = value.encode("utf-8", "replace") if isinstance(value, str) else value
+    if not _TOKEN.fullmatch(raw_name):
+        raise LocalProtocolError(f"{name!r} is not the name of a header")
+    if not _VALUE.fullmatch(raw_value):
+        raise LocalProtocolError(
+            f"the value of the header {raw_name.decode()!r} may have visible ASCII characters, with spaces only "
+            "between them: no line breaks, no spaces at the ends, no other alphabets"
+        )
+    return raw_name, raw_value
+
+
+@dataclass(frozen=True, slots=True)
+class HTTPRequest:
+    """A request that is ready to be sent."""
+
+    method: bytes
+    target: bytes
+    """Path and query."""
+    headers: HeaderBlock
+    """With ``Host``, and ``Content-Length`` where there is a body."""
+    body: bytes = b""
+
+    def to_bytes(self) -> bytes:
+        """Return head and body as one piece, so that one send carries both."""
+        return b"%b %b HTTP/1.1\r\n%b\r\n%b" % (self.method, self.target, self.headers.raw, self.body)

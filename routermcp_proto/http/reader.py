@@ -1,0 +1,174 @@
+"""Reading HTTP/1.1 answers.
+
+:class:`ResponseReader` is the seam: whatever turns bytes into a head, pieces of a body and
+its end can stand here. :class:`H11ResponseReader` does it with h11.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+import h11
+
+from ..exceptions import RemoteProtocolError
+
+#: Bytes of a head: four times h11's own default and eight times that of common servers, for
+#: gateways that add policy and tracing headers.
+MAX_HEAD_SIZE = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseHead:
+    """Status and headers of an answer."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    """Names in lower case."""
+    reason: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class BodyData:
+    """A piece of the body."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfBody:
+    """The answer is complete."""
+
+
+class NeedData(Enum):
+    """There is nothing to report until more bytes come."""
+
+    NEED_DATA = "need data"
+
+
+NEED_DATA = NeedData.NEED_DATA
+Item = ResponseHead | BodyData | EndOfBody | NeedData
+
+_END = EndOfBody()
+
+
+class ResponseReader(Protocol):
+    """Reads the answers on one connection, one after another."""
+
+    def start(self, method: bytes) -> None:
+        """Expect the answer to a request that is being sent."""
+        ...
+
+    def receive_data(self, data: bytes) -> None:
+        """Take bytes; ``b""`` is the end of the connection.
+
+        Raises:
+            RemoteProtocolError: They cannot belong to an answer.
+        """
+        ...
+
+    def next_event(self) -> Item:
+        """Return what comes next in the bytes taken so far.
+
+        Raises:
+            RemoteProtocolError: They are not an HTTP answer.
+        """
+        ...
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the connection may carry another exchange now."""
+        ...
+
+    @property
+    def trailing(self) -> bool:
+        """Whether bytes came that nobody asked for."""
+        ...
+
+
+# h11 reads an answer only after it has written a request, whose framing it needs to know.
+# Ours is written by hand, so h11 writes this one, and the bytes are thrown away. No method
+# that routermcp uses changes how an answer is framed, so one request serves all.
+_STAND_IN = h11.Request(method=b"POST", target=b"/", headers=[(b"host", b"x"), (b"content-length", b"0")])
+_STAND_IN_END = h11.EndOfMessage()
+
+
+class H11ResponseReader:
+    """Reads answers with h11.
+
+    Args:
+        max_head_size: Bytes of the longest head.
+    """
+
+    def __init__(self, max_head_size: int = MAX_HEAD_SIZE) -> None:
+        self._connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=max_head_size)
+        self._used = False
+
+    def start(self, method: bytes) -> None:
+        """Expect the answer to a request that is being sent.
+
+        Args:
+            method: POST, GET or DELETE.
+        """
+        del method
+        connection = self._connection
+        if self._used:
+            connection.start_next_cycle()
+        self._used = True
+        connection.send(_STAND_IN)
+        connection.send(_STAND_IN_END)
+
+    def receive_data(self, data: bytes) -> None:
+        """Take bytes; ``b""`` is the end of the connection.
+
+        Raises:
+            RemoteProtocolError: They cannot belong to an answer.
+        """
+        try:
+            self._connection.receive_data(data)
+        except (h11.RemoteProtocolError, RuntimeError) as error:
+            raise RemoteProtocolError(f"bytes came after the end of the connection: {error}") from error
+
+    def next_event(self) -> Item:
+        """Return what comes next in the bytes taken so far.
+
+        Raises:
+            RemoteProtocolError: They are not an HTTP answer.
+        """
+        while True:
+            try:
+                event = self._connection.next_event()
+            except h11.RemoteProtocolError as error:
+                raise RemoteProtocolError(f"not an HTTP answer: {error}") from error
+            kind = type(event)
+            if kind is h11.Data:
+                return BodyData(bytes(event.data))  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
+            if event is h11.NEED_DATA:
+                return NEED_DATA
+            if kind is h11.EndOfMessage:
+                return _END
+            if kind is h11.Response:
+                return ResponseHead(event.status_code, tuple(event.headers), bytes(event.reason))  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
+            if kind is h11.ConnectionClosed:
+                raise RemoteProtocolError("the connection was closed")
+            self._pass_over(event)
+            if event is h11.PAUSED:
+                return NEED_DATA
+
+    def _pass_over(self, event: object) -> None:
+        """Skip an interim answer (1xx), but not a change of protocol."""
+        if isinstance(event, h11.InformationalResponse) and event.status_code == 101:
+            raise RemoteProtocolError("the server wants to switch to another protocol (HTTP 101)")
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the connection may carry another exchange now."""
+        connection = self._connection
+        return connection.our_state is h11.DONE and connection.their_state is h11.DONE and not self.trailing
+
+    @property
+    def trailing(self) -> bool:
+        """Whether bytes came that nobody asked for."""
+        data, closed = self._connection.trailing_data
+        return bool(data) or closed

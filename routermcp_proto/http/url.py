@@ -1,0 +1,128 @@
+"""The URL of an endpoint, taken apart once and checked."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from urllib.parse import quote, urljoin, urlsplit
+
+from ..exceptions import LocalProtocolError, RemoteProtocolError
+
+#: Characters of the longest URL: the least that RFC 9110, section 4.1, asks servers to take.
+MAX_URL_LENGTH = 8000
+
+_PORTS = {"http": 80, "https": 443}
+_NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\\]")
+_KEPT_IN_TARGET = "/?#[]@!$&'()*+,;=:%-._~"
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointURL:
+    """An http or https URL without user info and fragment."""
+
+    scheme: str
+    host: str
+    """A name or an address; IPv6 without brackets."""
+    port: int
+    target: str
+    """Path and query, as they go on the request line."""
+
+    @classmethod
+    def parse(cls, url: str) -> EndpointURL:
+        """Take a URL apart.
+
+        Raises:
+            LocalProtocolError: It is not one that can be used; the message says what to change.
+        """
+        if not isinstance(url, str) or not url:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise LocalProtocolError(f"a URL is text such as 'https://example.com/mcp', not {url!r}")
+        if len(url) > MAX_URL_LENGTH:
+            raise LocalProtocolError(f"the URL is longer than {MAX_URL_LENGTH} characters")
+        if _NOT_IN_A_URL.search(url):
+            raise LocalProtocolError("the URL contains a space, a backslash or a control character")
+        if "://" not in url:
+            raise LocalProtocolError(f"the URL {_plain(url)!r} has no scheme: write it as 'http://{_plain(url)}' or with https://")
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError as error:
+            raise LocalProtocolError(f"the URL {_plain(url)!r} is malformed: {error}") from error
+        scheme = parts.scheme.lower()
+        if scheme not in _PORTS:
+            raise LocalProtocolError(f"the URL {_plain(url)!r} has the scheme {scheme!r}: MCP servers have http:// or https://")
+        if parts.username is not None or parts.password is not None:
+            raise LocalProtocolError("the URL contains a user name or password: give api_key= or headers= instead")
+        if not host or port == 0:
+            raise LocalProtocolError(f"the URL {_plain(url)!r} has no host" if not host else "the URL has the port 0")
+        target = quote(parts.path or "/", safe=_KEPT_IN_TARGET)
+        if parts.query:
+            target += "?" + quote(parts.query, safe=_KEPT_IN_TARGET)
+        return cls(scheme, _ascii_host(host), port or _PORTS[scheme], target)
+
+    @property
+    def tls(self) -> bool:
+        """Whether the connection is encrypted."""
+        return self.scheme == "https"
+
+    @property
+    def authority(self) -> str:
+        """Host and port as they stand in ``Host``; the default port is left out."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def origin(self) -> tuple[str, str, int]:
+        """What has to be alike for credentials to be sent (RFC 6454)."""
+        return self.scheme, self.host, self.port
+
+    @property
+    def url(self) -> str:
+        """The whole URL, with its query."""
+        return f"{self.scheme}://{self.authority}{self.target}"
+
+    def same_origin(self, other: EndpointURL) -> bool:
+        """Whether credentials for one may be sent to the other."""
+        return self.origin == other.origin
+
+    def resolve(self, location: str) -> EndpointURL:
+        """Return where a ``Location`` leads from here (RFC 3986, section 5).
+
+        Raises:
+            RemoteProtocolError: It leads nowhere.
+        """
+        try:
+            return EndpointURL.parse(urljoin(self.url, location))
+        except (LocalProtocolError, ValueError) as error:
+            raise RemoteProtocolError(f"the server redirects to something that is no URL: {error}") from error
+
+    def __str__(self) -> str:
+        """Return the URL without its query, which may hold a key."""
+        return f"{self.scheme}://{self.authority}{self.target.partition('?')[0]}"
+
+    __repr__ = __str__
+
+
+def _plain(url: str) -> str:
+    """Cut what may be secret out of a URL that could not be taken apart."""
+    shown = url.partition("?")[0]
+    scheme, separator, rest = shown.partition("://")
+    if not separator:
+        scheme, rest = "", shown
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"[:200]
+
+
+def _ascii_host(host: str) -> str:
+    if ":" in host:
+        try:
+            return str(ipaddress.IPv6Address(host.partition("%")[0])) + "".join(host.partition("%")[1:])
+        except ValueError as error:
+            raise LocalProtocolError(f"{host!r} is not an IPv6 address") from error
+    try:
+        name = host.encode("idna").decode("ascii")
+    except UnicodeError as error:
+        raise LocalProtocolError(f"{host!r} is not a host name: {error}") from error
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
+        raise LocalProtocolError(f"{host!r} is not a host name")
+    return name.lower()

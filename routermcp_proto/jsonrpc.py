@@ -1,0 +1,286 @@
+"""The JSON-RPC codec: bytes to messages and back.
+
+Decoding takes any bytes and never raises: what is not a message becomes :class:`Invalid`,
+which costs that message alone. Encoding refuses what JSON cannot hold, and says where it is.
+
+Source: https://www.jsonrpc.org/specification and
+https://modelcontextprotocol.io/specification/2026-07-28/basic, section "Messages".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pydantic import BaseModel
+from pydantic_core import from_json
+
+from .exceptions import LocalProtocolError
+
+RequestId = int | str
+
+PARSE_ERROR = -32700
+INVALID_REQUEST = -32600
+
+#: Messages in one batch (MCP 2025-03-26). More than anybody sends, few enough that a
+#: hostile array of small messages costs milliseconds.
+MAX_BATCH = 1_000
+
+#: Levels at which the search for a value that cannot be encoded stops.
+MAX_SEARCH_DEPTH = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A message that wants an answer."""
+
+    id: RequestId
+    method: str
+    params: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """A message that wants none."""
+
+    method: str
+    params: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The answer to a request."""
+
+    id: RequestId
+    result: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorObject:
+    """Why a request failed, in the words of whoever answers."""
+
+    code: int
+    message: str
+    data: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorResponse:
+    """The answer to a request that failed; without id where it could not be read."""
+
+    id: RequestId | None
+    error: ErrorObject
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """Something that is not a message."""
+
+    problem: str
+    id: RequestId | None
+    """The id, where it could be read."""
+    code: int
+    """What a receiver would answer: -32700 or -32600."""
+
+
+Message = Request | Notification | Response | ErrorResponse | Invalid
+
+
+def decode(payload: bytes | bytearray | str, *, batches: bool = False) -> tuple[Message, ...]:
+    """Read what was sent. Never raises.
+
+    Args:
+        payload: One JSON text.
+        batches: An array of messages is allowed.
+    """
+    try:
+        value: Any = from_json(payload, allow_inf_nan=False)
+    except ValueError as error:
+        return (Invalid(f"not JSON: {error}", None, PARSE_ERROR),)
+    if type(value) is dict:
+        return (_message(cast("dict[str, Any]", value)),)
+    if type(value) is list:
+        return _batch(cast("list[Any]", value), batches)
+    return (Invalid(f"a message is an object, not {_kind(value)}", None, INVALID_REQUEST),)
+
+
+def _batch(values: list[Any], allowed: bool) -> tuple[Message, ...]:
+    if not allowed:
+        return (Invalid("this revision has no batches", None, INVALID_REQUEST),)
+    if not 0 < len(values) <= MAX_BATCH:
+        return (Invalid(f"a batch has 1 to {MAX_BATCH} messages, not {len(values)}", None, INVALID_REQUEST),)
+    return tuple(
+        _message(cast("dict[str, Any]", value))
+        if type(value) is dict
+        else Invalid(f"a message is an object, not {_kind(value)}", None, INVALID_REQUEST)
+        for value in values
+    )
+
+
+def _message(value: dict[str, Any]) -> Message:
+    request_id = value.get("id")
+    known = request_id if type(request_id) is int or type(request_id) is str else None
+    if value.get("jsonrpc") != "2.0":
+        return Invalid('"jsonrpc" is not "2.0"', known, INVALID_REQUEST)
+    if "id" in value and known is None and not (request_id is None and "error" in value):
+        return Invalid(f"an id is a string or an integer, not {_kind(request_id)}", None, INVALID_REQUEST)
+    if "method" in value:
+        return _call(value, known)
+    if ("result" in value) == ("error" in value):
+        return Invalid("a message has one of method, result and error", known, INVALID_REQUEST)
+    if "result" in value:
+        return _response(value, known)
+    return _error(value["error"], known)
+
+
+def _call(value: dict[str, Any], request_id: RequestId | None) -> Message:
+    method, params = value["method"], value.get("params")
+    if type(method) is not str:
+        return Invalid(f"a method is a string, not {_kind(method)}", request_id, INVALID_REQUEST)
+    if "result" in value or "error" in value:
+        return Invalid("a message has one of method, result and error", request_id, INVALID_REQUEST)
+    if params is None:
+        params = cast("dict[str, Any]", {})
+    elif type(params) is not dict:
+        return Invalid(f"params of {method[:80]!r} is not an object but {_kind(params)}", request_id, INVALID_REQUEST)
+    if request_id is None:
+        return Notification(method, cast("dict[str, Any]", params))
+    return Request(request_id, method, cast("dict[str, Any]", params))
+
+
+def _response(value: dict[str, Any], request_id: RequestId | None) -> Message:
+    result = value["result"]
+    if request_id is None:
+        return Invalid("a result without an id", None, INVALID_REQUEST)
+    if type(result) is not dict:
+        return Invalid(f"a result is an object, not {_kind(result)}", request_id, INVALID_REQUEST)
+    return Response(request_id, cast("dict[str, Any]", result))
+
+
+def _error(error: Any, request_id: RequestId | None) -> Message:
+    if type(error) is not dict:
+        return Invalid(f"an error is an object, not {_kind(error)}", request_id, INVALID_REQUEST)
+    members = cast("dict[str, Any]", error)
+    code, message = members.get("code"), members.get("message")
+    if type(code) is not int or type(message) is not str:
+        return Invalid("an error has an integer code and a message", request_id, INVALID_REQUEST)
+    return ErrorResponse(request_id, ErrorObject(code, message, members.get("data")))
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    names = {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "an array"}
+    return names.get(type(value), "an object")
+
+
+# ---- encoding ----------------------------------------------------------------------
+
+
+def _plain(value: Any) -> Any:
+    """Give the encoder something it knows instead of a value that it does not."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    if isinstance(value, Mapping):
+        return dict(cast("Mapping[str, Any]", value))
+    raise TypeError(f"JSON has no {type(value).__name__}")
+
+
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain).encode
+
+
+def dumps(value: Any, what: str = "value") -> bytes:
+    """Encode a value as compact UTF-8 JSON; pydantic models and mappings are objects.
+
+    Args:
+        value: What to encode.
+        what: What it is, for the error.
+
+    Raises:
+        LocalProtocolError: JSON cannot hold it: NaN, an unknown type, a circle, half of a
+            surrogate pair. The message says where.
+    """
+    try:
+        return _encode(value).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        where = _find(value, what, 0)
+        raise LocalProtocolError(f"{where or what} cannot be sent as JSON: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnicodeEncodeError):
+        return "it contains half of a surrogate pair"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return str(error)
+
+
+def _find(value: Any, path: str, depth: int) -> str | None:
+    """Name the innermost place that cannot be encoded, None where that is not one place."""
+    inner: list[tuple[str, Any]] = []
+    if depth < MAX_SEARCH_DEPTH:
+        if isinstance(value, Mapping):
+            inner = [(f"{path}[{key!r}]", item) for key, item in cast("Mapping[Any, Any]", value).items()]
+        elif isinstance(value, list | tuple):
+            inner = [(f"{path}[{index}]", item) for index, item in enumerate(cast("list[Any]", value))]
+    for place, item in inner:
+        try:
+            _encode(item).encode()
+        except (TypeError, ValueError, RecursionError):
+            return _find(item, place, depth + 1) or place
+    return None if inner else path
+
+
+def encode_request(request_id: RequestId, method: str, params: Mapping[str, Any], meta: bytes = b"") -> bytes:
+    """Encode a request.
+
+    Args:
+        request_id: Its id.
+        method: Its method.
+        params: Its parameters, without ``_meta`` where ``meta`` is given.
+        meta: A JSON object that is ready to be spliced in as ``_meta``.
+
+    Raises:
+        LocalProtocolError: JSON cannot hold the parameters.
+    """
+    number = b"%d" % request_id if type(request_id) is int else dumps(request_id)
+    return b'{"jsonrpc":"2.0","id":%b,"method":%b%b}' % (number, dumps(method), _params(params, meta))
+
+
+def encode_notification(method: str, params: Mapping[str, Any], meta: bytes = b"") -> bytes:
+    """Encode a notification; arguments as :func:`encode_request`.
+
+    Raises:
+        LocalProtocolError: JSON cannot hold the parameters.
+    """
+    return b'{"jsonrpc":"2.0","method":%b%b}' % (dumps(method), _params(params, meta))
+
+
+def _params(params: Mapping[str, Any], meta: bytes) -> bytes:
+    if not params:
+        return b',"params":{"_meta":%b}' % meta if meta else b""
+    encoded = dumps(params, "params")
+    return b',"params":{"_meta":%b,%b' % (meta, encoded[1:]) if meta else b',"params":%b' % encoded
+
+
+def encode_response(request_id: RequestId, result: Mapping[str, Any]) -> bytes:
+    """Encode the answer to a request.
+
+    Raises:
+        LocalProtocolError: JSON cannot hold the result.
+    """
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (dumps(request_id), dumps(result, "result"))
+
+
+def encode_error(request_id: RequestId | None, error: ErrorObject) -> bytes:
+    """Encode an error as the answer to a request, or to something that had no readable id.
+
+    Raises:
+        LocalProtocolError: JSON cannot hold the error's data.
+    """
+    members: dict[str, Any] = {"code": error.code, "message": error.message}
+    if error.data is not None:
+        members["data"] = error.data
+    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (dumps(request_id), dumps(members, "error"))

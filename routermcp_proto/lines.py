@@ -1,0 +1,61 @@
+"""Lines out of bytes: the framing of stdio and of every other stream of JSON-RPC messages.
+
+Source: https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/stdio
+"""
+
+from __future__ import annotations
+
+from .exceptions import RemoteProtocolError
+
+#: Bytes of the longest line: the same as of the longest message over HTTP.
+MAX_LINE_SIZE = 64 * 1024 * 1024
+
+
+class LineDecoder:
+    """Splits bytes that come in any pieces into lines.
+
+    Args:
+        max_line_size: Bytes of the longest line.
+    """
+
+    def __init__(self, max_line_size: int = MAX_LINE_SIZE) -> None:
+        self._max = max_line_size
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def receive_data(self, data: bytes) -> list[bytes]:
+        """Take bytes and return the lines that they complete, without their ends and without empty ones.
+
+        Raises:
+            RemoteProtocolError: A line is too long.
+        """
+        head, newline, rest = data.partition(b"\n")
+        if not newline:
+            self._keep(head)
+            return []
+        self._keep(head)
+        lines = [b"".join(self._pieces)]
+        *whole, last = rest.split(b"\n")
+        lines += whole
+        self._pieces, self._size = [], 0
+        self._keep(last)
+        return self._checked(lines)
+
+    def receive_eof(self) -> list[bytes]:
+        """Return the last line, where it had no end."""
+        lines = [b"".join(self._pieces)]
+        self._pieces, self._size = [], 0
+        return self._checked(lines)
+
+    def _keep(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._size > self._max:
+            raise RemoteProtocolError(f"a line is longer than {self._max} bytes")
+        if piece:
+            self._pieces.append(piece)
+
+    def _checked(self, lines: list[bytes]) -> list[bytes]:
+        stripped = [line[:-1] if line.endswith(b"\r") else line for line in lines]
+        if any(len(line) > self._max for line in stripped):
+            raise RemoteProtocolError(f"a line is longer than {self._max} bytes")
+        return [line for line in stripped if line]

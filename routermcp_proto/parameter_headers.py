@@ -1,0 +1,176 @@
+"""Tool parameters that travel as HTTP headers too.
+
+A tool's schema may say ``x-mcp-header`` of a parameter; its value is then mirrored into
+``Mcp-Param-{name}``, so that a proxy can route by it without reading the body.
+
+Source: https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/streamable-http,
+"Custom Headers from Tool Parameters" and "Value Encoding".
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from .exceptions import LocalProtocolError, RemoteProtocolError
+
+ANNOTATION = "x-mcp-header"
+
+#: Levels of a schema that are searched for annotations. Real schemas have ten; what is
+#: deeper could only be found by a search that a hostile schema makes endless.
+MAX_DEPTH = 64
+
+#: Places of one schema that are searched, for the same reason.
+MAX_PLACES = 100_000
+
+#: Integers that survive a trip through JavaScript: -2^53+1 to 2^53-1.
+MAX_SAFE_INTEGER = 2**53 - 1
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_PLAIN = re.compile(r"(?:[!-~](?:[ \t!-~]*[!-~])?)?")
+_PRIMITIVE = frozenset({"string", "integer", "boolean"})
+_PREFIX, _SUFFIX = "=?base64?", "?="
+
+# Members of a schema whose values are data and no schemas: an annotation in there is none.
+_DATA = frozenset({"const", "default", "enum", "examples", "example", "required", "title", "description"})
+# Members whose values map names, which may be anything, to schemas.
+_MAPS = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"})
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterHeader:
+    """One parameter that is mirrored."""
+
+    header: str
+    """The header's whole name."""
+
+    path: tuple[str, ...]
+    """The names that lead to the parameter's value in the arguments."""
+
+
+def declared_headers(input_schema: Mapping[str, Any]) -> tuple[ParameterHeader, ...]:
+    """Find the parameters that a schema wants mirrored.
+
+    Raises:
+        RemoteProtocolError: An annotation breaks the rules, for which the whole tool has to
+            be left out.
+    """
+    found: dict[str, ParameterHeader] = {}
+    places = 0
+    for schema, path in _schemas(input_schema):
+        places += 1
+        if places > MAX_PLACES:
+            raise RemoteProtocolError(f"its input schema has more than {MAX_PLACES} parts")
+        if ANNOTATION not in schema:
+            continue
+        header = _declared(schema, path)
+        if header.header.lower() in found:
+            raise RemoteProtocolError(f"two of its parameters want the header {header.header}")
+        found[header.header.lower()] = header
+    return tuple(found.values())
+
+
+def _schemas(root: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], tuple[str, ...] | None]]:
+    """Walk all parts of a schema; the path is None where no chain of ``properties`` leads."""
+    todo: list[tuple[Any, tuple[str, ...] | None, int]] = [(root, (), 0)]
+    while todo:
+        value, path, depth = todo.pop()
+        if type(value) is list:
+            todo.extend((item, None, depth + 1) for item in cast("list[Any]", value) if type(item) in (dict, list))
+        if not isinstance(value, Mapping):
+            continue
+        if depth > MAX_DEPTH:
+            raise RemoteProtocolError(f"its input schema is nested more than {MAX_DEPTH} levels")
+        schema = cast("Mapping[str, Any]", value)
+        yield schema, path
+        for key, inner in schema.items():
+            if type(inner) not in (dict, list) or key in _DATA:
+                continue
+            if key in _MAPS and type(inner) is dict:
+                for name, part in cast("dict[str, Any]", inner).items():
+                    below = (*path, name) if path is not None and key == "properties" else None
+                    if type(part) is dict:
+                        todo.append((part, below, depth + 1))
+            else:
+                todo.append((inner, None, depth + 1))
+
+
+def _declared(schema: Mapping[str, Any], path: tuple[str, ...] | None) -> ParameterHeader:
+    name = schema[ANNOTATION]
+    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+        raise RemoteProtocolError(f"its {ANNOTATION} {str(name)[:80]!r} cannot be part of a header's name")
+    if not path:
+        raise RemoteProtocolError(f"its {ANNOTATION} {name!r} is not on a parameter that can be reached directly")
+    kind = schema.get("type")
+    kinds = set(cast("list[Any]", kind)) - {"null"} if _is_list_of_text(kind) else {kind}
+    if not kinds or not kinds <= _PRIMITIVE:
+        raise RemoteProtocolError(f"its {ANNOTATION} {name!r} is on a parameter that is no string, integer or boolean")
+    return ParameterHeader(f"Mcp-Param-{name}", path)
+
+
+def _is_list_of_text(kind: Any) -> bool:
+    return isinstance(kind, list) and all(isinstance(item, str) for item in cast("list[Any]", kind))
+
+
+def parameter_headers(declared: tuple[ParameterHeader, ...], arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the headers for one call. What is null, absent or no primitive has none.
+
+    Raises:
+        LocalProtocolError: An integer is too large to be mirrored.
+    """
+    headers: list[tuple[str, str]] = []
+    for parameter in declared:
+        value: Any = arguments
+        for name in parameter.path:
+            value = cast("Mapping[str, Any]", value).get(name) if isinstance(value, Mapping) else None
+        text = _text(parameter, value)
+        if text is not None:
+            headers.append((parameter.header, encode_header_value(text)))
+    return headers
+
+
+def _text(parameter: ParameterHeader, value: Any) -> str | None:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int):
+        return None
+    if abs(value) > MAX_SAFE_INTEGER:
+        where = ".".join(parameter.path)
+        raise LocalProtocolError(f"{where} has to travel as a header too and is beyond {MAX_SAFE_INTEGER}")
+    return str(value)
+
+
+def encode_header_value(value: str) -> str:
+    """Return a value as a header can carry it: as it is, or as base64 in a marked form.
+
+    Raises:
+        LocalProtocolError: It contains half of a surrogate pair.
+    """
+    if _PLAIN.fullmatch(value) and not (value.startswith(_PREFIX) and value.endswith(_SUFFIX)):
+        return value
+    try:
+        return _PREFIX + base64.b64encode(value.encode()).decode("ascii") + _SUFFIX
+    except UnicodeEncodeError as error:
+        raise LocalProtocolError("a value contains half of a surrogate pair") from error
+
+
+def decode_header_value(value: str) -> str:
+    """Return what :func:`encode_header_value` was given.
+
+    Raises:
+        RemoteProtocolError: The base64 or the UTF-8 in it is malformed.
+    """
+    if not (value.startswith(_PREFIX) and value.endswith(_SUFFIX)):
+        return value
+    try:
+        return base64.b64decode(value[len(_PREFIX) : -len(_SUFFIX)], validate=True).decode()
+    except (binascii.Error, ValueError) as error:
+        raise RemoteProtocolError("a header value is marked as base64 and is not") from error
