@@ -148,8 +148,6 @@ class Kind:
     """Whether it knows 2026-07-28."""
     streams: bool = True
     """Whether it answers with event streams, on which it can say something while a call runs."""
-    forgets_properly: bool = True
-    """Whether it answers an unknown session with 404, as the specification asks."""
 
 
 KINDS = (
@@ -157,7 +155,7 @@ KINDS = (
     Kind("mcp-json", _mcp_command, options=("json",), streams=False),
     Kind("fastmcp", _fastmcp_command),
     Kind("fastmcp-json", _fastmcp_command, options=("json",), streams=False),
-    Kind("everything", _everything_command, words=EVERYTHING, stateless_era=False, forgets_properly=False),
+    Kind("everything", _everything_command, words=EVERYTHING, stateless_era=False),
 )
 
 
