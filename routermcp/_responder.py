@@ -91,7 +91,11 @@ class Callbacks:
             return sampled.to_wire() if isinstance(sampled, CreateMessageResult) else dict(sampled)
         if method == "roots/list" and self._on_roots is not None:
             roots = await settled(self._on_roots())
-            return {"roots": [Root(uri=root).to_wire() if isinstance(root, str) else root.to_wire() for root in roots]}
+            return {
+                "roots": [
+                    Root(uri=root).to_wire() if isinstance(root, str) else root.to_wire() for root in roots
+                ]
+            }
         raise MCPError(f"the server asks for {method}, and no callback of this client answers that")
 
     async def hear(self, method: str, params: Mapping[str, Any]) -> None:
@@ -134,7 +138,6 @@ def plain_progress_sink(on_progress: OnProgress | None) -> Callable[[Progress], 
     """
     _refuse_coroutine_function("on_progress", on_progress)
     return progress_sink(on_progress)
-
 
 
 def any_callbacks(callbacks: Callbacks, settings: ClientSettings) -> None:

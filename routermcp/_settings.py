@@ -189,7 +189,9 @@ def _endpoint(url: str | None) -> tuple[EndpointURL, bool]:
 
 def _check_headers_argument(headers: object) -> None:
     if headers is not None and not callable(headers) and not isinstance(headers, Mapping):
-        raise ConfigError(f"headers is a dict of strings or a callable that returns one, not {type(headers).__name__}")
+        raise ConfigError(
+            f"headers is a dict of strings or a callable that returns one, not {type(headers).__name__}"
+        )
 
 
 def _checked_headers(headers: Mapping[str, str]) -> None:
@@ -237,4 +239,3 @@ def enable_debug_log() -> None:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(message)s"))
         logger.addHandler(handler)
-

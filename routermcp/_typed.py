@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
+
 from routermcp_proto.exceptions import ResponseValidationError, ToolError
 from routermcp_proto.types import ToolResult
 

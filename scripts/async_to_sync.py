@@ -33,14 +33,18 @@ SUBSTITUTIONS: list[tuple[str, str]] = [
     (r"import running as runtime_here\b", "import blocking as runtime_here"),
     (r"\bAsync(?=Methods|SessionBase)", "Blocking"),
     (r"(?<!Sync)\bRouterMCP(?=Client|Session)", "SyncRouterMCP"),
-    (r"Runs under asyncio and trio; the runtime is found out when it connects\. Calls may be\n    made from any number of tasks at once\.",
-     "Runs in plain blocking code. Calls may be made from any number of threads at once."),
+    (
+        r"Runs under asyncio and trio; the runtime is found out when it connects\. Calls may be\n    made from any number of tasks at once\.",
+        "Runs in plain blocking code. Calls may be made from any number of threads at once.",
+    ),
     (r", in another event loop too\.", "."),
     (r"            ConfigError: It is connected in another event loop\.\n", ""),
     (r"import progress_sink as report_to", "import plain_progress_sink as report_to"),
     (r"import any_callbacks as accept_callbacks", "import plain_callbacks as accept_callbacks"),
-    (r'"""The asynchronous clients, written by hand\. The blocking ones are generated from them\."""',
-     '"""The blocking clients, generated from the asynchronous ones."""'),
+    (
+        r'"""The asynchronous clients, written by hand\. The blocking ones are generated from them\."""',
+        '"""The blocking clients, generated from the asynchronous ones."""',
+    ),
 ]
 
 
@@ -69,7 +73,9 @@ def formatted(text: str, name: str) -> str:
     where = f"--stdin-filename={TARGET / name}"
     ruff = [sys.executable, "-m", "ruff"]
     for command in (["check", "--select", "I", "--fix-only", "--quiet"], ["format", "--quiet"]):
-        done = subprocess.run([*ruff, *command, where, "-"], input=text, capture_output=True, text=True, check=True, cwd=ROOT)
+        done = subprocess.run(
+            [*ruff, *command, where, "-"], input=text, capture_output=True, text=True, check=True, cwd=ROOT
+        )
         text = done.stdout
     return text
 

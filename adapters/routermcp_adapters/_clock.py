@@ -24,7 +24,9 @@ class CallClock:
         interaction_timeout: Milliseconds for each time a person is asked, 0 for no limit.
     """
 
-    def __init__(self, runtime: Runtime, scope: DeadlineScope, at: float | None, interaction_timeout: int) -> None:
+    def __init__(
+        self, runtime: Runtime, scope: DeadlineScope, at: float | None, interaction_timeout: int
+    ) -> None:
         self._runtime = runtime
         self._scope = scope
         self._interaction_timeout = interaction_timeout

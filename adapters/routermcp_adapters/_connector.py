@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from routermcp_proto.events import (
-    Connected,
     ConnectionFailed,
     Event,
     HTTPRedirected,
@@ -87,7 +86,11 @@ class Connector:
         if self._session.server is not None:
             return
         memory = self._transport.memory
-        if memory.agreement is not None and memory.fresh_until > runtime.now() and self._session.adopts(memory.agreement):
+        if (
+            memory.agreement is not None
+            and memory.fresh_until > runtime.now()
+            and self._session.adopts(memory.agreement)
+        ):
             self._session.adopt(memory.agreement)
             return
         try:
@@ -132,10 +135,9 @@ class Connector:
                 return await self._step(outgoing)
             except TransportError as error:
                 error.attempts = attempt
-                refused = error.code == "connect"
-                if refused or attempt >= self._retry.attempts:
-                    raise
-                if not self._retry.allows(error, repeatable=True, gateway=False):
+                if attempt >= self._retry.attempts or not self._retry.allows(
+                    error, repeatable=True, gateway=False
+                ):
                     raise
                 wait = self._retry.wait(attempt, retry_after=error.retry_after, random=runtime.random())
                 if not clock.has(wait):

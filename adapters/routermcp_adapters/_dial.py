@@ -49,7 +49,9 @@ class Resolver:
         if kept is not None and kept[0] > now:
             return kept[1]
         try:
-            found = await runtime.run_blocking(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+            found = await runtime.run_blocking(
+                lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            )
         except (OSError, UnicodeError) as error:
             raise TransportError(
                 f"the name {host!r} could not be looked up ({error}): check the URL's spelling and the network",
@@ -82,7 +84,9 @@ def _interleaved(addresses: list[Address]) -> list[Address]:
     return ordered[:MAX_ADDRESSES]
 
 
-async def dial(runtime: Runtime, resolver: Resolver, endpoint: EndpointURL, tls: ssl.SSLContext | None) -> ByteStream:
+async def dial(
+    runtime: Runtime, resolver: Resolver, endpoint: EndpointURL, tls: ssl.SSLContext | None
+) -> ByteStream:
     """Open a connection to an endpoint, trying its addresses in turn.
 
     Raises:
@@ -120,7 +124,12 @@ def _tls_failure(endpoint: EndpointURL, error: ssl.SSLError) -> TransportError:
             f"the certificate is not trusted ({error.verify_message}); "
             "for a private CA give verify='/path/to/ca.pem' or an ssl.SSLContext"
         )
-    elif error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST"):
+    elif error.reason in (
+        "WRONG_VERSION_NUMBER",
+        "RECORD_LAYER_FAILURE",
+        "PACKET_LENGTH_TOO_LONG",
+        "HTTP_REQUEST",
+    ):
         advice = "the port does not speak TLS: is it an http:// server?"
     else:
         advice = f"the TLS handshake failed ({error.reason or error})"

@@ -172,7 +172,9 @@ class Driver:
         else:
             self._runtime.check()
         try:
-            await self._limited("connect", timeout, lambda clock: self._connector.connect(self._runtime_in_use(), clock))
+            await self._limited(
+                "connect", timeout, lambda clock: self._connector.connect(self._runtime_in_use(), clock)
+            )
         except BaseException:
             if self._session.server is None:
                 self._leave()
@@ -226,7 +228,9 @@ class Driver:
         Raises:
             MCPError: One of them failed, or they have no end.
         """
-        return await self._limited(describe(call), options.timeout, lambda clock: self._pages(call, options, clock))
+        return await self._limited(
+            describe(call), options.timeout, lambda clock: self._pages(call, options, clock)
+        )
 
     async def _pages(self, call: Call[Any], options: CallOptions, clock: CallClock) -> list[Any]:
         entries: list[Any] = []
@@ -238,7 +242,9 @@ class Driver:
             if not cursor:
                 return entries
             if cursor in seen:
-                problem = f"{call.method}: the server leads in a circle, it gave the cursor {cursor[:80]!r} twice"
+                problem = (
+                    f"{call.method}: the server leads in a circle, it gave the cursor {cursor[:80]!r} twice"
+                )
                 raise ResponseValidationError(problem, method=call.method)
             seen.add(cursor)
             call = call.at_cursor(cursor)
@@ -293,7 +299,10 @@ class Driver:
     async def _gather_input(self, wanted: InputRequired, clock: CallClock) -> dict[str, Any]:
         answers: dict[str, Any] = {}
         for key, request in wanted.requests.items():
-            method, params = str(request.get("method")), cast("Mapping[str, Any]", request.get("params") or {})
+            method, params = (
+                str(request.get("method")),
+                cast("Mapping[str, Any]", request.get("params") or {}),
+            )
 
             async def ask(method: str = method, params: Mapping[str, Any] = params) -> Mapping[str, Any]:
                 return await self._responder.answer(method, params)
@@ -310,7 +319,9 @@ class Driver:
             except TransportError as error:
                 error.attempts = attempt
                 repeatable = self._repeatable(call, options)
-                if attempt >= policy.attempts or not policy.allows(error, repeatable=repeatable, gateway=self.gateway):
+                if attempt >= policy.attempts or not policy.allows(
+                    error, repeatable=repeatable, gateway=self.gateway
+                ):
                     raise _explained(error, call, repeatable) from error.__cause__
                 wait = policy.wait(attempt, retry_after=error.retry_after, random=runtime.random())
                 if not clock.has(wait):
@@ -335,20 +346,24 @@ class Driver:
                 await self._connector.connect(self._runtime_in_use(), clock)
                 continue
             extra = await self._extra_headers(options.headers)
-            outgoing = self._session.start_request(call, meta=options.meta, progress=options.on_progress is not None)
+            outgoing = self._session.start_request(
+                call, meta=options.meta, progress=options.on_progress is not None
+            )
             outcome = await self._deliver(outgoing, extra, options, clock)
             if isinstance(outcome, ResponseReceived | InputRequired):
                 return outcome
             if isinstance(outcome, ResponseRejected):
                 raise outcome.error
             error, refused = _error_of(outcome)
-            if refused is not None and session_id is not None and not renewed and session_unknown(refused):
+            if (refused is not None and session_id is not None and not renewed and session_unknown(refused)) or (error is not None and error.code == UNSUPPORTED_VERSION and not renewed):
                 renewed = True
                 await self._connector.renew(self._runtime_in_use(), clock, session_id, agreement)
-            elif error is not None and error.code == UNSUPPORTED_VERSION and not renewed:
-                renewed = True
-                await self._connector.renew(self._runtime_in_use(), clock, session_id, agreement)
-            elif error is not None and error.code == HEADER_MISMATCH and call.named_by == "name" and not relisted:
+            elif (
+                error is not None
+                and error.code == HEADER_MISMATCH
+                and call.named_by == "name"
+                and not relisted
+            ):
                 relisted = True
                 await self._relist(options, clock)
             else:
@@ -361,7 +376,9 @@ class Driver:
     def _failure(self, call: Call[Any], outcome: Outcome | None) -> MCPError:
         error, refused = _error_of(outcome)
         if error is not None and (refused is None or _answers_the_call(refused)):
-            return rpc_error(error, method=call.method, about=describe(call), gateway=self.gateway, refused=refused)
+            return rpc_error(
+                error, method=call.method, about=describe(call), gateway=self.gateway, refused=refused
+            )
         if refused is not None:
             return refusal(refused, self._transport.endpoint)
         return TransportError(f"{describe(call)}: the server gave no answer", code="protocol")
@@ -483,7 +500,9 @@ class Driver:
             del event
 
         exchange = self._binding.exchange(outgoing)
-        outcome = await self._transport.run(self._binding.post(outgoing, extra), exchange, ignore, control=True)
+        outcome = await self._transport.run(
+            self._binding.post(outgoing, extra), exchange, ignore, control=True
+        )
         if isinstance(outcome, HTTPRefused):
             log.warning("%s", refusal(outcome, self._transport.endpoint))
 

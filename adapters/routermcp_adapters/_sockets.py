@@ -114,5 +114,3 @@ async def _shake_hands(sock: ssl.SSLSocket, wait_readable: Wait, wait_writable: 
             await wait_readable(sock)
         except ssl.SSLWantWriteError:
             await wait_writable(sock)
-
-

@@ -239,7 +239,9 @@ class HTTPTransport:
 
     def _translated(self, error: RemoteProtocolError, data: bytes, exchange: MCPExchange) -> TransportError:
         if not data:
-            return TransportError(f"{self.endpoint} closed the connection before it had answered", code="closed")
+            return TransportError(
+                f"{self.endpoint} closed the connection before it had answered", code="closed"
+            )
         if data[:2] == b"\x15\x03" and not self.endpoint.tls:
             return TransportError(
                 f"{self.endpoint} speaks TLS: use https:// instead of http://", code="protocol", not_run=True

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import trio
+
 from routermcp_proto.exceptions import ConfigError
 
 from . import _threads

@@ -8,8 +8,8 @@ from typing import Any
 from routermcp_adapters._transport import HTTPTransport
 from routermcp_proto.timers import RetryPolicy
 
-from .._responder import any_callbacks as accept_callbacks
 from .._responder import Callbacks, OnElicitation, OnLog, OnNotification, OnRoots, OnSampling
+from .._responder import any_callbacks as accept_callbacks
 from .._settings import DEFAULT_INTERACTION_TIMEOUT, Headers, Secret, enable_debug_log, resolve
 from .._tls import Verify
 from ..oauth import OAuthConfig

@@ -68,12 +68,18 @@ class AsyncMethods:
 
     # ---- tools ---------------------------------------------------------------------
 
-    async def list_tools(self, *, timeout: int | None = None, headers: Mapping[str, str] | None = None) -> list[Tool]:
+    async def list_tools(
+        self, *, timeout: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> list[Tool]:
         """List all tools, from all pages (``tools/list``)."""
         return await self._collect(calls.list_tools(), self._options(timeout, headers))
 
     async def list_tools_page(
-        self, cursor: str | None = None, *, timeout: int | None = None, headers: Mapping[str, str] | None = None
+        self,
+        cursor: str | None = None,
+        *,
+        timeout: int | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> ListToolsResult:
         """List one page of tools (``tools/list``).
 
@@ -159,7 +165,11 @@ class AsyncMethods:
         return await self._collect(calls.list_resources(), self._options(timeout, headers))
 
     async def list_resources_page(
-        self, cursor: str | None = None, *, timeout: int | None = None, headers: Mapping[str, str] | None = None
+        self,
+        cursor: str | None = None,
+        *,
+        timeout: int | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> ListResourcesResult:
         """List one page of resources (``resources/list``)."""
         return await self._call(calls.list_resources(cursor), self._options(timeout, headers))
@@ -171,7 +181,11 @@ class AsyncMethods:
         return await self._collect(calls.list_resource_templates(), self._options(timeout, headers))
 
     async def list_resource_templates_page(
-        self, cursor: str | None = None, *, timeout: int | None = None, headers: Mapping[str, str] | None = None
+        self,
+        cursor: str | None = None,
+        *,
+        timeout: int | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> ListResourceTemplatesResult:
         """List one page of resource templates (``resources/templates/list``)."""
         return await self._call(calls.list_resource_templates(cursor), self._options(timeout, headers))
@@ -202,7 +216,11 @@ class AsyncMethods:
         return await self._collect(calls.list_prompts(), self._options(timeout, headers))
 
     async def list_prompts_page(
-        self, cursor: str | None = None, *, timeout: int | None = None, headers: Mapping[str, str] | None = None
+        self,
+        cursor: str | None = None,
+        *,
+        timeout: int | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> ListPromptsResult:
         """List one page of prompts (``prompts/list``)."""
         return await self._call(calls.list_prompts(cursor), self._options(timeout, headers))
