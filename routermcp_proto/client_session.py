@@ -105,6 +105,11 @@ class ClientSession(Session):
         return self._agreement.server if self._agreement is not None else None
 
     @property
+    def capabilities(self) -> Mapping[str, Any]:
+        """What the client declares it can do for the server."""
+        return self._capabilities
+
+    @property
     def agreement(self) -> Agreement | None:
         """The result of the handshake, which another session may :meth:`adopt`."""
         return self._agreement

@@ -24,6 +24,7 @@ from routermcp_proto.timers import RetryPolicy
 from routermcp_proto.versions import Era
 
 from ._clock import CallClock
+from ._listening import Listener
 from ._single_flight import SingleFlight
 from ._transport import HTTPTransport, Outcome, log
 from .runtime import Runtime
@@ -42,16 +43,23 @@ class Connector:
         transport: The connections.
         retry: How often a step is tried.
         extra_headers: Asked for headers that are not fixed.
+        listener: The stream to open once there is a session.
     """
 
     def __init__(
-        self, binding: HTTPBinding, transport: HTTPTransport, retry: RetryPolicy, extra_headers: ExtraHeaders
+        self,
+        binding: HTTPBinding,
+        transport: HTTPTransport,
+        retry: RetryPolicy,
+        extra_headers: ExtraHeaders,
+        listener: Listener,
     ) -> None:
         self._binding = binding
         self._session = binding.session
         self._transport = transport
         self._retry = retry
         self._extra_headers = extra_headers
+        self._listener = listener
         self._flight = SingleFlight()
 
     async def connect(self, runtime: Runtime, clock: CallClock) -> None:
@@ -102,6 +110,7 @@ class Connector:
             memory.protocol = None
             await self._handshake(runtime, clock, None)
         self._remember(runtime)
+        await self._listener.open(runtime, self._transport.pool())
 
     def _remember(self, runtime: Runtime) -> None:
         memory, agreement = self._transport.memory, self._session.agreement
@@ -185,6 +194,7 @@ class Connector:
 
     async def farewell(self, runtime: Runtime) -> None:
         """Tell the server that the session is over, for a bounded time and whatever it says."""
+        self._listener.close()
         request = self._binding.delete() if self._binding.sessionful else None
         if request is None:
             return

@@ -49,6 +49,7 @@ from routermcp_proto.versions import LATEST, CancelBy
 
 from ._clock import CallClock
 from ._connector import Connector
+from ._listening import Listener, Turn
 from ._transport import HTTPTransport, Outcome, log
 from .runtime import Runtime
 
@@ -131,7 +132,8 @@ class Driver:
         self._responder = responder
         self._settings = settings
         self._runtime: Runtime | None = None
-        self._connector = Connector(binding, transport, settings.retry, self._extra_headers)
+        self._listener = Listener(binding, self._extra_headers)
+        self._connector = Connector(binding, transport, settings.retry, self._extra_headers, self._listener)
 
     # ---- the public face -------------------------------------------------------------
 
@@ -198,6 +200,7 @@ class Driver:
     def _leave(self) -> None:
         if self._runtime is not None:
             self._runtime = None
+            self._listener.close()
             self._connector.forget()
             self._transport.close(self)
 
@@ -355,7 +358,9 @@ class Driver:
             if isinstance(outcome, ResponseRejected):
                 raise outcome.error
             error, refused = _error_of(outcome)
-            if (refused is not None and session_id is not None and not renewed and session_unknown(refused)) or (error is not None and error.code == UNSUPPORTED_VERSION and not renewed):
+            if (
+                refused is not None and session_id is not None and not renewed and session_unknown(refused)
+            ) or (error is not None and error.code == UNSUPPORTED_VERSION and not renewed):
                 renewed = True
                 await self._connector.renew(self._runtime_in_use(), clock, session_id, agreement)
             elif (
@@ -397,9 +402,12 @@ class Driver:
         async def on_event(event: Event) -> None:
             await self._on_event(event, options, clock, extra)
 
-        exchange = self._binding.exchange(outgoing)
         try:
-            return await self._carry(outgoing, exchange, extra, on_event)
+            turn = await self._listener.attend(self._runtime_in_use())
+            if turn is None:
+                return await self._carry(outgoing, extra, on_event, None)
+            with turn:
+                return await self._carry(outgoing, extra, on_event, turn)
         except BaseException as error:
             await self._give_up(outgoing, isinstance(error, TransportError))
             raise
@@ -407,17 +415,16 @@ class Driver:
     async def _carry(
         self,
         outgoing: Outgoing,
-        exchange: MCPExchange,
         extra: HeaderBlock | None,
         on_event: Callable[[Event], Awaitable[None]],
+        turn: Turn | None,
     ) -> Outcome | None:
         for _ in range(MAX_REDIRECTS + 1):
-            request = self._binding.post(outgoing, extra)
-            outcome = await self._run_or_resume(request, exchange, extra, on_event)
+            request, exchange = self._binding.post(outgoing, extra), self._binding.exchange(outgoing)
+            outcome = await self._run_or_resume(request, exchange, extra, on_event, turn)
             if not isinstance(outcome, HTTPRedirected):
                 return outcome
             self._binding.follow_or_raise(outcome)
-            exchange = self._binding.exchange(outgoing)
         raise TransportError(f"{self._transport.endpoint} redirects in circles", code="redirect")
 
     async def _run_or_resume(
@@ -426,6 +433,7 @@ class Driver:
         exchange: MCPExchange,
         extra: HeaderBlock | None,
         on_event: Callable[[Event], Awaitable[None]],
+        turn: Turn | None,
     ) -> Outcome | None:
         """Carry an exchange, and go on with a GET as often as its event stream is cut."""
         revision, runtime = self._session.revision, self._runtime_in_use()
@@ -434,7 +442,7 @@ class Driver:
         while True:
             before = exchange.last_event_id
             try:
-                outcome = await self._transport.run(request, exchange, on_event)
+                outcome = await self._transport.run(request, exchange, on_event, turn=turn)
                 if not isinstance(outcome, StreamEnded):
                     return outcome
                 cut = TransportError("the event stream ended without the answer", code="closed")

@@ -103,6 +103,7 @@ class ConnectionPool:
         self._lock = threading.Lock()
         self._idle: deque[Connection] = deque()
         self._leased: set[Connection] = set()
+        self._control: set[Connection] = set()
         self._dialling = 0
         self._waiting: deque[Event] = deque()
         self._closed = False
@@ -118,7 +119,7 @@ class ConnectionPool:
             TransportError: No connection could be opened.
         """
         while True:
-            connection = self.lease_idle()
+            connection = self.lease_idle(control=control)
             if connection is not None:
                 return connection
             with self._lock:
@@ -134,22 +135,25 @@ class ConnectionPool:
             except BaseException:
                 self._give_up(turn)
                 raise
-        return await self._dial()
+        return await self._dial(control)
 
-    def lease_idle(self) -> Connection | None:
+    def lease_idle(self, *, control: bool = False) -> Connection | None:
         """Return an idle connection that can be used at once, or None."""
         while True:
             with self._lock:
                 if not self._idle:
                     return None
                 connection = self._idle.pop()
-                self._leased.add(connection)
+                self._lane(control).add(connection)
             young = connection.idle_since + IDLE_LIFETIME > self._runtime.now()
             if young and connection.fresh():
                 return connection
             self.discard(connection)
 
-    async def _dial(self) -> Connection:
+    def _lane(self, control: bool) -> set[Connection]:
+        return self._control if control else self._leased
+
+    async def _dial(self, control: bool) -> Connection:
         stream: ByteStream | None = None
         try:
             tls = self._tls() if self._endpoint.tls else None
@@ -159,7 +163,7 @@ class ConnectionPool:
                 self._dialling -= 1
                 if stream is not None:
                     connection = Connection(stream, H11ResponseReader())
-                    self._leased.add(connection)
+                    self._lane(control).add(connection)
                 else:
                     self._wake_next()
         return connection
@@ -179,8 +183,7 @@ class ConnectionPool:
         """Take a connection back after an exchange that has its outcome."""
         keep = connection.reader.reusable if connection.drained else True
         with self._lock:
-            known = connection in self._leased
-            self._leased.discard(connection)
+            known = self._forget(connection)
             keep = keep and known and not self._closed and len(self._idle) < MAX_IDLE
             if keep:
                 connection.idle_since = self._runtime.now()
@@ -193,14 +196,20 @@ class ConnectionPool:
         """Close a connection whose exchange was broken off."""
         connection.stream.abort()
         with self._lock:
-            self._leased.discard(connection)
+            self._forget(connection)
             self._wake_next()
+
+    def _forget(self, connection: Connection) -> bool:
+        lane = self._control if connection in self._control else self._leased
+        known = connection in lane
+        lane.discard(connection)
+        return known
 
     def close(self) -> None:
         """Close all connections, those in use as well."""
         with self._lock:
             self._closed = True
-            connections = [*self._idle, *self._leased]
+            connections = [*self._idle, *self._leased, *self._control]
             self._idle.clear()
             while self._waiting:
                 self._waiting.popleft().set()

@@ -66,6 +66,10 @@ class SocketStream:
         except (OSError, ValueError):
             return b""
 
+    def fileno(self) -> int:
+        """Return the socket's descriptor, to wait for several at once."""
+        return self._socket.fileno()
+
     async def aclose(self) -> None:
         """Close; the kernel still sends what it holds."""
         with contextlib.suppress(OSError):

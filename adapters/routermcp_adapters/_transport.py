@@ -25,11 +25,12 @@ from routermcp_proto.events import (
 from routermcp_proto.exceptions import RemoteProtocolError, TransportError
 from routermcp_proto.handshake import Agreement
 from routermcp_proto.http.exchange import MCPExchange
-from routermcp_proto.http.headers import HTTPRequest
+from routermcp_proto.http.headers import HeaderBlock, HTTPRequest
 from routermcp_proto.http.reader import NEED_DATA, BodyData, EndOfBody, ResponseHead
 from routermcp_proto.http.url import EndpointURL
 
 from ._dial import Resolver
+from ._listening import Turn
 from ._pool import Connection, ConnectionPool
 from .runtime import Runtime, StreamClosedError
 
@@ -131,13 +132,24 @@ class HTTPTransport:
         if pool is not None:
             pool.close()
 
-    def _open_pool(self) -> ConnectionPool:
+    def pool(self) -> ConnectionPool:
+        """Return the connections.
+
+        Raises:
+            TransportError: The client is disconnected.
+        """
         if self._pool is None:
             raise TransportError("the client is disconnected", code="closed", not_run=True)
         return self._pool
 
     async def run(
-        self, request: HTTPRequest, exchange: MCPExchange, on_event: OnEvent, *, control: bool = False
+        self,
+        request: HTTPRequest,
+        exchange: MCPExchange,
+        on_event: OnEvent,
+        *,
+        control: bool = False,
+        turn: Turn | None = None,
     ) -> Outcome | None:
         """Carry one exchange and return its outcome.
 
@@ -146,6 +158,7 @@ class HTTPTransport:
             exchange: Reads what comes back.
             on_event: Told of everything else that happens meanwhile.
             control: Use the control lane of the pool.
+            turn: Read the session's shared stream too, when it is the caller's turn.
 
         Returns:
             The outcome, or None where only ``on_event`` learned of it (the handshake).
@@ -153,10 +166,10 @@ class HTTPTransport:
         Raises:
             TransportError: The connection failed, or the answer was not one of MCP.
         """
-        pool = self._open_pool()
+        pool = self.pool()
         connection = await pool.lease(control=control)
         try:
-            outcome = await self._converse(connection, request, exchange, on_event)
+            outcome = await self._converse(connection, request, exchange, on_event, turn)
         except BaseException:
             # Cancellation, a deadline, Ctrl-C, an error of a callback: nothing may use this
             # connection again, and nothing is awaited on the way out.
@@ -180,7 +193,12 @@ class HTTPTransport:
             pool.discard(connection)
 
     async def _converse(
-        self, connection: Connection, request: HTTPRequest, exchange: MCPExchange, on_event: OnEvent
+        self,
+        connection: Connection,
+        request: HTTPRequest,
+        exchange: MCPExchange,
+        on_event: OnEvent,
+        turn: Turn | None,
     ) -> Outcome | None:
         logging_wire = wire.isEnabledFor(logging.DEBUG)
         if logging_wire:
@@ -190,9 +208,8 @@ class HTTPTransport:
         await self._send(connection, request.to_bytes())
         outcome: Outcome | None = None
         while outcome is None and not exchange.finished:
-            for event in await self._receive(connection, exchange):
-                if logging_wire:
-                    wire.debug("<- %.*r", MAX_LOGGED, event)
+            data = await self._receive(connection, turn, on_event)
+            for event in self._read(connection, exchange, data, logging_wire):
                 if isinstance(event, _OUTCOMES):
                     outcome = event
                 else:
@@ -208,14 +225,18 @@ class HTTPTransport:
         except OSError as error:
             raise self._lost(error) from error
 
-    async def _receive(self, connection: Connection, exchange: MCPExchange) -> list[Event]:
-        """Wait for more of the answer and return what it means."""
+    async def _receive(self, connection: Connection, turn: Turn | None, on_event: OnEvent) -> bytes:
+        if turn is not None and self._runtime is not None:
+            return await turn.receive(self._runtime, connection.stream, on_event)
         try:
-            data = await connection.stream.receive_some()
+            return await connection.stream.receive_some()
         except OSError as error:
             raise self._lost(error) from error
-        if wire.isEnabledFor(logging.DEBUG):
-            wire.debug("<- %.*r", MAX_LOGGED, data)
+
+    def _read(
+        self, connection: Connection, exchange: MCPExchange, data: bytes, logging_wire: bool
+    ) -> list[Event]:
+        """Return what the data means."""
         events: list[Event] = []
         try:
             connection.reader.receive_data(data)
@@ -223,12 +244,14 @@ class HTTPTransport:
                 item = connection.read()
                 if item is NEED_DATA:
                     break
+                if logging_wire:
+                    _log_item(item)
                 if not exchange.finished and isinstance(item, ResponseHead | BodyData | EndOfBody):
                     events += exchange.receive(item)
                 if type(item) is EndOfBody:
                     break
         except RemoteProtocolError as error:
-            raise self._translated(error, data, exchange) from error
+            raise self._translated(error, data) from error
         return events
 
     def _lost(self, error: OSError) -> Exception:
@@ -237,7 +260,7 @@ class HTTPTransport:
             return error
         return TransportError(f"the connection to {self.endpoint} broke: {error}", code="closed")
 
-    def _translated(self, error: RemoteProtocolError, data: bytes, exchange: MCPExchange) -> TransportError:
+    def _translated(self, error: RemoteProtocolError, data: bytes) -> TransportError:
         if not data:
             return TransportError(
                 f"{self.endpoint} closed the connection before it had answered", code="closed"
@@ -250,4 +273,11 @@ class HTTPTransport:
 
 
 def _log_request(request: HTTPRequest) -> None:
-    wire.debug("-> %s %s %r %.*r", request.method.decode(), "", request.headers, MAX_LOGGED, request.body)
+    wire.debug("-> %s %r %.*r", request.method.decode(), request.headers, MAX_LOGGED, request.body)
+
+
+def _log_item(item: object) -> None:
+    if isinstance(item, ResponseHead):
+        wire.debug("<- HTTP %d %r", item.status, HeaderBlock(item.headers))
+    elif isinstance(item, BodyData):
+        wire.debug("<- %.*r", MAX_LOGGED, item.data)

@@ -6,14 +6,14 @@ import asyncio
 import contextlib
 import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
 from routermcp_proto.exceptions import ConfigError
 
 from . import _threads
-from .runtime import RECEIVE_SIZE, StreamClosedError
+from .runtime import RECEIVE_SIZE, ByteStream, Event, StreamClosedError
 
 T = TypeVar("T")
 
@@ -108,9 +108,16 @@ class AsyncioStream(asyncio.Protocol):
                 if self._lost is not None:
                     raise OSError(str(self._lost)) from self._lost
                 return b""
-            self._reader = self._loop.create_future()
-            await self._reader
+            await self.readable()
         return self._take()
+
+    def readable(self) -> asyncio.Future[None]:
+        """Return what is done once there is data, or the end; one task at a time may ask."""
+        if self._reader is None or self._reader.done():
+            self._reader = self._loop.create_future()
+            if self._received or self._eof:
+                self._reader.set_result(None)
+        return self._reader
 
     def _take(self) -> bytes:
         data, self._received = self._received, b""
@@ -174,6 +181,21 @@ class _Shield(_Scope):
             return True
 
 
+class _Event:
+    """A flag that can be waited for together with streams."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.raised: asyncio.Future[None] = loop.create_future()
+
+    def set(self) -> None:
+        if not self.raised.done():
+            self.raised.set_result(None)
+
+    async def wait(self) -> None:
+        # Several tasks may wait for one future, and none of them may cancel it.
+        await asyncio.wait([self.raised])
+
+
 class AsyncioRuntime:
     """Runs the driver in the event loop that is running now."""
 
@@ -199,8 +221,18 @@ class AsyncioRuntime:
         )
 
     random = staticmethod(random.random)
-    event = staticmethod(asyncio.Event)
     sleep = staticmethod(asyncio.sleep)
+
+    def event(self) -> _Event:
+        """Make a flag."""
+        return _Event(self._loop)
+
+    async def wait_any(self, streams: Sequence[ByteStream], flag: Event | None) -> None:
+        """Wait until one of the streams has data, or the flag is raised."""
+        waits = [cast("AsyncioStream", stream).readable() for stream in streams]
+        if flag is not None:
+            waits.append(cast("_Event", flag).raised)
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
 
     def deadline(self, at: float | None) -> _Scope:
         """Limit the enclosed code."""

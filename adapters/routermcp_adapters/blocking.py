@@ -8,12 +8,13 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from . import _threads
 from ._sockets import SocketStream, open_stream
+from .runtime import ByteStream, Event
 
 T = TypeVar("T")
 
@@ -113,6 +114,14 @@ class BlockingRuntime:
         """Make a flag that threads wait for."""
         return _Event(self._remaining)
 
+    async def wait_any(self, streams: Sequence[ByteStream], flag: Event | None) -> None:
+        """Wait until one of the streams has data, or the flag is raised."""
+        sources = [cast("SocketStream", stream).fileno() for stream in streams]
+        if flag is not None:
+            sources.append(cast("_Event", flag).fileno())
+        while not _any_readable(sources, self._remaining()):
+            pass
+
     async def run_blocking(self, work: Callable[[], T]) -> T:
         """Run work in a daemon thread and wait for it until the deadline."""
         done = self.event()
@@ -149,8 +158,17 @@ if hasattr(select, "poll"):
     def _poll(sock: socket.socket, events: int, seconds: float | None) -> bool:
         poll = select.poll()
         poll.register(sock, events)
+        return bool(poll.poll(_milliseconds(seconds)))
+
+    def _milliseconds(seconds: float | None) -> float | None:
         # poll() counts whole milliseconds; one more keeps a wait from ending just too early.
-        return bool(poll.poll(None if seconds is None else seconds * 1000 + 1))
+        return None if seconds is None else seconds * 1000 + 1
+
+    def _any_readable(sources: list[int], seconds: float | None) -> bool:
+        poll = select.poll()
+        for source in sources:
+            poll.register(source, select.POLLIN)
+        return bool(poll.poll(_milliseconds(seconds)))
 
     def _readable(sock: socket.socket, seconds: float | None) -> bool:
         return _poll(sock, select.POLLIN, seconds)
@@ -162,6 +180,9 @@ else:  # Windows has no poll, and its select has no limit on descriptor numbers
 
     def _readable(sock: socket.socket, seconds: float | None) -> bool:
         return bool(select.select([sock], [], [], seconds)[0])
+
+    def _any_readable(sources: list[int], seconds: float | None) -> bool:
+        return bool(select.select(sources, [], [], seconds)[0])
 
     def _writable(sock: socket.socket, seconds: float | None) -> bool:
         # A refused connection is reported as exceptional there, not as writable.
@@ -175,9 +196,27 @@ class _Event:
     def __init__(self, remaining: Callable[[], float | None]) -> None:
         self._flag = threading.Event()
         self._remaining = remaining
+        self._lock = threading.Lock()
+        self._ends: tuple[socket.socket, socket.socket] | None = None
 
     def set(self) -> None:
-        self._flag.set()
+        with self._lock:
+            self._flag.set()
+            if self._ends is not None:
+                self._ends[1].send(b"!")
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable once the flag is raised, to wait for it among others."""
+        with self._lock:
+            if self._ends is None:
+                self._ends = socket.socketpair()
+                if self._flag.is_set():
+                    self._ends[1].send(b"!")
+            return self._ends[0].fileno()
+
+    def __del__(self) -> None:
+        for end in self._ends or ():
+            end.close()
 
     async def wait(self) -> None:
         while not self._flag.is_set():

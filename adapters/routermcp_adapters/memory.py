@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import ssl
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from .blocking import BlockingRuntime
-from .runtime import StreamClosedError
+from .runtime import ByteStream, Event, StreamClosedError
 
 T = TypeVar("T")
 
@@ -82,6 +82,23 @@ class ScriptedStream:
         self._moves.popleft()
         return move
 
+    @property
+    def ready(self) -> bool:
+        """Whether :meth:`receive_nowait` has something to return."""
+        return bool(self._moves) and not isinstance(self._moves[0], Pause)
+
+    @property
+    def pause(self) -> float:
+        """Seconds until then, endless for never."""
+        return self._moves[0].seconds if self._moves and isinstance(self._moves[0], Pause) else float("inf")
+
+    def let_pass(self, seconds: float) -> None:
+        """Take so much off the pause that comes next."""
+        if self._moves and isinstance(self._moves[0], Pause):
+            left = self._moves.popleft().seconds - seconds
+            if left > 0:
+                self._moves.appendleft(Pause(left))
+
     async def aclose(self) -> None:
         """Close the stream."""
         self.closed = True
@@ -129,6 +146,16 @@ class MemoryRuntime(BlockingRuntime):
             raise RuntimeError("the peer is silent and there is no deadline: this would wait for ever")
         self._time += seconds if remaining is None else min(seconds, remaining)
         self._remaining()
+
+    async def wait_any(self, streams: Sequence[ByteStream], flag: Event | None) -> None:
+        """Let time pass until one of the scripted streams has something."""
+        del flag
+        scripted = [cast("ScriptedStream", stream) for stream in streams]
+        if not any(stream.ready for stream in scripted):
+            pauses = [stream.pause for stream in scripted]
+            await self.sleep(min(pauses))
+            for stream in scripted:
+                stream.let_pass(min(pauses))
 
     async def run_blocking(self, work: Callable[[], T]) -> T:
         """Do the work at once."""

@@ -8,7 +8,7 @@ so a coroutine is run to its end by a single ``send(None)`` (:mod:`._stepping`).
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
@@ -116,6 +116,15 @@ class Runtime(Protocol):
 
     def event(self) -> Event:
         """Make a flag."""
+        ...
+
+    async def wait_any(self, streams: Sequence[ByteStream], flag: Event | None) -> None:
+        """Wait until one of the streams has data for ``receive_nowait``, or the flag is raised.
+
+        Args:
+            streams: Streams that this runtime has made; nobody else waits for them.
+            flag: Made by :meth:`event`, or None.
+        """
         ...
 
     async def run_blocking(self, work: Callable[[], T]) -> T:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import trio
 
@@ -14,6 +14,7 @@ from routermcp_proto.exceptions import ConfigError
 
 from . import _threads
 from ._sockets import SocketStream, open_stream
+from .runtime import ByteStream, Event
 
 T = TypeVar("T")
 
@@ -80,6 +81,19 @@ class TrioRuntime:
     def shield(self, seconds: float) -> _Scope:
         """Let the enclosed code run for so long although its caller is being cancelled."""
         return _Scope(trio.current_time() + seconds, shields=True)
+
+    async def wait_any(self, streams: Sequence[ByteStream], flag: Event | None) -> None:
+        """Wait until one of the streams has data, or the flag is raised."""
+        async with trio.open_nursery() as nursery:
+
+            async def until(wait: Callable[..., Awaitable[object]], *args: Any) -> None:
+                await wait(*args)
+                nursery.cancel_scope.cancel()
+
+            for stream in streams:
+                nursery.start_soon(until, trio.lowlevel.wait_readable, cast("SocketStream", stream).fileno())
+            if flag is not None:
+                nursery.start_soon(until, flag.wait)
 
     async def run_blocking(self, work: Callable[[], T]) -> T:
         """Run work in a daemon thread; on cancellation it is abandoned."""

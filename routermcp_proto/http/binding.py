@@ -140,8 +140,9 @@ class HTTPBinding:
             varying.extend(parameter_headers(facts.headers, arguments))
 
     def resume(self, last_event_id: str, extra: HeaderBlock | None = None) -> HTTPRequest:
-        """Write the request that resumes a cut event stream (handshake era)."""
-        return self._bodiless(b"GET", extra, ("Last-Event-ID", last_event_id))
+        """Write the request that opens the session's shared event stream, or resumes a cut one (handshake era)."""
+        more = [("Last-Event-ID", last_event_id)] if last_event_id else []
+        return self._bodiless(b"GET", extra, *more)
 
     def delete(self) -> HTTPRequest | None:
         """Write the request that ends the session, None where there is none to end."""
@@ -184,6 +185,13 @@ class HTTPBinding:
         """
         self.session_id = None
         self.session.expire()
+
+    @property
+    def listens(self) -> bool:
+        """Whether the server may ask questions on a stream that is opened for it, and would get answers."""
+        revision = self.session.revision
+        streams = revision is not None and revision.peer_requests and revision.http_sessions
+        return streams and bool(self.session.capabilities)
 
     @property
     def sessionful(self) -> bool:

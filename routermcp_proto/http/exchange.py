@@ -44,6 +44,11 @@ MAX_REFUSAL_SIZE = 64 * 1024
 #: Seconds of ``Retry-After`` beyond which a number is nonsense rather than a wait.
 MAX_RETRY_AFTER = 10 * 365 * 24 * 3600
 
+# Request ids are numbers, so this one is never waited for: an exchange that was made for no
+# request answers none.
+_NO_REQUEST = ""
+
+
 class Body(Enum):
     """What the body of an answer is read as."""
 
@@ -93,6 +98,11 @@ class MCPExchange:
         if self._events is not None and self._events.retry is not None:
             return self._events.retry
         return self._retry
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the head of the answer has come."""
+        return self._body is not Body.UNKNOWN
 
     def resume(self) -> None:
         """Get ready for the answer to a GET that resumes the stream."""
@@ -172,7 +182,8 @@ class MCPExchange:
         return []
 
     def _take_message(self, payload: bytes | bytearray) -> list[Event]:
-        events = self._session.receive_message(payload, only=self._request_id)
+        only = _NO_REQUEST if self._request_id is None else self._request_id
+        events = self._session.receive_message(payload, only=only)
         if self._request_id is not None and not self._session.waits_for(self._request_id):
             self.finished = True
         return events
