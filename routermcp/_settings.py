@@ -77,7 +77,7 @@ class ClientSettings:
             headers["Authorization"] = f"Bearer {self.api_key}"
         if self.user_id is not None and self._tells_user():
             headers["X-RouterMCP-User-Id"] = self.user_id
-        if isinstance(self.headers, Mapping):
+        if self.headers is not None and not callable(self.headers):
             given = {name.lower() for name in self.headers}
             headers = {name: value for name, value in headers.items() if name.lower() not in given}
             headers.update(self.headers)
@@ -92,7 +92,11 @@ class ClientSettings:
         api_key, headers = self.api_key, self.headers
         if not callable(api_key) and not callable(headers):
             return None
-        fixed = {name.lower() for name in self.headers} if isinstance(self.headers, Mapping) else set[str]()
+        fixed = (
+            {name.lower() for name in self.headers}
+            if self.headers and not callable(self.headers)
+            else set[str]()
+        )
 
         async def ask() -> Mapping[str, str]:
             current: dict[str, str] = {}
@@ -121,7 +125,7 @@ def _is_local_gateway(endpoint: EndpointURL) -> bool:
         return endpoint.host == "localhost"
 
 
-def resolve(
+def resolve(  # noqa: PLR0913 - what a client can be told
     *,
     url: str | None,
     api_key: Secret | None,

@@ -30,7 +30,7 @@ def default_context() -> ssl.SSLContext:
 
 def _has_certificate_folder() -> bool:
     folder = ssl.get_default_verify_paths().capath
-    return folder is not None and bool(os.listdir(folder))
+    return bool(folder) and os.path.isdir(folder) and bool(os.listdir(folder))
 
 
 def _for_http(context: ssl.SSLContext) -> ssl.SSLContext:

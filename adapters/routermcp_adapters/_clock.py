@@ -28,7 +28,7 @@ class CallClock:
         self, runtime: Runtime, scope: DeadlineScope, at: float | None, interaction_timeout: int
     ) -> None:
         self._runtime = runtime
-        self._scope = scope
+        self.scope = scope
         self._interaction_timeout = interaction_timeout
         self.at = at
         self.interacting = False
@@ -40,11 +40,11 @@ class CallClock:
     async def interact(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Let a person take their time."""
         began = self._runtime.now()
-        self._scope.move(deadline_after(began, self._interaction_timeout))
+        self.scope.move(deadline_after(began, self._interaction_timeout))
         self.interacting = True
         result = await ask()
         self.interacting = False
         if self.at is not None:
             self.at += self._runtime.now() - began
-        self._scope.move(self.at)
+        self.scope.move(self.at)
         return result

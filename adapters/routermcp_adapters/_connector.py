@@ -26,7 +26,8 @@ from routermcp_proto.versions import Era
 from ._clock import CallClock
 from ._listening import Listener
 from ._single_flight import SingleFlight
-from ._transport import HTTPTransport, Outcome, log
+from ._transport import HTTPTransport, Outcome
+from ._wire import log
 from .runtime import Runtime
 
 #: Seconds that ending a session at the server may take; the server forgets it anyway.

@@ -53,8 +53,10 @@ class Resolver:
                 lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             )
         except (OSError, UnicodeError) as error:
+            if is_deadline(error):
+                raise
             raise TransportError(
-                f"the name {host!r} could not be looked up ({error}): check the URL's spelling and the network",
+                f"the name {host!r} could not be looked up ({error}): check its spelling and the network",
                 code="dns",
                 not_run=True,
             ) from error
@@ -64,6 +66,11 @@ class Resolver:
                 self._known.clear()
             self._known[key] = (now + RESOLUTION_LIFETIME, addresses)
         return addresses
+
+
+def is_deadline(error: BaseException) -> bool:
+    """Tell a limit of the caller, which passes as it is, from a time-out of the kernel, which has a number."""
+    return isinstance(error, TimeoutError) and error.errno is None
 
 
 def _literal(host: str, port: int) -> Address | None:
@@ -97,8 +104,7 @@ async def dial(
         try:
             return await runtime.connect(family, address, tls if endpoint.tls else None, endpoint.host)
         except TimeoutError as error:
-            # A limit of the caller passes as it is; the kernel's own has a number.
-            if error.errno is None:
+            if is_deadline(error):
                 raise
             failure = error
         except ssl.SSLError as error:

@@ -50,7 +50,8 @@ from routermcp_proto.versions import LATEST, CancelBy
 from ._clock import CallClock
 from ._connector import Connector
 from ._listening import Listener, Turn
-from ._transport import HTTPTransport, Outcome, log
+from ._transport import HTTPTransport, Outcome
+from ._wire import log
 from .runtime import Runtime
 
 T = TypeVar("T")
@@ -251,20 +252,18 @@ class Driver:
                 raise ResponseValidationError(problem, method=call.method)
             seen.add(cursor)
             call = call.at_cursor(cursor)
-        problem = f"{call.method}: the server has more than {MAX_PAGES} pages; use the *_page method for some of them"
+        problem = f"{call.method}: the server has more than {MAX_PAGES} pages; use the *_page method"
         raise ResponseValidationError(problem, method=call.method)
 
     async def _limited(self, about: str, timeout: int, work: Callable[[CallClock], Awaitable[T]]) -> T:
         runtime = self._runtime_in_use()
         at = deadline_after(runtime.now(), timeout)
-        scope = runtime.deadline(at)
-        clock: CallClock | None = None
+        clock = CallClock(runtime, runtime.deadline(at), at, self._settings.interaction_timeout)
         try:
-            async with scope as limit:
-                clock = CallClock(runtime, limit, at, self._settings.interaction_timeout)
+            async with clock.scope:
                 return await work(clock)
         except TimeoutError as error:
-            if clock is None or not limit.expired:
+            if not clock.scope.expired:
                 raise
             raise self._timed_out(about, timeout, clock) from error
 
@@ -274,7 +273,9 @@ class Driver:
             waited = self._settings.interaction_timeout
             message = f"{about} at {where}: nobody answered within interaction_timeout={waited} ms"
         else:
-            message = f"{about} at {where} took longer than timeout={timeout} ms; give a longer timeout=, or 0 for none"
+            message = (
+                f"{about} at {where} took longer than timeout={timeout} ms; give more, or 0 for no limit"
+            )
         return TransportError(message, code="timeout")
 
     # ---- rounds, tries, attempts -------------------------------------------------------

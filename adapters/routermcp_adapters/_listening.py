@@ -16,16 +16,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable
+from typing import Self
 
-from routermcp_proto.events import Event, HTTPRefused, HTTPRedirected
+from routermcp_proto.events import Event, HTTPRedirected, HTTPRefused
 from routermcp_proto.exceptions import MCPError
 from routermcp_proto.http.binding import HTTPBinding
 from routermcp_proto.http.exchange import MCPExchange
 from routermcp_proto.http.headers import HeaderBlock
-from routermcp_proto.http.reader import NEED_DATA, BodyData, EndOfBody, ResponseHead
 from routermcp_proto.outgoing import Outgoing
 
 from ._pool import Connection, ConnectionPool
+from ._wire import log
 from .runtime import ByteStream, Runtime
 from .runtime import Event as Flag
 
@@ -69,7 +70,7 @@ class Turn:
                 [own] if shared is None else [own, shared], self.flag if not self.leads else None
             )
 
-    def __enter__(self) -> Turn:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -178,17 +179,11 @@ class Listener:
             return []
         events: list[Event] = []
         try:
-            connection.reader.receive_data(data)
-            while True:
-                item = connection.read()
-                if item is NEED_DATA:
-                    break
-                if isinstance(item, ResponseHead | BodyData | EndOfBody):
-                    events += exchange.receive(item)
-                if type(item) is EndOfBody:
-                    self._drop()
-                    break
-        except MCPError:
+            events = connection.take(data, exchange)
+        except MCPError as error:
+            log.debug("the shared stream broke: %s", error)
+            self._drop()
+        if connection.drained:
             self._drop()
         if any(isinstance(event, HTTPRefused | HTTPRedirected) for event in events):
             # The server does not offer the stream (405, or 404 and 400 of older ones).

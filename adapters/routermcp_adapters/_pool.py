@@ -16,10 +16,20 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from routermcp_proto.events import Event as ProtocolEvent
 from routermcp_proto.exceptions import RemoteProtocolError, TransportError
-from routermcp_proto.http.reader import BodyData, EndOfBody, H11ResponseReader, NeedData, ResponseHead
+from routermcp_proto.http.exchange import MCPExchange
+from routermcp_proto.http.reader import (
+    NEED_DATA,
+    BodyData,
+    EndOfBody,
+    H11ResponseReader,
+    NeedData,
+    ResponseHead,
+)
 from routermcp_proto.http.url import EndpointURL
 
+from . import _wire
 from ._dial import Resolver, dial
 from .runtime import ByteStream, Event, Runtime
 
@@ -47,8 +57,25 @@ class Connection:
     drained: bool = field(default=True)
     """Whether the last answer was read to its end."""
 
-    def read(self) -> ResponseHead | BodyData | EndOfBody | NeedData:
-        """Return what the reader makes of the bytes it has."""
+    def take(self, data: bytes, exchange: MCPExchange) -> list[ProtocolEvent]:
+        """Feed bytes of the answer through the reader to the exchange, and return what they mean.
+
+        Raises:
+            RemoteProtocolError: They are not an HTTP answer, or not one that MCP allows.
+        """
+        events: list[ProtocolEvent] = []
+        logging_wire = _wire.enabled()
+        self.reader.receive_data(data)
+        while (item := self._next()) is not NEED_DATA:
+            if logging_wire:
+                _wire.log_item(item)
+            if not exchange.finished:
+                events += exchange.receive(item)
+            if self.drained:
+                break
+        return events
+
+    def _next(self) -> ResponseHead | BodyData | EndOfBody | NeedData:
         item = self.reader.next_event()
         if type(item) is EndOfBody:
             self.drained = True
@@ -72,7 +99,7 @@ class Connection:
         return False
 
     def _skip(self) -> None:
-        while type(self.read()) is BodyData:
+        while type(self._next()) is BodyData:
             pass
 
 
@@ -154,18 +181,19 @@ class ConnectionPool:
         return self._control if control else self._leased
 
     async def _dial(self, control: bool) -> Connection:
-        stream: ByteStream | None = None
         try:
             tls = self._tls() if self._endpoint.tls else None
-            stream = await dial(self._runtime, self._resolver, self._endpoint, tls)
-        finally:
+            connection = Connection(
+                await dial(self._runtime, self._resolver, self._endpoint, tls), H11ResponseReader()
+            )
+        except BaseException:
             with self._lock:
                 self._dialling -= 1
-                if stream is not None:
-                    connection = Connection(stream, H11ResponseReader())
-                    self._lane(control).add(connection)
-                else:
-                    self._wake_next()
+                self._wake_next()
+            raise
+        with self._lock:
+            self._dialling -= 1
+            self._lane(control).add(connection)
         return connection
 
     def _give_up(self, turn: Event) -> None:

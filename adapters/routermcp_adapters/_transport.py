@@ -7,7 +7,6 @@ which is also how a stateless server learns that its client gave up.
 
 from __future__ import annotations
 
-import logging
 import ssl
 from collections.abc import Awaitable, Callable
 
@@ -25,20 +24,15 @@ from routermcp_proto.events import (
 from routermcp_proto.exceptions import RemoteProtocolError, TransportError
 from routermcp_proto.handshake import Agreement
 from routermcp_proto.http.exchange import MCPExchange
-from routermcp_proto.http.headers import HeaderBlock, HTTPRequest
-from routermcp_proto.http.reader import NEED_DATA, BodyData, EndOfBody, ResponseHead
+from routermcp_proto.http.headers import HTTPRequest
 from routermcp_proto.http.url import EndpointURL
 
-from ._dial import Resolver
+from . import _wire
+from ._dial import Resolver, is_deadline
 from ._listening import Turn
 from ._pool import Connection, ConnectionPool
+from ._wire import log
 from .runtime import Runtime, StreamClosedError
-
-log = logging.getLogger("routermcp")
-wire = logging.getLogger("routermcp.wire")
-
-#: Bytes of a body that the wire log shows.
-MAX_LOGGED = 2048
 
 Outcome = (
     ResponseReceived
@@ -200,16 +194,15 @@ class HTTPTransport:
         on_event: OnEvent,
         turn: Turn | None,
     ) -> Outcome | None:
-        logging_wire = wire.isEnabledFor(logging.DEBUG)
-        if logging_wire:
-            _log_request(request)
+        if _wire.enabled():
+            _wire.log_request(request)
         connection.reader.start(request.method)
         connection.drained = False
         await self._send(connection, request.to_bytes())
         outcome: Outcome | None = None
         while outcome is None and not exchange.finished:
             data = await self._receive(connection, turn, on_event)
-            for event in self._read(connection, exchange, data, logging_wire):
+            for event in self._read(connection, exchange, data):
                 if isinstance(event, _OUTCOMES):
                     outcome = event
                 else:
@@ -233,30 +226,14 @@ class HTTPTransport:
         except OSError as error:
             raise self._lost(error) from error
 
-    def _read(
-        self, connection: Connection, exchange: MCPExchange, data: bytes, logging_wire: bool
-    ) -> list[Event]:
-        """Return what the data means."""
-        events: list[Event] = []
+    def _read(self, connection: Connection, exchange: MCPExchange, data: bytes) -> list[Event]:
         try:
-            connection.reader.receive_data(data)
-            while True:
-                item = connection.read()
-                if item is NEED_DATA:
-                    break
-                if logging_wire:
-                    _log_item(item)
-                if not exchange.finished and isinstance(item, ResponseHead | BodyData | EndOfBody):
-                    events += exchange.receive(item)
-                if type(item) is EndOfBody:
-                    break
+            return connection.take(data, exchange)
         except RemoteProtocolError as error:
             raise self._translated(error, data) from error
-        return events
 
     def _lost(self, error: OSError) -> Exception:
-        # A limit of the caller is a bare TimeoutError and passes as it is.
-        if isinstance(error, TimeoutError) and error.errno is None:
+        if is_deadline(error):
             return error
         return TransportError(f"the connection to {self.endpoint} broke: {error}", code="closed")
 
@@ -270,14 +247,3 @@ class HTTPTransport:
                 f"{self.endpoint} speaks TLS: use https:// instead of http://", code="protocol", not_run=True
             )
         return TransportError(f"{self.endpoint} did not answer in MCP's way: {error}", code="protocol")
-
-
-def _log_request(request: HTTPRequest) -> None:
-    wire.debug("-> %s %r %.*r", request.method.decode(), request.headers, MAX_LOGGED, request.body)
-
-
-def _log_item(item: object) -> None:
-    if isinstance(item, ResponseHead):
-        wire.debug("<- HTTP %d %r", item.status, HeaderBlock(item.headers))
-    elif isinstance(item, BodyData):
-        wire.debug("<- %.*r", MAX_LOGGED, item.data)

@@ -8,7 +8,7 @@ import random
 import ssl
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 from routermcp_proto.exceptions import ConfigError
 
@@ -159,7 +159,7 @@ class _Scope:
         if not self._timeout.expired():
             self._timeout.reschedule(at)
 
-    async def __aenter__(self) -> _Scope:
+    async def __aenter__(self) -> Self:
         await self._timeout.__aenter__()
         return self
 
@@ -217,11 +217,14 @@ class AsyncioRuntime:
         except RuntimeError:
             pass
         raise ConfigError(
-            "this client was connected in another event loop; disconnect it there, or make one client for each"
+            "this client was connected in another event loop; disconnect it there, or make one for each"
         )
 
     random = staticmethod(random.random)
-    sleep = staticmethod(asyncio.sleep)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)
 
     def event(self) -> _Event:
         """Make a flag."""

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 from . import _threads
 from ._sockets import SocketStream, open_stream
@@ -36,7 +36,7 @@ class _Scope:
     def move(self, at: float | None) -> None:
         self.at = at
 
-    async def __aenter__(self) -> _Scope:
+    async def __aenter__(self) -> Self:
         self._stack.append(self)
         return self
 
@@ -72,7 +72,7 @@ class BlockingRuntime:
 
     def random(self) -> float:
         """Return a random number from 0 to 1."""
-        return random.random()
+        return random.random()  # noqa: S311 - spreads retries, keeps no secret
 
     def deadline(self, at: float | None) -> _Scope:
         """Limit the enclosed code."""
@@ -140,7 +140,7 @@ class BlockingRuntime:
 
     async def connect(
         self, family: int, address: tuple[Any, ...], tls: ssl.SSLContext | None, server_name: str
-    ) -> SocketStream:
+    ) -> ByteStream:
         """Open a TCP connection to one address, with TLS where a context is given."""
         return await open_stream(family, address, tls, server_name, self._waits)
 

@@ -90,14 +90,16 @@ class ScriptedStream:
     @property
     def pause(self) -> float:
         """Seconds until then, endless for never."""
-        return self._moves[0].seconds if self._moves and isinstance(self._moves[0], Pause) else float("inf")
+        move = self._moves[0] if self._moves else None
+        return move.seconds if isinstance(move, Pause) else float("inf")
 
     def let_pass(self, seconds: float) -> None:
         """Take so much off the pause that comes next."""
-        if self._moves and isinstance(self._moves[0], Pause):
-            left = self._moves.popleft().seconds - seconds
-            if left > 0:
-                self._moves.appendleft(Pause(left))
+        move = self._moves[0] if self._moves else None
+        if isinstance(move, Pause):
+            self._moves.popleft()
+            if move.seconds > seconds:
+                self._moves.appendleft(Pause(move.seconds - seconds))
 
     async def aclose(self) -> None:
         """Close the stream."""

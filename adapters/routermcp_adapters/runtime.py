@@ -10,6 +10,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -64,6 +65,16 @@ class DeadlineScope(Protocol):
         """Set another point in time, or None for no limit."""
         ...
 
+    async def __aenter__(self) -> Any:
+        """Set the limit."""
+        ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> bool | None:
+        """Lift the limit; past it, raise :class:`TimeoutError`."""
+        ...
+
 
 class Event(Protocol):
     """A flag that is raised once."""
@@ -99,7 +110,7 @@ class Runtime(Protocol):
         """Return a random number from 0 to 1."""
         ...
 
-    def deadline(self, at: float | None) -> AbstractAsyncContextManager[DeadlineScope]:
+    def deadline(self, at: float | None) -> DeadlineScope:
         """Limit the enclosed code; past the point it raises :class:`TimeoutError`."""
         ...
 

@@ -6,7 +6,7 @@ import random
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 import trio
 
@@ -37,7 +37,7 @@ class _Scope:
     def move(self, at: float | None) -> None:
         self._scope.deadline = float("inf") if at is None else at
 
-    async def __aenter__(self) -> _Scope:
+    async def __aenter__(self) -> Self:
         self._scope.__enter__()
         return self
 
@@ -66,7 +66,7 @@ class TrioRuntime:
         """
         if not trio.lowlevel.in_trio_task() or trio.lowlevel.current_trio_token() is not self._token:
             raise ConfigError(
-                "this client was connected under another run of trio; disconnect it there, or make one client for each"
+                "this client was connected under another run of trio; disconnect it there, or make one for each"
             )
 
     now = staticmethod(trio.current_time)

@@ -62,7 +62,7 @@ class RouterMCPClient(AsyncSessionBase):
         ConfigError: A setting is missing or wrong.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the contract's arguments, and keyword-only additions
         self,
         url: str | None = None,
         api_key: Secret | None = None,
