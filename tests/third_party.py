@@ -66,7 +66,7 @@ def _install(*command: str, where: Path) -> None:
     """Run an installer.
 
     Raises:
-        RuntimeError: It failed; its output is in the message.
+        UnavailableError: It failed, for want of a network most likely; its output is in the message.
     """
     done = subprocess.run(
         command,
@@ -79,11 +79,15 @@ def _install(*command: str, where: Path) -> None:
     )
     if done.returncode != 0:
         output = done.stdout.decode(errors="replace")[-4000:]
-        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{output}")
+        raise UnavailableError(f"{' '.join(command)} ended with {done.returncode}:\n{output}")
 
 
 def python_environment(*requirements: str) -> Path:
-    """Return the interpreter of a virtual environment that holds the requirements."""
+    """Return the interpreter of a virtual environment that holds the requirements.
+
+    Raises:
+        UnavailableError: They are not installed yet and cannot be.
+    """
     digest = hashlib.sha256("\n".join([sys.version, *requirements]).encode()).hexdigest()[:8]
     name = f"python-{requirements[0].replace('==', '-')}-{digest}"
     with _installing(name) as (directory, missing):
@@ -98,7 +102,7 @@ def npm_package(package: str, version: str) -> Path:
     """Return the directory of an installed npm package.
 
     Raises:
-        UnavailableError: It is not installed yet and there is no npm on this machine.
+        UnavailableError: It is not installed yet and cannot be, without npm or a network.
     """
     name = f"npm-{package.replace('@', '').replace('/', '-')}-{version}"
     with _installing(name) as (directory, missing):
