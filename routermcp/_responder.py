@@ -136,6 +136,8 @@ def plain_progress_sink(on_progress: OnProgress | None) -> Callable[[Progress], 
     Raises:
         TypeError: It is a coroutine function.
     """
+    if on_progress is None:
+        return None
     _refuse_coroutine_function("on_progress", on_progress)
     return progress_sink(on_progress)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 from pydantic import BaseModel
@@ -246,7 +247,7 @@ def encode_request(request_id: RequestId, method: str, params: Mapping[str, Any]
         LocalProtocolError: JSON cannot hold the parameters.
     """
     number = b"%d" % request_id if type(request_id) is int else dumps(request_id)
-    return b'{"jsonrpc":"2.0","id":%b,"method":%b%b}' % (number, dumps(method), _params(params, meta))
+    return b'{"jsonrpc":"2.0","id":%b,"method":%b%b}' % (number, _method(method), _params(params, meta))
 
 
 def encode_notification(method: str, params: Mapping[str, Any], meta: bytes = b"") -> bytes:
@@ -255,7 +256,12 @@ def encode_notification(method: str, params: Mapping[str, Any], meta: bytes = b"
     Raises:
         LocalProtocolError: JSON cannot hold the parameters.
     """
-    return b'{"jsonrpc":"2.0","method":%b%b}' % (dumps(method), _params(params, meta))
+    return b'{"jsonrpc":"2.0","method":%b%b}' % (_method(method), _params(params, meta))
+
+
+@lru_cache(maxsize=256)
+def _method(method: str) -> bytes:
+    return dumps(method)
 
 
 def _params(params: Mapping[str, Any], meta: bytes) -> bytes:

@@ -69,7 +69,7 @@ class Resolver:
 
 
 def is_deadline(error: BaseException) -> bool:
-    """Tell a limit of the caller, which passes as it is, from a time-out of the kernel, which has a number."""
+    """Tell a limit of the caller, which passes as it is, from one of the kernel, which has a number."""
     return isinstance(error, TimeoutError) and error.errno is None
 
 

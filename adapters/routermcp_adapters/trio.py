@@ -66,7 +66,7 @@ class TrioRuntime:
         """
         if not trio.lowlevel.in_trio_task() or trio.lowlevel.current_trio_token() is not self._token:
             raise ConfigError(
-                "this client was connected under another run of trio; disconnect it there, or make one for each"
+                "this client was connected under another run of trio; disconnect it there first"
             )
 
     now = staticmethod(trio.current_time)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from ..calls import Call
 from ..client_session import ClientSession
 from ..events import HTTPRedirected
 from ..exceptions import LocalProtocolError, TransportError
@@ -39,6 +40,10 @@ OWN_HEADERS = frozenset({
 #: Redirects that one request follows. Each costs a round trip; an endpoint that needs more
 #: than a missing slash and a moved path is misconfigured.
 MAX_REDIRECTS = 3
+
+#: Prepared heads of one session: one for each method it uses. A session that is renewed
+#: again and again leaves old ones behind, so the table is bounded.
+MAX_TEMPLATES = 64
 
 _JSON = HeaderBlock([
     ("Content-Type", "application/json"),
@@ -72,7 +77,8 @@ class HTTPBinding:
         """The ``Mcp-Session-Id`` that the server assigned, where it did."""
         self._max_message_size = max_message_size
         self._user = user_headers(headers or {})
-        self._template: HeaderBlock | None = None
+        self._templates: dict[tuple[str, str, str | None], HeaderBlock] = {}
+        self._templates_for = endpoint
 
     def follow_or_raise(self, redirected: HTTPRedirected) -> None:
         """Obey a redirect of the server.
@@ -100,7 +106,6 @@ class HTTPBinding:
                 not_run=True,
             )
         self.endpoint = endpoint
-        self._template = None
 
     # ---- requests ----------------------------------------------------------------------
 
@@ -114,30 +119,46 @@ class HTTPBinding:
         Raises:
             LocalProtocolError: A parameter that must travel as a header cannot.
         """
-        headers = self._common() if extra is None else self._merged(extra)
-        varying: list[tuple[str | bytes, str | bytes]] = []
         revision = self.session.revision
-        if outgoing.method != "initialize":
+        if self._templates_for is not self.endpoint:
+            self._templates_for = self.endpoint
+            self._templates.clear()
+        key = (outgoing.method, revision.name if revision is not None else "", self.session_id)
+        template = self._templates.get(key) if extra is None else None
+        if template is None:
+            template = self._template(outgoing.method, extra)
+            if extra is None and len(self._templates) < MAX_TEMPLATES:
+                self._templates[key] = template
+        raw, call = template.raw, outgoing.call
+        if revision is not None and revision.routing_headers and call is not None and call.named_by is not None:
+            raw += self._route(call, call.named_by)
+        raw += b"Content-Length: %d\r\n" % len(outgoing.payload)
+        target = self.endpoint.target.encode("ascii")
+        return HTTPRequest(b"POST", target, HeaderBlock.of_checked(raw), outgoing.payload)
+
+    def _template(self, method: str, extra: HeaderBlock | None) -> HeaderBlock:
+        """Join what all requests of a method have in common."""
+        revision = self.session.revision
+        varying: list[tuple[str, str]] = []
+        if method != "initialize":
             if revision is not None and revision.version_header:
                 varying.append(("MCP-Protocol-Version", revision.name))
             if self.session_id is not None:
                 varying.append(("Mcp-Session-Id", self.session_id))
-        if revision is not None and revision.routing_headers and outgoing.method:
-            varying.append(("Mcp-Method", outgoing.method))
-            self._route(outgoing, varying)
-        varying.append(("Content-Length", str(len(outgoing.payload))))
-        return HTTPRequest(b"POST", self.endpoint.target.encode("ascii"), headers + HeaderBlock(varying), outgoing.payload)
+        if revision is not None and revision.routing_headers and method:
+            varying.append(("Mcp-Method", method))
+        user = self._user if extra is None else replaced(self._user, extra)
+        return HeaderBlock([("Host", self.endpoint.authority)]) + _JSON + user + HeaderBlock(varying)
 
-    def _route(self, outgoing: Outgoing, varying: list[tuple[str | bytes, str | bytes]]) -> None:
-        call = outgoing.call
-        if call is None or call.named_by is None:
-            return
-        name = str(call.params[call.named_by])
-        varying.append(("Mcp-Name", encode_header_value(name)))
+    def _route(self, call: Call[Any], named_by: str) -> bytes:
+        """Write the headers that mirror what a call is about; encoded values are well-formed."""
+        name = str(call.params[named_by])
+        raw = b"Mcp-Name: %b\r\n" % encode_header_value(name).encode("ascii")
         facts = self.session.tool_facts(name) if call.method == "tools/call" else None
         if facts is not None and facts.headers:
             arguments = cast("Mapping[str, Any]", call.params.get("arguments") or {})
-            varying.extend(parameter_headers(facts.headers, arguments))
+            raw += HeaderBlock(parameter_headers(facts.headers, arguments)).raw
+        return raw
 
     def resume(self, last_event_id: str, extra: HeaderBlock | None = None) -> HTTPRequest:
         """Write the request that opens the session's shared event stream, or resumes a cut one (handshake era)."""
@@ -157,14 +178,6 @@ class HTTPBinding:
             varying.append(("Mcp-Session-Id", self.session_id))
         user = self._user if extra is None else replaced(self._user, extra)
         return HTTPRequest(method, self.endpoint.target.encode("ascii"), HeaderBlock(varying) + _EVENTS + user)
-
-    def _common(self) -> HeaderBlock:
-        if self._template is None:
-            self._template = HeaderBlock([("Host", self.endpoint.authority)]) + _JSON + self._user
-        return self._template
-
-    def _merged(self, extra: HeaderBlock) -> HeaderBlock:
-        return HeaderBlock([("Host", self.endpoint.authority)]) + _JSON + replaced(self._user, extra)
 
     # ---- answers -------------------------------------------------------------------------
 

@@ -32,18 +32,27 @@ class HeaderBlock:
             header and never shows its value.
     """
 
-    __slots__ = ("pairs", "raw")
+    __slots__ = ("raw",)
 
     def __init__(self, pairs: Iterable[tuple[str | bytes, str | bytes]] = ()) -> None:
-        self.pairs: tuple[Pair, ...] = tuple(_checked(name, value) for name, value in pairs)
-        self.raw: bytes = b"".join([b"%b: %b\r\n" % pair for pair in self.pairs])
+        self.raw: bytes = b"".join([b"%b: %b\r\n" % _checked(name, value) for name, value in pairs])
+
+    @classmethod
+    def of_checked(cls, raw: bytes) -> HeaderBlock:
+        """Make a block of lines that are known to be well-formed, each with its line end."""
+        block = cls.__new__(cls)
+        block.raw = raw
+        return block
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Names and values, in order."""
+        lines = self.raw.split(b"\r\n")[:-1]
+        return tuple((name, value) for name, _, value in (line.partition(b": ") for line in lines))
 
     def __add__(self, other: HeaderBlock) -> HeaderBlock:
         """Return a block with the headers of both; nothing is checked again."""
-        joined = HeaderBlock.__new__(HeaderBlock)
-        joined.pairs = self.pairs + other.pairs
-        joined.raw = self.raw + other.raw
-        return joined
+        return HeaderBlock.of_checked(self.raw + other.raw)
 
     def get(self, name: str | bytes) -> bytes | None:
         """Return the first value of that name, whatever its case, or None."""

@@ -90,7 +90,7 @@ class ResponseReader(Protocol):
 # h11 reads an answer only after it has written a request, whose framing it needs to know.
 # Ours is written by hand, so h11 writes this one, and the bytes are thrown away. No method
 # that routermcp uses changes how an answer is framed, so one request serves all.
-_STAND_IN = h11.Request(method=b"POST", target=b"/", headers=[(b"host", b"x"), (b"content-length", b"0")])
+_STAND_IN = h11.Request(method=b"GET", target=b"/", headers=[(b"host", b"x")])
 _STAND_IN_END = h11.EndOfMessage()
 
 
@@ -149,7 +149,7 @@ class H11ResponseReader:
             if kind is h11.EndOfMessage:
                 return _END
             if kind is h11.Response:
-                return ResponseHead(event.status_code, tuple(event.headers), bytes(event.reason))  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
+                return ResponseHead(event.status_code, tuple([(name.lower(), value) for name, value in event.headers.raw_items()]), bytes(event.reason))  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
             if kind is h11.ConnectionClosed:
                 raise RemoteProtocolError("the connection was closed")
             self._pass_over(event)
