@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import select
 import ssl
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -21,8 +22,11 @@ T = TypeVar("T")
 #: worth, so that a consumer that stops does not fill the memory.
 HIGH_WATER = 4 * RECEIVE_SIZE
 
+# What the kernel reports of a connection whose other end is closed; not every system can.
+_HANG_UP: int = getattr(select, "POLLRDHUP", 0)
 
-class AsyncioStream(asyncio.Protocol):
+
+class AsyncioStream(asyncio.BufferedProtocol):
     """A transport as a :class:`~routermcp_adapters.runtime.ByteStream`.
 
     The transport calls in with data; at most one task waits for it. Data that comes while
@@ -33,6 +37,7 @@ class AsyncioStream(asyncio.Protocol):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._transport: asyncio.Transport | None = None
+        self._buffer = bytearray(RECEIVE_SIZE)
         self._received = b""
         self._eof = False
         self._lost: Exception | None = None
@@ -40,6 +45,7 @@ class AsyncioStream(asyncio.Protocol):
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
         self._writable = True
+        self._poll: select.poll | None = None
 
     # ---- called by the transport ---------------------------------------------------
 
@@ -47,8 +53,14 @@ class AsyncioStream(asyncio.Protocol):
         """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Return where the transport puts what it reads: one place, which spares allocations."""
+        del sizehint
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Keep data and wake who waits for it."""
+        data = bytes(memoryview(self._buffer)[:nbytes])
         self._received = self._received + data if self._received else data
         self._wake_reader()
         if len(self._received) > HIGH_WATER and not self._paused and self._transport is not None:
@@ -130,7 +142,16 @@ class AsyncioStream(asyncio.Protocol):
         """Return data that is already there, ``b""`` at the end, None for nothing yet."""
         if self._received:
             return self._take()
-        return b"" if self._eof else None
+        return b"" if self._eof or self._hung_up() else None
+
+    def _hung_up(self) -> bool:
+        """Ask the socket itself: the loop may have had no time yet to report that the peer is gone."""
+        if not _HANG_UP or self._transport is None or self._transport.is_closing():
+            return False
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self._transport.get_extra_info("socket").fileno(), _HANG_UP)
+        return bool(self._poll.poll(0))
 
     async def aclose(self) -> None:
         """Close; the transport still sends what it holds."""
