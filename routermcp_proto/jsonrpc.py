@@ -98,7 +98,8 @@ def decode(payload: bytes | bytearray | str, *, batches: bool = False) -> tuple[
     """
     try:
         value: Any = from_json(payload, allow_inf_nan=False)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
+        # TypeError: text with half of a surrogate pair, which has no UTF-8.
         return (Invalid(f"not JSON: {error}", None, PARSE_ERROR),)
     if type(value) is dict:
         return (_message(cast("dict[str, Any]", value)),)
@@ -145,7 +146,8 @@ def _call(value: dict[str, Any], request_id: RequestId | None) -> Message:
     if params is None:
         params = cast("dict[str, Any]", {})
     elif type(params) is not dict:
-        return Invalid(f"params of {method[:80]!r} is not an object but {_kind(params)}", request_id, INVALID_REQUEST)
+        problem = f"params of {method[:80]!r} is not an object but {_kind(params)}"
+        return Invalid(problem, request_id, INVALID_REQUEST)
     if request_id is None:
         return Notification(method, cast("dict[str, Any]", params))
     return Request(request_id, method, cast("dict[str, Any]", params))
@@ -170,11 +172,19 @@ def _error(error: Any, request_id: RequestId | None) -> Message:
     return ErrorResponse(request_id, ErrorObject(code, message, members.get("data")))
 
 
+_KINDS: dict[type[Any], str] = {
+    type(None): "null",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    str: "a string",
+    list: "an array",
+    dict: "an object",
+}
+
+
 def _kind(value: Any) -> str:
-    if value is None:
-        return "null"
-    names = {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "an array"}
-    return names.get(type(value), "an object")
+    return _KINDS[cast("type[Any]", type(value))]
 
 
 # ---- encoding ----------------------------------------------------------------------
@@ -206,8 +216,9 @@ def dumps(value: Any, what: str = "value") -> bytes:
     try:
         return _encode(value).encode()
     except (TypeError, ValueError, RecursionError) as error:
-        where = _find(value, what, 0)
-        raise LocalProtocolError(f"{where or what} cannot be sent as JSON: {_reason(error)}") from error
+        # The search would name fifty levels of a value that is nothing but deep.
+        where = what if isinstance(error, RecursionError) else _find(value, what, ())
+        raise LocalProtocolError(f"{where} cannot be sent as JSON: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:
@@ -218,20 +229,27 @@ def _reason(error: Exception) -> str:
     return str(error)
 
 
-def _find(value: Any, path: str, depth: int) -> str | None:
-    """Name the innermost place that cannot be encoded, None where that is not one place."""
+def _find(value: Any, path: str, around: tuple[int, ...]) -> str:
+    """Name the innermost place that cannot be encoded.
+
+    Args:
+        value: What cannot be encoded.
+        path: What it is called.
+        around: The identities of the values that it is part of, so that a circle ends.
+    """
     inner: list[tuple[str, Any]] = []
-    if depth < MAX_SEARCH_DEPTH:
-        if isinstance(value, Mapping):
-            inner = [(f"{path}[{key!r}]", item) for key, item in cast("Mapping[Any, Any]", value).items()]
-        elif isinstance(value, list | tuple):
-            inner = [(f"{path}[{index}]", item) for index, item in enumerate(cast("list[Any]", value))]
+    if isinstance(value, Mapping):
+        inner = [(f"{path}[{key!r}]", item) for key, item in cast("Mapping[Any, Any]", value).items()]
+    elif isinstance(value, list | tuple):
+        inner = [(f"{path}[{index}]", item) for index, item in enumerate(cast("list[Any]", value))]
+    around = (*around, id(cast("object", value)))
     for place, item in inner:
         try:
             _encode(item).encode()
-        except (TypeError, ValueError, RecursionError):
-            return _find(item, place, depth + 1) or place
-    return None if inner else path
+        except (TypeError, ValueError):
+            deeper = id(item) not in around and len(around) < MAX_SEARCH_DEPTH
+            return _find(item, place, around) if deeper else place
+    return path
 
 
 def encode_request(request_id: RequestId, method: str, params: Mapping[str, Any], meta: bytes = b"") -> bytes:
@@ -246,8 +264,11 @@ def encode_request(request_id: RequestId, method: str, params: Mapping[str, Any]
     Raises:
         LocalProtocolError: JSON cannot hold the parameters.
     """
-    number = b"%d" % request_id if type(request_id) is int else dumps(request_id)
-    return b'{"jsonrpc":"2.0","id":%b,"method":%b%b}' % (number, _method(method), _params(params, meta))
+    return b'{"jsonrpc":"2.0","id":%b,"method":%b%b}' % (
+        _id(request_id),
+        _method(method),
+        _params(params, meta),
+    )
 
 
 def encode_notification(method: str, params: Mapping[str, Any], meta: bytes = b"") -> bytes:
@@ -259,9 +280,13 @@ def encode_notification(method: str, params: Mapping[str, Any], meta: bytes = b"
     return b'{"jsonrpc":"2.0","method":%b%b}' % (_method(method), _params(params, meta))
 
 
+def _id(request_id: RequestId | None) -> bytes:
+    return b"%d" % request_id if type(request_id) is int else dumps(request_id, "the id")
+
+
 @lru_cache(maxsize=256)
 def _method(method: str) -> bytes:
-    return dumps(method)
+    return dumps(method, "the method")
 
 
 def _params(params: Mapping[str, Any], meta: bytes) -> bytes:
@@ -277,7 +302,7 @@ def encode_response(request_id: RequestId, result: Mapping[str, Any]) -> bytes:
     Raises:
         LocalProtocolError: JSON cannot hold the result.
     """
-    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (dumps(request_id), dumps(result, "result"))
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (_id(request_id), dumps(result, "result"))
 
 
 def encode_error(request_id: RequestId | None, error: ErrorObject) -> bytes:
@@ -289,4 +314,4 @@ def encode_error(request_id: RequestId | None, error: ErrorObject) -> bytes:
     members: dict[str, Any] = {"code": error.code, "message": error.message}
     if error.data is not None:
         members["data"] = error.data
-    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (dumps(request_id), dumps(members, "error"))
+    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (_id(request_id), dumps(members, "error"))
