@@ -27,7 +27,7 @@ class CallClock:
     def __init__(
         self, runtime: Runtime, scope: DeadlineScope, at: float | None, interaction_timeout: int
     ) -> None:
-        self._runtime = runtime
+        self.runtime = runtime
         self.scope = scope
         self._interaction_timeout = interaction_timeout
         self.at = at
@@ -35,16 +35,16 @@ class CallClock:
 
     def has(self, seconds: float) -> bool:
         """Say whether so much time is left."""
-        return self.at is None or self._runtime.now() + seconds < self.at
+        return self.at is None or self.runtime.now() + seconds < self.at
 
     async def interact(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Let a person take their time."""
-        began = self._runtime.now()
+        began = self.runtime.now()
         self.scope.move(deadline_after(began, self._interaction_timeout))
         self.interacting = True
         result = await ask()
         self.interacting = False
         if self.at is not None:
-            self.at += self._runtime.now() - began
+            self.at += self.runtime.now() - began
         self.scope.move(self.at)
         return result

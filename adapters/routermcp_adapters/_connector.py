@@ -24,6 +24,7 @@ from routermcp_proto.timers import RetryPolicy
 from routermcp_proto.versions import Era
 
 from ._clock import CallClock
+from ._delivery import ignore
 from ._listening import Listener
 from ._single_flight import SingleFlight
 from ._transport import HTTPTransport, Outcome
@@ -63,22 +64,19 @@ class Connector:
         self._listener = listener
         self._flight = SingleFlight()
 
-    async def connect(self, runtime: Runtime, clock: CallClock) -> None:
+    async def connect(self, clock: CallClock) -> None:
         """Agree with the server, once for all who ask at the same time.
 
         Raises:
             MCPError: There is no agreement.
         """
         if self._session.server is None:
-            await self._flight.run(runtime, lambda: self._agree(runtime, clock))
+            await self._flight.run(clock.runtime, lambda: self._agree(clock))
 
-    async def renew(
-        self, runtime: Runtime, clock: CallClock, session_id: str | None, agreement: Agreement | None
-    ) -> None:
+    async def renew(self, clock: CallClock, session_id: str | None, agreement: Agreement | None) -> None:
         """Agree anew, unless somebody has done so since the caller looked.
 
         Args:
-            runtime: Where the session lives.
             clock: The caller's deadline.
             session_id: The session id that the server did not know.
             agreement: The agreement that was in force then.
@@ -89,29 +87,29 @@ class Connector:
             if agreement is not None and memory.agreement is agreement:
                 memory.agreement = None
             self._binding.expire()
-        await self.connect(runtime, clock)
+        await self.connect(clock)
 
-    async def _agree(self, runtime: Runtime, clock: CallClock) -> None:
+    async def _agree(self, clock: CallClock) -> None:
         if self._session.server is not None:
             return
         memory = self._transport.memory
         if (
             memory.agreement is not None
-            and memory.fresh_until > runtime.now()
+            and memory.fresh_until > clock.runtime.now()
             and self._session.adopts(memory.agreement)
         ):
             self._session.adopt(memory.agreement)
             return
         try:
-            await self._handshake(runtime, clock, memory.protocol)
+            await self._handshake(clock, memory.protocol)
         except MCPError as error:
             if memory.protocol is None or isinstance(error, TransportError):
                 raise
             # The server has changed since: find out again what it speaks.
             memory.protocol = None
-            await self._handshake(runtime, clock, None)
-        self._remember(runtime)
-        await self._listener.open(runtime, self._transport.pool())
+            await self._handshake(clock, None)
+        self._remember(clock.runtime)
+        await self._listener.open(clock.runtime, self._transport.pool())
 
     def _remember(self, runtime: Runtime) -> None:
         memory, agreement = self._transport.memory, self._session.agreement
@@ -123,13 +121,13 @@ class Connector:
         if found is not None and found.cacheScope == "public" and found.ttlMs > 0:
             memory.agreement, memory.fresh_until = agreement, runtime.now() + found.ttlMs / 1000
 
-    async def _handshake(self, runtime: Runtime, clock: CallClock, protocol: str | None) -> None:
+    async def _handshake(self, clock: CallClock, protocol: str | None) -> None:
         """Take the steps that the session's machine asks for, until it is connected."""
         try:
             todo = [self._session.start_handshake(protocol)]
             while todo:
                 outgoing = todo.pop(0)
-                for event in await self._step_with_retries(outgoing, runtime, clock):
+                for event in await self._step_with_retries(outgoing, clock):
                     if isinstance(event, ConnectionFailed):
                         raise event.error
                     if isinstance(event, MessageReady):
@@ -138,7 +136,7 @@ class Connector:
             self._session.fail_handshake()
             raise
 
-    async def _step_with_retries(self, outgoing: Outgoing, runtime: Runtime, clock: CallClock) -> list[Event]:
+    async def _step_with_retries(self, outgoing: Outgoing, clock: CallClock) -> list[Event]:
         attempt = 1
         while True:
             try:
@@ -149,11 +147,11 @@ class Connector:
                     error, repeatable=True, gateway=False
                 ):
                     raise
-                wait = self._retry.wait(attempt, retry_after=error.retry_after, random=runtime.random())
+                wait = self._retry.wait(attempt, retry_after=error.retry_after, random=clock.runtime.random())
                 if not clock.has(wait):
                     raise
             attempt += 1
-            await runtime.sleep(wait)
+            await clock.runtime.sleep(wait)
 
     async def _step(self, outgoing: Outgoing) -> list[Event]:
         """Send one message of the handshake and return what follows from the answer."""
@@ -199,10 +197,6 @@ class Connector:
         request = self._binding.delete() if self._binding.sessionful else None
         if request is None:
             return
-
-        async def ignore(event: Event) -> None:
-            del event
-
         exchange = self._binding.exchange(Outgoing(b""))
         try:
             async with runtime.deadline(runtime.now() + FAREWELL_SECONDS):

@@ -7,7 +7,7 @@ Layers of one call, outermost first:
 3. :meth:`Driver._tries` repeats what may be repeated (:class:`RetryPolicy`).
 4. :meth:`Driver._attempt` renews a session that the server has forgotten, and the
    knowledge of a tool whose headers have changed.
-5. :meth:`Driver._deliver` carries the message, follows redirects, resumes cut streams.
+5. :class:`Delivery` carries the message, follows redirects, resumes cut streams.
 
 It knows no MCP method; what a message means is the session's to say.
 """
@@ -16,40 +16,31 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from routermcp_proto import calls
 from routermcp_proto.calls import Call
 from routermcp_proto.events import (
     ErrorReceived,
-    Event,
-    HTTPRedirected,
     HTTPRefused,
     InputRequired,
-    MessageDropped,
-    MessageReady,
-    NotificationReceived,
-    ProgressReceived,
-    RequestReceived,
     ResponseReceived,
     ResponseRejected,
-    StreamEnded,
 )
 from routermcp_proto.exceptions import MCPError, ResponseValidationError, TransportError
 from routermcp_proto.handshake import STATELESS_ERRORS
-from routermcp_proto.http.binding import MAX_REDIRECTS, HTTPBinding, user_headers
-from routermcp_proto.http.exchange import MCPExchange
-from routermcp_proto.http.headers import HeaderBlock, HTTPRequest
+from routermcp_proto.http.binding import HTTPBinding, user_headers
+from routermcp_proto.http.headers import HeaderBlock
 from routermcp_proto.http.outcomes import refusal, rpc_error, session_unknown
 from routermcp_proto.jsonrpc import ErrorObject
-from routermcp_proto.outgoing import Outgoing
 from routermcp_proto.timers import RetryPolicy, deadline_after
 from routermcp_proto.types import InitializeResult, WireModel
-from routermcp_proto.versions import LATEST, CancelBy
+from routermcp_proto.versions import LATEST
 
 from ._clock import CallClock
 from ._connector import Connector
-from ._listening import Listener, Turn
+from ._delivery import Delivery, Link, OnProgress, Responder
+from ._listening import Listener
 from ._transport import HTTPTransport, Outcome
 from ._wire import log
 from .runtime import Runtime
@@ -60,35 +51,12 @@ ResultT = TypeVar("ResultT", bound=WireModel)
 HEADER_MISMATCH = -32020
 UNSUPPORTED_VERSION = -32022
 
-#: Times that one call may be asked for input. A form of ten pages fits; a server that asks
-#: for ever is stopped.
-MAX_INPUT_ROUNDS = 32
-
-#: Times that an event stream is resumed without a single new event. Servers may close and
-#: let the client poll for as long as a tool runs; one that never has anything new is dead.
-MAX_FRUITLESS_RESUMES = 100
-
 #: Pages of one list. 10,000 pages of ten tools are the 100,000 that routermcp is built for.
 MAX_PAGES = 10_000
 
-#: Milliseconds before a cut stream is resumed, where the server did not say (the value that
-#: the HTML standard suggests is "a few seconds"; MCP servers that close on purpose do say).
-DEFAULT_RESUME_DELAY = 1000
-
-#: Seconds for the last word to the server of a call that was cancelled.
-CANCEL_SECONDS = 0.1
-
-
-class Responder(Protocol):
-    """Whoever answers the server and hears its notifications: the user's callbacks."""
-
-    async def answer(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Answer a request of the server."""
-        ...
-
-    async def hear(self, method: str, params: Mapping[str, Any]) -> None:
-        """Take a notification of the server."""
-        ...
+#: Times that one call may be asked for input. A form of ten pages fits; a server that asks
+#: for ever is stopped.
+MAX_INPUT_ROUNDS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +78,7 @@ class CallOptions:
     timeout: int
     headers: Mapping[str, str] | None = None
     meta: Mapping[str, Any] | None = None
-    on_progress: Callable[[Any], Awaitable[None]] | None = None
+    on_progress: OnProgress | None = None
     repeatable: bool = False
 
 
@@ -130,10 +98,10 @@ class Driver:
         self._transport = transport
         self._binding = binding
         self._session = binding.session
-        self._responder = responder
         self._settings = settings
         self._runtime: Runtime | None = None
         self._listener = Listener(binding, self._extra_headers)
+        self._link = Link(transport, binding, responder, self._listener)
         self._connector = Connector(binding, transport, settings.retry, self._extra_headers, self._listener)
 
     # ---- the public face -------------------------------------------------------------
@@ -175,9 +143,7 @@ class Driver:
         else:
             self._runtime.check()
         try:
-            await self._limited(
-                "connect", timeout, lambda clock: self._connector.connect(self._runtime_in_use(), clock)
-            )
+            await self._limited(None, timeout, self._connector.connect)
         except BaseException:
             if self._session.server is None:
                 self._leave()
@@ -222,9 +188,7 @@ class Driver:
         Raises:
             MCPError: It failed; see :mod:`routermcp_proto.exceptions`.
         """
-        return await self._limited(
-            describe(call), options.timeout, lambda clock: self._rounds(call, options, clock)
-        )
+        return await self._limited(call, options.timeout, lambda clock: self._rounds(call, options, clock))
 
     async def collect(self, call: Call[Any], options: CallOptions) -> list[Any]:
         """Make a call for a page, and for all pages after it, and return their entries.
@@ -232,9 +196,7 @@ class Driver:
         Raises:
             MCPError: One of them failed, or they have no end.
         """
-        return await self._limited(
-            describe(call), options.timeout, lambda clock: self._pages(call, options, clock)
-        )
+        return await self._limited(call, options.timeout, lambda clock: self._pages(call, options, clock))
 
     async def _pages(self, call: Call[Any], options: CallOptions, clock: CallClock) -> list[Any]:
         entries: list[Any] = []
@@ -255,7 +217,9 @@ class Driver:
         problem = f"{call.method}: the server has more than {MAX_PAGES} pages; use the *_page method"
         raise ResponseValidationError(problem, method=call.method)
 
-    async def _limited(self, about: str, timeout: int, work: Callable[[CallClock], Awaitable[T]]) -> T:
+    async def _limited(
+        self, about: Call[Any] | None, timeout: int, work: Callable[[CallClock], Awaitable[T]]
+    ) -> T:
         runtime = self._runtime_in_use()
         at = deadline_after(runtime.now(), timeout)
         clock = CallClock(runtime, runtime.deadline(at), at, self._settings.interaction_timeout)
@@ -267,15 +231,13 @@ class Driver:
                 raise
             raise self._timed_out(about, timeout, clock) from error
 
-    def _timed_out(self, about: str, timeout: int, clock: CallClock) -> TransportError:
-        where = self._transport.endpoint
+    def _timed_out(self, about: Call[Any] | None, timeout: int, clock: CallClock) -> TransportError:
+        what, where = describe(about) if about is not None else "connect", self._transport.endpoint
         if clock.interacting:
             waited = self._settings.interaction_timeout
-            message = f"{about} at {where}: nobody answered within interaction_timeout={waited} ms"
+            message = f"{what} at {where}: nobody answered within interaction_timeout={waited} ms"
         else:
-            message = (
-                f"{about} at {where} took longer than timeout={timeout} ms; give more, or 0 for no limit"
-            )
+            message = f"{what} at {where} took longer than timeout={timeout} ms; give more, or 0 for no limit"
         return TransportError(message, code="timeout")
 
     # ---- rounds, tries, attempts -------------------------------------------------------
@@ -309,13 +271,13 @@ class Driver:
             )
 
             async def ask(method: str = method, params: Mapping[str, Any] = params) -> Mapping[str, Any]:
-                return await self._responder.answer(method, params)
+                return await self._link.responder.answer(method, params)
 
             answers[key] = await clock.interact(ask)
         return answers
 
     async def _tries(self, call: Call[Any], options: CallOptions, clock: CallClock) -> Outcome:
-        policy, runtime = self._settings.retry, self._runtime_in_use()
+        policy, runtime = self._settings.retry, clock.runtime
         attempt = 1
         while True:
             try:
@@ -347,13 +309,13 @@ class Driver:
         while True:
             session_id, agreement = self._binding.session_id, self._session.agreement
             if agreement is None:
-                await self._connector.connect(self._runtime_in_use(), clock)
+                await self._connector.connect(clock)
                 continue
             extra = await self._extra_headers(options.headers)
             outgoing = self._session.start_request(
                 call, meta=options.meta, progress=options.on_progress is not None
             )
-            outcome = await self._deliver(outgoing, extra, options, clock)
+            outcome = await Delivery(self._link, outgoing, extra, options.on_progress, clock).run()
             if isinstance(outcome, ResponseReceived | InputRequired):
                 return outcome
             if isinstance(outcome, ResponseRejected):
@@ -363,7 +325,7 @@ class Driver:
                 refused is not None and session_id is not None and not renewed and session_unknown(refused)
             ) or (error is not None and error.code == UNSUPPORTED_VERSION and not renewed):
                 renewed = True
-                await self._connector.renew(self._runtime_in_use(), clock, session_id, agreement)
+                await self._connector.renew(clock, session_id, agreement)
             elif (
                 error is not None
                 and error.code == HEADER_MISMATCH
@@ -396,124 +358,6 @@ class Driver:
         if credentials is None:
             return user_headers(headers) if headers else None
         return user_headers({**await credentials(), **(headers or {})})
-
-    async def _deliver(
-        self, outgoing: Outgoing, extra: HeaderBlock | None, options: CallOptions, clock: CallClock
-    ) -> Outcome | None:
-        async def on_event(event: Event) -> None:
-            await self._on_event(event, options, clock, extra)
-
-        try:
-            turn = await self._listener.attend(self._runtime_in_use())
-            if turn is None:
-                return await self._carry(outgoing, extra, on_event, None)
-            with turn:
-                return await self._carry(outgoing, extra, on_event, turn)
-        except BaseException as error:
-            await self._give_up(outgoing, isinstance(error, TransportError))
-            raise
-
-    async def _carry(
-        self,
-        outgoing: Outgoing,
-        extra: HeaderBlock | None,
-        on_event: Callable[[Event], Awaitable[None]],
-        turn: Turn | None,
-    ) -> Outcome | None:
-        for _ in range(MAX_REDIRECTS + 1):
-            request, exchange = self._binding.post(outgoing, extra), self._binding.exchange(outgoing)
-            outcome = await self._run_or_resume(request, exchange, extra, on_event, turn)
-            if not isinstance(outcome, HTTPRedirected):
-                return outcome
-            self._binding.follow_or_raise(outcome)
-        raise TransportError(f"{self._transport.endpoint} redirects in circles", code="redirect")
-
-    async def _run_or_resume(
-        self,
-        request: HTTPRequest,
-        exchange: MCPExchange,
-        extra: HeaderBlock | None,
-        on_event: Callable[[Event], Awaitable[None]],
-        turn: Turn | None,
-    ) -> Outcome | None:
-        """Carry an exchange, and go on with a GET as often as its event stream is cut."""
-        revision, runtime = self._session.revision, self._runtime_in_use()
-        resumable = revision is not None and revision.resumable_streams
-        fruitless = 0
-        while True:
-            before = exchange.last_event_id
-            try:
-                outcome = await self._transport.run(request, exchange, on_event, turn=turn)
-                if not isinstance(outcome, StreamEnded):
-                    return outcome
-                cut = TransportError("the event stream ended without the answer", code="closed")
-            except TransportError as error:
-                if not (resumable and exchange.last_event_id) or error.code not in ("closed", "connect"):
-                    raise
-                cut = error
-            fruitless = fruitless + 1 if exchange.last_event_id == before else 0
-            if not (resumable and exchange.last_event_id) or fruitless > MAX_FRUITLESS_RESUMES:
-                raise cut
-            exchange.resume()
-            delay = exchange.retry if exchange.retry is not None else DEFAULT_RESUME_DELAY
-            await runtime.sleep(delay / 1000)
-            request = self._binding.resume(exchange.last_event_id, extra)
-
-    async def _give_up(self, outgoing: Outgoing, failed: bool) -> None:
-        """Stop waiting for an answer; where the era has a way to, tell the server."""
-        if outgoing.request_id is None:
-            return
-        word = self._session.abandon(outgoing.request_id, "the caller gave up")
-        revision, runtime = self._session.revision, self._runtime
-        if failed or word is None or revision is None or runtime is None:
-            return
-        if revision.http_cancel is CancelBy.NOTIFICATION:
-            async with runtime.shield(CANCEL_SECONDS):
-                await self._transport.mention(self._binding.post(word))
-
-    # ---- what happens meanwhile --------------------------------------------------------
-
-    async def _on_event(
-        self, event: Event, options: CallOptions, clock: CallClock, extra: HeaderBlock | None
-    ) -> None:
-        if isinstance(event, ProgressReceived):
-            if options.on_progress is not None:
-                await options.on_progress(event.progress)
-        elif isinstance(event, NotificationReceived):
-            await self._responder.hear(event.method, event.params)
-        elif isinstance(event, RequestReceived):
-            await self._answer_peer(event, clock, extra)
-        elif isinstance(event, MessageReady):
-            await self._post(event.outgoing, extra)
-        elif isinstance(event, MessageDropped):
-            log.warning("a message of %s was dropped: %s", self._transport.endpoint, event.problem)
-
-    async def _answer_peer(self, asked: RequestReceived, clock: CallClock, extra: HeaderBlock | None) -> None:
-        """Let the user's callback answer; its own error reaches the caller, and the server hears of it."""
-
-        async def ask() -> Mapping[str, Any]:
-            return await self._responder.answer(asked.method, asked.params)
-
-        try:
-            payload = self._session.answer(asked.request_id, await clock.interact(ask))
-        except Exception:
-            failed = ErrorObject(-32603, "the client could not answer")
-            await self._post(Outgoing(self._session.refuse(asked.request_id, failed)), extra)
-            raise
-        await self._post(Outgoing(payload), extra)
-
-    async def _post(self, outgoing: Outgoing, extra: HeaderBlock | None) -> None:
-        """Send a message that has no answer, past the calls that wait for a connection."""
-
-        async def ignore(event: Event) -> None:
-            del event
-
-        exchange = self._binding.exchange(outgoing)
-        outcome = await self._transport.run(
-            self._binding.post(outgoing, extra), exchange, ignore, control=True
-        )
-        if isinstance(outcome, HTTPRefused):
-            log.warning("%s", refusal(outcome, self._transport.endpoint))
 
 
 def describe(call: Call[Any]) -> str:

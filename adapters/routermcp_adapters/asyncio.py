@@ -167,27 +167,65 @@ class AsyncioStream(asyncio.BufferedProtocol):
 
 
 class _Scope:
-    """A limit on the enclosed code; see :func:`asyncio.timeout_at`."""
+    """A limit on the enclosed code, as :func:`asyncio.timeout_at` sets one.
 
-    def __init__(self, at: float | None) -> None:
-        self._timeout = asyncio.timeout_at(at)
+    At the limit the task is cancelled; on the way out that cancellation becomes a
+    :class:`TimeoutError`, unless somebody else has cancelled the task too. The standard
+    one takes three times as long to set and to lift, which every call would pay.
+    """
 
-    @property
-    def expired(self) -> bool:
-        return self._timeout.expired()
+    __slots__ = ("_at", "_cancelling", "_loop", "_task", "_timer", "expired")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, at: float | None) -> None:
+        self._loop = loop
+        self._at = at
+        self._task: asyncio.Task[Any] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._cancelling = 0
+        self.expired = False
 
     def move(self, at: float | None) -> None:
-        if not self._timeout.expired():
-            self._timeout.reschedule(at)
+        self._at = at
+        if self._task is not None and not self.expired:
+            self._disarm()
+            self._arm()
+
+    def _arm(self) -> None:
+        if self._at is not None:
+            self._timer = self._loop.call_at(self._at, self._expire)
+
+    def _disarm(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+    def _expire(self) -> None:
+        self._timer = None
+        if self._task is not None:
+            self.expired = True
+            self._task.cancel()
 
     async def __aenter__(self) -> Self:
-        await self._timeout.__aenter__()
+        self._task = asyncio.current_task(self._loop)
+        if self._task is None:
+            raise ConfigError("a client can only be used inside a task of the event loop")
+        self._cancelling = self._task.cancelling()
+        self._arm()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        return await self._timeout.__aexit__(kind, error, trace)
+        self._disarm()
+        task, self._task = self._task, None
+        if (
+            self.expired
+            and task is not None
+            and task.uncancel() <= self._cancelling
+            and kind is asyncio.CancelledError
+        ):
+            raise TimeoutError("the deadline has passed") from error
+        return None
 
 
 class _Shield(_Scope):
@@ -260,11 +298,11 @@ class AsyncioRuntime:
 
     def deadline(self, at: float | None) -> _Scope:
         """Limit the enclosed code."""
-        return _Scope(at)
+        return _Scope(self._loop, at)
 
     def shield(self, seconds: float) -> _Shield:
         """Let the enclosed code run for so long although its caller is being cancelled."""
-        return _Shield(self.now() + seconds)
+        return _Shield(self._loop, self.now() + seconds)
 
     async def run_blocking(self, work: Callable[[], T]) -> T:
         """Run work in a daemon thread; on cancellation it is abandoned."""

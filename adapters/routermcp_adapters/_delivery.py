@@ -1,0 +1,205 @@
+"""Delivering one message: there and back, over redirects and cut streams."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from routermcp_proto.events import (
+    Event,
+    HTTPRedirected,
+    HTTPRefused,
+    MessageDropped,
+    MessageReady,
+    NotificationReceived,
+    ProgressReceived,
+    RequestReceived,
+    StreamEnded,
+)
+from routermcp_proto.exceptions import TransportError
+from routermcp_proto.http.binding import MAX_REDIRECTS, HTTPBinding
+from routermcp_proto.http.exchange import MCPExchange
+from routermcp_proto.http.headers import HeaderBlock, HTTPRequest
+from routermcp_proto.http.outcomes import refusal
+from routermcp_proto.jsonrpc import ErrorObject
+from routermcp_proto.outgoing import Outgoing
+from routermcp_proto.types import Progress
+from routermcp_proto.versions import CancelBy
+
+from ._clock import CallClock
+from ._listening import Listener, Turn
+from ._transport import HTTPTransport, Outcome
+from ._wire import log
+
+#: Times that an event stream is resumed without a single new event. Servers may close and
+#: let the client poll for as long as a tool runs; one that never has anything new is dead.
+MAX_FRUITLESS_RESUMES = 100
+
+#: Milliseconds before a cut stream is resumed, where the server did not say (the value that
+#: the HTML standard suggests is "a few seconds"; MCP servers that close on purpose do say).
+DEFAULT_RESUME_DELAY = 1000
+
+#: Seconds for the last word to the server of a call that was cancelled.
+CANCEL_SECONDS = 0.1
+
+#: Called with each progress report.
+OnProgress = Callable[[Progress], Awaitable[None]]
+
+
+class Responder(Protocol):
+    """Whoever answers the server and hears its notifications: the user's callbacks."""
+
+    async def answer(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Answer a request of the server."""
+        ...
+
+    async def hear(self, method: str, params: Mapping[str, Any]) -> None:
+        """Take a notification of the server."""
+        ...
+
+
+async def ignore(event: Event) -> None:
+    """Take an event that is of no interest."""
+    del event
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What the messages of one session travel by, and who answers the server."""
+
+    transport: HTTPTransport
+    binding: HTTPBinding
+    responder: Responder
+    listener: Listener
+
+    async def post(self, outgoing: Outgoing, extra: HeaderBlock | None) -> None:
+        """Send a message that has no answer, past the calls that wait for a connection."""
+        exchange, request = self.binding.exchange(outgoing), self.binding.post(outgoing, extra)
+        outcome = await self.transport.run(request, exchange, ignore, control=True)
+        if isinstance(outcome, HTTPRefused):
+            log.warning("%s", refusal(outcome, self.transport.endpoint))
+
+
+class Delivery:
+    """One request on its way.
+
+    Args:
+        link: What it travels by.
+        outgoing: The message.
+        extra: Headers of this call.
+        on_progress: Called with each progress report, where the caller wants them.
+        clock: Until when.
+    """
+
+    __slots__ = ("_clock", "_extra", "_link", "_on_progress", "_outgoing")
+
+    def __init__(
+        self,
+        link: Link,
+        outgoing: Outgoing,
+        extra: HeaderBlock | None,
+        on_progress: OnProgress | None,
+        clock: CallClock,
+    ) -> None:
+        self._link = link
+        self._outgoing = outgoing
+        self._extra = extra
+        self._on_progress = on_progress
+        self._clock = clock
+
+    async def run(self) -> Outcome | None:
+        """Deliver the message and return what came of it.
+
+        Raises:
+            TransportError: The answer was lost, or was none of MCP.
+        """
+        try:
+            turn = await self._link.listener.attend(self._clock.runtime)
+            if turn is None:
+                return await self._carry(None)
+            with turn:
+                return await self._carry(turn)
+        except BaseException as error:
+            await self._give_up(isinstance(error, TransportError))
+            raise
+
+    async def _carry(self, turn: Turn | None) -> Outcome | None:
+        binding = self._link.binding
+        for _ in range(MAX_REDIRECTS + 1):
+            exchange = binding.exchange(self._outgoing)
+            outcome = await self._run_or_resume(binding.post(self._outgoing, self._extra), exchange, turn)
+            if not isinstance(outcome, HTTPRedirected):
+                return outcome
+            binding.follow_or_raise(outcome)
+        raise TransportError(f"{self._link.transport.endpoint} redirects in circles", code="redirect")
+
+    async def _run_or_resume(
+        self, request: HTTPRequest, exchange: MCPExchange, turn: Turn | None
+    ) -> Outcome | None:
+        """Carry an exchange, and go on with a GET as often as its event stream is cut."""
+        link = self._link
+        revision = link.binding.session.revision
+        resumable = revision is not None and revision.resumable_streams
+        fruitless = 0
+        while True:
+            before = exchange.last_event_id
+            try:
+                outcome = await link.transport.run(request, exchange, self._on_event, turn=turn)
+                if not isinstance(outcome, StreamEnded):
+                    return outcome
+                cut = TransportError("the event stream ended without the answer", code="closed")
+            except TransportError as error:
+                if error.code not in ("closed", "connect"):
+                    raise
+                cut = error
+            fruitless = fruitless + 1 if exchange.last_event_id == before else 0
+            if not (resumable and exchange.last_event_id) or fruitless > MAX_FRUITLESS_RESUMES:
+                raise cut
+            exchange.resume()
+            delay = exchange.retry if exchange.retry is not None else DEFAULT_RESUME_DELAY
+            await self._clock.runtime.sleep(delay / 1000)
+            request = link.binding.resume(exchange.last_event_id, self._extra)
+
+    async def _give_up(self, failed: bool) -> None:
+        """Stop waiting for an answer; where the era has a way to, tell the server."""
+        binding = self._link.binding
+        request_id, revision = self._outgoing.request_id, binding.session.revision
+        word = binding.session.abandon(request_id, "the caller gave up") if request_id is not None else None
+        if failed or word is None or revision is None:
+            return
+        if revision.http_cancel is CancelBy.NOTIFICATION:
+            async with self._clock.runtime.shield(CANCEL_SECONDS):
+                await self._link.transport.mention(binding.post(word))
+
+    # ---- what happens meanwhile --------------------------------------------------------
+
+    async def _on_event(self, event: Event) -> None:
+        if isinstance(event, ProgressReceived):
+            if self._on_progress is not None:
+                await self._on_progress(event.progress)
+        elif isinstance(event, NotificationReceived):
+            await self._link.responder.hear(event.method, event.params)
+        elif isinstance(event, RequestReceived):
+            await self._answer_peer(event)
+        elif isinstance(event, MessageReady):
+            await self._link.post(event.outgoing, self._extra)
+        elif isinstance(event, MessageDropped):
+            log.warning("a message of %s was dropped: %s", self._link.transport.endpoint, event.problem)
+
+    async def _answer_peer(self, asked: RequestReceived) -> None:
+        """Let the user's callback answer; its own error reaches the caller, and the server hears of it."""
+        link = self._link
+        session = link.binding.session
+
+        async def ask() -> Mapping[str, Any]:
+            return await link.responder.answer(asked.method, asked.params)
+
+        try:
+            payload = session.answer(asked.request_id, await self._clock.interact(ask))
+        except Exception:
+            failed = ErrorObject(-32603, "the client could not answer")
+            async with self._clock.runtime.shield(CANCEL_SECONDS):
+                await link.post(Outgoing(session.refuse(asked.request_id, failed)), self._extra)
+            raise
+        await link.post(Outgoing(payload), self._extra)
