@@ -17,7 +17,8 @@ from .exceptions import RemoteProtocolError
 #: Bytes of one event: that of the longest message.
 MAX_EVENT_SIZE = 64 * 1024 * 1024
 
-#: Digits of a ``retry`` in milliseconds; more than these are years.
+#: Digits of a ``retry`` in milliseconds: these are thirty years, and what has more is taken
+#: for as long, so that a number of any length is read in the same time.
 MAX_RETRY_DIGITS = 12
 
 _BOM = b"\xef\xbb\xbf"
@@ -123,7 +124,8 @@ class SSEDecoder:
         elif name == b"id" and b"\0" not in value:
             self._id = value.decode("utf-8", "replace")
         elif name == b"retry" and value.isdigit():
-            self.retry = int(value[:MAX_RETRY_DIGITS])
+            digits = value.lstrip(b"0") or b"0"
+            self.retry = int(digits) if len(digits) <= MAX_RETRY_DIGITS else 10**MAX_RETRY_DIGITS
 
     def _dispatch(self, events: list[ServerSentEvent]) -> None:
         if self._id is not None:
