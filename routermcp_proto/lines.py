@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from .exceptions import RemoteProtocolError
 
-#: Bytes of the longest line: the same as of the longest message over HTTP.
+#: Bytes of the longest line, a carriage return at its end included: as many as the longest
+#: message over HTTP has.
 MAX_LINE_SIZE = 64 * 1024 * 1024
 
 
@@ -55,7 +56,7 @@ class LineDecoder:
             self._pieces.append(piece)
 
     def _checked(self, lines: list[bytes]) -> list[bytes]:
-        stripped = [line[:-1] if line.endswith(b"\r") else line for line in lines]
-        if any(len(line) > self._max for line in stripped):
+        if max(map(len, lines)) > self._max:
             raise RemoteProtocolError(f"a line is longer than {self._max} bytes")
+        stripped = [line[:-1] if line.endswith(b"\r") else line for line in lines]
         return [line for line in stripped if line]
