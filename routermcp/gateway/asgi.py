@@ -1,0 +1,171 @@
+"""The little of HTTP that the gateway needs, over plain ASGI.
+
+Source: https://asgi.readthedocs.io/en/latest/specs/www.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Any
+
+from routermcp_proto import jsonrpc
+from routermcp_proto.jsonrpc import ErrorObject, RequestId
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+_EVENT_STREAM: tuple[Header, ...] = (
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-cache, no-transform"),
+    # "servers SHOULD include the X-Accel-Buffering: no header" (MCP 2026-07-28).
+    (b"x-accel-buffering", b"no"),
+)
+
+
+class Rejected(Exception):  # noqa: N818 - an HTTP status that is sent, not an error of ours
+    """A request that is answered with an HTTP error and reaches no backend.
+
+    Args:
+        status: The HTTP status.
+        error: What the body says.
+        request_id: Whom the error is for, where that could be read.
+        headers: More headers for the response.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        error: ErrorObject,
+        request_id: RequestId | None = None,
+        headers: Sequence[Header] = (),
+    ) -> None:
+        super().__init__(error.message)
+        self.status = status
+        self.error = error
+        self.request_id = request_id
+        self.headers = headers
+
+
+class RequestHead:
+    """Method, path and headers of a request."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        headers: dict[bytes, list[bytes]] = {}
+        for name, value in scope["headers"]:
+            headers.setdefault(name.lower(), []).append(value)
+        self._headers = headers
+
+    def get(self, name: str) -> str | None:
+        """Return the value of a header that may be given once.
+
+        Raises:
+            Rejected: It is given more than once, so that two readers may take it differently.
+        """
+        values = self._headers.get(name.lower().encode("ascii"))
+        if values is None:
+            return None
+        if len(values) > 1:
+            raise Rejected(400, ErrorObject(jsonrpc.INVALID_REQUEST, f"the header {name} is given twice"))
+        return values[0].decode("latin-1")
+
+    def joined(self, name: str) -> str | None:
+        """Return all values of a header that is a list, None where there is none."""
+        values = self._headers.get(name.lower().encode("ascii"))
+        return None if values is None else b", ".join(values).decode("latin-1")
+
+
+async def read_body(head: RequestHead, receive: Receive, limit: int) -> bytes:
+    """Read the body of a request.
+
+    Raises:
+        Rejected: It is longer than the limit, or the client left (400, which nobody sees).
+    """
+    too_large = Rejected(413, ErrorObject(jsonrpc.INVALID_REQUEST, f"a body has at most {limit} bytes"))
+    announced = head.get("Content-Length")
+    if announced is not None and announced.isdecimal() and int(announced) > limit:
+        raise too_large
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Rejected(400, ErrorObject(jsonrpc.INVALID_REQUEST, "the body is not complete"))
+        body += message.get("body", b"")
+        if len(body) > limit:
+            raise too_large
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+async def disconnected(receive: Receive) -> None:
+    """Wait until the client is gone; to be used after the body was read."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class Reply:
+    """One HTTP response: a JSON document, or an event stream as soon as there is more to say.
+
+    Args:
+        send: Where it goes.
+        headers: Headers of the response, whichever kind it becomes.
+    """
+
+    def __init__(self, send: Send, headers: Sequence[Header] = ()) -> None:
+        self._send = send
+        self._headers = headers
+        self._turn = asyncio.Lock()
+        self.streaming = False
+        self.complete = False
+
+    async def _whole(self, status: int, headers: Sequence[Header], body: bytes) -> None:
+        self.complete = True
+        length = (b"content-length", b"%d" % len(body))
+        bodiless = status == 204
+        all_headers = [*self._headers, *headers] if bodiless else [*self._headers, *headers, length]
+        await self._send({"type": "http.response.start", "status": status, "headers": all_headers})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def empty(self, status: int) -> None:
+        """Send a response without a body."""
+        await self._whole(status, (), b"")
+
+    async def json(self, payload: bytes, status: int = 200, headers: Sequence[Header] = ()) -> None:
+        """Send a JSON document."""
+        await self._whole(status, ((b"content-type", b"application/json"), *headers), payload)
+
+    async def stream(self, chunk: bytes) -> None:
+        """Send a piece of the event stream, which begins with the first one."""
+        async with self._turn:
+            if not self.streaming:
+                self.streaming = True
+                headers = [*self._headers, *_EVENT_STREAM]
+                await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+            await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    async def event(self, payload: bytes) -> None:
+        """Send a message as an event."""
+        await self.stream(b"event: message\ndata: %b\n\n" % payload)
+
+    async def keep_alive(self) -> None:
+        """Send a comment, so that nobody on the way takes the stream for dead."""
+        await self.stream(b":\n\n")
+
+    async def end(self) -> None:
+        """End the event stream; one that never began is then empty."""
+        if self.complete:
+            return
+        if not self.streaming:
+            await self.stream(b"")
+        self.complete = True
+        await self._send({"type": "http.response.body", "body": b""})
+
+
+async def reject(rejected: Rejected, send: Send) -> None:
+    """Send the HTTP error of a rejected request."""
+    payload = jsonrpc.encode_error(rejected.request_id, rejected.error)
+    await Reply(send).json(payload, rejected.status, rejected.headers)

@@ -1,0 +1,108 @@
+"""The seam between the protocol and what is offered over it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, Protocol
+
+
+class Listing(Enum):
+    """What can be listed; the value is the member of the result that holds the list."""
+
+    TOOLS = "tools"
+    RESOURCES = "resources"
+    RESOURCE_TEMPLATES = "resourceTemplates"
+    PROMPTS = "prompts"
+
+
+class InputNeeded(Exception):  # noqa: N818 - not a failure: the request comes again with the input
+    """The client has to be asked before the request can be answered.
+
+    Raised by :meth:`Caller.ask` where the revision asks for input in a result; a backend
+    lets it pass.
+    """
+
+    def __init__(self, key: str, method: str, params: Mapping[str, Any]) -> None:
+        super().__init__(f"{method} has to be answered first")
+        self.key = key
+        self.request = {"method": method, "params": dict(params)}
+
+
+class Caller(Protocol):
+    """Whoever made a request, as a backend sees them."""
+
+    @property
+    def capabilities(self) -> Mapping[str, Any]:
+        """What the client declared it can do."""
+        ...
+
+    async def report_progress(
+        self, progress: float, *, total: float | None = None, message: str | None = None
+    ) -> None:
+        """Tell how far the work is, where the caller asked for that; else do nothing."""
+        ...
+
+    async def log(self, level: str, content: Any, *, logger: str | None = None) -> None:
+        """Send a log message, where the caller wants those of that level; else do nothing."""
+        ...
+
+    async def ask(self, key: str, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Ask the client for something and return its answer.
+
+        In the stateless era the request ends here and comes again with the answer: what the
+        backend did before it asked is then done once more.
+
+        Args:
+            key: Names the question among those of one request.
+            method: ``elicitation/create``, ``sampling/createMessage`` or ``roots/list``.
+            params: Its parameters.
+
+        Raises:
+            InputNeeded: The request will come again; let it pass.
+            RPCError: The client cannot be asked that, or answered with an error.
+        """
+        ...
+
+
+class Backend(Protocol):
+    """What an application offers. Results are JSON objects, as they go on the wire.
+
+    Every method may raise :class:`~routermcp.types.RPCError`, which becomes the error object
+    of the answer; any other exception becomes an internal error without its text.
+    """
+
+    @property
+    def server_info(self) -> Mapping[str, Any]:
+        """Name and version, as ``Implementation``."""
+        ...
+
+    @property
+    def capabilities(self) -> Mapping[str, Any]:
+        """What is offered, as ``ServerCapabilities``; methods of other areas are unknown."""
+        ...
+
+    @property
+    def instructions(self) -> str | None:
+        """How to use it, for language models."""
+        ...
+
+    def input_schema(self, tool: str) -> Mapping[str, Any] | None:
+        """Return the input schema of a tool, None where there is no such tool."""
+        ...
+
+    async def list_page(self, listing: Listing, cursor: str | None, caller: Caller) -> Mapping[str, Any]:
+        """Return the page of a list that begins at a cursor, the first one for None."""
+        ...
+
+    async def call_tool(self, name: str, arguments: Mapping[str, Any], caller: Caller) -> Mapping[str, Any]:
+        """Run a tool and return its ``CallToolResult``."""
+        ...
+
+    async def read_resource(self, uri: str, caller: Caller) -> Mapping[str, Any]:
+        """Return the ``ReadResourceResult`` of a resource."""
+        ...
+
+    async def get_prompt(self, name: str, arguments: Mapping[str, Any], caller: Caller) -> Mapping[str, Any]:
+        """Return the ``GetPromptResult`` of a prompt."""
+        ...

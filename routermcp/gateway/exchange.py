@@ -1,0 +1,255 @@
+"""One POST: the requests in it are worked on, and what they have to say goes out.
+
+The answer is one JSON document when a single request is answered before there was anything
+else to say. It becomes an event stream with the first progress report, log message or
+question to the client, with several answers (a batch), or when the work takes so long that
+somebody on the way might take the connection for dead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from routermcp_proto import jsonrpc
+from routermcp_proto.calls import Call
+from routermcp_proto.events import MessageReady, RequestReceived
+from routermcp_proto.exceptions import InvalidParamsError, InvalidRequestError, LocalProtocolError, RPCError
+from routermcp_proto.jsonrpc import ErrorObject, RequestId
+from routermcp_proto.server_session import ServerSession
+from routermcp_proto.types.base import WireModel
+
+from .asgi import Receive, Reply, disconnected
+from .backend import Backend, InputNeeded
+from .dispatch import dispatch
+from .sessions import KeptSession
+
+logger = logging.getLogger("routermcp.gateway")
+
+#: Seconds after which a silent stream gets a comment. Proxies commonly cut after 60 (nginx,
+#: ``proxy_read_timeout``) or 30 (Heroku).
+KEEP_ALIVE_SECONDS = 15.0
+
+#: Seconds that a client may take to answer a question: it may be a person who answers.
+INPUT_SECONDS = 300.0
+
+LOG_LEVEL_KEY = "io.modelcontextprotocol/logLevel"
+LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+
+MISSING_CAPABILITY = -32021
+INTERNAL_ERROR = -32603
+
+_CAPABILITY_FOR = {
+    "elicitation/create": "elicitation",
+    "sampling/createMessage": "sampling",
+    "roots/list": "roots",
+}
+
+#: HTTP statuses that the stateless era gives to errors; all others travel with 200.
+_STATUSES = {-32601: 404, MISSING_CAPABILITY: 400}
+
+
+class HTTPCaller:
+    """The client behind one request; see :class:`~routermcp.gateway.backend.Caller`."""
+
+    def __init__(
+        self, asked: RequestReceived, machine: ServerSession, session: KeptSession | None, reply: Reply
+    ) -> None:
+        self._asked = asked
+        self._machine = machine
+        self._session = session
+        self._reply = reply
+
+    @property
+    def capabilities(self) -> Mapping[str, Any]:
+        """What the client declared it can do."""
+        return self._asked.capabilities
+
+    async def report_progress(
+        self, progress: float, *, total: float | None = None, message: str | None = None
+    ) -> None:
+        """Tell how far the work is, where the client asked for that."""
+        token = self._asked.progress_token
+        if token is not None:
+            report = self._machine.report_progress(token, progress, total=total, message=message)
+            await self._reply.event(report.payload)
+
+    async def log(self, level: str, content: Any, *, logger: str | None = None) -> None:
+        """Send a log message, where the client wants those of that level."""
+        wanted = self._log_level()
+        if wanted not in LOG_LEVELS or LOG_LEVELS.index(level) < LOG_LEVELS.index(wanted):
+            return
+        params = {"level": level, "data": content, **({"logger": logger} if logger is not None else {})}
+        await self._reply.event(self._machine.start_notification("notifications/message", params).payload)
+
+    def _log_level(self) -> Any:
+        if not self._asked.revision.stamps_requests:
+            return self._session.log_level if self._session is not None else None
+        return cast("dict[str, Any]", self._asked.params["_meta"]).get(LOG_LEVEL_KEY)
+
+    async def ask(self, key: str, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Ask the client for something and return its answer.
+
+        Raises:
+            InputNeeded: The request will come again with the answer.
+            RPCError: The client cannot be asked that, or answered with an error.
+        """
+        capability = _CAPABILITY_FOR[method]
+        if capability not in self.capabilities:
+            raise RPCError(
+                f"the client does not declare the capability {capability}",
+                code=MISSING_CAPABILITY,
+                data={"requiredCapabilities": {capability: {}}},
+            )
+        if self._asked.revision.peer_requests:
+            return await self._ask_now(method, params)
+        responses = self._asked.params.get("inputResponses")
+        answer = cast("dict[str, Any]", responses).get(key) if isinstance(responses, dict) else None
+        if not isinstance(answer, dict):
+            raise InputNeeded(key, method, params)
+        return cast("dict[str, Any]", answer)
+
+    async def _ask_now(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        session = self._session
+        if session is None:
+            raise InvalidRequestError("this needs a session, for the answer to come back in", code=-32600)
+        outgoing = self._machine.start_request(Call(method, params, WireModel, safe=False))
+        request_id = cast("RequestId", outgoing.request_id)
+        answer: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
+        session.answers[request_id] = answer
+        try:
+            async with asyncio.timeout(INPUT_SECONDS):
+                await self._reply.event(outgoing.payload)
+                return await answer
+        except TimeoutError:
+            raise RPCError(f"the client did not answer {method}", code=INTERNAL_ERROR) from None
+        finally:
+            del session.answers[request_id]
+            self._machine.abandon(request_id)
+
+
+class Exchange:
+    """Works on the requests of one POST.
+
+    Args:
+        backend: Who answers.
+        machine: The session machine that took the message.
+        session: The session that is kept of it, None in the stateless era.
+        reply: Where the answers go.
+    """
+
+    def __init__(
+        self, backend: Backend, machine: ServerSession, session: KeptSession | None, reply: Reply
+    ) -> None:
+        self._backend = backend
+        self._machine = machine
+        self._session = session
+        self._reply = reply
+        self._alone = True
+        self._running = session.running if session is not None else {}
+
+    async def run(
+        self, ready: Sequence[MessageReady], asked: Sequence[RequestReceived], receive: Receive
+    ) -> None:
+        """Answer, and return when all was answered or the client is gone.
+
+        Args:
+            ready: Answers that the machine gave by itself.
+            asked: Requests for the backend.
+            receive: Tells when the client is gone, upon which the work is cancelled.
+        """
+        self._alone = len(ready) + len(asked) == 1
+        for message in ready:
+            payload = message.outgoing.payload
+            if self._alone:
+                await self._reply.json(payload, status_of(payload))
+            else:
+                await self._reply.event(payload)
+        if not asked:
+            await self._finish(bool(ready))
+            return
+        workers = {request.request_id: asyncio.create_task(self._serve(request)) for request in asked}
+        self._running.update(workers)
+        watcher = asyncio.create_task(disconnected(receive))
+        try:
+            await self._attend(set(workers.values()), watcher)
+        finally:
+            gone = watcher.done()
+            for task in (*workers.values(), watcher):
+                task.cancel()
+            await asyncio.gather(*workers.values(), watcher, return_exceptions=True)
+            self._forget(workers)
+        for worker in workers.values():
+            if not worker.cancelled():
+                worker.result()
+        if not gone:
+            await self._finish(True)
+
+    def _forget(self, workers: Mapping[RequestId, asyncio.Task[None]]) -> None:
+        for request_id, worker in workers.items():
+            if self._running.get(request_id) is not worker:
+                continue  # withdrawn; its id may be in use again
+            del self._running[request_id]
+            with contextlib.suppress(LocalProtocolError):  # it was answered
+                self._machine.refuse(request_id, ErrorObject(INTERNAL_ERROR, "cancelled"))
+
+    async def _finish(self, answered: bool) -> None:
+        if not answered:
+            await self._reply.empty(202)
+        elif not self._reply.complete:
+            await self._reply.end()
+
+    async def _attend(self, waiting: set[asyncio.Task[None]], watcher: asyncio.Task[None]) -> None:
+        while waiting and not watcher.done():
+            done, _ = await asyncio.wait(
+                {*waiting, watcher}, timeout=KEEP_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+            waiting -= done
+            if not done and not self._reply.complete:
+                await self._reply.keep_alive()
+
+    async def _serve(self, asked: RequestReceived) -> None:
+        payload, status = await self._answer(asked)
+        if self._alone and not self._reply.streaming:
+            await self._reply.json(payload, status)
+        else:
+            await self._reply.event(payload)
+
+    async def _answer(self, asked: RequestReceived) -> tuple[bytes, int]:
+        """Return the answer to a request and the HTTP status that goes with it."""
+        caller = HTTPCaller(asked, self._machine, self._session, self._reply)
+        try:
+            if asked.method == "logging/setLevel" and self._session is not None:
+                result = self._set_level(self._session, asked.params.get("level"))
+            else:
+                result = await dispatch(self._backend, asked, caller)
+            return self._machine.answer(asked.request_id, result), 200
+        except InputNeeded as needed:
+            result = {"resultType": "input_required", "inputRequests": {needed.key: needed.request}}
+            return self._machine.answer(asked.request_id, result), 200
+        except RPCError as error:
+            status = _STATUSES.get(error.code, 200) if asked.revision.stamps_requests else 200
+            answer = ErrorObject(error.code, error.message, error.data)
+            return self._machine.refuse(asked.request_id, answer), status
+        except Exception:
+            logger.exception("%s failed", asked.method)
+            answer = ErrorObject(INTERNAL_ERROR, "internal error")
+            return self._machine.refuse(asked.request_id, answer), 200
+
+    @staticmethod
+    def _set_level(session: KeptSession, level: Any) -> Mapping[str, Any]:
+        if level not in LOG_LEVELS:
+            raise InvalidParamsError(f"level is not one of {', '.join(LOG_LEVELS)}", code=-32602)
+        session.log_level = level
+        return {}
+
+
+def status_of(payload: bytes) -> int:
+    """Return the HTTP status for an answer that the machine gave by itself."""
+    (message,) = jsonrpc.decode(payload)
+    if not isinstance(message, jsonrpc.ErrorResponse):
+        return 200
+    return _STATUSES.get(message.error.code, 400)

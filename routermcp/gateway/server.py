@@ -1,0 +1,99 @@
+"""The application under uvicorn, beside the program that uses it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from .app import GatewayApp
+
+#: Seconds for the server to start, and again to end. It takes a tenth of one; a machine
+#: under full load may take several.
+WAIT_SECONDS = 10.0
+
+#: Seconds that requests under way get when the server ends.
+GRACE_SECONDS = 1
+
+#: Connections that wait to be accepted: what uvicorn has as default.
+BACKLOG = 2048
+
+
+@contextmanager
+def serve_in_thread(app: GatewayApp, *, host: str = "127.0.0.1", port: int = 0) -> Generator[str]:
+    """Serve an application from a thread of its own, for as long as the block runs.
+
+    The thread ends with the block, however that ends, and at the latest with the program.
+
+    Args:
+        app: What to serve.
+        host: Address to listen on.
+        port: Port to listen on, 0 for a free one.
+
+    Yields:
+        The URL of the MCP endpoint.
+
+    Raises:
+        ModuleNotFoundError: uvicorn is not installed; it comes with ``routermcp[gateway]``.
+        OSError: The address is not free.
+        RuntimeError: The server did not start.
+    """
+    import uvicorn  # noqa: PLC0415 - of the extra ``gateway``, which the application itself does not need
+
+    started = threading.Event()
+
+    class Server(uvicorn.Server):
+        """Tells when it listens."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            started.set()
+
+    config = uvicorn.Config(
+        app,
+        loop="asyncio",
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    server = Server(config)
+    with _listen(host, port) as listener:
+        shown = f"[{host}]" if ":" in host else host
+        url = f"http://{shown}:{listener.getsockname()[1]}{app.path}"
+
+        def serve() -> None:
+            try:
+                server.run(sockets=[listener])
+            finally:
+                started.set()
+
+        thread = threading.Thread(target=serve, name="routermcp-gateway", daemon=True)
+        thread.start()
+        try:
+            if not started.wait(WAIT_SECONDS) or not server.started:
+                raise RuntimeError(f"the local server at {url} did not start")
+            yield url
+        finally:
+            server.should_exit = True
+            thread.join(WAIT_SECONDS)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Named, because asyncio sets TCP_NODELAY only on sockets that say they are TCP; without it
+    # every answer waits 40 ms for an acknowledgement.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
