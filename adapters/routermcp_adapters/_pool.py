@@ -18,12 +18,12 @@ from dataclasses import dataclass, field
 
 from routermcp_proto.events import Event as ProtocolEvent
 from routermcp_proto.exceptions import RemoteProtocolError, TransportError
+from routermcp_proto.http.direct_reader import DirectResponseReader
 from routermcp_proto.http.exchange import MCPExchange
 from routermcp_proto.http.reader import (
     NEED_DATA,
     BodyData,
     EndOfBody,
-    H11ResponseReader,
     NeedData,
     ResponseHead,
 )
@@ -52,7 +52,7 @@ class Connection:
     """A stream with the reader of its answers."""
 
     stream: ByteStream
-    reader: H11ResponseReader
+    reader: DirectResponseReader
     idle_since: float = 0.0
     drained: bool = field(default=True)
     """Whether the last answer was read to its end."""
@@ -184,7 +184,7 @@ class ConnectionPool:
         try:
             tls = self._tls() if self._endpoint.tls else None
             connection = Connection(
-                await dial(self._runtime, self._resolver, self._endpoint, tls), H11ResponseReader()
+                await dial(self._runtime, self._resolver, self._endpoint, tls), DirectResponseReader()
             )
         except BaseException:
             with self._lock:
