@@ -1,0 +1,47 @@
+"""A runtime, an era and a server for each test that asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.routermcp.server import ERAS, ScriptedServer
+from tests.three_runtimes import RUNTIMES
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("URL", "API_KEY", "USER_ID", "TIMEOUT", "DEBUG"):
+        monkeypatch.delenv(f"ROUTERMCP_{name}", raising=False)
+
+
+@pytest.fixture(params=RUNTIMES)
+def runtime(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(params=ERAS)
+def era(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    """A server of the stateless era."""
+    with ScriptedServer() as scripted:
+        yield scripted
+
+
+@pytest.fixture
+def sessions_server() -> Iterator[ScriptedServer]:
+    """A server of the handshake era."""
+    with ScriptedServer("2025-11-25") as scripted:
+        yield scripted
+
+
+@pytest.fixture
+def any_server(era: str) -> Iterator[ScriptedServer]:
+    """A server of each era in turn."""
+    with ScriptedServer(era) as scripted:
+        yield scripted
