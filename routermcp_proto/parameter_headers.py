@@ -10,7 +10,6 @@ Source: https://modelcontextprotocol.io/specification/2026-07-28/basic/transport
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,12 +19,12 @@ from .exceptions import LocalProtocolError, RemoteProtocolError
 
 ANNOTATION = "x-mcp-header"
 
-#: Levels of a schema that are searched for annotations. Real schemas have ten; what is
-#: deeper could only be found by a search that a hostile schema makes endless.
-MAX_DEPTH = 64
-
-#: Places of one schema that are searched, for the same reason.
+#: Objects and arrays of one schema. Real schemas have hundreds; the search for annotations
+#: must not be made long by a hostile one.
 MAX_PLACES = 100_000
+
+#: Levels of a schema that has annotations; real ones have ten.
+MAX_DEPTH = 64
 
 #: Integers that survive a trip through JavaScript: -2^53+1 to 2^53-1.
 MAX_SAFE_INTEGER = 2**53 - 1
@@ -38,7 +37,9 @@ _PREFIX, _SUFFIX = "=?base64?", "?="
 # Members of a schema whose values are data and no schemas: an annotation in there is none.
 _DATA = frozenset({"const", "default", "enum", "examples", "example", "required", "title", "description"})
 # Members whose values map names, which may be anything, to schemas.
-_MAPS = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"})
+_MAPS = frozenset(
+    {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +60,11 @@ def declared_headers(input_schema: Mapping[str, Any]) -> tuple[ParameterHeader, 
         RemoteProtocolError: An annotation breaks the rules, for which the whole tool has to
             be left out.
     """
+    root = dict(input_schema)
+    if not _mentions_annotation(root):
+        return ()
     found: dict[str, ParameterHeader] = {}
-    places = 0
-    for schema, path in _schemas(input_schema):
-        places += 1
-        if places > MAX_PLACES:
-            raise RemoteProtocolError(f"its input schema has more than {MAX_PLACES} parts")
+    for schema, path in _schemas(root):
         if ANNOTATION not in schema:
             continue
         header = _declared(schema, path)
@@ -74,49 +74,75 @@ def declared_headers(input_schema: Mapping[str, Any]) -> tuple[ParameterHeader, 
     return tuple(found.values())
 
 
-def _schemas(root: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], tuple[str, ...] | None]]:
+def _mentions_annotation(root: dict[str, Any]) -> bool:
+    """Say whether anything in a schema has the annotation's name, whatever it means there.
+
+    Nearly no schema does, and this is the cheapest way to see it: lists of tools are long.
+    """
+    todo: list[Any] = [root]
+    for value in todo:
+        inner = cast("list[Any]", value)
+        if type(value) is dict:
+            if ANNOTATION in value:
+                return True
+            inner = cast("dict[str, Any]", value).values()
+        for item in inner:
+            if type(item) is dict or type(item) is list:
+                todo.append(item)  # noqa: PERF401 - a comprehension costs a call for each object
+        if len(todo) > MAX_PLACES:
+            raise RemoteProtocolError(f"its input schema has more than {MAX_PLACES} parts")
+    return False
+
+
+def _schemas(root: dict[str, Any]) -> Iterator[tuple[dict[str, Any], tuple[str, ...] | None]]:
     """Walk all parts of a schema; the path is None where no chain of ``properties`` leads."""
     todo: list[tuple[Any, tuple[str, ...] | None, int]] = [(root, (), 0)]
-    while todo:
-        value, path, depth = todo.pop()
+    for value, path, depth in todo:
         if type(value) is list:
-            todo.extend((item, None, depth + 1) for item in cast("list[Any]", value) if type(item) in (dict, list))
-        if not isinstance(value, Mapping):
+            inner = [(item, None) for item in cast("list[Any]", value)]
+        elif type(value) is dict:
+            schema = cast("dict[str, Any]", value)
+            yield schema, path
+            inner = list(_parts(schema, path))
+        else:
             continue
         if depth > MAX_DEPTH:
             raise RemoteProtocolError(f"its input schema is nested more than {MAX_DEPTH} levels")
-        schema = cast("Mapping[str, Any]", value)
-        yield schema, path
-        for key, inner in schema.items():
-            if type(inner) not in (dict, list) or key in _DATA:
-                continue
-            if key in _MAPS and type(inner) is dict:
-                for name, part in cast("dict[str, Any]", inner).items():
-                    below = (*path, name) if path is not None and key == "properties" else None
-                    if type(part) is dict:
-                        todo.append((part, below, depth + 1))
-            else:
-                todo.append((inner, None, depth + 1))
+        todo += [(part, below, depth + 1) for part, below in inner]
 
 
-def _declared(schema: Mapping[str, Any], path: tuple[str, ...] | None) -> ParameterHeader:
+def _parts(
+    schema: dict[str, Any], path: tuple[str, ...] | None
+) -> Iterator[tuple[Any, tuple[str, ...] | None]]:
+    for key, inner in schema.items():
+        if key in _MAPS and type(inner) is dict:
+            for name, part in cast("dict[str, Any]", inner).items():
+                yield part, (*path, name) if path is not None and key == "properties" else None
+        elif key not in _DATA:
+            yield inner, None
+
+
+def _declared(schema: dict[str, Any], path: tuple[str, ...] | None) -> ParameterHeader:
     name = schema[ANNOTATION]
     if not isinstance(name, str) or not _TOKEN.fullmatch(name):
         raise RemoteProtocolError(f"its {ANNOTATION} {str(name)[:80]!r} cannot be part of a header's name")
     if not path:
-        raise RemoteProtocolError(f"its {ANNOTATION} {name!r} is not on a parameter that can be reached directly")
+        raise RemoteProtocolError(
+            f"its {ANNOTATION} {name[:80]!r} is not on a parameter that can be reached directly"
+        )
     kind = schema.get("type")
-    kinds = set(cast("list[Any]", kind)) - {"null"} if _is_list_of_text(kind) else {kind}
-    if not kinds or not kinds <= _PRIMITIVE:
-        raise RemoteProtocolError(f"its {ANNOTATION} {name!r} is on a parameter that is no string, integer or boolean")
+    kinds = cast("list[Any]", kind) if type(kind) is list else [kind]
+    kinds = [one for one in kinds if one != "null"]
+    if not kinds or not all(isinstance(one, str) and one in _PRIMITIVE for one in kinds):
+        raise RemoteProtocolError(
+            f"its {ANNOTATION} {name[:80]!r} is on a parameter that is no string, integer or boolean"
+        )
     return ParameterHeader(f"Mcp-Param-{name}", path)
 
 
-def _is_list_of_text(kind: Any) -> bool:
-    return isinstance(kind, list) and all(isinstance(item, str) for item in cast("list[Any]", kind))
-
-
-def parameter_headers(declared: tuple[ParameterHeader, ...], arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
+def parameter_headers(
+    declared: tuple[ParameterHeader, ...], arguments: Mapping[str, Any]
+) -> list[tuple[str, str]]:
     """Return the headers for one call. What is null, absent or no primitive has none.
 
     Raises:
@@ -168,9 +194,10 @@ def decode_header_value(value: str) -> str:
     Raises:
         RemoteProtocolError: The base64 or the UTF-8 in it is malformed.
     """
-    if not (value.startswith(_PREFIX) and value.endswith(_SUFFIX)):
+    marked = value.startswith(_PREFIX) and value.endswith(_SUFFIX)
+    if not marked or len(value) < len(_PREFIX + _SUFFIX):
         return value
     try:
         return base64.b64decode(value[len(_PREFIX) : -len(_SUFFIX)], validate=True).decode()
-    except (binascii.Error, ValueError) as error:
+    except ValueError as error:
         raise RemoteProtocolError("a header value is marked as base64 and is not") from error
