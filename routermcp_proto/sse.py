@@ -63,6 +63,11 @@ class SSEDecoder:
         self._event = b""
         self._id: str | None = None
 
+    @property
+    def size(self) -> int:
+        """Bytes of the event that is being received."""
+        return self._line_size + self._data_size
+
     def receive_data(self, data: bytes) -> list[ServerSentEvent]:
         """Take bytes and return the events that they complete.
 

@@ -27,7 +27,7 @@ from routermcp_proto.events import (
     ResponseReceived,
     ResponseRejected,
 )
-from routermcp_proto.exceptions import MCPError, ResponseValidationError, TransportError
+from routermcp_proto.exceptions import LocalProtocolError, MCPError, ResponseValidationError, TransportError
 from routermcp_proto.handshake import STATELESS_ERRORS
 from routermcp_proto.http.binding import HTTPBinding, user_headers
 from routermcp_proto.http.headers import HeaderBlock
@@ -100,6 +100,7 @@ class Driver:
         self._session = binding.session
         self._settings = settings
         self._runtime: Runtime | None = None
+        self._connecting = 0
         self._listener = Listener(binding, self._extra_headers)
         self._link = Link(transport, binding, responder, self._listener)
         self._connector = Connector(binding, transport, settings.retry, self._extra_headers, self._listener)
@@ -142,12 +143,15 @@ class Driver:
             self._runtime = self._transport.open(runtime, self)
         else:
             self._runtime.check()
+        self._connecting += 1
         try:
             await self._limited(None, timeout, self._connector.connect)
         except BaseException:
-            if self._session.server is None:
+            if self._session.server is None and self._connecting == 1:
                 self._leave()
             raise
+        finally:
+            self._connecting -= 1
         server = self._session.server
         if server is None:
             raise TransportError("the client was disconnected meanwhile", code="closed", not_run=True)
@@ -174,11 +178,7 @@ class Driver:
     def _runtime_in_use(self) -> Runtime:
         runtime = self._runtime
         if runtime is None:
-            raise TransportError(
-                "the client is not connected: use it in a with block, or call connect() first",
-                code="closed",
-                not_run=True,
-            )
+            raise LocalProtocolError("not connected: use the client in a with block, or call connect() first")
         runtime.check()
         return runtime
 

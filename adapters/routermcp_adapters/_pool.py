@@ -31,6 +31,7 @@ from routermcp_proto.http.url import EndpointURL
 
 from . import _wire
 from ._dial import Resolver, dial
+from ._gc_pause import PAUSE_SIZE, paused
 from .runtime import ByteStream, Event, Runtime
 
 #: Connections in all. Gateways commonly allow a client a hundred; more callers wait in turn.
@@ -69,8 +70,13 @@ class Connection:
         while (item := self._next()) is not NEED_DATA:
             if logging_wire:
                 _wire.log_item(item)
-            if not exchange.finished:
+            if exchange.finished:
+                pass
+            elif exchange.size < PAUSE_SIZE:
                 events += exchange.receive(item)
+            else:
+                with paused():
+                    events += exchange.receive(item)
             if self.drained:
                 break
         return events

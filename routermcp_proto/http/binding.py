@@ -22,20 +22,22 @@ from .headers import HeaderBlock, HTTPRequest
 from .url import EndpointURL
 
 #: Headers that the binding writes itself; a user's value for one of them is refused.
-OWN_HEADERS = frozenset({
-    b"host",
-    b"content-length",
-    b"transfer-encoding",
-    b"connection",
-    b"content-type",
-    b"accept",
-    b"accept-encoding",
-    b"mcp-session-id",
-    b"mcp-protocol-version",
-    b"mcp-method",
-    b"mcp-name",
-    b"last-event-id",
-})
+OWN_HEADERS = frozenset(
+    {
+        b"host",
+        b"content-length",
+        b"transfer-encoding",
+        b"connection",
+        b"content-type",
+        b"accept",
+        b"accept-encoding",
+        b"mcp-session-id",
+        b"mcp-protocol-version",
+        b"mcp-method",
+        b"mcp-name",
+        b"last-event-id",
+    }
+)
 
 #: Redirects that one request follows. Each costs a round trip; an endpoint that needs more
 #: than a missing slash and a moved path is misconfigured.
@@ -45,11 +47,13 @@ MAX_REDIRECTS = 3
 #: again and again leaves old ones behind, so the table is bounded.
 MAX_TEMPLATES = 64
 
-_JSON = HeaderBlock([
-    ("Content-Type", "application/json"),
-    ("Accept", "application/json, text/event-stream"),
-    ("Accept-Encoding", "identity"),
-])
+_JSON = HeaderBlock(
+    [
+        ("Content-Type", "application/json"),
+        ("Accept", "application/json, text/event-stream"),
+        ("Accept-Encoding", "identity"),
+    ]
+)
 _EVENTS = HeaderBlock([("Accept", "text/event-stream"), ("Accept-Encoding", "identity")])
 
 
@@ -130,7 +134,12 @@ class HTTPBinding:
             if extra is None and len(self._templates) < MAX_TEMPLATES:
                 self._templates[key] = template
         raw, call = template.raw, outgoing.call
-        if revision is not None and revision.routing_headers and call is not None and call.named_by is not None:
+        if (
+            revision is not None
+            and revision.routing_headers
+            and call is not None
+            and call.named_by is not None
+        ):
             raw += self._route(call, call.named_by)
         raw += b"Content-Length: %d\r\n" % len(outgoing.payload)
         target = self.endpoint.target.encode("ascii")
@@ -177,7 +186,9 @@ class HTTPBinding:
         if self.session_id is not None:
             varying.append(("Mcp-Session-Id", self.session_id))
         user = self._user if extra is None else replaced(self._user, extra)
-        return HTTPRequest(method, self.endpoint.target.encode("ascii"), HeaderBlock(varying) + _EVENTS + user)
+        return HTTPRequest(
+            method, self.endpoint.target.encode("ascii"), HeaderBlock(varying) + _EVENTS + user
+        )
 
     # ---- answers -------------------------------------------------------------------------
 

@@ -13,7 +13,6 @@ and https://modelcontextprotocol.io/specification/2025-11-25/basic/transports
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Any
@@ -26,6 +25,7 @@ from ..events import (
     HTTPAccepted,
     HTTPRedirected,
     HTTPRefused,
+    MessageDropped,
     StreamEnded,
 )
 from ..exceptions import MAX_ERROR_BODY, RemoteProtocolError
@@ -77,7 +77,7 @@ class MCPExchange:
         self._request_id = request_id
         self._max_message_size = max_message_size
         self._body = Body.UNKNOWN
-        self._head: ResponseHead | None = None
+        self._head = ResponseHead(0, ())
         self._received = bytearray()
         self._events: SSEDecoder | None = None
         self._last_event_id = ""
@@ -98,6 +98,11 @@ class MCPExchange:
         if self._events is not None and self._events.retry is not None:
             return self._events.retry
         return self._retry
+
+    @property
+    def size(self) -> int:
+        """Bytes of the message that is being received."""
+        return len(self._received) if self._events is None else self._events.size
 
     @property
     def accepted(self) -> bool:
@@ -138,7 +143,9 @@ class MCPExchange:
                 self.session_id = _valid_session_id(value)
             elif name == b"content-encoding" and value.strip().lower() not in (b"identity", b""):
                 encoding = value.decode("ascii", "replace")[:40]
-                raise RemoteProtocolError(f"the server sent a body in the encoding {encoding!r} that was not asked for")
+                raise RemoteProtocolError(
+                    f"the server sent a body encoded as {encoding!r}, which nobody asked for"
+                )
         return self._choose_body(head, content_type.split(b";", 1)[0].strip().lower())
 
     def _choose_body(self, head: ResponseHead, media_type: bytes) -> list[Event]:
@@ -194,13 +201,26 @@ class MCPExchange:
         Raises:
             RemoteProtocolError: There was no answer in it.
         """
-        return _END[self._body](self)
+        match self._body:
+            case Body.JSON:
+                return self._end_of_json()
+            case Body.EVENTS:
+                return self._end_of_events()
+            case Body.REFUSAL:
+                return self._end_of_refusal()
+            case Body.FOREIGN:
+                return self._end_of_foreign()
+            case Body.UNKNOWN | Body.NOTHING:
+                return self._end_of_nothing()
 
     def _end_of_json(self) -> list[Event]:
         events = self._take_message(self._received)
         if self._request_id is not None and not self.finished:
-            reason = next((event.problem for event in events if hasattr(event, "problem")), "it holds no answer")  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
-            raise RemoteProtocolError(f"the server's JSON is of no use: {reason}; it begins {self._excerpt()!r}")
+            problems = [event.problem for event in events if isinstance(event, MessageDropped)]
+            reason = problems[0] if problems else "it holds no answer"
+            raise RemoteProtocolError(
+                f"the server's JSON is of no use: {reason}; it begins {self._excerpt()!r}"
+            )
         self.finished = True
         return events
 
@@ -214,22 +234,20 @@ class MCPExchange:
     def _end_of_nothing(self) -> list[Event]:
         if self.finished:
             return []
-        status = self._head.status if self._head is not None else 0
+        status = self._head.status
         if self._request_id is not None:
             raise RemoteProtocolError(f"the server took the request (HTTP {status}) but gave no answer to it")
         self.finished = True
         return [HTTPAccepted(status)]
 
     def _end_of_foreign(self) -> list[Event]:
-        head = self._head
-        kind = _header(head, b"content-type").decode("ascii", "replace")[:80] if head is not None else ""
+        kind = _header(self._head, b"content-type").decode("ascii", "replace")[:80]
         raise RemoteProtocolError(
-            f"the answer is {kind!r} where MCP has JSON or an event stream: is this the URL of an MCP endpoint? "
-            f"It begins {self._excerpt()!r}"
+            f"the answer is {kind!r} where MCP has JSON or an event stream: "
+            f"is this the URL of an MCP endpoint? It begins {self._excerpt()!r}"
         )
 
     def _end_of_refusal(self) -> list[Event]:
-        assert self._head is not None
         self.finished = True
         error, addressed = self._find_error()
         body = self._received[:MAX_ERROR_BODY].decode("utf-8", "replace")
@@ -242,7 +260,7 @@ class MCPExchange:
         return [HTTPRefused(self._head.status, error, addressed, body, wait, challenges)]
 
     def _find_error(self) -> tuple[ErrorObject | None, bool]:
-        messages = jsonrpc.decode(self._received) if self._received[:1] == b"{" else ()
+        messages = jsonrpc.decode(self._received) if self._received.startswith(b"{") else ()
         for message in messages:
             if isinstance(message, jsonrpc.ErrorResponse):
                 return message.error, message.id is not None and message.id == self._request_id
@@ -250,16 +268,6 @@ class MCPExchange:
 
     def _excerpt(self) -> str:
         return self._received[:120].decode("utf-8", "replace")
-
-
-_END: dict[Body, Callable[[MCPExchange], list[Event]]] = {
-    Body.UNKNOWN: MCPExchange._end_of_nothing,  # pyright: ignore[reportPrivateUsage]
-    Body.JSON: MCPExchange._end_of_json,  # pyright: ignore[reportPrivateUsage]
-    Body.EVENTS: MCPExchange._end_of_events,  # pyright: ignore[reportPrivateUsage]
-    Body.NOTHING: MCPExchange._end_of_nothing,  # pyright: ignore[reportPrivateUsage]
-    Body.REFUSAL: MCPExchange._end_of_refusal,  # pyright: ignore[reportPrivateUsage]
-    Body.FOREIGN: MCPExchange._end_of_foreign,  # pyright: ignore[reportPrivateUsage]
-}
 
 
 def _header(head: ResponseHead, wanted: bytes) -> bytes:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..exceptions import LocalProtocolError
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # Visible ASCII, with spaces and tabs inside but not at either end; empty is a value too.
 _VALUE = re.compile(rb"(?:[!-~](?:[ \t!-~]*[!-~])?)?")
+
+#: Bytes of something that is no name, in the error that says so.
+MAX_NAME_SHOWN = 80
 
 _SECRET_NAMES = frozenset({b"authorization", b"proxy-authorization", b"cookie", b"mcp-session-id"})
 _SECRET_PARTS = (b"key", b"token", b"secret", b"auth")
@@ -22,7 +25,7 @@ Pair = tuple[bytes, bytes]
 
 
 class HeaderBlock:
-    """Headers of a request, in order, that cannot change and cannot be malformed.
+    """Headers of a request, in order, that are well-formed.
 
     Args:
         pairs: Names and values; text has to be ASCII.
@@ -34,8 +37,11 @@ class HeaderBlock:
 
     __slots__ = ("raw",)
 
+    raw: bytes
+    """The lines, each with its end, as they are sent."""
+
     def __init__(self, pairs: Iterable[tuple[str | bytes, str | bytes]] = ()) -> None:
-        self.raw: bytes = b"".join([b"%b: %b\r\n" % _checked(name, value) for name, value in pairs])
+        self.raw = b"".join([b"%b: %b\r\n" % _checked(name, value) for name, value in pairs])
 
     @classmethod
     def of_checked(cls, raw: bytes) -> HeaderBlock:
@@ -79,14 +85,17 @@ def _checked(name: str | bytes, value: str | bytes) -> Pair:
         raise LocalProtocolError(f"the name of a header is text, not {type(name).__name__}")
     if not isinstance(value, str | bytes):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise LocalProtocolError(f"the value of the header {name!r} is text, not {type(value).__name__}")
-    raw_name = name.encode("utf-8", "replace") if isinstance(name, str) else name
-    raw_value = value.encode("utf-8", "replace") if isinstance(value, str) else value
+    # Half of a surrogate pair has to become bytes that the patterns refuse, too.
+    raw_name = name.encode("utf-8", "surrogatepass") if isinstance(name, str) else name
+    raw_value = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
     if not _TOKEN.fullmatch(raw_name):
-        raise LocalProtocolError(f"{name!r} is not the name of a header")
+        # A whole line that is given as a name has its value after the colon.
+        shown = raw_name.partition(b":")[0][:MAX_NAME_SHOWN].decode("ascii", "backslashreplace")
+        raise LocalProtocolError(f"{shown!r} is not the name of a header")
     if not _VALUE.fullmatch(raw_value):
         raise LocalProtocolError(
-            f"the value of the header {raw_name.decode()!r} may have visible ASCII characters, with spaces only "
-            "between them: no line breaks, no spaces at the ends, no other alphabets"
+            f"the value of the header {raw_name.decode()!r} may have visible ASCII characters, with spaces "
+            "only between them: no line breaks, no spaces at the ends, no other alphabets"
         )
     return raw_name, raw_value
 
@@ -96,11 +105,11 @@ class HTTPRequest:
     """A request that is ready to be sent."""
 
     method: bytes
-    target: bytes
-    """Path and query."""
+    target: bytes = field(repr=False)
+    """Path and query, which may hold a key."""
     headers: HeaderBlock
     """With ``Host``, and ``Content-Length`` where there is a body."""
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)
 
     def to_bytes(self) -> bytes:
         """Return head and body as one piece, so that one send carries both."""

@@ -149,7 +149,11 @@ class H11ResponseReader:
             if kind is h11.EndOfMessage:
                 return _END
             if kind is h11.Response:
-                return ResponseHead(event.status_code, tuple([(name.lower(), value) for name, value in event.headers.raw_items()]), bytes(event.reason))  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
+                return ResponseHead(
+                    event.status_code,
+                    tuple([(name.lower(), value) for name, value in event.headers.raw_items()]),
+                    bytes(event.reason),
+                )  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
             if kind is h11.ConnectionClosed:
                 raise RemoteProtocolError("the connection was closed")
             self._pass_over(event)

@@ -42,7 +42,9 @@ class EndpointURL:
         if _NOT_IN_A_URL.search(url):
             raise LocalProtocolError("the URL contains a space, a backslash or a control character")
         if "://" not in url:
-            raise LocalProtocolError(f"the URL {_plain(url)!r} has no scheme: write it as 'http://{_plain(url)}' or with https://")
+            raise LocalProtocolError(
+                f"the URL {_plain(url)!r} has no scheme: write it as 'http://{_plain(url)}' or with https://"
+            )
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
@@ -50,11 +52,17 @@ class EndpointURL:
             raise LocalProtocolError(f"the URL {_plain(url)!r} is malformed: {error}") from error
         scheme = parts.scheme.lower()
         if scheme not in _PORTS:
-            raise LocalProtocolError(f"the URL {_plain(url)!r} has the scheme {scheme!r}: MCP servers have http:// or https://")
+            raise LocalProtocolError(
+                f"the URL {_plain(url)!r} has the scheme {scheme!r}: MCP servers have http:// or https://"
+            )
         if parts.username is not None or parts.password is not None:
-            raise LocalProtocolError("the URL contains a user name or password: give api_key= or headers= instead")
+            raise LocalProtocolError(
+                "the URL contains a user name or password: give api_key= or headers= instead"
+            )
         if not host or port == 0:
-            raise LocalProtocolError(f"the URL {_plain(url)!r} has no host" if not host else "the URL has the port 0")
+            raise LocalProtocolError(
+                f"the URL {_plain(url)!r} has no host" if not host else "the URL has the port 0"
+            )
         target = quote(parts.path or "/", safe=_KEPT_IN_TARGET)
         if parts.query:
             target += "?" + quote(parts.query, safe=_KEPT_IN_TARGET)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,7 +60,8 @@ ANSWERS = [
     b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nok",
     b"HTTP/1.1 200 OK\r\nContent-Length: 1234567890123456789012\r\n\r\nok",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 9\r\n\r\n2;x=1\r\nok\r\n0\r\nA: b\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 9\r\n\r\n"
+    b"2;x=1\r\nok\r\n0\r\nA: b\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nDate: now\r\n\r\nuntil the end",
     b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
     b"HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nok",
@@ -113,7 +116,7 @@ def test_mutated_answers_are_read_as_h11_reads_them(
 ) -> None:
     mutated = answer[:place] + change + answer[place + removed :]
     edges = [0, *sorted(cuts), len(mutated)]
-    pieces = [mutated[a:b] for a, b in zip(edges, edges[1:], strict=False) if a < b]
+    pieces = [mutated[a:b] for a, b in itertools.pairwise(edges) if a < b]
     assert_alike(pieces + ([b""] if closed else []))
 
 

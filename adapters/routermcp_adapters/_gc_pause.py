@@ -1,0 +1,55 @@
+"""Reading large answers without the cyclic garbage collector in the way.
+
+A list of 10,000 tools becomes some 300,000 objects, none of which is garbage. The
+collector looks through all of them again and again while they are made, which is four
+fifths of the time it takes to read the list.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+
+#: Bytes of an answer from which on the collector is paused: below, it hardly gets to run.
+PAUSE_SIZE = 1024 * 1024
+
+_lock = threading.Lock()
+_pauses = 0
+_paused_by_us = False
+
+
+@contextmanager
+def paused() -> Generator[None]:
+    """Pause the collector while a large answer is read; several may be read at once.
+
+    ``ROUTERMCP_NO_GC_PAUSE`` in the environment switches this off.
+    """
+    if "ROUTERMCP_NO_GC_PAUSE" in os.environ:
+        yield
+        return
+    _enter()
+    try:
+        yield
+    finally:
+        _leave()
+
+
+def _enter() -> None:
+    global _pauses, _paused_by_us  # noqa: PLW0603 - the collector is one for the process
+    with _lock:
+        if not _pauses and gc.isenabled():
+            gc.disable()
+            _paused_by_us = True
+        _pauses += 1
+
+
+def _leave() -> None:
+    global _pauses, _paused_by_us  # noqa: PLW0603 - the collector is one for the process
+    with _lock:
+        _pauses -= 1
+        if not _pauses and _paused_by_us:
+            gc.enable()
+            _paused_by_us = False
