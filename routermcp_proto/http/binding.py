@@ -13,7 +13,7 @@ from typing import Any, cast
 from ..calls import Call
 from ..client_session import ClientSession
 from ..events import HTTPRedirected
-from ..exceptions import LocalProtocolError, TransportError
+from ..exceptions import LocalProtocolError, RemoteProtocolError, TransportError
 from ..outgoing import Outgoing
 from ..parameter_headers import encode_header_value, parameter_headers
 from ..versions import Era
@@ -88,19 +88,24 @@ class HTTPBinding:
         """Obey a redirect of the server.
 
         Raises:
-            TransportError: It is not one that keeps the method (307, 308), or it leads to
-                another origin, for which the headers are not meant (``redirect``).
+            TransportError: It is not one that keeps the method (307, 308), it leads nowhere,
+                or to another origin, for which the headers are not meant (``redirect``).
         """
         target = redirected.location
         if redirected.status not in (307, 308):
             raise TransportError(
-                f"{self.endpoint} answered HTTP {redirected.status}, a redirect that would turn POST into GET, "
+                f"{self.endpoint} answered HTTP {redirected.status}, a redirect that turns POST into GET, "
                 f"to {target[:200]!r}: use that URL if it is the MCP endpoint",
                 code="redirect",
                 status_code=redirected.status,
                 not_run=True,
             )
-        endpoint = self.endpoint.resolve(target)
+        try:
+            endpoint = self.endpoint.resolve(target)
+        except RemoteProtocolError as error:
+            raise TransportError(
+                f"{self.endpoint}: {error}", code="redirect", status_code=redirected.status, not_run=True
+            ) from error
         if not self.endpoint.same_origin(endpoint):
             raise TransportError(
                 f"{self.endpoint} redirects to another origin, {endpoint}: "
@@ -170,7 +175,7 @@ class HTTPBinding:
         return raw
 
     def resume(self, last_event_id: str, extra: HeaderBlock | None = None) -> HTTPRequest:
-        """Write the request that opens the session's shared event stream, or resumes a cut one (handshake era)."""
+        """Write the request that opens the session's shared stream or resumes a cut one (handshake era)."""
         more = [("Last-Event-ID", last_event_id)] if last_event_id else []
         return self._bodiless(b"GET", extra, *more)
 
