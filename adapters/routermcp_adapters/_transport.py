@@ -89,6 +89,7 @@ class HTTPTransport:
         self._runtime: Runtime | None = None
         self._pool: ConnectionPool | None = None
         self._users: set[object] = set()
+        self._answered = False
 
     def open(self, runtime: Runtime, user: object) -> Runtime:
         """Take the connections into use for one more session.
@@ -207,6 +208,7 @@ class HTTPTransport:
                     outcome = event
                 else:
                     await on_event(event)
+        self._answered = True
         return outcome
 
     async def _send(self, connection: Connection, data: bytes) -> None:
@@ -235,13 +237,17 @@ class HTTPTransport:
     def _lost(self, error: OSError) -> Exception:
         if is_deadline(error):
             return error
-        return TransportError(f"the connection to {self.endpoint} broke: {error}", code="closed")
+        message = f"the connection to {self.endpoint} broke: {error}{self._perhaps_tls()}"
+        return TransportError(message, code="closed")
+
+    def _perhaps_tls(self) -> str:
+        """Guess what is wrong with a peer that hangs up on plain HTTP and has never answered."""
+        return "" if self.endpoint.tls or self._answered else "; if it speaks TLS, use https:// instead"
 
     def _translated(self, error: RemoteProtocolError, data: bytes) -> TransportError:
         if not data:
-            return TransportError(
-                f"{self.endpoint} closed the connection before it had answered", code="closed"
-            )
+            message = f"{self.endpoint} closed the connection before it had answered{self._perhaps_tls()}"
+            return TransportError(message, code="closed")
         if data[:2] == b"\x15\x03" and not self.endpoint.tls:
             return TransportError(
                 f"{self.endpoint} speaks TLS: use https:// instead of http://", code="protocol", not_run=True
