@@ -355,6 +355,10 @@ class ScriptedServer:
                 if not data:
                     return
                 received += data
+                if not b"A" <= received[:1] <= b"Z":
+                    # A TLS handshake, for example.
+                    sock.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+                    return
             head, _, received = received.partition(b"\r\n\r\n")
             first, *lines = head.decode("latin-1").split("\r\n")
             verb, target, _ = first.split(" ")

@@ -62,7 +62,7 @@ def test_context_manager_connects_and_disconnects(any_server: ScriptedServer, ru
     async def body() -> list[Tool]:
         async with make_client(runtime, url=any_server.url) as client:
             tools = await client.list_tools()
-        with pytest.raises(TransportError, match="not connected"):
+        with pytest.raises(MCPError, match="not connected"):
             await client.list_tools()
         return tools
 
