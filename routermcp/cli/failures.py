@@ -1,0 +1,76 @@
+"""Exit codes, and errors as one line for people."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Generator
+from contextlib import contextmanager
+from enum import IntEnum
+
+import typer
+
+from routermcp_proto.exceptions import ConfigError, LocalProtocolError, MCPError, RPCError
+
+from .output import printable
+
+
+class ExitCode(IntEnum):
+    """How the program ended."""
+
+    OK = 0
+    TOOL_ERROR = 1
+    USAGE = 2
+    TRANSPORT = 3
+    SERVER_ERROR = 4
+    INTERRUPTED = 130
+
+
+EXIT_CODES = """\
+\b
+Exit codes:
+  0    it worked
+  1    the tool reported an error (isError), or a part of the demo failed
+  2    wrong usage, arguments or settings
+  3    the server cannot be reached, refused, or gave an answer that makes no sense
+  4    the server answered with an error object
+  130  interrupted with Ctrl-C
+"""
+
+
+class UsageProblem(Exception):  # noqa: N818 - what is wrong with what was typed
+    """What was typed does not fit what was asked for."""
+
+
+def complain(problem: str) -> None:
+    """Write one line to standard error."""
+    line = " ".join(printable(problem).split())
+    sys.stderr.write(f"routermcp: {line}\n")
+
+
+@contextmanager
+def reported(*, debug: bool) -> Generator[None]:
+    """Turn errors into a line on standard error and an exit code.
+
+    Args:
+        debug: Show where they come from, too.
+
+    Raises:
+        typer.Exit: There was one.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    except (MCPError, UsageProblem) as error:
+        if debug:
+            traceback.print_exc()
+        complain("; ".join([str(error), *getattr(error, "__notes__", ())]))
+        raise typer.Exit(exit_code(error)) from None
+
+
+def exit_code(error: MCPError | UsageProblem) -> ExitCode:
+    """Choose the exit code for an error."""
+    if isinstance(error, UsageProblem | ConfigError | LocalProtocolError):
+        return ExitCode.USAGE
+    return ExitCode.SERVER_ERROR if isinstance(error, RPCError) else ExitCode.TRANSPORT
