@@ -34,9 +34,9 @@ from .events import (
 from .exceptions import LocalProtocolError, MCPError, RemoteProtocolError, rpc_error_type
 from .handshake import Agreement, Handshake, Refused, Reply, Step, negotiate
 from .jsonrpc import ErrorObject, RequestId
-from .parameter_headers import ParameterHeader, declared_headers
 from .outgoing import Outgoing
-from .session import METHOD_NOT_FOUND, Session
+from .parameter_headers import ParameterHeader, declared_headers
+from .session import METHOD_NOT_FOUND, NO_ROOM, Session
 from .states import SessionInput, SessionState
 from .types import InitializeResult, ListToolsResult
 from .versions import LATEST, Era, Revision
@@ -156,11 +156,13 @@ class ClientSession(Session):
     def _write_in(self, revision: Revision) -> None:
         self._revision = revision
         self._stamp = (
-            jsonrpc.dumps({
-                PROTOCOL_VERSION_KEY: revision.name,
-                CLIENT_INFO_KEY: self._client_info,
-                CAPABILITIES_KEY: self._capabilities,
-            })
+            jsonrpc.dumps(
+                {
+                    PROTOCOL_VERSION_KEY: revision.name,
+                    CLIENT_INFO_KEY: self._client_info,
+                    CAPABILITIES_KEY: self._capabilities,
+                }
+            )
             if revision.stamps_requests
             else b""
         )
@@ -266,7 +268,9 @@ class ClientSession(Session):
                 or ``meta`` has a member that the protocol reserves.
         """
         if self._state is not SessionState.READY:
-            raise LocalProtocolError(f"{call.method} needs a connected session, and this one is {self._state.value}")
+            raise LocalProtocolError(
+                f"{call.method} needs a connected session, not one that is {self._state.value}"
+            )
         return self._encode(call, meta=meta, progress=progress, deadline=deadline)
 
     def send_request(
@@ -286,9 +290,8 @@ class ClientSession(Session):
             LocalProtocolError: As :meth:`start_request`.
         """
         outgoing = self.start_request(call, meta=meta, progress=progress, deadline=deadline)
-        assert outgoing.request_id is not None
         self._queue(outgoing.payload)
-        return outgoing.request_id
+        return outgoing.request_id or 0
 
     def _encode(
         self,
@@ -350,11 +353,11 @@ class ClientSession(Session):
             error = ErrorObject(METHOD_NOT_FOUND, f"this client does not offer {message.method}")
             events.append(self._reply(message.id, error))
         elif not self._admit(message.id, revision):
-            events.append(self._reply(message.id, ErrorObject(-32600, "the id is in use, or too many requests wait")))
+            events.append(self._reply(message.id, NO_ROOM))
         else:
             events.append(RequestReceived(message.id, message.method, message.params, revision))
 
-    def _learn(self, call: Call[Any], value: Any) -> tuple[str, ...]:
+    def _learn(self, value: Any) -> tuple[str, ...]:
         """Remember the tools that declare headers or hints, and drop those that declare wrongly."""
         if not isinstance(value, ListToolsResult) or self._revision is None:
             return ()
@@ -366,7 +369,9 @@ class ClientSession(Session):
             if mirrors:
                 schema = tool.inputSchema
                 try:
-                    headers = declared_headers({**(schema.model_extra or {}), "properties": schema.properties})
+                    headers = declared_headers(
+                        {**(schema.model_extra or {}), "properties": schema.properties}
+                    )
                 except RemoteProtocolError as error:
                     warnings.append(f"tool {tool.name!r} is left out: {error}")
                     self._tools.pop(tool.name, None)
@@ -392,5 +397,5 @@ def _joined(first: bytes, second: bytes) -> bytes:
 def _own_meta(meta: Mapping[str, Any]) -> bytes:
     reserved = RESERVED_META.intersection(meta)
     if reserved:
-        raise LocalProtocolError(f"meta must not set {sorted(reserved)[0]!r}: the client writes it itself")
+        raise LocalProtocolError(f"meta must not set {min(reserved)!r}: the client writes it itself")
     return jsonrpc.dumps(dict(meta), "meta")

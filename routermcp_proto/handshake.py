@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from . import calls
 from .calls import Call
@@ -78,7 +78,9 @@ def negotiate(protocol: str, client_info: Mapping[str, Any], capabilities: Mappi
     revision = REVISIONS.get(protocol)
     if revision is None:
         known = ", ".join(REVISIONS)
-        raise LocalProtocolError(f"protocol={protocol!r} is not a revision of MCP; take 'auto' or one of {known}")
+        raise LocalProtocolError(
+            f"protocol={protocol!r} is no revision of MCP; take 'auto' or one of {known}"
+        )
     if revision.era is Era.STATELESS:
         return _insist(revision)
     return _initialize(revision, client_info, capabilities)
@@ -104,13 +106,14 @@ def _probe(client_info: Mapping[str, Any], capabilities: Mapping[str, Any]) -> H
     if common is not None and isinstance(reply, DiscoverResult):
         return _stateless(common, reply)
     older = best_common(supported, Era.HANDSHAKE)
-    stateless_only = isinstance(reply, Refused) and reply.error is not None and reply.error.code in STATELESS_ERRORS
-    if older is None and (stateless_only or (isinstance(reply, DiscoverResult) and supported)):
+    if older is None and _is_stateless(reply):
         raise _no_common_revision(reply, supported)
     return (yield from _initialize(older or LATEST_HANDSHAKE, client_info, capabilities))
 
 
-def _initialize(revision: Revision, client_info: Mapping[str, Any], capabilities: Mapping[str, Any]) -> Handshake:
+def _initialize(
+    revision: Revision, client_info: Mapping[str, Any], capabilities: Mapping[str, Any]
+) -> Handshake:
     reply = yield Step(calls.initialize(revision.name, capabilities, client_info), revision)
     supported = _supported(reply)
     older = best_common(supported, Era.HANDSHAKE)
@@ -145,11 +148,20 @@ def _supported(reply: Reply) -> list[str]:
     """Read the versions that a reply lists, in whichever of the two places it does."""
     if isinstance(reply, DiscoverResult):
         return reply.supportedVersions
-    if isinstance(reply, Refused) and reply.error is not None and isinstance(reply.error.data, dict):
-        listed: Any = reply.error.data.get("supported")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        if isinstance(listed, list):
-            return [name for name in listed if isinstance(name, str)]  # pyright: ignore[reportUnknownVariableType]
-    return []
+    data = reply.error.data if isinstance(reply, Refused) and reply.error is not None else None
+    listed = cast("dict[str, Any]", data).get("supported") if isinstance(data, dict) else None
+    return (
+        [name for name in cast("list[Any]", listed) if isinstance(name, str)]
+        if isinstance(listed, list)
+        else []
+    )
+
+
+def _is_stateless(reply: Reply) -> bool:
+    """Whether a reply shows a server of the stateless era, although no revision is common."""
+    if isinstance(reply, DiscoverResult):
+        return bool(reply.supportedVersions)
+    return isinstance(reply, Refused) and reply.error is not None and reply.error.code in STATELESS_ERRORS
 
 
 def _names(reply: Reply, revision: Revision) -> bool:
@@ -159,7 +171,9 @@ def _names(reply: Reply, revision: Revision) -> bool:
 def _cause(reply: Reply) -> MCPError:
     if isinstance(reply, Refused):
         return reply.cause
-    return ResponseValidationError("the server answered another request than the one it got", method="initialize")
+    return ResponseValidationError(
+        "the server answered another request than the one it got", method="initialize"
+    )
 
 
 def _no_common_revision(reply: Reply, supported: list[str]) -> MCPError:

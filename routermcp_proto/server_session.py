@@ -23,31 +23,35 @@ from .exceptions import LocalProtocolError
 from .handshake import UNSUPPORTED_VERSION
 from .jsonrpc import ErrorObject, RequestId
 from .outgoing import Outgoing
-from .session import INVALID_PARAMS, METHOD_NOT_FOUND, Session
+from .session import INVALID_PARAMS, METHOD_NOT_FOUND, NO_ROOM, Session
 from .states import SessionInput, SessionState
 from .versions import LATEST, LATEST_HANDSHAKE, REVISIONS, Era, Revision
 
 SERVER_INFO_KEY = "io.modelcontextprotocol/serverInfo"
 
 #: Methods that exist in one era only (MCP 2026-07-28, Changelog).
-HANDSHAKE_ONLY = frozenset({
-    "initialize",
-    "ping",
-    "logging/setLevel",
-    "resources/subscribe",
-    "resources/unsubscribe",
-})
+HANDSHAKE_ONLY = frozenset(
+    {
+        "initialize",
+        "ping",
+        "logging/setLevel",
+        "resources/subscribe",
+        "resources/unsubscribe",
+    }
+)
 STATELESS_ONLY = frozenset({"server/discover", "subscriptions/listen"})
 
 #: Methods whose results carry caching hints (MCP 2026-07-28, Caching).
-CACHEABLE = frozenset({
-    "server/discover",
-    "tools/list",
-    "prompts/list",
-    "resources/list",
-    "resources/templates/list",
-    "resources/read",
-})
+CACHEABLE = frozenset(
+    {
+        "server/discover",
+        "tools/list",
+        "prompts/list",
+        "resources/list",
+        "resources/templates/list",
+        "resources/read",
+    }
+)
 
 
 class ServerSession(Session):
@@ -123,9 +127,8 @@ class ServerSession(Session):
             LocalProtocolError: As :meth:`start_request`.
         """
         outgoing = self.start_request(call, deadline=deadline)
-        assert outgoing.request_id is not None
         self._queue(outgoing.payload)
-        return outgoing.request_id
+        return outgoing.request_id or 0
 
     def report_progress(
         self, token: RequestId, progress: float, *, total: float | None = None, message: str | None = None
@@ -142,7 +145,8 @@ class ServerSession(Session):
         if not revision.stamps_requests:
             return result
         stamped: dict[str, Any] = {"resultType": "complete", **result}
-        stamped["_meta"] = {SERVER_INFO_KEY: self._server_info, **cast("Mapping[str, Any]", result.get("_meta") or {})}
+        own: Mapping[str, Any] = result.get("_meta") or {}
+        stamped["_meta"] = {SERVER_INFO_KEY: self._server_info, **own}
         return stamped
 
     def answer(self, request_id: RequestId, result: Mapping[str, Any]) -> bytes:
@@ -200,7 +204,9 @@ class ServerSession(Session):
             declared = cast("dict[str, Any]", capabilities)
             events.append(_request_event(message, revision, declared, meta))
 
-    def _on_session_request(self, message: jsonrpc.Request, meta: dict[str, Any], events: list[Event]) -> None:
+    def _on_session_request(
+        self, message: jsonrpc.Request, meta: dict[str, Any], events: list[Event]
+    ) -> None:
         revision = self._revision or LATEST_HANDSHAKE
         if message.method == "initialize":
             self._on_initialize(message, events)
@@ -213,7 +219,8 @@ class ServerSession(Session):
 
     def _on_initialize(self, message: jsonrpc.Request, events: list[Event]) -> None:
         if self._state is not SessionState.NEW:
-            events.append(self._reply(message.id, ErrorObject(-32600, "the session is initialized already")))
+            error = ErrorObject(-32600, "the session is initialized already")
+            events.append(self._reply(message.id, error))
             return
         wanted = REVISIONS.get(str(message.params.get("protocolVersion")))
         revision = wanted if wanted is not None and wanted.era is Era.HANDSHAKE else LATEST_HANDSHAKE
@@ -229,7 +236,7 @@ class ServerSession(Session):
 
     def _admit_method(self, message: jsonrpc.Request, revision: Revision, events: list[Event]) -> bool:
         if not self._admit(message.id, revision):
-            events.append(self._reply(message.id, ErrorObject(-32600, "the id is in use, or too many requests wait")))
+            events.append(self._reply(message.id, NO_ROOM))
             return False
         self._methods[message.id] = message.method
         return True

@@ -50,7 +50,14 @@ from .exceptions import LocalProtocolError, ResponseValidationError
 from .jsonrpc import ErrorObject, RequestId
 from .lines import LineDecoder
 from .outgoing import Outgoing
-from .states import RequestInput, RequestState, SessionInput, SessionState, next_request_state, next_session_state
+from .states import (
+    RequestInput,
+    RequestState,
+    SessionInput,
+    SessionState,
+    next_request_state,
+    next_session_state,
+)
 from .types import InputRequired as InputRequiredResult
 from .types import Progress
 from .versions import Revision
@@ -66,6 +73,8 @@ MAX_PEER_REQUESTS = 1_000
 
 METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
+
+NO_ROOM = ErrorObject(-32600, "the id is in use, or too many requests wait for an answer")
 
 
 @dataclass(slots=True)
@@ -365,12 +374,12 @@ class Session:
             rejected = ResponseValidationError(problem, method=call.method, problems=(str(error)[:500],))
             events.append(ResponseRejected(message.id, rejected))
         else:
-            warnings = parsed.warnings + self._learn(call, parsed.value)
+            warnings = parsed.warnings + self._learn(parsed.value)
             events.append(ResponseReceived(message.id, parsed.value, warnings))
 
-    def _learn(self, call: Call[Any], value: Any) -> tuple[str, ...]:
+    def _learn(self, value: Any) -> tuple[str, ...]:
         """Let a role remember what it needs of a result; returns warnings about it."""
-        del call, value
+        del value
         return ()
 
     def _on_error(self, message: jsonrpc.ErrorResponse, only: RequestId | None, events: list[Event]) -> None:
@@ -382,29 +391,32 @@ class Session:
             events.append(ErrorReceived(request_id, message.error, call))
 
     def _on_notification(self, message: jsonrpc.Notification, events: list[Event]) -> None:
-        params = message.params
         if message.method == "notifications/progress":
-            token = params.get("progressToken")
-            if type(token) in (int, str) and token in self._pending:
-                try:
-                    events.append(ProgressReceived(token, Progress.model_validate(params)))  # pyright: ignore[reportArgumentType]
-                except ValidationError:
-                    events.append(MessageDropped("a progress report was malformed"))
-            else:
-                events.append(MessageDropped("a progress report came for no pending request"))
+            events.append(self._on_progress(message.params))
         elif message.method == "notifications/cancelled":
-            request_id = params.get("requestId")
-            if type(request_id) in (int, str) and self._asked.pop(request_id, None) is not None:  # pyright: ignore[reportArgumentType]
-                reason = params.get("reason")
-                events.append(RequestWithdrawn(request_id, reason if isinstance(reason, str) else None))  # pyright: ignore[reportArgumentType]
-            else:
-                events.append(MessageDropped("the peer cancelled a request that is not being worked on"))
+            events.append(self._on_cancelled(message.params))
         else:
-            events.append(NotificationReceived(message.method, params))
+            events.append(NotificationReceived(message.method, message.params))
+
+    def _on_progress(self, params: Mapping[str, Any]) -> Event:
+        token = _request_id(params.get("progressToken"))
+        if token is None or token not in self._pending:
+            return MessageDropped("a progress report came for no pending request")
+        try:
+            return ProgressReceived(token, Progress.model_validate(params))
+        except ValidationError:
+            return MessageDropped("a progress report was malformed")
+
+    def _on_cancelled(self, params: Mapping[str, Any]) -> Event:
+        request_id, reason = _request_id(params.get("requestId")), params.get("reason")
+        if request_id is None or self._asked.pop(request_id, None) is None:
+            return MessageDropped("the peer cancelled a request that is not being worked on")
+        return RequestWithdrawn(request_id, reason if isinstance(reason, str) else None)
 
     def _on_request(self, message: jsonrpc.Request, events: list[Event]) -> None:
         """Take a request of the peer; each role does it in its own way."""
-        events.append(self._reply(message.id, ErrorObject(METHOD_NOT_FOUND, f"unknown method {message.method}")))
+        error = ErrorObject(METHOD_NOT_FOUND, f"unknown method {message.method}")
+        events.append(self._reply(message.id, error))
 
     def _admit(self, request_id: RequestId, revision: Revision) -> bool:
         """Enter a request of the peer into the table, where there is room for it."""
@@ -425,3 +437,8 @@ class Session:
             events.append(ResponseRejected(request_id, ResponseValidationError(problem, method=call.method)))
         else:
             events.append(MessageDropped(message.problem))
+
+
+def _request_id(value: Any) -> RequestId | None:
+    """Take a value of the peer that may be a request id."""
+    return value if type(value) is int or type(value) is str else None

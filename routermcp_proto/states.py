@@ -101,7 +101,8 @@ def next_session_state(state: SessionState, happening: SessionInput) -> SessionS
     try:
         return SESSION_TRANSITIONS[state, happening]
     except KeyError:
-        raise LocalProtocolError(f"a session that is {state.value} does not take {happening.value!r}") from None
+        problem = f"a session that is {state.value} does not take {happening.value!r}"
+        raise LocalProtocolError(problem) from None
 
 
 def next_request_state(state: RequestState, happening: RequestInput) -> RequestState:
@@ -113,4 +114,5 @@ def next_request_state(state: RequestState, happening: RequestInput) -> RequestS
     try:
         return REQUEST_TRANSITIONS[state, happening]
     except KeyError:
-        raise LocalProtocolError(f"a request that is {state.value} does not take {happening.value!r}") from None
+        problem = f"a request that is {state.value} does not take {happening.value!r}"
+        raise LocalProtocolError(problem) from None

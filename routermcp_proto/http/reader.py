@@ -141,24 +141,18 @@ class H11ResponseReader:
                 event = self._connection.next_event()
             except h11.RemoteProtocolError as error:
                 raise RemoteProtocolError(f"not an HTTP answer: {error}") from error
-            kind = type(event)
-            if kind is h11.Data:
-                return BodyData(bytes(event.data))  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
-            if event is h11.NEED_DATA:
-                return NEED_DATA
-            if kind is h11.EndOfMessage:
+            if isinstance(event, h11.Data):
+                return BodyData(bytes(event.data))
+            if isinstance(event, h11.Response):
+                headers = tuple([(name.lower(), value) for name, value in event.headers.raw_items()])
+                return ResponseHead(event.status_code, headers, bytes(event.reason))
+            if isinstance(event, h11.EndOfMessage):
                 return _END
-            if kind is h11.Response:
-                return ResponseHead(
-                    event.status_code,
-                    tuple([(name.lower(), value) for name, value in event.headers.raw_items()]),
-                    bytes(event.reason),
-                )  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
-            if kind is h11.ConnectionClosed:
+            if isinstance(event, h11.ConnectionClosed):
                 raise RemoteProtocolError("the connection was closed")
-            self._pass_over(event)
-            if event is h11.PAUSED:
+            if event is h11.NEED_DATA or event is h11.PAUSED:
                 return NEED_DATA
+            self._pass_over(event)
 
     def _pass_over(self, event: object) -> None:
         """Skip an interim answer (1xx), but not a change of protocol."""
