@@ -533,12 +533,12 @@ import sys
 import routermcp_proto.types as types
 def loaded():
     return {name.rpartition('.')[2] for name in sys.modules if name.startswith('routermcp_proto.types.')}
-assert not loaded(), loaded()
+rare = {'sampling', 'roots', 'content', 'elicitation', 'completion', 'prompts', 'resources'}
+assert not loaded() & rare, loaded()
 types.ToolResult
-assert loaded() == {'base', 'tools'}, loaded()
 from routermcp_proto import calls
 calls.call_tool('x'), calls.list_tools()
-assert loaded() == {'base', 'tools'}, loaded()
+assert not loaded() & rare, loaded()
 from routermcp_proto.types import SamplingMessage
 assert 'sampling' in loaded()
 """
