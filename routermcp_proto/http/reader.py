@@ -12,7 +12,7 @@ from typing import Protocol
 
 import h11
 
-from ..exceptions import RemoteProtocolError
+from ..exceptions import LocalProtocolError, RemoteProtocolError
 
 #: Bytes of a head: four times h11's own default and eight times that of common servers, for
 #: gateways that add policy and tracing headers.
@@ -110,9 +110,16 @@ class H11ResponseReader:
 
         Args:
             method: POST, GET or DELETE.
+
+        Raises:
+            LocalProtocolError: The connection still carries another exchange, or cannot
+                carry one more.
         """
         del method
         connection = self._connection
+        ready = h11.DONE if self._used else h11.IDLE
+        if connection.our_state is not ready or connection.their_state is not ready:
+            raise LocalProtocolError("the connection cannot be used for another request now")
         if self._used:
             connection.start_next_cycle()
         self._used = True
@@ -127,8 +134,8 @@ class H11ResponseReader:
         """
         try:
             self._connection.receive_data(data)
-        except (h11.RemoteProtocolError, RuntimeError) as error:
-            raise RemoteProtocolError(f"bytes came after the end of the connection: {error}") from error
+        except RuntimeError as error:
+            raise RemoteProtocolError("bytes came after the end of the connection") from error
 
     def next_event(self) -> Item:
         """Return what comes next in the bytes taken so far.
@@ -152,12 +159,8 @@ class H11ResponseReader:
                 raise RemoteProtocolError("the connection was closed")
             if event is h11.NEED_DATA or event is h11.PAUSED:
                 return NEED_DATA
-            self._pass_over(event)
-
-    def _pass_over(self, event: object) -> None:
-        """Skip an interim answer (1xx), but not a change of protocol."""
-        if isinstance(event, h11.InformationalResponse) and event.status_code == 101:
-            raise RemoteProtocolError("the server wants to switch to another protocol (HTTP 101)")
+            # What is left is an interim answer (1xx), which is passed over. h11 refuses 101,
+            # since nobody asked for another protocol.
 
     @property
     def reusable(self) -> bool:
