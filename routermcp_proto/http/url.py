@@ -12,9 +12,19 @@ from ..exceptions import LocalProtocolError, RemoteProtocolError
 #: Characters of the longest URL: the least that RFC 9110, section 4.1, asks servers to take.
 MAX_URL_LENGTH = 8000
 
+#: Characters of a URL in the error that says what is wrong with it.
+MAX_URL_SHOWN = 200
+
 _PORTS = {"http": 80, "https": 443}
-_NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\\]")
+# Spaces and control characters, a backslash, and halves of surrogate pairs.
+_NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\\\ud800-\udfff]")
+_AFTER_AUTHORITY = re.compile(r"[/?#]")
+_AFTER_PATH = re.compile(r"[?#]")
+_HOST = re.compile(r"[A-Za-z0-9._-]+")
 _KEPT_IN_TARGET = "/?#[]@!$&'()*+,;=:%-._~"
+
+
+_EXAMPLE = "https://example.com/mcp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,34 +45,23 @@ class EndpointURL:
         Raises:
             LocalProtocolError: It is not one that can be used; the message says what to change.
         """
-        if not isinstance(url, str) or not url:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise LocalProtocolError(f"a URL is text such as 'https://example.com/mcp', not {url!r}")
-        if len(url) > MAX_URL_LENGTH:
-            raise LocalProtocolError(f"the URL is longer than {MAX_URL_LENGTH} characters")
-        if _NOT_IN_A_URL.search(url):
-            raise LocalProtocolError("the URL contains a space, a backslash or a control character")
-        if "://" not in url:
-            raise LocalProtocolError(
-                f"the URL {_plain(url)!r} has no scheme: write it as 'http://{_plain(url)}' or with https://"
-            )
+        if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise LocalProtocolError(f"a URL is text such as {_EXAMPLE!r}, not {type(url).__name__}")
+        _check_text(url)
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
         except ValueError as error:
             raise LocalProtocolError(f"the URL {_plain(url)!r} is malformed: {error}") from error
-        scheme = parts.scheme.lower()
+        scheme = parts.scheme
         if scheme not in _PORTS:
             raise LocalProtocolError(
                 f"the URL {_plain(url)!r} has the scheme {scheme!r}: MCP servers have http:// or https://"
             )
-        if parts.username is not None or parts.password is not None:
-            raise LocalProtocolError(
-                "the URL contains a user name or password: give api_key= or headers= instead"
-            )
-        if not host or port == 0:
-            raise LocalProtocolError(
-                f"the URL {_plain(url)!r} has no host" if not host else "the URL has the port 0"
-            )
+        if not host:
+            raise LocalProtocolError(f"the URL {_plain(url)!r} has no host")
+        if port == 0:
+            raise LocalProtocolError(f"the URL {_plain(url)!r} has the port 0")
         target = quote(parts.path or "/", safe=_KEPT_IN_TARGET)
         if parts.query:
             target += "?" + quote(parts.query, safe=_KEPT_IN_TARGET)
@@ -111,26 +110,47 @@ class EndpointURL:
     __repr__ = __str__
 
 
+def _check_text(url: str) -> None:
+    """Find what can be said of a URL before it is taken apart."""
+    if not url:
+        raise LocalProtocolError(f"the URL is empty: write it as {_EXAMPLE!r}")
+    if len(url) > MAX_URL_LENGTH:
+        raise LocalProtocolError(f"the URL is longer than {MAX_URL_LENGTH} characters")
+    if _NOT_IN_A_URL.search(url):
+        raise LocalProtocolError("the URL contains a space, a backslash or a control character")
+    _, separator, rest = url.partition("://")
+    if not separator:
+        plain = _plain(url)
+        raise LocalProtocolError(
+            f"the URL {plain!r} has no scheme: write it as 'http://{plain}' or with https://"
+        )
+    # Before anything else is said: the errors of the standard library would quote them.
+    if "@" in _AFTER_AUTHORITY.split(rest, maxsplit=1)[0]:
+        raise LocalProtocolError(
+            "the URL contains a user name or password: give api_key= or headers= instead"
+        )
+
+
 def _plain(url: str) -> str:
     """Cut what may be secret out of a URL that could not be taken apart."""
-    shown = url.partition("?")[0]
-    scheme, separator, rest = shown.partition("://")
-    if not separator:
-        scheme, rest = "", shown
+    shown = _AFTER_PATH.split(url, maxsplit=1)[0]
+    scheme, separator, rest = shown.rpartition("://")
     authority, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"[:200]
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"[:MAX_URL_SHOWN]
 
 
 def _ascii_host(host: str) -> str:
     if ":" in host:
+        if "%" in host:
+            raise LocalProtocolError(f"{host!r} has a zone, which cannot be used in a URL")
         try:
-            return str(ipaddress.IPv6Address(host.partition("%")[0])) + "".join(host.partition("%")[1:])
+            return str(ipaddress.IPv6Address(host))
         except ValueError as error:
             raise LocalProtocolError(f"{host!r} is not an IPv6 address") from error
     try:
         name = host.encode("idna").decode("ascii")
     except UnicodeError as error:
         raise LocalProtocolError(f"{host!r} is not a host name: {error}") from error
-    if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
+    if not _HOST.fullmatch(name):
         raise LocalProtocolError(f"{host!r} is not a host name")
     return name.lower()
