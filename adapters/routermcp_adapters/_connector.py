@@ -194,12 +194,14 @@ class Connector:
     async def farewell(self, runtime: Runtime) -> None:
         """Tell the server that the session is over, for a bounded time and whatever it says."""
         self._listener.close()
-        request = self._binding.delete() if self._binding.sessionful else None
-        if request is None:
+        if not self._binding.sessionful:
             return
         exchange = self._binding.exchange(Outgoing(b""))
         try:
             async with runtime.deadline(runtime.now() + FAREWELL_SECONDS):
+                request = self._binding.delete(await self._extra_headers())
+                if request is None:
+                    return
                 await self._transport.run(request, exchange, ignore, control=True)
         except (MCPError, TimeoutError) as error:
             log.debug("the session was not ended at %s: %s", self._transport.endpoint, error)

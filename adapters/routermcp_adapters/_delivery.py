@@ -170,7 +170,7 @@ class Delivery:
             return
         if revision.http_cancel is CancelBy.NOTIFICATION:
             async with self._clock.runtime.shield(CANCEL_SECONDS):
-                await self._link.transport.mention(binding.post(word))
+                await self._link.transport.mention(binding.post(word, self._extra))
 
     # ---- what happens meanwhile --------------------------------------------------------
 

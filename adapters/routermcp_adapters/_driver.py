@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, TypeVar, cast
 
 from routermcp_proto import calls
@@ -57,6 +58,13 @@ MAX_PAGES = 10_000
 #: Times that one call may be asked for input. A form of ten pages fits; a server that asks
 #: for ever is stopped.
 MAX_INPUT_ROUNDS = 32
+
+
+class Remedy(Enum):
+    """What a call that the server refused can be helped with, once each."""
+
+    RENEW_SESSION = "agree with the server anew"
+    LIST_TOOLS = "learn anew which headers the tools declare"
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,41 +313,35 @@ class Driver:
         return facts is not None and facts.repeatable
 
     async def _attempt(self, call: Call[Any], options: CallOptions, clock: CallClock) -> Outcome:
-        renewed = relisted = False
+        tried: set[Remedy] = set()
         while True:
+            extra = await self._extra_headers(options.headers)
             session_id, agreement = self._binding.session_id, self._session.agreement
             if agreement is None:
                 await self._connector.connect(clock)
                 continue
-            extra = await self._extra_headers(options.headers)
-            outgoing = self._session.start_request(
-                call, meta=options.meta, progress=options.on_progress is not None
-            )
+            try:
+                outgoing = self._session.start_request(
+                    call, meta=options.meta, progress=options.on_progress is not None
+                )
+            except LocalProtocolError:
+                if self._session.agreement is agreement:
+                    raise
+                # Another thread has found the session expired a moment ago.
+                continue
             outcome = await Delivery(self._link, outgoing, extra, options.on_progress, clock).run()
             if isinstance(outcome, ResponseReceived | InputRequired):
                 return outcome
             if isinstance(outcome, ResponseRejected):
                 raise outcome.error
-            error, refused = _error_of(outcome)
-            if (
-                refused is not None and session_id is not None and not renewed and session_unknown(refused)
-            ) or (error is not None and error.code == UNSUPPORTED_VERSION and not renewed):
-                renewed = True
-                await self._connector.renew(clock, session_id, agreement)
-            elif (
-                error is not None
-                and error.code == HEADER_MISMATCH
-                and call.named_by == "name"
-                and not relisted
-            ):
-                relisted = True
-                await self._relist(options, clock)
-            else:
+            remedy = _remedy(call, outcome, session_id)
+            if remedy is None or remedy in tried:
                 raise self._failure(call, outcome)
-
-    async def _relist(self, options: CallOptions, clock: CallClock) -> None:
-        """Learn the tools again: the headers that one of them declares have changed."""
-        await self._pages(calls.list_tools(), CallOptions(0, options.headers), clock)
+            tried.add(remedy)
+            if remedy is Remedy.RENEW_SESSION:
+                await self._connector.renew(clock, session_id, agreement)
+            else:
+                await self._pages(calls.list_tools(), CallOptions(0, options.headers), clock)
 
     def _failure(self, call: Call[Any], outcome: Outcome | None) -> MCPError:
         error, refused = _error_of(outcome)
@@ -363,6 +365,18 @@ class Driver:
 def describe(call: Call[Any]) -> str:
     """Name a call for people, for example ``tools/call 'add'``."""
     return f"{call.method} {str(call.params[call.named_by])[:200]!r}" if call.named_by else call.method
+
+
+def _remedy(call: Call[Any], outcome: Outcome | None, session_id: str | None) -> Remedy | None:
+    """Say what may help a call that the server did not even begin to work on."""
+    error, refused = _error_of(outcome)
+    if refused is not None and session_id is not None and session_unknown(refused):
+        return Remedy.RENEW_SESSION
+    if error is not None and error.code == UNSUPPORTED_VERSION:
+        return Remedy.RENEW_SESSION
+    if error is not None and error.code == HEADER_MISMATCH and call.named_by == "name":
+        return Remedy.LIST_TOOLS
+    return None
 
 
 def _error_of(outcome: Outcome | None) -> tuple[ErrorObject | None, HTTPRefused | None]:

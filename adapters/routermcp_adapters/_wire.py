@@ -24,10 +24,17 @@ def log_request(request: HTTPRequest) -> None:
 def log_item(item: object) -> None:
     """Log what was read."""
     if isinstance(item, ResponseHead):
-        shown = [(name, b"***" if name in _SECRET else value) for name, value in item.headers]
+        shown = [(name, _shown(name, value)) for name, value in item.headers]
         wire.debug("<- HTTP %d %s", item.status, shown)
     elif isinstance(item, BodyData):
         wire.debug("<- %.*r", MAX_LOGGED, item.data)
+
+
+def _shown(name: bytes, value: bytes) -> bytes:
+    """Hide what is secret in a header, and the query of a redirect, which often repeats the request's."""
+    if name == b"location":
+        return value.partition(b"?")[0]
+    return b"***" if name in _SECRET else value
 
 
 def enabled() -> bool:
