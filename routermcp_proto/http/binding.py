@@ -92,10 +92,11 @@ class HTTPBinding:
                 or to another origin, for which the headers are not meant (``redirect``).
         """
         target = redirected.location
+        shown = target.partition("?")[0]
         if redirected.status not in (307, 308):
             raise TransportError(
                 f"{self.endpoint} answered HTTP {redirected.status}, a redirect that turns POST into GET, "
-                f"to {target[:200]!r}: use that URL if it is the MCP endpoint",
+                f"to {shown[:200]!r}: use that URL if it is the MCP endpoint",
                 code="redirect",
                 status_code=redirected.status,
                 not_run=True,
@@ -179,9 +180,9 @@ class HTTPBinding:
         more = [("Last-Event-ID", last_event_id)] if last_event_id else []
         return self._bodiless(b"GET", extra, *more)
 
-    def delete(self) -> HTTPRequest | None:
+    def delete(self, extra: HeaderBlock | None = None) -> HTTPRequest | None:
         """Write the request that ends the session, None where there is none to end."""
-        return self._bodiless(b"DELETE", None) if self.session_id is not None else None
+        return self._bodiless(b"DELETE", extra) if self.session_id is not None else None
 
     def _bodiless(self, method: bytes, extra: HeaderBlock | None, *more: tuple[str, str]) -> HTTPRequest:
         revision = self.session.revision
