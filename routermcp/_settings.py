@@ -151,12 +151,12 @@ def resolve(  # noqa: PLR0913 - what a client can be told
         raise ConfigError("oauth= is not available in this version; use api_key= or headers=")
     if protocol != "auto" and protocol not in REVISIONS:
         raise ConfigError(f"protocol={protocol!r} is not 'auto' or one of {', '.join(REVISIONS)}")
-    endpoint, gateway = _endpoint(url or os.environ.get("ROUTERMCP_URL"))
+    endpoint, gateway = _endpoint(url or _from_environment("ROUTERMCP_URL"))
     settings = ClientSettings(
         endpoint=endpoint,
         gateway=gateway,
-        api_key=api_key if api_key is not None else os.environ.get("ROUTERMCP_API_KEY"),
-        user_id=user_id if user_id is not None else os.environ.get("ROUTERMCP_USER_ID"),
+        api_key=api_key if api_key is not None else _from_environment("ROUTERMCP_API_KEY"),
+        user_id=user_id if user_id is not None else _from_environment("ROUTERMCP_USER_ID"),
         timeout=_timeout(timeout),
         headers=headers,
         debug=_debug(debug),
@@ -171,6 +171,11 @@ def resolve(  # noqa: PLR0913 - what a client can be told
     _check_headers_argument(headers)
     _checked_headers(settings.fixed_headers())
     return settings
+
+
+def _from_environment(name: str) -> str | None:
+    """Return a variable, None where it is not set or empty, as a blank line of an env file leaves it."""
+    return os.environ.get(name) or None
 
 
 def _endpoint(url: str | None) -> tuple[EndpointURL, bool]:
@@ -208,7 +213,7 @@ def _checked_headers(headers: Mapping[str, str]) -> None:
 def _timeout(timeout: int | None) -> int:
     if timeout is not None:
         return checked_timeout(timeout)
-    text = os.environ.get("ROUTERMCP_TIMEOUT")
+    text = _from_environment("ROUTERMCP_TIMEOUT")
     if text is None:
         return DEFAULT_TIMEOUT
     if not text.strip().isdecimal():
