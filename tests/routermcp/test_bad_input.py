@@ -268,8 +268,8 @@ ANSWERS: dict[str, tuple[Action, type[MCPError], str | None, str]] = {
     "405": (refused(405), TransportError, "http_405", "check the path"),
     "413": (refused(413), TransportError, "http_413", "too large"),
     "500": (refused(500, "oops"), TransportError, "http_500", "refused.*oops"),
-    "302": (refused(302, Location="/elsewhere"), TransportError, "redirect", "turn POST into GET.*elsewhere"),
-    "303": (refused(303, Location="/elsewhere"), TransportError, "redirect", "turn POST into GET"),
+    "302": (refused(302, Location="/elsewhere"), TransportError, "redirect", "POST into GET.*elsewhere"),
+    "303": (refused(303, Location="/elsewhere"), TransportError, "redirect", "POST into GET"),
     "another origin": (
         refused(307, Location="http://127.0.0.2/mcp"),
         TransportError,
