@@ -216,6 +216,17 @@ def test_an_event_has_a_limit(stream: bytes) -> None:
         feed(decoder, stream)
 
 
+def test_the_size_of_what_has_not_been_dispatched() -> None:
+    decoder = SSEDecoder()
+    sizes: list[int] = []
+    for piece in (b"\xef\xbb\xbf", b"da", b"ta: a", b"bc\r", b"\n", b"data\n", b"x", b"\n\n", b"data: a"):
+        decoder.receive_data(piece)
+        sizes.append(decoder.size)
+    assert sizes == [0, 2, 7, 4, 4, 5, 6, 0, 7]
+    decoder.receive_eof()
+    assert decoder.size == 0
+
+
 def test_many_events_that_are_small_enough_have_no_limit() -> None:
     stream = b"id: 1\n: comment\ndata: 1234567890\n\n" * 100
     assert len(SSEDecoder(30).receive_data(stream)) == 100
