@@ -30,7 +30,7 @@ from routermcp_proto.events import (
     ResponseReceived,
     ResponseRejected,
 )
-from routermcp_proto.exceptions import MCPError, RPCError
+from routermcp_proto.exceptions import RPCError
 from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.server_session import ServerSession
 from routermcp_proto.states import SessionState
@@ -152,12 +152,9 @@ class GatewayApp:
         """Check a message against its headers, and find the session that it belongs to.
 
         Raises:
-            Rejected: It is no message, contradicts its headers, or its session is unknown.
+            Rejected: It contradicts its headers, or its session is unknown.
         """
-        messages = jsonrpc.decode(body, batches=True)
-        message = messages[0]
-        if len(messages) == 1 and isinstance(message, jsonrpc.Invalid):
-            raise Rejected(400, ErrorObject(message.code, message.problem), message.id)
+        message = jsonrpc.decode(body, batches=True)[0]
         if isinstance(message, jsonrpc.Request):
             if is_stateless(head, message):
                 check_mirrored_headers(head, message, self._backend.input_schema)
@@ -255,7 +252,7 @@ def _settle(session: KeptSession, events: list[Event]) -> None:
                 answer.set_exception(_as_error(event))
 
 
-def _as_error(event: ErrorReceived | ResponseRejected) -> MCPError:
+def _as_error(event: ErrorReceived | ResponseRejected) -> RPCError:
     if isinstance(event, ResponseRejected):
-        return event.error
+        return RPCError(f"the client's answer is malformed: {event.error}", code=-32603)
     return RPCError(event.error.message, code=event.error.code, data=event.error.data)

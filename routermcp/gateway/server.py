@@ -65,7 +65,8 @@ def serve_in_thread(app: GatewayApp, *, host: str = "127.0.0.1", port: int = 0) 
     server = Server(config)
     with _listen(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host
-        url = f"http://{shown}:{listener.getsockname()[1]}{app.path}"
+        bound = listener.getsockname()[1]
+        url = f"http://{shown}:{bound}{app.path}"
 
         def serve() -> None:
             try:
@@ -73,7 +74,7 @@ def serve_in_thread(app: GatewayApp, *, host: str = "127.0.0.1", port: int = 0) 
             finally:
                 started.set()
 
-        thread = threading.Thread(target=serve, name="routermcp-gateway", daemon=True)
+        thread = threading.Thread(target=serve, name=f"routermcp-gateway-{bound}", daemon=True)
         thread.start()
         try:
             if not started.wait(WAIT_SECONDS) or not server.started:
