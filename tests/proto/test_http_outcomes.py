@@ -1,0 +1,85 @@
+"""What an HTTP refusal means, in words and as an error."""
+
+from __future__ import annotations
+
+import pytest
+
+from routermcp_proto.events import HTTPRefused
+from routermcp_proto.exceptions import InvalidParamsError, RateLimitError, ResourceNotFoundError, RPCError
+from routermcp_proto.http.outcomes import refusal, rpc_error, session_unknown
+from routermcp_proto.http.url import EndpointURL
+from routermcp_proto.jsonrpc import ErrorObject
+
+ENDPOINT = EndpointURL.parse("https://example.com/mcp?key=secret")
+
+
+def refused(
+    status: int, body: str = "", error: ErrorObject | None = None, retry_after: float | None = None
+) -> HTTPRefused:
+    return HTTPRefused(status, error, False, body, retry_after)
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [(401, "api_key"), (404, "/mcp"), (405, "POST"), (429, "slow down"), (502, "gateway"), (418, "refused")],
+)
+def test_a_refusal_says_what_to_do(status: int, advice: str) -> None:
+    error = refusal(refused(status, "no"), ENDPOINT)
+    assert (error.code, error.status_code, error.body) == (f"http_{status}", status, "no")
+    assert advice in str(error)
+    assert "https://example.com/mcp answered" in str(error)
+    assert "secret" not in str(error)
+
+
+def test_a_refusal_quotes_the_server_but_no_markup() -> None:
+    assert "it says: overloaded" in str(refusal(refused(503, "overloaded\nmore"), ENDPOINT))
+    assert "html" not in str(refusal(refused(503, "<html>"), ENDPOINT))
+    quoted = refusal(refused(403, "{}", ErrorObject(-32001, "wrong key")), ENDPOINT)
+    assert "it says: wrong key" in str(quoted)
+
+
+def test_a_refusal_keeps_the_wait_that_was_asked_for() -> None:
+    error = refusal(refused(429, retry_after=2.5), ENDPOINT)
+    assert error.retry_after == 2.5
+    assert "wait 2.5 s" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("answer", "unknown"),
+    [
+        (refused(404), True),
+        (refused(404, error=ErrorObject(-32600, "Session not found")), True),
+        (refused(404, error=ErrorObject(-32601, "unknown method")), False),
+        (refused(400, error=ErrorObject(-32000, "Bad Request: No valid session ID provided")), True),
+        (refused(400, error=ErrorObject(-32000, "Bad Request")), False),
+        (refused(400, error=ErrorObject(-32020, "session header mismatch")), False),
+        (refused(400), False),
+        (refused(401), False),
+    ],
+)
+def test_a_forgotten_session_is_recognised(answer: HTTPRefused, unknown: bool) -> None:
+    assert session_unknown(answer) is unknown
+
+
+def test_an_error_object_becomes_the_class_for_its_code() -> None:
+    error = rpc_error(
+        ErrorObject(-32602, "bad", {"x": 1}), method="tools/call", about="tools/call 'a'", gateway=False
+    )
+    assert type(error) is InvalidParamsError
+    assert (error.code, error.message, error.data, error.status_code) == (-32602, "bad", {"x": 1}, None)
+    assert str(error) == "tools/call 'a': bad (code -32602)"
+    missing = rpc_error(
+        ErrorObject(-32602, "no", {"uri": "a:b"}), method="resources/read", about="", gateway=False
+    )
+    assert type(missing) is ResourceNotFoundError
+
+
+def test_a_gateways_own_codes_have_a_meaning_only_there() -> None:
+    limited = refused(429, retry_after=3)
+    at_gateway = rpc_error(
+        ErrorObject(-32005, "slow"), method="tools/call", about="x", gateway=True, refused=limited
+    )
+    assert type(at_gateway) is RateLimitError
+    assert (at_gateway.status_code, at_gateway.retry_after) == (429, 3)
+    elsewhere = rpc_error(ErrorObject(-32005, "slow"), method="tools/call", about="x", gateway=False)
+    assert type(elsewhere) is RPCError
