@@ -141,25 +141,28 @@ class Delivery:
         link = self._link
         revision = link.binding.session.revision
         resumable = revision is not None and revision.resumable_streams
-        fruitless = 0
+        resumed, fruitless = False, 0
         while True:
             before = exchange.last_event_id
             try:
                 outcome = await link.transport.run(request, exchange, self._on_event, turn=turn)
                 if not isinstance(outcome, StreamEnded):
-                    return outcome
+                    break
                 cut = TransportError("the event stream ended without the answer", code="closed")
             except TransportError as error:
+                cut = _not_resumed(str(error)) if resumed else error
                 if error.code not in ("closed", "connect"):
-                    raise
-                cut = error
+                    raise cut from error
             fruitless = fruitless + 1 if exchange.last_event_id == before else 0
             if not (resumable and exchange.last_event_id) or fruitless > MAX_FRUITLESS_RESUMES:
                 raise cut
             exchange.resume()
             delay = exchange.retry if exchange.retry is not None else DEFAULT_RESUME_DELAY
             await self._clock.runtime.sleep(delay / 1000)
-            request = link.binding.resume(exchange.last_event_id, self._extra)
+            request, resumed = link.binding.resume(exchange.last_event_id, self._extra), True
+        if resumed and isinstance(outcome, HTTPRefused | HTTPRedirected):
+            raise _not_resumed(f"the server answered HTTP {outcome.status}")
+        return outcome
 
     async def _give_up(self, failed: bool) -> None:
         """Stop waiting for an answer; where the era has a way to, tell the server."""
@@ -203,3 +206,12 @@ class Delivery:
                 await link.post(Outgoing(session.refuse(asked.request_id, failed)), self._extra)
             raise
         await link.post(Outgoing(payload), self._extra)
+
+
+def _not_resumed(why: str) -> TransportError:
+    """Say that a stream could not be resumed.
+
+    Whatever became of the GET, the request itself was delivered before: so the error never says
+    that nothing has run, and has no status by which the request would be sent again.
+    """
+    return TransportError(f"the event stream was cut and could not be resumed: {why}", code="closed")
