@@ -216,6 +216,7 @@ class ScriptedServer:
         era: The newest revision it speaks: ``2026-07-28``, or one of the handshake era.
         path: Where its endpoint is.
         tls: Speak TLS with this context.
+        port: Which port, 0 for any that is free.
         listens: Offer the stream that a client opens with GET (handshake era).
         sessions: Assign session ids (handshake era).
     """
@@ -226,12 +227,14 @@ class ScriptedServer:
         *,
         path: str = "/mcp",
         tls: ssl.SSLContext | None = None,
+        port: int = 0,
         listens: bool = False,
         sessions: bool = True,
     ) -> None:
         self.era = era
         self.path = path
         self.tls = tls
+        self.port = port
         self.listens = listens
         self.with_sessions = sessions
         self.seen: list[Seen] = []
@@ -250,8 +253,8 @@ class ScriptedServer:
         self._closing = False
 
     def __enter__(self) -> Self:
-        self._listening = socket.create_server(("127.0.0.1", 0), backlog=200)
-        self.port: int = self._listening.getsockname()[1]
+        self._listening = socket.create_server(("127.0.0.1", self.port), backlog=200)
+        self.port = self._listening.getsockname()[1]
         self.scheme = "http" if self.tls is None else "https"
         self.url = f"{self.scheme}://127.0.0.1:{self.port}{self.path}"
         threading.Thread(target=self._accept, daemon=True).start()
