@@ -1,0 +1,323 @@
+"""What comes back for one message that was posted."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from routermcp_proto import calls
+from routermcp_proto.client_session import ClientSession
+from routermcp_proto.events import (
+    ErrorReceived,
+    Event,
+    HTTPAccepted,
+    HTTPRedirected,
+    HTTPRefused,
+    MessageDropped,
+    ProgressReceived,
+    ResponseReceived,
+    ResponseRejected,
+    StreamEnded,
+)
+from routermcp_proto.exceptions import RemoteProtocolError
+from routermcp_proto.http.exchange import MAX_RETRY_AFTER, MCPExchange, retry_after
+from routermcp_proto.http.reader import BodyData, EndOfBody, ResponseHead
+from routermcp_proto.jsonrpc import ErrorObject, encode_error, encode_notification, encode_response
+
+JSON = (b"content-type", b"application/json; charset=utf-8")
+EVENTS = (b"content-type", b"text/event-stream")
+RESULT = {"content": [{"type": "text", "text": "hi"}]}
+
+
+def ready(protocol: str = "2025-11-25") -> ClientSession:
+    session = ClientSession(protocol=protocol)
+    first = session.start_handshake()
+    result = {"protocolVersion": protocol, "capabilities": {}, "serverInfo": {"name": "s", "version": "1"}}
+    session.receive_message(encode_response(first.request_id or 0, result))
+    return session
+
+
+def asked(**settings: Any) -> tuple[MCPExchange, int]:
+    """A call that waits for its answer, and the exchange in which it will come."""
+    session = ready()
+    outgoing = session.start_request(calls.call_tool("a"), progress=True)
+    assert isinstance(outgoing.request_id, int)
+    return MCPExchange(session, outgoing.request_id, **settings), outgoing.request_id
+
+
+def run(
+    exchange: MCPExchange, status: int, headers: list[tuple[bytes, bytes]], *pieces: bytes
+) -> list[Event]:
+    events = exchange.receive(ResponseHead(status, tuple(headers)))
+    for piece in pieces:
+        events += exchange.receive(BodyData(piece))
+    return events + exchange.receive(EndOfBody())
+
+
+def sse(*messages: bytes, id: str = "", retry: int | None = None) -> bytes:
+    fields = (f"id: {id}\n" if id else "") + (f"retry: {retry}\n" if retry is not None else "")
+    return b"".join(fields.encode() + b"event: message\ndata: " + message + b"\n\n" for message in messages)
+
+
+def test_a_json_answer() -> None:
+    exchange, request_id = asked()
+    assert not exchange.accepted
+    (event,) = run(exchange, 200, [JSON], encode_response(request_id, RESULT))
+    assert isinstance(event, ResponseReceived)
+    assert event.value.text == "hi"
+    assert exchange.finished
+    assert exchange.accepted
+
+
+def test_a_json_answer_without_a_content_type_is_read_too() -> None:
+    exchange, request_id = asked()
+    (event,) = run(exchange, 200, [], encode_response(request_id, RESULT))
+    assert isinstance(event, ResponseReceived)
+
+
+def test_an_error_without_an_id_is_the_answer_to_the_only_request() -> None:
+    exchange, _ = asked()
+    (event,) = run(exchange, 200, [JSON], encode_error(None, ErrorObject(-1, "no")))
+    assert isinstance(event, ErrorReceived)
+
+
+def test_an_event_stream_brings_progress_and_the_answer() -> None:
+    exchange, request_id = asked()
+    progress = encode_notification("notifications/progress", {"progressToken": request_id, "progress": 1})
+    events = exchange.receive_head(ResponseHead(200, (EVENTS,)))
+    events += exchange.receive_data(sse(progress) + sse(encode_response(request_id, RESULT), id="7", retry=9))
+    assert [type(event) for event in events] == [ProgressReceived, ResponseReceived]
+    assert exchange.finished, "the end of the stream need not be waited for"
+    assert exchange.receive_end() == []
+    assert (exchange.last_event_id, exchange.retry) == ("7", 9)
+
+
+def test_other_types_of_event_and_empty_data_are_no_messages() -> None:
+    exchange, request_id = asked()
+    noise = b": keep-alive\n\nid: 1\ndata:\n\nevent: ping\ndata: now\n\n"
+    events = run(exchange, 200, [EVENTS], noise, sse(encode_response(request_id, RESULT)))
+    assert [type(event) for event in events] == [ResponseReceived]
+
+
+def test_a_cut_event_stream_says_where_to_resume_and_goes_on_there() -> None:
+    exchange, request_id = asked()
+    events = run(exchange, 200, [EVENTS], b"id: e1\nretry: 500\ndata:\n\n")
+    assert events == [StreamEnded("e1", 500)]
+    assert not exchange.finished
+    exchange.resume()
+    assert (exchange.last_event_id, exchange.retry, exchange.accepted) == ("e1", 500, False)
+    assert run(exchange, 200, [EVENTS], b": nothing new\n\n") == [StreamEnded("e1", 500)]
+    exchange.resume()
+    (event,) = run(exchange, 200, [EVENTS], sse(encode_response(request_id, RESULT)))
+    assert isinstance(event, ResponseReceived)
+
+
+def test_a_stream_without_ids_cannot_be_resumed() -> None:
+    exchange, _ = asked()
+    assert run(exchange, 200, [EVENTS]) == [StreamEnded("", None)]
+
+
+@pytest.mark.parametrize("status", [200, 202, 204])
+def test_a_message_without_an_answer_is_accepted(status: int) -> None:
+    exchange = MCPExchange(ready(), None)
+    assert run(exchange, status, [], b"whatever") == [HTTPAccepted(status)]
+    assert exchange.finished
+
+
+def test_a_shared_stream_answers_no_request() -> None:
+    session = ready()
+    outgoing = session.start_request(calls.call_tool("a"))
+    shared = MCPExchange(session, None)
+    events = run(shared, 200, [EVENTS], sse(encode_response(outgoing.request_id or 0, RESULT)))
+    assert [type(event) for event in events] == [MessageDropped]
+    assert outgoing.request_id in session.pending
+    assert shared.finished
+
+
+@pytest.mark.parametrize("status", [202, 204])
+def test_a_request_that_is_only_accepted_has_no_answer(status: int) -> None:
+    exchange, _ = asked()
+    with pytest.raises(RemoteProtocolError, match="gave no answer"):
+        run(exchange, status, [])
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "not JSON"),
+        (b"{", "not JSON"),
+        (b"[]", "batches"),
+        (b'{"jsonrpc":"2.0","id":99,"result":{}}', "not waiting"),
+        (b'{"jsonrpc":"2.0","method":"x"}', "no answer"),
+        (b'{"jsonrpc":"2.0","id":"other","result":{}}', "not waiting"),
+    ],
+)
+def test_json_without_the_answer_is_refused(body: bytes, words: str) -> None:
+    exchange, _ = asked()
+    with pytest.raises(RemoteProtocolError, match=words):
+        run(exchange, 200, [JSON], body)
+
+
+def test_an_answer_of_the_wrong_shape_is_rejected() -> None:
+    exchange, request_id = asked()
+    (event,) = run(exchange, 200, [JSON], encode_response(request_id, {"content": 1}))
+    assert isinstance(event, ResponseRejected)
+    assert exchange.finished
+
+
+def test_a_page_is_not_an_answer() -> None:
+    exchange, _ = asked()
+    with pytest.raises(RemoteProtocolError, match="is this the URL of an MCP endpoint.*<html>"):
+        run(exchange, 200, [(b"content-type", b"text/html")], b"<html>", b"x" * 100_000)
+
+
+def test_a_body_in_an_encoding_that_nobody_asked_for_is_refused() -> None:
+    exchange, _ = asked()
+    with pytest.raises(RemoteProtocolError, match="gzip"):
+        exchange.receive_head(ResponseHead(200, (JSON, (b"content-encoding", b"gzip"))))
+    exchange.receive_head(ResponseHead(200, (JSON, (b"content-encoding", b"identity"))))
+
+
+def test_a_message_has_a_limit() -> None:
+    exchange, _ = asked(max_message_size=10)
+    exchange.receive_head(ResponseHead(200, (JSON,)))
+    exchange.receive_data(b"x" * 10)
+    assert exchange.size == 10
+    with pytest.raises(RemoteProtocolError, match="longer than 10 bytes"):
+        exchange.receive_data(b"x")
+    stream, _ = asked(max_message_size=10)
+    stream.receive_head(ResponseHead(200, (EVENTS,)))
+    stream.receive_data(b"data: 12")
+    assert stream.size == 8
+    with pytest.raises(RemoteProtocolError, match="larger than 10 bytes"):
+        stream.receive_data(b"345")
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_reported(status: int) -> None:
+    exchange, _ = asked()
+    assert run(exchange, status, [(b"location", b"/there")], b"moved") == [HTTPRedirected(status, "/there")]
+    assert exchange.finished
+
+
+@pytest.mark.parametrize("status", [304, 400, 404, 500])
+def test_a_refusal_is_reported_as_what_it_is(status: int) -> None:
+    exchange, _request_id = asked()
+    (event,) = run(exchange, status, [JSON, (b"www-authenticate", b"Bearer x")], b"nope")
+    assert event == HTTPRefused(status, None, False, "nope", None, ("Bearer x",))
+    assert exchange.finished
+
+
+@pytest.mark.parametrize(
+    ("of", "addressed"), [(lambda own: own, True), (lambda own: None, False), (lambda own: own + 1, False)]
+)
+def test_a_refusal_may_hold_an_error_object(of: Callable[[int], int | None], addressed: bool) -> None:
+    exchange, request_id = asked()
+    (event,) = run(exchange, 400, [JSON], encode_error(of(request_id), ErrorObject(-32020, "mismatch")))
+    assert isinstance(event, HTTPRefused)
+    assert (event.error, event.addressed) == (ErrorObject(-32020, "mismatch"), addressed)
+
+
+def test_other_json_in_a_refusal_is_no_error_object() -> None:
+    exchange, request_id = asked()
+    (event,) = run(exchange, 401, [JSON], encode_response(request_id, {}))
+    assert isinstance(event, HTTPRefused)
+    assert event.error is None
+
+
+def test_a_long_refusal_is_cut() -> None:
+    exchange, _ = asked()
+    (event,) = run(exchange, 500, [], b"x" * 60_000, b"y" * 60_000)
+    assert isinstance(event, HTTPRefused)
+    assert event.body == "x" * 2048
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "seconds"),
+    [
+        ([(b"retry-after", b"30")], b"", 30),
+        ([(b"retry-after", b" 0 ")], b"", 0),
+        ([(b"retry-after", b"99999999999999999999")], b"", MAX_RETRY_AFTER),
+        ([(b"retry-after", b"-1")], b"", None),
+        ([(b"retry-after", b"soon")], b"", None),
+        (
+            [(b"date", b"Mon, 23 Nov 2026 12:00:00 GMT"), (b"retry-after", b"Mon, 23 Nov 2026 12:01:00 GMT")],
+            b"",
+            60,
+        ),
+        (
+            [(b"date", b"Mon, 23 Nov 2026 12:00:00 GMT"), (b"retry-after", b"Mon, 23 Nov 2026 11:00:00 GMT")],
+            b"",
+            0,
+        ),
+        ([(b"retry-after", b"Mon, 23 Nov 2026 12:01:00 GMT")], b"", None),
+        ([], b'{"error":"rate_limit_exceeded","message":"slow","retryAfter":30}', 30),
+        ([], b'{"retryAfter":-5}', 0),
+        ([], b'{"retryAfter":true}', None),
+        ([], b'{"retryAfter":"5"}', None),
+        ([], b"[1]", None),
+        ([(b"retry-after", b"2")], b'{"retryAfter":30}', 2),
+    ],
+)
+def test_the_wait_that_a_server_asks_for(
+    headers: list[tuple[bytes, bytes]], body: bytes, seconds: float | None
+) -> None:
+    exchange, _ = asked()
+    (event,) = run(exchange, 429, headers, body)
+    assert isinstance(event, HTTPRefused)
+    assert event.retry_after == seconds
+
+
+def test_a_date_far_away_is_bounded() -> None:
+    dates = ((b"date", b"Mon, 23 Nov 2026 12:00:00 GMT"), (b"retry-after", b"Mon, 23 Nov 2926 12:00:00 GMT"))
+    assert retry_after(ResponseHead(503, dates)) == MAX_RETRY_AFTER
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"), [(b"abc-1", "abc-1"), (b"", None), (b"a b", None), (b"\xe4", None)]
+)
+def test_a_session_id_is_visible_ascii(value: bytes, kept: str | None) -> None:
+    exchange, request_id = asked()
+    run(exchange, 200, [JSON, (b"mcp-session-id", value)], encode_response(request_id, RESULT))
+    assert exchange.session_id == kept
+
+
+def test_an_end_without_a_head_is_no_answer() -> None:
+    exchange, _ = asked()
+    with pytest.raises(RemoteProtocolError, match="gave no answer"):
+        exchange.receive_end()
+
+
+def cut(body: bytes, places: list[int]) -> Iterator[bytes]:
+    edges = [0, *sorted(place % (len(body) + 1) for place in places), len(body)]
+    for start, end in itertools.pairwise(edges):
+        if start < end:
+            yield body[start:end]
+
+
+@given(places=st.lists(st.integers(0, 500), max_size=6), kind=st.sampled_from(["json", "sse", "refusal"]))
+def test_the_pieces_of_a_body_do_not_matter(places: list[int], kind: str) -> None:
+    def bodies(request_id: int) -> tuple[int, tuple[bytes, bytes], bytes]:
+        answer = encode_response(request_id, RESULT)
+        progress = encode_notification("notifications/progress", {"progressToken": request_id, "progress": 1})
+        if kind == "json":
+            return 200, JSON, answer
+        if kind == "sse":
+            return 200, EVENTS, sse(progress, id="1") + sse(answer, id="2", retry=3)
+        return 400, JSON, encode_error(request_id, ErrorObject(-32022, "no", {"supported": []}))
+
+    outcomes: list[list[Event]] = []
+    for split in (False, True):
+        exchange, request_id = asked()
+        status, header, body = bodies(request_id)
+        pieces = list(cut(body, places)) if split else [body]
+        outcomes.append(run(exchange, status, [header], *pieces))
+    exchange, request_id = asked()
+    status, header, body = bodies(request_id)
+    outcomes.append(run(exchange, status, [header], *[body[i : i + 1] for i in range(len(body))]))
+    assert outcomes[0] == outcomes[1] == outcomes[2]
