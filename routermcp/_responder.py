@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from routermcp_proto.exceptions import ConfigError, MCPError
+from pydantic import ValidationError
+
+from routermcp_proto.exceptions import ConfigError, MCPError, ResponseValidationError
 from routermcp_proto.types import (
     CreateMessageRequest,
     CreateMessageResult,
@@ -15,9 +18,17 @@ from routermcp_proto.types import (
     LogMessage,
     Progress,
     Root,
+    WireModel,
 )
 
 from ._settings import ClientSettings
+
+log = logging.getLogger("routermcp")
+
+RequestT = TypeVar("RequestT", bound=WireModel)
+
+#: Problems that an error names: what is wrong shows in the first few.
+MAX_PROBLEMS = 10
 
 OnElicitation = Callable[[ElicitRequest], "ElicitReply | Awaitable[ElicitReply]"]
 OnSampling = Callable[[CreateMessageRequest], "SampleReply | Awaitable[SampleReply]"]
@@ -84,26 +95,61 @@ class Callbacks:
     async def answer(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Answer a request of the server with the callback for it."""
         if method == "elicitation/create" and self._on_elicitation is not None:
-            request = ElicitRequest.model_validate(params)
+            request = _read(ElicitRequest, method, params)
             return _elicited(request, await settled(self._on_elicitation(request)))
         if method == "sampling/createMessage" and self._on_sampling is not None:
-            sampled = await settled(self._on_sampling(CreateMessageRequest.model_validate(params)))
-            return sampled.to_wire() if isinstance(sampled, CreateMessageResult) else dict(sampled)
+            return _sampled(await settled(self._on_sampling(_read(CreateMessageRequest, method, params))))
         if method == "roots/list" and self._on_roots is not None:
-            roots = await settled(self._on_roots())
-            return {
-                "roots": [
-                    Root(uri=root).to_wire() if isinstance(root, str) else root.to_wire() for root in roots
-                ]
-            }
+            return {"roots": [_root(root) for root in await settled(self._on_roots())]}
         raise MCPError(f"the server asks for {method}, and no callback of this client answers that")
 
     async def hear(self, method: str, params: Mapping[str, Any]) -> None:
         """Hand a notification to the callback for it."""
         if method == "notifications/message" and self._on_log is not None:
-            await settled(self._on_log(LogMessage.model_validate(params)))
+            try:
+                message = LogMessage.model_validate(params)
+            except ValidationError:
+                log.warning("a malformed log message of the server was dropped")
+                return
+            await settled(self._on_log(message))
         elif self._on_notification is not None:
             await settled(self._on_notification(method, params))
+
+
+def _read(kind: type[RequestT], method: str, params: Mapping[str, Any]) -> RequestT:
+    """Read what the server asks.
+
+    Raises:
+        ResponseValidationError: It is not a question of that kind.
+    """
+    try:
+        return kind.model_validate(params)
+    except ValidationError as error:
+        problems = tuple(
+            f"{'.'.join(str(step) for step in problem['loc'])}: {problem['msg']}"
+            for problem in error.errors(include_url=False, include_input=False)[:MAX_PROBLEMS]
+        )
+        raise ResponseValidationError(
+            f"the server asks for {method} in a way that cannot be read: {'; '.join(problems)}",
+            method=method,
+            problems=problems,
+        ) from error
+
+
+def _sampled(reply: SampleReply) -> Mapping[str, Any]:
+    if isinstance(reply, CreateMessageResult):
+        return reply.to_wire()
+    if isinstance(reply, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return dict(reply)
+    raise TypeError(f"on_sampling returns a CreateMessageResult or a dict, not {type(reply).__name__}")
+
+
+def _root(root: Root | str) -> Mapping[str, Any]:
+    if isinstance(root, str):
+        return {"uri": root}
+    if isinstance(root, Root):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return root.to_wire()
+    raise TypeError(f"on_roots returns URIs and Roots, not {type(root).__name__}")
 
 
 def _elicited(request: ElicitRequest, reply: ElicitReply) -> Mapping[str, Any]:
@@ -112,8 +158,10 @@ def _elicited(request: ElicitRequest, reply: ElicitReply) -> Mapping[str, Any]:
         return {"action": "decline"}
     if isinstance(reply, ElicitResult):
         action, content = reply.action, reply.content
-    else:
+    elif isinstance(reply, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         action, content = "accept", dict(reply)
+    else:
+        raise TypeError(f"on_elicitation returns an ElicitResult, a dict or None, not {type(reply).__name__}")
     if action != "accept" or request.mode == "url":
         return {"action": action}
     return {"action": action, "content": {**request.defaults(), **(content or {})}}

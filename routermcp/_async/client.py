@@ -42,7 +42,8 @@ class RouterMCPClient(AsyncSessionBase):
         protocol: ``"auto"``, or a revision of MCP to insist on, such as ``"2025-11-25"``.
         retry: When failed calls are tried again.
         interaction_timeout: Milliseconds that one of the callbacks below may take to
-            answer; the deadline of the call stands still meanwhile.
+            answer; the deadline of the call stands still meanwhile. A plain function is not
+            interrupted: what it answers counts, however late.
         on_elicitation: Asked when the server wants something of the user. Returns an
             :class:`~routermcp.types.ElicitResult`, a dict to accept with that content
             (the schema's defaults fill the rest), or None to decline.
