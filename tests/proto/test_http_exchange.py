@@ -59,8 +59,8 @@ def run(
     return events + exchange.receive(EndOfBody())
 
 
-def sse(*messages: bytes, id: str = "", retry: int | None = None) -> bytes:
-    fields = (f"id: {id}\n" if id else "") + (f"retry: {retry}\n" if retry is not None else "")
+def sse(*messages: bytes, event_id: str = "", retry: int | None = None) -> bytes:
+    fields = (f"id: {event_id}\n" if event_id else "") + (f"retry: {retry}\n" if retry is not None else "")
     return b"".join(fields.encode() + b"event: message\ndata: " + message + b"\n\n" for message in messages)
 
 
@@ -90,7 +90,9 @@ def test_an_event_stream_brings_progress_and_the_answer() -> None:
     exchange, request_id = asked()
     progress = encode_notification("notifications/progress", {"progressToken": request_id, "progress": 1})
     events = exchange.receive_head(ResponseHead(200, (EVENTS,)))
-    events += exchange.receive_data(sse(progress) + sse(encode_response(request_id, RESULT), id="7", retry=9))
+    events += exchange.receive_data(
+        sse(progress) + sse(encode_response(request_id, RESULT), event_id="7", retry=9)
+    )
     assert [type(event) for event in events] == [ProgressReceived, ResponseReceived]
     assert exchange.finished, "the end of the stream need not be waited for"
     assert exchange.receive_end() == []
@@ -172,7 +174,7 @@ def test_an_answer_of_the_wrong_shape_is_rejected() -> None:
 
 def test_a_page_is_not_an_answer() -> None:
     exchange, _ = asked()
-    with pytest.raises(RemoteProtocolError, match="is this the URL of an MCP endpoint.*<html>"):
+    with pytest.raises(RemoteProtocolError, match=r"is this the URL of an MCP endpoint.*<html>"):
         run(exchange, 200, [(b"content-type", b"text/html")], b"<html>", b"x" * 100_000)
 
 
@@ -308,7 +310,7 @@ def test_the_pieces_of_a_body_do_not_matter(places: list[int], kind: str) -> Non
         if kind == "json":
             return 200, JSON, answer
         if kind == "sse":
-            return 200, EVENTS, sse(progress, id="1") + sse(answer, id="2", retry=3)
+            return 200, EVENTS, sse(progress, event_id="1") + sse(answer, event_id="2", retry=3)
         return 400, JSON, encode_error(request_id, ErrorObject(-32022, "no", {"supported": []}))
 
     outcomes: list[list[Event]] = []

@@ -19,7 +19,7 @@ from routermcp_proto.states import (
 )
 
 
-@pytest.mark.parametrize(("state", "happening"), itertools.product(SessionState, SessionInput))
+@pytest.mark.parametrize(("state", "happening"), list(itertools.product(SessionState, SessionInput)))
 def test_every_session_input(state: SessionState, happening: SessionInput) -> None:
     if (state, happening) in SESSION_TRANSITIONS:
         assert next_session_state(state, happening) is SESSION_TRANSITIONS[state, happening]
@@ -28,7 +28,7 @@ def test_every_session_input(state: SessionState, happening: SessionInput) -> No
             next_session_state(state, happening)
 
 
-@pytest.mark.parametrize(("state", "happening"), itertools.product(RequestState, RequestInput))
+@pytest.mark.parametrize(("state", "happening"), list(itertools.product(RequestState, RequestInput)))
 def test_every_request_input(state: RequestState, happening: RequestInput) -> None:
     if (state, happening) in REQUEST_TRANSITIONS:
         assert next_request_state(state, happening) is REQUEST_TRANSITIONS[state, happening]
