@@ -94,7 +94,8 @@ class ClientSession(Session):
         self._capabilities = dict(capabilities or {})
         self._protocol = protocol
         self._handshake: Handshake | None = None
-        self._handshake_id: RequestId | None = None
+        # Ids count from 1, so 0 stands for a handshake that asks nothing just now.
+        self._handshake_id: RequestId = 0
         self._agreement: Agreement | None = None
         self._stamp = b""
         self._tools: dict[str, ToolFacts] = {}
@@ -150,7 +151,7 @@ class ClientSession(Session):
         self._move(SessionInput.INITIALIZE if initialize else SessionInput.PROBE)
         self._write_in(step.revision)
         outgoing = self._encode(step.call)
-        self._handshake_id = outgoing.request_id
+        self._handshake_id = outgoing.request_id or 0
         return outgoing
 
     def _write_in(self, revision: Revision) -> None:
@@ -173,8 +174,7 @@ class ClientSession(Session):
         State:
             The pending step moves to CANCELLED, the session as the next step says.
         """
-        if self._handshake_id is not None:
-            self.abandon(self._handshake_id)
+        self.abandon(self._handshake_id)
         return self._advance(refusal)
 
     def fail_handshake(self) -> None:
@@ -185,9 +185,8 @@ class ClientSession(Session):
         """
         if self._state in (SessionState.PROBING, SessionState.INITIALIZING):
             self._move(SessionInput.FAIL)
-            if self._handshake_id is not None:
-                self.abandon(self._handshake_id)
-                self._handshake_id = None
+            self.abandon(self._handshake_id)
+            self._handshake_id = 0
 
     def expire(self) -> None:
         """Forget a handshake that the server has forgotten.
@@ -228,7 +227,7 @@ class ClientSession(Session):
         handshake = self._handshake
         if handshake is None:
             return []
-        self._handshake_id = None
+        self._handshake_id = 0
         try:
             return [MessageReady(self._take_step(handshake.send(reply)))]
         except StopIteration as done:

@@ -199,9 +199,12 @@ class Session:
         return result
 
     def _queue(self, payload: bytes) -> None:
+        self._must_be_open()
+        self._to_send.append(payload)
+
+    def _must_be_open(self) -> None:
         if self._state is SessionState.CLOSED:
             raise LocalProtocolError("the session is closed")
-        self._to_send.append(payload)
 
     def data_to_send(self) -> bytes:
         """Return the lines that are due, and forget them."""
@@ -233,11 +236,16 @@ class Session:
             The ``notifications/cancelled`` message, or None where the request has ended or
             must not be cancelled that way (``initialize``; MCP 2025-11-25, Cancellation).
         """
-        if request_id not in self._pending:
+        pending = self._pending.get(request_id)
+        if pending is None:
             return None
-        pending = self._end(request_id, RequestInput.CANCEL)
         if pending.call.method == "initialize":
+            self._end(request_id, RequestInput.CANCEL)
             return None
+        return self._withdraw(request_id, reason)
+
+    def _withdraw(self, request_id: RequestId, reason: str | None) -> Outgoing:
+        self._end(request_id, RequestInput.CANCEL)
         params: dict[str, Any] = {"requestId": request_id}
         if reason is not None:
             params["reason"] = reason
@@ -260,9 +268,7 @@ class Session:
         pending = self._pending.get(request_id)
         if pending is None or pending.call.method == "initialize":
             raise LocalProtocolError(f"request {request_id!r} cannot be cancelled")
-        outgoing = self.abandon(request_id, reason)
-        if outgoing is not None:
-            self._queue(outgoing.payload)
+        self._queue(self._withdraw(request_id, reason).payload)
 
     def next_timer(self) -> float | None:
         """Return when :meth:`handle_timer` wants to be called, or None for never."""
@@ -272,9 +278,7 @@ class Session:
         """Cancel the requests whose deadline has come; collect :meth:`events_received` then."""
         late = [key for key, p in self._pending.items() if p.deadline is not None and p.deadline <= now]
         for request_id in late:
-            outgoing = self.abandon(request_id, "deadline")
-            if outgoing is not None:
-                self._queue(outgoing.payload)
+            self._queue(self._withdraw(request_id, "deadline").payload)
             self._events.append(RequestTimedOut(request_id))
 
     # ---- receiving -------------------------------------------------------------------
@@ -284,7 +288,9 @@ class Session:
 
         Raises:
             RemoteProtocolError: A line is too long. The connection is of no more use.
+            LocalProtocolError: The session is closed.
         """
+        self._must_be_open()
         for line in self._lines.receive_data(data):
             self._receive_line(line)
 
@@ -292,8 +298,10 @@ class Session:
         """Take the end of the stream: what still waits for an answer is lost.
 
         State:
-            The session is CLOSED, each pending request LOST.
+            The session is CLOSED, each pending request LOST. A closed session stays as it is.
         """
+        if self._state is SessionState.CLOSED:
+            return
         for line in self._lines.receive_eof():
             self._receive_line(line)
         for request_id in tuple(self._pending):

@@ -210,7 +210,7 @@ class MCPExchange:
                 return self._end_of_refusal()
             case Body.FOREIGN:
                 return self._end_of_foreign()
-            case Body.UNKNOWN | Body.NOTHING:
+            case _:
                 return self._end_of_nothing()
 
     def _end_of_json(self) -> list[Event]:

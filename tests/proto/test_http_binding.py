@@ -154,6 +154,15 @@ def test_a_stream_is_opened_resumed_and_a_session_deleted() -> None:
     assert (opened.method, headers_of(opened), opened.body) == (b"GET", common, b"")
     resumed = binding.resume("event-7", HeaderBlock([("User-Agent", "mine")]))
     assert headers_of(resumed) == {**common, "last-event-id": "event-7", "user-agent": "mine"}
+    old = bound("2025-03-26")[1]
+    connect(old.session, old)
+    assert set(headers_of(old.resume("x"))) == {
+        "host",
+        "accept",
+        "accept-encoding",
+        "user-agent",
+        "last-event-id",
+    }
     deleted = binding.delete()
     assert deleted is not None
     assert (deleted.method, headers_of(deleted)) == (b"DELETE", common)
