@@ -37,7 +37,8 @@ class AsyncioStream(asyncio.BufferedProtocol):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._transport: asyncio.Transport | None = None
-        self._buffer = bytearray(RECEIVE_SIZE)
+        # A view, because asyncio's TLS slices what it is given and fills the slice.
+        self._buffer = memoryview(bytearray(RECEIVE_SIZE))
         self._received = b""
         self._eof = False
         self._lost: Exception | None = None
@@ -53,14 +54,14 @@ class AsyncioStream(asyncio.BufferedProtocol):
         """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)
 
-    def get_buffer(self, sizehint: int) -> bytearray:
+    def get_buffer(self, sizehint: int) -> memoryview:
         """Return where the transport puts what it reads: one place, which spares allocations."""
         del sizehint
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Keep data and wake who waits for it."""
-        data = bytes(memoryview(self._buffer)[:nbytes])
+        data = bytes(self._buffer[:nbytes])
         self._received = self._received + data if self._received else data
         self._wake_reader()
         if len(self._received) > HIGH_WATER and not self._paused and self._transport is not None:
