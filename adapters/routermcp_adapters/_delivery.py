@@ -150,9 +150,9 @@ class Delivery:
                     break
                 cut = TransportError("the event stream ended without the answer", code="closed")
             except TransportError as error:
-                cut = _not_resumed(str(error)) if resumed else error
+                cut = _not_resumed(str(error), error) if resumed else error
                 if error.code not in ("closed", "connect"):
-                    raise cut from error
+                    raise cut  # noqa: B904 - it is the error itself, or has it as its cause
             fruitless = fruitless + 1 if exchange.last_event_id == before else 0
             if not (resumable and exchange.last_event_id) or fruitless > MAX_FRUITLESS_RESUMES:
                 raise cut
@@ -208,10 +208,12 @@ class Delivery:
         await link.post(Outgoing(payload), self._extra)
 
 
-def _not_resumed(why: str) -> TransportError:
+def _not_resumed(why: str, cause: TransportError | None = None) -> TransportError:
     """Say that a stream could not be resumed.
 
     Whatever became of the GET, the request itself was delivered before: so the error never says
     that nothing has run, and has no status by which the request would be sent again.
     """
-    return TransportError(f"the event stream was cut and could not be resumed: {why}", code="closed")
+    error = TransportError(f"the event stream was cut and could not be resumed: {why}", code="closed")
+    error.__cause__ = cause
+    return error

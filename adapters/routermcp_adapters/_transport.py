@@ -218,6 +218,8 @@ class HTTPTransport:
             message = f"{self.endpoint} closed the connection before anything was sent"
             raise TransportError(message, code="closed", not_run=True) from error
         except OSError as error:
+            if is_deadline(error):
+                raise
             raise self._lost(error) from error
 
     async def _receive(self, connection: Connection, turn: Turn | None, on_event: OnEvent) -> bytes:
@@ -226,6 +228,8 @@ class HTTPTransport:
         try:
             return await connection.stream.receive_some()
         except OSError as error:
+            if is_deadline(error):
+                raise
             raise self._lost(error) from error
 
     def _read(self, connection: Connection, exchange: MCPExchange, data: bytes) -> list[Event]:
@@ -234,9 +238,7 @@ class HTTPTransport:
         except RemoteProtocolError as error:
             raise self._translated(error, data) from error
 
-    def _lost(self, error: OSError) -> Exception:
-        if is_deadline(error):
-            return error
+    def _lost(self, error: OSError) -> TransportError:
         message = f"the connection to {self.endpoint} broke: {error}{self._perhaps_tls()}"
         return TransportError(message, code="closed")
 

@@ -22,6 +22,9 @@ T = TypeVar("T")
 #: worth, so that a consumer that stops does not fill the memory.
 HIGH_WATER = 4 * RECEIVE_SIZE
 
+#: Seconds that a TLS peer has for its goodbye before the connection closes without it.
+CLOSING_SECONDS = 0.5
+
 # What the kernel reports of a connection whose other end is closed; not every system can.
 _HANG_UP: int = getattr(select, "POLLRDHUP", 0)
 
@@ -46,6 +49,7 @@ class AsyncioStream(asyncio.BufferedProtocol):
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
         self._writable = True
+        self._gone: asyncio.Future[None] = loop.create_future()
         self._poll: select.poll | None = None
 
     # ---- called by the transport ---------------------------------------------------
@@ -80,6 +84,8 @@ class AsyncioStream(asyncio.BufferedProtocol):
         self._lost = exc
         self._wake_reader()
         self._wake_writer()
+        if not self._gone.done():
+            self._gone.set_result(None)
 
     def pause_writing(self) -> None:
         """Let writers wait until the transport has caught up."""
@@ -155,9 +161,13 @@ class AsyncioStream(asyncio.BufferedProtocol):
         return bool(self._poll.poll(0))
 
     async def aclose(self) -> None:
-        """Close; the transport still sends what it holds."""
+        """Close, after what was sent has left."""
         if self._transport is not None:
             self._transport.close()
+            try:
+                await asyncio.wait([self._gone], timeout=CLOSING_SECONDS)
+            finally:
+                self.abort()
 
     def abort(self) -> None:
         """Close at once."""

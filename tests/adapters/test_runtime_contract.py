@@ -86,11 +86,15 @@ def test_what_is_there_can_be_taken_without_waiting(name: str) -> None:
 
 
 def test_a_reset_is_an_error_or_an_end_and_sending_fails(name: str) -> None:
+    proceed = threading.Event()
+
     def reset(sock: socket.socket) -> None:
+        proceed.wait(20)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     async def body(runtime: Runtime) -> None:
         stream = await connected(runtime, serving.address)
+        proceed.set()
         with contextlib.suppress(OSError):
             assert await stream.receive_some() == b""
         with contextlib.suppress(OSError):

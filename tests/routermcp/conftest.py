@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,18 @@ from tests.three_runtimes import RUNTIMES
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("URL", "API_KEY", "USER_ID", "TIMEOUT", "DEBUG"):
         monkeypatch.delenv(f"ROUTERMCP_{name}", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def logger() -> Iterator[logging.Logger]:
+    """The package's logger, silent before each test and put back after it."""
+    logger = logging.getLogger("routermcp")
+    level, handlers = logger.level, list(logger.handlers)
+    logger.setLevel(logging.NOTSET)
+    logger.handlers[:] = []
+    yield logger
+    logger.setLevel(level)
+    logger.handlers[:] = handlers
 
 
 @pytest.fixture(params=RUNTIMES)

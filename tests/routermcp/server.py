@@ -29,6 +29,9 @@ ERAS = (STATELESS, HANDSHAKE)
 #: Seconds that anything here waits for the client: many times what any test needs.
 PATIENCE = 10.0
 
+#: The last chunk of an event stream.
+END_OF_STREAM = b"0\r\n\r\n"
+
 Result = Mapping[str, Any] | Callable[["Exchange", dict[str, Any]], Mapping[str, Any]]
 
 
@@ -91,8 +94,7 @@ class Exchange:
         """Do what a good server does."""
         message = self.execute()
         if self._chunked:
-            self.event(message)
-            self.end()
+            self.event(message, more=END_OF_STREAM)
         else:
             self.json(message)
 
@@ -143,12 +145,14 @@ class Exchange:
         )
         return self
 
-    def event(self, message: Any, event_id: str | None = None, retry: int | None = None) -> None:
+    def event(
+        self, message: Any, event_id: str | None = None, retry: int | None = None, more: bytes = b""
+    ) -> None:
         text = f"id: {event_id}\n" if event_id is not None else ""
         text += f"retry: {retry}\n" if retry is not None else ""
         text += f"data: {json.dumps(message)}\n\n" if message is not None else "data:\n\n"
         data = text.encode()
-        self.raw(b"%x\r\n%b\r\n" % (len(data), data))
+        self.raw(b"%x\r\n%b\r\n%b" % (len(data), data, more))
 
     def notify(self, method: str, **params: Any) -> None:
         self.event({"jsonrpc": "2.0", "method": method, "params": params})
@@ -159,7 +163,7 @@ class Exchange:
 
     def end(self) -> None:
         """End the event stream properly."""
-        self.raw(b"0\r\n\r\n")
+        self.raw(END_OF_STREAM)
 
     def ask(self, method: str, **params: Any) -> dict[str, Any]:
         """Ask the client on the stream of this exchange, and wait for its whole answer."""
@@ -246,7 +250,7 @@ class ScriptedServer:
         self.tools: dict[str, Callable[[Exchange, dict[str, Any]], Mapping[str, Any]]] = dict(TOOLS)
         self.events: dict[str, threading.Event] = defaultdict(threading.Event)
         self._scripts: dict[str, deque[Action]] = defaultdict(deque)
-        self._answers: dict[str, queue.SimpleQueue[dict[str, Any]]] = {}
+        self._answers: dict[str, queue.SimpleQueue[dict[str, Any] | None]] = {}
         self._ids = itertools.count(1)
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
@@ -264,6 +268,8 @@ class ScriptedServer:
         self._closing = True
         for event in list(self.events.values()):
             event.set()
+        for answers in list(self._answers.values()):
+            answers.put(None)
         with contextlib.suppress(OSError):
             # Wakes accept(), which close() alone does not do on Linux.
             self._listening.shutdown(socket.SHUT_RDWR)
@@ -294,7 +300,10 @@ class ScriptedServer:
         key = f"question-{next(self._ids)}"
         answers = self._answers[key] = queue.SimpleQueue()
         send({"jsonrpc": "2.0", "id": key, "method": method, "params": params})
-        return answers.get(timeout=PATIENCE)
+        answer = answers.get(timeout=PATIENCE)
+        if answer is None:
+            raise ConnectionAbortedError("the server closes, and nobody has answered")
+        return answer
 
     def forget_sessions(self) -> None:
         """Do as a server that was started anew."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import pickle
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -356,16 +356,6 @@ def test_user_id_goes_elsewhere_only_when_wanted(server: ScriptedServer, runtime
 # ---- the wire log ---------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def logger() -> Iterator[logging.Logger]:
-    """The package's logger, put back afterwards."""
-    logger = logging.getLogger("routermcp")
-    level, handlers = logger.level, list(logger.handlers)
-    yield logger
-    logger.setLevel(level)
-    logger.handlers[:] = handlers
-
-
 API_KEY = "sk-planted-api-key"
 SECRETS = (API_KEY, "planted-header-secret", "planted-query-secret", "session-1")
 
@@ -466,9 +456,12 @@ FAILURES: dict[str, Action] = {
 
 
 def everything_in(error: BaseException | None) -> str:
-    """Everything that an error could show, causes included."""
+    """Everything that an error could show, causes included, of which none may lead back to it."""
     texts: list[str] = []
+    seen: list[BaseException] = []
     while error is not None:
+        assert not any(error is earlier for earlier in seen)
+        seen.append(error)
         texts += [str(error), repr(error), repr(vars(error)), repr(error.args)]
         error = error.__cause__ or error.__context__
     return "\n".join(texts)
