@@ -711,9 +711,12 @@ def test_a_session_that_nobody_uses_is_forgotten() -> None:
         kept, left = bench.initialize(), bench.initialize()
         now[0] = 99.0
         assert bench.in_session(kept, "ping").status_code == 200
+        # Once this is answered, the application has noted the end of what came before.
+        assert bench.stateless("server/discover").status_code == 200
         now[0] = 150.0
         assert bench.in_session(left, "ping").status_code == 404
         assert bench.in_session(kept, "ping").status_code == 200
+        assert bench.stateless("server/discover").status_code == 200
         now[0] = 1000.0
         bench.initialize()
         assert bench.app.sessions == 1
