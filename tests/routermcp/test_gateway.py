@@ -707,17 +707,20 @@ def test_a_silent_stream_is_kept_alive(bench: Bench, monkeypatch: pytest.MonkeyP
 
 def test_a_session_that_nobody_uses_is_forgotten() -> None:
     now = [0.0]
-    with make_bench(session_idle=100.0, clock=lambda: now[0]) as bench:
-        kept, left = bench.initialize(), bench.initialize()
-        now[0] = 99.0
-        assert bench.in_session(kept, "ping").status_code == 200
+
+    def at(bench: Bench, seconds: float) -> None:
         # Once this is answered, the application has noted the end of what came before.
         assert bench.stateless("server/discover").status_code == 200
-        now[0] = 150.0
+        now[0] = seconds
+
+    with make_bench(session_idle=100.0, clock=lambda: now[0]) as bench:
+        kept, left = bench.initialize(), bench.initialize()
+        at(bench, 99.0)
+        assert bench.in_session(kept, "ping").status_code == 200
+        at(bench, 150.0)
         assert bench.in_session(left, "ping").status_code == 404
         assert bench.in_session(kept, "ping").status_code == 200
-        assert bench.stateless("server/discover").status_code == 200
-        now[0] = 1000.0
+        at(bench, 1000.0)
         bench.initialize()
         assert bench.app.sessions == 1
 
