@@ -291,7 +291,15 @@ def test_without_arguments_help_is_shown(capsys: pytest.CaptureFixture[str]) -> 
     assert "Usage: routermcp" in ended.out + ended.err
 
 
-def test_ctrl_c_ends_with_130(toolbox: Toolbox) -> None:
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Let children notice SIGINT: one that is ignored here, as in a background job, is ignored there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_ends_with_130(toolbox: Toolbox, ctrl_c: None) -> None:
     toolbox.begun.clear()
     with subprocess.Popen(
         program("call", "wait"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
