@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from routermcp_adapters._limits import PoolLimits, PoolStats
 from routermcp_proto.exceptions import (
     AuthorizationRequiredError,
     ConfigError,
@@ -85,6 +86,8 @@ __all__ = [
     "MethodNotFoundError",
     "OAuthConfig",
     "OAuthError",
+    "PoolLimits",
+    "PoolStats",
     "Progress",
     "ProjectNotFoundError",
     "Prompt",

@@ -151,6 +151,7 @@ class Connector:
                 if not clock.has(wait):
                     raise
             attempt += 1
+            self._transport.note_retry()
             await clock.runtime.sleep(wait)
 
     async def _step(self, outgoing: Outgoing) -> list[Event]:

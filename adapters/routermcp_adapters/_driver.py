@@ -302,6 +302,7 @@ class Driver:
                     raise
                 log.info("%s failed (%s); trying again in %.0f ms", call.method, error, wait * 1000)
             attempt += 1
+            self._transport.note_retry()
             await runtime.sleep(wait)
 
     def _repeatable(self, call: Call[Any], options: CallOptions) -> bool:

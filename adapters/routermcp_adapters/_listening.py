@@ -25,7 +25,8 @@ from routermcp_proto.http.exchange import MCPExchange
 from routermcp_proto.http.headers import HeaderBlock
 from routermcp_proto.outgoing import Outgoing
 
-from ._pool import Connection, ConnectionPool
+from ._connection import Connection
+from ._pool import ConnectionPool
 from ._wire import log
 from .runtime import ByteStream, Runtime
 from .runtime import Event as Flag
@@ -132,7 +133,7 @@ class Listener:
         request = self._binding.resume(exchange.last_event_id, await self._extra_headers())
         exchange.resume()
         try:
-            connection = await pool.lease(control=True)
+            connection = await pool.lease(self._binding.endpoint, control=True)
         except MCPError:
             return
         try:

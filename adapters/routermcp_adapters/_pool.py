@@ -5,6 +5,10 @@ or closed. One that comes back while the last bytes of its answer are still on t
 rests in the pool too; whether they have come by then is seen when it is wanted again. So
 nobody waits for the end of an event stream whose answer is known.
 
+The pool holds leased connections weakly. Whoever has leased one gives it back; if they are
+torn away before they can (Ctrl-C in blocking code), it is collected as garbage, which
+closes it and frees its place.
+
 One lock guards the lists; it is never held while anything waits.
 """
 
@@ -12,240 +16,284 @@ from __future__ import annotations
 
 import ssl
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
-from routermcp_proto.events import Event as ProtocolEvent
-from routermcp_proto.exceptions import RemoteProtocolError, TransportError
-from routermcp_proto.http.direct_reader import DirectResponseReader
-from routermcp_proto.http.exchange import MCPExchange
-from routermcp_proto.http.reader import (
-    NEED_DATA,
-    BodyData,
-    EndOfBody,
-    NeedData,
-    ResponseHead,
-)
+from routermcp_proto.exceptions import TransportError
 from routermcp_proto.http.url import EndpointURL
 
-from . import _wire
+from ._connection import Condition, Connection, Origin, origin_of
 from ._dial import Resolver, dial
-from ._gc_pause import PAUSE_SIZE, paused
-from .runtime import ByteStream, Event, Runtime
+from ._limits import PoolLimits
+from .runtime import Event, Runtime
 
-#: Connections in all. Gateways commonly allow a client a hundred; more callers wait in turn.
-MAX_CONNECTIONS = 100
+#: Seconds for which the end of an answer may be on the way. A server that keeps an event
+#: stream open after the answer holds a connection that nobody can use.
+TALKING_SECONDS = 5.0
 
-#: Connections that rest. Enough for the usual bursts of one process.
-MAX_IDLE = 20
-
-#: Seconds that one may rest: well under the 60 s after which load balancers drop it silently.
-IDLE_LIFETIME = 30.0
-
-#: Reads of an answer's remains when a connection is wanted again. The last chunk of an
-#: event stream is a few bytes; whoever sends more than this is still talking.
-MAX_REMAINS = 4
+Ref = weakref.ref[Connection]
 
 
-@dataclass(slots=True, eq=False)
-class Connection:
-    """A stream with the reader of its answers."""
+class _Waiter:
+    """One caller's place in the queue."""
 
-    stream: ByteStream
-    reader: DirectResponseReader
-    idle_since: float = 0.0
-    drained: bool = field(default=True)
-    """Whether the last answer was read to its end."""
+    __slots__ = ("connection", "endpoint", "flag")
 
-    def take(self, data: bytes, exchange: MCPExchange) -> list[ProtocolEvent]:
-        """Feed bytes of the answer through the reader to the exchange, and return what they mean.
-
-        Raises:
-            RemoteProtocolError: They are not an HTTP answer, or not one that MCP allows.
-        """
-        events: list[ProtocolEvent] = []
-        logging_wire = _wire.enabled()
-        self.reader.receive_data(data)
-        while (item := self._next()) is not NEED_DATA:
-            if logging_wire:
-                _wire.log_item(item)
-            if exchange.finished:
-                pass
-            elif exchange.size < PAUSE_SIZE:
-                events += exchange.receive(item)
-            else:
-                with paused():
-                    events += exchange.receive(item)
-            if self.drained:
-                break
-        return events
-
-    def _next(self) -> ResponseHead | BodyData | EndOfBody | NeedData:
-        item = self.reader.next_event()
-        if type(item) is EndOfBody:
-            self.drained = True
-        return item
-
-    def fresh(self) -> bool:
-        """Say whether another request may be sent: the last answer is complete, nothing else came."""
-        for _ in range(MAX_REMAINS):
-            data = self.stream.receive_nowait()
-            if data is None:
-                return self.drained
-            if not data or self.drained:
-                return False
-            try:
-                self.reader.receive_data(data)
-                self._skip()
-            except RemoteProtocolError:
-                return False
-            if self.drained and not self.reader.reusable:
-                return False
-        return False
-
-    def _skip(self) -> None:
-        while type(self._next()) is BodyData:
-            pass
+    def __init__(self, endpoint: EndpointURL, flag: Event) -> None:
+        self.endpoint = endpoint
+        self.flag = flag
+        self.connection: Connection | None = None
+        """What it was given: an idle connection, or one that is still to be opened."""
 
 
 class ConnectionPool:
-    """The connections to one origin.
+    """The connections of a client.
 
     Args:
         runtime: How to wait.
-        endpoint: Where they lead.
         tls: Makes the TLS context, when the first connection needs one.
         resolver: Looks names up.
-        max_connections: Connections in all, the control lane aside.
+        limits: How many connections, for how long.
     """
 
     def __init__(
         self,
         runtime: Runtime,
-        endpoint: EndpointURL,
         tls: Callable[[], ssl.SSLContext],
         resolver: Resolver,
-        max_connections: int = MAX_CONNECTIONS,
+        limits: PoolLimits | None = None,
     ) -> None:
         self._runtime = runtime
-        self._endpoint = endpoint
         self._tls = tls
         self._resolver = resolver
-        self._max = max_connections
+        self._limits = limits or PoolLimits()
         self._lock = threading.Lock()
         self._idle: deque[Connection] = deque()
-        self._leased: set[Connection] = set()
-        self._control: set[Connection] = set()
-        self._dialling = 0
-        self._waiting: deque[Event] = deque()
+        self._leased: dict[Ref, Origin] = {}
+        self._control: dict[Ref, Origin] = {}
+        self._waiting: deque[_Waiter] = deque()
+        self._abandoned = False
         self._closed = False
+        self.reused = 0
+        """Leases of a connection that was there already."""
+        self.opened = 0
+        """Connections that were opened."""
 
-    async def lease(self, *, control: bool = False) -> Connection:
+    # ---- leasing ---------------------------------------------------------------------
+
+    async def lease(self, endpoint: EndpointURL, *, control: bool = False) -> Connection:
         """Return a connection for one exchange, an idle one if there is, else a new one.
 
         Args:
+            endpoint: Where it has to lead.
             control: Do not wait for a place: answers to the peer must get through when all
                 places are taken by calls that wait for them.
 
         Raises:
             TransportError: No connection could be opened.
         """
-        while True:
-            connection = self.lease_idle(control=control)
-            if connection is not None:
-                return connection
-            with self._lock:
-                if self._closed:
-                    raise TransportError("the client was disconnected meanwhile", code="closed", not_run=True)
-                if control or len(self._leased) + self._dialling < self._max:
-                    self._dialling += 1
-                    break
-                turn = self._runtime.event()
-                self._waiting.append(turn)
-            try:
-                await turn.wait()
-            except BaseException:
-                self._give_up(turn)
-                raise
-        return await self._dial(control)
-
-    def lease_idle(self, *, control: bool = False) -> Connection | None:
-        """Return an idle connection that can be used at once, or None."""
-        while True:
-            with self._lock:
-                if not self._idle:
-                    return None
-                connection = self._idle.pop()
-                self._lane(control).add(connection)
-            young = connection.idle_since + IDLE_LIFETIME > self._runtime.now()
-            if young and connection.fresh():
-                return connection
-            self.discard(connection)
-
-    def _lane(self, control: bool) -> set[Connection]:
-        return self._control if control else self._leased
-
-    async def _dial(self, control: bool) -> Connection:
+        connection = self._admit(endpoint, control)
+        if connection is None:
+            connection = await self._queue(endpoint)
+        if connection.is_open:
+            return connection
         try:
-            tls = self._tls() if self._endpoint.tls else None
-            connection = Connection(
-                await dial(self._runtime, self._resolver, self._endpoint, tls), DirectResponseReader()
-            )
+            tls = self._tls() if endpoint.tls else None
+            connection.stream = await dial(self._runtime, self._resolver, endpoint, tls)
         except BaseException:
-            with self._lock:
-                self._dialling -= 1
-                self._wake_next()
+            self.discard(connection)
             raise
+        connection.opened_at = self._runtime.now()
         with self._lock:
-            self._dialling -= 1
-            self._lane(control).add(connection)
+            self.opened += 1
         return connection
 
-    def _give_up(self, turn: Event) -> None:
+    def lease_idle(self, endpoint: EndpointURL) -> Connection | None:
+        """Return an idle connection that can be used at once, without a place, or None."""
         with self._lock:
-            if turn in self._waiting:
-                self._waiting.remove(turn)
-            else:
-                self._wake_next()
+            connection = self._take_idle(origin_of(endpoint))
+            if connection is not None:
+                self._control[connection.ref] = connection.origin
+        return connection
 
-    def _wake_next(self) -> None:
-        if self._waiting:
-            self._waiting.popleft().set()
+    def _admit(self, endpoint: EndpointURL, control: bool) -> Connection | None:
+        """Give out a connection, unless others were here before and still wait."""
+        with self._lock:
+            if self._closed:
+                raise TransportError("the client was disconnected meanwhile", code="closed", not_run=True)
+            if control:
+                return self._give(endpoint, self._control)
+            if not self._waiting and self._has_place(endpoint):
+                return self._give(endpoint, self._leased)
+            return None
+
+    def _has_place(self, endpoint: EndpointURL) -> bool:
+        leased, limits = self._leased, self._limits
+        if len(leased) >= limits.max_connections:
+            return False
+        if limits.max_connections_per_origin >= limits.max_connections:
+            return True
+        origin = origin_of(endpoint)
+        there = sum(1 for other in tuple(leased.values()) if other == origin)
+        return there < limits.max_connections_per_origin
+
+    def _give(self, endpoint: EndpointURL, lane: dict[Ref, Origin]) -> Connection:
+        connection = self._take_idle(origin_of(endpoint))
+        if connection is None:
+            connection = Connection(endpoint, self._on_abandoned)
+            self._make_room()
+        else:
+            self.reused += 1
+        lane[connection.ref] = connection.origin
+        return connection
+
+    def _make_room(self) -> None:
+        """Let a resting connection go for one that is about to be opened."""
+        if self._idle and len(self._idle) + len(self._leased) >= self._limits.max_connections:
+            self._idle.popleft().stream.abort()
+
+    def _take_idle(self, origin: Origin) -> Connection | None:
+        """Take the connection that has rested least; drop those on the way that are of no use."""
+        now, idle = self._runtime.now(), self._idle
+        for index in range(len(idle) - 1, -1, -1):
+            connection = idle[index]
+            if connection.origin != origin:
+                continue
+            condition = self._examine(connection, now)
+            if condition is Condition.TALKING:
+                continue
+            del idle[index]
+            if condition is Condition.FRESH:
+                return connection
+            connection.stream.abort()
+        return None
+
+    def _examine(self, connection: Connection, now: float) -> Condition:
+        if self._expired(connection, now):
+            return Condition.USELESS
+        condition = connection.examine()
+        if condition is Condition.TALKING and now - connection.idle_since > TALKING_SECONDS:
+            return Condition.USELESS
+        return condition
+
+    def _expired(self, connection: Connection, now: float) -> bool:
+        limits = self._limits
+        return (
+            now - connection.idle_since > limits.idle_expiry / 1000
+            or now - connection.opened_at > limits.max_lifetime / 1000
+        )
+
+    # ---- waiting -----------------------------------------------------------------------
+
+    async def _queue(self, endpoint: EndpointURL) -> Connection:
+        waiter = _Waiter(endpoint, self._runtime.event())
+        with self._lock:
+            self._waiting.append(waiter)
+            self._serve()
+        try:
+            await waiter.flag.wait()
+        except BaseException:
+            self._withdraw(waiter)
+            raise
+        connection, waiter.connection = waiter.connection, None
+        if connection is None:
+            raise TransportError("the client was disconnected meanwhile", code="closed", not_run=True)
+        return connection
+
+    def _withdraw(self, waiter: _Waiter) -> None:
+        with self._lock:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+            connection, waiter.connection = waiter.connection, None
+        if connection is None:
+            self._settle()
+        elif connection.is_open:
+            self.release(connection)
+        else:
+            self.discard(connection)
+
+    def _serve(self) -> None:
+        """Give what is free to those who wait, in their order; the lock is held."""
+        for waiter in tuple(self._waiting):
+            if len(self._leased) >= self._limits.max_connections:
+                return
+            if self._has_place(waiter.endpoint):
+                self._waiting.remove(waiter)
+                waiter.connection = self._give(waiter.endpoint, self._leased)
+                waiter.flag.set()
+
+    def _on_abandoned(self, ref: Ref) -> None:
+        """Free the place of a connection that nobody holds; any thread may be anywhere meanwhile."""
+        self._control.pop(ref, None)
+        if self._leased.pop(ref, None) is not None:
+            self._abandoned = True
+            self._settle()
+
+    def _settle(self) -> None:
+        """See that no place stays free while somebody waits.
+
+        Garbage is collected at any moment, with the lock held by the same thread too. So it
+        only leaves a mark then, and whoever lets go of the lock looks for it.
+        """
+        while self._abandoned and self._lock.acquire(blocking=False):
+            try:
+                self._abandoned = False
+                self._serve()
+            finally:
+                self._lock.release()
+
+    # ---- giving back -------------------------------------------------------------------
 
     def release(self, connection: Connection) -> None:
         """Take a connection back after an exchange that has its outcome."""
         keep = connection.reader.reusable if connection.drained else True
+        surplus: Connection | None = None
         with self._lock:
             known = self._forget(connection)
-            keep = keep and known and not self._closed and len(self._idle) < MAX_IDLE
-            if keep:
+            if keep and known and not self._closed and self._limits.max_idle:
                 connection.idle_since = self._runtime.now()
                 self._idle.append(connection)
-            self._wake_next()
-        if not keep:
-            connection.stream.abort()
+                if len(self._idle) > self._limits.max_idle or self._expired(
+                    self._idle[0], connection.idle_since
+                ):
+                    surplus = self._idle.popleft()
+            else:
+                surplus = connection
+            if self._waiting:
+                self._serve()
+        if surplus is not None:
+            surplus.stream.abort()
+        self._settle()
 
     def discard(self, connection: Connection) -> None:
         """Close a connection whose exchange was broken off."""
         connection.stream.abort()
         with self._lock:
             self._forget(connection)
-            self._wake_next()
+            if self._waiting:
+                self._serve()
+        self._settle()
 
     def _forget(self, connection: Connection) -> bool:
-        lane = self._control if connection in self._control else self._leased
-        known = connection in lane
-        lane.discard(connection)
-        return known
+        ref = connection.ref
+        return self._leased.pop(ref, None) is not None or self._control.pop(ref, None) is not None
 
     def close(self) -> None:
         """Close all connections, those in use as well."""
         with self._lock:
             self._closed = True
-            connections = [*self._idle, *self._leased, *self._control]
+            held = [ref() for ref in (*self._leased, *self._control)]
+            connections = [*self._idle, *(connection for connection in held if connection is not None)]
             self._idle.clear()
             while self._waiting:
-                self._waiting.popleft().set()
+                self._waiting.popleft().flag.set()
         for connection in connections:
             connection.stream.abort()
+
+    # ---- looking on ----------------------------------------------------------------------
+
+    def counts(self) -> tuple[int, int, int]:
+        """Return how many connections rest, how many are in use, and how many callers wait."""
+        with self._lock:
+            return len(self._idle), len(self._leased) + len(self._control), len(self._waiting)

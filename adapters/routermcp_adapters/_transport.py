@@ -8,6 +8,7 @@ which is also how a stateless server learns that its client gave up.
 from __future__ import annotations
 
 import ssl
+import threading
 from collections.abc import Awaitable, Callable
 
 from routermcp_proto.events import (
@@ -28,9 +29,11 @@ from routermcp_proto.http.headers import HTTPRequest
 from routermcp_proto.http.url import EndpointURL
 
 from . import _wire
+from ._connection import Connection
 from ._dial import Resolver, is_deadline
+from ._limits import PoolLimits, PoolStats
 from ._listening import Turn
-from ._pool import Connection, ConnectionPool
+from ._pool import ConnectionPool
 from ._wire import log
 from .runtime import Runtime, StreamClosedError
 
@@ -75,21 +78,24 @@ class HTTPTransport:
     Args:
         endpoint: Where the MCP server is.
         tls: Makes the TLS context, when it is first needed.
-        max_connections: Connections in all.
+        limits: How many connections, for how long.
     """
 
     def __init__(
-        self, endpoint: EndpointURL, tls: Callable[[], ssl.SSLContext], *, max_connections: int | None = None
+        self, endpoint: EndpointURL, tls: Callable[[], ssl.SSLContext], limits: PoolLimits | None = None
     ) -> None:
         self.endpoint = endpoint
         self.memory = EndpointMemory()
         self._tls = tls
-        self._max_connections = max_connections
+        self._limits = limits or PoolLimits()
         self._resolver = Resolver()
         self._runtime: Runtime | None = None
         self._pool: ConnectionPool | None = None
         self._users: set[object] = set()
         self._answered = False
+        self._before = (0, 0)
+        self._retries = 0
+        self._lock = threading.Lock()
 
     def open(self, runtime: Runtime, user: object) -> Runtime:
         """Take the connections into use for one more session.
@@ -109,8 +115,7 @@ class HTTPTransport:
         else:
             self._runtime = runtime
         if self._pool is None:
-            limits = {} if self._max_connections is None else {"max_connections": self._max_connections}
-            self._pool = ConnectionPool(self._runtime, self.endpoint, self._tls, self._resolver, **limits)
+            self._pool = ConnectionPool(self._runtime, self._tls, self._resolver, self._limits)
         self._users.add(user)
         return self._runtime
 
@@ -125,7 +130,22 @@ class HTTPTransport:
         self._users.clear()
         pool, self._pool = self._pool, None
         if pool is not None:
+            self._before = (self._before[0] + pool.reused, self._before[1] + pool.opened)
             pool.close()
+
+    def note_retry(self) -> None:
+        """Count that a request is sent again."""
+        with self._lock:
+            self._retries += 1
+
+    def stats(self) -> PoolStats:
+        """Return what the connections are doing, and what they have done."""
+        pool = self._pool
+        idle, in_use, waiting = pool.counts() if pool is not None else (0, 0, 0)
+        reused, opened = self._before
+        if pool is not None:
+            reused, opened = reused + pool.reused, opened + pool.opened
+        return PoolStats(idle + in_use, idle, in_use, waiting, reused, opened, self._retries)
 
     def pool(self) -> ConnectionPool:
         """Return the connections.
@@ -162,7 +182,7 @@ class HTTPTransport:
             TransportError: The connection failed, or the answer was not one of MCP.
         """
         pool = self.pool()
-        connection = await pool.lease(control=control)
+        connection = await pool.lease(self.endpoint, control=control)
         try:
             outcome = await self._converse(connection, request, exchange, on_event, turn)
         except BaseException:
@@ -176,7 +196,7 @@ class HTTPTransport:
     async def mention(self, request: HTTPRequest) -> None:
         """Send a message whose answer nobody waits for, if a connection rests for it."""
         pool = self._pool
-        connection = pool.lease_idle() if pool is not None else None
+        connection = pool.lease_idle(self.endpoint) if pool is not None else None
         if pool is None or connection is None:
             return
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from routermcp_adapters._limits import PoolLimits, PoolStats
 from routermcp_adapters._transport import HTTPTransport
 from routermcp_proto.timers import RetryPolicy
 
@@ -57,7 +58,7 @@ class RouterMCPClient(AsyncSessionBase):
         trust_annotations: Believe a tool that says it may be repeated
             (``idempotentHint``, ``readOnlyHint``).
         client_info: Name and version of your application, for the server.
-        max_connections: Connections at once; more calls wait in turn.
+        limits: How many connections there may be, and for how long.
 
     Raises:
         ConfigError: A setting is missing or wrong.
@@ -85,7 +86,7 @@ class RouterMCPClient(AsyncSessionBase):
         send_user_id: bool = False,
         trust_annotations: bool = False,
         client_info: Mapping[str, Any] | None = None,
-        max_connections: int | None = None,
+        limits: PoolLimits | None = None,
     ) -> None:
         callbacks = Callbacks(
             on_elicitation=on_elicitation,
@@ -113,7 +114,7 @@ class RouterMCPClient(AsyncSessionBase):
         accept_callbacks(callbacks, settings)
         if settings.debug:
             enable_debug_log()
-        transport = HTTPTransport(settings.endpoint, settings.tls, max_connections=max_connections)
+        transport = HTTPTransport(settings.endpoint, settings.tls, limits)
         super().__init__(settings, callbacks, transport)
 
     def create_session(self, user_id: str) -> RouterMCPSession:
@@ -129,6 +130,10 @@ class RouterMCPClient(AsyncSessionBase):
             ConfigError: The user id is empty or cannot travel in a header.
         """
         return RouterMCPSession(self._settings.for_user(user_id), self._callbacks, self._transport)
+
+    def stats(self) -> PoolStats:
+        """Return what the connections of the client and its sessions do, for a metric or a log."""
+        return self._transport.stats()
 
     async def disconnect(self) -> None:
         """End the session at the server and close all connections, those of its sessions too."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from routermcp_adapters._driver import CallOptions, Driver, DriverSettings
+from routermcp_adapters._limits import PoolLimits
 from routermcp_adapters._stepping import step
 from routermcp_adapters._transport import HTTPTransport
 from routermcp_adapters.memory import MemoryRuntime, Move, Pause, Peer
@@ -166,7 +167,7 @@ class Rig:
     chance: float = 0.0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     interaction_timeout: int = 60_000
-    max_connections: int | None = None
+    max_connections: int = 100
     url: str = "http://127.0.0.1:1/mcp"
     usual: dict[str, Answer] = field(default_factory=dict[str, Answer])
     answers: dict[str, list[Answer]] = field(default_factory=dict[str, list[Answer]])
@@ -194,7 +195,7 @@ class Rig:
         self.callbacks.runtime = self.runtime
         endpoint = EndpointURL.parse(self.url)
         self.transport = HTTPTransport(
-            endpoint, ssl.create_default_context, max_connections=self.max_connections
+            endpoint, ssl.create_default_context, PoolLimits(max_connections=self.max_connections)
         )
         machine = ClientSession(
             client_info={"name": "test", "version": "1"},

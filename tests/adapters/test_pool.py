@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import ssl
+import threading
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
+from routermcp_adapters._connection import Connection
 from routermcp_adapters._dial import Resolver
-from routermcp_adapters._pool import IDLE_LIFETIME, MAX_IDLE, Connection, ConnectionPool
+from routermcp_adapters._limits import PoolLimits, PoolStats
+from routermcp_adapters._pool import ConnectionPool
 from routermcp_adapters._stepping import step
 from routermcp_adapters.memory import Break, MemoryRuntime, Move, Pause
 from routermcp_adapters.runtime import Runtime
 from routermcp_proto import calls
-from routermcp_proto.exceptions import TransportError
+from routermcp_proto.exceptions import ConfigError, TransportError
 from routermcp_proto.http.url import EndpointURL
-from tests.adapters.rig import END, Rig, event, http, stream_head
+from routermcp_proto.timers import RetryPolicy
+from tests.adapters.rig import END, Rig, event, http, says, stream_head
 from tests.adapters.runtimes import peer, read_until_closed
 from tests.adapters.runtimes import run as run_on
 from tests.adapters.test_driver import answered
@@ -23,16 +28,27 @@ from tests.adapters.test_driver import answered
 TOOL = calls.call_tool("add")
 
 
-def make_pool(runtime: Runtime, url: str = "http://127.0.0.1:1/mcp", limit: int = 100) -> ConnectionPool:
-    return ConnectionPool(runtime, EndpointURL.parse(url), ssl.create_default_context, Resolver(), limit)
+LIMITS = PoolLimits()
+
+
+class Pool(ConnectionPool):
+    """A pool whose connections lead to one place."""
+
+    def __init__(self, runtime: Runtime, url: str = "http://127.0.0.1:1/mcp", **limits: int) -> None:
+        super().__init__(runtime, ssl.create_default_context, Resolver(), PoolLimits(**limits))
+        self.there = EndpointURL.parse(url)
+
+    async def one(self, *, control: bool = False) -> Connection:
+        """Lease a connection."""
+        return await self.lease(self.there, control=control)
 
 
 def silent_runtime() -> MemoryRuntime:
     return MemoryRuntime(lambda: lambda data: [])
 
 
-def lease(pool: ConnectionPool, *, control: bool = False) -> Connection:
-    return step(pool.lease(control=control))
+def lease(pool: Pool, *, control: bool = False) -> Connection:
+    return step(pool.one(control=control))
 
 
 def answer(connection: Connection) -> Connection:
@@ -122,13 +138,13 @@ def test_a_stream_that_goes_on_and_on_is_dropped() -> None:
 
 def test_a_connection_that_has_rested_too_long_is_not_trusted() -> None:
     rig = Rig().connect()
-    step(rig.runtime.sleep(IDLE_LIFETIME + 1))
+    step(rig.runtime.sleep(LIMITS.idle_expiry / 1000 + 1))
     rig.call(TOOL)
     assert len(rig.runtime.streams) == 2
 
 
 def test_the_freshest_connection_is_taken_first() -> None:
-    pool = make_pool(silent_runtime())
+    pool = Pool(silent_runtime())
     first, second = lease(pool), lease(pool)
     pool.release(answer(first))
     pool.release(answer(second))
@@ -138,24 +154,24 @@ def test_the_freshest_connection_is_taken_first() -> None:
 
 def test_only_so_many_rest() -> None:
     runtime = silent_runtime()
-    pool = make_pool(runtime)
-    connections = [lease(pool) for _ in range(MAX_IDLE + 5)]
+    pool = Pool(runtime)
+    connections = [lease(pool) for _ in range(LIMITS.max_idle + 5)]
     for connection in connections:
         pool.release(answer(connection))
-    assert sum(not stream.closed for stream in runtime.streams) == MAX_IDLE
+    assert sum(not stream.closed for stream in runtime.streams) == LIMITS.max_idle
 
 
 def test_a_connection_in_use_is_given_to_nobody_else() -> None:
-    pool = make_pool(silent_runtime())
-    leased = {id(lease(pool)) for _ in range(10)}
-    assert len(leased) == 10
+    pool = Pool(silent_runtime())
+    leased = [lease(pool) for _ in range(10)]
+    assert len({id(connection.stream) for connection in leased}) == 10
 
 
 def test_a_failed_dial_gives_its_place_back() -> None:
     def refuse() -> None:
         raise ConnectionRefusedError(111, "refused")
 
-    pool = make_pool(MemoryRuntime(refuse), limit=1)  # pyright: ignore[reportArgumentType]
+    pool = Pool(MemoryRuntime(refuse), max_connections=1)  # pyright: ignore[reportArgumentType]
     for _ in range(3):
         with pytest.raises(TransportError):
             lease(pool)
@@ -163,7 +179,7 @@ def test_a_failed_dial_gives_its_place_back() -> None:
 
 def test_a_closed_pool_leases_nothing_and_keeps_nothing() -> None:
     runtime = silent_runtime()
-    pool = make_pool(runtime)
+    pool = Pool(runtime)
     leased, resting = lease(pool), lease(pool)
     pool.release(answer(resting))
     pool.close()
@@ -175,7 +191,7 @@ def test_a_closed_pool_leases_nothing_and_keeps_nothing() -> None:
 
 
 def test_the_control_lane_does_not_wait_for_a_place() -> None:
-    pool = make_pool(silent_runtime(), limit=1)
+    pool = Pool(silent_runtime(), max_connections=1)
     lease(pool)
     for _ in range(3):
         pool.release(answer(lease(pool, control=True)))
@@ -184,11 +200,12 @@ def test_the_control_lane_does_not_wait_for_a_place() -> None:
 def test_who_waits_for_a_place_has_a_deadline() -> None:
     rig = Rig(max_connections=1).connect()
     rig.runtime.event = quiet_event(rig.runtime)  # pyright: ignore[reportAttributeAccessIssue]
-    step(rig.transport.pool().lease())
+    held = step(rig.transport.pool().lease(rig.transport.endpoint))
     with pytest.raises(TransportError) as caught:
         rig.call(TOOL, 1000)
     assert caught.value.code == "timeout"
     assert not rig.of("tools/call")
+    assert held.is_open
 
 
 def quiet_event(runtime: MemoryRuntime):
@@ -203,22 +220,109 @@ def quiet_event(runtime: MemoryRuntime):
     return Quiet
 
 
+# ---- torn away ---------------------------------------------------------------------------------
+
+
+def test_the_place_of_an_abandoned_connection_is_recovered() -> None:
+    runtime = silent_runtime()
+    pool = Pool(runtime, max_connections=1)
+    for _ in range(5):
+        lease(pool)
+    assert all(stream.closed for stream in runtime.streams[:-1])
+    assert pool.counts() == (0, 0, 0)
+
+
+def test_who_waits_is_served_when_a_connection_is_abandoned() -> None:
+    pool = Pool(MemoryRuntime(lambda: lambda data: []), max_connections=1)
+    held = [lease(pool)]
+    got: list[Connection] = []
+    waiting = threading.Thread(target=lambda: got.append(lease(pool)))
+    waiting.start()
+    while not pool.counts()[2]:
+        pass
+    held.clear()
+    waiting.join(20)
+    assert len(got) == 1
+
+
+def test_garbage_that_is_collected_under_the_lock_blocks_nobody() -> None:
+    pool = Pool(silent_runtime(), max_connections=1)
+    held = [lease(pool)]
+    with pool._lock:
+        held.clear()
+        assert not pool._leased
+    assert pool._abandoned
+    assert lease(pool).is_open
+
+
+# ---- limits ------------------------------------------------------------------------------------
+
+
+def test_connections_to_one_origin_have_a_limit_of_their_own() -> None:
+    runtime = silent_runtime()
+    runtime.event = quiet_event(runtime)  # pyright: ignore[reportAttributeAccessIssue]
+    pool = Pool(runtime, max_connections_per_origin=1, max_connections=3)
+    other, third = EndpointURL.parse("http://127.0.0.2:1/"), EndpointURL.parse("https://127.0.0.1:1/")
+    held = [lease(pool), step(pool.lease(other)), step(pool.lease(third))]
+    assert len({connection.origin for connection in held}) == 3
+    with pytest.raises(RuntimeError, match="for ever"):
+        step(pool.lease(other))
+    pool.release(answer(held[1]))
+    assert step(pool.lease(other)) is held[1]
+
+
+def test_a_connection_that_has_lived_too_long_is_replaced() -> None:
+    rig = Rig().connect()
+    step(rig.runtime.sleep(LIMITS.max_lifetime / 1000 - 1))
+    rig.runtime.streams.clear()
+    for _ in range(3):
+        rig.call(TOOL)
+        step(rig.runtime.sleep(0.9))
+    assert len(rig.runtime.streams) == 1
+    step(rig.runtime.sleep(LIMITS.idle_expiry / 2000))
+    rig.call(TOOL)
+    assert len(rig.runtime.streams) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"max_connections": 0}, {"max_idle": -1}, {"idle_expiry": 1.5}, {"max_lifetime": True}]
+)
+def test_limits_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        PoolLimits(**wrong)
+
+
+def test_what_the_pool_does_can_be_seen() -> None:
+    rig = Rig(retry=RetryPolicy(backoff=0)).connect()
+    rig.answers["tools/list"] = [says(http(503)), says(http(503))]
+    rig.call(calls.list_tools())
+    assert rig.transport.stats() == PoolStats(
+        open=1, idle=1, in_use=0, waiting=0, reused=3, opened=1, retries=2
+    )
+    rig.disconnect()
+    stats = rig.transport.stats()
+    assert (stats.open, stats.reused, stats.retries) == (0, 3, 2)
+
+
 # ---- on real runtimes -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["asyncio", "trio"])
 def test_a_place_that_gets_free_goes_to_who_waited_first(name: str) -> None:
-    order: list[int] = []
+    arrived: list[int] = []
+    served: list[int] = []
+    opened: list[int] = []
 
     async def body(runtime: Runtime) -> None:
-        pool = make_pool(runtime, f"http://127.0.0.1:{serving.address[1]}/", limit=1)
-        held = await pool.lease()
+        pool = Pool(runtime, f"http://127.0.0.1:{serving.address[1]}/", max_connections=1)
+        held = await pool.one()
         queued = [runtime.event() for _ in range(3)]
 
         async def wait_for(number: int) -> None:
             queued[number].set()
-            connection = await pool.lease()
-            order.append(number)
+            arrived.append(number)
+            connection = await pool.one()
+            served.append(number)
             pool.release(answer(connection))
 
         async def release() -> None:
@@ -228,12 +332,13 @@ def test_a_place_that_gets_free_goes_to_who_waited_first(name: str) -> None:
             pool.release(answer(held))
 
         await together(name, lambda: wait_for(0), lambda: wait_for(1), lambda: wait_for(2), release)
+        opened.append(pool.opened)
         pool.close()
 
     with peer(read_until_closed) as serving:  # pyright: ignore[reportArgumentType]
         run_on(name, body)
-    assert sorted(order) == [0, 1, 2]
-    assert serving.accepted == 1
+    assert served == arrived
+    assert opened == [1]
 
 
 @pytest.mark.parametrize("name", ["asyncio", "trio"])
@@ -242,14 +347,14 @@ def test_who_waits_is_woken_whatever_becomes_of_the_connection(name: str, way: s
     ends: list[str] = []
 
     async def body(runtime: Runtime) -> None:
-        pool = make_pool(runtime, f"http://127.0.0.1:{serving.address[1]}/", limit=1)
-        held = await pool.lease()
+        pool = Pool(runtime, f"http://127.0.0.1:{serving.address[1]}/", max_connections=1)
+        held = await pool.one()
         waiting = runtime.event()
 
         async def wait() -> None:
             waiting.set()
             try:
-                pool.discard(await pool.lease())
+                pool.discard(await pool.one())
                 ends.append("leased")
             except TransportError as error:
                 ends.append(error.code)
@@ -273,14 +378,14 @@ def test_who_waits_is_woken_whatever_becomes_of_the_connection(name: str, way: s
 @pytest.mark.parametrize("name", ["asyncio", "trio"])
 def test_who_gives_up_waiting_leaves_the_queue(name: str) -> None:
     async def body(runtime: Runtime) -> None:
-        pool = make_pool(runtime, f"http://127.0.0.1:{serving.address[1]}/", limit=1)
-        held = await pool.lease()
+        pool = Pool(runtime, f"http://127.0.0.1:{serving.address[1]}/", max_connections=1)
+        held = await pool.one()
         for _ in range(3):
             with pytest.raises(TimeoutError):
                 async with runtime.deadline(runtime.now() + 0.01):
-                    await pool.lease()
+                    await pool.one()
         pool.release(answer(held))
-        assert await pool.lease() is held
+        assert await pool.one() is held
         pool.close()
 
     with peer(read_until_closed) as serving:  # pyright: ignore[reportArgumentType]

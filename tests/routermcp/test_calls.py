@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -20,6 +21,7 @@ from routermcp.types import (
     ListResourceTemplatesResult,
     ListToolsResult,
     MethodNotFoundError,
+    PoolLimits,
     Progress,
     ReadResourceResult,
     ResourceNotFoundError,
@@ -31,6 +33,7 @@ from routermcp.types import (
 )
 from tests.routermcp.server import (
     HANDSHAKE,
+    PATIENCE,
     STATELESS,
     Action,
     Exchange,
@@ -440,7 +443,7 @@ def test_large_arguments(any_server: ScriptedServer, runtime: str) -> None:
 
 def test_many_calls_at_once(any_server: ScriptedServer, runtime: str) -> None:
     async def body() -> list[str]:
-        async with make_client(runtime, url=any_server.url, max_connections=5) as client:
+        async with make_client(runtime, url=any_server.url, limits=PoolLimits(max_connections=5)) as client:
 
             async def add(number: int) -> str:
                 return (await client.call_tool("add", {"a": number, "b": number})).text
@@ -453,7 +456,7 @@ def test_many_calls_at_once(any_server: ScriptedServer, runtime: str) -> None:
 
 def test_a_full_pool_waits_no_longer_than_the_deadline(server: ScriptedServer, runtime: str) -> None:
     async def body() -> None:
-        async with make_client(runtime, url=server.url, max_connections=1) as client:
+        async with make_client(runtime, url=server.url, limits=PoolLimits(max_connections=1)) as client:
 
             async def occupy() -> None:
                 await client.call_tool("wait", {"for": "release"})
@@ -476,14 +479,14 @@ def test_callbacks_may_call_the_same_client(any_server: ScriptedServer, runtime:
 
     async def body() -> None:
         if runtime == "blocking":
-            with SyncRouterMCPClient(any_server.url, max_connections=2) as plain:
+            with SyncRouterMCPClient(any_server.url, limits=PoolLimits(max_connections=2)) as plain:
 
                 def on_progress(progress: Progress) -> None:
                     results.append(plain.call_tool("add", {"a": 1, "b": int(progress.progress)}).text)
 
                 plain.call_tool("count", {"to": 3}, on_progress=on_progress)
             return
-        async with RouterMCPClient(any_server.url, max_connections=2) as client:
+        async with RouterMCPClient(any_server.url, limits=PoolLimits(max_connections=2)) as client:
 
             async def report(progress: Progress) -> None:
                 result = await client.call_tool("add", {"a": 1, "b": int(progress.progress)})
@@ -510,10 +513,17 @@ def told(server: ScriptedServer, name: str) -> Action:
 
 
 def test_a_cancelled_call(any_server: ScriptedServer, runtime: str) -> None:
+    both_there = threading.Barrier(2)
+
+    def at_once(exchange: Exchange) -> None:
+        both_there.wait(PATIENCE)
+        exchange.answer()
+
     async def body() -> None:
         async with make_client(runtime, url=any_server.url) as client:
             # An idle connection is at hand for the word that the call is cancelled.
-            await gather(runtime, [client.ping, client.ping, client.ping])
+            any_server.script("tools/list", at_once, at_once)
+            await gather(runtime, [client.list_tools, client.list_tools])
             any_server.script("tools/call", told(any_server, "closed"))
 
             async def call(**options: Any) -> Any:

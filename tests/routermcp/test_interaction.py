@@ -21,6 +21,7 @@ from routermcp.types import (
     LocalProtocolError,
     LogMessage,
     MCPError,
+    PoolLimits,
     ResponseValidationError,
     Root,
     TransportError,
@@ -41,6 +42,8 @@ FORM: dict[str, Any] = {
         },
     },
 }
+
+TWO = PoolLimits(max_connections=2)
 
 
 def asks(*questions: tuple[str, dict[str, Any]]) -> Callable[..., Mapping[str, Any]]:
@@ -580,16 +583,14 @@ def test_a_handler_may_call_the_same_client(any_server: ScriptedServer, runtime:
         def on_elicitation(request: ElicitRequest) -> dict[str, Any]:
             return {"name": client.call_tool("add", {"a": 1, "b": 2}).text}
 
-        with SyncRouterMCPClient(any_server.url, on_elicitation=on_elicitation, max_connections=2) as client:
+        with SyncRouterMCPClient(any_server.url, on_elicitation=on_elicitation, limits=TWO) as client:
             heard.extend(answers_of(client.call_tool("ask")))
 
     async def native() -> None:
         async def on_elicitation(request: ElicitRequest) -> dict[str, Any]:
             return {"name": (await client.call_tool("add", {"a": 1, "b": 2})).text}
 
-        async with RouterMCPClient(
-            any_server.url, on_elicitation=on_elicitation, max_connections=2
-        ) as client:
+        async with RouterMCPClient(any_server.url, on_elicitation=on_elicitation, limits=TWO) as client:
             heard.extend(answers_of(await client.call_tool("ask")))
 
     if runtime == "blocking":
@@ -604,7 +605,10 @@ def test_answers_get_through_a_full_pool(sessions_server: ScriptedServer, runtim
 
     async def body() -> int:
         client = make_client(
-            runtime, url=sessions_server.url, on_elicitation=lambda request: {}, max_connections=2
+            runtime,
+            url=sessions_server.url,
+            on_elicitation=lambda request: {},
+            limits=TWO,
         )
         async with client:
 

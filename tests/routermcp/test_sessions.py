@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from routermcp import RouterMCPClient, SyncRouterMCPClient
-from routermcp.types import ConfigError, MCPError, RetryPolicy, TransportError
+from routermcp.types import ConfigError, MCPError, PoolLimits, RetryPolicy, TransportError
 from tests.routermcp.server import HANDSHAKE, STATELESS, Exchange, ScriptedServer, refused
 from tests.three_runtimes import gather, make_client, run
 
@@ -297,7 +297,7 @@ def test_a_blocking_client_inside_a_running_loop(any_server: ScriptedServer) -> 
 
 def test_a_blocking_client_in_many_threads(any_server: ScriptedServer) -> None:
     results: list[str] = []
-    with SyncRouterMCPClient(any_server.url, max_connections=3) as client:
+    with SyncRouterMCPClient(any_server.url, limits=PoolLimits(max_connections=3)) as client:
 
         def work(number: int) -> None:
             results.extend(client.call_tool("add", {"a": number, "b": 1}).text for _ in range(5))

@@ -49,6 +49,9 @@ MORE: dict[str, set[str]] = {
     "get_prompt": FOR_EVERY_CALL | {"meta", "on_progress"},
 }
 
+#: What a client has besides its calls; none of it waits.
+BESIDES = {"create_session", "stats"}
+
 CONSTRUCTOR = ["url", "api_key", "user_id", "timeout", "headers", "oauth", "debug"]
 CONSTRUCTOR_MORE = {
     "protocol",
@@ -63,7 +66,7 @@ CONSTRUCTOR_MORE = {
     "send_user_id",
     "trust_annotations",
     "client_info",
-    "max_connections",
+    "limits",
 }
 
 
@@ -117,7 +120,7 @@ def test_create_session_takes_the_user_id_by_either_way(kind: type) -> None:
 
 @pytest.mark.parametrize("kind", CLASSES)
 def test_the_table_above_is_complete(kind: type) -> None:
-    assert set(public_methods(kind)) - {"create_session"} == set(CONTRACT)
+    assert set(public_methods(kind)) - BESIDES == set(CONTRACT)
 
 
 @pytest.mark.parametrize(("asynchronous", "blocking"), PAIRS)
@@ -126,7 +129,7 @@ def test_blocking_classes_have_the_same_methods(asynchronous: type, blocking: ty
     assert set(ours) == set(theirs)
     for name, method in ours.items():
         assert [str(p) for p in parameters(method)] == [str(p) for p in parameters(theirs[name])]
-        assert inspect.iscoroutinefunction(method) == (name != "create_session")
+        assert inspect.iscoroutinefunction(method) == (name not in BESIDES)
         assert not inspect.iscoroutinefunction(theirs[name])
     assert [str(p) for p in parameters(asynchronous)] == [str(p) for p in parameters(blocking)]
 

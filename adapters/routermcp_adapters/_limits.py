@@ -1,0 +1,69 @@
+"""How many connections there may be, and for how long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from routermcp_proto.exceptions import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLimits:
+    """How many connections a client keeps, shared by all of its sessions.
+
+    A call that finds no free place waits for one in the order of arrival, until its
+    deadline. Answers to questions of the server, which end such waits, need no place.
+
+    Raises:
+        ConfigError: A number makes no sense.
+    """
+
+    max_connections: int = 100
+    """Connections in all. Gateways commonly allow a client a hundred."""
+
+    max_connections_per_origin: int = 100
+    """Connections to one scheme, host and port."""
+
+    max_idle: int = 20
+    """Connections that rest. Enough for the usual bursts of one process."""
+
+    idle_expiry: int = 30_000
+    """Milliseconds that one may rest: well under the 60 s after which load balancers drop it silently."""
+
+    max_lifetime: int = 600_000
+    """Milliseconds after which a connection is used no more, so that changes of DNS are followed."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            least = 1 if field.name.startswith("max_connections") else 0
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ConfigError(
+                    f"PoolLimits({field.name}={value!r}): give a whole number of at least {least}"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStats:
+    """What the connections of a client are doing at this moment, and what they have done."""
+
+    open: int
+    """Connections that are open, or being opened."""
+
+    idle: int
+    """Those of them that rest."""
+
+    in_use: int
+    """Those of them that carry a call, or are being opened for one."""
+
+    waiting: int
+    """Calls that wait for a place."""
+
+    reused: int
+    """Requests that went over a connection that was there already."""
+
+    opened: int
+    """Connections that were opened since the client was made."""
+
+    retries: int
+    """Times that a request was sent again after a failure."""
