@@ -118,13 +118,13 @@ class ConnectionPool:
         return connection
 
     def _admit(self, endpoint: EndpointURL, control: bool) -> Connection | None:
-        """Give out a connection, unless others were here before and still wait."""
+        """Give out a connection if there is a place. One that others wait for is never free: they have it."""
         with self._lock:
             if self._closed:
                 raise TransportError("the client was disconnected meanwhile", code="closed", not_run=True)
             if control:
                 return self._give(endpoint, self._control)
-            if not self._waiting and self._has_place(endpoint):
+            if self._has_place(endpoint):
                 return self._give(endpoint, self._leased)
             return None
 

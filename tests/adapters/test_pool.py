@@ -236,7 +236,7 @@ def test_who_waits_is_served_when_a_connection_is_abandoned() -> None:
     pool = Pool(MemoryRuntime(lambda: lambda data: []), max_connections=1)
     held = [lease(pool)]
     got: list[Connection] = []
-    waiting = threading.Thread(target=lambda: got.append(lease(pool)))
+    waiting = threading.Thread(target=lambda: got.append(lease(pool)), daemon=True)
     waiting.start()
     while not pool.counts()[2]:
         pass
