@@ -18,7 +18,7 @@ from routermcp_proto.http.url import EndpointURL
 from routermcp_proto.timers import RetryPolicy
 from routermcp_proto.versions import REVISIONS
 
-from ._tls import Verify, context_source
+from ._tls import ClientCertificate, Verify, context_source
 from ._version import __version__
 
 #: Milliseconds that a call may take.
@@ -140,6 +140,7 @@ def resolve(  # noqa: PLR0913 - what a client can be told
     send_user_id: bool,
     trust_annotations: bool,
     verify: Verify,
+    cert: ClientCertificate | None,
     client_info: Mapping[str, Any] | None,
 ) -> ClientSettings:
     """Check what a client was told, and fill in what it was not told.
@@ -165,7 +166,7 @@ def resolve(  # noqa: PLR0913 - what a client can be told
         interaction_timeout=checked_timeout(interaction_timeout, "interaction_timeout"),
         send_user_id=send_user_id,
         trust_annotations=trust_annotations,
-        tls=context_source(verify),
+        tls=context_source(verify, cert),
         client_info=client_info or {"name": "routermcp", "version": __version__},
     )
     _check_headers_argument(headers)

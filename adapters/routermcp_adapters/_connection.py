@@ -22,11 +22,7 @@ from .runtime import ByteStream
 MAX_REMAINS = 4
 
 Origin = tuple[str, str, int]
-
-
-def origin_of(endpoint: EndpointURL) -> Origin:
-    """Return scheme, host and port: what a connection leads to."""
-    return endpoint.scheme, endpoint.host, endpoint.port
+"""Scheme, host and port: what a connection leads to."""
 
 
 class Condition(Enum):
@@ -61,7 +57,7 @@ class Connection:
         self, endpoint: EndpointURL, on_abandoned: Callable[[weakref.ref[Connection]], None]
     ) -> None:
         self.endpoint = endpoint
-        self.origin = origin_of(endpoint)
+        self.origin: Origin = endpoint.origin
         self.ref: weakref.ref[Connection] = weakref.ref(self, on_abandoned)
         self.stream: ByteStream = _NOT_OPEN
         self.reader = DirectResponseReader()

@@ -7,14 +7,12 @@ import ipaddress
 import socket
 import ssl
 import threading
-from typing import Any
 
 from routermcp_proto.exceptions import TransportError
 from routermcp_proto.http.url import EndpointURL
 
+from ._race import Address
 from .runtime import ByteStream, Runtime
-
-Address = tuple[int, tuple[Any, ...]]
 
 #: Seconds for which looked-up addresses are used again: short enough to follow a failover,
 #: long enough that a burst of new connections asks once.
@@ -94,28 +92,35 @@ def _interleaved(addresses: list[Address]) -> list[Address]:
 async def dial(
     runtime: Runtime, resolver: Resolver, endpoint: EndpointURL, tls: ssl.SSLContext | None
 ) -> ByteStream:
-    """Open a connection to an endpoint, trying its addresses in turn.
+    """Open a connection to an endpoint, whichever of its addresses answers first.
 
     Raises:
         TransportError: None of them took the connection (``connect``, ``tls`` or ``dns``).
     """
-    failure: OSError | None = None
-    for family, address in await resolver.addresses(runtime, endpoint.host, endpoint.port):
-        try:
-            return await runtime.connect(family, address, tls if endpoint.tls else None, endpoint.host)
-        except TimeoutError as error:
-            if is_deadline(error):
-                raise
-            failure = error
-        except ssl.SSLError as error:
-            raise _tls_failure(endpoint, error) from error
-        except OSError as error:
-            failure = error
-    raise _connect_failure(endpoint, failure) from failure
+    try:
+        addresses = await _addresses(runtime, resolver, endpoint)
+        return await runtime.connect(addresses, tls if endpoint.tls else None, endpoint.host)
+    except ssl.SSLError as error:
+        raise _tls_failure(endpoint, error) from error
+    except OSError as error:
+        if is_deadline(error):
+            raise
+        raise _connect_failure(endpoint, error) from error
 
 
-def _connect_failure(endpoint: EndpointURL, error: OSError | None) -> TransportError:
-    if error is not None and (error.errno == errno.ECONNREFUSED or isinstance(error, ConnectionRefusedError)):
+async def _addresses(runtime: Runtime, resolver: Resolver, endpoint: EndpointURL) -> list[Address]:
+    if not endpoint.unix:
+        return await resolver.addresses(runtime, endpoint.host, endpoint.port)
+    family = getattr(socket, "AF_UNIX", None)
+    if family is None:
+        raise OSError("this system has no Unix sockets")
+    return [(family, endpoint.host)]
+
+
+def _connect_failure(endpoint: EndpointURL, error: OSError) -> TransportError:
+    if endpoint.unix and error.errno == errno.ENOENT:
+        advice = "there is no such socket: is the server running, and is the path right?"
+    elif error.errno == errno.ECONNREFUSED or isinstance(error, ConnectionRefusedError):
         advice = "nothing listens there: is the server running, and is the port right?"
     elif endpoint.tls and isinstance(error, ConnectionError):
         advice = "the peer hung up during the TLS handshake: is it an http:// server?"

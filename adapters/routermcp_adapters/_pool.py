@@ -23,7 +23,7 @@ from collections.abc import Callable
 from routermcp_proto.exceptions import TransportError
 from routermcp_proto.http.url import EndpointURL
 
-from ._connection import Condition, Connection, Origin, origin_of
+from ._connection import Condition, Connection, Origin
 from ._dial import Resolver, dial
 from ._limits import PoolLimits
 from .runtime import Event, Runtime
@@ -112,7 +112,7 @@ class ConnectionPool:
     def lease_idle(self, endpoint: EndpointURL) -> Connection | None:
         """Return an idle connection that can be used at once, without a place, or None."""
         with self._lock:
-            connection = self._take_idle(origin_of(endpoint))
+            connection = self._take_idle(endpoint.origin)
             if connection is not None:
                 self._control[connection.ref] = connection.origin
         return connection
@@ -134,12 +134,12 @@ class ConnectionPool:
             return False
         if limits.max_connections_per_origin >= limits.max_connections:
             return True
-        origin = origin_of(endpoint)
+        origin = endpoint.origin
         there = sum(1 for other in tuple(leased.values()) if other == origin)
         return there < limits.max_connections_per_origin
 
     def _give(self, endpoint: EndpointURL, lane: dict[Ref, Origin]) -> Connection:
-        connection = self._take_idle(origin_of(endpoint))
+        connection = self._take_idle(endpoint.origin)
         if connection is None:
             connection = Connection(endpoint, self._on_abandoned)
             self._make_room()

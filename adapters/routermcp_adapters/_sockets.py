@@ -8,7 +8,6 @@ read or to write, is waited for, and tried again.
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -82,25 +81,11 @@ class SocketStream:
 
 
 async def open_stream(
-    family: int,
-    address: tuple[Any, ...],
-    tls: ssl.SSLContext | None,
-    server_name: str,
-    waits: tuple[Wait, Wait],
+    sock: socket.socket, tls: ssl.SSLContext | None, server_name: str, waits: tuple[Wait, Wait]
 ) -> SocketStream:
-    """Connect a socket and, where a context is given, do the TLS handshake."""
+    """Make a stream of a connected socket and, where a context is given, do the TLS handshake."""
     wait_readable, wait_writable = waits
-    sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        try:
-            sock.connect(address)
-        except BlockingIOError:
-            await wait_writable(sock)
-            failure = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if failure:
-                raise OSError(failure, os.strerror(failure)) from None
         if tls is not None:
             sock = tls.wrap_socket(sock, server_hostname=server_name, do_handshake_on_connect=False)
             await _shake_hands(sock, wait_readable, wait_writable)

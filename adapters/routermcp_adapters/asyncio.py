@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import random
 import select
+import socket
 import ssl
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -14,6 +15,7 @@ from typing import Any, Self, TypeVar, cast
 from routermcp_proto.exceptions import ConfigError
 
 from . import _threads
+from ._race import Address, connect_first
 from .runtime import RECEIVE_SIZE, ByteStream, Event, StreamClosedError
 
 T = TypeVar("T")
@@ -24,6 +26,9 @@ HIGH_WATER = 4 * RECEIVE_SIZE
 
 #: Seconds that a TLS peer has for its goodbye before the connection closes without it.
 CLOSING_SECONDS = 0.5
+
+#: Seconds between two looks at a connection being opened, where the loop cannot watch it.
+PROACTOR_LOOK_SECONDS = 0.01
 
 # What the kernel reports of a connection whose other end is closed; not every system can.
 _HANG_UP: int = getattr(select, "POLLRDHUP", 0)
@@ -337,17 +342,42 @@ class AsyncioRuntime:
         return await done
 
     async def connect(
-        self, family: int, address: tuple[Any, ...], tls: ssl.SSLContext | None, server_name: str
+        self, addresses: Sequence[Address], tls: ssl.SSLContext | None, server_name: str
     ) -> AsyncioStream:
-        """Open a TCP connection to one address, with TLS where a context is given."""
+        """Open a connection to the first address that answers, with TLS where a context is given."""
         loop = self._loop
-        # asyncio sets TCP_NODELAY itself (bpo-27456).
-        _, stream = await loop.create_connection(
-            lambda: AsyncioStream(loop),
-            host=address[0],
-            port=address[1],
-            family=family,
-            ssl=tls,
-            server_hostname=server_name if tls is not None else None,
-        )
+        sock = await connect_first(self, addresses)
+        try:
+            _, stream = await loop.create_connection(
+                lambda: AsyncioStream(loop),
+                sock=sock,
+                ssl=tls,
+                server_hostname=server_name if tls is not None else None,
+            )
+        except BaseException:
+            sock.close()
+            raise
         return stream
+
+    async def wait_writable(self, sockets: Sequence[socket.socket], seconds: float | None) -> None:
+        """Wait until one of the sockets can be written to, or so much time has passed."""
+        loop, ready = self._loop, self._loop.create_future()
+        watched: list[socket.socket] = []
+        try:
+            for sock in sockets:
+                loop.add_writer(sock, _raise_flag, ready)
+                watched.append(sock)
+            await asyncio.wait([ready], timeout=seconds)
+        except NotImplementedError:
+            # Windows' proactor cannot watch sockets that are not its own.
+            _, writable, failed = select.select([], sockets, sockets, 0)
+            if not writable and not failed:
+                await asyncio.sleep(PROACTOR_LOOK_SECONDS)
+        finally:
+            for sock in watched:
+                loop.remove_writer(sock)
+
+
+def _raise_flag(flag: asyncio.Future[None]) -> None:
+    if not flag.done():
+        flag.set_result(None)

@@ -10,9 +10,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Self, TypeVar, cast
 
 from . import _threads
+from ._race import Address, connect_first
 from ._sockets import SocketStream, open_stream
 from .runtime import ByteStream, Event
 
@@ -139,26 +140,28 @@ class BlockingRuntime:
         return result  # pyright: ignore[reportReturnType]
 
     async def connect(
-        self, family: int, address: tuple[Any, ...], tls: ssl.SSLContext | None, server_name: str
+        self, addresses: Sequence[Address], tls: ssl.SSLContext | None, server_name: str
     ) -> ByteStream:
-        """Open a TCP connection to one address, with TLS where a context is given."""
-        return await open_stream(family, address, tls, server_name, self._waits)
+        """Open a connection to the first address that answers, with TLS where a context is given."""
+        return await open_stream(await connect_first(self, addresses), tls, server_name, self._waits)
+
+    async def wait_writable(self, sockets: Sequence[socket.socket], seconds: float | None) -> None:
+        """Wait until one of the sockets can be written to, or so much time has passed."""
+        remaining = self._remaining()
+        limits = [limit for limit in (seconds, remaining) if limit is not None]
+        _any_writable(sockets, min(limits) if limits else None)
+        self._remaining()
 
     async def _wait_readable(self, sock: socket.socket) -> None:
         while not _readable(sock, self._remaining()):
             pass
 
     async def _wait_writable(self, sock: socket.socket) -> None:
-        while not _writable(sock, self._remaining()):
+        while not _any_writable([sock], self._remaining()):
             pass
 
 
 if hasattr(select, "poll"):
-
-    def _poll(sock: socket.socket, events: int, seconds: float | None) -> bool:
-        poll = select.poll()
-        poll.register(sock, events)
-        return bool(poll.poll(_milliseconds(seconds)))
 
     def _milliseconds(seconds: float | None) -> float | None:
         # poll() counts whole milliseconds; one more keeps a wait from ending just too early.
@@ -171,10 +174,15 @@ if hasattr(select, "poll"):
         return bool(poll.poll(_milliseconds(seconds)))
 
     def _readable(sock: socket.socket, seconds: float | None) -> bool:
-        return _poll(sock, select.POLLIN, seconds)
+        poll = select.poll()
+        poll.register(sock, select.POLLIN)
+        return bool(poll.poll(_milliseconds(seconds)))
 
-    def _writable(sock: socket.socket, seconds: float | None) -> bool:
-        return _poll(sock, select.POLLOUT, seconds)
+    def _any_writable(sockets: Sequence[socket.socket], seconds: float | None) -> bool:
+        poll = select.poll()
+        for sock in sockets:
+            poll.register(sock, select.POLLOUT)
+        return bool(poll.poll(_milliseconds(seconds)))
 
 else:  # Windows has no poll, and its select has no limit on descriptor numbers
 
@@ -184,9 +192,12 @@ else:  # Windows has no poll, and its select has no limit on descriptor numbers
     def _any_readable(sources: list[int], seconds: float | None) -> bool:
         return bool(select.select(sources, [], [], seconds)[0])
 
-    def _writable(sock: socket.socket, seconds: float | None) -> bool:
+    def _any_writable(sockets: Sequence[socket.socket], seconds: float | None) -> bool:
+        if not sockets:
+            time.sleep(seconds or 0)
+            return False
         # A refused connection is reported as exceptional there, not as writable.
-        _, writable, exceptional = select.select([], [sock], [sock], seconds)
+        _, writable, exceptional = select.select([], sockets, sockets, seconds)
         return bool(writable or exceptional)
 
 

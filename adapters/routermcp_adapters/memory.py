@@ -10,8 +10,9 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
+from ._race import Address
 from .blocking import BlockingRuntime
 from .runtime import ByteStream, Event, StreamClosedError
 
@@ -165,13 +166,12 @@ class MemoryRuntime(BlockingRuntime):
 
     async def connect(
         self,
-        family: int,
-        address: tuple[Any, ...],
+        addresses: Sequence[Address],
         tls: ssl.SSLContext | None,
         server_name: str,
     ) -> ScriptedStream:
         """Open a connection to the next scripted peer."""
-        del family, address, tls, server_name
+        del addresses, tls, server_name
         self._remaining()
         stream = ScriptedStream(self._connections(), self)
         self.streams.append(stream)

@@ -13,6 +13,8 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
+from ._race import Address
+
 T = TypeVar("T")
 
 #: Bytes asked of a socket at once: the size of a TLS record's neighbourhood and of h11's
@@ -143,7 +145,16 @@ class Runtime(Protocol):
         ...
 
     async def connect(
-        self, family: int, address: tuple[Any, ...], tls: ssl.SSLContext | None, server_name: str
+        self, addresses: Sequence[Address], tls: ssl.SSLContext | None, server_name: str
     ) -> ByteStream:
-        """Open a TCP connection to one address, with TLS where a context is given."""
+        """Open a connection to the first address that answers, with TLS where a context is given.
+
+        Args:
+            addresses: In the order of preference.
+            tls: The context, None for a plain connection.
+            server_name: Whom the certificate has to name.
+
+        Raises:
+            OSError: None of them took the connection, or TLS failed.
+        """
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
@@ -13,6 +14,7 @@ import trio
 from routermcp_proto.exceptions import ConfigError
 
 from . import _threads
+from ._race import Address, connect_first
 from ._sockets import SocketStream, open_stream
 from .runtime import ByteStream, Event
 
@@ -85,15 +87,11 @@ class TrioRuntime:
     async def wait_any(self, streams: Sequence[ByteStream], flag: Event | None) -> None:
         """Wait until one of the streams has data, or the flag is raised."""
         async with trio.open_nursery() as nursery:
-
-            async def until(wait: Callable[..., Awaitable[object]], *args: Any) -> None:
-                await wait(*args)
-                nursery.cancel_scope.cancel()
-
             for stream in streams:
-                nursery.start_soon(until, trio.lowlevel.wait_readable, cast("SocketStream", stream).fileno())
+                source = cast("SocketStream", stream).fileno()
+                nursery.start_soon(_first, nursery, trio.lowlevel.wait_readable, source)
             if flag is not None:
-                nursery.start_soon(until, flag.wait)
+                nursery.start_soon(_first, nursery, flag.wait)
 
     async def run_blocking(self, work: Callable[[], T]) -> T:
         """Run work in a daemon thread; on cancellation it is abandoned."""
@@ -115,7 +113,25 @@ class TrioRuntime:
         return result  # pyright: ignore[reportReturnType]
 
     async def connect(
-        self, family: int, address: tuple[Any, ...], tls: ssl.SSLContext | None, server_name: str
+        self, addresses: Sequence[Address], tls: ssl.SSLContext | None, server_name: str
     ) -> SocketStream:
-        """Open a TCP connection to one address, with TLS where a context is given."""
-        return await open_stream(family, address, tls, server_name, _WAITS)
+        """Open a connection to the first address that answers, with TLS where a context is given."""
+        return await open_stream(await connect_first(self, addresses), tls, server_name, _WAITS)
+
+    async def wait_writable(self, sockets: Sequence[socket.socket], seconds: float | None) -> None:
+        """Wait until one of the sockets can be written to, or so much time has passed."""
+        with trio.move_on_after(float("inf") if seconds is None else seconds):
+            if len(sockets) == 1:
+                await trio.lowlevel.wait_writable(sockets[0])
+            elif sockets:
+                async with trio.open_nursery() as nursery:
+                    for sock in sockets:
+                        nursery.start_soon(_first, nursery, trio.lowlevel.wait_writable, sock)
+            else:
+                await trio.sleep_forever()
+
+
+async def _first(nursery: trio.Nursery, wait: Callable[..., Awaitable[object]], *args: Any) -> None:
+    """Wait, and end the other waits of the nursery."""
+    await wait(*args)
+    nursery.cancel_scope.cancel()

@@ -13,7 +13,7 @@ from routermcp_proto.timers import RetryPolicy
 from .._responder import Callbacks, OnElicitation, OnLog, OnNotification, OnRoots, OnSampling
 from .._responder import plain_callbacks as accept_callbacks
 from .._settings import DEFAULT_INTERACTION_TIMEOUT, Headers, Secret, enable_debug_log, resolve
-from .._tls import Verify
+from .._tls import ClientCertificate, Verify
 from ..oauth import OAuthConfig
 from .session import BlockingSessionBase, SyncRouterMCPSession
 
@@ -31,7 +31,8 @@ class SyncRouterMCPClient(BlockingSessionBase):
 
     Args:
         url: URL of the server; default ``ROUTERMCP_URL``. A project URL of a RouterMCP
-            gateway, ``.../v1/mcp/{slug}``, may be given without ``/request``.
+            gateway, ``.../v1/mcp/{slug}``, may be given without ``/request``. A server
+            behind a Unix socket is ``http+unix://%2Frun%2Fmcp.sock/mcp``.
         api_key: Sent as ``Authorization: Bearer``; default ``ROUTERMCP_API_KEY``. May be a
             callable, which is asked before each request.
         user_id: Whose calls these are; default ``ROUTERMCP_USER_ID``.
@@ -54,6 +55,9 @@ class SyncRouterMCPClient(BlockingSessionBase):
         on_notification: Told of other notifications: method and parameters.
         verify: True for the usual TLS trust, a path of certificates to trust instead, an
             :class:`ssl.SSLContext`, or False to trust anybody.
+        cert: The client's own certificate, for servers that ask for one: the path of a PEM
+            file that holds the key too, or ``(certificate, key)`` or
+            ``(certificate, key, password)``.
         send_user_id: Send ``user_id`` to servers that are not RouterMCP gateways too.
         trust_annotations: Believe a tool that says it may be repeated
             (``idempotentHint``, ``readOnlyHint``).
@@ -83,6 +87,7 @@ class SyncRouterMCPClient(BlockingSessionBase):
         on_log: OnLog | None = None,
         on_notification: OnNotification | None = None,
         verify: Verify = True,
+        cert: ClientCertificate | None = None,
         send_user_id: bool = False,
         trust_annotations: bool = False,
         client_info: Mapping[str, Any] | None = None,
@@ -109,6 +114,7 @@ class SyncRouterMCPClient(BlockingSessionBase):
             send_user_id=send_user_id,
             trust_annotations=trust_annotations,
             verify=verify,
+            cert=cert,
             client_info=client_info,
         )
         accept_callbacks(callbacks, settings)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
-from urllib.parse import quote, urljoin, urlsplit
+from dataclasses import dataclass, replace
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from ..exceptions import LocalProtocolError, RemoteProtocolError
 
@@ -16,6 +16,10 @@ MAX_URL_LENGTH = 8000
 MAX_URL_SHOWN = 200
 
 _PORTS = {"http": 80, "https": 443}
+
+#: The scheme of a server behind a Unix socket: ``http+unix://%2Frun%2Fmcp.sock/mcp``, with
+#: the socket's path, percent-encoded, in the place of the host.
+UNIX = "http+unix"
 # Spaces and control characters, a backslash, and halves of surrogate pairs.
 _NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\\\ud800-\udfff]")
 _AFTER_AUTHORITY = re.compile(r"[/?#]")
@@ -33,8 +37,9 @@ class EndpointURL:
 
     scheme: str
     host: str
-    """A name or an address; IPv6 without brackets."""
+    """A name or an address; IPv6 without brackets. Of a Unix socket its path."""
     port: int
+    """0 for a Unix socket."""
     target: str
     """Path and query, as they go on the request line."""
 
@@ -54,6 +59,11 @@ class EndpointURL:
         except ValueError as error:
             raise LocalProtocolError(f"the URL {_plain(url)!r} is malformed: {error}") from error
         scheme = parts.scheme
+        target = quote(parts.path or "/", safe=_KEPT_IN_TARGET)
+        if parts.query:
+            target += "?" + quote(parts.query, safe=_KEPT_IN_TARGET)
+        if scheme == UNIX:
+            return cls(scheme, _socket_path(parts.netloc), 0, target)
         if scheme not in _PORTS:
             raise LocalProtocolError(
                 f"the URL {_plain(url)!r} has the scheme {scheme!r}: MCP servers have http:// or https://"
@@ -62,9 +72,6 @@ class EndpointURL:
             raise LocalProtocolError(f"the URL {_plain(url)!r} has no host")
         if port == 0:
             raise LocalProtocolError(f"the URL {_plain(url)!r} has the port 0")
-        target = quote(parts.path or "/", safe=_KEPT_IN_TARGET)
-        if parts.query:
-            target += "?" + quote(parts.query, safe=_KEPT_IN_TARGET)
         return cls(scheme, _ascii_host(host), port or _PORTS[scheme], target)
 
     @property
@@ -73,8 +80,15 @@ class EndpointURL:
         return self.scheme == "https"
 
     @property
+    def unix(self) -> bool:
+        """Whether the server is behind a Unix socket."""
+        return self.scheme == UNIX
+
+    @property
     def authority(self) -> str:
         """Host and port as they stand in ``Host``; the default port is left out."""
+        if self.unix:
+            return "localhost"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
@@ -86,7 +100,11 @@ class EndpointURL:
     @property
     def url(self) -> str:
         """The whole URL, with its query."""
-        return f"{self.scheme}://{self.authority}{self.target}"
+        return f"{self._root()}{self.target}"
+
+    def _root(self) -> str:
+        authority = quote(self.host, safe="") if self.unix else self.authority
+        return f"{self.scheme}://{authority}"
 
     def same_origin(self, other: EndpointURL) -> bool:
         """Whether credentials for one may be sent to the other."""
@@ -99,13 +117,17 @@ class EndpointURL:
             RemoteProtocolError: It leads nowhere.
         """
         try:
-            return EndpointURL.parse(urljoin(self.url, location))
+            if not self.unix:
+                return EndpointURL.parse(urljoin(self.url, location))
+            # The standard library joins only what it knows; "Host" names the socket "localhost".
+            found = EndpointURL.parse(urljoin(f"http://{self.authority}{self.target}", location))
+            return replace(self, target=found.target) if found.authority == self.authority else found
         except (LocalProtocolError, ValueError) as error:
             raise RemoteProtocolError(f"the server redirects to something that is no URL: {error}") from error
 
     def __str__(self) -> str:
         """Return the URL without its query, which may hold a key."""
-        return f"{self.scheme}://{self.authority}{self.target.partition('?')[0]}"
+        return f"{self._root()}{self.target.partition('?')[0]}"
 
     __repr__ = __str__
 
@@ -137,6 +159,18 @@ def _plain(url: str) -> str:
     scheme, separator, rest = shown.rpartition("://")
     authority, slash, path = rest.partition("/")
     return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"[:MAX_URL_SHOWN]
+
+
+def _socket_path(host: str) -> str:
+    path = unquote(host)
+    if not path.startswith("/"):
+        raise LocalProtocolError(
+            f"the URL has no path of a socket: write it as {UNIX}://%2Frun%2Fmcp.sock/mcp, "
+            "with the path percent-encoded"
+        )
+    if "\0" in path:
+        raise LocalProtocolError("the path of the socket contains a NUL")
+    return path
 
 
 def _ascii_host(host: str) -> str:

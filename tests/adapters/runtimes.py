@@ -87,7 +87,7 @@ def peer(script: Callable[[socket.socket], None]) -> Iterator[Peer]:
 
 async def connected(runtime: Runtime, address: tuple[str, int]) -> ByteStream:
     """Open a plain connection to a peer."""
-    return await runtime.connect(socket.AF_INET, address, None, address[0])
+    return await runtime.connect([(socket.AF_INET, address)], None, address[0])
 
 
 async def receive_exactly(stream: ByteStream, size: int) -> bytes:

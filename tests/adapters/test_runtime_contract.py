@@ -341,7 +341,7 @@ def tls_script(certificate: Path) -> Callable[[socket.socket], None]:
 def test_tls_carries_data_both_ways(name: str, certificate: Path) -> None:
     async def body(runtime: Runtime) -> None:
         context = ssl.create_default_context(cafile=str(certificate))
-        stream = await runtime.connect(socket.AF_INET, serving.address, context, "localhost")
+        stream = await runtime.connect([(socket.AF_INET, serving.address)], context, "localhost")
         assert stream.receive_nowait() is None
         await stream.send_all(b"hello")
         assert await receive_exactly(stream, 100_000) == b"HELLO" * 20_000
@@ -359,7 +359,7 @@ def test_a_certificate_that_does_not_fit_is_refused(
     async def body(runtime: Runtime) -> None:
         context = ssl.create_default_context(cafile=str(certificate) if trusted else None)
         with pytest.raises(ssl.SSLCertVerificationError):
-            await runtime.connect(socket.AF_INET, serving.address, context, host)
+            await runtime.connect([(socket.AF_INET, serving.address)], context, host)
 
     with peer(tls_script(certificate)) as serving:
         run(name, body)
@@ -373,7 +373,9 @@ def test_a_plain_server_is_no_tls_server(name: str) -> None:
 
     async def body(runtime: Runtime) -> None:
         with pytest.raises(ssl.SSLError):
-            await runtime.connect(socket.AF_INET, serving.address, ssl.create_default_context(), "localhost")
+            await runtime.connect(
+                [(socket.AF_INET, serving.address)], ssl.create_default_context(), "localhost"
+            )
 
     with peer(plain) as serving:
         run(name, body)
@@ -385,7 +387,7 @@ def test_a_silent_tls_server_does_not_hold_the_deadline(name: str) -> None:
         with pytest.raises(TimeoutError):
             async with runtime.deadline(began + 0.05):
                 await runtime.connect(
-                    socket.AF_INET, serving.address, ssl.create_default_context(), "localhost"
+                    [(socket.AF_INET, serving.address)], ssl.create_default_context(), "localhost"
                 )
         assert runtime.now() - began < 2
 

@@ -84,7 +84,8 @@ def test_urls_are_taken_apart(url: str, parts: tuple[str, str, int, str]) -> Non
         ("://h", "the URL '://h' has the scheme '': MCP servers have http:// or https://"),
         (
             "http+unix://h",
-            "the URL 'http+unix://h' has the scheme 'http+unix': MCP servers have http:// or https://",
+            "the URL has no path of a socket: write it as http+unix://%2Frun%2Fmcp.sock/mcp, "
+            "with the path percent-encoded",
         ),
         *[
             (url, "the URL contains a user name or password: give api_key= or headers= instead")
@@ -263,3 +264,41 @@ def test_any_text_is_a_good_url_or_refused(start: str, rest: str) -> None:
         assert re.fullmatch(r"[!-~]+", endpoint.authority)
     with suppress(RemoteProtocolError):
         parse("https://h:8000/a/b?c").resolve(start + rest)
+
+
+# ---- Unix sockets -----------------------------------------------------------------------------
+
+
+def test_a_unix_socket_stands_in_the_place_of_the_host() -> None:
+    url = EndpointURL.parse("http+unix://%2FRun%2Fmy%20mcp.sock/mcp?key=1")
+    assert (url.unix, url.tls, url.host, url.port, url.target) == (
+        True,
+        False,
+        "/Run/my mcp.sock",
+        0,
+        "/mcp?key=1",
+    )
+    assert url.authority == "localhost"
+    assert url.url == "http+unix://%2FRun%2Fmy%20mcp.sock/mcp?key=1"
+    assert str(url) == "http+unix://%2FRun%2Fmy%20mcp.sock/mcp"
+    assert EndpointURL.parse(url.url) == url
+
+
+@pytest.mark.parametrize("url", ["http+unix://", "http+unix:///mcp", "http+unix://run.sock/mcp"])
+def test_a_unix_socket_has_an_absolute_path(url: str) -> None:
+    with pytest.raises(LocalProtocolError, match="percent-encoded"):
+        EndpointURL.parse(url)
+
+
+def test_the_path_of_a_unix_socket_has_no_nul() -> None:
+    with pytest.raises(LocalProtocolError, match="NUL"):
+        EndpointURL.parse("http+unix://%2Frun%00/mcp")
+
+
+def test_a_location_on_a_unix_socket() -> None:
+    here = EndpointURL.parse("http+unix://%2Frun%2Fs/mcp")
+    assert here.resolve("/other").url == "http+unix://%2Frun%2Fs/other"
+    assert here.resolve("below?x=1").url == "http+unix://%2Frun%2Fs/below?x=1"
+    assert here.resolve("http://localhost/there").url == "http+unix://%2Frun%2Fs/there"
+    assert not here.same_origin(here.resolve("http://example.com/"))
+    assert not here.same_origin(EndpointURL.parse("http+unix://%2Frun%2Ft/mcp"))

@@ -20,7 +20,9 @@ import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
 STATELESS = "2026-07-28"
 HANDSHAKE = "2025-11-25"
@@ -232,6 +234,7 @@ class ScriptedServer:
         path: str = "/mcp",
         tls: ssl.SSLContext | None = None,
         port: int = 0,
+        unix: Path | None = None,
         listens: bool = False,
         sessions: bool = True,
     ) -> None:
@@ -239,6 +242,7 @@ class ScriptedServer:
         self.path = path
         self.tls = tls
         self.port = port
+        self.unix = unix
         self.listens = listens
         self.with_sessions = sessions
         self.seen: list[Seen] = []
@@ -257,10 +261,16 @@ class ScriptedServer:
         self._closing = False
 
     def __enter__(self) -> Self:
-        self._listening = socket.create_server(("127.0.0.1", self.port), backlog=200)
-        self.port = self._listening.getsockname()[1]
-        self.scheme = "http" if self.tls is None else "https"
-        self.url = f"{self.scheme}://127.0.0.1:{self.port}{self.path}"
+        if self.unix is not None:
+            self._listening = socket.socket(socket.AF_UNIX)
+            self._listening.bind(str(self.unix))
+            self._listening.listen(200)
+            self.url = f"http+unix://{quote(str(self.unix), safe='')}{self.path}"
+        else:
+            self._listening = socket.create_server(("127.0.0.1", self.port), backlog=200)
+            self.port = self._listening.getsockname()[1]
+            self.scheme = "http" if self.tls is None else "https"
+            self.url = f"{self.scheme}://127.0.0.1:{self.port}{self.path}"
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 
@@ -339,7 +349,8 @@ class ScriptedServer:
         with contextlib.ExitStack() as stack:
             stack.callback(sock.close)
             try:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if self.unix is None:
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 if self.tls is not None:
                     sock.settimeout(PATIENCE)
                     sock = stack.enter_context(self.tls.wrap_socket(sock, server_side=True))

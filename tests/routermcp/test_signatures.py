@@ -63,6 +63,7 @@ CONSTRUCTOR_MORE = {
     "on_log",
     "on_notification",
     "verify",
+    "cert",
     "send_user_id",
     "trust_annotations",
     "client_info",

@@ -1,0 +1,185 @@
+"""Whom a client trusts, how it shows who it is, and Unix sockets, through the public clients."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import ssl
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from routermcp.types import ConfigError, RetryPolicy, TransportError
+from tests.routermcp.server import ScriptedServer
+from tests.third_party import skips_are_failures
+from tests.three_runtimes import make_client, run
+
+PASSWORD = "planted-key-password"
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A private CA in a folder."""
+
+    openssl: str
+    folder: Path
+
+    @property
+    def trusted(self) -> Path:
+        return self.folder / "ca.pem"
+
+    def call(self, *arguments: str) -> None:
+        subprocess.run(
+            [self.openssl, *arguments],
+            check=True,
+            capture_output=True,
+            timeout=60,
+            cwd=self.folder,
+            env={**os.environ, "OPENSSL_CONF": os.devnull},
+        )
+
+    def issue(self, name: str, names: str = "", *, encrypted: bool = False) -> tuple[Path, Path]:
+        """Return a certificate and its key."""
+        key = ["-aes256", "-pass", f"pass:{PASSWORD}"] if encrypted else []
+        self.call("genpkey", "-algorithm", "RSA", "-out", f"{name}.key", *key)
+        given = ["-passin", f"pass:{PASSWORD}"] if encrypted else []
+        self.call("req", "-new", "-key", f"{name}.key", "-subj", f"/CN={name}", "-out", f"{name}.csr", *given)
+        extension = self.folder / f"{name}.ext"
+        extension.write_text(f"subjectAltName={names}\n" if names else "")
+        self.call(
+            *("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"),
+            *("-days", "2", "-out", f"{name}.pem", "-extfile", extension.name),
+        )
+        return self.folder / f"{name}.pem", self.folder / f"{name}.key"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        reason = "the openssl command makes the certificates for these tests, and it is not installed"
+        if skips_are_failures():
+            pytest.fail(reason)
+        pytest.skip(reason)
+    made = Authority(openssl, tmp_path_factory.mktemp("ca"))
+    made.call("genpkey", "-algorithm", "RSA", "-out", "ca.key")
+    made.call(
+        *("req", "-x509", "-key", "ca.key", "-subj", "/CN=private CA", "-days", "2", "-out", "ca.pem"),
+        *("-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=keyCertSign"),
+    )
+    return made
+
+
+@pytest.fixture(scope="module")
+def server_files(authority: Authority) -> tuple[Path, Path]:
+    return authority.issue("server", "IP:127.0.0.1,DNS:localhost")
+
+
+@pytest.fixture(scope="module")
+def client_files(authority: Authority) -> tuple[Path, Path]:
+    return authority.issue("client", encrypted=True)
+
+
+@pytest.fixture
+def context(server_files: tuple[Path, Path]) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*server_files)
+    return context
+
+
+@pytest.fixture
+def strict_server(context: ssl.SSLContext, authority: Authority) -> Iterator[ScriptedServer]:
+    """A server that wants to know its clients."""
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(authority.trusted)
+    with ScriptedServer(tls=context) as scripted:
+        yield scripted
+
+
+def add(runtime: str, **settings: Any) -> str:
+    async def body() -> str:
+        async with make_client(runtime, retry=RetryPolicy(attempts=1), timeout=5000, **settings) as client:
+            return (await client.call_tool("add", {"a": 1, "b": 2})).text
+
+    return run(runtime, body)
+
+
+def test_a_private_authority_is_trusted_by_its_file_folder_or_context(
+    context: ssl.SSLContext, authority: Authority, runtime: str, tmp_path: Path
+) -> None:
+    authority.call("x509", "-in", "ca.pem", "-subject_hash", "-noout", "-out", "ca.hash")
+    shutil.copy(authority.trusted, tmp_path / f"{(authority.folder / 'ca.hash').read_text().strip()}.0")
+    with ScriptedServer(tls=context) as server:
+        for verify in (
+            authority.trusted,
+            str(authority.trusted),
+            tmp_path,
+            ssl.create_default_context(cafile=str(authority.trusted)),
+        ):
+            assert add(runtime, url=server.url, verify=verify) == "3"
+
+
+def test_without_verification_there_is_a_warning(context: ssl.SSLContext, runtime: str) -> None:
+    with ScriptedServer(tls=context) as server, pytest.warns(UserWarning, match="identity") as warned:
+        assert add(runtime, url=server.url, verify=False) == "3"
+    assert len(warned) == 1
+
+
+def test_a_server_is_told_the_name_and_never_an_address(
+    context: ssl.SSLContext, authority: Authority, runtime: str
+) -> None:
+    names: list[str | None] = []
+    context.sni_callback = lambda sock, name, context: names.append(name)
+    with ScriptedServer(tls=context) as server:
+        assert add(runtime, url=server.url, verify=authority.trusted) == "3"
+        assert add(runtime, url=server.url.replace("127.0.0.1", "localhost"), verify=authority.trusted) == "3"
+    assert set(names) == {None, "localhost"}
+
+
+def test_a_client_certificate(
+    strict_server: ScriptedServer, authority: Authority, client_files: tuple[Path, Path], runtime: str
+) -> None:
+    both = (*client_files, PASSWORD)
+    assert add(runtime, url=strict_server.url, verify=authority.trusted, cert=both) == "3"
+
+
+def test_without_the_certificate_that_a_server_wants(
+    strict_server: ScriptedServer, authority: Authority, runtime: str
+) -> None:
+    with pytest.raises(TransportError) as caught:
+        add(runtime, url=strict_server.url, verify=authority.trusted)
+    assert caught.value.code in ("tls", "closed")
+    assert strict_server.seen == []
+
+
+def test_certificates_that_cannot_be_used_are_named(
+    authority: Authority, client_files: tuple[Path, Path], runtime: str, tmp_path: Path
+) -> None:
+    certificate, key = client_files
+    url = "https://127.0.0.1:9/"
+    for wrong, word in [
+        (tmp_path / "none.pem", "no such file"),
+        ((certificate, tmp_path / "none.key"), "no such file"),
+        ((), "PEM file"),
+        (7, "PEM file"),
+    ]:
+        with pytest.raises(ConfigError, match=word):
+            make_client(runtime, url=url, cert=wrong)
+    with pytest.raises(ConfigError, match="no cert="):
+        make_client(runtime, url=url, verify=ssl.create_default_context(), cert=certificate)
+    for unusable in [certificate, (certificate, key), (certificate, key, "wrong"), (key, certificate)]:
+        with pytest.raises(ConfigError, match="cannot be used") as caught:
+            add(runtime, url=url, verify=authority.trusted, cert=unusable)
+        assert PASSWORD not in str(caught.value)
+
+
+def test_a_server_behind_a_unix_socket(runtime: str, tmp_path: Path) -> None:
+    path = tmp_path / "Mcp.sock"
+    with ScriptedServer(unix=path) as server:
+        assert server.url.startswith("http+unix://")
+        assert add(runtime, url=server.url) == "3"
+        assert server.seen[0].headers["host"] == "localhost"
