@@ -7,7 +7,7 @@ Layers of one call, outermost first:
 3. :meth:`Driver._tries` repeats what may be repeated (:class:`RetryPolicy`).
 4. :meth:`Driver._attempt` renews a session that the server has forgotten, and the
    knowledge of a tool whose headers have changed.
-5. :class:`Delivery` carries the message, follows redirects, resumes cut streams.
+5. A :class:`Carrier` carries the message there and back.
 
 It knows no MCP method; what a message means is the session's to say.
 """
@@ -30,19 +30,16 @@ from routermcp_proto.events import (
 )
 from routermcp_proto.exceptions import LocalProtocolError, MCPError, ResponseValidationError, TransportError
 from routermcp_proto.handshake import STATELESS_ERRORS
-from routermcp_proto.http.binding import HTTPBinding, user_headers
-from routermcp_proto.http.headers import HeaderBlock
 from routermcp_proto.http.outcomes import refusal, rpc_error, session_unknown
 from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.timers import RetryPolicy, deadline_after
 from routermcp_proto.types import InitializeResult, WireModel
 from routermcp_proto.versions import LATEST
 
+from ._carrier import Carrier
 from ._clock import CallClock
-from ._connector import Connector
-from ._delivery import Delivery, Link, OnProgress, Responder
-from ._listening import Listener
-from ._transport import HTTPTransport, Outcome
+from ._delivery import OnProgress, Responder
+from ._transport import Outcome
 from ._wire import log
 from .runtime import Runtime
 
@@ -75,8 +72,6 @@ class DriverSettings:
     interaction_timeout: int
     gateway: bool
     trust_annotations: bool
-    credentials: Callable[[], Awaitable[Mapping[str, str]]] | None
-    """Asked for headers before each attempt, where some of them are not fixed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,27 +86,21 @@ class CallOptions:
 
 
 class Driver:
-    """Drives one MCP session over HTTP.
+    """Drives one MCP session.
 
     Args:
-        transport: The connections, shared with other sessions.
-        binding: How the session's messages become requests.
+        carrier: Carries its messages.
         responder: Answers the server.
         settings: What holds for all calls.
     """
 
-    def __init__(
-        self, transport: HTTPTransport, binding: HTTPBinding, responder: Responder, settings: DriverSettings
-    ) -> None:
-        self._transport = transport
-        self._binding = binding
-        self._session = binding.session
+    def __init__(self, carrier: Carrier, responder: Responder, settings: DriverSettings) -> None:
+        self._carrier = carrier
+        self._session = carrier.session
+        self._responder = responder
         self._settings = settings
         self._runtime: Runtime | None = None
         self._connecting = 0
-        self._listener = Listener(binding, self._extra_headers)
-        self._link = Link(transport, binding, responder, self._listener)
-        self._connector = Connector(binding, transport, settings.retry, self._extra_headers, self._listener)
 
     # ---- the public face -------------------------------------------------------------
 
@@ -148,12 +137,12 @@ class Driver:
             MCPError: There is no agreement with the server.
         """
         if self._runtime is None:
-            self._runtime = self._transport.open(runtime, self)
+            self._runtime = self._carrier.open(runtime)
         else:
             self._runtime.check()
         self._connecting += 1
         try:
-            await self._limited(None, timeout, self._connector.connect)
+            await self._limited(None, timeout, self._carrier.connect)
         except BaseException:
             if self._session.server is None and self._connecting == 1:
                 self._leave()
@@ -172,16 +161,14 @@ class Driver:
             return
         runtime.check()
         try:
-            await self._connector.farewell(runtime)
+            await self._carrier.farewell(runtime)
         finally:
             self._leave()
 
     def _leave(self) -> None:
         if self._runtime is not None:
             self._runtime = None
-            self._listener.close()
-            self._connector.forget()
-            self._transport.close(self)
+            self._carrier.close()
 
     def _runtime_in_use(self) -> Runtime:
         runtime = self._runtime
@@ -240,7 +227,7 @@ class Driver:
             raise self._timed_out(about, timeout, clock) from error
 
     def _timed_out(self, about: Call[Any] | None, timeout: int, clock: CallClock) -> TransportError:
-        what, where = describe(about) if about is not None else "connect", self._transport.endpoint
+        what, where = describe(about) if about is not None else "connect", self._carrier.place
         if clock.interacting:
             waited = self._settings.interaction_timeout
             message = f"{what} at {where}: nobody answered within interaction_timeout={waited} ms"
@@ -279,7 +266,7 @@ class Driver:
             )
 
             async def ask(method: str = method, params: Mapping[str, Any] = params) -> Mapping[str, Any]:
-                return await self._link.responder.answer(method, params)
+                return await self._responder.answer(method, params)
 
             answers[key] = await clock.interact(ask)
         return answers
@@ -302,7 +289,7 @@ class Driver:
                     raise
                 log.info("%s failed (%s); trying again in %.0f ms", call.method, error, wait * 1000)
             attempt += 1
-            self._transport.note_retry()
+            self._carrier.note_retry()
             await runtime.sleep(wait)
 
     def _repeatable(self, call: Call[Any], options: CallOptions) -> bool:
@@ -316,10 +303,10 @@ class Driver:
     async def _attempt(self, call: Call[Any], options: CallOptions, clock: CallClock) -> Outcome:
         tried: set[Remedy] = set()
         while True:
-            extra = await self._extra_headers(options.headers)
-            session_id, agreement = self._binding.session_id, self._session.agreement
+            extra = await self._carrier.prepare(options.headers)
+            session_id, agreement = self._carrier.session_id, self._session.agreement
             if agreement is None:
-                await self._connector.connect(clock)
+                await self._carrier.connect(clock)
                 continue
             try:
                 outgoing = self._session.start_request(
@@ -330,7 +317,7 @@ class Driver:
                     raise
                 # Another thread has found the session expired a moment ago.
                 continue
-            outcome = await Delivery(self._link, outgoing, extra, options.on_progress, clock).run()
+            outcome = await self._carrier.deliver(outgoing, extra, options.on_progress, clock)
             if isinstance(outcome, ResponseReceived | InputRequired):
                 return outcome
             if isinstance(outcome, ResponseRejected):
@@ -340,7 +327,7 @@ class Driver:
                 raise self._failure(call, outcome)
             tried.add(remedy)
             if remedy is Remedy.RENEW_SESSION:
-                await self._connector.renew(clock, session_id, agreement)
+                await self._carrier.renew(clock, session_id, agreement)
             else:
                 await self._pages(calls.list_tools(), CallOptions(0, options.headers), clock)
 
@@ -351,16 +338,8 @@ class Driver:
                 error, method=call.method, about=describe(call), gateway=self.gateway, refused=refused
             )
         if refused is not None:
-            return refusal(refused, self._transport.endpoint)
+            return refusal(refused, self._carrier.place)
         return TransportError(f"{describe(call)}: the server gave no answer", code="protocol")
-
-    # ---- delivering one message --------------------------------------------------------
-
-    async def _extra_headers(self, headers: Mapping[str, str] | None = None) -> HeaderBlock | None:
-        credentials = self._settings.credentials
-        if credentials is None:
-            return user_headers(headers) if headers else None
-        return user_headers({**await credentials(), **(headers or {})})
 
 
 def describe(call: Call[Any]) -> str:

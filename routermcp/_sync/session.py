@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from routermcp_adapters._driver import Driver, DriverSettings
+from routermcp_adapters._http_carrier import HTTPCarrier
 from routermcp_adapters._stepping import step as run
 from routermcp_adapters._transport import HTTPTransport
 from routermcp_adapters.detect import blocking as runtime_here
@@ -32,16 +33,21 @@ class BlockingSessionBase(BlockingMethods):
             capabilities=callbacks.capabilities(),
             protocol=settings.protocol,
         )
-        self._driver = Driver(
+        carrier = HTTPCarrier(
             transport,
             HTTPBinding(machine, settings.endpoint, settings.fixed_headers()),
+            callbacks,
+            settings.retry,
+            settings.credentials(),
+        )
+        self._driver = Driver(
+            carrier,
             callbacks,
             DriverSettings(
                 retry=settings.retry,
                 interaction_timeout=settings.interaction_timeout,
                 gateway=settings.gateway,
                 trust_annotations=settings.trust_annotations,
-                credentials=settings.credentials(),
             ),
         )
 

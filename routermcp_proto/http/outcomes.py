@@ -33,7 +33,7 @@ _UNKNOWN_SESSION_CODES = frozenset({-32000, -32001, -32600, -32602, -32603})
 METHOD_NOT_FOUND = -32601
 
 
-def refusal(refused: HTTPRefused, endpoint: EndpointURL) -> TransportError:
+def refusal(refused: HTTPRefused, endpoint: EndpointURL | str) -> TransportError:
     """Put a refusal into an error for people."""
     advice = _ADVICE.get(refused.status, "the server refused the request")
     said = refused.error.message if refused.error is not None else _first_line(refused.body)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from routermcp_adapters._driver import CallOptions, Driver, DriverSettings
+from routermcp_adapters._http_carrier import HTTPCarrier
 from routermcp_adapters._limits import PoolLimits
 from routermcp_adapters._stepping import step
 from routermcp_adapters._transport import HTTPTransport
@@ -202,16 +203,15 @@ class Rig:
             capabilities={"elicitation": {"form": {}}},
             protocol=self.protocol,
         )
+        carrier = HTTPCarrier(self.transport, HTTPBinding(machine, endpoint, {}), self.callbacks, self.retry)
         self.driver = Driver(
-            self.transport,
-            HTTPBinding(machine, endpoint, {}),
+            carrier,
             self.callbacks,
             DriverSettings(
                 retry=self.retry,
                 interaction_timeout=self.interaction_timeout,
                 gateway=False,
                 trust_annotations=False,
-                credentials=None,
             ),
         )
 

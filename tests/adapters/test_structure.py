@@ -14,7 +14,16 @@ FILES = sorted(FOLDER.glob("*.py"))
 #: The driver and its parts: one text for all runtimes.
 DRIVER = [
     FOLDER / f"{name}.py"
-    for name in ["_driver", "_delivery", "_connector", "_transport", "_listening", "_clock", "_pool"]
+    for name in [
+        "_driver",
+        "_delivery",
+        "_connector",
+        "_transport",
+        "_listening",
+        "_clock",
+        "_pool",
+        "_http_carrier",
+    ]
 ]
 RUNTIMES = {"asyncio", "trio", "anyio", "time", "select", "socket", "httpx"}
 

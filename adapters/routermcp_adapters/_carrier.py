@@ -1,0 +1,80 @@
+"""What the driver needs of whatever carries a session's messages to its server.
+
+Streamable HTTP (:mod:`._http_carrier`) gives each request an exchange of its own; a stream
+that all messages share (:mod:`._stream_carrier`) has one for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from routermcp_proto.client_session import ClientSession
+from routermcp_proto.handshake import Agreement
+from routermcp_proto.outgoing import Outgoing
+
+from ._clock import CallClock
+from ._delivery import OnProgress
+from ._transport import Outcome
+from .runtime import Runtime
+
+
+class Carrier(Protocol):
+    """Carries the messages of one session."""
+
+    @property
+    def session(self) -> ClientSession:
+        """The machine whose messages these are."""
+        ...
+
+    @property
+    def place(self) -> str:
+        """Where the server is, for people."""
+        ...
+
+    @property
+    def session_id(self) -> str | None:
+        """By which name the server knows the session just now, None for none."""
+        ...
+
+    def open(self, runtime: Runtime) -> Runtime:
+        """Get ready in a runtime, and return the one to be used from now on."""
+        ...
+
+    def close(self) -> None:
+        """Give everything back at once, ready to be opened again."""
+        ...
+
+    async def connect(self, clock: CallClock) -> None:
+        """Agree with the server, once for all who ask at the same time.
+
+        Raises:
+            MCPError: There is no agreement.
+        """
+        ...
+
+    async def renew(self, clock: CallClock, session_id: str | None, agreement: Agreement | None) -> None:
+        """Agree anew, unless somebody has done so since the caller looked."""
+        ...
+
+    async def farewell(self, runtime: Runtime) -> None:
+        """Tell the server that the session is over, for a bounded time and whatever it says."""
+        ...
+
+    async def prepare(self, headers: Mapping[str, str] | None) -> Any:
+        """Collect what one attempt takes along besides the message, for :meth:`deliver`."""
+        ...
+
+    async def deliver(
+        self, outgoing: Outgoing, extra: Any, on_progress: OnProgress | None, clock: CallClock
+    ) -> Outcome | None:
+        """Carry a request there, and return what came of it.
+
+        Raises:
+            MCPError: The answer was lost, or a callback of the user failed.
+        """
+        ...
+
+    def note_retry(self) -> None:
+        """Count that a request is sent again."""
+        ...

@@ -1,0 +1,101 @@
+"""Carrying a session's messages over Streamable HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from routermcp_proto.client_session import ClientSession
+from routermcp_proto.handshake import Agreement
+from routermcp_proto.http.binding import HTTPBinding, user_headers
+from routermcp_proto.http.headers import HeaderBlock
+from routermcp_proto.outgoing import Outgoing
+from routermcp_proto.timers import RetryPolicy
+
+from ._clock import CallClock
+from ._connector import Connector
+from ._delivery import Delivery, Link, OnProgress, Responder
+from ._listening import Listener
+from ._transport import HTTPTransport, Outcome
+from .runtime import Runtime
+
+Credentials = Callable[[], Awaitable[Mapping[str, str]]]
+
+
+class HTTPCarrier:
+    """The way of one session over connections that it may share with others.
+
+    Args:
+        transport: The connections.
+        binding: How the session's messages become requests.
+        responder: Answers the server.
+        retry: How often a step of the handshake is tried.
+        credentials: Asked for headers before each attempt, where some of them are not fixed.
+    """
+
+    def __init__(
+        self,
+        transport: HTTPTransport,
+        binding: HTTPBinding,
+        responder: Responder,
+        retry: RetryPolicy,
+        credentials: Credentials | None = None,
+    ) -> None:
+        self._transport = transport
+        self._binding = binding
+        self._credentials = credentials
+        self._listener = Listener(binding, self.prepare)
+        self._link = Link(transport, binding, responder, self._listener)
+        self._connector = Connector(binding, transport, retry, self.prepare, self._listener)
+
+    @property
+    def session(self) -> ClientSession:
+        """The machine whose messages these are."""
+        return self._binding.session
+
+    @property
+    def place(self) -> str:
+        """The URL, without its query."""
+        return str(self._transport.endpoint)
+
+    @property
+    def session_id(self) -> str | None:
+        """The ``Mcp-Session-Id`` in force."""
+        return self._binding.session_id
+
+    def open(self, runtime: Runtime) -> Runtime:
+        """Take the connections into use."""
+        return self._transport.open(runtime, self)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._listener.close()
+        self._connector.forget()
+        self._transport.close(self)
+
+    async def connect(self, clock: CallClock) -> None:
+        """Agree with the server, once for all who ask at the same time."""
+        await self._connector.connect(clock)
+
+    async def renew(self, clock: CallClock, session_id: str | None, agreement: Agreement | None) -> None:
+        """Agree anew, unless somebody has done so since the caller looked."""
+        await self._connector.renew(clock, session_id, agreement)
+
+    async def farewell(self, runtime: Runtime) -> None:
+        """End the session at the server with DELETE, where it has one."""
+        await self._connector.farewell(runtime)
+
+    def note_retry(self) -> None:
+        """Count that a request is sent again."""
+        self._transport.note_retry()
+
+    async def prepare(self, headers: Mapping[str, str] | None = None) -> HeaderBlock | None:
+        """Collect the headers that are not the same for all requests."""
+        if self._credentials is None:
+            return user_headers(headers) if headers else None
+        return user_headers({**await self._credentials(), **(headers or {})})
+
+    async def deliver(
+        self, outgoing: Outgoing, extra: HeaderBlock | None, on_progress: OnProgress | None, clock: CallClock
+    ) -> Outcome | None:
+        """Carry a request there and back, over redirects and cut streams."""
+        return await Delivery(self._link, outgoing, extra, on_progress, clock).run()
