@@ -14,7 +14,10 @@ import os
 import socket
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .runtime import Runtime
 
 Address = tuple[int, Any]
 """A family and what :meth:`socket.socket.connect` takes in it."""
@@ -28,19 +31,7 @@ BUSY_DELAY = 0.02
 BUSY_TRIES = 250
 
 
-class Sockets(Protocol):
-    """What a race needs of a runtime."""
-
-    def now(self) -> float:
-        """Return the clock in seconds."""
-        ...
-
-    async def wait_writable(self, sockets: Sequence[socket.socket], seconds: float | None) -> object:
-        """Wait until one of the sockets can be written to, or so much time has passed."""
-        ...
-
-
-async def connect_first(runtime: Sockets, addresses: Sequence[Address]) -> socket.socket:
+async def connect_first(runtime: Runtime, addresses: Sequence[Address]) -> socket.socket:
     """Return a non-blocking socket that is connected to one of the addresses.
 
     Raises:
@@ -54,7 +45,7 @@ async def connect_first(runtime: Sockets, addresses: Sequence[Address]) -> socke
                 return race.keep(winner)
             if not race.running and not race.waiting:
                 raise race.failure()
-            await runtime.wait_writable(race.running, race.patience(runtime.now()))
+            await runtime.wait_ready([], race.running, seconds=race.patience(runtime.now()))
     finally:
         race.close()
 

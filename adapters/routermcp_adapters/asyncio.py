@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import random
 import select
-import socket
 import ssl
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -16,7 +15,7 @@ from routermcp_proto.exceptions import ConfigError
 
 from . import _threads
 from ._race import Address, connect_first
-from .runtime import RECEIVE_SIZE, ByteStream, Event, StreamClosedError
+from .runtime import RECEIVE_SIZE, ByteStream, Descriptor, Event, StreamClosedError
 
 T = TypeVar("T")
 
@@ -359,23 +358,35 @@ class AsyncioRuntime:
             raise
         return stream
 
-    async def wait_writable(self, sockets: Sequence[socket.socket], seconds: float | None) -> None:
-        """Wait until one of the sockets can be written to, or so much time has passed."""
+    async def wait_ready(
+        self,
+        readable: Sequence[Descriptor],
+        writable: Sequence[Descriptor],
+        flag: Event | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        """Wait until the system says that something can be done, or so much time has passed."""
         loop, ready = self._loop, self._loop.create_future()
-        watched: list[socket.socket] = []
+        waits: list[asyncio.Future[None]] = [ready]
+        if flag is not None:
+            waits.append(cast("_Event", flag).raised)
         try:
-            for sock in sockets:
-                loop.add_writer(sock, _raise_flag, ready)
-                watched.append(sock)
-            await asyncio.wait([ready], timeout=seconds)
+            for source in readable:
+                loop.add_reader(source, _raise_flag, ready)
+            for source in writable:
+                loop.add_writer(source, _raise_flag, ready)
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         except NotImplementedError:
             # Windows' proactor cannot watch sockets that are not its own.
-            _, writable, failed = select.select([], sockets, sockets, 0)
-            if not writable and not failed:
+            if not any(select.select(readable, writable, writable, 0)):
                 await asyncio.sleep(PROACTOR_LOOK_SECONDS)
         finally:
-            for sock in watched:
-                loop.remove_writer(sock)
+            # Where the loop cannot watch, it has nothing to remove either.
+            with contextlib.suppress(NotImplementedError):
+                for source in readable:
+                    loop.remove_reader(source)
+                for source in writable:
+                    loop.remove_writer(source)
 
 
 def _raise_flag(flag: asyncio.Future[None]) -> None:

@@ -15,7 +15,7 @@ from typing import Self, TypeVar, cast
 from . import _threads
 from ._race import Address, connect_first
 from ._sockets import SocketStream, open_stream
-from .runtime import ByteStream, Event
+from .runtime import ByteStream, Descriptor, Event
 
 T = TypeVar("T")
 
@@ -117,11 +117,26 @@ class BlockingRuntime:
 
     async def wait_any(self, streams: Sequence[ByteStream], flag: Event | None) -> None:
         """Wait until one of the streams has data, or the flag is raised."""
-        sources = [cast("SocketStream", stream).fileno() for stream in streams]
-        if flag is not None:
-            sources.append(cast("_Event", flag).fileno())
-        while not _any_readable(sources, self._remaining()):
-            pass
+        await self.wait_ready([cast("SocketStream", stream).fileno() for stream in streams], [], flag)
+
+    async def wait_ready(
+        self,
+        readable: Sequence[Descriptor],
+        writable: Sequence[Descriptor],
+        flag: Event | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        """Wait until the system says that something can be done, or so much time has passed."""
+        sources = [*readable] if flag is None else [*readable, cast("_Event", flag).fileno()]
+        until = None if seconds is None else self.now() + seconds
+        while True:
+            limits = [limit for limit in (self._remaining(), seconds) if limit is not None]
+            if _any_ready(sources, writable, min(limits) if limits else None):
+                return
+            if until is not None:
+                seconds = until - self.now()
+                if seconds <= 0:
+                    return
 
     async def run_blocking(self, work: Callable[[], T]) -> T:
         """Run work in a daemon thread and wait for it until the deadline."""
@@ -145,60 +160,38 @@ class BlockingRuntime:
         """Open a connection to the first address that answers, with TLS where a context is given."""
         return await open_stream(await connect_first(self, addresses), tls, server_name, self._waits)
 
-    async def wait_writable(self, sockets: Sequence[socket.socket], seconds: float | None) -> None:
-        """Wait until one of the sockets can be written to, or so much time has passed."""
-        remaining = self._remaining()
-        limits = [limit for limit in (seconds, remaining) if limit is not None]
-        _any_writable(sockets, min(limits) if limits else None)
-        self._remaining()
-
     async def _wait_readable(self, sock: socket.socket) -> None:
-        while not _readable(sock, self._remaining()):
+        while not _any_ready([sock], (), self._remaining()):
             pass
 
     async def _wait_writable(self, sock: socket.socket) -> None:
-        while not _any_writable([sock], self._remaining()):
+        while not _any_ready((), [sock], self._remaining()):
             pass
 
 
 if hasattr(select, "poll"):
 
-    def _milliseconds(seconds: float | None) -> float | None:
-        # poll() counts whole milliseconds; one more keeps a wait from ending just too early.
-        return None if seconds is None else seconds * 1000 + 1
-
-    def _any_readable(sources: list[int], seconds: float | None) -> bool:
+    def _any_ready(
+        readable: Sequence[Descriptor], writable: Sequence[Descriptor], seconds: float | None
+    ) -> bool:
         poll = select.poll()
-        for source in sources:
+        for source in readable:
             poll.register(source, select.POLLIN)
-        return bool(poll.poll(_milliseconds(seconds)))
-
-    def _readable(sock: socket.socket, seconds: float | None) -> bool:
-        poll = select.poll()
-        poll.register(sock, select.POLLIN)
-        return bool(poll.poll(_milliseconds(seconds)))
-
-    def _any_writable(sockets: Sequence[socket.socket], seconds: float | None) -> bool:
-        poll = select.poll()
-        for sock in sockets:
-            poll.register(sock, select.POLLOUT)
-        return bool(poll.poll(_milliseconds(seconds)))
+        for source in writable:
+            poll.register(source, select.POLLOUT)
+        # poll() counts whole milliseconds; one more keeps a wait from ending just too early.
+        return bool(poll.poll(None if seconds is None else seconds * 1000 + 1))
 
 else:  # Windows has no poll, and its select has no limit on descriptor numbers
 
-    def _readable(sock: socket.socket, seconds: float | None) -> bool:
-        return bool(select.select([sock], [], [], seconds)[0])
-
-    def _any_readable(sources: list[int], seconds: float | None) -> bool:
-        return bool(select.select(sources, [], [], seconds)[0])
-
-    def _any_writable(sockets: Sequence[socket.socket], seconds: float | None) -> bool:
-        if not sockets:
-            time.sleep(seconds or 0)
+    def _any_ready(
+        readable: Sequence[Descriptor], writable: Sequence[Descriptor], seconds: float | None
+    ) -> bool:
+        if not readable and not writable:
+            time.sleep(_LONGEST_WAIT if seconds is None else seconds)
             return False
         # A refused connection is reported as exceptional there, not as writable.
-        _, writable, exceptional = select.select([], sockets, sockets, seconds)
-        return bool(writable or exceptional)
+        return any(select.select(readable, writable, writable, seconds))
 
 
 class _Event:

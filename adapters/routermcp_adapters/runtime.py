@@ -7,6 +7,7 @@ so a coroutine is run to its end by a single ``send(None)`` (:mod:`._stepping`).
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -16,6 +17,9 @@ from typing import Any, Protocol, TypeVar
 from ._race import Address
 
 T = TypeVar("T")
+
+Descriptor = int | socket.socket
+"""What the system can watch."""
 
 #: Bytes asked of a socket at once: the size of a TLS record's neighbourhood and of h11's
 #: and asyncio's own buffers; larger reads gain nothing measurable on loopback.
@@ -137,6 +141,23 @@ class Runtime(Protocol):
         Args:
             streams: Streams that this runtime has made; nobody else waits for them.
             flag: Made by :meth:`event`, or None.
+        """
+        ...
+
+    async def wait_ready(
+        self,
+        readable: Sequence[Descriptor],
+        writable: Sequence[Descriptor],
+        flag: Event | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        """Wait until the system says that something can be done, or so much time has passed.
+
+        Args:
+            readable: Pipes and sockets, one of which has data or has ended.
+            writable: Those one of which takes data or has failed.
+            flag: Made by :meth:`event`, or None.
+            seconds: The longest wait, None for no limit but the deadline.
         """
         ...
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
@@ -16,7 +15,7 @@ from routermcp_proto.exceptions import ConfigError
 from . import _threads
 from ._race import Address, connect_first
 from ._sockets import SocketStream, open_stream
-from .runtime import ByteStream, Event
+from .runtime import ByteStream, Descriptor, Event
 
 T = TypeVar("T")
 
@@ -86,12 +85,7 @@ class TrioRuntime:
 
     async def wait_any(self, streams: Sequence[ByteStream], flag: Event | None) -> None:
         """Wait until one of the streams has data, or the flag is raised."""
-        async with trio.open_nursery() as nursery:
-            for stream in streams:
-                source = cast("SocketStream", stream).fileno()
-                nursery.start_soon(_first, nursery, trio.lowlevel.wait_readable, source)
-            if flag is not None:
-                nursery.start_soon(_first, nursery, flag.wait)
+        await self.wait_ready([cast("SocketStream", stream).fileno() for stream in streams], [], flag)
 
     async def run_blocking(self, work: Callable[[], T]) -> T:
         """Run work in a daemon thread; on cancellation it is abandoned."""
@@ -118,15 +112,27 @@ class TrioRuntime:
         """Open a connection to the first address that answers, with TLS where a context is given."""
         return await open_stream(await connect_first(self, addresses), tls, server_name, _WAITS)
 
-    async def wait_writable(self, sockets: Sequence[socket.socket], seconds: float | None) -> None:
-        """Wait until one of the sockets can be written to, or so much time has passed."""
+    async def wait_ready(
+        self,
+        readable: Sequence[Descriptor],
+        writable: Sequence[Descriptor],
+        flag: Event | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        """Wait until the system says that something can be done, or so much time has passed."""
+        waits: list[tuple[Callable[..., Awaitable[object]], Descriptor]] = [
+            *((trio.lowlevel.wait_readable, source) for source in readable),
+            *((trio.lowlevel.wait_writable, source) for source in writable),
+        ]
         with trio.move_on_after(float("inf") if seconds is None else seconds):
-            if len(sockets) == 1:
-                await trio.lowlevel.wait_writable(sockets[0])
-            elif sockets:
+            if len(waits) == 1 and flag is None:
+                await waits[0][0](waits[0][1])
+            elif waits or flag is not None:
                 async with trio.open_nursery() as nursery:
-                    for sock in sockets:
-                        nursery.start_soon(_first, nursery, trio.lowlevel.wait_writable, sock)
+                    for wait, source in waits:
+                        nursery.start_soon(_first, nursery, wait, source)
+                    if flag is not None:
+                        nursery.start_soon(_first, nursery, flag.wait)
             else:
                 await trio.sleep_forever()
 
