@@ -14,7 +14,7 @@ from routermcp_proto.handshake import Agreement
 from routermcp_proto.outgoing import Outgoing
 
 from ._clock import CallClock
-from ._delivery import OnProgress
+from ._meanwhile import OnProgress
 from ._transport import Outcome
 from .runtime import Runtime
 

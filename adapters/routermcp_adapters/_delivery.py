@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 from routermcp_proto.events import (
     Event,
     HTTPRedirected,
     HTTPRefused,
-    MessageDropped,
-    MessageReady,
-    NotificationReceived,
-    ProgressReceived,
-    RequestReceived,
     StreamEnded,
 )
 from routermcp_proto.exceptions import TransportError
@@ -22,13 +15,12 @@ from routermcp_proto.http.binding import MAX_REDIRECTS, HTTPBinding
 from routermcp_proto.http.exchange import MCPExchange
 from routermcp_proto.http.headers import HeaderBlock, HTTPRequest
 from routermcp_proto.http.outcomes import refusal
-from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.outgoing import Outgoing
-from routermcp_proto.types import Progress
 from routermcp_proto.versions import CancelBy
 
 from ._clock import CallClock
 from ._listening import Listener, Turn
+from ._meanwhile import CANCEL_SECONDS, Meanwhile, OnProgress, Responder
 from ._transport import HTTPTransport, Outcome
 from ._wire import log
 
@@ -39,24 +31,6 @@ MAX_FRUITLESS_RESUMES = 100
 #: Milliseconds before a cut stream is resumed, where the server did not say (the value that
 #: the HTML standard suggests is "a few seconds"; MCP servers that close on purpose do say).
 DEFAULT_RESUME_DELAY = 1000
-
-#: Seconds for the last word to the server of a call that was cancelled.
-CANCEL_SECONDS = 0.1
-
-#: Called with each progress report.
-OnProgress = Callable[[Progress], Awaitable[None]]
-
-
-class Responder(Protocol):
-    """Whoever answers the server and hears its notifications: the user's callbacks."""
-
-    async def answer(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Answer a request of the server."""
-        ...
-
-    async def hear(self, method: str, params: Mapping[str, Any]) -> None:
-        """Take a notification of the server."""
-        ...
 
 
 async def ignore(event: Event) -> None:
@@ -92,7 +66,7 @@ class Delivery:
         clock: Until when.
     """
 
-    __slots__ = ("_clock", "_extra", "_link", "_on_progress", "_outgoing")
+    __slots__ = ("_clock", "_extra", "_link", "_on_event", "_outgoing")
 
     def __init__(
         self,
@@ -105,8 +79,11 @@ class Delivery:
         self._link = link
         self._outgoing = outgoing
         self._extra = extra
-        self._on_progress = on_progress
         self._clock = clock
+        binding = link.binding
+        self._on_event = Meanwhile(
+            binding.session, link.responder, clock, on_progress, self._post, binding.endpoint
+        ).treat
 
     async def run(self) -> Outcome | None:
         """Deliver the message and return what came of it.
@@ -175,37 +152,8 @@ class Delivery:
             async with self._clock.runtime.shield(CANCEL_SECONDS):
                 await self._link.transport.mention(binding.post(word, self._extra))
 
-    # ---- what happens meanwhile --------------------------------------------------------
-
-    async def _on_event(self, event: Event) -> None:
-        if isinstance(event, ProgressReceived):
-            if self._on_progress is not None:
-                await self._on_progress(event.progress)
-        elif isinstance(event, NotificationReceived):
-            await self._link.responder.hear(event.method, event.params)
-        elif isinstance(event, RequestReceived):
-            await self._answer_peer(event)
-        elif isinstance(event, MessageReady):
-            await self._link.post(event.outgoing, self._extra)
-        elif isinstance(event, MessageDropped):
-            log.warning("a message of %s was dropped: %s", self._link.transport.endpoint, event.problem)
-
-    async def _answer_peer(self, asked: RequestReceived) -> None:
-        """Let the user's callback answer; its own error reaches the caller, and the server hears of it."""
-        link = self._link
-        session = link.binding.session
-
-        async def ask() -> Mapping[str, Any]:
-            return await link.responder.answer(asked.method, asked.params)
-
-        try:
-            payload = session.answer(asked.request_id, await self._clock.interact(ask))
-        except Exception:
-            failed = ErrorObject(-32603, "the client could not answer")
-            async with self._clock.runtime.shield(CANCEL_SECONDS):
-                await link.post(Outgoing(session.refuse(asked.request_id, failed)), self._extra)
-            raise
-        await link.post(Outgoing(payload), self._extra)
+    async def _post(self, outgoing: Outgoing) -> None:
+        await self._link.post(outgoing, self._extra)
 
 
 def _not_resumed(why: str, cause: TransportError | None = None) -> TransportError:

@@ -38,7 +38,7 @@ from routermcp_proto.versions import LATEST
 
 from ._carrier import Carrier
 from ._clock import CallClock
-from ._delivery import OnProgress, Responder
+from ._meanwhile import OnProgress, Responder
 from ._transport import Outcome
 from ._wire import log
 from .runtime import Runtime

@@ -13,8 +13,9 @@ from routermcp_proto.timers import RetryPolicy
 
 from ._clock import CallClock
 from ._connector import Connector
-from ._delivery import Delivery, Link, OnProgress, Responder
+from ._delivery import Delivery, Link
 from ._listening import Listener
+from ._meanwhile import OnProgress, Responder
 from ._transport import HTTPTransport, Outcome
 from .runtime import Runtime
 
