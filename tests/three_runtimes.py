@@ -22,7 +22,7 @@ T = TypeVar("T")
 RUNTIMES = ("asyncio", "trio", "blocking")
 
 #: Methods that are plain functions on the async classes too; what they return has methods again.
-_PLAIN = frozenset({"create_session"})
+_PLAIN = frozenset({"create_session", "stats"})
 
 
 def step(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -154,16 +154,23 @@ class Driver:
             raise TransportError("the client was disconnected meanwhile", code="closed", not_run=True)
         return server
 
-    async def disconnect(self) -> None:
-        """End the session at the server, and give the connections back."""
+    async def disconnect(self, close_all: Callable[[], None] | None = None) -> None:
+        """End the session at the server, and give the connections back.
+
+        Args:
+            close_all: Called last, come what may, where the session was connected.
+        """
         runtime = self._runtime
         if runtime is None:
             return
         runtime.check()
+        connected = self.connected
         try:
             await self._carrier.farewell(runtime)
         finally:
             self._leave()
+            if connected and close_all is not None:
+                close_all()
 
     def _leave(self) -> None:
         if self._runtime is not None:

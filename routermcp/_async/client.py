@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from routermcp_adapters._limits import PoolLimits, PoolStats
+from routermcp_adapters._stepping import native as run
 from routermcp_adapters._transport import HTTPTransport
 from routermcp_proto.timers import RetryPolicy
 
@@ -143,7 +144,4 @@ class RouterMCPClient(AsyncSessionBase):
 
     async def disconnect(self) -> None:
         """End the session at the server and close all connections, those of its sessions too."""
-        connected = self._driver.connected
-        await super().disconnect()
-        if connected:
-            self._transport.close_all()
+        await run(self._driver.disconnect(self._transport.close_all))
