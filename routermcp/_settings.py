@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from routermcp_adapters.message_streams import Transport
 from routermcp_proto.exceptions import ConfigError, LocalProtocolError
 from routermcp_proto.http.binding import user_headers
 from routermcp_proto.http.url import EndpointURL
@@ -44,7 +45,10 @@ Headers = Mapping[str, str] | Callable[[], "Mapping[str, str] | Awaitable[Mappin
 class ClientSettings:
     """What a client was told, checked."""
 
-    endpoint: EndpointURL
+    endpoint: EndpointURL | None
+    """Where the server is, None where a transport leads there."""
+    stream: Transport | None
+    """Leads to the server, None for HTTP."""
     gateway: bool
     api_key: Secret | None
     user_id: str | None
@@ -58,6 +62,11 @@ class ClientSettings:
     trust_annotations: bool
     tls: Callable[[], ssl.SSLContext]
     client_info: Mapping[str, Any]
+
+    @property
+    def place(self) -> str:
+        """Where the server is, for people."""
+        return str(self.endpoint or self.stream)
 
     def for_user(self, user_id: str) -> ClientSettings:
         """Return the settings of a session of that user.
@@ -116,8 +125,8 @@ async def _settled(value: Any) -> Any:
     return await value if inspect.isawaitable(value) else value
 
 
-def _is_local_gateway(endpoint: EndpointURL) -> bool:
-    if endpoint.port != LOCAL_GATEWAY_PORT:
+def _is_local_gateway(endpoint: EndpointURL | None) -> bool:
+    if endpoint is None or endpoint.port != LOCAL_GATEWAY_PORT:
         return False
     try:
         return ipaddress.ip_address(endpoint.host).is_loopback
@@ -142,6 +151,7 @@ def resolve(  # noqa: PLR0913 - what a client can be told
     verify: Verify,
     cert: ClientCertificate | None,
     client_info: Mapping[str, Any] | None,
+    transport: Transport | None,
 ) -> ClientSettings:
     """Check what a client was told, and fill in what it was not told.
 
@@ -152,9 +162,14 @@ def resolve(  # noqa: PLR0913 - what a client can be told
         raise ConfigError("oauth= is not available in this version; use api_key= or headers=")
     if protocol != "auto" and protocol not in REVISIONS:
         raise ConfigError(f"protocol={protocol!r} is not 'auto' or one of {', '.join(REVISIONS)}")
-    endpoint, gateway = _endpoint(url or _from_environment("ROUTERMCP_URL"))
+    if transport is not None:
+        _check_transport(transport, url=url, api_key=api_key, headers=headers)
+        endpoint, gateway = None, False
+    else:
+        endpoint, gateway = _endpoint(url or _from_environment("ROUTERMCP_URL"))
     settings = ClientSettings(
         endpoint=endpoint,
+        stream=transport,
         gateway=gateway,
         api_key=api_key if api_key is not None else _from_environment("ROUTERMCP_API_KEY"),
         user_id=user_id if user_id is not None else _from_environment("ROUTERMCP_USER_ID"),
@@ -177,6 +192,18 @@ def resolve(  # noqa: PLR0913 - what a client can be told
 def _from_environment(name: str) -> str | None:
     """Return a variable, None where it is not set or empty, as a blank line of an env file leaves it."""
     return os.environ.get(name) or None
+
+
+def _check_transport(transport: object, **over_http: object) -> None:
+    """Refuse what is no transport, and what would not travel by one."""
+    if not callable(getattr(transport, "open", None)):
+        raise ConfigError(
+            f"transport has a coroutine function open(runtime), as stdio([...]) does, "
+            f"not {type(transport).__name__}"
+        )
+    for name, value in over_http.items():
+        if value is not None:
+            raise ConfigError(f"give either transport= or {name}=, which is for servers over HTTP")
 
 
 def _endpoint(url: str | None) -> tuple[EndpointURL, bool]:

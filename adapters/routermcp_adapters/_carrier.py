@@ -14,6 +14,7 @@ from routermcp_proto.handshake import Agreement
 from routermcp_proto.outgoing import Outgoing
 
 from ._clock import CallClock
+from ._limits import PoolStats
 from ._meanwhile import OnProgress
 from ._transport import Outcome
 from .runtime import Runtime
@@ -73,6 +74,10 @@ class Carrier(Protocol):
         Raises:
             MCPError: The answer was lost, or a callback of the user failed.
         """
+        ...
+
+    def stats(self) -> PoolStats:
+        """Return what the connections are doing, and what they have done."""
         ...
 
     def note_retry(self) -> None:

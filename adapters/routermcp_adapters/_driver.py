@@ -38,6 +38,7 @@ from routermcp_proto.versions import LATEST
 
 from ._carrier import Carrier
 from ._clock import CallClock
+from ._limits import PoolStats
 from ._meanwhile import OnProgress, Responder
 from ._transport import Outcome
 from ._wire import log
@@ -103,6 +104,10 @@ class Driver:
         self._connecting = 0
 
     # ---- the public face -------------------------------------------------------------
+
+    def stats(self) -> PoolStats:
+        """Return what the connections are doing, and what they have done."""
+        return self._carrier.stats()
 
     @property
     def connected(self) -> bool:

@@ -14,6 +14,7 @@ from routermcp_proto.timers import RetryPolicy
 from ._clock import CallClock
 from ._connector import Connector
 from ._delivery import Delivery, Link
+from ._limits import PoolStats
 from ._listening import Listener
 from ._meanwhile import OnProgress, Responder
 from ._transport import HTTPTransport, Outcome
@@ -84,6 +85,10 @@ class HTTPCarrier:
     async def farewell(self, runtime: Runtime) -> None:
         """End the session at the server with DELETE, where it has one."""
         await self._connector.farewell(runtime)
+
+    def stats(self) -> PoolStats:
+        """Return what the connections are doing, those of other sessions included."""
+        return self._transport.stats()
 
     def note_retry(self) -> None:
         """Count that a request is sent again."""

@@ -6,14 +6,13 @@ from types import TracebackType
 from typing import Self
 
 from routermcp_adapters._driver import Driver, DriverSettings
-from routermcp_adapters._http_carrier import HTTPCarrier
 from routermcp_adapters._stepping import native as run
 from routermcp_adapters._transport import HTTPTransport
 from routermcp_adapters.detect import running as runtime_here
 from routermcp_proto.client_session import ClientSession
-from routermcp_proto.http.binding import HTTPBinding
 from routermcp_proto.types import InitializeResult
 
+from .._carriers import carrier_of
 from .._responder import Callbacks
 from .._settings import ClientSettings, checked_timeout
 from .methods import AsyncMethods
@@ -22,7 +21,9 @@ from .methods import AsyncMethods
 class AsyncSessionBase(AsyncMethods):
     """A session over connections that it may share with others."""
 
-    def __init__(self, settings: ClientSettings, callbacks: Callbacks, transport: HTTPTransport) -> None:
+    def __init__(
+        self, settings: ClientSettings, callbacks: Callbacks, transport: HTTPTransport | None
+    ) -> None:
         self._settings = settings
         self._callbacks = callbacks
         self._transport = transport
@@ -32,15 +33,8 @@ class AsyncSessionBase(AsyncMethods):
             capabilities=callbacks.capabilities(),
             protocol=settings.protocol,
         )
-        carrier = HTTPCarrier(
-            transport,
-            HTTPBinding(machine, settings.endpoint, settings.fixed_headers()),
-            callbacks,
-            settings.retry,
-            settings.credentials(),
-        )
         self._driver = Driver(
-            carrier,
+            carrier_of(settings, machine, callbacks, transport),
             callbacks,
             DriverSettings(
                 retry=settings.retry,
@@ -63,7 +57,7 @@ class AsyncSessionBase(AsyncMethods):
     def __repr__(self) -> str:
         state = "connected" if self._driver.connected else "not connected"
         user = f" user_id={self._settings.user_id!r}" if self._settings.user_id is not None else ""
-        return f"<{type(self).__name__} {self._settings.endpoint}{user} {state}>"
+        return f"<{type(self).__name__} {self._settings.place}{user} {state}>"
 
     async def connect(self, *, timeout: int | None = None) -> InitializeResult:
         """Connect to the server and agree on a revision of MCP; connected already, do nothing.

@@ -8,9 +8,10 @@ from typing import Any
 
 from routermcp_adapters._limits import PoolLimits, PoolStats
 from routermcp_adapters._stepping import step as run
-from routermcp_adapters._transport import HTTPTransport
+from routermcp_adapters.message_streams import Transport
 from routermcp_proto.timers import RetryPolicy
 
+from .._carriers import connections_of
 from .._responder import Callbacks, OnElicitation, OnLog, OnNotification, OnRoots, OnSampling
 from .._responder import plain_callbacks as accept_callbacks
 from .._settings import DEFAULT_INTERACTION_TIMEOUT, Headers, Secret, enable_debug_log, resolve
@@ -64,6 +65,8 @@ class SyncRouterMCPClient(BlockingSessionBase):
             (``idempotentHint``, ``readOnlyHint``).
         client_info: Name and version of your application, for the server.
         limits: How many connections there may be, and for how long.
+        transport: Another way to the server than a URL: ``stdio(["command", ...])`` starts
+            it as a child process; :mod:`routermcp.transports` says how to write one.
 
     Raises:
         ConfigError: A setting is missing or wrong.
@@ -93,6 +96,7 @@ class SyncRouterMCPClient(BlockingSessionBase):
         trust_annotations: bool = False,
         client_info: Mapping[str, Any] | None = None,
         limits: PoolLimits | None = None,
+        transport: Transport | None = None,
     ) -> None:
         callbacks = Callbacks(
             on_elicitation=on_elicitation,
@@ -117,18 +121,19 @@ class SyncRouterMCPClient(BlockingSessionBase):
             verify=verify,
             cert=cert,
             client_info=client_info,
+            transport=transport,
         )
         accept_callbacks(callbacks, settings)
         if settings.debug:
             enable_debug_log()
-        transport = HTTPTransport(settings.endpoint, settings.tls, limits)
-        super().__init__(settings, callbacks, transport)
+        super().__init__(settings, callbacks, connections_of(settings, limits))
 
     def create_session(self, user_id: str) -> SyncRouterMCPSession:
         """Make a session for another user; ``connect`` it before use.
 
         It shares connections and settings with this client. It may be connected before or
-        after the client, and ends with it at the latest.
+        after the client, and ends with it at the latest. With ``transport=`` it opens a
+        stream of its own, which is its own to disconnect.
 
         Args:
             user_id: Whose session it is.
@@ -140,8 +145,8 @@ class SyncRouterMCPClient(BlockingSessionBase):
 
     def stats(self) -> PoolStats:
         """Return what the connections of the client and its sessions do, for a metric or a log."""
-        return self._transport.stats()
+        return self._driver.stats()
 
     def disconnect(self) -> None:
         """End the session at the server and close all connections, those of its sessions too."""
-        run(self._driver.disconnect(self._transport.close_all))
+        run(self._driver.disconnect(self._transport and self._transport.close_all))

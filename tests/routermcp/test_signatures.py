@@ -68,6 +68,7 @@ CONSTRUCTOR_MORE = {
     "trust_annotations",
     "client_info",
     "limits",
+    "transport",
 }
 
 

@@ -1,0 +1,211 @@
+"""Carrying a session's messages over one stream: a child's stdio, or a transport of the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from routermcp_proto.client_session import ClientSession
+from routermcp_proto.exceptions import ConfigError, MCPError, TransportError
+from routermcp_proto.handshake import Agreement
+from routermcp_proto.outgoing import Outgoing
+from routermcp_proto.states import SessionState
+from routermcp_proto.versions import LATEST_HANDSHAKE
+
+from ._channel import Channel
+from ._clock import CallClock
+from ._limits import PoolStats
+from ._meanwhile import CANCEL_SECONDS, Meanwhile, OnProgress, Responder
+from ._single_flight import SingleFlight
+from ._transport import Outcome
+from ._wire import log
+from .message_streams import Transport
+from .runtime import Runtime
+
+#: Seconds that closing a stream in an orderly way may take, above the bounds of stdio's steps.
+FAREWELL_SECONDS = 6.0
+
+
+class StreamCarrier:
+    """The way of one session over a stream of its own.
+
+    The stream is opened with the handshake. One that has ended is opened anew for the next
+    call, so that a server which was restarted is found again.
+
+    Args:
+        transport: Opens the stream.
+        session: The machine whose messages it carries.
+        responder: Answers the server.
+    """
+
+    session_id = None
+
+    def __init__(self, transport: Transport, session: ClientSession, responder: Responder) -> None:
+        self._transport = transport
+        self._session = session
+        self._responder = responder
+        self._runtime: Runtime | None = None
+        self._channel: Channel | None = None
+        self._flight = SingleFlight()
+        self._probed = False
+        self._retries = 0
+        self._opened = 0
+
+    @property
+    def session(self) -> ClientSession:
+        """The machine whose messages these are."""
+        return self._session
+
+    @property
+    def place(self) -> str:
+        """The transport's name for its server."""
+        return str(self._transport)
+
+    def open(self, runtime: Runtime) -> Runtime:
+        """Note the runtime; the stream is opened with the handshake."""
+        self._runtime = runtime
+        return runtime
+
+    def close(self) -> None:
+        """Close the stream at once, ready to be opened again."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.abort(None)
+        self._forget()
+        self._runtime = None
+
+    def _forget(self) -> None:
+        if self._session.state is SessionState.READY:
+            self._session.expire()
+        else:
+            self._session.fail_handshake()
+
+    async def connect(self, clock: CallClock) -> None:
+        """Open the stream and agree with the server, once for all who ask at the same time."""
+        if self._session.server is None:
+            await self._flight.run(clock.runtime, lambda: self._agree(clock))
+
+    async def renew(self, clock: CallClock, session_id: str | None, agreement: Agreement | None) -> None:
+        """Agree anew, unless somebody has done so since the caller looked."""
+        del session_id
+        if self._session.agreement is agreement:
+            self._forget()
+        await self.connect(clock)
+
+    async def _agree(self, clock: CallClock) -> None:
+        if self._session.server is not None:
+            return
+        try:
+            await self._shake_hands(clock, None)
+        except TransportError as error:
+            if error.code != "closed" or not self._probed:
+                raise
+            # Some servers of the handshake era end when they are asked something else first.
+            log.info("%s ended when it was asked what it speaks; trying initialize", self.place)
+            await self._shake_hands(clock, LATEST_HANDSHAKE.name)
+
+    async def _shake_hands(self, clock: CallClock, known: str | None) -> None:
+        session = self._session
+        self._probed = False
+        channel = await self._open_channel(clock.runtime)
+        meanwhile = self._meanwhile(channel, clock, None)
+        try:
+            outgoing = session.start_handshake(known)
+            self._probed = session.state is SessionState.PROBING
+            await channel.shake_hands(outgoing, meanwhile.treat, clock)
+        except BaseException as error:
+            self._probed = self._probed and session.state is SessionState.PROBING
+            session.fail_handshake()
+            if not isinstance(error, MCPError) or isinstance(error, TransportError):
+                self._drop(channel)
+            raise
+
+    async def _open_channel(self, runtime: Runtime) -> Channel:
+        channel = self._channel
+        if channel is not None and channel.broken is None:
+            return channel
+        try:
+            stream = await self._transport.open(runtime)
+        except OSError as error:
+            if isinstance(error, TimeoutError) and error.errno is None:
+                raise
+            raise TransportError(
+                f"cannot connect to {self.place}: {error}", code="connect", not_run=True
+            ) from error
+        self._opened += 1
+        channel = self._channel = Channel(stream, self._session, runtime, self.place)
+        return channel
+
+    def _drop(self, channel: Channel) -> None:
+        """Let go of a stream that has ended, so that the next call opens another."""
+        channel.abort(None)
+        if self._channel is channel:
+            self._channel = None
+            self._forget()
+
+    async def farewell(self, runtime: Runtime) -> None:
+        """Close the stream in an orderly way."""
+        channel = self._channel
+        if channel is None:
+            return
+        try:
+            async with runtime.deadline(runtime.now() + FAREWELL_SECONDS):
+                await channel.aclose()
+        except (OSError, MCPError) as error:
+            log.debug("%s was not left in an orderly way: %s", self.place, error)
+
+    async def prepare(self, headers: Mapping[str, str] | None) -> None:
+        """Refuse headers, which only HTTP has."""
+        if headers:
+            raise ConfigError(f"headers= travel over HTTP only, and {self.place} is not reached by it")
+
+    async def deliver(
+        self, outgoing: Outgoing, extra: None, on_progress: OnProgress | None, clock: CallClock
+    ) -> Outcome | None:
+        """Carry a request there, and return what came of it."""
+        del extra
+        channel, session = self._channel, self._session
+        try:
+            if channel is None:
+                raise TransportError("the client was disconnected meanwhile", code="closed", not_run=True)
+            meanwhile = self._meanwhile(channel, clock, on_progress)
+            return await channel.exchange(outgoing, meanwhile.treat)
+        except BaseException:
+            word = (
+                session.abandon(outgoing.request_id, "the caller gave up")
+                if outgoing.request_id is not None
+                else None
+            )
+            if channel is not None and channel.broken is not None:
+                self._drop(channel)
+            elif channel is not None and word is not None:
+                async with clock.runtime.shield(CANCEL_SECONDS):
+                    await self._mention(channel, word)
+            raise
+
+    async def _mention(self, channel: Channel, word: Outgoing) -> None:
+        try:
+            await channel.send(word)
+        except TransportError as error:
+            log.debug("a cancelled call was not mentioned to %s: %s", self.place, error)
+
+    def _meanwhile(self, channel: Channel, clock: CallClock, on_progress: OnProgress | None) -> Meanwhile:
+        return Meanwhile(self._session, self._responder, clock, on_progress, channel.send, self.place)
+
+    def note_retry(self) -> None:
+        """Count that a request is sent again."""
+        self._retries += 1
+
+    def stats(self) -> PoolStats:
+        """Return what the one stream is doing."""
+        channel = self._channel
+        is_open = channel is not None and channel.broken is None
+        busy = channel.busy if channel is not None else False
+        return PoolStats(
+            open=int(is_open),
+            idle=int(is_open and not busy),
+            in_use=int(is_open and busy),
+            waiting=0,
+            reused=0,
+            opened=self._opened,
+            retries=self._retries,
+        )

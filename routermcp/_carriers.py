@@ -1,0 +1,38 @@
+"""Which way the messages of a session take."""
+
+from __future__ import annotations
+
+from routermcp_adapters._carrier import Carrier
+from routermcp_adapters._http_carrier import HTTPCarrier
+from routermcp_adapters._limits import PoolLimits
+from routermcp_adapters._stream_carrier import StreamCarrier
+from routermcp_adapters._transport import HTTPTransport
+from routermcp_proto.client_session import ClientSession
+from routermcp_proto.http.binding import HTTPBinding
+
+from ._responder import Callbacks
+from ._settings import ClientSettings
+
+
+def connections_of(settings: ClientSettings, limits: PoolLimits | None) -> HTTPTransport | None:
+    """Return the connections that a client shares with its sessions, None where each has its own."""
+    if settings.endpoint is None:
+        return None
+    return HTTPTransport(settings.endpoint, settings.tls, limits)
+
+
+def carrier_of(
+    settings: ClientSettings, machine: ClientSession, callbacks: Callbacks, transport: HTTPTransport | None
+) -> Carrier:
+    """Return what carries the messages of one session."""
+    if settings.stream is not None:
+        return StreamCarrier(settings.stream, machine, callbacks)
+    if settings.endpoint is None or transport is None:
+        raise AssertionError("settings have a URL or a transport")
+    return HTTPCarrier(
+        transport,
+        HTTPBinding(machine, settings.endpoint, settings.fixed_headers()),
+        callbacks,
+        settings.retry,
+        settings.credentials(),
+    )

@@ -1,0 +1,127 @@
+"""A server over stdio on the protocol core, and the ways in which such servers misbehave.
+
+Run as a child: ``python server.py [WAY ...]``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+from routermcp_proto import RequestReceived, ServerSession
+from routermcp_proto.jsonrpc import ErrorObject
+
+WAYS = set(sys.argv[1:])
+
+TOOLS = [
+    {"name": name, "inputSchema": {"type": "object"}}
+    for name in ("echo", "pid", "environment", "die", "flood", "ask", "hang", "wait", "spawn")
+]
+
+
+def say(line: str) -> None:
+    """Write to standard error."""
+    print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+class Server:
+    """One session over standard input and output."""
+
+    def __init__(self) -> None:
+        self.session = ServerSession(
+            server_info={"name": "child", "version": "1"}, capabilities={"tools": {}, "logging": {}}
+        )
+        self.asked: dict[object, object] = {}
+
+    def run(self) -> None:
+        """Serve until the input ends."""
+        while data := os.read(0, 65536):
+            if "handshake only" in WAYS and b"server/discover" in data:
+                data = self.refuse_probe(data)
+            self.session.receive_data(data)
+            for event in self.session.events_received():
+                if isinstance(event, RequestReceived):
+                    self.treat(event)
+            self.flush()
+        if "stays" in WAYS:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            say("staying")
+            while True:
+                time.sleep(1)
+
+    def refuse_probe(self, data: bytes) -> bytes:
+        """Treat the probe as an old server might."""
+        if "dies when probed" in WAYS:
+            say("what is that?")
+            os._exit(7)
+        if "silent when probed" not in WAYS:
+            os.write(1, b'{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"unknown"}}\n')
+        return b""
+
+    def flush(self) -> None:
+        """Send what is due."""
+        due = memoryview(self.session.data_to_send())
+        while due:
+            due = due[os.write(1, due) :]
+
+    def treat(self, event: RequestReceived) -> None:
+        """Answer one request."""
+        if event.method == "tools/list":
+            self.session.send_answer(event.request_id, {"tools": TOOLS})
+        elif event.method != "tools/call":
+            self.session.send_refusal(event.request_id, ErrorObject(-32601, "unknown method"))
+        else:
+            name = event.params["name"]
+            arguments = event.params.get("arguments") or {}
+            text = getattr(self, f"do_{name}")(arguments, event)
+            if text is not None:
+                content = [{"type": "text", "text": text}]
+                self.session.send_answer(event.request_id, {"content": content})
+
+    # ---- tools -------------------------------------------------------------------------
+
+    def do_echo(self, arguments: dict, event: RequestReceived) -> str:
+        return str(arguments.get("text", ""))
+
+    def do_pid(self, arguments: dict, event: RequestReceived) -> str:
+        return str(os.getpid())
+
+    def do_environment(self, arguments: dict, event: RequestReceived) -> str:
+        return "\n".join(sorted(os.environ))
+
+    def do_die(self, arguments: dict, event: RequestReceived) -> None:
+        for line in arguments.get("saying", []):
+            say(line)
+        os._exit(arguments.get("code", 3))
+
+    def do_flood(self, arguments: dict, event: RequestReceived) -> str:
+        """Fill both outputs before reading on."""
+        for number in range(arguments["lines"]):
+            say(f"error line {number} " + "x" * 80)
+            params = {"level": "info", "data": "y" * 200}
+            self.session.send_notification("notifications/message", params)
+            self.flush()
+        return "flooded"
+
+    def do_hang(self, arguments: dict, event: RequestReceived) -> None:
+        """Never answer this call; go on with others."""
+
+    def do_wait(self, arguments: dict, event: RequestReceived) -> str:
+        """Read nothing for a while."""
+        time.sleep(arguments["seconds"])
+        return "waited"
+
+    def do_spawn(self, arguments: dict, event: RequestReceived) -> str:
+        """Start a child of its own that stays."""
+        child = os.fork()
+        if child == 0:
+            os.close(0)
+            while True:
+                time.sleep(1)
+        return str(child)
+
+
+if __name__ == "__main__":
+    Server().run()
