@@ -5,25 +5,26 @@ Run as a child: ``python server.py [WAY ...]``.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
 import sys
 import time
 
-from routermcp_proto import RequestReceived, ServerSession
+from routermcp_proto import RequestReceived, ResponseReceived, ServerSession
+from routermcp_proto.calls import Call
+from routermcp_proto.events import RequestWithdrawn
+from routermcp_proto.exceptions import LocalProtocolError
 from routermcp_proto.jsonrpc import ErrorObject
+from routermcp_proto.types import WireModel
 
 WAYS = set(sys.argv[1:])
-
-TOOLS = [
-    {"name": name, "inputSchema": {"type": "object"}}
-    for name in ("echo", "pid", "environment", "die", "flood", "ask", "hang", "wait", "spawn")
-]
 
 
 def say(line: str) -> None:
     """Write to standard error."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201
+    print(line, file=sys.stderr, flush=True)
 
 
 class Server:
@@ -33,7 +34,8 @@ class Server:
         self.session = ServerSession(
             server_info={"name": "child", "version": "1"}, capabilities={"tools": {}, "logging": {}}
         )
-        self.asked: dict[object, object] = {}
+        self.asking: dict[object, object] = {}
+        self.cancelled = 0
 
     def run(self) -> None:
         """Serve until the input ends."""
@@ -44,6 +46,11 @@ class Server:
             for event in self.session.events_received():
                 if isinstance(event, RequestReceived):
                     self.treat(event)
+                elif isinstance(event, ResponseReceived):
+                    text = json.dumps(event.value.model_dump())
+                    self.give(self.asking.pop(event.request_id), text)
+                elif isinstance(event, RequestWithdrawn):
+                    self.cancelled += 1
             self.flush()
         if "stays" in WAYS:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -69,7 +76,7 @@ class Server:
     def treat(self, event: RequestReceived) -> None:
         """Answer one request."""
         if event.method == "tools/list":
-            self.session.send_answer(event.request_id, {"tools": TOOLS})
+            self.session.send_answer(event.request_id, {"tools": self.tools()})
         elif event.method != "tools/call":
             self.session.send_refusal(event.request_id, ErrorObject(-32601, "unknown method"))
         else:
@@ -77,8 +84,17 @@ class Server:
             arguments = event.params.get("arguments") or {}
             text = getattr(self, f"do_{name}")(arguments, event)
             if text is not None:
-                content = [{"type": "text", "text": text}]
-                self.session.send_answer(event.request_id, {"content": content})
+                self.give(event.request_id, text)
+
+    def tools(self) -> list[dict]:
+        """List the methods below."""
+        names = [name.removeprefix("do_") for name in dir(self) if name.startswith("do_")]
+        return [{"name": name, "inputSchema": {"type": "object"}} for name in names]
+
+    def give(self, request_id: object, text: str) -> None:
+        """Answer with a text."""
+        with contextlib.suppress(LocalProtocolError):  # It was withdrawn meanwhile.
+            self.session.send_answer(request_id, {"content": [{"type": "text", "text": text}]})
 
     # ---- tools -------------------------------------------------------------------------
 
@@ -105,6 +121,15 @@ class Server:
             self.flush()
         return "flooded"
 
+    def do_ask(self, arguments: dict, event: RequestReceived) -> None:
+        """Ask for input, and answer with what is given."""
+        params = {"mode": "form", "message": "?", "requestedSchema": {"type": "object", "properties": {}}}
+        call = Call("elicitation/create", params, WireModel, safe=False)
+        self.asking[self.session.send_request(call)] = event.request_id
+
+    def do_cancelled(self, arguments: dict, event: RequestReceived) -> str:
+        return str(self.cancelled)
+
     def do_hang(self, arguments: dict, event: RequestReceived) -> None:
         """Never answer this call; go on with others."""
 
@@ -112,6 +137,9 @@ class Server:
         """Read nothing for a while."""
         time.sleep(arguments["seconds"])
         return "waited"
+
+    def do_size(self, arguments: dict, event: RequestReceived) -> str:
+        return str(len(arguments["text"]))
 
     def do_spawn(self, arguments: dict, event: RequestReceived) -> str:
         """Start a child of its own that stays."""
