@@ -62,7 +62,9 @@ class StdioTransport:
             if isinstance(error, FileNotFoundError):
                 folder = self.cwd is not None and not os.path.isdir(self.cwd)
                 advice = f"there is no folder {self.cwd}" if folder else "is it installed, and on the PATH?"
-            raise TransportError(f"cannot start {self.command[0]!r}: {advice}", code="connect", not_run=True) from error
+            raise TransportError(
+                f"cannot start {self.command[0]!r}: {advice}", code="connect", not_run=True
+            ) from error
 
     def __str__(self) -> str:
         """Return the program and what it runs; further arguments may hold secrets."""
