@@ -36,6 +36,7 @@ PRINTED = {
     "unknown_tool": "MCP error: tools/call 'unknown_tool': Unknown tool: unknown_tool (code -32602)\n",
     "on_progress": "1 of 3\n2 of 3\n3 of 3\n",
     "socketpair": "['hello']\n",
+    "stdio([": "hello\n",
 }
 
 

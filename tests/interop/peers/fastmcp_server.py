@@ -1,6 +1,6 @@
 """A server on ``fastmcp``: both eras on one URL, with the tools of ``mcp_server.py``.
 
-Run with the interpreter of the peer's own environment: ``fastmcp_server.py PORT [json]``.
+Run with the interpreter of the peer's own environment: ``fastmcp_server.py PORT|stdio [json]``.
 ``json`` answers with JSON bodies where the default is event streams.
 """
 
@@ -130,6 +130,9 @@ def review(code: str) -> str:
 
 
 if __name__ == "__main__":
+    if sys.argv[1] == "stdio":
+        server.run(transport="stdio", show_banner=False)
+        sys.exit()
     server.run(
         transport="http",
         host="127.0.0.1",

@@ -1,6 +1,6 @@
 """A server on the official ``mcp`` package: both eras on one URL.
 
-Run with the interpreter of the peer's own environment: ``mcp_server.py PORT [json]``.
+Run with the interpreter of the peer's own environment: ``mcp_server.py PORT|stdio [json]``.
 ``json`` answers with JSON bodies where the default is event streams.
 """
 
@@ -124,6 +124,9 @@ def review(code: str) -> str:
 
 
 if __name__ == "__main__":
+    if sys.argv[1] == "stdio":
+        server.run(transport="stdio")
+        sys.exit()
     server.run(
         transport="streamable-http",
         host="127.0.0.1",
