@@ -103,6 +103,7 @@ class H11ResponseReader:
 
     def __init__(self, max_head_size: int = MAX_HEAD_SIZE) -> None:
         self._connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=max_head_size)
+        self._max_head_size = max_head_size
         self._used = False
 
     def start(self, method: bytes) -> None:
@@ -147,6 +148,10 @@ class H11ResponseReader:
             try:
                 event = self._connection.next_event()
             except h11.RemoteProtocolError as error:
+                if error.error_status_hint == 431:
+                    raise RemoteProtocolError(
+                        f"the head of its answer is longer than {self._max_head_size} bytes"
+                    ) from error
                 raise RemoteProtocolError(f"not an HTTP answer: {error}") from error
             if isinstance(event, h11.Data):
                 return BodyData(bytes(event.data))

@@ -284,6 +284,10 @@ class ScriptedServer:
             # Wakes accept(), which close() alone does not do on Linux.
             self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
+        self.close_connections()
+
+    def close_connections(self) -> None:
+        """Close all connections, whatever they carry."""
         with self._lock:
             sockets = list(self._sockets)
         for sock in sockets:
