@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -143,3 +146,27 @@ def test_nothing_is_left_behind_by_any_row(runtime: str) -> None:
         time.sleep(0.02)
     assert descriptors() <= before[0]
     assert threading.active_count() <= before[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [
+        ("sends a line without end", 64),
+        ("sends a body without end", 64),
+        ("sends a nesting bomb", 1),
+        ("sends 1 MB of headers", 1),
+    ],
+)
+def test_memory_stays_within_the_limits(name: str, limit: int, runtime: str) -> None:
+    """The named limit of what is read, in MiB, and 32 MB for what it takes to read it."""
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.faults.memory", name, runtime],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "adapters")])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert float(done.stdout) < limit + 32
