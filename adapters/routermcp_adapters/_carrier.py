@@ -14,9 +14,9 @@ from routermcp_proto.handshake import Agreement
 from routermcp_proto.outgoing import Outgoing
 
 from ._clock import CallClock
+from ._exchanges import Outcome
 from ._limits import PoolStats
 from ._meanwhile import OnProgress
-from ._transport import Outcome
 from .runtime import Runtime
 
 

@@ -31,8 +31,8 @@ from routermcp_proto.outgoing import Outgoing
 from routermcp_proto.states import SessionState
 
 from ._clock import CallClock
+from ._exchanges import Outcome
 from ._mutex import Mutex
-from ._transport import Outcome
 from ._wire import enabled, wire
 from .message_streams import MessageStream
 from .runtime import Event as Flag

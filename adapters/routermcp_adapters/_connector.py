@@ -25,9 +25,9 @@ from routermcp_proto.versions import Era
 
 from ._clock import CallClock
 from ._delivery import ignore
+from ._exchanges import Exchanges, Outcome
 from ._listening import Listener
 from ._single_flight import SingleFlight
-from ._transport import HTTPTransport, Outcome
 from ._wire import log
 from .runtime import Runtime
 
@@ -51,7 +51,7 @@ class Connector:
     def __init__(
         self,
         binding: HTTPBinding,
-        transport: HTTPTransport,
+        transport: Exchanges,
         retry: RetryPolicy,
         extra_headers: ExtraHeaders,
         listener: Listener,

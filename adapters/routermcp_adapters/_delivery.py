@@ -19,9 +19,9 @@ from routermcp_proto.outgoing import Outgoing
 from routermcp_proto.versions import CancelBy
 
 from ._clock import CallClock
+from ._exchanges import Exchanges, Outcome
 from ._listening import Listener, Turn
 from ._meanwhile import CANCEL_SECONDS, Meanwhile, OnProgress, Responder
-from ._transport import HTTPTransport, Outcome
 from ._wire import log
 
 #: Times that an event stream is resumed without a single new event. Servers may close and
@@ -42,7 +42,7 @@ async def ignore(event: Event) -> None:
 class Link:
     """What the messages of one session travel by, and who answers the server."""
 
-    transport: HTTPTransport
+    transport: Exchanges
     binding: HTTPBinding
     responder: Responder
     listener: Listener

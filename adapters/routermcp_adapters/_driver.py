@@ -38,9 +38,9 @@ from routermcp_proto.versions import LATEST
 
 from ._carrier import Carrier
 from ._clock import CallClock
+from ._exchanges import Outcome
 from ._limits import PoolStats
 from ._meanwhile import OnProgress, Responder
-from ._transport import Outcome
 from ._wire import log
 from .runtime import Runtime
 

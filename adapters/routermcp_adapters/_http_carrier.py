@@ -14,10 +14,10 @@ from routermcp_proto.timers import RetryPolicy
 from ._clock import CallClock
 from ._connector import Connector
 from ._delivery import Delivery, Link
+from ._exchanges import Exchanges, Outcome
 from ._limits import PoolStats
 from ._listening import Listener
 from ._meanwhile import OnProgress, Responder
-from ._transport import HTTPTransport, Outcome
 from .runtime import Runtime
 
 Credentials = Callable[[], Awaitable[Mapping[str, str]]]
@@ -36,7 +36,7 @@ class HTTPCarrier:
 
     def __init__(
         self,
-        transport: HTTPTransport,
+        transport: Exchanges,
         binding: HTTPBinding,
         responder: Responder,
         retry: RetryPolicy,

@@ -109,14 +109,14 @@ class Listener:
         """The shared stream, while it is open."""
         return self._connection.stream if self._connection is not None else None
 
-    async def open(self, runtime: Runtime, pool: ConnectionPool) -> None:
+    async def open(self, runtime: Runtime, pool: ConnectionPool | None) -> None:
         """Open the stream, where the session's revision has one and the client can answer on it.
 
         A server that does not offer it is left alone.
         """
         self.close()
-        self._pool, self._wanted = pool, self._binding.listens
-        if not self._wanted:
+        self._pool, self._wanted = pool, pool is not None and self._binding.listens
+        if pool is None or not self._wanted:
             return
         await self._reopen(runtime, pool)
         until = runtime.now() + OPENING_SECONDS

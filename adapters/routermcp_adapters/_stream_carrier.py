@@ -13,10 +13,10 @@ from routermcp_proto.versions import LATEST_HANDSHAKE
 
 from ._channel import Channel
 from ._clock import CallClock
+from ._exchanges import Outcome
 from ._limits import PoolStats
 from ._meanwhile import CANCEL_SECONDS, Meanwhile, OnProgress, Responder
 from ._single_flight import SingleFlight
-from ._transport import Outcome
 from ._wire import log
 from .message_streams import Transport
 from .runtime import Runtime

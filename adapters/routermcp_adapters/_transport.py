@@ -8,22 +8,10 @@ which is also how a stateless server learns that its client gave up.
 from __future__ import annotations
 
 import ssl
-import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
-from routermcp_proto.events import (
-    ErrorReceived,
-    Event,
-    HTTPAccepted,
-    HTTPRedirected,
-    HTTPRefused,
-    InputRequired,
-    ResponseReceived,
-    ResponseRejected,
-    StreamEnded,
-)
+from routermcp_proto.events import Event
 from routermcp_proto.exceptions import RemoteProtocolError, TransportError
-from routermcp_proto.handshake import Agreement
 from routermcp_proto.http.exchange import MCPExchange
 from routermcp_proto.http.headers import HTTPRequest
 from routermcp_proto.http.url import EndpointURL
@@ -31,48 +19,15 @@ from routermcp_proto.http.url import EndpointURL
 from . import _wire
 from ._connection import Connection
 from ._dial import Resolver, is_deadline
+from ._exchanges import OUTCOMES, Exchanges, OnEvent, Outcome
 from ._limits import PoolLimits, PoolStats
 from ._listening import Turn
 from ._pool import ConnectionPool
 from ._wire import log
 from .runtime import Runtime, StreamClosedError
 
-Outcome = (
-    ResponseReceived
-    | ErrorReceived
-    | ResponseRejected
-    | InputRequired
-    | HTTPAccepted
-    | HTTPRefused
-    | HTTPRedirected
-    | StreamEnded
-)
-_OUTCOMES = (
-    ResponseReceived,
-    ErrorReceived,
-    ResponseRejected,
-    InputRequired,
-    HTTPAccepted,
-    HTTPRefused,
-    HTTPRedirected,
-    StreamEnded,
-)
-OnEvent = Callable[[Event], Awaitable[None]]
 
-
-class EndpointMemory:
-    """What the sessions of a client share about their server."""
-
-    def __init__(self) -> None:
-        self.protocol: str | None = None
-        """The revision of the handshake era that worked last, which spares the probe."""
-        self.agreement: Agreement | None = None
-        """A public answer to ``server/discover``."""
-        self.fresh_until = 0.0
-        """Until when that answer may be used, in the runtime's clock."""
-
-
-class HTTPTransport:
+class HTTPTransport(Exchanges):
     """The connections of a client, shared by its sessions.
 
     Args:
@@ -84,46 +39,20 @@ class HTTPTransport:
     def __init__(
         self, endpoint: EndpointURL, tls: Callable[[], ssl.SSLContext], limits: PoolLimits | None = None
     ) -> None:
-        self.endpoint = endpoint
-        self.memory = EndpointMemory()
+        super().__init__(endpoint)
         self._tls = tls
         self._limits = limits or PoolLimits()
         self._resolver = Resolver()
-        self._runtime: Runtime | None = None
         self._pool: ConnectionPool | None = None
-        self._users: set[object] = set()
         self._answered = False
         self._before = (0, 0)
-        self._retries = 0
-        self._lock = threading.Lock()
 
     def open(self, runtime: Runtime, user: object) -> Runtime:
-        """Take the connections into use for one more session.
-
-        Args:
-            runtime: Where the caller runs.
-            user: Whoever uses them from now on, for :meth:`close`.
-
-        Returns:
-            The runtime they are bound to: the given one, unless they are in use already.
-
-        Raises:
-            ConfigError: They are in use elsewhere.
-        """
-        if self._runtime is not None and self._users:
-            self._runtime.check()
-        else:
-            self._runtime = runtime
+        """Take the connections into use for one more session; see :meth:`Exchanges.open`."""
+        bound = super().open(runtime, user)
         if self._pool is None:
-            self._pool = ConnectionPool(self._runtime, self._tls, self._resolver, self._limits)
-        self._users.add(user)
-        return self._runtime
-
-    def close(self, user: object) -> None:
-        """Give the connections back; they close with their last user."""
-        self._users.discard(user)
-        if not self._users:
-            self.close_all()
+            self._pool = ConnectionPool(bound, self._tls, self._resolver, self._limits)
+        return bound
 
     def close_all(self) -> None:
         """Close the connections, whoever uses them."""
@@ -132,11 +61,6 @@ class HTTPTransport:
         if pool is not None:
             self._before = (self._before[0] + pool.reused, self._before[1] + pool.opened)
             pool.close()
-
-    def note_retry(self) -> None:
-        """Count that a request is sent again."""
-        with self._lock:
-            self._retries += 1
 
     def stats(self) -> PoolStats:
         """Return what the connections are doing, and what they have done."""
@@ -166,21 +90,7 @@ class HTTPTransport:
         control: bool = False,
         turn: Turn | None = None,
     ) -> Outcome | None:
-        """Carry one exchange and return its outcome.
-
-        Args:
-            request: What to send.
-            exchange: Reads what comes back.
-            on_event: Told of everything else that happens meanwhile.
-            control: Use the control lane of the pool.
-            turn: Read the session's shared stream too, when it is the caller's turn.
-
-        Returns:
-            The outcome, or None where only ``on_event`` learned of it (the handshake).
-
-        Raises:
-            TransportError: The connection failed, or the answer was not one of MCP.
-        """
+        """Carry one exchange over a connection of the pool; see :meth:`Exchanges.run`."""
         pool = self.pool()
         connection = await pool.lease(self.endpoint, control=control)
         try:
@@ -224,7 +134,7 @@ class HTTPTransport:
         while outcome is None and not exchange.finished:
             data = await self._receive(connection, turn, on_event)
             for event in self._read(connection, exchange, data):
-                if isinstance(event, _OUTCOMES):
+                if isinstance(event, OUTCOMES):
                     outcome = event
                 else:
                     await on_event(event)

@@ -1,0 +1,155 @@
+"""What carries HTTP exchanges, seen from a session: our own sockets, or an HTTP client that was brought."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+
+from routermcp_proto.events import (
+    ErrorReceived,
+    Event,
+    HTTPAccepted,
+    HTTPRedirected,
+    HTTPRefused,
+    InputRequired,
+    ResponseReceived,
+    ResponseRejected,
+    StreamEnded,
+)
+from routermcp_proto.handshake import Agreement
+from routermcp_proto.http.exchange import MCPExchange
+from routermcp_proto.http.headers import HTTPRequest
+from routermcp_proto.http.url import EndpointURL
+
+from ._limits import PoolStats
+from ._listening import Turn
+from ._pool import ConnectionPool
+from .runtime import Runtime
+
+Outcome = (
+    ResponseReceived
+    | ErrorReceived
+    | ResponseRejected
+    | InputRequired
+    | HTTPAccepted
+    | HTTPRefused
+    | HTTPRedirected
+    | StreamEnded
+)
+OUTCOMES = (
+    ResponseReceived,
+    ErrorReceived,
+    ResponseRejected,
+    InputRequired,
+    HTTPAccepted,
+    HTTPRefused,
+    HTTPRedirected,
+    StreamEnded,
+)
+OnEvent = Callable[[Event], Awaitable[None]]
+
+
+class EndpointMemory:
+    """What the sessions of a client share about their server."""
+
+    def __init__(self) -> None:
+        self.protocol: str | None = None
+        """The revision of the handshake era that worked last, which spares the probe."""
+        self.agreement: Agreement | None = None
+        """A public answer to ``server/discover``."""
+        self.fresh_until = 0.0
+        """Until when that answer may be used, in the runtime's clock."""
+
+
+class Exchanges(ABC):
+    """Carries the exchanges of a client and its sessions.
+
+    Args:
+        endpoint: Where the MCP server is.
+    """
+
+    def __init__(self, endpoint: EndpointURL) -> None:
+        self.endpoint = endpoint
+        self.memory = EndpointMemory()
+        self._runtime: Runtime | None = None
+        self._users: set[object] = set()
+        self._lock = threading.Lock()
+        self._retries = 0
+
+    def open(self, runtime: Runtime, user: object) -> Runtime:
+        """Take the connections into use for one more session.
+
+        Args:
+            runtime: Where the caller runs.
+            user: Whoever uses them from now on, for :meth:`close`.
+
+        Returns:
+            The runtime they are bound to: the given one, unless they are in use already.
+
+        Raises:
+            ConfigError: They are in use elsewhere.
+        """
+        if self._runtime is not None and self._users:
+            self._runtime.check()
+        else:
+            self._runtime = runtime
+        self._users.add(user)
+        return self._runtime
+
+    def close(self, user: object) -> None:
+        """Give the connections back; they close with their last user."""
+        self._users.discard(user)
+        if not self._users:
+            self.close_all()
+
+    @abstractmethod
+    def close_all(self) -> None:
+        """Close the connections, whoever uses them."""
+
+    def pool(self) -> ConnectionPool | None:
+        """Return our own connections, None where they are somebody else's.
+
+        Raises:
+            TransportError: The client is disconnected.
+        """
+        return None
+
+    @abstractmethod
+    async def run(
+        self,
+        request: HTTPRequest,
+        exchange: MCPExchange,
+        on_event: OnEvent,
+        *,
+        control: bool = False,
+        turn: Turn | None = None,
+    ) -> Outcome | None:
+        """Carry one exchange and return its outcome.
+
+        Args:
+            request: What to send.
+            exchange: Reads what comes back.
+            on_event: Told of everything else that happens meanwhile.
+            control: Do not wait for calls that may be waiting for this.
+            turn: Read the session's shared stream too, when it is the caller's turn.
+
+        Returns:
+            The outcome, or None where only ``on_event`` learned of it (the handshake).
+
+        Raises:
+            TransportError: The connection failed, or the answer was not one of MCP.
+        """
+
+    @abstractmethod
+    async def mention(self, request: HTTPRequest) -> None:
+        """Send a message whose answer nobody waits for, if that takes no time."""
+
+    @abstractmethod
+    def stats(self) -> PoolStats:
+        """Return what the connections are doing, and what they have done."""
+
+    def note_retry(self) -> None:
+        """Count that a request is sent again."""
+        with self._lock:
+            self._retries += 1
