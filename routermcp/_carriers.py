@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from routermcp_adapters._carrier import Carrier
+from routermcp_adapters._exchanges import Exchanges
 from routermcp_adapters._http_carrier import HTTPCarrier
 from routermcp_adapters._limits import PoolLimits
 from routermcp_adapters._stream_carrier import StreamCarrier
@@ -10,19 +11,29 @@ from routermcp_adapters._transport import HTTPTransport
 from routermcp_proto.client_session import ClientSession
 from routermcp_proto.http.binding import HTTPBinding
 
+from ._proxies import proxy_for
 from ._responder import Callbacks
 from ._settings import ClientSettings
 
 
-def connections_of(settings: ClientSettings, limits: PoolLimits | None) -> HTTPTransport | None:
+def connections_of(settings: ClientSettings, limits: PoolLimits | None) -> Exchanges | None:
     """Return the connections that a client shares with its sessions, None where each has its own."""
-    if settings.endpoint is None:
+    endpoint = settings.endpoint
+    if endpoint is None:
         return None
-    return HTTPTransport(settings.endpoint, settings.tls, limits)
+    proxy = proxy_for(endpoint, settings.proxy) if settings.http_client is None else None
+    if settings.http_client is None and proxy is None:
+        return HTTPTransport(endpoint, settings.tls, limits)
+    # Only who needs httpx pays for its import.
+    from routermcp_adapters.httpx_exchanges import HttpxExchanges, client_maker  # noqa: PLC0415
+
+    if proxy is not None:
+        return HttpxExchanges(endpoint, make=client_maker(proxy, settings.tls, limits or PoolLimits()))
+    return HttpxExchanges(endpoint, settings.http_client)
 
 
 def carrier_of(
-    settings: ClientSettings, machine: ClientSession, callbacks: Callbacks, transport: HTTPTransport | None
+    settings: ClientSettings, machine: ClientSession, callbacks: Callbacks, transport: Exchanges | None
 ) -> Carrier:
     """Return what carries the messages of one session."""
     if settings.stream is not None:

@@ -21,7 +21,7 @@ from routermcp_proto.types import (
     WireModel,
 )
 
-from ._settings import ClientSettings
+from ._settings import ClientSettings, check_http_client
 
 log = logging.getLogger("routermcp")
 
@@ -191,8 +191,9 @@ def plain_progress_sink(on_progress: OnProgress | None) -> Callable[[Progress], 
 
 
 def any_callbacks(callbacks: Callbacks, settings: ClientSettings) -> None:
-    """Take plain and async callbacks alike."""
-    del callbacks, settings
+    """Take plain and async callbacks alike, and an HTTP client that is awaited."""
+    del callbacks
+    check_http_client(settings.http_client, "AsyncClient")
 
 
 def plain_callbacks(callbacks: Callbacks, settings: ClientSettings) -> None:
@@ -201,6 +202,7 @@ def plain_callbacks(callbacks: Callbacks, settings: ClientSettings) -> None:
     Raises:
         TypeError: One is a coroutine function.
     """
+    check_http_client(settings.http_client, "Client")
     given = {**callbacks.given(), "api_key": settings.api_key, "headers": settings.headers}
     for name, callback in given.items():
         _refuse_coroutine_function(name, callback)

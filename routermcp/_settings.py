@@ -10,7 +10,7 @@ import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from routermcp_adapters.message_streams import Transport
 from routermcp_proto.exceptions import ConfigError, LocalProtocolError
@@ -34,6 +34,9 @@ MAX_TIMEOUT = 100 * 24 * 3600 * 1000
 #: The port of the local gateway.
 LOCAL_GATEWAY_PORT = 5151
 
+if TYPE_CHECKING:
+    from routermcp_adapters.httpx_exchanges import HTTPClient
+
 _PROJECT = re.compile(r"/v1/mcp/[^/?#]+")
 _PROJECT_REQUEST = re.compile(r"/v1/mcp/[^/?#]+/request")
 
@@ -49,6 +52,9 @@ class ClientSettings:
     """Where the server is, None where a transport leads there."""
     stream: Transport | None
     """Leads to the server, None for HTTP."""
+    http_client: HTTPClient | None
+    """Carries the exchanges instead of our own sockets."""
+    proxy: str | None
     gateway: bool
     api_key: Secret | None
     user_id: str | None
@@ -152,6 +158,8 @@ def resolve(  # noqa: PLR0913 - what a client can be told
     cert: ClientCertificate | None,
     client_info: Mapping[str, Any] | None,
     transport: Transport | None,
+    http_client: HTTPClient | None,
+    proxy: str | None,
 ) -> ClientSettings:
     """Check what a client was told, and fill in what it was not told.
 
@@ -163,13 +171,16 @@ def resolve(  # noqa: PLR0913 - what a client can be told
     if protocol != "auto" and protocol not in REVISIONS:
         raise ConfigError(f"protocol={protocol!r} is not 'auto' or one of {', '.join(REVISIONS)}")
     if transport is not None:
-        _check_transport(transport, url=url, api_key=api_key, headers=headers)
+        over_http = {"url": url, "api_key": api_key, "headers": headers}
+        _check_transport(transport, **over_http, http_client=http_client, proxy=proxy)
         endpoint, gateway = None, False
     else:
         endpoint, gateway = _endpoint(url or _from_environment("ROUTERMCP_URL"))
     settings = ClientSettings(
         endpoint=endpoint,
         stream=transport,
+        http_client=http_client,
+        proxy=_checked_proxy(proxy, http_client),
         gateway=gateway,
         api_key=api_key if api_key is not None else _from_environment("ROUTERMCP_API_KEY"),
         user_id=user_id if user_id is not None else _from_environment("ROUTERMCP_USER_ID"),
@@ -204,6 +215,34 @@ def _check_transport(transport: object, **over_http: object) -> None:
     for name, value in over_http.items():
         if value is not None:
             raise ConfigError(f"give either transport= or {name}=, which is for servers over HTTP")
+
+
+def _checked_proxy(proxy: object, http_client: object) -> str | None:
+    if proxy is None:
+        return None
+    if not isinstance(proxy, str):
+        raise ConfigError(f"proxy is a URL, or '' for none, not {type(proxy).__name__}")
+    if http_client is not None:
+        raise ConfigError("give the proxy to http_client, not to this client")
+    return proxy
+
+
+def check_http_client(http_client: object, kind: str) -> None:
+    """See that a client that was brought is of the right kind.
+
+    Args:
+        http_client: What was given, None for nothing.
+        kind: ``AsyncClient`` or ``Client``, the name of the class in httpx.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    if http_client is None:
+        return
+    import httpx  # noqa: PLC0415 - who brings a client has imported it
+
+    if not isinstance(http_client, getattr(httpx, kind)):
+        raise ConfigError(f"http_client is an httpx.{kind} here, not {type(http_client).__name__}")
 
 
 def _endpoint(url: str | None) -> tuple[EndpointURL, bool]:

@@ -40,6 +40,8 @@ SUBSTITUTIONS: list[tuple[str, str]] = [
     ),
     (r", in another event loop too\.", "."),
     (r"            ConfigError: It is connected in another event loop\.\n", ""),
+    (r"\bhttpx\.AsyncClient \|", "httpx.Client |"),
+    (r"mocks: ``httpx\.AsyncClient``, in blocking code ``httpx\.Client``\.", "mocks: an ``httpx.Client``."),
     (r"import progress_sink as report_to", "import plain_progress_sink as report_to"),
     (r"import any_callbacks as accept_callbacks", "import plain_callbacks as accept_callbacks"),
     (

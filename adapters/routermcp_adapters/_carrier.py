@@ -58,8 +58,13 @@ class Carrier(Protocol):
         """Agree anew, unless somebody has done so since the caller looked."""
         ...
 
-    async def farewell(self, runtime: Runtime) -> None:
-        """Tell the server that the session is over, for a bounded time and whatever it says."""
+    async def farewell(self, runtime: Runtime, everything: bool = False) -> None:
+        """Tell the server that the session is over, for a bounded time and whatever it says.
+
+        Args:
+            runtime: How to wait.
+            everything: What is shared with other sessions is closed next.
+        """
         ...
 
     async def prepare(self, headers: Mapping[str, str] | None) -> Any:

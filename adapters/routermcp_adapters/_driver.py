@@ -171,7 +171,7 @@ class Driver:
         runtime.check()
         connected = self.connected
         try:
-            await self._carrier.farewell(runtime)
+            await self._carrier.farewell(runtime, close_all is not None)
         finally:
             self._leave()
             if connected and close_all is not None:

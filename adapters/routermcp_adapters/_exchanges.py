@@ -107,6 +107,10 @@ class Exchanges(ABC):
     def close_all(self) -> None:
         """Close the connections, whoever uses them."""
 
+    async def finish(self, user: object, everything: bool) -> None:
+        """Do what has to be awaited before :meth:`close` (of one user) or :meth:`close_all`."""
+        del user, everything
+
     def pool(self) -> ConnectionPool | None:
         """Return our own connections, None where they are somebody else's.
 

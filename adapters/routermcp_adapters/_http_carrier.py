@@ -82,9 +82,10 @@ class HTTPCarrier:
         """Agree anew, unless somebody has done so since the caller looked."""
         await self._connector.renew(clock, session_id, agreement)
 
-    async def farewell(self, runtime: Runtime) -> None:
+    async def farewell(self, runtime: Runtime, everything: bool = False) -> None:
         """End the session at the server with DELETE, where it has one."""
         await self._connector.farewell(runtime)
+        await self._transport.finish(self, everything)
 
     def stats(self) -> PoolStats:
         """Return what the connections are doing, those of other sessions included."""

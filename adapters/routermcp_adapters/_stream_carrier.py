@@ -142,8 +142,9 @@ class StreamCarrier:
             self._channel = None
             self._forget()
 
-    async def farewell(self, runtime: Runtime) -> None:
+    async def farewell(self, runtime: Runtime, everything: bool = False) -> None:
         """Close the stream in an orderly way."""
+        del everything
         channel = self._channel
         if channel is None:
             return

@@ -83,6 +83,10 @@ class BlockingRuntime:
         """Set the limits outside aside for so long."""
         return _Scope(self._stack.scopes, self.now() + seconds, shields=True)
 
+    def time_left(self) -> float | None:
+        """Return the seconds to the nearest deadline, None for no limit."""
+        return self._remaining()
+
     def _remaining(self) -> float | None:
         """Return the seconds that are left, None for no limit.
 

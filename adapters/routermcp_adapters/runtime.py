@@ -112,6 +112,16 @@ class Runtime(Protocol):
         """Return the runtime's clock in seconds."""
         ...
 
+    def time_left(self) -> float | None:
+        """Return the seconds to the nearest deadline where waits have to be told; None where none has to.
+
+        Only blocking code needs it: asyncio and trio end a wait from outside.
+
+        Raises:
+            TimeoutError: None are left.
+        """
+        ...
+
     def random(self) -> float:
         """Return a random number from 0 to 1."""
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from routermcp_adapters._limits import PoolLimits, PoolStats
 from routermcp_adapters._stepping import native as run
@@ -17,6 +17,9 @@ from .._settings import DEFAULT_INTERACTION_TIMEOUT, Headers, Secret, enable_deb
 from .._tls import ClientCertificate, Verify
 from ..oauth import OAuthConfig
 from .session import AsyncSessionBase, RouterMCPSession
+
+if TYPE_CHECKING:
+    import httpx
 
 
 class RouterMCPClient(AsyncSessionBase):
@@ -67,6 +70,10 @@ class RouterMCPClient(AsyncSessionBase):
         limits: How many connections there may be, and for how long.
         transport: Another way to the server than a URL: ``stdio(["command", ...])`` starts
             it as a child process; :mod:`routermcp.transports` says how to write one.
+        http_client: An httpx client of yours instead of our own sockets, for HTTP/2, hooks or
+            mocks: ``httpx.AsyncClient``, in blocking code ``httpx.Client``. You close it.
+        proxy: URL of a proxy, "" for none; default what ``HTTP_PROXY``, ``HTTPS_PROXY``,
+            ``ALL_PROXY`` and ``NO_PROXY`` say, which never applies to this machine itself.
 
     Raises:
         ConfigError: A setting is missing or wrong.
@@ -97,6 +104,8 @@ class RouterMCPClient(AsyncSessionBase):
         client_info: Mapping[str, Any] | None = None,
         limits: PoolLimits | None = None,
         transport: Transport | None = None,
+        http_client: httpx.AsyncClient | None = None,
+        proxy: str | None = None,
     ) -> None:
         callbacks = Callbacks(
             on_elicitation=on_elicitation,
@@ -122,6 +131,8 @@ class RouterMCPClient(AsyncSessionBase):
             cert=cert,
             client_info=client_info,
             transport=transport,
+            http_client=http_client,
+            proxy=proxy,
         )
         accept_callbacks(callbacks, settings)
         if settings.debug:

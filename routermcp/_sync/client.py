@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from routermcp_adapters._limits import PoolLimits, PoolStats
 from routermcp_adapters._stepping import step as run
@@ -18,6 +18,9 @@ from .._settings import DEFAULT_INTERACTION_TIMEOUT, Headers, Secret, enable_deb
 from .._tls import ClientCertificate, Verify
 from ..oauth import OAuthConfig
 from .session import BlockingSessionBase, SyncRouterMCPSession
+
+if TYPE_CHECKING:
+    import httpx
 
 
 class SyncRouterMCPClient(BlockingSessionBase):
@@ -67,6 +70,10 @@ class SyncRouterMCPClient(BlockingSessionBase):
         limits: How many connections there may be, and for how long.
         transport: Another way to the server than a URL: ``stdio(["command", ...])`` starts
             it as a child process; :mod:`routermcp.transports` says how to write one.
+        http_client: An httpx client of yours instead of our own sockets, for HTTP/2, hooks or
+            mocks: an ``httpx.Client``. You close it.
+        proxy: URL of a proxy, "" for none; default what ``HTTP_PROXY``, ``HTTPS_PROXY``,
+            ``ALL_PROXY`` and ``NO_PROXY`` say, which never applies to this machine itself.
 
     Raises:
         ConfigError: A setting is missing or wrong.
@@ -97,6 +104,8 @@ class SyncRouterMCPClient(BlockingSessionBase):
         client_info: Mapping[str, Any] | None = None,
         limits: PoolLimits | None = None,
         transport: Transport | None = None,
+        http_client: httpx.Client | None = None,
+        proxy: str | None = None,
     ) -> None:
         callbacks = Callbacks(
             on_elicitation=on_elicitation,
@@ -122,6 +131,8 @@ class SyncRouterMCPClient(BlockingSessionBase):
             cert=cert,
             client_info=client_info,
             transport=transport,
+            http_client=http_client,
+            proxy=proxy,
         )
         accept_callbacks(callbacks, settings)
         if settings.debug:

@@ -7,8 +7,8 @@ from types import TracebackType
 from typing import Self
 
 from routermcp_adapters._driver import Driver, DriverSettings
+from routermcp_adapters._exchanges import Exchanges
 from routermcp_adapters._stepping import step as run
-from routermcp_adapters._transport import HTTPTransport
 from routermcp_adapters.detect import blocking as runtime_here
 from routermcp_proto.client_session import ClientSession
 from routermcp_proto.types import InitializeResult
@@ -22,9 +22,7 @@ from .methods import BlockingMethods
 class BlockingSessionBase(BlockingMethods):
     """A session over connections that it may share with others."""
 
-    def __init__(
-        self, settings: ClientSettings, callbacks: Callbacks, transport: HTTPTransport | None
-    ) -> None:
+    def __init__(self, settings: ClientSettings, callbacks: Callbacks, transport: Exchanges | None) -> None:
         self._settings = settings
         self._callbacks = callbacks
         self._transport = transport

@@ -15,6 +15,9 @@ from tests.three_runtimes import RUNTIMES
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("URL", "API_KEY", "USER_ID", "TIMEOUT", "DEBUG"):
         monkeypatch.delenv(f"ROUTERMCP_{name}", raising=False)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
 
 
 @pytest.fixture(autouse=True)

@@ -69,6 +69,8 @@ CONSTRUCTOR_MORE = {
     "client_info",
     "limits",
     "transport",
+    "http_client",
+    "proxy",
 }
 
 

@@ -1,0 +1,416 @@
+"""A client of the user's own, and proxies: the same calls, errors and retries over httpx."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from routermcp import RouterMCPClient
+from routermcp.types import (
+    ConfigError,
+    ElicitRequest,
+    MCPError,
+    Progress,
+    RetryPolicy,
+    RPCError,
+    TransportError,
+)
+from tests.routermcp.server import STATELESS, Exchange, ScriptedServer, dropped, lost, refused
+from tests.three_runtimes import abandon, gather, make_client, run
+
+ONCE = RetryPolicy(attempts=1)
+
+
+def http_client(runtime: str, **options: Any) -> Any:
+    return httpx.Client(**options) if runtime == "blocking" else httpx.AsyncClient(**options)
+
+
+def brought(
+    runtime: str, url: str, options: dict[str, Any] | None = None, **settings: Any
+) -> RouterMCPClient:
+    return make_client(runtime, url=url, http_client=http_client(runtime, **(options or {})), **settings)
+
+
+async def closing(runtime: str, client: Any) -> None:
+    if runtime == "blocking":
+        client.close()
+    else:
+        await client.aclose()
+
+
+@contextlib.asynccontextmanager
+async def connected(runtime: str, url: str, options: dict[str, Any] | None = None, **settings: Any):
+    http = http_client(runtime, **(options or {}))
+    async with make_client(runtime, url=url, http_client=http, **settings) as client:
+        yield client
+    assert not http.is_closed, "who brings a client closes it"
+    await closing(runtime, http)
+
+
+# ---- calls -------------------------------------------------------------------------------------
+
+
+def test_calls_of_every_kind(any_server: ScriptedServer, runtime: str) -> None:
+    def streamed(exchange: Exchange) -> None:
+        exchange.stream().progress(1, 2)
+        exchange.answer()
+
+    seen: list[float] = []
+
+    def note(progress: Progress) -> None:
+        seen.append(progress.progress)
+
+    async def body() -> None:
+        async with connected(runtime, any_server.url) as client:
+            assert client.server is not None
+            assert len(await client.list_tools()) > 1
+            assert (await client.call_tool("add", {"a": 1, "b": 2})).text == "3"
+            assert await client.list_resources()
+            with pytest.raises(RPCError):
+                await client.call_tool("unknown")
+            any_server.script("tools/call", streamed)
+            assert (await client.call_tool("add", {"a": 2, "b": 2}, on_progress=note)).text == "4"
+
+            async def add(number: int = 1) -> str:
+                return (await client.call_tool("add", {"a": number, "b": 0})).text
+
+            assert await gather(runtime, [add] * 10) == ["1"] * 10
+
+    run(runtime, body)
+    assert seen == [1]
+    if any_server.era != STATELESS:
+        assert len(any_server.requests("DELETE")) == 1
+
+
+def test_questions_of_the_server(any_server: ScriptedServer, runtime: str) -> None:
+    asked: list[str] = []
+
+    def on_elicitation(request: ElicitRequest) -> dict[str, Any]:
+        asked.append(request.message)
+        return {}
+
+    def ask(exchange: Exchange) -> None:
+        params = {"mode": "form", "message": "who?", "requestedSchema": {"type": "object", "properties": {}}}
+        if exchange.server.era == STATELESS:
+            wanted = {"who": {"method": "elicitation/create", "params": params}}
+            result = {"resultType": "input_required", "inputRequests": wanted}
+            exchange.json({"jsonrpc": "2.0", "id": exchange.id, "result": result})
+        else:
+            exchange.stream().ask("elicitation/create", **params)
+            exchange.answer()
+
+    async def body() -> str:
+        async with connected(runtime, any_server.url, on_elicitation=on_elicitation) as client:
+            any_server.script("tools/call", ask)
+            return (await client.call_tool("add", {"a": 1, "b": 1})).text
+
+    assert run(runtime, body) == "2"
+    assert asked == ["who?"]
+
+
+def test_a_cut_stream_is_resumed(sessions_server: ScriptedServer, runtime: str) -> None:
+    answers: list[dict[str, Any]] = []
+
+    def cut(exchange: Exchange) -> None:
+        answers.append(exchange.execute())
+        exchange.stream().event(None, "first", retry=1)
+        exchange.end()
+
+    def rest(exchange: Exchange) -> None:
+        assert exchange.seen.headers["last-event-id"] == "first"
+        exchange.stream().event(answers[0])
+        exchange.end()
+
+    async def body() -> str:
+        async with connected(runtime, sessions_server.url) as client:
+            sessions_server.script("tools/call", cut)
+            sessions_server.script("GET", rest)
+            return (await client.call_tool("add", {"a": 1, "b": 1})).text
+
+    assert run(runtime, body) == "2"
+
+
+# ---- failures ----------------------------------------------------------------------------------
+
+
+def test_failures_have_the_same_codes(server: ScriptedServer, runtime: str) -> None:
+    def silent(exchange: Exchange) -> None:
+        exchange.closed_by_client()
+
+    def garbage(exchange: Exchange) -> None:
+        exchange.raw(b"\x00garbage\r\n\r\n")
+        exchange.hang_up()
+
+    def page(exchange: Exchange) -> None:
+        exchange.status(200, "<html></html>", "text/html")
+
+    async def body() -> list[str]:
+        codes: list[str] = []
+        async with connected(runtime, server.url, retry=ONCE) as client:
+            for action in (
+                lost,
+                dropped,
+                silent,
+                garbage,
+                page,
+                refused(503),
+                refused(307, Location="http://x.test/"),
+            ):
+                server.script("tools/call", action)
+                with pytest.raises(TransportError) as caught:
+                    await client.call_tool("echo", timeout=300)
+                codes.append(caught.value.code)
+                assert isinstance(caught.value.__cause__, Exception) or caught.value.status_code
+                assert (await client.call_tool("add", {"a": 1, "b": 2})).text == "3"
+                assert client.stats().in_use == 0 if runtime != "blocking" else True
+        return codes
+
+    assert run(runtime, body) == [
+        "interrupted",
+        "interrupted",
+        "timeout",
+        "interrupted",
+        "protocol",
+        "http_503",
+        "redirect",
+    ]
+
+
+def test_a_closed_port(runtime: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        url = f"http://127.0.0.1:{gone.getsockname()[1]}/mcp"
+
+    async def body() -> TransportError:
+        http = http_client(runtime)
+        with pytest.raises(TransportError) as caught:
+            await make_client(runtime, url=url, http_client=http, retry=ONCE).connect()
+        await closing(runtime, http)
+        return caught.value
+
+    error = run(runtime, body)
+    assert (error.code, error.not_run) == ("connect", True)
+
+
+def test_reads_are_repeated_and_tools_are_not(server: ScriptedServer, runtime: str) -> None:
+    async def body() -> None:
+        async with connected(runtime, server.url, retry=RetryPolicy(backoff=1)) as client:
+            server.script("tools/list", lost, refused(503))
+            await client.list_tools()
+            server.script("tools/call", lost)
+            with pytest.raises(TransportError, match="may have run"):
+                await client.call_tool("echo")
+
+    run(runtime, body)
+    assert len(server.requests("tools/list")) == 3
+    assert server.executed["tools/call:echo"] == 1
+
+
+def test_a_call_that_is_given_up(any_server: ScriptedServer, runtime: str) -> None:
+    def silent(exchange: Exchange) -> None:
+        if exchange.closed_by_client():
+            any_server.events["closed"].set()
+
+    async def body() -> None:
+        async with connected(runtime, any_server.url) as client:
+            any_server.script("tools/call", silent)
+
+            async def call(**options: Any) -> Any:
+                return await client.call_tool("echo", **options)
+
+            assert await abandon(runtime, 0.1, call)
+            assert (await client.call_tool("add", {"a": 1, "b": 2})).text == "3"
+
+    run(runtime, body)
+    assert any_server.events["closed"].wait(5)
+
+
+def test_a_closed_client_is_refused(server: ScriptedServer, runtime: str) -> None:
+    async def body() -> None:
+        http = http_client(runtime)
+        await closing(runtime, http)
+        with pytest.raises(ConfigError, match="closed"):
+            await make_client(runtime, url=server.url, http_client=http).connect()
+
+    run(runtime, body)
+
+
+def test_a_client_of_the_wrong_kind_is_refused(runtime: str) -> None:
+    wrong = httpx.AsyncClient() if runtime == "blocking" else httpx.Client()
+    for given in (wrong, object()):
+        with pytest.raises(ConfigError, match=r"httpx\.(Async)?Client here"):
+            make_client(runtime, url="http://127.0.0.1:9/", http_client=given)
+    if isinstance(wrong, httpx.Client):
+        wrong.close()
+
+
+# ---- what httpx brings -------------------------------------------------------------------------
+
+
+def test_event_hooks_headers_and_auth_of_the_client(server: ScriptedServer, runtime: str) -> None:
+    hooked: list[str] = []
+
+    def plain(request: httpx.Request) -> None:
+        hooked.append(request.method)
+
+    async def awaited(request: httpx.Request) -> None:
+        plain(request)
+
+    options = {
+        "event_hooks": {"request": [plain if runtime == "blocking" else awaited]},
+        "headers": {"X-Team": "blue"},
+        "auth": ("ada", "secret"),
+    }
+
+    async def body() -> None:
+        async with connected(runtime, server.url, options) as client:
+            await client.call_tool("echo")
+
+    run(runtime, body)
+    (called,) = server.requests("tools/call")
+    assert called.headers["x-team"] == "blue"
+    assert called.headers["authorization"].startswith("Basic ")
+    assert hooked == ["POST", "POST"]
+
+
+def test_a_mock_transport(runtime: str) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(404, text="mocked")
+
+    async def body() -> None:
+        http = http_client(runtime, transport=httpx.MockTransport(answer))
+        with pytest.raises(MCPError, match="mocked"):
+            await make_client(runtime, url="http://mock.test/mcp", http_client=http, retry=ONCE).connect()
+        await closing(runtime, http)
+
+    run(runtime, body)
+
+
+def test_httpx_is_imported_by_who_needs_it() -> None:
+    made = "routermcp.RouterMCPClient('http://127.0.0.1:9/')"
+    program = f"import sys, routermcp; {made}; sys.exit('httpx' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+# ---- proxies -----------------------------------------------------------------------------------
+
+
+class Proxy:
+    """A plain HTTP proxy that notes what goes through it."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.heads: list[bytes] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                sock, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+
+    def _serve(self, sock: socket.socket) -> None:
+        with (
+            sock,
+            socket.create_connection(("127.0.0.1", self._target)) as server,
+            contextlib.suppress(OSError),
+        ):
+            back = threading.Thread(target=self._copy, args=(server, sock), daemon=True)
+            back.start()
+            while data := sock.recv(65536):
+                # A client may send head and body apart.
+                self.heads += [data.partition(b"\r\n")[0]] if data.startswith(b"POST ") else []
+                # Absolute form to origin form, which is all that such a proxy has to do.
+                server.sendall(data.replace(b"POST http://gateway.test/", b"POST /", 1))
+
+    @staticmethod
+    def _copy(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+@pytest.fixture
+def proxy(server: ScriptedServer) -> Iterator[Proxy]:
+    serving = Proxy(server.port)
+    yield serving
+    serving.close()
+
+
+@pytest.mark.parametrize("way", ["argument", "HTTP_PROXY", "ALL_PROXY", "all_proxy"])
+def test_a_proxy_is_gone_through(
+    server: ScriptedServer, proxy: Proxy, runtime: str, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {}
+    if way == "argument":
+        settings["proxy"] = proxy.url
+    else:
+        name = way.lower() if way == "HTTP_PROXY" and sys.platform == "win32" else way
+        monkeypatch.setenv(name, proxy.url)
+
+    async def body() -> str:
+        async with make_client(runtime, url="http://gateway.test/mcp", **settings) as client:
+            await client.list_tools()
+            return (await client.call_tool("add", {"a": 1, "b": 2})).text
+
+    assert run(runtime, body) == "3"
+    assert proxy.heads
+    assert all(head.startswith(b"POST http://gateway.test/mcp ") for head in proxy.heads)
+
+
+@pytest.mark.parametrize("excluded", ["NO_PROXY", "argument", "loopback"])
+def test_a_proxy_that_does_not_apply(
+    server: ScriptedServer, runtime: str, excluded: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    if excluded == "NO_PROXY":
+        monkeypatch.setenv("NO_PROXY", "other.test,.example,127.0.0.1")
+    settings = {"proxy": ""} if excluded == "argument" else {}
+
+    async def body() -> None:
+        async with make_client(runtime, url=server.url, retry=ONCE, **settings) as client:
+            await client.list_tools()
+
+    run(runtime, body)
+
+
+def test_what_is_no_proxy_is_refused(runtime: str) -> None:
+    for proxy, word in [
+        (7, "proxy is a URL"),
+        ("ftp://x", "cannot be used"),
+        ("socks9://ada:secret@x", "cannot be used"),
+    ]:
+
+        async def body(proxy: Any = proxy) -> None:
+            await make_client(runtime, url="http://gateway.test/", proxy=proxy).connect()
+
+        with pytest.raises(ConfigError, match=word) as caught:
+            run(runtime, body)
+        assert "secret" not in str(caught.value)
+    with pytest.raises(ConfigError, match="to http_client"):
+        make_client(runtime, url="http://gateway.test/", proxy="http://x", http_client=http_client(runtime))
+
+
+def test_a_proxy_that_cannot_be_reached(runtime: str) -> None:
+    async def body() -> TransportError:
+        client = make_client(runtime, url="http://gateway.test/", proxy="http://127.0.0.1:9", retry=ONCE)
+        with pytest.raises(TransportError) as caught:
+            await client.connect()
+        return caught.value
+
+    error = run(runtime, body)
+    assert (error.code, error.not_run) == ("connect", True)
