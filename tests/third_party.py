@@ -151,3 +151,39 @@ def node() -> Path:
 def skips_are_failures() -> bool:
     """Whether something unavailable fails the run: so it is where ``CI`` is set."""
     return os.environ.get("CI", "").lower() not in {"", "0", "false"}
+
+
+def debian_program(program: str, package: str) -> Path:
+    """Return a program of a Debian package, which root installs where it is missing.
+
+    Raises:
+        UnavailableError: It is missing, and cannot be installed from here.
+    """
+    path = _with_sbin(program)
+    if path is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        with _turn("apt"):
+            env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+            for arguments in (["update"], ["install", "-y", "--no-install-recommends", package]):
+                subprocess.run(
+                    ["apt-get", "-qq", *arguments],
+                    env=env,
+                    check=True,
+                    capture_output=True,
+                    timeout=INSTALL_SECONDS,
+                )
+        path = _with_sbin(program)
+    if path is None:
+        raise UnavailableError(f"{program} is not installed: it is in the package {package} of Debian")
+    return Path(path)
+
+
+def _with_sbin(program: str) -> str | None:
+    return shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+
+
+@contextmanager
+def _turn(name: str) -> Generator[None]:
+    """Let one process at a time do something."""
+    with (cache_directory() / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import ssl
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from routermcp.types import MCPError, RetryPolicy, TransportError
+from tests.certificates import Authority
 from tests.faults.rows import ROWS, TIMEOUT, Row, circle, closed_port
 from tests.routermcp.server import ScriptedServer
 from tests.three_runtimes import RUNTIMES, make_client, run
@@ -92,6 +94,40 @@ def test_a_refused_connection(runtime: str) -> None:
 
     error = run(runtime, body)
     assert (error.code, error.not_run) == ("connect", True)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority.make(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.mark.parametrize(
+    ("name", "names", "days", "trusted", "words"),
+    [
+        ("expired", "IP:127.0.0.1", 0, True, "expired"),
+        ("other", "DNS:other.example", 2, True, "mismatch"),
+        ("unknown", "IP:127.0.0.1", 2, False, "verify='/path/to/ca.pem'"),
+    ],
+)
+def test_a_certificate_that_does_not_fit(
+    name: str, names: str, days: int, trusted: bool, words: str, authority: Authority, runtime: str
+) -> None:
+    certificate, key = authority.issue(name, names, days=days)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with ScriptedServer(tls=context) as server:
+        settings: dict[str, Any] = {"verify": authority.trusted} if trusted else {}
+
+        async def body() -> TransportError:
+            client = make_client(runtime, url=server.url, retry=RetryPolicy(attempts=1), **settings)
+            with pytest.raises(TransportError) as caught:
+                await client.connect()
+            return caught.value
+
+        error = run(runtime, body)
+        assert (error.code, error.not_run) == ("tls", True)
+        assert words in str(error)
+        assert server.seen == []
 
 
 def test_redirects_in_circles(runtime: str) -> None:

@@ -2,76 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import ssl
-import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from routermcp.types import ConfigError, RetryPolicy, TransportError
+from tests.certificates import PASSWORD, Authority
 from tests.routermcp.server import ScriptedServer
-from tests.third_party import skips_are_failures
 from tests.three_runtimes import make_client, run
-
-PASSWORD = "planted-key-password"
-
-
-@dataclass(frozen=True)
-class Authority:
-    """A private CA in a folder."""
-
-    openssl: str
-    folder: Path
-
-    @property
-    def trusted(self) -> Path:
-        return self.folder / "ca.pem"
-
-    def call(self, *arguments: str) -> None:
-        subprocess.run(
-            [self.openssl, *arguments],
-            check=True,
-            capture_output=True,
-            timeout=60,
-            cwd=self.folder,
-            env={**os.environ, "OPENSSL_CONF": os.devnull},
-        )
-
-    def issue(self, name: str, names: str = "", *, encrypted: bool = False) -> tuple[Path, Path]:
-        """Return a certificate and its key."""
-        key = ["-aes256", "-pass", f"pass:{PASSWORD}"] if encrypted else []
-        self.call("genpkey", "-algorithm", "RSA", "-out", f"{name}.key", *key)
-        given = ["-passin", f"pass:{PASSWORD}"] if encrypted else []
-        self.call("req", "-new", "-key", f"{name}.key", "-subj", f"/CN={name}", "-out", f"{name}.csr", *given)
-        extension = self.folder / f"{name}.ext"
-        extension.write_text(f"subjectAltName={names}\n" if names else "")
-        self.call(
-            *("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"),
-            *("-days", "2", "-out", f"{name}.pem", "-extfile", extension.name),
-        )
-        return self.folder / f"{name}.pem", self.folder / f"{name}.key"
 
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        reason = "the openssl command makes the certificates for these tests, and it is not installed"
-        if skips_are_failures():
-            pytest.fail(reason)
-        pytest.skip(reason)
-    made = Authority(openssl, tmp_path_factory.mktemp("ca"))
-    made.call("genpkey", "-algorithm", "RSA", "-out", "ca.key")
-    made.call(
-        *("req", "-x509", "-key", "ca.key", "-subj", "/CN=private CA", "-days", "2", "-out", "ca.pem"),
-        *("-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=keyCertSign"),
-    )
-    return made
+    return Authority.make(tmp_path_factory.mktemp("ca"))
 
 
 @pytest.fixture(scope="module")
