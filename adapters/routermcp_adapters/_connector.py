@@ -133,7 +133,8 @@ class Connector:
                     if isinstance(event, MessageReady):
                         todo.append(event.outgoing)
         except BaseException:
-            self._session.fail_handshake()
+            # Ready or not: what has not been told to the server is agreed upon by one side only.
+            self.forget()
             raise
 
     async def _step_with_retries(self, outgoing: Outgoing, clock: CallClock) -> list[Event]:
@@ -170,7 +171,6 @@ class Connector:
             if isinstance(outcome, HTTPRedirected):
                 self._binding.follow_or_raise(outcome)
                 continue
-            self._binding.learn(outgoing, exchange)
             events += self._judge(outgoing, outcome)
             return events
         raise TransportError(f"{self._transport.endpoint} redirects in circles", code="redirect")
@@ -215,4 +215,6 @@ class Connector:
         """
         if self._session.state is SessionState.READY:
             self._binding.expire()
+        else:
+            self._session.fail_handshake()
         self._binding.session_id = None

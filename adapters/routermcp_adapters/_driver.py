@@ -29,7 +29,7 @@ from routermcp_proto.events import (
     ResponseRejected,
 )
 from routermcp_proto.exceptions import LocalProtocolError, MCPError, ResponseValidationError, TransportError
-from routermcp_proto.handshake import STATELESS_ERRORS
+from routermcp_proto.handshake import STATELESS_ERRORS, Agreement
 from routermcp_proto.http.outcomes import refusal, rpc_error, session_unknown
 from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.timers import RetryPolicy, deadline_after
@@ -335,6 +335,8 @@ class Driver:
             if isinstance(outcome, ResponseRejected):
                 raise outcome.error
             remedy = _remedy(call, outcome, session_id)
+            if remedy is None and self._renewed(outcome, session_id, agreement):
+                remedy = Remedy.RENEW_SESSION
             if remedy is None or remedy in tried:
                 raise self._failure(call, outcome)
             tried.add(remedy)
@@ -342,6 +344,12 @@ class Driver:
                 await self._carrier.renew(clock, session_id, agreement)
             else:
                 await self._pages(calls.list_tools(), CallOptions(0, options.headers), clock)
+
+    def _renewed(self, outcome: Outcome | None, session_id: str | None, agreement: Agreement | None) -> bool:
+        """Whether a request was turned away because another caller was renewing the session."""
+        refused = outcome if isinstance(outcome, HTTPRefused) else None
+        changed = self._carrier.session_id != session_id or self._session.agreement is not agreement
+        return changed and refused is not None and refused.status in (400, 404)
 
     def _failure(self, call: Call[Any], outcome: Outcome | None) -> MCPError:
         error, refused = _error_of(outcome)

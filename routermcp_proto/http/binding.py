@@ -200,12 +200,17 @@ class HTTPBinding:
 
     def exchange(self, outgoing: Outgoing) -> MCPExchange:
         """Make the reader of the answer to a message."""
-        return MCPExchange(self.session, outgoing.request_id, max_message_size=self._max_message_size)
+        return MCPExchange(
+            self.session,
+            outgoing.request_id,
+            max_message_size=self._max_message_size,
+            on_session_id=self._assign if outgoing.method == "initialize" else None,
+        )
 
-    def learn(self, outgoing: Outgoing, exchange: MCPExchange) -> None:
-        """Take over the session id that the answer to ``initialize`` assigned."""
-        if outgoing.method == "initialize":
-            self.session_id = exchange.session_id
+    def _assign(self, session_id: str | None) -> None:
+        # It comes with the head, before the answer makes the session ready: no other thread
+        # finds one without the other.
+        self.session_id = session_id
 
     def expire(self) -> None:
         """Forget a session that the server has forgotten.
@@ -213,8 +218,8 @@ class HTTPBinding:
         State:
             The session is NEW again.
         """
-        self.session_id = None
         self.session.expire()
+        self.session_id = None
 
     @property
     def listens(self) -> bool:

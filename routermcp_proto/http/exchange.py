@@ -13,6 +13,7 @@ and https://modelcontextprotocol.io/specification/2025-11-25/basic/transports
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Any
@@ -68,14 +69,22 @@ class MCPExchange:
         request_id: The request that waits for its answer here, or None for a message
             without one.
         max_message_size: Bytes of the longest message.
+        on_session_id: Told the session id that comes with a good answer, None for none,
+            before the answer itself is read.
     """
 
     def __init__(
-        self, session: Session, request_id: RequestId | None, *, max_message_size: int = MAX_MESSAGE_SIZE
+        self,
+        session: Session,
+        request_id: RequestId | None,
+        *,
+        max_message_size: int = MAX_MESSAGE_SIZE,
+        on_session_id: Callable[[str | None], None] | None = None,
     ) -> None:
         self._session = session
         self._request_id = request_id
         self._max_message_size = max_message_size
+        self._on_session_id = on_session_id
         self._body = Body.UNKNOWN
         self._head = ResponseHead(0, ())
         self._received = bytearray()
@@ -146,6 +155,8 @@ class MCPExchange:
                 raise RemoteProtocolError(
                     f"the server sent a body encoded as {encoding!r}, which nobody asked for"
                 )
+        if self._on_session_id is not None and 200 <= head.status < 300:
+            self._on_session_id(self.session_id)
         return self._choose_body(head, content_type.split(b";", 1)[0].strip().lower())
 
     def _choose_body(self, head: ResponseHead, media_type: bytes) -> list[Event]:

@@ -51,7 +51,6 @@ def connect(session: ClientSession, binding: HTTPBinding, session_id: str | None
     exchange.receive_head(ResponseHead(200, tuple(headers)))
     exchange.receive_data(encode_response(first.request_id or 0, result))
     exchange.receive_end()
-    binding.learn(first, exchange)
     return request
 
 

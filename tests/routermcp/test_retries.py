@@ -528,11 +528,11 @@ def test_a_forgotten_session_is_renewed_once_for_all(sessions_server: ScriptedSe
             async def add(number: int) -> str:
                 return (await client.call_tool("add", {"a": number, "b": number})).text
 
-            return await gather(runtime, [lambda n=n: add(n) for n in range(12)])
+            return await gather(runtime, [lambda n=n: add(n) for n in range(200)])
 
-    assert run(runtime, body) == [str(2 * n) for n in range(12)]
+    assert run(runtime, body) == [str(2 * n) for n in range(200)]
     assert len(sessions_server.requests("initialize")) == 2
-    assert sessions_server.executed["tools/call:add"] == 12
+    assert sessions_server.executed["tools/call:add"] == 200
 
 
 def test_400_that_speaks_of_the_session(sessions_server: ScriptedServer, runtime: str) -> None:
