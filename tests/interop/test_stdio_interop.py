@@ -9,7 +9,7 @@ import pytest
 
 from routermcp import RouterMCPClient
 from routermcp.transports import stdio
-from routermcp.types import Progress
+from routermcp.types import ElicitRequest, Progress
 from tests.interop.peers.processes import KINDS, Kind
 from tests.third_party import UnavailableError, skips_are_failures
 from tests.three_runtimes import abandon, gather, make_client, run
@@ -102,4 +102,7 @@ def test_input(kind: Kind, play: Callable[..., None]) -> None:
         answer = await client.call_tool(words.ask.name, words.ask.arguments)
         assert words.ask.answer in answer.text + str(answer.content)
 
-    play(body, on_elicitation=lambda request: words.ask_content)
+    def on_elicitation(request: ElicitRequest) -> dict[str, Any]:
+        return words.ask_content
+
+    play(body, on_elicitation=on_elicitation)
