@@ -388,6 +388,35 @@ def test_a_proxy_that_does_not_apply(
     run(runtime, body)
 
 
+class SocksProxy(Proxy):
+    """A SOCKS 5 proxy without a password (RFC 1928), which leads to one server whatever is asked for."""
+
+    def _serve(self, sock: socket.socket) -> None:
+        there = ("127.0.0.1", self._target)
+        with sock, socket.create_connection(there) as server, contextlib.suppress(OSError):
+            methods = sock.recv(2)[1]
+            sock.recv(methods)
+            sock.sendall(b"\x05\x00")
+            asked = sock.recv(512)
+            self.heads.append(asked)
+            sock.sendall(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x50")
+            threading.Thread(target=self._copy, args=(server, sock), daemon=True).start()
+            self._copy(sock, server)
+
+
+def test_a_socks_proxy(server: ScriptedServer, runtime: str) -> None:
+    proxy = SocksProxy(server.port)
+
+    async def body() -> str:
+        url = proxy.url.replace("http", "socks5")
+        async with make_client(runtime, url="http://gateway.test/mcp", proxy=url) as client:
+            return (await client.call_tool("add", {"a": 1, "b": 2})).text
+
+    assert run(runtime, body) == "3"
+    proxy.close()
+    assert b"gateway.test" in proxy.heads[0], "the proxy looks the name up"
+
+
 def test_what_is_no_proxy_is_refused(runtime: str) -> None:
     for proxy, word in [
         (7, "proxy is a URL"),
