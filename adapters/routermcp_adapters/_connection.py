@@ -67,8 +67,9 @@ class Connection:
         """Whether the last answer was read to its end."""
 
     def __del__(self) -> None:
-        # Whoever held it was torn away, by Ctrl-C for example: the descriptor goes with it.
-        self.stream.abort()
+        # Whoever held it was torn away, by Ctrl-C for example, perhaps while it was being made:
+        # the descriptor goes with it.
+        getattr(self, "stream", _NOT_OPEN).abort()
 
     @property
     def is_open(self) -> bool:

@@ -95,8 +95,14 @@ class Delivery:
             turn = await self._link.listener.attend(self._clock.runtime)
             if turn is None:
                 return await self._carry(None)
-            with turn:
+            try:
+                turn.begin()
                 return await self._carry(turn)
+            finally:
+                try:
+                    turn.end()
+                finally:  # Ctrl-C may have cut the first attempt short
+                    turn.end()
         except BaseException as error:
             await self._give_up(isinstance(error, TransportError))
             raise

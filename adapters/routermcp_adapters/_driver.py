@@ -145,11 +145,13 @@ class Driver:
             self._runtime = self._carrier.open(runtime)
         else:
             self._runtime.check()
+        was_connected = self.connected
         self._connecting += 1
         try:
             await self._limited(None, timeout, self._carrier.connect)
         except BaseException:
-            if self._session.server is None and self._connecting == 1:
+            # Whoever did not get in has nothing to leave again, a with block for example.
+            if not was_connected and self._connecting == 1:
                 self._leave()
             raise
         finally:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 PAUSE_SIZE = 1024 * 1024
 
 _lock = threading.Lock()
-_pauses = 0
+_pausing: set[object] = set()
 _paused_by_us = False
 
 
@@ -30,26 +30,31 @@ def paused() -> Generator[None]:
     if "ROUTERMCP_NO_GC_PAUSE" in os.environ:
         yield
         return
-    _enter()
+    pause = object()
     try:
+        _begin(pause)
         yield
     finally:
-        _leave()
+        try:
+            _end(pause)
+        finally:  # Ctrl-C may have cut the first attempt short
+            _end(pause)
 
 
-def _enter() -> None:
-    global _pauses, _paused_by_us  # noqa: PLW0603 - the collector is one for the process
+def _begin(pause: object) -> None:
+    global _paused_by_us  # noqa: PLW0603 - the collector is one for the process
     with _lock:
-        if not _pauses and gc.isenabled():
-            gc.disable()
+        if not _pausing and gc.isenabled():
             _paused_by_us = True
-        _pauses += 1
+            gc.disable()
+        _pausing.add(pause)
 
 
-def _leave() -> None:
-    global _pauses, _paused_by_us  # noqa: PLW0603 - the collector is one for the process
+def _end(pause: object) -> None:
+    """End a pause, whether or not it had begun, and whether or not it has ended."""
+    global _paused_by_us  # noqa: PLW0603 - the collector is one for the process
     with _lock:
-        _pauses -= 1
-        if not _pauses and _paused_by_us:
+        _pausing.discard(pause)
+        if not _pausing and _paused_by_us:
             gc.enable()
             _paused_by_us = False

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Self
 
 from routermcp_proto.events import Event, HTTPRedirected, HTTPRefused
 from routermcp_proto.exceptions import MCPError
@@ -71,10 +70,12 @@ class Turn:
                 [own] if shared is None else [own, shared], self.flag if not self.leads else None
             )
 
-    def __enter__(self) -> Self:
-        return self
+    def begin(self) -> None:
+        """Take the place."""
+        self._listener.enter(self)
 
-    def __exit__(self, *_: object) -> None:
+    def end(self) -> None:
+        """Give the place up; once more does no harm, and neither does never having had it."""
         self._listener.leave(self)
 
 
@@ -149,26 +150,28 @@ class Listener:
         self._connection, self._exchange = connection, exchange
 
     async def attend(self, runtime: Runtime) -> Turn | None:
-        """Take a place among the readers, None where there is no stream to read."""
+        """Return a place among the readers, to be taken, or None where there is no stream to read."""
         if not self._wanted or self._pool is None:
             return None
         if self._connection is None and runtime.now() >= self._opened_at + REOPENING_SECONDS:
             await self._reopen(runtime, self._pool)
         if self._connection is None:
             return None
-        turn = Turn(self, runtime.event())
+        return Turn(self, runtime.event())
+
+    def enter(self, turn: Turn) -> None:
+        """Let a call read along."""
         with self._lock:
             self._turns.append(turn)
-        return turn
 
     def leave(self, turn: Turn) -> None:
-        """Give the place up; if it was the leader's, the next one leads."""
+        """Let a call go, and see that whoever leads now knows of it."""
         with self._lock:
-            led = self.leader is turn
-            self._turns.remove(turn)
-            following = self.leader if led else None
-        if following is not None:
-            following.flag.set()
+            if turn in self._turns:
+                self._turns.remove(turn)
+            leader = self.leader
+        if leader is not None:
+            leader.flag.set()
 
     def read(self) -> list[Event]:
         """Return what has come on the shared stream, without waiting."""

@@ -74,6 +74,7 @@ class ConnectionPool:
         self._control: dict[Ref, Origin] = {}
         self._waiting: deque[_Waiter] = deque()
         self._abandoned = False
+        """Whether a place may have got free that nobody has been given yet."""
         self._closed = False
         self.reused = 0
         """Leases of a connection that was there already."""
@@ -107,6 +108,7 @@ class ConnectionPool:
         connection.opened_at = self._runtime.now()
         with self._lock:
             self.opened += 1
+        self._settle()
         return connection
 
     def lease_idle(self, endpoint: EndpointURL) -> Connection | None:
@@ -115,18 +117,21 @@ class ConnectionPool:
             connection = self._take_idle(endpoint.origin)
             if connection is not None:
                 self._control[connection.ref] = connection.origin
+        self._settle()
         return connection
 
     def _admit(self, endpoint: EndpointURL, control: bool) -> Connection | None:
         """Give out a connection if there is a place. One that others wait for is never free: they have it."""
+        connection: Connection | None = None
         with self._lock:
             if self._closed:
                 raise TransportError("the client was disconnected meanwhile", code="closed", not_run=True)
             if control:
-                return self._give(endpoint, self._control)
-            if self._has_place(endpoint):
-                return self._give(endpoint, self._leased)
-            return None
+                connection = self._give(endpoint, self._control)
+            elif self._has_place(endpoint):
+                connection = self._give(endpoint, self._leased)
+        self._settle()
+        return connection
 
     def _has_place(self, endpoint: EndpointURL) -> bool:
         leased, limits = self._leased, self._limits
@@ -188,14 +193,19 @@ class ConnectionPool:
 
     async def _queue(self, endpoint: EndpointURL) -> Connection:
         waiter = _Waiter(endpoint, self._runtime.event())
-        with self._lock:
-            self._waiting.append(waiter)
-            self._serve()
         try:
+            with self._lock:
+                self._sweep()
+                self._waiting.append(waiter)
+                self._serve()
+            self._settle()
             await waiter.flag.wait()
         except BaseException:
             self._withdraw(waiter)
             raise
+        with self._lock:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
         connection, waiter.connection = waiter.connection, None
         if connection is None:
             raise TransportError("the client was disconnected meanwhile", code="closed", not_run=True)
@@ -216,19 +226,25 @@ class ConnectionPool:
     def _serve(self) -> None:
         """Give what is free to those who wait, in their order; the lock is held."""
         for waiter in tuple(self._waiting):
-            if len(self._leased) >= self._limits.max_connections:
-                return
-            if self._has_place(waiter.endpoint):
-                self._waiting.remove(waiter)
+            if waiter.connection is None:
+                if len(self._leased) >= self._limits.max_connections:
+                    return
+                if not self._has_place(waiter.endpoint):
+                    continue
                 waiter.connection = self._give(waiter.endpoint, self._leased)
-                waiter.flag.set()
+            # It stays in the queue until it has been told: Ctrl-C may come at any of these.
+            waiter.flag.set()
+            self._waiting.remove(waiter)
 
     def _on_abandoned(self, ref: Ref) -> None:
         """Free the place of a connection that nobody holds; any thread may be anywhere meanwhile."""
-        self._control.pop(ref, None)
-        if self._leased.pop(ref, None) is not None:
-            self._abandoned = True
-            self._settle()
+        try:
+            self._control.pop(ref, None)
+            self._leased.pop(ref, None)
+        except TypeError:
+            return  # torn away before it was in use: it has no hash, and no place
+        self._abandoned = True
+        self._settle()
 
     def _settle(self) -> None:
         """See that no place stays free while somebody waits.
@@ -236,12 +252,27 @@ class ConnectionPool:
         Garbage is collected at any moment, with the lock held by the same thread too. So it
         only leaves a mark then, and whoever lets go of the lock looks for it.
         """
-        while self._abandoned and self._lock.acquire(blocking=False):
+        while self._abandoned:
+            taken: list[bool] = []
             try:
+                # Taking the lock and noting it is one call, so that Ctrl-C cannot come between.
+                taken.extend(map(self._lock.acquire, (False,)))
+                if not taken[0]:
+                    return
                 self._abandoned = False
                 self._serve()
+            except BaseException:
+                self._abandoned = True
+                raise
             finally:
-                self._lock.release()
+                if taken and taken[0]:
+                    self._lock.release()
+
+    def _sweep(self) -> None:
+        """Free the places of connections whose finalizer Ctrl-C has cut short."""
+        for lane in (self._leased, self._control):
+            for ref in [ref for ref in lane if ref() is None]:
+                lane.pop(ref, None)
 
     # ---- giving back -------------------------------------------------------------------
 
@@ -249,31 +280,41 @@ class ConnectionPool:
         """Take a connection back after an exchange that has its outcome."""
         keep = connection.reader.reusable if connection.drained else True
         surplus: Connection | None = None
-        with self._lock:
-            known = self._forget(connection)
-            if keep and known and not self._closed and self._limits.max_idle:
-                connection.idle_since = self._runtime.now()
-                self._idle.append(connection)
-                if len(self._idle) > self._limits.max_idle or self._expired(
-                    self._idle[0], connection.idle_since
-                ):
-                    surplus = self._idle.popleft()
-            else:
-                surplus = connection
-            if self._waiting:
-                self._serve()
-        if surplus is not None:
-            surplus.stream.abort()
-        self._settle()
+        try:
+            with self._lock:
+                if self._waiting:
+                    self._abandoned = True
+                known = self._forget(connection)
+                if keep and known and not self._closed and self._limits.max_idle:
+                    connection.idle_since = self._runtime.now()
+                    self._idle.append(connection)
+                    if len(self._idle) > self._limits.max_idle or self._expired(
+                        self._idle[0], connection.idle_since
+                    ):
+                        surplus = self._idle.popleft()
+                else:
+                    surplus = connection
+            if surplus is not None:
+                surplus.stream.abort()
+        finally:
+            try:
+                self._settle()
+            finally:  # Ctrl-C may have cut the first attempt short
+                self._settle()
 
     def discard(self, connection: Connection) -> None:
         """Close a connection whose exchange was broken off."""
-        connection.stream.abort()
-        with self._lock:
-            self._forget(connection)
-            if self._waiting:
-                self._serve()
-        self._settle()
+        try:
+            connection.stream.abort()
+            with self._lock:
+                if self._waiting:
+                    self._abandoned = True
+                self._forget(connection)
+        finally:
+            try:
+                self._settle()
+            finally:  # Ctrl-C may have cut the first attempt short
+                self._settle()
 
     def _forget(self, connection: Connection) -> bool:
         ref = connection.ref
@@ -286,8 +327,9 @@ class ConnectionPool:
             held = [ref() for ref in (*self._leased, *self._control)]
             connections = [*self._idle, *(connection for connection in held if connection is not None)]
             self._idle.clear()
-            while self._waiting:
-                self._waiting.popleft().flag.set()
+            for waiter in self._waiting:
+                waiter.flag.set()
+            self._waiting.clear()
         for connection in connections:
             connection.stream.abort()
 
@@ -296,4 +338,7 @@ class ConnectionPool:
     def counts(self) -> tuple[int, int, int]:
         """Return how many connections rest, how many are in use, and how many callers wait."""
         with self._lock:
-            return len(self._idle), len(self._leased) + len(self._control), len(self._waiting)
+            self._sweep()
+            counts = len(self._idle), len(self._leased) + len(self._control), len(self._waiting)
+        self._settle()
+        return counts

@@ -36,12 +36,21 @@ class SingleFlight:
             MCPError: The work failed.
         """
         while True:
-            with self._lock:
-                flight, leads = self._flight, self._flight is None
-                if flight is None:
-                    flight = self._flight = _Flight(runtime.event())
-            if leads:
-                return await self._lead(flight, work)
+            mine = _Flight(runtime.event())
+            try:
+                with self._lock:
+                    flight = self._flight
+                    if flight is None:
+                        flight = self._flight = mine
+                if flight is mine:
+                    return await self._lead(mine, work)
+            finally:
+                if self._flight is mine:
+                    self._flight = None
+                    try:
+                        mine.landed.set()
+                    finally:  # Ctrl-C may have cut the first attempt short
+                        mine.landed.set()
             await flight.landed.wait()
             if flight.error is not None:
                 raise copy.copy(flight.error) from flight.error
@@ -55,6 +64,3 @@ class SingleFlight:
         except MCPError as error:
             flight.error = error
             raise
-        finally:
-            self._flight = None
-            flight.landed.set()

@@ -7,10 +7,21 @@ one text serves blocking code as it is, with no loop, no thread and no portal be
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+class _Limits(threading.local):
+    """What limits the calls that a thread is making, outermost first."""
+
+    def __init__(self) -> None:
+        self.scopes: list[Any] = []
+
+
+limits = _Limits()
 
 
 def step(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -19,10 +30,16 @@ def step(coroutine: Coroutine[Any, Any, T]) -> T:
     Raises:
         RuntimeError: It did suspend: something in it belongs to an event loop.
     """
+    scopes = limits.scopes
+    depth = len(scopes)
     try:
         coroutine.send(None)
     except StopIteration as done:
         return done.value
+    finally:
+        # Ctrl-C may have kept a limit from being lifted, and it would limit all later calls.
+        # No function is called here, so that another Ctrl-C cannot come between.
+        del scopes[depth:]
     coroutine.close()
     raise RuntimeError("blocking code was given something that only an event loop can wait for")
 

@@ -60,7 +60,10 @@ class HTTPTransport(Exchanges):
         pool, self._pool = self._pool, None
         if pool is not None:
             self._before = (self._before[0] + pool.reused, self._before[1] + pool.opened)
-            pool.close()
+            try:
+                pool.close()
+            finally:  # Ctrl-C may have cut the first attempt short
+                pool.close()
 
     def stats(self) -> PoolStats:
         """Return what the connections are doing, and what they have done."""

@@ -15,6 +15,7 @@ from typing import Self, TypeVar, cast
 from . import _threads
 from ._race import Address, connect_first
 from ._sockets import SocketStream, open_stream
+from ._stepping import limits
 from .runtime import ByteStream, Descriptor, Event
 
 T = TypeVar("T")
@@ -28,8 +29,8 @@ _LONGEST_WAIT = 1.0
 class _Scope:
     """One limit on the stack of a thread."""
 
-    def __init__(self, stack: list[_Scope], at: float | None, *, shields: bool = False) -> None:
-        self._stack = stack
+    def __init__(self, clock: BlockingRuntime, at: float | None, *, shields: bool = False) -> None:
+        self.clock = clock
         self.at = at
         self.shields = shields
         self.expired = False
@@ -38,21 +39,14 @@ class _Scope:
         self.at = at
 
     async def __aenter__(self) -> Self:
-        self._stack.append(self)
+        limits.scopes.append(self)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        self._stack.remove(self)
+        limits.scopes.remove(self)
         return self.shields and self.expired and isinstance(error, TimeoutError)
-
-
-class _Stack(threading.local):
-    """The limits in force in each thread, outermost first."""
-
-    def __init__(self) -> None:
-        self.scopes: list[_Scope] = []
 
 
 class BlockingRuntime:
@@ -61,7 +55,6 @@ class BlockingRuntime:
     name = "blocking"
 
     def __init__(self) -> None:
-        self._stack = _Stack()
         self._waits = (self._wait_readable, self._wait_writable)
 
     def check(self) -> None:
@@ -77,11 +70,11 @@ class BlockingRuntime:
 
     def deadline(self, at: float | None) -> _Scope:
         """Limit the enclosed code."""
-        return _Scope(self._stack.scopes, at)
+        return _Scope(self, at)
 
     def shield(self, seconds: float) -> _Scope:
         """Set the limits outside aside for so long."""
-        return _Scope(self._stack.scopes, self.now() + seconds, shields=True)
+        return _Scope(self, self.now() + seconds, shields=True)
 
     def time_left(self) -> float | None:
         """Return the seconds to the nearest deadline, None for no limit."""
@@ -93,7 +86,7 @@ class BlockingRuntime:
         Raises:
             TimeoutError: None are left.
         """
-        scopes = self._stack.scopes
+        scopes: list[_Scope] = [scope for scope in limits.scopes if scope.clock is self]
         nearest: float | None = None
         for scope in reversed(scopes):
             if scope.at is not None and (nearest is None or scope.at < nearest):
@@ -201,11 +194,12 @@ else:  # Windows has no poll, and its select has no limit on descriptor numbers
 class _Event:
     """A flag that threads wait for, until the deadline of the one who waits."""
 
+    _ends: tuple[socket.socket, socket.socket] | None = None
+
     def __init__(self, remaining: Callable[[], float | None]) -> None:
         self._flag = threading.Event()
         self._remaining = remaining
         self._lock = threading.Lock()
-        self._ends: tuple[socket.socket, socket.socket] | None = None
 
     def set(self) -> None:
         with self._lock:

@@ -1,0 +1,375 @@
+"""Ctrl-C in blocking code, wherever CPython looks at signals.
+
+CPython runs signal handlers between two instructions, and only at some of them: where a
+function begins, where a loop turns, and after a call has returned. These points are counted
+while a call is made; then it is made again and again, with KeyboardInterrupt at each of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dis
+import gc
+import ssl
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any, ClassVar, Self
+
+import pytest
+from hypothesis import settings
+
+import routermcp_adapters
+from routermcp_adapters._http_carrier import HTTPCarrier
+from routermcp_adapters._limits import PoolLimits
+from routermcp_adapters._stepping import limits, step
+from routermcp_adapters._transport import HTTPTransport
+from routermcp_adapters.memory import Break, Move, Pause
+from routermcp_proto import calls
+from routermcp_proto.exceptions import TransportError
+from routermcp_proto.timers import RetryPolicy
+from tests.adapters.rig import END, HANDSHAKE, STATELESS, Answer, Request, Rig, event, http, says, stream_head
+
+FOLDER = Path(routermcp_adapters.__file__).parent
+
+#: The code that is interrupted: all of the adapters but the scripted peer.
+FILES = {str(path) for path in FOLDER.glob("*.py") if path.name != "memory.py"} | {contextlib.__file__}
+
+#: Instructions after which CPython looks at signals.
+LOOKS = {"RESUME", "JUMP_BACKWARD", "CALL", "CALL_FUNCTION_EX", "CALL_KW"}
+
+#: A call of a coroutine function does not look: the coroutine begins when it is awaited.
+NO_LOOK_BEFORE = "GET_AWAITABLE"
+
+#: Examples from which on a run is the long one, which interrupts everywhere.
+LONG = 1000
+
+#: In CI every so many points, another first one for each test: a prime, so that loops do not hide any.
+STRIDE = 11
+
+
+class Instructions:
+    """The instructions of one function, and who handles what is raised at each of them."""
+
+    def __init__(self, code: CodeType) -> None:
+        read = dis.Bytecode(code)
+        self.names = {item.offset: item.opname for item in read}
+        self._handlers = [(entry.start, entry.end, entry.target) for entry in read.exception_entries]
+
+    def looks_between(self, before: int, after: int) -> bool:
+        """Whether CPython looks at signals after the one and before the other, with the same handler."""
+        looks = self.names[before] in LOOKS and self.names[after] != NO_LOOK_BEFORE
+        return looks and self._handler(before) == self._handler(after)
+
+    def _handler(self, offset: int) -> int | None:
+        return next((target for start, end, target in self._handlers if start <= offset < end), None)
+
+
+class CtrlC:
+    """Raises KeyboardInterrupt at the n-th point at which CPython would, and counts the points."""
+
+    _known: ClassVar[dict[CodeType, Instructions]] = {}
+
+    def __init__(self, at: int = -1) -> None:
+        self.at = at
+        self.points = 0
+        self.where = ""
+
+    def __enter__(self) -> Self:
+        sys.settrace(self._on_call)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.settrace(None)
+
+    def _on_call(self, frame: FrameType, kind: str, _: object) -> Any:
+        code = frame.f_code
+        if code.co_filename not in FILES:
+            return None
+        instructions = self._known.get(code)
+        if instructions is None:
+            instructions = self._known[code] = Instructions(code)
+        frame.f_trace_opcodes = True
+        last = frame.f_lasti
+
+        def on_opcode(frame: FrameType, kind: str, _: object) -> Any:
+            nonlocal last
+            if kind == "opcode":
+                before, last = last, frame.f_lasti
+                if instructions.looks_between(before, last):
+                    self._look(frame)
+            return on_opcode
+
+        return on_opcode
+
+    def _look(self, frame: FrameType) -> None:
+        self.points += 1
+        if self.points - 1 == self.at:
+            self.where = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} {frame.f_code.co_name}"
+            sys.settrace(None)
+            raise KeyboardInterrupt
+
+
+def points(count: int, first: int) -> range:
+    """The points to interrupt at: all in the long run, some in CI."""
+    return range(count) if settings().max_examples >= LONG else range(first % STRIDE, count, STRIDE)
+
+
+# ---- what is interrupted -----------------------------------------------------------------------
+
+QUESTION = {"mode": "form", "message": "?", "requestedSchema": {"type": "object", "properties": {}}}
+
+
+def result_of(request: Request) -> dict[str, Any]:
+    """The message that answers a call of a tool: what it was given, so that answers cannot be mixed up."""
+    content = [{"type": "text", "text": str((request.params.get("arguments") or {}).get("number"))}]
+    return {
+        "jsonrpc": "2.0",
+        "id": request.message["id"],
+        "result": {"resultType": "complete", "content": content},
+    }
+
+
+def plainly(request: Request) -> list[Move]:
+    return [Pause(0.001), http(200, result_of(request))]
+
+
+def on_a_stream(request: Request) -> list[Move]:
+    return [Pause(0.001), stream_head(), Pause(0.001), event(result_of(request)), Pause(0.001), END]
+
+
+def asking(request: Request) -> list[Move]:
+    asked = event({"jsonrpc": "2.0", "id": "q", "method": "elicitation/create", "params": QUESTION})
+    return [stream_head(), asked, Pause(0.001), event(result_of(request)), END]
+
+
+def echo(rig: Rig, number: int) -> str:
+    return rig.call(calls.call_tool("echo", {"number": number})).text
+
+
+class Interrupted(Rig):
+    """A driver that goes on after Ctrl-C."""
+
+    def assert_works(self) -> None:
+        """See that nothing is held, and that each call gets its own answer."""
+        gc.collect()
+        assert not limits.scopes, "a limit of the call that was interrupted is in force"
+        carrier, pool = self.driver._carrier, self.transport._pool
+        assert isinstance(carrier, HTTPCarrier)
+        assert pool is None or not pool._lock.locked()
+        self.assert_nothing_held(carrier)
+        self.answers.clear()
+        self.connect()
+        assert [echo(self, number) for number in range(3)] == ["0", "1", "2"]
+        self.assert_nothing_held(carrier)
+
+    def assert_nothing_held(self, carrier: HTTPCarrier) -> None:
+        stats = self.transport.stats()
+        listening = carrier._listener._connection is not None
+        assert (stats.in_use, stats.waiting) == (int(listening), 0)
+        assert not carrier._listener._turns
+        assert carrier._connector._flight._flight is None
+
+
+def connected(protocol: str, **usual: Answer) -> Interrupted:
+    made = unconnected(protocol, **usual)
+    made.connect()
+    return made
+
+
+def unconnected(protocol: str, **usual: Answer) -> Interrupted:
+    return Interrupted(protocol, usual={"tools/call": plainly, **usual}, retry=RetryPolicy(backoff=0.001))
+
+
+#: What is interrupted, in the middle of what.
+Scenario = Callable[[str], tuple[Interrupted, Callable[[], object]]]
+
+
+def a_call(protocol: str) -> tuple[Interrupted, Callable[[], object]]:
+    rig = connected(protocol)
+    return rig, lambda: echo(rig, 7)
+
+
+def a_first_call(protocol: str) -> tuple[Interrupted, Callable[[], object]]:
+    """One that opens a connection."""
+    rig = connected(protocol)
+    rig.transport.pool()._idle.clear()
+    return rig, lambda: echo(rig, 7)
+
+
+def a_call_on_a_stream(protocol: str) -> tuple[Interrupted, Callable[[], object]]:
+    rig = connected(protocol)
+    rig.answers["tools/call"] = [on_a_stream]
+    return rig, lambda: echo(rig, 7)
+
+
+def a_question(protocol: str) -> tuple[Interrupted, Callable[[], object]]:
+    """Asked in the middle of the call, or aside where the era has a stream for that."""
+    rig = connected(protocol, GET=says(stream_head()))
+    rig.answers["tools/call"] = [asking]
+    return rig, lambda: echo(rig, 7)
+
+
+def a_large_answer(protocol: str) -> tuple[Interrupted, Callable[[], object]]:
+    rig = connected(protocol)
+    rig.answers["tools/call"] = [lambda request: [http(200, result_of(request), "X-Size: large")]]
+    return rig, lambda: echo(rig, 7)
+
+
+def a_forgotten_session(protocol: str) -> tuple[Interrupted, Callable[[], object]]:
+    rig = connected(protocol)
+    if protocol == HANDSHAKE:
+        rig.answers["tools/call"] = [says(http(404))]
+    return rig, lambda: echo(rig, 7)
+
+
+def a_retry(protocol: str) -> tuple[Interrupted, Callable[[], object]]:
+    rig = connected(protocol)
+    rig.answers["tools/list"] = [says(http(503)), says(Break())]
+    return rig, lambda: rig.call(calls.list_tools())
+
+
+def a_timeout(protocol: str) -> tuple[Interrupted, Callable[[], object]]:
+    """After which the server is told on another connection, where the era has a word for it."""
+    rig = connected(protocol)
+    pool = rig.transport.pool()
+    held = [step(pool.lease(rig.transport.endpoint)) for _ in range(2)]
+    for connection in held:
+        pool.release(connection)
+    rig.answers["tools/call"] = [says()]
+
+    def call() -> None:
+        with pytest.raises(TransportError, match="timeout"):
+            rig.call(calls.call_tool("echo", {"number": 7}), 1000)
+
+    return rig, call
+
+
+def connecting(protocol: str) -> tuple[Interrupted, Callable[[], object]]:
+    rig = unconnected(protocol, GET=says(stream_head()))
+    return rig, rig.connect
+
+
+def disconnecting(protocol: str) -> tuple[Interrupted, Callable[[], object]]:
+    rig = connected(protocol, GET=says(stream_head()))
+    return rig, rig.disconnect
+
+
+SCENARIOS = [
+    a_call,
+    a_first_call,
+    a_call_on_a_stream,
+    a_question,
+    a_large_answer,
+    a_forgotten_session,
+    a_retry,
+    a_timeout,
+    connecting,
+    disconnecting,
+]
+
+
+@pytest.fixture
+def _interrupted_finalizers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Ctrl-C in a finalizer be: CPython reports it and goes on, whatever the finalizer is of."""
+    report = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        if unraisable.exc_type is not KeyboardInterrupt:
+            report(unraisable)
+
+    monkeypatch.setattr(sys, "unraisablehook", hook)
+
+
+@pytest.fixture
+def _small_garbage() -> Iterator[None]:
+    """Let the collector look at what a test makes, and not at all that is there already."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("_small_garbage", "_interrupted_finalizers")
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")  # Ctrl-C just before it begins
+@pytest.mark.parametrize("protocol", [STATELESS, HANDSHAKE])
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_ctrl_c_anywhere(scenario: Scenario, protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("routermcp_adapters._connection.PAUSE_SIZE", 0)
+    _, act = scenario(protocol)
+    with CtrlC() as counting:
+        act()
+    assert counting.points > 20
+    failed = []
+    for at in points(counting.points, len(scenario.__name__)):
+        rig, act = scenario(protocol)
+        with CtrlC(at) as ctrl_c:
+            try:  # noqa: SIM105 - contextlib is one of those that are interrupted
+                act()
+            except KeyboardInterrupt:
+                pass
+        del act
+        assert gc.isenabled(), ctrl_c.where
+        try:
+            rig.assert_works()
+        except Exception as error:  # noqa: BLE001 - all of them are shown together
+            failed.append((at, ctrl_c.where, repr(error)[:200]))
+    assert not failed, "\n".join(map(str, failed)) + f"\n{len(failed)} of {counting.points}"
+
+
+# ---- somebody else waits -----------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("_small_garbage", "_interrupted_finalizers")
+@pytest.mark.parametrize("way", ["release", "discard", "close"])
+def test_who_waits_is_woken_wherever_ctrl_c_comes(way: str) -> None:
+    def scenario() -> tuple[Callable[[], object], list[object], threading.Thread]:
+        rig = unconnected(STATELESS)
+        rig.runtime.now = lambda: 0.0
+        transport = HTTPTransport(rig.transport.endpoint, ssl.create_default_context, PoolLimits(1))
+        transport.open(rig.runtime, object())
+        pool = transport.pool()
+        held: list[Any] = [step(pool.lease(transport.endpoint))]
+        ends: list[object] = []
+
+        def wait() -> None:
+            try:
+                pool.release(step(pool.lease(transport.endpoint)))
+                ends.append("served")
+            except TransportError as error:
+                ends.append(error.code)
+
+        waiting = threading.Thread(target=wait, daemon=True)
+        waiting.start()
+        while not pool.counts()[2]:
+            pass
+
+        def act() -> None:
+            if way == "close":
+                transport.close_all()
+            else:
+                getattr(pool, way)(held.pop())
+
+        return act, ends, waiting
+
+    act, ends, waiting = scenario()
+    with CtrlC() as counting:
+        act()
+    waiting.join(5)
+    expected = "closed" if way == "close" else "served"
+    assert ends == [expected]
+    for at in range(counting.points):
+        act, ends, waiting = scenario()
+        with CtrlC(at) as ctrl_c:
+            try:  # noqa: SIM105 - contextlib is one of those that are interrupted
+                act()
+            except KeyboardInterrupt:
+                pass
+        if way == "close":
+            act()  # who has pressed Ctrl-C may close again
+        del act
+        gc.collect()
+        waiting.join(5)
+        assert ends == [expected], ctrl_c.where
