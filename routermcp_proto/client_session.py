@@ -197,6 +197,22 @@ class ClientSession(Session):
         self._move(SessionInput.EXPIRE)
         self._agreement = None
 
+    def restart(self) -> None:
+        """Leave everything that is under way to another copy of this session, in a parent process.
+
+        State:
+            Pending requests are forgotten. A session of the handshake era is NEW, one of
+            the stateless era stays READY: its server knows of no session.
+        """
+        self.fail_handshake()
+        self._pending.clear()
+        self._asked.clear()
+        agreement = self._agreement
+        if self._state is SessionState.READY and not (
+            agreement is not None and agreement.revision.era is Era.STATELESS
+        ):
+            self.expire()
+
     def adopts(self, agreement: Agreement) -> bool:
         """Say whether the session would :meth:`adopt` that agreement."""
         return agreement.revision.era is Era.STATELESS and self._protocol in ("auto", agreement.revision.name)

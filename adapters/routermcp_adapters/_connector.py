@@ -207,6 +207,10 @@ class Connector:
         except (MCPError, TimeoutError) as error:
             log.debug("the session was not ended at %s: %s", self._transport.endpoint, error)
 
+    def after_fork(self) -> None:
+        """Wait for nobody who is connecting in the parent process."""
+        self._flight = SingleFlight()
+
     def forget(self) -> None:
         """Get ready to connect again.
 

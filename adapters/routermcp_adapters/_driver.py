@@ -36,6 +36,7 @@ from routermcp_proto.timers import RetryPolicy, deadline_after
 from routermcp_proto.types import InitializeResult, WireModel
 from routermcp_proto.versions import LATEST
 
+from . import _fork
 from ._carrier import Carrier
 from ._clock import CallClock
 from ._exchanges import Outcome
@@ -141,8 +142,11 @@ class Driver:
         Raises:
             MCPError: There is no agreement with the server.
         """
+        if self._runtime is not None and self._runtime.over:
+            self._leave()
         if self._runtime is None:
             self._runtime = self._carrier.open(runtime)
+            _fork.watch(self)
         else:
             self._runtime.check()
         was_connected = self.connected
@@ -170,10 +174,13 @@ class Driver:
         runtime = self._runtime
         if runtime is None:
             return
-        runtime.check()
+        over = runtime.over
+        if not over:
+            runtime.check()
         connected = self.connected
         try:
-            await self._carrier.farewell(runtime, close_all is not None)
+            if not over:
+                await self._carrier.farewell(runtime, close_all is not None)
         finally:
             self._leave()
             if connected and close_all is not None:
@@ -183,6 +190,12 @@ class Driver:
         if self._runtime is not None:
             self._runtime = None
             self._carrier.close()
+
+    def after_fork(self) -> None:
+        """Go on in a child process where that is possible; else it is to connect for itself."""
+        self._connecting = 0
+        if self._runtime is not None and not self._runtime.survives_fork:
+            self._runtime = None
 
     def _runtime_in_use(self) -> Runtime:
         runtime = self._runtime

@@ -90,6 +90,8 @@ class Exchanges(ABC):
         Raises:
             ConfigError: They are in use elsewhere.
         """
+        if self._runtime is not None and self._users and self._runtime.over:
+            self.close_all()
         if self._runtime is not None and self._users:
             self._runtime.check()
         else:

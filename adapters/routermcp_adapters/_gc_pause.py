@@ -13,6 +13,8 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from . import _fork
+
 #: Bytes of an answer from which on the collector is paused: below, it hardly gets to run.
 PAUSE_SIZE = 1024 * 1024
 
@@ -39,6 +41,19 @@ def paused() -> Generator[None]:
             _end(pause)
         finally:  # Ctrl-C may have cut the first attempt short
             _end(pause)
+
+
+def _after_fork() -> None:
+    """End the pauses of threads that are not there any more."""
+    global _lock, _paused_by_us  # noqa: PLW0603 - the collector is one for the process
+    _lock = threading.Lock()
+    _pausing.clear()
+    if _paused_by_us:
+        gc.enable()
+        _paused_by_us = False
+
+
+_fork.do_in_child(_after_fork)
 
 
 def _begin(pause: object) -> None:

@@ -11,6 +11,7 @@ from routermcp_proto.http.headers import HeaderBlock
 from routermcp_proto.outgoing import Outgoing
 from routermcp_proto.timers import RetryPolicy
 
+from . import _fork
 from ._clock import CallClock
 from ._connector import Connector
 from ._delivery import Delivery, Link
@@ -66,6 +67,7 @@ class HTTPCarrier:
 
     def open(self, runtime: Runtime) -> Runtime:
         """Take the connections into use."""
+        _fork.watch(self)
         return self._transport.open(runtime, self)
 
     def close(self) -> None:
@@ -73,6 +75,12 @@ class HTTPCarrier:
         self._listener.close()
         self._connector.forget()
         self._transport.close(self)
+
+    def after_fork(self) -> None:
+        """Leave the session to the parent process."""
+        self._listener.after_fork()
+        self._connector.after_fork()
+        self._binding.restart()
 
     async def connect(self, clock: CallClock) -> None:
         """Agree with the server, once for all who ask at the same time."""

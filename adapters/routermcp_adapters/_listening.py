@@ -199,6 +199,17 @@ class Listener:
         if connection is not None and self._pool is not None:
             self._pool.discard(connection)
 
+    def after_fork(self) -> None:
+        """Leave the stream to the parent process."""
+        self._lock = threading.Lock()
+        self._turns = []
+        self._pool = None
+        self._wanted = False
+        self._exchange = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.stream.abort()
+
     def close(self) -> None:
         """Close the stream for good."""
         self._wanted = False

@@ -19,6 +19,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from routermcp_proto.exceptions import TransportError
 from routermcp_proto.http.url import EndpointURL
@@ -45,6 +46,32 @@ class _Waiter:
         self.flag = flag
         self.connection: Connection | None = None
         """What it was given: an idle connection, or one that is still to be opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """The connections of a pool.
+
+    Attributes:
+        runtime: The event loop that they belong to, None for none.
+    """
+
+    runtime: Runtime | None
+    idle: deque[Connection]
+    leased: dict[Ref, Origin]
+    control: dict[Ref, Origin]
+
+    def close(self, *, everything: bool) -> None:
+        """Close all connections, or those only that nobody can be using any more."""
+        if not everything and self.runtime is not None and not self.runtime.over:
+            return
+        if everything or self.runtime is not None:
+            for ref in (*self.leased, *self.control):
+                connection = ref()
+                if connection is not None:
+                    connection.stream.abort()
+        while self.idle:
+            self.idle.popleft().stream.abort()
 
 
 class ConnectionPool:
@@ -332,6 +359,22 @@ class ConnectionPool:
             self._waiting.clear()
         for connection in connections:
             connection.stream.abort()
+
+    def holdings(self) -> Holdings:
+        """Return the connections, for whoever has to close them without the pool."""
+        runtime = None if self._runtime.survives_fork else self._runtime
+        return Holdings(runtime, self._idle, self._leased, self._control)
+
+    def drop(self) -> None:
+        """Let go of all connections in a child process, whose parent goes on using them.
+
+        No lock is taken: a thread that is not there any more may hold it.
+        """
+        self._lock = threading.Lock()
+        held = [ref() for ref in (*self._leased, *self._control)]
+        for connection in (*self._idle, *held):
+            if connection is not None:
+                connection.stream.abort()
 
     # ---- looking on ----------------------------------------------------------------------
 

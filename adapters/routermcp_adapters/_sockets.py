@@ -8,6 +8,7 @@ read or to write, is waited for, and tried again.
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -16,15 +17,23 @@ from typing import Any
 from .runtime import RECEIVE_SIZE, StreamClosedError
 
 Wait = Callable[[socket.socket], Awaitable[Any]]
+Wake = Callable[[socket.socket], object]
 
 
 class SocketStream:
-    """A connected socket as a :class:`~routermcp_adapters.runtime.ByteStream`."""
+    """A connected socket as a :class:`~routermcp_adapters.runtime.ByteStream`.
 
-    def __init__(self, sock: socket.socket, wait_readable: Wait, wait_writable: Wait) -> None:
+    Args:
+        sock: The socket.
+        waits: How to wait until it can be read, and written.
+        wake: Wakes who waits for it, since it is about to be closed.
+    """
+
+    def __init__(self, sock: socket.socket, waits: tuple[Wait, Wait], wake: Wake) -> None:
         self._socket = sock
-        self._wait_readable = wait_readable
-        self._wait_writable = wait_writable
+        self._wait_readable, self._wait_writable = waits
+        self._wake = wake
+        self._process = os.getpid()
         self._encrypted = isinstance(sock, ssl.SSLSocket)
 
     async def send_all(self, data: bytes) -> None:
@@ -75,13 +84,18 @@ class SocketStream:
             self._socket.close()
 
     def abort(self) -> None:
-        """Close at once."""
-        with contextlib.suppress(OSError):
-            self._socket.close()
+        """Close at once; who waits for the socket meanwhile finds it closed."""
+        if self._socket.fileno() >= 0:
+            # A connection that was copied by fork goes on in the parent process.
+            if self._process == os.getpid():
+                with contextlib.suppress(OSError):
+                    self._wake(self._socket)
+            with contextlib.suppress(OSError):
+                self._socket.close()
 
 
 async def open_stream(
-    sock: socket.socket, tls: ssl.SSLContext | None, server_name: str, waits: tuple[Wait, Wait]
+    sock: socket.socket, tls: ssl.SSLContext | None, server_name: str, waits: tuple[Wait, Wait], wake: Wake
 ) -> SocketStream:
     """Make a stream of a connected socket and, where a context is given, do the TLS handshake."""
     wait_readable, wait_writable = waits
@@ -92,7 +106,7 @@ async def open_stream(
     except BaseException:
         sock.close()
         raise
-    return SocketStream(sock, wait_readable, wait_writable)
+    return SocketStream(sock, waits, wake)
 
 
 async def _shake_hands(sock: ssl.SSLSocket, wait_readable: Wait, wait_writable: Wait) -> None:

@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from . import _fork
+
 T = TypeVar("T")
 
 #: Threads at work at once, abandoned ones included. Name lookups and token stores are
@@ -19,6 +21,15 @@ MAX_THREADS = 64
 
 _slots = threading.BoundedSemaphore(MAX_THREADS)
 _numbers = itertools.count(1)
+
+
+def _after_fork() -> None:
+    """Forget the threads of the parent process."""
+    global _slots  # noqa: PLW0603 - the threads are one set for the process
+    _slots = threading.BoundedSemaphore(MAX_THREADS)
+
+
+_fork.do_in_child(_after_fork)
 
 
 def start(work: Callable[[], T], done: Callable[[T | None, BaseException | None], object]) -> None:
@@ -31,7 +42,8 @@ def start(work: Callable[[], T], done: Callable[[T | None, BaseException | None]
     Raises:
         OSError: Too many such threads are at work.
     """
-    if not _slots.acquire(blocking=False):
+    slots = _slots
+    if not slots.acquire(blocking=False):
         raise OSError(f"{MAX_THREADS} lookups are under way already")
 
     def run() -> None:
@@ -41,11 +53,11 @@ def start(work: Callable[[], T], done: Callable[[T | None, BaseException | None]
         except BaseException as problem:  # noqa: BLE001 - reported to the waiting caller, whatever it is
             error = problem
         finally:
-            _slots.release()
+            slots.release()
         done(result, error)
 
     try:
         threading.Thread(target=run, name=f"routermcp-{next(_numbers)}", daemon=True).start()
     except BaseException:
-        _slots.release()
+        slots.release()
         raise

@@ -8,6 +8,7 @@ which is also how a stateless server learns that its client gave up.
 from __future__ import annotations
 
 import ssl
+import threading
 from collections.abc import Callable
 
 from routermcp_proto.events import Event
@@ -16,7 +17,7 @@ from routermcp_proto.http.exchange import MCPExchange
 from routermcp_proto.http.headers import HTTPRequest
 from routermcp_proto.http.url import EndpointURL
 
-from . import _wire
+from . import _forgotten, _fork, _wire
 from ._connection import Connection
 from ._dial import Resolver, is_deadline
 from ._exchanges import OUTCOMES, Exchanges, OnEvent, Outcome
@@ -44,6 +45,9 @@ class HTTPTransport(Exchanges):
         self._limits = limits or PoolLimits()
         self._resolver = Resolver()
         self._pool: ConnectionPool | None = None
+        self._made_at = _forgotten.caller()
+        self._unwatch: Callable[[], object] = object
+        _fork.watch(self)
         self._answered = False
         self._before = (0, 0)
 
@@ -51,19 +55,43 @@ class HTTPTransport(Exchanges):
         """Take the connections into use for one more session; see :meth:`Exchanges.open`."""
         bound = super().open(runtime, user)
         if self._pool is None:
-            self._pool = ConnectionPool(bound, self._tls, self._resolver, self._limits)
+            self._make_pool(bound)
         return bound
+
+    def _make_pool(self, runtime: Runtime) -> None:
+        self._pool = ConnectionPool(runtime, self._tls, self._resolver, self._limits)
+        self._unwatch = _forgotten.watch(self, self._pool, self._made_at)
+
+    def after_fork(self) -> None:
+        """Leave the connections to the parent process, unsent; what goes on here opens its own."""
+        self._lock = threading.Lock()
+        self._resolver = Resolver()
+        pool, runtime = self._pool, self._runtime
+        if pool is not None:
+            self._unwatch()
+            self._pool, self._before = None, self._counted(pool)
+            pool.drop()
+        if runtime is not None and runtime.survives_fork and self._users:
+            self._make_pool(runtime)
+        else:
+            self._users.clear()
+
+    def _counted(self, pool: ConnectionPool) -> tuple[int, int]:
+        return self._before[0] + pool.reused, self._before[1] + pool.opened
 
     def close_all(self) -> None:
         """Close the connections, whoever uses them."""
         self._users.clear()
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            self._before = (self._before[0] + pool.reused, self._before[1] + pool.opened)
-            try:
-                pool.close()
-            finally:  # Ctrl-C may have cut the first attempt short
-                pool.close()
+        pool = self._pool
+        if pool is None:
+            return
+        self._unwatch()
+        before = self._counted(pool)
+        try:
+            pool.close()
+        finally:
+            self._pool, self._before = None, before
+            pool.close()  # Ctrl-C may have cut the first attempt short
 
     def stats(self) -> PoolStats:
         """Return what the connections are doing, and what they have done."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import select
 import ssl
@@ -55,6 +56,7 @@ class AsyncioStream(asyncio.BufferedProtocol):
         self._writable = True
         self._gone: asyncio.Future[None] = loop.create_future()
         self._poll: select.poll | None = None
+        self._process = os.getpid()
 
     # ---- called by the transport ---------------------------------------------------
 
@@ -175,10 +177,28 @@ class AsyncioStream(asyncio.BufferedProtocol):
 
     def abort(self) -> None:
         """Close at once."""
-        # A transport of a loop that is closed already cannot be closed again.
-        if self._transport is not None:
-            with contextlib.suppress(RuntimeError):
-                self._transport.abort()
+        transport = self._transport
+        if transport is None:
+            return
+        with contextlib.suppress(RuntimeError):
+            if self._loop.is_closed() or os.getpid() != self._process:
+                _let_go(transport)
+            else:
+                transport.abort()
+
+
+def _let_go(transport: Any) -> None:
+    """Close a transport whose loop is closed, or another process's: only its descriptor, at once.
+
+    There is no public way: asyncio closes by its loop, and a loop copied by fork shares its
+    list of descriptors with the parent.
+    """
+    encrypted = getattr(transport, "_ssl_protocol", None)
+    if encrypted is not None:
+        transport._closed = True  # noqa: SLF001
+        transport = encrypted._transport  # noqa: SLF001
+    if getattr(transport, "_sock", None) is not None:
+        transport._call_connection_lost(None)  # noqa: SLF001
 
 
 class _Scope:
@@ -274,10 +294,16 @@ class AsyncioRuntime:
     """Runs the driver in the event loop that is running now."""
 
     name = "asyncio"
+    survives_fork = False
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
+
+    @property
+    def over(self) -> bool:
+        """Whether the event loop is closed."""
+        return self._loop.is_closed()
 
     def check(self) -> None:
         """See that the caller runs in the same event loop.

@@ -26,6 +26,12 @@ T = TypeVar("T")
 _LONGEST_WAIT = 1.0
 
 
+def _wake(sock: socket.socket) -> None:
+    """Wake a thread that waits for a socket, which closing it does not do."""
+    # Not the method of an SSLSocket, which would have the other thread read what is encrypted.
+    socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
 class _Scope:
     """One limit on the stack of a thread."""
 
@@ -53,6 +59,8 @@ class BlockingRuntime:
     """Runs the driver in whichever thread calls it."""
 
     name = "blocking"
+    survives_fork = True
+    over = False
 
     def __init__(self) -> None:
         self._waits = (self._wait_readable, self._wait_writable)
@@ -155,7 +163,7 @@ class BlockingRuntime:
         self, addresses: Sequence[Address], tls: ssl.SSLContext | None, server_name: str
     ) -> ByteStream:
         """Open a connection to the first address that answers, with TLS where a context is given."""
-        return await open_stream(await connect_first(self, addresses), tls, server_name, self._waits)
+        return await open_stream(await connect_first(self, addresses), tls, server_name, self._waits, _wake)
 
     async def _wait_readable(self, sock: socket.socket) -> None:
         while not _any_ready([sock], (), self._remaining()):

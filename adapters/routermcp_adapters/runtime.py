@@ -100,6 +100,14 @@ class Runtime(Protocol):
     name: str
     """``asyncio``, ``trio`` or ``blocking``."""
 
+    survives_fork: bool
+    """Whether a child process may go on with it."""
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing can run there any more."""
+        ...
+
     def check(self) -> None:
         """See that the caller runs where this runtime was made.
 

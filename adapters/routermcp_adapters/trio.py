@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import random
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
@@ -19,7 +21,28 @@ from .runtime import ByteStream, Descriptor, Event
 
 T = TypeVar("T")
 
-_WAITS = (trio.lowlevel.wait_readable, trio.lowlevel.wait_writable)
+
+async def _wait_readable(source: Descriptor) -> None:
+    try:
+        await trio.lowlevel.wait_readable(source)
+    except trio.ClosedResourceError as error:
+        raise OSError(errno.EBADF, "the connection was closed meanwhile") from error
+
+
+async def _wait_writable(source: Descriptor) -> None:
+    try:
+        await trio.lowlevel.wait_writable(source)
+    except trio.ClosedResourceError as error:
+        raise OSError(errno.EBADF, "the connection was closed meanwhile") from error
+
+
+_WAITS = (_wait_readable, _wait_writable)
+
+
+def _wake(sock: socket.socket) -> None:
+    # Garbage is collected anywhere, outside of trio too; nobody waits for garbage.
+    if trio.lowlevel.in_trio_run():
+        trio.lowlevel.notify_closing(sock)
 
 
 class _Scope:
@@ -51,10 +74,15 @@ class _Scope:
         return swallow
 
 
+def _do_nothing() -> None:
+    """Find out by trying whether anything can be done."""
+
+
 class TrioRuntime:
     """Runs the driver under the trio that is running now."""
 
     name = "trio"
+    survives_fork = False
 
     def __init__(self) -> None:
         self._token = trio.lowlevel.current_trio_token()
@@ -69,6 +97,15 @@ class TrioRuntime:
             raise ConfigError(
                 "this client was connected under another run of trio; disconnect it there first"
             )
+
+    @property
+    def over(self) -> bool:
+        """Whether that run of trio has ended."""
+        try:
+            self._token.run_sync_soon(_do_nothing, idempotent=True)
+        except trio.RunFinishedError:
+            return True
+        return False
 
     now = staticmethod(trio.current_time)
     random = staticmethod(random.random)
@@ -113,7 +150,7 @@ class TrioRuntime:
         self, addresses: Sequence[Address], tls: ssl.SSLContext | None, server_name: str
     ) -> SocketStream:
         """Open a connection to the first address that answers, with TLS where a context is given."""
-        return await open_stream(await connect_first(self, addresses), tls, server_name, _WAITS)
+        return await open_stream(await connect_first(self, addresses), tls, server_name, _WAITS, _wake)
 
     async def wait_ready(
         self,
@@ -124,8 +161,8 @@ class TrioRuntime:
     ) -> None:
         """Wait until the system says that something can be done, or so much time has passed."""
         waits: list[tuple[Callable[..., Awaitable[object]], Descriptor]] = [
-            *((trio.lowlevel.wait_readable, source) for source in readable),
-            *((trio.lowlevel.wait_writable, source) for source in writable),
+            *((_wait_readable, source) for source in readable),
+            *((_wait_writable, source) for source in writable),
         ]
         with trio.move_on_after(float("inf") if seconds is None else seconds):
             if len(waits) == 1 and flag is None:

@@ -221,6 +221,15 @@ class HTTPBinding:
         self.session.expire()
         self.session_id = None
 
+    def restart(self) -> None:
+        """Leave everything that is under way to a copy of this session, in a parent process.
+
+        State:
+            As :meth:`ClientSession.restart`.
+        """
+        self.session_id = None
+        self.session.restart()
+
     @property
     def listens(self) -> bool:
         """Whether the server may ask questions on a stream that is opened for it, and would get answers."""

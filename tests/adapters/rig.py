@@ -14,6 +14,7 @@ from routermcp_adapters._limits import PoolLimits
 from routermcp_adapters._stepping import step
 from routermcp_adapters._transport import HTTPTransport
 from routermcp_adapters.memory import MemoryRuntime, Move, Pause, Peer
+from routermcp_adapters.runtime import Runtime
 from routermcp_proto.client_session import ClientSession
 from routermcp_proto.http.binding import HTTPBinding
 from routermcp_proto.http.url import EndpointURL
@@ -155,6 +156,14 @@ class Callbacks:
         self.heard.append(method)
 
 
+class Unwatched(HTTPTransport):
+    """Connections of a rig, which is thrown away with them: nobody is to be warned of that."""
+
+    def _make_pool(self, runtime: Runtime) -> None:
+        super()._make_pool(runtime)
+        self._unwatch()
+
+
 @dataclass
 class Rig:
     """A driver with everything around it.
@@ -195,7 +204,7 @@ class Rig:
         self.runtime = MemoryRuntime(self._connection, chance=self.chance)
         self.callbacks.runtime = self.runtime
         endpoint = EndpointURL.parse(self.url)
-        self.transport = HTTPTransport(
+        self.transport = Unwatched(
             endpoint, ssl.create_default_context, PoolLimits(max_connections=self.max_connections)
         )
         machine = ClientSession(

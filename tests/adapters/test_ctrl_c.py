@@ -322,54 +322,60 @@ def test_ctrl_c_anywhere(scenario: Scenario, protocol: str, monkeypatch: pytest.
 # ---- somebody else waits -----------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("_small_garbage", "_interrupted_finalizers")
-@pytest.mark.parametrize("way", ["release", "discard", "close"])
-def test_who_waits_is_woken_wherever_ctrl_c_comes(way: str) -> None:
-    def scenario() -> tuple[Callable[[], object], list[object], threading.Thread]:
+class Waiting:
+    """A thread that waits for the only place, which somebody has."""
+
+    def __init__(self) -> None:
         rig = unconnected(STATELESS)
         rig.runtime.now = lambda: 0.0
-        transport = HTTPTransport(rig.transport.endpoint, ssl.create_default_context, PoolLimits(1))
-        transport.open(rig.runtime, object())
-        pool = transport.pool()
-        held: list[Any] = [step(pool.lease(transport.endpoint))]
-        ends: list[object] = []
-
-        def wait() -> None:
-            try:
-                pool.release(step(pool.lease(transport.endpoint)))
-                ends.append("served")
-            except TransportError as error:
-                ends.append(error.code)
-
-        waiting = threading.Thread(target=wait, daemon=True)
-        waiting.start()
-        while not pool.counts()[2]:
+        self.transport = HTTPTransport(rig.transport.endpoint, ssl.create_default_context, PoolLimits(1))
+        self.transport.open(rig.runtime, object())
+        self.pool = self.transport.pool()
+        self.held = [step(self.pool.lease(self.transport.endpoint))]
+        self.ends: list[str] = []
+        self._thread = threading.Thread(target=self._wait, daemon=True)
+        self._thread.start()
+        while not self.pool.counts()[2]:
             pass
 
-        def act() -> None:
-            if way == "close":
-                transport.close_all()
-            else:
-                getattr(pool, way)(held.pop())
+    def _wait(self) -> None:
+        try:
+            self.pool.release(step(self.pool.lease(self.transport.endpoint)))
+            self.ends.append("served")
+        except TransportError as error:
+            self.ends.append(error.code)
 
-        return act, ends, waiting
+    def act(self, way: str) -> None:
+        """Give the place free."""
+        if way == "close":
+            self.transport.close_all()
+        else:
+            getattr(self.pool, way)(self.held.pop())
 
-    act, ends, waiting = scenario()
+    def outcome(self) -> list[str]:
+        """Wait until the thread has got what it waits for, or not."""
+        gc.collect()
+        self._thread.join(5)
+        self.transport.close_all()
+        return self.ends
+
+
+@pytest.mark.usefixtures("_small_garbage", "_interrupted_finalizers")
+@pytest.mark.parametrize(
+    ("way", "outcome"), [("release", "served"), ("discard", "served"), ("close", "closed")]
+)
+def test_who_waits_is_woken_wherever_ctrl_c_comes(way: str, outcome: str) -> None:
+    waiting = Waiting()
     with CtrlC() as counting:
-        act()
-    waiting.join(5)
-    expected = "closed" if way == "close" else "served"
-    assert ends == [expected]
+        waiting.act(way)
+    assert waiting.outcome() == [outcome]
     for at in range(counting.points):
-        act, ends, waiting = scenario()
+        waiting = Waiting()
         with CtrlC(at) as ctrl_c:
             try:  # noqa: SIM105 - contextlib is one of those that are interrupted
-                act()
+                waiting.act(way)
             except KeyboardInterrupt:
                 pass
         if way == "close":
-            act()  # who has pressed Ctrl-C may close again
-        del act
-        gc.collect()
-        waiting.join(5)
-        assert ends == [expected], ctrl_c.where
+            waiting.act(way)  # who has pressed Ctrl-C may close again
+        assert waiting.outcome() == [outcome], ctrl_c.where

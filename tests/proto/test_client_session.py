@@ -309,3 +309,27 @@ def test_an_overlong_line_costs_the_connection() -> None:
 def test_the_session_says_what_it_can_do() -> None:
     assert ClientSession(capabilities={"roots": {}}).capabilities == {"roots": {}}
     assert ClientSession().revision is None
+
+
+def test_a_copy_in_a_child_process_leaves_a_session_to_its_parent() -> None:
+    older, stateless = connected("2025-11-25"), connected()
+    for session in (older, stateless):
+        session.start_request(calls.list_tools())
+        session.restart()
+        assert session.pending == ()
+    assert (older.state, older.server) == (SessionState.NEW, None)
+    assert stateless.state is SessionState.READY, "its server knows of no session"
+
+
+def test_a_copy_in_a_child_process_waits_for_no_handshake_of_its_parent() -> None:
+    session = ClientSession()
+    session.start_handshake()
+    session.restart()
+    assert (session.state, session.pending) == (SessionState.NEW, ())
+
+
+def test_the_end_of_a_stream_after_the_session_was_closed() -> None:
+    session = connected()
+    session.close()
+    session.receive_eof()
+    assert (session.state, session.events_received()) == (SessionState.CLOSED, [])

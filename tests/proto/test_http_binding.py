@@ -17,6 +17,7 @@ from routermcp_proto.http.reader import ResponseHead
 from routermcp_proto.http.url import EndpointURL
 from routermcp_proto.jsonrpc import encode_response
 from routermcp_proto.outgoing import Outgoing
+from routermcp_proto.states import SessionState
 
 URL = "http://example.com:8000/mcp?x=1"
 COMMON = {
@@ -225,6 +226,13 @@ def test_an_expired_session_is_forgotten() -> None:
     again = connect(session, binding, "def")
     assert "mcp-session-id" not in headers_of(again)
     assert headers_of(binding.post(session.start_request(calls.ping())))["mcp-session-id"] == "def"
+
+
+def test_a_copy_in_a_child_process_has_no_session_id() -> None:
+    session, binding = bound("2025-11-25")
+    connect(session, binding, "s-1")
+    binding.restart()
+    assert (binding.session_id, session.state) == (None, SessionState.NEW)
 
 
 def test_prepared_heads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
