@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Protocol
 
+from routermcp_proto.versions import Revision
+
 
 class Listing(Enum):
     """What can be listed; the value is the member of the result that holds the list."""
@@ -20,13 +22,18 @@ class InputNeeded(Exception):  # noqa: N818 - not a failure: the request comes a
     """The client has to be asked before the request can be answered.
 
     Raised by :meth:`Caller.ask` where the revision asks for input in a result; a backend
-    lets it pass.
+    lets it pass. A backend that asks by itself raises it too, where the caller's revision
+    has no requests of the server (:attr:`Caller.revision`).
+
+    Args:
+        requests: Requests (``method`` and ``params``) by the key under which each is answered.
+        state: Opaque text that comes back with the answers, None for none.
     """
 
-    def __init__(self, key: str, method: str, params: Mapping[str, Any]) -> None:
-        super().__init__(f"{method} has to be answered first")
-        self.key = key
-        self.request = {"method": method, "params": dict(params)}
+    def __init__(self, requests: Mapping[str, Mapping[str, Any]], state: str | None = None) -> None:
+        super().__init__(f"{', '.join(str(each.get('method')) for each in requests.values())} comes first")
+        self.requests = requests
+        self.state = state
 
 
 class Caller(Protocol):
@@ -35,6 +42,46 @@ class Caller(Protocol):
     @property
     def capabilities(self) -> Mapping[str, Any]:
         """What the client declared it can do."""
+        ...
+
+    @property
+    def revision(self) -> Revision:
+        """The revision of MCP that the request is written in."""
+        ...
+
+    @property
+    def session_id(self) -> str | None:
+        """The session of the handshake era that the request belongs to, None for none."""
+        ...
+
+    @property
+    def user_id(self) -> str | None:
+        """Whom the request is for, None where nobody said or the caller may not say so."""
+        ...
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """What the request's ``_meta`` holds beside the members that the protocol itself uses."""
+        ...
+
+    @property
+    def log_level(self) -> str | None:
+        """From which level on the client wants log messages, None for none of them."""
+        ...
+
+    @property
+    def wants_progress(self) -> bool:
+        """Whether the client asked for progress reports."""
+        ...
+
+    @property
+    def input_responses(self) -> Mapping[str, Any] | None:
+        """The client's answers to :class:`InputNeeded`, by key; None in a first request."""
+        ...
+
+    @property
+    def request_state(self) -> str | None:
+        """The text that came back with them."""
         ...
 
     async def report_progress(
@@ -105,4 +152,17 @@ class Backend(Protocol):
 
     async def get_prompt(self, name: str, arguments: Mapping[str, Any], caller: Caller) -> Mapping[str, Any]:
         """Return the ``GetPromptResult`` of a prompt."""
+        ...
+
+    async def complete(self, params: Mapping[str, Any], caller: Caller) -> Mapping[str, Any]:
+        """Return the ``CompleteResult`` for an argument.
+
+        Args:
+            params: ``ref``, ``argument`` and perhaps ``context``, as the client sent them.
+            caller: Who asks.
+        """
+        ...
+
+    async def end_session(self, session_id: str) -> None:
+        """Forget what was kept for a session of the handshake era that has ended."""
         ...

@@ -245,3 +245,11 @@ class BuiltinTools:
             "description": "Greet somebody.",
             "messages": [{"role": "user", "content": {"type": "text", "text": text}}],
         }
+
+    async def complete(self, params: Mapping[str, Any], caller: Caller) -> Mapping[str, Any]:
+        """Suggest nothing: the demonstration declares no completions, so that nobody asks."""
+        del params, caller
+        return {"completion": {"values": []}}
+
+    async def end_session(self, session_id: str) -> None:
+        """Forget nothing: nothing is kept."""

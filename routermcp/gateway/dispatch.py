@@ -17,6 +17,9 @@ _LISTINGS = {
     "prompts/list": Listing.PROMPTS,
 }
 
+#: Areas of methods that the capabilities call by another name.
+_CAPABILITIES = {"completion": "completions"}
+
 
 async def dispatch(backend: Backend, asked: RequestReceived, caller: Caller) -> Mapping[str, Any]:
     """Let a backend answer a request.
@@ -27,7 +30,8 @@ async def dispatch(backend: Backend, asked: RequestReceived, caller: Caller) -> 
         RPCError: What the backend itself raises.
     """
     method, params = asked.method, asked.params
-    if method.partition("/")[0] not in backend.capabilities:
+    area = method.partition("/")[0]
+    if _CAPABILITIES.get(area, area) not in backend.capabilities:
         raise MethodNotFoundError(f"unknown method {method[:100]}", code=-32601)
     if method in _LISTINGS:
         cursor = params.get("cursor")
@@ -40,6 +44,8 @@ async def dispatch(backend: Backend, asked: RequestReceived, caller: Caller) -> 
         return await backend.read_resource(_text(params, "uri"), caller)
     if method == "prompts/get":
         return await backend.get_prompt(_text(params, "name"), _arguments(params), caller)
+    if method == "completion/complete":
+        return await backend.complete(params, caller)
     raise MethodNotFoundError(f"unknown method {method[:100]}", code=-32601)
 
 

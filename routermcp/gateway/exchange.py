@@ -16,11 +16,13 @@ from typing import Any, cast
 
 from routermcp_proto import jsonrpc
 from routermcp_proto.calls import Call
+from routermcp_proto.client_session import RESERVED_META
 from routermcp_proto.events import MessageReady, RequestReceived
 from routermcp_proto.exceptions import InvalidParamsError, InvalidRequestError, LocalProtocolError, RPCError
 from routermcp_proto.jsonrpc import ErrorObject, RequestId
 from routermcp_proto.server_session import ServerSession
 from routermcp_proto.types.base import WireModel
+from routermcp_proto.versions import Revision
 
 from .asgi import Receive, Reply, disconnected
 from .backend import Backend, InputNeeded
@@ -37,6 +39,10 @@ KEEP_ALIVE_SECONDS = 15.0
 INPUT_SECONDS = 300.0
 
 LOG_LEVEL_KEY = "io.modelcontextprotocol/logLevel"
+
+#: Members of ``_meta`` that the protocol itself uses, hop by hop.
+PROTOCOL_META = RESERVED_META | {LOG_LEVEL_KEY, "progressToken"}
+
 LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
 MISSING_CAPABILITY = -32021
@@ -56,8 +62,14 @@ class HTTPCaller:
     """The client behind one request; see :class:`~routermcp.gateway.backend.Caller`."""
 
     def __init__(
-        self, asked: RequestReceived, machine: ServerSession, session: KeptSession | None, reply: Reply
+        self,
+        asked: RequestReceived,
+        machine: ServerSession,
+        session: KeptSession | None,
+        reply: Reply,
+        user_id: str | None = None,
     ) -> None:
+        self.user_id = user_id
         self._asked = asked
         self._machine = machine
         self._session = session
@@ -67,6 +79,42 @@ class HTTPCaller:
     def capabilities(self) -> Mapping[str, Any]:
         """What the client declared it can do."""
         return self._asked.capabilities
+
+    @property
+    def revision(self) -> Revision:
+        """The revision of MCP that the request is written in."""
+        return self._asked.revision
+
+    @property
+    def session_id(self) -> str | None:
+        """The session of the handshake era that the request belongs to."""
+        return self._session.id if self._session is not None else None
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """What ``_meta`` holds beside what the protocol itself uses."""
+        meta = self._asked.params.get("_meta")
+        if not isinstance(meta, dict):
+            return {}
+        own = cast("dict[str, Any]", meta)
+        return {key: value for key, value in own.items() if key not in PROTOCOL_META}
+
+    @property
+    def wants_progress(self) -> bool:
+        """Whether the client asked for progress reports."""
+        return self._asked.progress_token is not None
+
+    @property
+    def input_responses(self) -> Mapping[str, Any] | None:
+        """The client's answers to what it was asked, by key."""
+        responses = self._asked.params.get("inputResponses")
+        return cast("dict[str, Any]", responses) if isinstance(responses, dict) else None
+
+    @property
+    def request_state(self) -> str | None:
+        """The text that came back with them."""
+        state = self._asked.params.get("requestState")
+        return state if isinstance(state, str) else None
 
     async def report_progress(
         self, progress: float, *, total: float | None = None, message: str | None = None
@@ -79,16 +127,19 @@ class HTTPCaller:
 
     async def log(self, level: str, content: Any, *, logger: str | None = None) -> None:
         """Send a log message, where the client wants those of that level."""
-        wanted = self._log_level()
-        if wanted not in LOG_LEVELS or LOG_LEVELS.index(level) < LOG_LEVELS.index(wanted):
+        wanted = self.log_level
+        if wanted is None or LOG_LEVELS.index(level) < LOG_LEVELS.index(wanted):
             return
         params = {"level": level, "data": content, **({"logger": logger} if logger is not None else {})}
         await self._reply.event(self._machine.start_notification("notifications/message", params).payload)
 
-    def _log_level(self) -> Any:
+    @property
+    def log_level(self) -> str | None:
+        """From which level on the client wants log messages."""
         if not self._asked.revision.stamps_requests:
             return self._session.log_level if self._session is not None else None
-        return cast("dict[str, Any]", self._asked.params["_meta"]).get(LOG_LEVEL_KEY)
+        level = cast("dict[str, Any]", self._asked.params["_meta"]).get(LOG_LEVEL_KEY)
+        return level if level in LOG_LEVELS else None
 
     async def ask(self, key: str, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Ask the client for something and return its answer.
@@ -106,10 +157,9 @@ class HTTPCaller:
             )
         if self._asked.revision.peer_requests:
             return await self._ask_now(method, params)
-        responses = self._asked.params.get("inputResponses")
-        answer = cast("dict[str, Any]", responses).get(key) if isinstance(responses, dict) else None
+        answer = (self.input_responses or {}).get(key)
         if not isinstance(answer, dict):
-            raise InputNeeded(key, method, params)
+            raise InputNeeded({key: {"method": method, "params": dict(params)}})
         return cast("dict[str, Any]", answer)
 
     async def _ask_now(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -139,15 +189,22 @@ class Exchange:
         machine: The session machine that took the message.
         session: The session that is kept of it, None in the stateless era.
         reply: Where the answers go.
+        user_id: Whom the requests are for.
     """
 
     def __init__(
-        self, backend: Backend, machine: ServerSession, session: KeptSession | None, reply: Reply
+        self,
+        backend: Backend,
+        machine: ServerSession,
+        session: KeptSession | None,
+        reply: Reply,
+        user_id: str | None = None,
     ) -> None:
         self._backend = backend
         self._machine = machine
         self._session = session
         self._reply = reply
+        self._user_id = user_id
         self._alone = True
         self._running = session.running if session is not None else {}
 
@@ -220,7 +277,7 @@ class Exchange:
 
     async def _answer(self, asked: RequestReceived) -> tuple[bytes, int]:
         """Return the answer to a request and the HTTP status that goes with it."""
-        caller = HTTPCaller(asked, self._machine, self._session, self._reply)
+        caller = HTTPCaller(asked, self._machine, self._session, self._reply, self._user_id)
         try:
             if asked.method == "logging/setLevel" and self._session is not None:
                 result = self._set_level(self._session, asked.params.get("level"))
@@ -228,8 +285,10 @@ class Exchange:
                 result = await dispatch(self._backend, asked, caller)
             return self._machine.answer(asked.request_id, result), 200
         except InputNeeded as needed:
-            result = {"resultType": "input_required", "inputRequests": {needed.key: needed.request}}
-            return self._machine.answer(asked.request_id, result), 200
+            wanted: dict[str, Any] = {"resultType": "input_required", "inputRequests": needed.requests}
+            if needed.state is not None:
+                wanted["requestState"] = needed.state
+            return self._machine.answer(asked.request_id, wanted), 200
         except RPCError as error:
             status = _STATUSES.get(error.code, 200) if asked.revision.stamps_requests else 200
             answer = ErrorObject(error.code, error.message, error.data)
