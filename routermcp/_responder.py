@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from routermcp_adapters._meanwhile import Reply
+from routermcp_proto.events import RequestReceived
 from routermcp_proto.exceptions import ConfigError, MCPError, ResponseValidationError
 from routermcp_proto.types import (
     CreateMessageRequest,
@@ -91,6 +93,11 @@ class Callbacks:
         if self._on_elicitation is not None:
             capabilities["elicitation"] = {"form": {}, "url": {}}
         return capabilities
+
+    def take_over(self, asked: RequestReceived, reply: Reply) -> bool:
+        """Leave the answer to :meth:`answer`, in the task of the call."""
+        del asked, reply
+        return False
 
     async def answer(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Answer a request of the server with the callback for it."""

@@ -160,6 +160,7 @@ def resolve(  # noqa: PLR0913 - what a client can be told
     transport: Transport | None,
     http_client: HTTPClient | None,
     proxy: str | None,
+    environment: Mapping[str, str] = os.environ,
 ) -> ClientSettings:
     """Check what a client was told, and fill in what it was not told.
 
@@ -175,18 +176,18 @@ def resolve(  # noqa: PLR0913 - what a client can be told
         _check_transport(transport, **over_http, http_client=http_client, proxy=proxy)
         endpoint, gateway = None, False
     else:
-        endpoint, gateway = _endpoint(url or _from_environment("ROUTERMCP_URL"))
+        endpoint, gateway = _endpoint(url or _given(environment, "ROUTERMCP_URL"))
     settings = ClientSettings(
         endpoint=endpoint,
         stream=transport,
         http_client=http_client,
         proxy=_checked_proxy(proxy, http_client),
         gateway=gateway,
-        api_key=api_key if api_key is not None else _from_environment("ROUTERMCP_API_KEY"),
-        user_id=user_id if user_id is not None else _from_environment("ROUTERMCP_USER_ID"),
-        timeout=_timeout(timeout),
+        api_key=api_key if api_key is not None else _given(environment, "ROUTERMCP_API_KEY"),
+        user_id=user_id if user_id is not None else _given(environment, "ROUTERMCP_USER_ID"),
+        timeout=_timeout(timeout, environment),
         headers=headers,
-        debug=_debug(debug),
+        debug=_debug(debug, environment),
         protocol=protocol,
         retry=retry or RetryPolicy(),
         interaction_timeout=checked_timeout(interaction_timeout, "interaction_timeout"),
@@ -200,9 +201,9 @@ def resolve(  # noqa: PLR0913 - what a client can be told
     return settings
 
 
-def _from_environment(name: str) -> str | None:
+def _given(environment: Mapping[str, str], name: str) -> str | None:
     """Return a variable, None where it is not set or empty, as a blank line of an env file leaves it."""
-    return os.environ.get(name) or None
+    return environment.get(name) or None
 
 
 def _check_transport(transport: object, **over_http: object) -> None:
@@ -277,10 +278,10 @@ def _checked_headers(headers: Mapping[str, str]) -> None:
         raise ConfigError(str(error)) from error
 
 
-def _timeout(timeout: int | None) -> int:
+def _timeout(timeout: int | None, environment: Mapping[str, str]) -> int:
     if timeout is not None:
         return checked_timeout(timeout)
-    text = _from_environment("ROUTERMCP_TIMEOUT")
+    text = _given(environment, "ROUTERMCP_TIMEOUT")
     if text is None:
         return DEFAULT_TIMEOUT
     if not text.strip().isdecimal():
@@ -301,10 +302,10 @@ def checked_timeout(timeout: int, name: str = "timeout") -> int:
     return timeout
 
 
-def _debug(debug: bool | None) -> bool:
+def _debug(debug: bool | None, environment: Mapping[str, str]) -> bool:
     if debug is not None:
         return debug
-    return os.environ.get("ROUTERMCP_DEBUG", "").strip().lower() in ("1", "true", "yes", "on")
+    return environment.get("ROUTERMCP_DEBUG", "").strip().lower() in ("1", "true", "yes", "on")
 
 
 def enable_debug_log() -> None:

@@ -156,16 +156,16 @@ class ClientSession(Session):
 
     def _write_in(self, revision: Revision) -> None:
         self._revision = revision
-        self._stamp = (
-            jsonrpc.dumps(
-                {
-                    PROTOCOL_VERSION_KEY: revision.name,
-                    CLIENT_INFO_KEY: self._client_info,
-                    CAPABILITIES_KEY: self._capabilities,
-                }
-            )
-            if revision.stamps_requests
-            else b""
+        self._stamp = self._stamp_for(self._capabilities) if revision.stamps_requests else b""
+
+    def _stamp_for(self, capabilities: Mapping[str, Any]) -> bytes:
+        revision = self._revision or LATEST
+        return jsonrpc.dumps(
+            {
+                PROTOCOL_VERSION_KEY: revision.name,
+                CLIENT_INFO_KEY: self._client_info,
+                CAPABILITIES_KEY: capabilities,
+            }
         )
 
     def refuse_handshake(self, refusal: Refused) -> list[Event]:
@@ -266,6 +266,7 @@ class ClientSession(Session):
         meta: Mapping[str, Any] | None = None,
         progress: bool = False,
         deadline: float | None = None,
+        capabilities: Mapping[str, Any] | None = None,
     ) -> Outgoing:
         """Encode a call and wait for its answer.
 
@@ -277,6 +278,8 @@ class ClientSession(Session):
             meta: More members for ``_meta``.
             progress: Whether the server shall report progress.
             deadline: When :meth:`handle_timer` gives the request up, in the caller's clock.
+            capabilities: What to declare instead of the session's own, for a gateway that
+                speaks for many clients. Only revisions whose requests say that heed it.
 
         Raises:
             LocalProtocolError: The session is not READY, JSON cannot hold the parameters,
@@ -286,7 +289,7 @@ class ClientSession(Session):
             raise LocalProtocolError(
                 f"{call.method} needs a connected session, not one that is {self._state.value}"
             )
-        return self._encode(call, meta=meta, progress=progress, deadline=deadline)
+        return self._encode(call, meta=meta, progress=progress, deadline=deadline, capabilities=capabilities)
 
     def send_request(
         self,
@@ -315,10 +318,13 @@ class ClientSession(Session):
         meta: Mapping[str, Any] | None = None,
         progress: bool = False,
         deadline: float | None = None,
+        capabilities: Mapping[str, Any] | None = None,
     ) -> Outgoing:
         request_id = self._register(call, deadline)
         try:
             stamp = self._stamp
+            if stamp and capabilities is not None:
+                stamp = self._stamp_for(capabilities)
             if meta:
                 stamp = _joined(_own_meta(meta), stamp)
             if progress:

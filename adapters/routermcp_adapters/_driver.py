@@ -34,7 +34,7 @@ from routermcp_proto.http.outcomes import refusal, rpc_error, session_unknown
 from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.timers import RetryPolicy, deadline_after
 from routermcp_proto.types import InitializeResult, WireModel
-from routermcp_proto.versions import LATEST
+from routermcp_proto.versions import LATEST, Revision
 
 from . import _fork
 from ._carrier import Carrier
@@ -85,6 +85,8 @@ class CallOptions:
     meta: Mapping[str, Any] | None = None
     on_progress: OnProgress | None = None
     repeatable: bool = False
+    capabilities: Mapping[str, Any] | None = None
+    """What to declare for this call instead of the session's own, where requests say that."""
 
 
 class Driver:
@@ -121,10 +123,14 @@ class Driver:
         return self._session.server
 
     @property
+    def revision(self) -> Revision:
+        """The revision of MCP that was agreed on, the latest before that."""
+        return self._session.revision or LATEST
+
+    @property
     def sign_of_life(self) -> str:
         """The method by which to see that the server answers."""
-        revision = self._session.revision
-        return revision.sign_of_life if revision is not None else LATEST.sign_of_life
+        return self.revision.sign_of_life
 
     @property
     def gateway(self) -> bool:
@@ -212,23 +218,44 @@ class Driver:
         """
         return await self._limited(call, options.timeout, lambda clock: self._rounds(call, options, clock))
 
+    async def ask(self, call: Call[Any], options: CallOptions) -> ResponseReceived | InputRequired:
+        """Make one round of a call: a request for input is returned, not answered.
+
+        Raises:
+            MCPError: It failed.
+        """
+        return await self._limited(call, options.timeout, lambda clock: self._tries(call, options, clock))
+
     async def collect(self, call: Call[Any], options: CallOptions) -> list[Any]:
         """Make a call for a page, and for all pages after it, and return their entries.
 
         Raises:
             MCPError: One of them failed, or they have no end.
         """
-        return await self._limited(call, options.timeout, lambda clock: self._pages(call, options, clock))
-
-    async def _pages(self, call: Call[Any], options: CallOptions, clock: CallClock) -> list[Any]:
         entries: list[Any] = []
+        await self.each_page(call, options, entries.extend)
+        return entries
+
+    async def each_page(
+        self, call: Call[Any], options: CallOptions, take: Callable[[list[Any]], object]
+    ) -> None:
+        """Make a call for a page, and for all pages after it, and hand on the entries of each.
+
+        Raises:
+            MCPError: One of them failed, or they have no end.
+        """
+        await self._limited(call, options.timeout, lambda clock: self._pages(call, options, clock, take))
+
+    async def _pages(
+        self, call: Call[Any], options: CallOptions, clock: CallClock, take: Callable[[list[Any]], object]
+    ) -> None:
         seen: set[str] = set()
         for _ in range(MAX_PAGES):
             page = await self._rounds(call, options, clock)
-            entries += getattr(page, call.items or "")
+            take(getattr(page, call.items or ""))
             cursor: str | None = page.nextCursor
             if not cursor:
-                return entries
+                return
             if cursor in seen:
                 problem = (
                     f"{call.method}: the server leads in a circle, it gave the cursor {cursor[:80]!r} twice"
@@ -268,16 +295,15 @@ class Driver:
         current = call
         for _ in range(MAX_INPUT_ROUNDS):
             outcome = await self._tries(current, options, clock)
-            if type(outcome) is ResponseReceived:
+            if isinstance(outcome, ResponseReceived):
                 for warning in outcome.warnings:
                     log.warning("%s: %s", call.method, warning)
                 return outcome.value
-            wanted = cast("InputRequired", outcome)
             changes: dict[str, Any] = {}
-            if wanted.requests:
-                changes["inputResponses"] = await self._gather_input(wanted, clock)
-            if wanted.state is not None:
-                changes["requestState"] = wanted.state
+            if outcome.requests:
+                changes["inputResponses"] = await self._gather_input(outcome, clock)
+            if outcome.state is not None:
+                changes["requestState"] = outcome.state
             current = call.with_params(**changes)
         raise TransportError(
             f"{describe(call)}: the server asked for input {MAX_INPUT_ROUNDS} times and still has no answer",
@@ -298,7 +324,9 @@ class Driver:
             answers[key] = await clock.interact(ask)
         return answers
 
-    async def _tries(self, call: Call[Any], options: CallOptions, clock: CallClock) -> Outcome:
+    async def _tries(
+        self, call: Call[Any], options: CallOptions, clock: CallClock
+    ) -> ResponseReceived | InputRequired:
         policy, runtime = self._settings.retry, clock.runtime
         attempt = 1
         while True:
@@ -327,7 +355,9 @@ class Driver:
         facts = self._session.tool_facts(str(call.params[call.named_by]))
         return facts is not None and facts.repeatable
 
-    async def _attempt(self, call: Call[Any], options: CallOptions, clock: CallClock) -> Outcome:
+    async def _attempt(
+        self, call: Call[Any], options: CallOptions, clock: CallClock
+    ) -> ResponseReceived | InputRequired:
         tried: set[Remedy] = set()
         while True:
             extra = await self._carrier.prepare(options.headers)
@@ -337,7 +367,10 @@ class Driver:
                 continue
             try:
                 outgoing = self._session.start_request(
-                    call, meta=options.meta, progress=options.on_progress is not None
+                    call,
+                    meta=options.meta,
+                    progress=options.on_progress is not None,
+                    capabilities=options.capabilities,
                 )
             except LocalProtocolError:
                 if self._session.agreement is agreement:
@@ -358,7 +391,7 @@ class Driver:
             if remedy is Remedy.RENEW_SESSION:
                 await self._carrier.renew(clock, session_id, agreement)
             else:
-                await self._pages(calls.list_tools(), CallOptions(0, options.headers), clock)
+                await self._pages(calls.list_tools(), CallOptions(0, options.headers), clock, len)
 
     def _renewed(self, outcome: Outcome | None, session_id: str | None, agreement: Agreement | None) -> bool:
         """Whether a request was turned away because another caller was renewing the session."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from routermcp_proto.client_session import ClientSession
@@ -31,8 +32,16 @@ OnProgress = Callable[[Progress], Awaitable[None]]
 Post = Callable[[Outgoing], Awaitable[None]]
 
 
+#: Sends the answer to a request of the server: a result, or an error object.
+Reply = Callable[["Mapping[str, Any] | ErrorObject"], Awaitable[None]]
+
+
 class Responder(Protocol):
     """Whoever answers the server and hears its notifications: the user's callbacks."""
+
+    def take_over(self, asked: RequestReceived, reply: Reply) -> bool:
+        """Say whether the answer is given aside, by calling ``reply``; else :meth:`answer` gives it."""
+        ...
 
     async def answer(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Answer a request of the server."""
@@ -94,6 +103,8 @@ class Meanwhile:
     async def _answer(self, asked: RequestReceived) -> None:
         """Let the user's callback answer; its own error reaches the caller, and the server hears of it."""
         session = self._session
+        if self._responder.take_over(asked, partial(self._reply, asked)):
+            return
 
         async def ask() -> Mapping[str, Any]:
             return await self._responder.answer(asked.method, asked.params)
@@ -105,4 +116,10 @@ class Meanwhile:
             async with self._clock.runtime.shield(CANCEL_SECONDS):
                 await self._post(Outgoing(session.refuse(asked.request_id, failed)))
             raise
+        await self._post(Outgoing(payload))
+
+    async def _reply(self, asked: RequestReceived, answer: Mapping[str, Any] | ErrorObject) -> None:
+        session, request_id = self._session, asked.request_id
+        refused = isinstance(answer, ErrorObject)
+        payload = session.refuse(request_id, answer) if refused else session.answer(request_id, answer)
         await self._post(Outgoing(payload))

@@ -11,11 +11,13 @@ from typing import Any
 from routermcp_adapters._driver import CallOptions, Driver, DriverSettings
 from routermcp_adapters._http_carrier import HTTPCarrier
 from routermcp_adapters._limits import PoolLimits
+from routermcp_adapters._meanwhile import Reply
 from routermcp_adapters._stepping import step
 from routermcp_adapters._transport import HTTPTransport
 from routermcp_adapters.memory import MemoryRuntime, Move, Pause, Peer
 from routermcp_adapters.runtime import Runtime
 from routermcp_proto.client_session import ClientSession
+from routermcp_proto.events import RequestReceived
 from routermcp_proto.http.binding import HTTPBinding
 from routermcp_proto.http.url import EndpointURL
 from routermcp_proto.timers import RetryPolicy
@@ -145,6 +147,9 @@ class Callbacks:
         self.takes = 0.0
         self.asked: list[str] = []
         self.heard: list[str] = []
+
+    def take_over(self, asked: RequestReceived, reply: Reply) -> bool:
+        return False
 
     async def answer(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         self.asked.append(method)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from routermcp_proto.jsonrpc import (
     encode_request,
     encode_response,
 )
+from routermcp_proto.outgoing import Outgoing
 from routermcp_proto.states import SessionState
 from tests.proto.pair import Pair
 
@@ -333,3 +335,17 @@ def test_the_end_of_a_stream_after_the_session_was_closed() -> None:
     session.close()
     session.receive_eof()
     assert (session.state, session.events_received()) == (SessionState.CLOSED, [])
+
+
+@pytest.mark.parametrize("stamped", [True, False])
+def test_a_gateway_declares_what_its_own_client_can_do(stamped: bool) -> None:
+    """In the era whose requests say that, and for one request only."""
+    session = connected("2026-07-28" if stamped else "2025-11-25")
+
+    def declared(outgoing: Outgoing) -> Any:
+        params = json.loads(outgoing.payload).get("params", {})
+        return params.get("_meta", {}).get(client_session.CAPABILITIES_KEY)
+
+    outgoing = session.start_request(calls.list_tools(), capabilities={"elicitation": {}})
+    assert declared(outgoing) == ({"elicitation": {}} if stamped else None)
+    assert declared(session.start_request(calls.list_tools())) == ({} if stamped else None)
