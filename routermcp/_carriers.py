@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from routermcp_adapters._carrier import Carrier
+from routermcp_adapters._driver import Driver, DriverSettings
 from routermcp_adapters._exchanges import Exchanges
 from routermcp_adapters._http_carrier import HTTPCarrier
 from routermcp_adapters._limits import PoolLimits
@@ -30,6 +31,25 @@ def connections_of(settings: ClientSettings, limits: PoolLimits | None) -> Excha
     if proxy is not None:
         return HttpxExchanges(endpoint, make=client_maker(proxy, settings.tls, limits or PoolLimits()))
     return HttpxExchanges(endpoint, settings.http_client)
+
+
+def driver_of(settings: ClientSettings, callbacks: Callbacks, transport: Exchanges | None) -> Driver:
+    """Return what drives a new session."""
+    machine = ClientSession(
+        client_info=settings.client_info,
+        capabilities=callbacks.capabilities(),
+        protocol=settings.protocol,
+    )
+    return Driver(
+        carrier_of(settings, machine, callbacks, transport),
+        callbacks,
+        DriverSettings(
+            retry=settings.retry,
+            interaction_timeout=settings.interaction_timeout,
+            gateway=settings.gateway,
+            trust_annotations=settings.trust_annotations,
+        ),
+    )
 
 
 def carrier_of(

@@ -6,14 +6,12 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from routermcp_adapters._driver import Driver, DriverSettings
 from routermcp_adapters._exchanges import Exchanges
 from routermcp_adapters._stepping import step as run
 from routermcp_adapters.detect import blocking as runtime_here
-from routermcp_proto.client_session import ClientSession
 from routermcp_proto.types import InitializeResult
 
-from .._carriers import carrier_of
+from .._carriers import driver_of
 from .._responder import Callbacks
 from .._settings import ClientSettings, checked_timeout
 from .methods import BlockingMethods
@@ -27,21 +25,7 @@ class BlockingSessionBase(BlockingMethods):
         self._callbacks = callbacks
         self._transport = transport
         self._timeout = settings.timeout
-        machine = ClientSession(
-            client_info=settings.client_info,
-            capabilities=callbacks.capabilities(),
-            protocol=settings.protocol,
-        )
-        self._driver = Driver(
-            carrier_of(settings, machine, callbacks, transport),
-            callbacks,
-            DriverSettings(
-                retry=settings.retry,
-                interaction_timeout=settings.interaction_timeout,
-                gateway=settings.gateway,
-                trust_annotations=settings.trust_annotations,
-            ),
-        )
+        self._driver = driver_of(settings, callbacks, transport)
 
     @property
     def user_id(self) -> str | None:

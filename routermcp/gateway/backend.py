@@ -8,6 +8,12 @@ from typing import Any, Protocol
 
 from routermcp_proto.versions import Revision
 
+LOG_LEVEL_KEY = "io.modelcontextprotocol/logLevel"
+"""The member of ``_meta`` by which a stateless request asks for log messages."""
+
+LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+"""Levels of log messages, the least important first."""
+
 
 class Listing(Enum):
     """What can be listed; the value is the member of the result that holds the list."""

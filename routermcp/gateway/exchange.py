@@ -25,7 +25,7 @@ from routermcp_proto.types.base import WireModel
 from routermcp_proto.versions import Revision
 
 from .asgi import Receive, Reply, disconnected
-from .backend import Backend, InputNeeded
+from .backend import LOG_LEVEL_KEY, LOG_LEVELS, Backend, InputNeeded
 from .dispatch import dispatch
 from .sessions import KeptSession
 
@@ -38,12 +38,9 @@ KEEP_ALIVE_SECONDS = 15.0
 #: Seconds that a client may take to answer a question: it may be a person who answers.
 INPUT_SECONDS = 300.0
 
-LOG_LEVEL_KEY = "io.modelcontextprotocol/logLevel"
-
 #: Members of ``_meta`` that the protocol itself uses, hop by hop.
 PROTOCOL_META = RESERVED_META | {LOG_LEVEL_KEY, "progressToken"}
 
-LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
 MISSING_CAPABILITY = -32021
 INTERNAL_ERROR = -32603

@@ -1,0 +1,278 @@
+"""One server behind the gateway: its state, what it offers, its sessions.
+
+The server is started or reached when something of it is first wanted. One that cannot be
+reached is tried again with growing pauses, by a task of its own; until then it costs only
+its own tools.
+
+Where the server is stateless, one session serves all clients. A server of the handshake
+era may keep in a session what a client did before: a client that has a session here gets
+one of its own there too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any
+
+from routermcp_proto.calls import Call
+from routermcp_proto.exceptions import MCPError, MethodNotFoundError, RPCError, TransportError
+from routermcp_proto.types import InitializeResult, WireModel
+
+from .._carriers import connections_of
+from .._settings import ClientSettings
+from .backend import Caller, Listing
+from .catalog import KINDS, Catalog, Entry
+from .codes import UPSTREAM_ERROR
+from .passing import Parking, Passing, Result
+from .relay import EVERYTHING
+from .wire import Wire
+
+log = logging.getLogger("routermcp.gateway")
+
+#: Milliseconds for a server to be reached and to agree: programs of npm take seconds to start.
+CONNECT_TIMEOUT = 30_000
+
+#: Milliseconds for a server to give one of its lists, all pages of it.
+LIST_TIMEOUT = 60_000
+
+#: Milliseconds that a request may take. Clients have shorter deadlines of their own, and
+#: their leaving ends a request; this is for those that have none.
+CALL_TIMEOUT = 600_000
+
+#: Seconds before a server that could not be reached is tried again: the first time, and at most.
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
+
+#: Seconds after which the lists are read anew when somebody wants one, unless the server
+#: says earlier that they changed.
+LIST_SECONDS = 60.0
+
+#: Sessions of clients at one server; beyond, the one that was used longest ago is ended.
+MAX_BOUND = 100
+
+
+class State(Enum):
+    """How a server is."""
+
+    IDLE = "idle"
+    CONNECTING = "connecting"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class Upstream:
+    """A server behind the gateway.
+
+    Runs under asyncio.
+
+    Args:
+        alias: Its name here.
+        settings: How to reach it.
+        allows: Which of its things may be seen and used.
+        prefix: Whether the names of its things begin with its alias.
+        timeout: Milliseconds that a request may take.
+
+    Attributes:
+        state: How it is.
+        problem: Why it failed last, None where it did not.
+        on_change: Told, by the name of the notification, when a list is another one now.
+        on_news: Told of the server's other notifications: method and parameters.
+    """
+
+    def __init__(
+        self,
+        alias: str,
+        settings: ClientSettings,
+        *,
+        allows: Callable[[Listing, str], bool] = lambda _listing, _name: True,
+        prefix: bool = True,
+        timeout: int = CALL_TIMEOUT,
+    ) -> None:
+        self.alias = alias
+        self.allows = allows
+        self.catalog = Catalog(alias, prefix=prefix, allows=allows)
+        self.state = State.IDLE
+        self.problem: str | None = None
+        self.on_change: Callable[[str], None] = _ignore
+        self.on_news: Callable[[str, Mapping[str, Any]], None] = _ignore
+        self._settings = settings
+        self._timeout = timeout
+        self._exchanges = connections_of(settings, None)
+        self._shared = self._new_wire(EVERYTHING)
+        self._bound: OrderedDict[str, Wire] = OrderedDict()
+        self._parking = Parking()
+        self._effort: asyncio.Task[None] | None = None
+        self._began = 0.0
+        self._tried = asyncio.Event()
+        self._fresh_until = 0.0
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def __repr__(self) -> str:
+        return f"<Upstream {self.alias} {self.state.value}>"
+
+    @property
+    def server(self) -> InitializeResult | None:
+        """What the server said about itself, None before it was reached."""
+        return self._shared.server
+
+    def _new_wire(self, capabilities: Mapping[str, Any]) -> Wire:
+        return Wire(self._settings, self._exchanges, capabilities, self._hear)
+
+    # ---- being there -------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """See that the server is reached and its lists are read, now or as soon as that works."""
+        if self._effort is not None and not self._effort.done():
+            return
+        if self.state is not State.READY or time.monotonic() >= self._fresh_until:
+            self._began = time.monotonic()
+            self._tried.clear()
+            self._effort = asyncio.create_task(self._keep_trying())
+
+    async def settled(self, patience: float) -> None:
+        """Wait until it is known whether the server is there.
+
+        Args:
+            patience: Seconds to wait, counted from when it was begun to be reached.
+        """
+        self.start()
+        left = self._began + patience - time.monotonic()
+        if self.state in (State.IDLE, State.CONNECTING) and left > 0:
+            await asyncio.wait([asyncio.ensure_future(self._tried.wait())], timeout=left)
+
+    async def _keep_trying(self) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                await self._try()
+            except MCPError as error:
+                self._failed(error)
+            except Exception:
+                log.exception("%s: its lists could not be read", self.alias)
+                self.state, self.problem = State.FAILED, "internal error"
+            self._tried.set()
+            if self.state is State.READY:
+                return
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _try(self) -> None:
+        if self.state is State.IDLE:
+            self.state = State.CONNECTING
+        await self._shared.connect(CONNECT_TIMEOUT)
+        changed = [kind.changed for listing, kind in KINDS.items() if await self._read_list(listing)]
+        self.state, self.problem = State.READY, None
+        self._fresh_until = time.monotonic() + LIST_SECONDS
+        for method in dict.fromkeys(changed):
+            self.on_change(method)
+
+    async def _read_list(self, listing: Listing) -> bool:
+        server, kind = self.server, KINDS[listing]
+        entries: dict[str, Entry] = {}
+        if server is not None and getattr(server.capabilities, kind.capability) is not None:
+            try:
+                await self._shared.each_page(
+                    kind.call(), LIST_TIMEOUT, lambda page: self.catalog.read(listing, page, entries)
+                )
+            except MethodNotFoundError:
+                log.debug("%s has no %s", self.alias, listing.value)
+        return self.catalog.replace(listing, entries)
+
+    def _failed(self, error: MCPError) -> None:
+        if self.state is not State.FAILED:
+            log.warning("%s failed: %s", self.alias, error)
+        self.state, self.problem = State.FAILED, getattr(error, "code", None) or type(error).__name__
+
+    def _hear(self, method: str, params: Mapping[str, Any]) -> None:
+        if method in {kind.changed for kind in KINDS.values()}:
+            self._fresh_until = 0.0
+            self.start()
+        else:
+            self.on_news(method, params)
+
+    # ---- requests ------------------------------------------------------------------------------
+
+    async def call(self, call: Call[WireModel], caller: Caller) -> Result:
+        """Pass a request on and return its result as it came.
+
+        Raises:
+            InputNeeded: The client has to be asked first.
+            RPCError: The server refused, or (-32004) could not be reached or understood.
+        """
+        try:
+            wire = await self._wire_for(caller)
+            if caller.revision.peer_requests:
+                return await wire.call(call, Passing(caller), self._timeout)
+            if not wire.revision.peer_requests:
+                return await wire.round(call, Passing(caller), self._timeout)
+            return await self._parking.run(caller, lambda passing: wire.call(call, passing, self._timeout))
+        except RPCError:
+            raise
+        except MCPError as error:
+            raise self._unanswered(call, error) from error
+
+    def unavailable(self) -> RPCError:
+        """Return the error for a request while the server is not there."""
+        data = {"server": self.alias, "state": self.state.value}
+        return RPCError(f"the server {self.alias} is {self.state.value}", code=UPSTREAM_ERROR, data=data)
+
+    def _unanswered(self, call: Call[WireModel], error: MCPError) -> RPCError:
+        """Say that there is no answer; details, which may hold secrets, go to the log."""
+        log.warning("%s: %s failed: %s", self.alias, call.method, error)
+        data: dict[str, Any] = {"server": self.alias}
+        if isinstance(error, TransportError):
+            data["code"] = error.code
+            if error.retry_after is not None:
+                data["retryAfter"] = error.retry_after
+            if error.code in ("connect", "closed", "interrupted"):
+                self._failed(error)
+                self.start()
+        what = data.get("code", type(error).__name__)
+        return RPCError(f"the server {self.alias} gave no answer ({what})", code=UPSTREAM_ERROR, data=data)
+
+    async def _wire_for(self, caller: Caller) -> Wire:
+        await self._shared.connect(CONNECT_TIMEOUT)
+        if caller.session_id is None or not self._shared.revision.peer_requests:
+            return self._shared
+        wire = self._bound.get(caller.session_id)
+        if wire is None:
+            self._make_room()
+            wire = self._bound[caller.session_id] = self._new_wire(caller.capabilities)
+        self._bound.move_to_end(caller.session_id)
+        await wire.connect(CONNECT_TIMEOUT)
+        return wire
+
+    def _make_room(self) -> None:
+        idle = [session_id for session_id, wire in self._bound.items() if not wire.busy]
+        if len(self._bound) >= MAX_BOUND and idle:
+            self.end_session(idle[0])
+
+    def end_session(self, session_id: str) -> None:
+        """End the session that a client had here."""
+        wire = self._bound.pop(session_id, None)
+        if wire is not None:
+            task = asyncio.create_task(wire.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    async def close(self) -> None:
+        """End everything, child processes included."""
+        if self._effort is not None:
+            self._effort.cancel()
+            await asyncio.wait([self._effort])
+        await self._parking.close()
+        for session_id in tuple(self._bound):
+            self.end_session(session_id)
+        await asyncio.gather(self._shared.close(), *self._closing, return_exceptions=True)
+        if self._exchanges is not None:
+            self._exchanges.close_all()
+        self.state = State.IDLE
+
+
+def _ignore(*_: object) -> None:
+    """Nobody wants to know."""

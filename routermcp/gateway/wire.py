@@ -1,0 +1,142 @@
+"""One session of the gateway at an upstream server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from routermcp_adapters._driver import CallOptions
+from routermcp_adapters._exchanges import Exchanges
+from routermcp_adapters.detect import running
+from routermcp_proto import calls
+from routermcp_proto.calls import Call
+from routermcp_proto.events import InputRequired
+from routermcp_proto.server_session import SERVER_INFO_KEY
+from routermcp_proto.types import InitializeResult, WireModel
+from routermcp_proto.versions import Revision
+
+from .._carriers import driver_of
+from .._settings import ClientSettings
+from .backend import LOG_LEVEL_KEY, LOG_LEVELS, Caller, InputNeeded
+from .passing import Passing, Result
+from .relay import OnNews, Relay
+
+#: Milliseconds for the server to take note of a log level.
+SET_LEVEL_TIMEOUT = 10_000
+
+
+class Wire:
+    """A session at a server, over which requests of the gateway's clients are passed on.
+
+    Results are passed on as they come, unread.
+
+    Args:
+        settings: How to reach the server.
+        exchanges: The connections that its sessions share, None where each has its own.
+        capabilities: What the clients can do, as far as is known.
+        on_news: Told of what belongs to no request.
+    """
+
+    def __init__(
+        self,
+        settings: ClientSettings,
+        exchanges: Exchanges | None,
+        capabilities: Mapping[str, Any],
+        on_news: OnNews,
+    ) -> None:
+        self._relay = Relay(capabilities, on_news, shared_stream=exchanges is None)
+        self._driver = driver_of(settings, self._relay, exchanges)
+        self._level = len(LOG_LEVELS)
+
+    @property
+    def revision(self) -> Revision:
+        """The revision of MCP that is spoken there."""
+        return self._driver.revision
+
+    @property
+    def server(self) -> InitializeResult | None:
+        """What the server said about itself, None before it was reached."""
+        return self._driver.server
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is under way."""
+        return self._relay.serves
+
+    async def connect(self, timeout: int) -> None:
+        """Reach the server, if that was not done yet.
+
+        Raises:
+            MCPError: It cannot be reached.
+        """
+        if not self._driver.connected:
+            await self._driver.connect(running(), timeout)
+
+    async def each_page(self, call: Call[Any], timeout: int, take: Callable[[list[Any]], object]) -> None:
+        """Read all pages of a list.
+
+        Raises:
+            MCPError: That failed.
+        """
+        await self._driver.each_page(call, CallOptions(timeout), take)
+
+    async def call(self, call: Call[WireModel], passing: Passing, timeout: int) -> Result:
+        """Pass a request on, and back and forth whatever is asked meanwhile.
+
+        Raises:
+            MCPError: It failed.
+        """
+        with self._relay.serving(passing):
+            await self._see_to_log_level(passing.caller)
+            value = await self._driver.call(call, self._options(passing, timeout))
+            return _unstamped(value)
+
+    async def round(self, call: Call[WireModel], passing: Passing, timeout: int) -> Result:
+        """Pass a request on to a server that asks in results, and its question back in one.
+
+        Raises:
+            InputNeeded: It asks something.
+            MCPError: It failed.
+        """
+        caller = passing.caller
+        call = call.with_params(inputResponses=caller.input_responses, requestState=caller.request_state)
+        with self._relay.serving(passing):
+            outcome = await self._driver.ask(call, self._options(passing, timeout))
+        if isinstance(outcome, InputRequired):
+            raise InputNeeded(outcome.requests, outcome.state)
+        return _unstamped(outcome.value)
+
+    def _options(self, passing: Passing, timeout: int) -> CallOptions:
+        caller = passing.caller
+        meta = dict(caller.meta)
+        if self.revision.stamps_requests and caller.log_level is not None:
+            meta[LOG_LEVEL_KEY] = caller.log_level
+        on_progress = passing.report_progress if caller.wants_progress else None
+        return CallOptions(timeout, meta=meta, on_progress=on_progress, capabilities=caller.capabilities)
+
+    async def _see_to_log_level(self, caller: Caller) -> None:
+        """Have the server send what this client wants to see; each gets only what it wants."""
+        server, level = self.server, caller.log_level
+        if self.revision.stamps_requests or level is None or server is None:
+            return
+        if server.capabilities.logging is not None and LOG_LEVELS.index(level) < self._level:
+            self._level = LOG_LEVELS.index(level)
+            await self._driver.call(calls.set_log_level(level), CallOptions(SET_LEVEL_TIMEOUT))
+
+    async def close(self) -> None:
+        """End the session."""
+        await self._relay.close()
+        await self._driver.disconnect()
+
+
+def _unstamped(value: WireModel) -> Result:
+    """Return a result without what its server's revision adds; that of the client adds its own."""
+    result: dict[str, Any] = value.model_extra or {}
+    result.pop("resultType", None)
+    meta = result.get("_meta")
+    if isinstance(meta, dict) and SERVER_INFO_KEY in meta:
+        kept = {key: value for key, value in cast("dict[str, Any]", meta).items() if key != SERVER_INFO_KEY}
+        result.pop("_meta")
+        if kept:
+            result["_meta"] = kept
+    return result
