@@ -14,6 +14,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from pydantic_core import from_json
+
 from routermcp_proto import jsonrpc
 from routermcp_proto.calls import Call
 from routermcp_proto.client_session import RESERVED_META
@@ -154,9 +156,10 @@ class HTTPCaller:
             )
         if self._asked.revision.peer_requests:
             return await self._ask_now(method, params)
-        answer = (self.input_responses or {}).get(key)
+        answers = {**_remembered(self.request_state), **(self.input_responses or {})}
+        answer = answers.get(key)
         if not isinstance(answer, dict):
-            raise InputNeeded({key: {"method": method, "params": dict(params)}})
+            raise InputNeeded({key: {"method": method, "params": dict(params)}}, _memory_of(answers))
         return cast("dict[str, Any]", answer)
 
     async def _ask_now(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -176,6 +179,20 @@ class HTTPCaller:
         finally:
             del session.answers[request_id]
             self._machine.abandon(request_id)
+
+
+def _memory_of(answers: Mapping[str, Any]) -> str | None:
+    """Write earlier answers into a text that the client sends back: it brings only new ones."""
+    return jsonrpc.dumps(answers).decode() if answers else None
+
+
+def _remembered(state: str | None) -> dict[str, Any]:
+    """Read them; they are the client's own words, so that it gains nothing by changing them."""
+    try:
+        value: Any = from_json(state or "{}")
+    except ValueError:
+        return {}
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 class Exchange:

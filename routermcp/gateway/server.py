@@ -55,7 +55,7 @@ def serve_in_thread(app: GatewayApp, *, host: str = "127.0.0.1", port: int = 0) 
         loop="asyncio",
         http="h11",
         ws="none",
-        lifespan="off",
+        lifespan="auto",
         log_config=None,
         log_level="critical",
         access_log=False,

@@ -1,0 +1,80 @@
+"""How the gateway reaches a server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from routermcp_adapters.stdio import StdioTransport, stdio
+
+from .._settings import DEFAULT_INTERACTION_TIMEOUT, DEFAULT_TIMEOUT, ClientSettings, resolve
+from .._version import __version__
+
+
+def over_http(
+    url: str, *, headers: Mapping[str, str] | None = None, bearer: str | None = None, protocol: str = "auto"
+) -> ClientSettings:
+    """Return the settings for a server over HTTP.
+
+    Args:
+        url: Where it is.
+        headers: More headers for every request.
+        bearer: The token of ``Authorization``.
+        protocol: ``"auto"``, or a revision to insist on.
+
+    Raises:
+        ConfigError: One of them is wrong.
+    """
+    return _settings(url, None, headers=headers, bearer=bearer, protocol=protocol)
+
+
+def over_stdio(
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    protocol: str = "auto",
+) -> ClientSettings:
+    """Return the settings for a server that is started as a child process.
+
+    Args:
+        command: Program and arguments.
+        env: Variables for it, beside the few that every program needs.
+        cwd: The folder to start it in.
+        protocol: ``"auto"``, or a revision to insist on.
+
+    Raises:
+        ConfigError: One of them is wrong.
+    """
+    return _settings(None, stdio(command, env=env, cwd=cwd), protocol=protocol)
+
+
+def _settings(
+    url: str | None,
+    transport: StdioTransport | None,
+    *,
+    headers: Mapping[str, str] | None = None,
+    bearer: str | None = None,
+    protocol: str,
+) -> ClientSettings:
+    return resolve(
+        url=url,
+        api_key=bearer,
+        user_id=None,
+        timeout=DEFAULT_TIMEOUT,
+        headers=headers,
+        oauth=None,
+        debug=False,
+        protocol=protocol,
+        retry=None,
+        interaction_timeout=DEFAULT_INTERACTION_TIMEOUT,
+        send_user_id=False,
+        trust_annotations=False,
+        verify=True,
+        cert=None,
+        client_info={"name": "routermcp-gateway", "version": __version__},
+        transport=transport,
+        http_client=None,
+        proxy=None,
+        # The variables are for clients of a gateway; no server shall get the gateway's key.
+        environment={},
+    )
