@@ -33,6 +33,7 @@ EVERYTHING_PACKAGE = "@modelcontextprotocol/server-everything"
 EVERYTHING_VERSION = "2026.8.31"
 MCP_REQUIREMENT = "mcp==2.3.0"
 FASTMCP_REQUIREMENT = "fastmcp==4.1.2"
+TIME_REQUIREMENT = "mcp-server-time==2026.10.19"
 
 
 class UnavailableError(Exception):
