@@ -24,7 +24,7 @@ Nothing here waits or looks at a clock: :meth:`next_timer` says when
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -338,8 +338,14 @@ class Session:
                 request a stream of its own. There an error without id means that request.
         """
         batches = self._revision is not None and self._revision.batches
+        return self.receive_decoded(jsonrpc.decode(payload, batches=batches), only=only)
+
+    def receive_decoded(
+        self, messages: Sequence[jsonrpc.Message], *, only: RequestId | None = None
+    ) -> list[Event]:
+        """Take messages that were decoded already; see :meth:`receive_message`."""
         events: list[Event] = []
-        for message in jsonrpc.decode(payload, batches=batches):
+        for message in messages:
             kind = type(message)
             if kind is jsonrpc.Response:
                 self._on_response(message, only, events)  # pyright: ignore[reportArgumentType]

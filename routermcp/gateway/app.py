@@ -21,16 +21,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from routermcp_proto import jsonrpc
-from routermcp_proto.events import (
-    ErrorReceived,
-    Event,
-    MessageReady,
-    RequestReceived,
-    RequestWithdrawn,
-    ResponseReceived,
-    ResponseRejected,
-)
-from routermcp_proto.exceptions import RPCError
+from routermcp_proto.events import MessageReady, RequestReceived
 from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.server_session import ServerSession
 from routermcp_proto.states import SessionState
@@ -130,31 +121,32 @@ class GatewayApp:
     async def _post(self, head: RequestHead, receive: Receive, send: Send) -> None:
         check_media_types(head)
         body = await read_body(head, receive, self._max_body)
-        session = self._session_for(head, body)
+        messages = jsonrpc.decode(body, batches=True)
+        session = self._session_for(head, messages[0])
         machine = session.machine if session is not None else self._new_machine()
-        events = machine.receive_message(body)
+        is_batch = body.lstrip().startswith(b"[")  # which only one revision knows
+        events = machine.receive_message(body) if is_batch else machine.receive_decoded(messages)
         headers: list[Header] = []
         if session is None and machine.state is SessionState.READY:
             session = self._sessions.admit(machine)
             headers.append((b"mcp-session-id", session.id.encode("ascii")))
         elif session is not None:
-            _settle(session, events)
+            session.settle(events)
         ready = [event for event in events if isinstance(event, MessageReady)]
         asked = [event for event in events if isinstance(event, RequestReceived)]
-        exchange = Exchange(self._backend, machine, session, Reply(send, headers))
+        exchange = Exchange(self._backend, machine, session, Reply(send, headers), head.user_id)
         try:
             await exchange.run(ready, asked, receive)
         finally:
             if session is not None:
                 self._sessions.used(session)
 
-    def _session_for(self, head: RequestHead, body: bytes) -> KeptSession | None:
+    def _session_for(self, head: RequestHead, message: jsonrpc.Message) -> KeptSession | None:
         """Check a message against its headers, and find the session that it belongs to.
 
         Raises:
             Rejected: It contradicts its headers, or its session is unknown.
         """
-        message = jsonrpc.decode(body, batches=True)[0]
         if isinstance(message, jsonrpc.Request):
             if is_stateless(head, message):
                 check_mirrored_headers(head, message, self._backend.input_schema)
@@ -233,26 +225,3 @@ class GatewayApp:
 def _not_allowed(problem: str) -> Rejected:
     error = ErrorObject(jsonrpc.INVALID_REQUEST, problem)
     return Rejected(405, error, headers=[(b"allow", b"POST, GET, DELETE")])
-
-
-def _settle(session: KeptSession, events: list[Event]) -> None:
-    """Bring what a client said to those who wait for it."""
-    for event in events:
-        if isinstance(event, RequestWithdrawn):
-            task = session.running.pop(event.request_id, None)
-            if task is not None:
-                task.cancel()
-        elif isinstance(event, ResponseReceived):
-            answer = session.answers.get(event.request_id)
-            if answer is not None and not answer.done():
-                answer.set_result(event.value.to_wire())
-        elif isinstance(event, ErrorReceived | ResponseRejected):
-            answer = session.answers.get(event.request_id)
-            if answer is not None and not answer.done():
-                answer.set_exception(_as_error(event))
-
-
-def _as_error(event: ErrorReceived | ResponseRejected) -> RPCError:
-    if isinstance(event, ResponseRejected):
-        return RPCError(f"the client's answer is malformed: {event.error}", code=-32603)
-    return RPCError(event.error.message, code=event.error.code, data=event.error.data)

@@ -50,9 +50,10 @@ class Rejected(Exception):  # noqa: N818 - an HTTP status that is sent, not an e
 
 
 class RequestHead:
-    """Method, path and headers of a request."""
+    """Method, path and headers of a request, and whom it is for, where that was found out before."""
 
     def __init__(self, scope: Scope) -> None:
+        self.user_id: str | None = scope.get("routermcp.user_id")
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         headers: dict[bytes, list[bytes]] = {}

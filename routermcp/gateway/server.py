@@ -60,6 +60,7 @@ def serve_in_thread(app: GatewayApp, *, host: str = "127.0.0.1", port: int = 0) 
         log_level="critical",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     server = Server(config)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from routermcp_proto import jsonrpc
+from routermcp_proto.events import ErrorReceived, Event, RequestWithdrawn, ResponseReceived, ResponseRejected
+from routermcp_proto.exceptions import RPCError
 from routermcp_proto.jsonrpc import ErrorObject, RequestId
 from routermcp_proto.server_session import ServerSession
 
@@ -33,6 +35,30 @@ ID_BYTES = 32
 DEFAULT_LOG_LEVEL = "info"
 
 
+class Work:
+    """The work on one request, in the task that makes it."""
+
+    __slots__ = ("_cancelled", "_task")
+
+    def __init__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - made in one
+        self._task = task
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        """Give it up; the task itself may go on."""
+        if not self._cancelled:
+            self._cancelled = True
+            self._task.cancel()
+
+    def withdrawn(self) -> bool:
+        """Say whether it was given up, when the task finds itself cancelled; then the task goes on."""
+        if self._cancelled:
+            self._task.uncancel()
+        return self._cancelled
+
+
 @dataclass(eq=False, slots=True)
 class KeptSession:
     """A session and what is under way in it."""
@@ -41,9 +67,7 @@ class KeptSession:
     machine: ServerSession
     last_used: float
     log_level: str = DEFAULT_LOG_LEVEL
-    running: dict[RequestId, asyncio.Task[None]] = field(
-        default_factory=dict[RequestId, "asyncio.Task[None]"]
-    )
+    running: dict[RequestId, Work] = field(default_factory=dict[RequestId, "Work"])
     """The client's requests that are being worked on."""
     answers: dict[RequestId, asyncio.Future[Mapping[str, Any]]] = field(
         default_factory=dict[RequestId, "asyncio.Future[Mapping[str, Any]]"]
@@ -70,9 +94,31 @@ class KeptSession:
     def close(self) -> None:
         """Stop all that is under way."""
         self.machine.close()
-        for task in self.running.values():
-            task.cancel()
+        for work in self.running.values():
+            work.cancel()
         self.announce(None)
+
+    def settle(self, events: list[Event]) -> None:
+        """Bring what a client said to those who wait for it."""
+        for event in events:
+            if isinstance(event, RequestWithdrawn):
+                work = self.running.pop(event.request_id, None)
+                if work is not None:
+                    work.cancel()
+            elif isinstance(event, ResponseReceived):
+                answer = self.answers.get(event.request_id)
+                if answer is not None and not answer.done():
+                    answer.set_result(event.value.to_wire())
+            elif isinstance(event, ErrorReceived | ResponseRejected):
+                answer = self.answers.get(event.request_id)
+                if answer is not None and not answer.done():
+                    answer.set_exception(_as_error(event))
+
+
+def _as_error(event: ErrorReceived | ResponseRejected) -> RPCError:
+    if isinstance(event, ResponseRejected):
+        return RPCError(f"the client's answer is malformed: {event.error}", code=-32603)
+    return RPCError(event.error.message, code=event.error.code, data=event.error.data)
 
 
 class SessionTable:
