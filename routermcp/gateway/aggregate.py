@@ -32,6 +32,15 @@ PAGE_SIZE = 1_000
 #: Seconds that a list waits for servers that are being started; what comes later is announced.
 PATIENCE = 3.0
 
+SERVER_INFO: Mapping[str, Any] = {"name": "RouterMCP", "version": __version__}
+CAPABILITIES: Mapping[str, Any] = {
+    "tools": {"listChanged": True},
+    "resources": {"listChanged": True},
+    "prompts": {"listChanged": True},
+    "completions": {},
+    "logging": {},
+}
+
 Result = Mapping[str, Any]
 
 
@@ -42,7 +51,6 @@ class Aggregate:
 
     Args:
         upstreams: The servers, the more important ones first.
-        server_info: Name and version of the whole.
         search: Whether to offer the search for tools.
         patience: Seconds that a list waits for servers that are being started.
 
@@ -50,17 +58,13 @@ class Aggregate:
         on_changed: Told of what clients are to be told: method and parameters.
     """
 
-    instructions: str | None = None
-
     def __init__(
         self,
         upstreams: Sequence[Upstream],
         *,
-        server_info: Mapping[str, Any] | None = None,
         search: bool = True,
         patience: float = PATIENCE,
     ) -> None:
-        self.server_info: Mapping[str, Any] = server_info or {"name": "RouterMCP", "version": __version__}
         self.on_changed: Callable[[str, Mapping[str, Any]], None] = lambda _method, _params: None
         self._upstreams = {upstream.alias: upstream for upstream in upstreams}
         self._patience = patience
@@ -77,16 +81,19 @@ class Aggregate:
         return self._upstreams
 
     @property
+    def server_info(self) -> Mapping[str, Any]:
+        """The name by which clients know a RouterMCP gateway."""
+        return SERVER_INFO
+
+    @property
     def capabilities(self) -> Mapping[str, Any]:
         """What the servers may offer together: which of them do shows when they are reached."""
-        changing = {"listChanged": True}
-        return {
-            "tools": changing,
-            "resources": changing,
-            "prompts": changing,
-            "completions": {},
-            "logging": {},
-        }
+        return CAPABILITIES
+
+    @property
+    def instructions(self) -> str | None:
+        """Nothing: each server would say something else."""
+        return None
 
     # ---- lists -----------------------------------------------------------------------------
 

@@ -1,0 +1,86 @@
+"""A backend served to one client over a stream of messages: stdio, or memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+from routermcp_proto import jsonrpc
+from routermcp_proto.events import MessageReady, RequestReceived
+from routermcp_proto.exceptions import LocalProtocolError
+from routermcp_proto.jsonrpc import ErrorObject, RequestId
+from routermcp_proto.server_session import ServerSession
+
+from .answering import answer
+from .backend import Backend
+from .caller import INTERNAL_ERROR, RequestCaller
+from .sessions import KeptSession, Work
+
+#: The name of the only session.
+SESSION_ID = "stream"
+
+
+class StreamServer:
+    """Serves one client. Each request is worked on in a task of its own.
+
+    Runs under asyncio.
+
+    Args:
+        backend: What is offered.
+        send: Sends a message to the client; called from several tasks.
+    """
+
+    def __init__(self, backend: Backend, send: Callable[[bytes], Awaitable[None]]) -> None:
+        self._backend = backend
+        self._send = send
+        self._machine = ServerSession(
+            server_info=backend.server_info,
+            capabilities=backend.capabilities,
+            instructions=backend.instructions,
+        )
+        self._session = KeptSession(SESSION_ID, self._machine, 0.0)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def receive(self, payload: bytes) -> None:
+        """Take a message of the client. Never raises on what it says."""
+        events = self._machine.receive_message(payload)
+        self._session.settle(events)
+        for event in events:
+            if isinstance(event, MessageReady):
+                await self._send(event.outgoing.payload)
+            elif isinstance(event, RequestReceived):
+                task = asyncio.create_task(self._work_on(event))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _work_on(self, asked: RequestReceived) -> None:
+        session = self._session if asked.revision.peer_requests else None
+        running = self._session.running
+        work = running[asked.request_id] = Work()
+        try:
+            caller = RequestCaller(asked, self._machine, session, self._send)
+            payload, _ = await answer(self._backend, self._machine, session, asked, caller)
+            await self._send(payload)
+        except asyncio.CancelledError:
+            if not work.withdrawn():
+                raise
+        finally:
+            if running.get(asked.request_id) is work:
+                del running[asked.request_id]
+                self._forget(asked.request_id)
+
+    def _forget(self, request_id: RequestId) -> None:
+        with contextlib.suppress(LocalProtocolError):  # it was answered
+            self._machine.refuse(request_id, ErrorObject(INTERNAL_ERROR, "cancelled"))
+
+    async def announce(self, method: str, params: dict[str, object]) -> None:
+        """Send a notification."""
+        await self._send(jsonrpc.encode_notification(method, params))
+
+    async def close(self) -> None:
+        """Give up what is under way."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._backend.end_session(SESSION_ID)
