@@ -120,7 +120,7 @@ def load(path: Path | str, *, environ: Mapping[str, str] | None = None) -> Gatew
     if len(content) > MAX_FILE_BYTES:
         raise ConfigError(f"{path}: longer than {MAX_FILE_BYTES} bytes, the most for a configuration")
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         # The error holds the whole file.

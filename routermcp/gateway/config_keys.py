@@ -131,12 +131,11 @@ def _unknown_in_server(server: Any, path: KeyPath) -> Iterator[str]:
 
 
 def _unknown(value: Any, known: list[str], path: KeyPath) -> Iterator[str]:
-    lower = {name.lower(): name for name in known}
     for key in _members(value):
         if key in known or key == _REFUSED:
             continue
-        near = difflib.get_close_matches(key[:MAX_KEY_SHOWN].lower(), lower, n=1)
-        meant = f"; did you mean {json.dumps(lower[near[0]])}?" if near else ""
+        near = difflib.get_close_matches(key[:MAX_KEY_SHOWN].lower(), known, n=1)
+        meant = f"; did you mean {json.dumps(near[0])}?" if near else ""
         yield f"{written((*path, key))} is not a key that the gateway knows{meant}"
 
 
