@@ -27,7 +27,7 @@ MAX_DISTRIBUTIONS = 12
 PIP_SECONDS = 90
 
 #: What none but those who use it pay for, at import.
-NOT_IMPORTED = ("typer", "rich", "starlette", "uvicorn", "trio", "httpx", "click", "anyio")
+NOT_IMPORTED = ("typer", "rich", "starlette", "uvicorn", "json5", "trio", "httpx", "click", "anyio")
 
 
 def unavailable(reason: str) -> None:

@@ -1,0 +1,409 @@
+"""The configuration of the gateway, as ``routermcp.jsonc`` holds it.
+
+Attribute names are the file's own. What may be secret, values of variables and headers
+above all, shows in no ``repr`` and no error; the methods that give it out say so.
+:mod:`routermcp.gateway.config_file` reads files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self, cast
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from routermcp_proto.exceptions import LocalProtocolError
+from routermcp_proto.http.binding import user_headers
+from routermcp_proto.http.url import EndpointURL
+
+from .config_problems import problem
+from .filters import Filter
+
+#: The port of the command-line gateway.
+DEFAULT_PORT = 5151
+
+#: Seconds after which a session that nobody uses is forgotten.
+DEFAULT_SESSION_SECONDS = 300
+
+#: Sessions at once.
+DEFAULT_MAX_SESSIONS = 25
+
+#: The longest time that can be set, 100 days, as for the client's calls: far more than
+#: anybody waits, and what every clock and timer holds.
+MAX_SECONDS = 100 * 24 * 3600
+
+#: The most sessions that can be asked for: at some kilobytes each, what a process holds.
+MAX_MAX_SESSIONS = 100_000
+
+#: Requests in one period, at most: more is no limit.
+MAX_RATE_REQUESTS = 1_000_000_000
+
+#: The namespace of the gateway's own tools.
+RESERVED_ALIAS = "routermcp"
+
+_ALIAS = re.compile(r"[A-Za-z0-9_-]{1,50}")
+_PROJECT = re.compile(r"[a-z0-9-]{1,50}")
+_VARIABLE = re.compile(r"[^=\0]+")
+_HOST = re.compile(r"[^\s/]+")
+# What travels in "Authorization: Bearer ...": visible ASCII characters.
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+_STORE = re.compile(r"rediss?://[^\s/]\S*")
+
+_STDIO, _HTTP = "stdio", "http-streamable"
+_TRANSPORTS = {
+    "stdio": _STDIO,
+    "http": _HTTP,
+    "http-streamable": _HTTP,
+    "streamable-http": _HTTP,
+    "streamable_http": _HTTP,
+}
+
+
+def _no_boolean(value: object) -> object:
+    # Python counts booleans as numbers; a file that says "port": true is wrong.
+    if isinstance(value, bool):
+        raise problem("expected a number, not true or false")
+    return value
+
+
+def _alias(text: str) -> str:
+    if not _ALIAS.fullmatch(text):
+        raise problem("expected an alias of 1 to 50 letters, digits, '-' and '_'")
+    if text.lower() == RESERVED_ALIAS:
+        raise problem("this alias is that of the gateway's own tools; choose another")
+    return text
+
+
+def _variable_name(text: str) -> str:
+    if not _VARIABLE.fullmatch(text):
+        raise problem("expected the name of a variable, without '='")
+    return text
+
+
+def _token(secret: SecretStr) -> SecretStr:
+    if not _TOKEN.fullmatch(secret.get_secret_value()):
+        raise problem("expected a text of visible ASCII characters, without spaces, and not an empty one")
+    return secret
+
+
+Whole = Annotated[int, BeforeValidator(_no_boolean)]
+Seconds = Annotated[float, BeforeValidator(_no_boolean), Field(gt=0, le=MAX_SECONDS, allow_inf_nan=False)]
+Token = Annotated[SecretStr, AfterValidator(_token)]
+Alias = Annotated[str, AfterValidator(_alias)]
+VariableName = Annotated[str, AfterValidator(_variable_name)]
+Texts = tuple[str, ...]
+
+
+class ConfigModel(BaseModel):
+    """Base of all parts: they do not change, and their errors tell nothing of the values."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+
+class HTTPServerSettings(ConfigModel):
+    """Where the gateway listens."""
+
+    port: Whole = Field(default=DEFAULT_PORT, ge=0, le=65535)
+    """0 for one that is free."""
+    host: str = "127.0.0.1"
+
+    @field_validator("host")
+    @classmethod
+    def _check_host(cls, host: str) -> str:
+        if not _HOST.fullmatch(host):
+            raise problem("expected the name or address of a network interface, such as 127.0.0.1")
+        return host
+
+
+class SessionSettings(ConfigModel):
+    """How long and where sessions are kept."""
+
+    timeout: Seconds = DEFAULT_SESSION_SECONDS
+    """Seconds without use after which a session is forgotten."""
+    max_sessions: Whole = Field(default=DEFAULT_MAX_SESSIONS, ge=1, le=MAX_MAX_SESSIONS)
+    store: SecretStr | None = None
+    """``redis://`` or ``rediss://`` URL, which may hold a password; None for this process."""
+
+    @field_validator("store")
+    @classmethod
+    def _check_store(cls, store: SecretStr | None) -> SecretStr | None:
+        if store is not None and not _STORE.fullmatch(store.get_secret_value()):
+            raise problem("expected a URL such as redis://127.0.0.1:6379/0")
+        return store
+
+
+class APIKey(ConfigModel):
+    """A key that clients of the gateway show."""
+
+    key: Token
+    user: bool = False
+    """Whether who shows it may say which user a request is for."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_text(cls, value: object) -> object:
+        return {"key": value} if isinstance(value, str) else value
+
+
+class AuthSettings(ConfigModel):
+    """Who may use the gateway: everybody, or who shows a key."""
+
+    mode: Literal["none", "api_key"] = "none"
+    """``api_key`` where keys are given and nothing else is said."""
+    apiKeys: tuple[APIKey, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose_mode(cls, value: object) -> object:
+        if isinstance(value, Mapping) and "mode" not in value and "apiKeys" in value:
+            return {**cast("Mapping[str, Any]", value), "mode": "api_key"}
+        return cast("object", value)
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> Self:
+        if self.mode == "api_key" and not self.apiKeys:
+            raise problem("expected at least one key, as mode is 'api_key'", "apiKeys")
+        seen: dict[str, int] = {}
+        for index, each in enumerate(self.apiKeys):
+            first = seen.setdefault(each.key.get_secret_value(), index)
+            if first != index:
+                raise problem(f"the same key as apiKeys[{first}]", "apiKeys", index)
+        return self
+
+
+class RateLimit(ConfigModel):
+    """How much one client may ask for."""
+
+    requests: Whole = Field(ge=1, le=MAX_RATE_REQUESTS)
+    seconds: Seconds
+    """The period that the requests are counted in."""
+
+
+class ServerSettings(ConfigModel):
+    """What servers of every kind have."""
+
+    enabled: bool = True
+    timeout: Whole | None = Field(default=None, ge=0, le=MAX_SECONDS * 1000)
+    """Milliseconds for one request, 0 for no limit, None for what the gateway chooses."""
+
+    allowedTools: Texts = ()
+    denyTools: Texts = ()
+    allowedToolsGlob: Texts = ()
+    denyToolsGlob: Texts = ()
+    allowedResources: Texts = ()
+    denyResources: Texts = ()
+    allowedResourcesGlob: Texts = ()
+    denyResourcesGlob: Texts = ()
+    allowedPrompts: Texts = ()
+    denyPrompts: Texts = ()
+    allowedPromptsGlob: Texts = ()
+    denyPromptsGlob: Texts = ()
+
+    @cached_property
+    def tools(self) -> Filter:
+        """Which tools are let through, by the names that the server gives them."""
+        return Filter(self.allowedTools, self.denyTools, self.allowedToolsGlob, self.denyToolsGlob)
+
+    @cached_property
+    def resources(self) -> Filter:
+        """Which resources are let through, by URI."""
+        return Filter(
+            self.allowedResources, self.denyResources, self.allowedResourcesGlob, self.denyResourcesGlob
+        )
+
+    @cached_property
+    def prompts(self) -> Filter:
+        """Which prompts are let through, by name."""
+        return Filter(self.allowedPrompts, self.denyPrompts, self.allowedPromptsGlob, self.denyPromptsGlob)
+
+
+class StdioServer(ServerSettings):
+    """A server that is a process of its own, spoken to over its standard streams."""
+
+    transport: Literal["stdio"] = "stdio"
+    command: str = Field(min_length=1)
+    args: Texts = Field(default=(), repr=False)
+    """Not shown, as they may hold what variables held."""
+    env: dict[VariableName, SecretStr] = {}
+    cwd: str | None = Field(default=None, min_length=1)
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that the process gets besides the usual ones, in plain text."""
+        return {name: value.get_secret_value() for name, value in self.env.items()}
+
+
+class HTTPServer(ServerSettings):
+    """A server over Streamable HTTP."""
+
+    transport: Literal["http-streamable"] = "http-streamable"
+    url: str = Field(repr=False)
+    """Not shown, as its query may hold what variables held."""
+    headers: dict[str, SecretStr] = {}
+    authType: Literal["none", "bearer"] = "none"
+    """``bearer`` where ``authBearer`` is given and nothing else is said."""
+    authBearer: Token | None = None
+
+    def request_headers(self) -> dict[str, str]:
+        """Return the headers of every request, with ``Authorization``, in plain text."""
+        headers = {name: value.get_secret_value() for name, value in self.headers.items()}
+        if self.authType == "bearer" and self.authBearer is not None:
+            headers["Authorization"] = f"Bearer {self.authBearer.get_secret_value()}"
+        return headers
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose_auth(cls, value: object) -> object:
+        if isinstance(value, Mapping) and "authType" not in value and "authBearer" in value:
+            return {**cast("Mapping[str, Any]", value), "authType": "bearer"}
+        return cast("object", value)
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str, info: ValidationInfo) -> str:
+        # What is not enabled may hold a variable that is not set.
+        if not info.data.get("enabled", True):
+            return url
+        try:
+            EndpointURL.parse(url)
+        except LocalProtocolError:
+            # Its text shows the URL, which may hold a secret.
+            text = "expected an http:// or https:// URL, without a user name and a fragment"
+            raise problem(text) from None
+        return url
+
+    @field_validator("headers")
+    @classmethod
+    def _check_headers(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        seen: set[str] = set()
+        for name, value in headers.items():
+            try:
+                user_headers({name: value.get_secret_value()})
+            except LocalProtocolError as error:
+                raise problem(str(error), name) from None
+            if name.lower() in seen:
+                raise problem("this header is there twice, as case does not count", name)
+            seen.add(name.lower())
+        return headers
+
+    @field_validator("authType", mode="before")
+    @classmethod
+    def _refuse_oauth(cls, value: object) -> object:
+        if value == "oauth":
+            raise problem("'oauth' is not supported yet; use 'bearer' or 'none'")
+        return value
+
+    @model_validator(mode="after")
+    def _check_auth(self) -> Self:
+        if self.enabled and self.authType == "bearer":
+            if self.authBearer is None:
+                raise problem("is missing, as authType is 'bearer'", "authBearer")
+            for name in self.headers:
+                if name.lower() == "authorization":
+                    raise problem("give either this header or authBearer", "headers", name)
+        return self
+
+
+_BOOLEAN: TypeAdapter[bool] = TypeAdapter(bool)
+
+
+def says_enabled(server: Mapping[str, Any]) -> bool:
+    """Tell whether a server is enabled, by ``enabled`` or Claude's ``disabled``.
+
+    Raises:
+        PydanticCustomError: They are no booleans, or contradict each other.
+    """
+    said: dict[str, bool] = {}
+    for key in ("enabled", "disabled"):
+        if key in server:
+            try:
+                said[key] = _BOOLEAN.validate_python(server[key])
+            except ValidationError:
+                raise problem("expected true or false", key) from None
+    enabled = said.get("enabled", not said.get("disabled", False))
+    if "disabled" in said and said["disabled"] is enabled:
+        raise problem("contradicts enabled; one of the two is enough", "disabled")
+    return enabled
+
+
+def _said_transport(server: Mapping[str, Any]) -> str | None:
+    """Return the transport that a server's keys name, None where they name none."""
+    named: set[str] = set()
+    for key in ("transport", "type"):
+        value = server.get(key)
+        if value is None:
+            continue
+        if value == "sse":
+            raise problem("'sse' is not supported; use 'http-streamable', where the server has it", key)
+        if not isinstance(value, str) or value not in _TRANSPORTS:
+            raise problem(f"expected {', '.join(map(repr, _TRANSPORTS))}", key)
+        named.add(_TRANSPORTS[value])
+    if len(named) > 1:
+        raise problem("contradicts transport; one of the two is enough", "type")
+    return named.pop() if named else None
+
+
+def _settled_server(value: object) -> object:
+    """Find out of which kind a server is and write it into ``transport``."""
+    if isinstance(value, ServerSettings):
+        return value
+    if not isinstance(value, Mapping):
+        raise problem("expected an object")
+    server = dict(cast("Mapping[str, Any]", value))
+    named = _said_transport(server)
+    if "command" in server and "url" in server:
+        raise problem("expected command, for a process, or url, for a server over HTTP, not both")
+    if "command" not in server and "url" not in server:
+        raise problem("expected command, for a process, or url, for a server over HTTP; there is neither")
+    found = _STDIO if "command" in server else _HTTP
+    if named not in (None, found):
+        said = "transport" if "transport" in server else "type"
+        needed = "command" if named == _STDIO else "url"
+        raise problem(f"{named!r} needs {needed}, which is not there", said)
+    server["transport"] = found
+    server["enabled"] = says_enabled(server)
+    return server
+
+
+Server = Annotated[
+    Annotated[StdioServer | HTTPServer, Field(discriminator="transport")], BeforeValidator(_settled_server)
+]
+
+
+class GatewayConfig(ConfigModel):
+    """Everything that is set for a gateway."""
+
+    httpServer: HTTPServerSettings = HTTPServerSettings()
+    session: SessionSettings = SessionSettings()
+    auth: AuthSettings = AuthSettings()
+    project: str = "default"
+    """The slug in the gateway's URL, ``/v1/mcp/{project}``."""
+    rateLimit: RateLimit | None = None
+    """None for no limit."""
+    mcpServers: dict[Alias, Server] = {}
+    """The servers by alias, those that are not enabled too."""
+
+    @field_validator("project")
+    @classmethod
+    def _check_project(cls, project: str) -> str:
+        if not _PROJECT.fullmatch(project):
+            raise problem("expected a slug of 1 to 50 lower-case letters, digits and '-'")
+        return project
+
+    @property
+    def enabled_servers(self) -> dict[str, StdioServer | HTTPServer]:
+        """The servers that are to be used, by alias."""
+        return {alias: server for alias, server in self.mcpServers.items() if server.enabled}

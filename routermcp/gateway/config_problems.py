@@ -1,0 +1,128 @@
+"""What is wrong with a configuration, and where: paths of keys, and lists of problems."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
+
+from routermcp.types import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+#: Problems in one error: more than somebody mends before they try again.
+MAX_PROBLEMS = 20
+
+#: Characters of a key in an error; the keys that mean something are shorter.
+MAX_KEY_SHOWN = 60
+
+#: Keys, and indices of lists, from the outermost one inwards.
+KeyPath = tuple[str | int, ...]
+
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+#: The type of a problem that pydantic reports for a validator of ours.
+_OWN = "config_problem"
+
+_EXPECTED = {
+    "missing": "is missing",
+    "tuple_type": "expected a list",
+    "list_type": "expected a list",
+    "dict_type": "expected an object",
+    "model_type": "expected an object",
+    "model_attributes_type": "expected an object",
+    "int_type": "expected a whole number",
+    "int_parsing": "expected a whole number",
+    "int_from_float": "expected a whole number",
+    "finite_number": "expected a finite number",
+    "float_type": "expected a number",
+    "float_parsing": "expected a number",
+    "bool_type": "expected true or false",
+    "bool_parsing": "expected true or false",
+    "string_type": "expected a string",
+    "string_too_short": "is empty",
+}
+
+
+def written(path: KeyPath) -> str:
+    """Return a path as people write it: ``mcpServers.github.args[1]``."""
+    text = ""
+    for key in path:
+        if isinstance(key, int):
+            text += f"[{key}]"
+        elif _PLAIN_KEY.fullmatch(key) and len(key) <= MAX_KEY_SHOWN:
+            text += f".{key}" if text else key
+        else:
+            text += f"[{json.dumps(key[:MAX_KEY_SHOWN])}]"
+    return text or "the file"
+
+
+def problem(text: str, *key: str | int) -> PydanticCustomError:
+    """Make what a validator raises.
+
+    Args:
+        text: What is wrong and what was expected; nothing of the value, which may be secret.
+        key: Where, seen from what the validator validates.
+    """
+    return PydanticCustomError(_OWN, "{problem}", {"problem": text, "key": key})
+
+
+class Problems:
+    """The problems of one configuration, at most one a key.
+
+    Args:
+        source: The configuration's name, for the error.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self._texts: dict[KeyPath, str] = {}
+
+    def add(self, path: KeyPath, text: str) -> None:
+        """Note a problem, unless the key has one already: that is what the next comes from."""
+        self._texts.setdefault(path, text)
+
+    def add_all(self, error: ValidationError) -> None:
+        """Note what pydantic found."""
+        for each in error.errors(include_url=False, include_input=False):
+            self.add(_place(each), _said(each))
+
+    def check(self) -> None:
+        """Raise where there are problems.
+
+        Raises:
+            ConfigError: It lists them, up to ``MAX_PROBLEMS``.
+        """
+        if not self._texts:
+            return
+        lines = [f"{written(path)}: {text}" for path, text in self._texts.items()]
+        if len(lines) == 1:
+            raise ConfigError(f"{self.source}: {lines[0]}")
+        shown = lines[:MAX_PROBLEMS]
+        if len(lines) > MAX_PROBLEMS:
+            shown.append(f"and {len(lines) - MAX_PROBLEMS} more")
+        raise ConfigError("\n  ".join([f"{self.source}: {len(lines)} problems", *shown]))
+
+
+def _place(error: ErrorDetails) -> KeyPath:
+    """Return the path as it stands in the file, without what pydantic adds to it."""
+    path = error["loc"]
+    if path and path[-1] == "[key]":
+        path = path[:-1]
+    if path[:1] == ("mcpServers",):
+        # The third part, if there is one, names the kind of server that was chosen.
+        path = (*path[:2], *path[3:])
+    more = error.get("ctx", {}).get("key", ()) if error["type"] == _OWN else ()
+    return (*path, *cast("KeyPath", more))
+
+
+def _said(error: ErrorDetails) -> str:
+    if error["type"] == _OWN:
+        context: dict[str, Any] = error.get("ctx", {})
+        return str(context["problem"])
+    known = _EXPECTED.get(error["type"])
+    return known or error["msg"].replace("Input should be", "expected").replace("Value should", "should")
