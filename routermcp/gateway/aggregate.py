@@ -95,6 +95,15 @@ class Aggregate:
         """Nothing: each server would say something else."""
         return None
 
+    def states(self) -> dict[str, str]:
+        """Return how each server is, by alias."""
+        return {alias: upstream.state.value for alias, upstream in self._upstreams.items()}
+
+    async def begin(self) -> None:
+        """Begin to reach the servers, so that the first client waits less."""
+        for upstream in self._upstreams.values():
+            upstream.start()
+
     # ---- lists -----------------------------------------------------------------------------
 
     def _changed(self, method: str) -> None:
@@ -230,7 +239,10 @@ class Aggregate:
         """
         params = {"uri": uri}
         call = Call("resources/read", params, WireModel, safe=True, named_by="uri", may_ask_input=True)
-        return await (await self._having(uri)).call(call, caller)
+        upstream = await self._having(uri)
+        if not upstream.allows(Listing.RESOURCES, uri):
+            raise _no_resource(uri)
+        return await upstream.call(call, caller)
 
     async def _having(self, uri: str) -> Upstream:
         """Find the server of a resource: the one that lists it, or has a template that it fits."""
@@ -251,9 +263,8 @@ class Aggregate:
         # Some servers read what they do not list.
         if len(self._upstreams) == 1:
             (upstream,) = self._upstreams.values()
-            if upstream.allows(Listing.RESOURCES, uri):
-                return upstream
-        raise ResourceNotFoundError("there is no such resource", code=-32602, data={"uri": uri})
+            return upstream
+        raise _no_resource(uri)
 
     async def complete(self, params: Mapping[str, Any], caller: Caller) -> Result:
         """Pass a request for completions on to the server of the prompt or the resource.
@@ -286,6 +297,10 @@ class Aggregate:
     async def close(self) -> None:
         """End everything, child processes included."""
         await asyncio.gather(*(upstream.close() for upstream in self._upstreams.values()))
+
+
+def _no_resource(uri: str) -> ResourceNotFoundError:
+    return ResourceNotFoundError("there is no such resource", code=-32602, data={"uri": uri})
 
 
 def _cursor(name: str) -> str:

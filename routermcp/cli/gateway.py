@@ -1,0 +1,242 @@
+"""The commands of the gateway: ``serve``, ``config``, ``status``, ``proxy``, ``connect``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from routermcp_proto.exceptions import ConfigError, TransportError
+
+from .failures import ExitCode, complain, reported
+from .options import ApiKeyOption, DebugOption, JsonOption, UrlOption, UserIdOption
+from .output import write_json, write_table
+
+if TYPE_CHECKING:
+    from ..gateway.aggregate import Aggregate
+    from ..gateway.config import GatewayConfig
+
+#: Where the gateway of this machine is when nobody says otherwise.
+LOCAL_URL = "http://127.0.0.1:5151/mcp"
+
+#: Seconds for a gateway to say how it is.
+HEALTH_SECONDS = 5.0
+
+app = typer.Typer()
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", metavar="FILE", help="Default ./routermcp.jsonc, then ~/.routermcp/routermcp.jsonc."
+    ),
+]
+HostOption = Annotated[str | None, typer.Option("--host", metavar="ADDRESS", help="Default 127.0.0.1.")]
+PortOption = Annotated[
+    int | None, typer.Option("--port", metavar="PORT", min=0, max=65535, help="Default 5151; 0 for any.")
+]
+
+
+@app.command()
+def serve(
+    *,
+    config: ConfigOption = None,
+    host: HostOption = None,
+    port: PortOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Serve the servers of a configuration behind one endpoint."""
+    with _gateway_installed(), reported(debug=debug):
+        from ..gateway.assembly import aggregate_of  # noqa: PLC0415 - needs the extra
+        from ..gateway.config_file import find, load  # noqa: PLC0415
+
+        path = config or find()
+        if path is None:
+            raise ConfigError(
+                "there is no routermcp.jsonc here or in ~/.routermcp: "
+                "write one with 'routermcp config', or name one with --config"
+            )
+        _log_to_stderr(debug=debug)
+        settings = _listening_on(load(path), host, port)
+        _serve(settings, aggregate_of(settings, folder=path.parent), str(path))
+
+
+@app.command()
+def proxy(
+    *,
+    stdio: Annotated[
+        str, typer.Option("--stdio", metavar="COMMAND", help="The server to start, as typed into a shell.")
+    ],
+    env: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--env", metavar="NAME[=VALUE]", help="A variable for the server; without value, yours. Repeatable."
+        ),
+    ] = None,
+    host: HostOption = None,
+    port: PortOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Serve one stdio server over HTTP, names untouched."""
+    with _gateway_installed(), reported(debug=debug):
+        from ..gateway.config import GatewayConfig  # noqa: PLC0415 - needs the extra
+        from ..gateway.mirror import Mirror  # noqa: PLC0415
+        from ..gateway.reach import over_stdio  # noqa: PLC0415
+        from ..gateway.upstream import Upstream  # noqa: PLC0415
+
+        command = shlex.split(stdio)
+        if not command:
+            raise ConfigError("--stdio names no command")
+        _log_to_stderr(debug=debug)
+        upstream = Upstream("server", over_stdio(command, env=_variables(env or [])), prefix=False)
+        _serve(_listening_on(GatewayConfig(), host, port), Mirror(upstream), command[0])
+
+
+@app.command()
+def connect(
+    *, url: UrlOption = None, api_key: ApiKeyOption = None, user_id: UserIdOption = None, debug: DebugOption = False
+) -> None:
+    """Speak stdio here and HTTP to a gateway, for hosts that only start programs.
+
+    Without --url and ROUTERMCP_URL it is the gateway of this machine.
+    """
+    with reported(debug=debug):
+        from ..gateway.mirror import Mirror  # noqa: PLC0415 - what only this command needs
+        from ..gateway.reach import over_http  # noqa: PLC0415
+        from ..gateway.stdio import serve_stdio  # noqa: PLC0415
+        from ..gateway.upstream import Upstream  # noqa: PLC0415
+
+        _log_to_stderr(debug=debug)
+        target = url or os.environ.get("ROUTERMCP_URL") or LOCAL_URL
+        user = user_id or os.environ.get("ROUTERMCP_USER_ID")
+        settings = over_http(
+            target,
+            bearer=api_key or os.environ.get("ROUTERMCP_API_KEY"),
+            headers={"X-RouterMCP-User-Id": user} if user else None,
+        )
+
+        async def run() -> None:
+            backend = Mirror(Upstream("gateway", settings, prefix=False))
+            try:
+                await backend.begin()
+                await serve_stdio(backend)
+            finally:
+                await backend.close()
+
+        asyncio.run(run())
+
+
+@app.command("config")
+def write_config(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="What to write.")] = Path("routermcp.jsonc"),
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+) -> None:
+    """Write a commented configuration to begin with."""
+    with _gateway_installed(), reported(debug=False):
+        from ..gateway.config_file import STARTER  # noqa: PLC0415 - needs the extra
+
+        try:
+            with path.open("w" if force else "x", encoding="utf-8") as file:
+                file.write(STARTER)
+        except FileExistsError:
+            raise ConfigError(f"{path} is there already; --force writes over it") from None
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
+    typer.echo(f"wrote {path}; start the gateway with: routermcp serve --config {shlex.quote(str(path))}")
+
+
+@app.command()
+def status(
+    *, url: UrlOption = None, api_key: ApiKeyOption = None, as_json: JsonOption = False, debug: DebugOption = False
+) -> None:
+    """Show how a gateway and the servers behind it are."""
+    with reported(debug=debug):
+        document = _health(url or os.environ.get("ROUTERMCP_URL") or LOCAL_URL, api_key)
+    if as_json:
+        write_json(document)
+        return
+    upstreams = document.get("upstreams")
+    states = cast("dict[str, Any]", upstreams) if isinstance(upstreams, dict) else {}
+    rows = [(alias, str(state)) for alias, state in states.items()]
+    typer.echo(f"gateway: {document.get('status')}, {document.get('sessions', 'unknown')} sessions")
+    write_table(("server", "state"), rows, none="it tells nothing of servers; show a key with --api-key")
+
+
+def _health(url: str, api_key: str | None) -> dict[str, Any]:
+    import httpx  # noqa: PLC0415 - what only this command needs
+
+    key = api_key or os.environ.get("ROUTERMCP_API_KEY")
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        place = httpx.URL(url).copy_with(raw_path=b"/health", fragment=None)
+        # The gateway of this machine is not behind a proxy.
+        with httpx.Client(timeout=HEALTH_SECONDS, trust_env=False) as client:
+            answer = client.get(place, headers=headers)
+            document: Any = answer.json() if answer.status_code == 200 else None
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise TransportError(f"no gateway answers at {url}: {error}", code="connect") from error
+    if not isinstance(document, dict):
+        raise TransportError(f"{url} is no gateway: its /health answers {answer.status_code}", code="protocol")
+    return cast("dict[str, Any]", document)
+
+
+def _listening_on(config: GatewayConfig, host: str | None, port: int | None) -> GatewayConfig:
+    said = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    if not said:
+        return config
+    # Checked as the file is.
+    checked = type(config.httpServer).model_validate({**config.httpServer.model_dump(), **said})
+    return config.model_copy(update={"httpServer": checked})
+
+
+def _serve(config: GatewayConfig, backend: Aggregate, what: str) -> None:
+    from ..gateway.assembly import front_of  # noqa: PLC0415 - needs the extra
+    from ..gateway.server import serve_here  # noqa: PLC0415
+
+    front, listening = front_of(config, backend), config.httpServer
+
+    def tell(url: str) -> None:
+        aliases = ", ".join(backend.upstreams) or "no servers"
+        sys.stderr.write(f"routermcp: {what} at {url} ({aliases})\n")
+
+    try:
+        serve_here(front, host=listening.host, port=listening.port, on_start=tell)
+    except OSError as error:
+        where = f"{listening.host}:{listening.port}"
+        raise ConfigError(f"cannot listen on {where}: {error.strerror}; try another --port") from error
+
+
+def _variables(given: list[str]) -> dict[str, str]:
+    variables: dict[str, str] = {}
+    for item in given:
+        name, separator, value = item.partition("=")
+        if not separator and name not in os.environ:
+            raise ConfigError(f"--env {name}: there is no such variable; give NAME=VALUE")
+        variables[name] = value if separator else os.environ[name]
+    return variables
+
+
+def _log_to_stderr(*, debug: bool) -> None:
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.DEBUG if debug else logging.WARNING,
+        format="%(asctime)s %(name)s %(levelname)s %(message)s",
+    )
+
+
+class _gateway_installed:  # noqa: N801 - reads as what it is where it is used
+    """Turns a missing extra into a sentence."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ModuleNotFoundError):
+            complain(f"the gateway needs {error.name}, which is not installed: pip install 'routermcp[gateway]'")
+            raise typer.Exit(ExitCode.USAGE) from None

@@ -1,0 +1,108 @@
+"""From a configuration to a gateway."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from .aggregate import PATIENCE, Aggregate
+from .app import GatewayApp
+from .backend import Listing
+from .config import GatewayConfig, HTTPServer, StdioServer
+from .front import GatewayFront
+from .keys import APIKey, check_binding
+from .rate_limit import RateLimit
+from .reach import over_http, over_stdio
+from .upstream import CALL_TIMEOUT, Upstream
+from .validation import LOOPBACK_HOSTS
+
+
+def upstream_of(
+    alias: str, server: StdioServer | HTTPServer, *, folder: Path | None = None, prefix: bool = True
+) -> Upstream:
+    """Return a server as the gateway sees it; it is reached when something of it is wanted.
+
+    Args:
+        alias: Its name here.
+        server: What the configuration says.
+        folder: What a relative ``cwd`` begins at: where the configuration is.
+        prefix: Whether the names of its things begin with its alias.
+
+    Raises:
+        ConfigError: Something in it is wrong.
+    """
+    if isinstance(server, HTTPServer):
+        settings = over_http(server.url, headers=server.request_headers())
+    else:
+        cwd = str((folder or Path()) / server.cwd) if server.cwd is not None else None
+        settings = over_stdio([server.command, *server.args], env=server.environment(), cwd=cwd)
+    timeout = CALL_TIMEOUT if server.timeout is None else server.timeout
+    return Upstream(alias, settings, allows=_allows(server), prefix=prefix, timeout=timeout)
+
+
+def _allows(server: StdioServer | HTTPServer) -> Callable[[Listing, str], bool]:
+    rules = {
+        Listing.TOOLS: server.tools,
+        Listing.RESOURCES: server.resources,
+        Listing.RESOURCE_TEMPLATES: server.resources,
+        Listing.PROMPTS: server.prompts,
+    }
+
+    def allows(listing: Listing, name: str) -> bool:
+        return rules[listing].allows(name)
+
+    return allows
+
+
+def aggregate_of(config: GatewayConfig, *, folder: Path | None = None, patience: float = PATIENCE) -> Aggregate:
+    """Return the backend that a configuration describes."""
+    upstreams = [
+        upstream_of(alias, server, folder=folder) for alias, server in config.enabled_servers.items()
+    ]
+    return Aggregate(upstreams, patience=patience)
+
+
+def front_of(config: GatewayConfig, backend: Aggregate) -> GatewayFront:
+    """Return the application that serves a backend as the configuration says.
+
+    Raises:
+        ConfigError: It would serve everybody who reaches this machine.
+    """
+    host = config.httpServer.host
+    keys = (
+        [APIKey(each.key.get_secret_value(), acts_for_users=each.user) for each in config.auth.apiKeys]
+        if config.auth.mode == "api_key"
+        else None
+    )
+    check_binding(host, keys)
+    limit = config.rateLimit
+    app = GatewayApp(
+        backend,
+        allowed_hosts=hosts_of(host),
+        max_sessions=config.session.max_sessions,
+        session_idle=config.session.timeout,
+    )
+    backend.on_changed = app.announce
+    store = config.session.store
+    return GatewayFront(
+        app,
+        projects=[config.project],
+        keys=keys,
+        limit=RateLimit(limit.requests, limit.seconds) if limit is not None else None,
+        allowed_hosts=hosts_of(host),
+        session_secret=_secret_of(store.get_secret_value()) if store is not None else None,
+        upstreams=backend.states,
+        on_startup=backend.begin,
+        on_shutdown=backend.close,
+    )
+
+
+def hosts_of(host: str) -> frozenset[str]:
+    """Return the names by which clients may call a gateway that listens on an address."""
+    return LOOPBACK_HOSTS if host in LOOPBACK_HOSTS else LOOPBACK_HOSTS | {host.strip("[]").lower()}
+
+
+def _secret_of(store: str) -> bytes:
+    """Return what processes share that share a session store: who can read it knows the sessions too."""
+    return hashlib.sha256(b"routermcp sessions of " + store.encode()).digest()

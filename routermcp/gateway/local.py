@@ -1,0 +1,130 @@
+"""The whole gateway in one object, beside the program that uses it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from routermcp_adapters.detect import running
+from routermcp_adapters.message_streams import Transport
+from routermcp_proto.exceptions import ConfigError, LocalProtocolError
+
+from .aggregate import PATIENCE, Aggregate
+from .assembly import aggregate_of, front_of
+from .config import GatewayConfig
+from .config_file import load, parse
+from .memory import MemoryTransport
+from .server import serve_in_thread
+
+Source = GatewayConfig | Mapping[str, Any] | str | Path
+
+
+class LocalGateway:
+    """A gateway that lives as long as a ``with`` block.
+
+    Example::
+
+        async with LocalGateway("routermcp.jsonc") as gateway, RouterMCPClient(gateway.url) as client:
+            tools = await client.list_tools()
+
+    In blocking code the same with plain ``with`` and :class:`~routermcp.SyncRouterMCPClient`.
+    It runs in a thread of its own, on a free port of this machine, whatever the configuration
+    says of ports. With ``listen=False`` it runs in the asyncio loop of the block instead, and
+    :attr:`transport` leads there, with no socket between.
+
+    Args:
+        config: The configuration: a file, what a file would hold, or a :class:`GatewayConfig`.
+        listen: Whether to serve HTTP.
+        patience: Seconds that lists wait for servers which are being started.
+
+    Raises:
+        ConfigError: The configuration is wrong.
+        ModuleNotFoundError: uvicorn is not installed; it comes with ``routermcp[gateway]``.
+    """
+
+    def __init__(self, config: Source, *, listen: bool = True, patience: float = PATIENCE) -> None:
+        folder = Path(config).parent if isinstance(config, str | Path) else None
+        self._config = _config_of(config)
+        self._folder = folder
+        self._listen = listen
+        self._patience = patience
+        self._url: str | None = None
+        self._transport: MemoryTransport | None = None
+        self._backend: Aggregate | None = None
+        self._serving = ExitStack()
+        self._living = AsyncExitStack()
+
+    @property
+    def url(self) -> str:
+        """Where clients find it.
+
+        Raises:
+            LocalProtocolError: It is not running, or does not listen.
+        """
+        if self._url is None:
+            raise LocalProtocolError("the gateway has a URL inside its with block, unless listen is False")
+        return self._url
+
+    @property
+    def transport(self) -> Transport:
+        """Leads there without a socket, as ``transport=`` of a client in the same loop.
+
+        Raises:
+            LocalProtocolError: It is not running, or listens instead.
+        """
+        if self._transport is None:
+            raise LocalProtocolError("the gateway has a transport inside its with block, with listen=False")
+        return self._transport
+
+    def states(self) -> dict[str, str]:
+        """Return how each server is, by alias: idle, connecting, ready or failed."""
+        return self._backend.states() if self._backend is not None else {}
+
+    def __enter__(self) -> Self:
+        if not self._listen:
+            raise ConfigError("with listen=False the gateway lives in an event loop: use async with")
+        backend = self._made()
+        self._url = self._serving.enter_context(serve_in_thread(front_of(self._config, backend)))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._url = self._backend = None
+        self._serving.close()
+
+    async def __aenter__(self) -> Self:
+        if self._listen:
+            return await running().run_blocking(self.__enter__)
+        backend = self._made()
+        self._living.push_async_callback(backend.close)
+        self._transport = MemoryTransport(backend)
+        await backend.begin()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._transport = None
+        if self._listen:
+            self.__exit__(kind, error, trace)
+        await self._living.aclose()
+
+    def _made(self) -> Aggregate:
+        if self._backend is not None:
+            raise LocalProtocolError("the gateway is running already")
+        self._backend = aggregate_of(self._config, folder=self._folder, patience=self._patience)
+        return self._backend
+
+
+def _config_of(config: Source) -> GatewayConfig:
+    if isinstance(config, GatewayConfig):
+        return config
+    if isinstance(config, str | Path):
+        return load(config)
+    return parse(json.dumps(config), source="the configuration", environ=os.environ)

@@ -1,0 +1,79 @@
+"""A gateway in the same process and event loop, with no socket between."""
+
+from __future__ import annotations
+
+import asyncio
+
+from routermcp_adapters.message_streams import MessageStream
+from routermcp_adapters.runtime import Runtime, StreamClosedError
+from routermcp_proto.exceptions import ConfigError
+
+from .backend import Backend
+from .stream import StreamServer
+
+#: Messages that wait for a client which does not read.
+MAX_WAITING = 64
+
+
+class MemoryTransport:
+    """Opens streams to a backend in the same event loop.
+
+    Args:
+        backend: What is offered.
+        name: What to call it, for people.
+    """
+
+    def __init__(self, backend: Backend, name: str = "the local gateway") -> None:
+        self._backend = backend
+        self._name = name
+        self._loop = asyncio.get_running_loop()
+
+    async def open(self, runtime: Runtime) -> MessageStream:
+        """Open a stream.
+
+        Raises:
+            ConfigError: The client runs elsewhere.
+        """
+        if runtime.name != "asyncio" or asyncio.get_running_loop() is not self._loop:
+            raise ConfigError(f"{self._name} is reached from its own event loop only; use its url elsewhere")
+        return MemoryStream(self._backend)
+
+    def __str__(self) -> str:
+        return self._name
+
+
+class MemoryStream:
+    """One client's connection."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._inbox: asyncio.Queue[bytes] = asyncio.Queue(MAX_WAITING)
+        self._server = StreamServer(backend, self._inbox.put)
+        self._closed = False
+        self._closing: asyncio.Task[None] | None = None
+
+    async def send(self, payload: bytes) -> None:
+        """Hand a message over."""
+        if self._closed:
+            raise StreamClosedError("the stream is closed")
+        await self._server.receive(payload)
+
+    async def receive(self) -> bytes:
+        """Wait for a message of the gateway, ``b""`` at the end."""
+        if self._closed:
+            return b""
+        return await self._inbox.get()
+
+    async def aclose(self) -> None:
+        """Give up what is under way."""
+        self.abort()
+        if self._closing is not None:
+            await self._closing
+
+    def abort(self) -> None:
+        """Begin to give up what is under way."""
+        if not self._closed:
+            self._closed = True
+            if self._inbox.full():
+                self._inbox.get_nowait()
+            self._inbox.put_nowait(b"")
+            self._closing = asyncio.ensure_future(self._server.close())
