@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from .app import GatewayApp
+
+if TYPE_CHECKING:
+    import uvicorn
 
 #: Seconds for the server to start, and again to end. It takes a tenth of one; a machine
 #: under full load may take several.
@@ -50,24 +54,10 @@ def serve_in_thread(app: GatewayApp, *, host: str = "127.0.0.1", port: int = 0) 
             await super().startup(sockets)
             started.set()
 
-    config = uvicorn.Config(
-        app,
-        loop="asyncio",
-        http="h11",
-        ws="none",
-        lifespan="auto",
-        log_config=None,
-        log_level="critical",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
+    config = _uvicorn_config(app)
     server = Server(config)
     with _listen(host, port) as listener:
-        shown = f"[{host}]" if ":" in host else host
-        bound = listener.getsockname()[1]
-        url = f"http://{shown}:{bound}{app.path}"
+        url = _url_of(listener, host, app.path)
 
         def serve() -> None:
             try:
@@ -75,7 +65,7 @@ def serve_in_thread(app: GatewayApp, *, host: str = "127.0.0.1", port: int = 0) 
             finally:
                 started.set()
 
-        thread = threading.Thread(target=serve, name=f"routermcp-gateway-{bound}", daemon=True)
+        thread = threading.Thread(target=serve, name=f"routermcp-gateway {url}", daemon=True)
         thread.start()
         try:
             if not started.wait(WAIT_SECONDS) or not server.started:
@@ -84,6 +74,65 @@ def serve_in_thread(app: GatewayApp, *, host: str = "127.0.0.1", port: int = 0) 
         finally:
             server.should_exit = True
             thread.join(WAIT_SECONDS)
+
+
+def serve_here(app: GatewayApp, *, host: str, port: int, on_start: Callable[[str], None]) -> None:
+    """Serve an application in this thread, the main one, until SIGINT or SIGTERM.
+
+    Args:
+        app: What to serve.
+        host: Address to listen on.
+        port: Port to listen on, 0 for a free one.
+        on_start: Told the URL of the MCP endpoint when it listens.
+
+    Raises:
+        ModuleNotFoundError: uvicorn is not installed; it comes with ``routermcp[gateway]``.
+        OSError: The address is not free.
+        RuntimeError: The application did not start.
+        KeyboardInterrupt: It was ended with SIGINT, in an orderly way.
+    """
+    import uvicorn  # noqa: PLC0415 - of the extra ``gateway``
+
+    class Server(uvicorn.Server):
+        """Tells when it listens."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                on_start(url)
+
+    with _listen(host, port) as listener:
+        url = _url_of(listener, host, app.path)
+        server = Server(_uvicorn_config(app))
+        server.run(sockets=[listener])
+        if not server.started:
+            raise RuntimeError("the gateway did not start; the log says why")
+
+
+def _url_of(listener: socket.socket, host: str, path: str) -> str:
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{listener.getsockname()[1]}{path}"
+
+
+def _uvicorn_config(app: GatewayApp) -> uvicorn.Config:
+    """Return what holds for uvicorn however it is started."""
+    import uvicorn  # noqa: PLC0415 - of the extra ``gateway``
+
+    # With httptools and uvloop, which the extra brings where they exist.
+    return uvicorn.Config(
+        app,
+        loop="auto",
+        http="auto",
+        ws="none",
+        lifespan="auto",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        # Whom a request is from decides what it may; nobody is believed who says that it is another.
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:
