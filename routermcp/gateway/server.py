@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Protocol
 
-from .app import GatewayApp
+from .asgi import Receive, Scope, Send
 
 #: Seconds for the server to start, and again to end. It takes a tenth of one; a machine
 #: under full load may take several.
@@ -20,8 +22,21 @@ GRACE_SECONDS = 1
 BACKLOG = 2048
 
 
+class ServedApp(Protocol):
+    """An ASGI application that knows where its MCP endpoint is."""
+
+    @property
+    def path(self) -> str:
+        """Path of the endpoint."""
+        ...
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        ...
+
+
 @contextmanager
-def serve_in_thread(app: GatewayApp, *, host: str = "127.0.0.1", port: int = 0) -> Generator[str]:
+def serve_in_thread(app: ServedApp, *, host: str = "127.0.0.1", port: int = 0) -> Generator[str]:
     """Serve an application from a thread of its own, for as long as the block runs.
 
     The thread ends with the block, however that ends, and at the latest with the program.
@@ -71,7 +86,9 @@ def serve_in_thread(app: GatewayApp, *, host: str = "127.0.0.1", port: int = 0) 
 
         def serve() -> None:
             try:
-                server.run(sockets=[listener])
+                # uvicorn ends the program where an application cannot begin.
+                with contextlib.suppress(SystemExit):
+                    server.run(sockets=[listener])
             finally:
                 started.set()
 
