@@ -66,4 +66,5 @@ def carrier_of(
         callbacks,
         settings.retry,
         settings.credentials(),
+        gateway=settings.gateway,
     )

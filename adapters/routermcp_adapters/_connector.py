@@ -13,14 +13,14 @@ from routermcp_proto.events import (
     MessageReady,
     StreamEnded,
 )
-from routermcp_proto.exceptions import MCPError, TransportError
+from routermcp_proto.exceptions import GatewayError, MCPError, TransportError
 from routermcp_proto.handshake import Agreement, Refused
 from routermcp_proto.http.binding import MAX_REDIRECTS, HTTPBinding
 from routermcp_proto.http.headers import HeaderBlock
 from routermcp_proto.http.outcomes import ABOUT_THE_MOMENT, refusal, rpc_error
 from routermcp_proto.outgoing import Outgoing
 from routermcp_proto.states import SessionState
-from routermcp_proto.timers import RetryPolicy
+from routermcp_proto.timers import RETRYABLE_STATUSES, RetryPolicy
 from routermcp_proto.versions import Era
 
 from ._clock import CallClock
@@ -46,6 +46,7 @@ class Connector:
         retry: How often a step is tried.
         extra_headers: Asked for headers that are not fixed.
         listener: The stream to open once there is a session.
+        gateway: The peer is a RouterMCP gateway, by its URL.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Connector:
         retry: RetryPolicy,
         extra_headers: ExtraHeaders,
         listener: Listener,
+        gateway: bool = False,
     ) -> None:
         self._binding = binding
         self._session = binding.session
@@ -62,6 +64,7 @@ class Connector:
         self._retry = retry
         self._extra_headers = extra_headers
         self._listener = listener
+        self._gateway = gateway
         self._flight = SingleFlight()
 
     async def connect(self, clock: CallClock) -> None:
@@ -184,6 +187,9 @@ class Connector:
         if outgoing.request_id is None:
             log.warning("%s", cause)
             return []
+        if self._gateway and outcome.addressed and outcome.status not in RETRYABLE_STATUSES:
+            # The gateway's own word is final: it is about the key or the project, not the revision.
+            self._raise_gateway_error(outgoing, outcome)
         if outcome.status in ABOUT_THE_MOMENT:
             raise cause
         if outcome.error is not None:
@@ -191,6 +197,15 @@ class Connector:
                 outcome.error, method=outgoing.method, about=outgoing.method, gateway=False, refused=outcome
             )
         return self._session.refuse_handshake(Refused(outcome.error, cause))
+
+    @staticmethod
+    def _raise_gateway_error(outgoing: Outgoing, refused: HTTPRefused) -> None:
+        if refused.error is None:
+            return
+        method = outgoing.method
+        error = rpc_error(refused.error, method=method, about=method, gateway=True, refused=refused)
+        if isinstance(error, GatewayError):
+            raise error
 
     async def farewell(self, runtime: Runtime) -> None:
         """Tell the server that the session is over, for a bounded time and whatever it says."""

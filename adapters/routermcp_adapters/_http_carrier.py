@@ -33,6 +33,7 @@ class HTTPCarrier:
         responder: Answers the server.
         retry: How often a step of the handshake is tried.
         credentials: Asked for headers before each attempt, where some of them are not fixed.
+        gateway: The peer is a RouterMCP gateway, by its URL.
     """
 
     def __init__(
@@ -42,13 +43,14 @@ class HTTPCarrier:
         responder: Responder,
         retry: RetryPolicy,
         credentials: Credentials | None = None,
+        gateway: bool = False,
     ) -> None:
         self._transport = transport
         self._binding = binding
         self._credentials = credentials
         self._listener = Listener(binding, self.prepare)
         self._link = Link(transport, binding, responder, self._listener)
-        self._connector = Connector(binding, transport, retry, self.prepare, self._listener)
+        self._connector = Connector(binding, transport, retry, self.prepare, self._listener, gateway)
 
     @property
     def session(self) -> ClientSession:

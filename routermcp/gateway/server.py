@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from .app import GatewayApp
+from .asgi import Receive, Scope, Send
 
 if TYPE_CHECKING:
     import uvicorn
@@ -24,8 +25,21 @@ GRACE_SECONDS = 1
 BACKLOG = 2048
 
 
+class ServedApp(Protocol):
+    """An ASGI application that knows where its MCP endpoint is."""
+
+    @property
+    def path(self) -> str:
+        """Path of the endpoint."""
+        ...
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        ...
+
+
 @contextmanager
-def serve_in_thread(app: GatewayApp, *, host: str = "127.0.0.1", port: int = 0) -> Generator[str]:
+def serve_in_thread(app: ServedApp, *, host: str = "127.0.0.1", port: int = 0) -> Generator[str]:
     """Serve an application from a thread of its own, for as long as the block runs.
 
     The thread ends with the block, however that ends, and at the latest with the program.
@@ -61,7 +75,9 @@ def serve_in_thread(app: GatewayApp, *, host: str = "127.0.0.1", port: int = 0) 
 
         def serve() -> None:
             try:
-                server.run(sockets=[listener])
+                # uvicorn ends the program where an application cannot begin.
+                with contextlib.suppress(SystemExit):
+                    server.run(sockets=[listener])
             finally:
                 started.set()
 
@@ -76,7 +92,7 @@ def serve_in_thread(app: GatewayApp, *, host: str = "127.0.0.1", port: int = 0) 
             thread.join(WAIT_SECONDS)
 
 
-def serve_here(app: GatewayApp, *, host: str, port: int, on_start: Callable[[str], None]) -> None:
+def serve_here(app: ServedApp, *, host: str, port: int, on_start: Callable[[str], None]) -> None:
     """Serve an application in this thread, the main one, until SIGINT or SIGTERM.
 
     Args:
@@ -114,7 +130,7 @@ def _url_of(listener: socket.socket, host: str, path: str) -> str:
     return f"http://{shown}:{listener.getsockname()[1]}{path}"
 
 
-def _uvicorn_config(app: GatewayApp) -> uvicorn.Config:
+def _uvicorn_config(app: ServedApp) -> uvicorn.Config:
     """Return what holds for uvicorn however it is started."""
     import uvicorn  # noqa: PLC0415 - of the extra ``gateway``
 

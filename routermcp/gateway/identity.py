@@ -1,0 +1,88 @@
+"""Who makes a request, and for whom: a key, and perhaps a user."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from routermcp_proto import jsonrpc
+from routermcp_proto.jsonrpc import ErrorObject
+
+from .asgi import Rejected, RequestHead, Scope
+from .codes import UNAUTHORIZED
+from .keys import APIKey, KeyRing, is_loopback, is_visible
+
+USER_HEADER = "X-RouterMCP-User-Id"
+
+#: Characters of the longest user id: an e-mail address has at most 254.
+MAX_USER_ID = 256
+
+#: Headers by which a proxy says that it only passes a request on. A request with one of them
+#: comes from elsewhere, although the proxy itself is on this machine.
+_PASSED_ON = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who makes a request, None where nobody has to say."""
+
+    key: APIKey | None
+    user_id: str | None
+
+    @property
+    def fingerprint(self) -> bytes:
+        """Tells those who make requests apart."""
+        return self.key.fingerprint if self.key is not None else b""
+
+
+def identify(head: RequestHead, scope: Scope, keys: KeyRing | None) -> Identity:
+    """Find out who makes a request.
+
+    A user is believed where a key that acts for users is shown and, where no keys are asked
+    for, over loopback. Elsewhere a request that names one is refused: to drop the name would
+    run it as somebody else.
+
+    Raises:
+        Rejected: No key of ours is shown (401), the user is not believed (403), or cannot be
+            one (400).
+    """
+    key = _key_of(head, keys) if keys is not None else None
+    user_id = head.get(USER_HEADER)
+    if user_id is None:
+        return Identity(key, None)
+    if not is_visible(user_id) or len(user_id) > MAX_USER_ID:
+        problem = f"{USER_HEADER} has 1 to {MAX_USER_ID} visible ASCII characters"
+        raise Rejected(400, ErrorObject(jsonrpc.INVALID_REQUEST, problem))
+    if key is not None and not key.acts_for_users:
+        raise _not_for_users("this API key may not act for users")
+    if key is None and not _is_near(head, scope):
+        raise _not_for_users("without an API key, only requests from this machine may name a user")
+    return Identity(key, user_id)
+
+
+def _key_of(head: RequestHead, keys: KeyRing) -> APIKey:
+    authorization = head.get("Authorization")
+    if authorization is None:
+        raise _unauthorized("missing", "give the API key as Authorization: Bearer ...")
+    scheme, _, credentials = authorization.partition(" ")
+    secret = credentials.strip(" ")
+    if scheme.lower() != "bearer" or not is_visible(secret):
+        raise _unauthorized("malformed", "the Authorization header is not Bearer and an API key")
+    key = keys.find(secret)
+    if key is None:
+        raise _unauthorized("unknown", "this API key is not known here")
+    return key
+
+
+def _is_near(head: RequestHead, scope: Scope) -> bool:
+    client = scope.get("client")
+    near = client is not None and is_loopback(client[0])
+    return near and all(head.joined(name) is None for name in _PASSED_ON)
+
+
+def _unauthorized(reason: str, problem: str) -> Rejected:
+    error = ErrorObject(UNAUTHORIZED, problem, {"reason": reason})
+    return Rejected(401, error, headers=[(b"www-authenticate", b"Bearer")])
+
+
+def _not_for_users(problem: str) -> Rejected:
+    return Rejected(403, ErrorObject(UNAUTHORIZED, problem, {"reason": "user_not_allowed"}))
