@@ -14,6 +14,7 @@ from .. import InvalidParamsError, MethodNotFoundError, SyncRouterMCPClient, __v
 from ..types import ResourceTemplate, Tool, ToolResult
 from .arguments import parse_arguments
 from .failures import EXIT_CODES, ExitCode, UsageProblem, complain
+from .gateway import app as gateway_commands
 from .options import (
     ApiKeyOption,
     ClientOptions,
@@ -34,6 +35,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.add_typer(gateway_commands)
 
 PairsArgument = Annotated[
     list[str] | None,

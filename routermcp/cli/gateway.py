@@ -173,7 +173,7 @@ def status(
         return
     upstreams = document.get("upstreams")
     states = cast("dict[str, Any]", upstreams) if isinstance(upstreams, dict) else {}
-    rows = [(alias, str(state)) for alias, state in states.items()]
+    rows = [(alias, str(about.get("state"))) for alias, about in states.items()]
     typer.echo(f"gateway: {document.get('status')}, {document.get('sessions', 'unknown')} sessions")
     write_table(("server", "state"), rows, none="it tells nothing of servers; show a key with --api-key")
 

@@ -1,14 +1,20 @@
-"""An MCP server over Streamable HTTP, in both eras of the protocol, as an ASGI application.
+"""The local gateway: MCP servers behind one endpoint, in both eras of the protocol.
 
 ::
 
-    app = GatewayApp(BuiltinTools())
-    with serve_in_thread(app) as url:
+    async with LocalGateway("routermcp.jsonc") as gateway, RouterMCPClient(gateway.url) as client:
         ...
 
-The protocol is that of :class:`routermcp_proto.server_session.ServerSession`; what is
-offered comes from a :class:`Backend`. Running it under uvicorn needs the extra
-``routermcp[gateway]``, the application itself needs nothing more than routermcp.
+Order to read it in: :mod:`.backend` is the seam between the protocol and what is offered;
+:mod:`.app` (with :mod:`.exchange`, :mod:`.answering`, :mod:`.caller`, :mod:`.sessions`)
+serves a backend over Streamable HTTP on
+:class:`routermcp_proto.server_session.ServerSession`, :mod:`.stream` over any stream.
+:mod:`.aggregate` is the backend that passes on: :mod:`.upstream` is one server of it,
+:mod:`.wire` a session there, :mod:`.passing` and :mod:`.relay` take questions back.
+:mod:`.front` adds projects, keys and limits, :mod:`.config` says what there is, and
+:mod:`.assembly` puts it together.
+
+Serving needs the extra ``routermcp[gateway]``.
 """
 
 from __future__ import annotations
@@ -16,6 +22,7 @@ from __future__ import annotations
 from .app import GatewayApp
 from .backend import Backend, Caller, InputNeeded, Listing
 from .builtin import BuiltinTools
+from .local import LocalGateway
 from .server import serve_in_thread
 
 __all__ = [
@@ -25,5 +32,6 @@ __all__ = [
     "GatewayApp",
     "InputNeeded",
     "Listing",
+    "LocalGateway",
     "serve_in_thread",
 ]
