@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
@@ -18,10 +19,13 @@ from .failures import ExitCode, complain, reported
 from .options import ClientOptions
 from .output import console, make_table, printable
 from .runtimes import RUNTIMES
-from .scenario import COUNT_TO, TIMED_CALLS, RuntimeReport, Scenario, foreign_server, own_server
+from .scenario import COUNT_TO, TIMED_CALLS, RuntimeReport, Scenario, foreign_server, own_gateway
+
+if TYPE_CHECKING:
+    from ..gateway.showcase import Showcase
 
 #: Steps before the timed calls, for the length of the bar.
-OTHER_STEPS = 7
+OTHER_STEPS = 10
 
 COLUMNS = ("runtime", "connect ms", "tools", "calls", "median ms", "p95 ms", "errors")
 
@@ -87,29 +91,33 @@ def run_demo(options: ClientOptions) -> bool:
     """
     with reported(debug=options.debug):
         if options.url is not None:
-            return _demonstrate(options, own=False)
+            return _demonstrate(options, None)
         try:
-            import uvicorn  # noqa: F401, PLC0415 # pyright: ignore[reportUnusedImport] - may not be installed
+            from ..gateway.showcase import showcase  # noqa: PLC0415 - what it needs may not be installed
 
-            from ..gateway import BuiltinTools, GatewayApp, serve_in_thread  # noqa: PLC0415 - needs uvicorn
+            with showcase() as shown:
+                return _demonstrate(replace(options, url=shown.url), shown)
         except ModuleNotFoundError as error:
             complain(
-                f"the demo's server needs {error.name}, which is not installed: "
+                f"the demo's gateway needs {error.name}, which is not installed: "
                 "pip install 'routermcp[cli,gateway]' (or 'routermcp[all]'); or give --url"
             )
             raise typer.Exit(ExitCode.USAGE) from None
-        with serve_in_thread(GatewayApp(BuiltinTools())) as url:
-            return _demonstrate(replace(options, url=url), own=True)
 
 
-def _demonstrate(options: ClientOptions, *, own: bool) -> bool:
+def _demonstrate(options: ClientOptions, shown: Showcase | None) -> bool:
     output = console()
     display = LiveDisplay(output)
 
     def make(report: RuntimeReport, server: InitializeResult) -> Scenario:
-        return own_server(report, display.counted) if own else foreign_server(report, server)
+        if shown is None:
+            return foreign_server(report, server)
+        return own_gateway(report, display.counted, shown.servers, shown.repository)
 
-    output.print(f"server: {'a local one' if own else options.url}, {TIMED_CALLS} timed calls")
+    what = f"a local gateway of {', '.join(shown.servers)}" if shown is not None else options.url
+    output.print(f"server: {what}; {TIMED_CALLS} timed calls")
+    for reason in shown.missing if shown is not None else ():
+        output.print(f"left out {reason}")
     reports: list[RuntimeReport] = []
     with display.showing():
         for name, run in RUNTIMES.items():

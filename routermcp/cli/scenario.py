@@ -7,7 +7,7 @@ calls.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,23 +55,39 @@ class RuntimeReport:
     """Why the runtime was left out, where it was."""
 
 
-def own_server(report: RuntimeReport, on_progress: OnProgress) -> Scenario:
-    """Try everything that the local server has."""
+def own_gateway(
+    report: RuntimeReport, on_progress: OnProgress, servers: Collection[str], repository: str | None
+) -> Scenario:
+    """Try everything that is behind the local gateway.
+
+    Args:
+        report: Where it is written down.
+        on_progress: Told how far the tool ``count`` is.
+        servers: The aliases of the servers that are there.
+        repository: The folder that the server ``git`` looks at.
+    """
     tools = yield Step("list tools", lambda client: client.list_tools(), lambda result: len(result) > 0)
     report.tools = len(tools or [])
-    yield _call("add", {"a": 2, "b": 3}, lambda result: result.structuredContent == {"sum": 5})
-    yield _call("ask_name", {}, lambda result: result.text == "Hello, Ada!")
+    yield _call("demo.add", {"a": 2, "b": 3}, lambda result: result.structuredContent == {"sum": 5})
+    yield _call("demo.ask_name", {}, lambda result: result.text == "Hello, Ada!")
     count = {"to": COUNT_TO, "delay_ms": COUNT_DELAY}
     yield Step(
-        "count",
-        lambda client: client.call_tool("count", count, on_progress=on_progress),
+        "demo.count",
+        lambda client: client.call_tool("demo.count", count, on_progress=on_progress),
         lambda result: not result.isError,
         tool_call=True,
     )
     yield Step("read demo://readme", lambda client: client.read_resource("demo://readme"))
-    yield Step("get greet", lambda client: client.get_prompt("greet", {"name": "Ada"}))
+    yield Step("get demo.greet", lambda client: client.get_prompt("demo.greet", {"name": "Ada"}))
+    if "time" in servers:
+        yield _call("time.get_current_time", {"timezone": "UTC"}, lambda result: "UTC" in result.text)
+    if "git" in servers:
+        log = {"repo_path": repository, "max_count": 1}
+        yield _call("git.git_log", log, lambda result: "The first commit" in result.text)
+    task = {"task": "add two numbers", "limit": 1}
+    yield _call("routermcp.searchMcpForTask", task, lambda result: "demo.add" in result.text)
     for _ in range(TIMED_CALLS):
-        yield _call("echo", {"text": "hello"}, lambda result: result.text == "hello", timed=True)
+        yield _call("demo.echo", {"text": "hello"}, lambda result: result.text == "hello", timed=True)
 
 
 def foreign_server(report: RuntimeReport, server: InitializeResult) -> Scenario:

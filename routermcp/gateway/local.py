@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Mapping
@@ -103,7 +104,7 @@ class LocalGateway:
             return await running().run_blocking(self.__enter__)
         backend = self._made()
         self._living.push_async_callback(backend.close)
-        self._transport = MemoryTransport(backend)
+        self._transport = MemoryTransport(backend, "the local gateway", asyncio.get_running_loop())
         await backend.begin()
         return self
 

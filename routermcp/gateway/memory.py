@@ -21,12 +21,13 @@ class MemoryTransport:
     Args:
         backend: What is offered.
         name: What to call it, for people.
+        loop: The loop that the backend belongs to, None for whichever opens a stream.
     """
 
-    def __init__(self, backend: Backend, name: str = "the local gateway") -> None:
+    def __init__(self, backend: Backend, name: str, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self._backend = backend
         self._name = name
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
 
     async def open(self, runtime: Runtime) -> MessageStream:
         """Open a stream.
@@ -34,7 +35,7 @@ class MemoryTransport:
         Raises:
             ConfigError: The client runs elsewhere.
         """
-        if runtime.name != "asyncio" or asyncio.get_running_loop() is not self._loop:
+        if runtime.name != "asyncio" or self._loop not in (None, asyncio.get_running_loop()):
             raise ConfigError(f"{self._name} is reached from its own event loop only; use its url elsewhere")
         return MemoryStream(self._backend)
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from routermcp_adapters.stdio import StdioTransport, stdio
+from routermcp_adapters.message_streams import Transport
+from routermcp_adapters.stdio import stdio
 
 from .._settings import DEFAULT_INTERACTION_TIMEOUT, DEFAULT_TIMEOUT, ClientSettings, resolve
 from .._version import __version__
+from .backend import Backend
+from .memory import MemoryTransport
 
 
 def over_http(
@@ -48,9 +51,14 @@ def over_stdio(
     return _settings(None, stdio(command, env=env, cwd=cwd), protocol=protocol)
 
 
+def in_process(backend: Backend, name: str) -> ClientSettings:
+    """Return the settings for a backend in the gateway's own event loop."""
+    return _settings(None, MemoryTransport(backend, name), protocol="auto")
+
+
 def _settings(
     url: str | None,
-    transport: StdioTransport | None,
+    transport: Transport | None,
     *,
     headers: Mapping[str, str] | None = None,
     bearer: str | None = None,

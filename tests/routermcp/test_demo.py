@@ -37,11 +37,13 @@ def test_the_demo_runs_on_all_runtimes_and_can_be_piped(monkeypatch: pytest.Monk
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout
     assert "\r" not in done.stdout
+    assert "a local gateway of demo, time, git; 20 timed calls" in done.stdout
     rows = table(done.stdout)
     assert list(rows) == ["asyncio", "trio", "blocking"]
     for runtime, (connect, tools, calls, median, p95, errors) in rows.items():
         assert f"{runtime}: ok" in done.stdout
-        assert (tools, calls, errors) == ("4", "23", "0")
+        assert (calls, errors) == ("26", "0")
+        assert int(tools) > 5, "those of three servers, and the search"
         assert 0 < float(median) <= float(p95)
         assert float(connect) > 0
 
@@ -74,7 +76,7 @@ def test_a_step_that_fails_does_not_end_the_scenario(
     assert main(["demo"]) == 1
     out, err = capsys.readouterr()
     assert table(out)["trio"][-1] == "23"
-    assert "trio: add: the result is not the expected one" in err
+    assert "trio: demo.add: the result is not the expected one" in err
     assert "blocking: read demo://readme: " in err
 
 
@@ -83,6 +85,14 @@ def test_trio_is_skipped_by_name_where_it_is_not_installed() -> None:
     assert done.returncode == 0
     assert "trio: skipped, trio is not installed: pip install 'routermcp[trio]'" in done.stdout
     assert table(done.stdout)["trio"] == ["skipped"]
+
+
+def test_servers_that_are_not_installed_are_left_out_by_name() -> None:
+    done = execute("demo", blocked=("mcp_server_time", "mcp_server_git"))
+    assert done.returncode == 0
+    assert "a local gateway of demo;" in done.stdout
+    assert "left out time: pip install 'routermcp[demo]'" in done.stdout
+    assert {cells[2] for cells in table(done.stdout).values()} == {"24"}
 
 
 def test_a_missing_server_is_named() -> None:
