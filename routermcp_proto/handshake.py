@@ -108,15 +108,22 @@ def _probe(client_info: Mapping[str, Any], capabilities: Mapping[str, Any]) -> H
     older = best_common(supported, Era.HANDSHAKE)
     if older is None and _is_stateless(reply):
         raise _no_common_revision(reply, supported)
-    return (yield from _initialize(older or LATEST_HANDSHAKE, client_info, capabilities))
+    return (yield from _initialize(older or LATEST_HANDSHAKE, client_info, capabilities, probed=True))
 
 
 def _initialize(
-    revision: Revision, client_info: Mapping[str, Any], capabilities: Mapping[str, Any]
+    revision: Revision,
+    client_info: Mapping[str, Any],
+    capabilities: Mapping[str, Any],
+    *,
+    probed: bool = False,
 ) -> Handshake:
     reply = yield Step(calls.initialize(revision.name, capabilities, client_info), revision)
     supported = _supported(reply)
     older = best_common(supported, Era.HANDSHAKE)
+    if older is None and probed and _is_stateless(reply):
+        # It was only slow to answer the probe, while it started for example.
+        return (yield from _insist(LATEST))
     if older is not None and older is not revision:
         reply = yield Step(calls.initialize(older.name, capabilities, client_info), older)
     if not isinstance(reply, InitializeResult):

@@ -76,6 +76,7 @@ SESSION_TRANSITIONS: dict[tuple[SessionState, SessionInput], SessionState] = {
     (_S.PROBING, _I.AGREE): _S.READY,
     (_S.PROBING, _I.FAIL): _S.NEW,
     (_S.PROBING, _I.CLOSE): _S.CLOSED,
+    (_S.INITIALIZING, _I.PROBE): _S.PROBING,
     (_S.INITIALIZING, _I.INITIALIZE): _S.INITIALIZING,
     (_S.INITIALIZING, _I.AGREE): _S.READY,
     (_S.INITIALIZING, _I.FAIL): _S.NEW,

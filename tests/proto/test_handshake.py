@@ -158,6 +158,14 @@ def test_the_refusal_of_initialize_is_what_is_told() -> None:
     assert failed("auto", refused(), last) is last.cause
 
 
+def test_a_server_that_was_slow_to_answer_the_probe_is_probed_again() -> None:
+    """It may have gone over to the stateless era with the probe that nobody waits for any more."""
+    steps, agreement = follow("auto", refused(), refused(-32022), found("2026-07-28"))
+    assert steps == [DISCOVER, INITIALIZE, DISCOVER]
+    assert agreement.revision.name == "2026-07-28"
+    assert failed("2025-11-25", refused(-32022)).code == -32022  # type: ignore[attr-defined]
+
+
 def test_initialize_is_asked_again_in_a_revision_that_the_refusal_names() -> None:
     steps, agreement = follow("auto", refused(), refused(-32602, ["2024-11-05"]), initialized("2024-11-05"))
     assert steps == [DISCOVER, INITIALIZE, "initialize 2024-11-05"]

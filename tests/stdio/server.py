@@ -35,6 +35,7 @@ class Server:
             server_info={"name": "child", "version": "1"}, capabilities={"tools": {}, "logging": {}}
         )
         self.asking: dict[object, object] = {}
+        self.probed = False
         self.cancelled = 0
 
     def run(self) -> None:
@@ -42,6 +43,8 @@ class Server:
         while data := os.read(0, 65536):
             if "handshake only" in WAYS and b"server/discover" in data:
                 data = self.refuse_probe(data)
+            elif "slow when probed" in WAYS:
+                data = self.refuse_initialize(data)
             self.session.receive_data(data)
             for event in self.session.events_received():
                 if isinstance(event, RequestReceived):
@@ -66,6 +69,19 @@ class Server:
         if "silent when probed" not in WAYS:
             os.write(1, b'{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"unknown"}}\n')
         return b""
+
+    def refuse_initialize(self, data: bytes) -> bytes:
+        """Answer the probe only when initialize has come, and refuse that."""
+        if b"server/discover" in data and not self.probed:
+            self.probed = True
+            while b"initialize" not in data:
+                data += os.read(0, 65536)
+            probe, initialize, *_ = data.split(b"\n")
+            refused = {"code": -32022, "message": "this connection is stateless"}
+            answer = {"jsonrpc": "2.0", "id": json.loads(initialize)["id"], "error": refused}
+            os.write(1, json.dumps(answer).encode() + b"\n")
+            return probe + b"\n"
+        return data
 
     def flush(self) -> None:
         """Send what is due."""

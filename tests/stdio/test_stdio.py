@@ -94,6 +94,19 @@ def test_a_server_that_does_not_answer_the_probe(runtime: str, monkeypatch: pyte
     assert run(runtime, body) == "hello"
 
 
+def test_a_server_that_is_slow_to_answer_the_probe(runtime: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By then it speaks as it was asked to, and no longer otherwise."""
+    monkeypatch.setattr("routermcp_adapters._channel.PROBE_SECONDS", 0.3)
+
+    async def body() -> tuple[str, str]:
+        async with client_of(runtime, "slow when probed") as client:
+            assert client.server is not None
+            text = (await client.call_tool("echo", {"text": "hello"})).text
+            return text, client.server.protocolVersion
+
+    assert run(runtime, body) == ("hello", "2026-07-28")
+
+
 def test_many_callers_share_one_stream(runtime: str) -> None:
     async def body() -> list[str]:
         async with client_of(runtime) as client:
