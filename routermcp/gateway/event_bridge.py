@@ -43,9 +43,7 @@ class EventBridge:
             await self._held.event(message["body"])
             await self._held.end()
         elif self._is_document(message):
-            kept = [
-                pair for pair in message["headers"] if pair[0] not in (b"content-type", b"content-length")
-            ]
+            kept = [pair for pair in message["headers"] if pair[0] not in _OF_DOCUMENTS]
             self._held = Reply(self._send, kept)
         else:
             await self._send(message)

@@ -199,9 +199,8 @@ class GatewayFront:
         user = (identity.user_id or "").encode("ascii")
         owner = (place.project.encode("ascii"), identity.fingerprint, user)
         headers = [self._unsealed(pair, owner) for pair in scope["headers"]]
-        if place.events:
+        if place.events:  # it need not take JSON, as the application asks of others
             headers = [pair for pair in headers if pair[0].lower() != b"accept"]
-            headers.append((b"accept", b"application/json, text/event-stream"))
 
         async def seal_and_send(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":

@@ -27,11 +27,12 @@ PATIENCE = 10.0
 
 
 class Desk(BuiltinTools):
-    """The built-in tools, one that says who is there, and one that waits."""
+    """The built-in tools, one that says who is there, and two that wait."""
 
     def __init__(self) -> None:
         self.begun = threading.Event()
         self.go_on = threading.Event()
+        self.cancelled = threading.Event()
 
     async def call_tool(self, name: str, arguments: Mapping[str, Any], caller: Caller) -> Mapping[str, Any]:
         if name == "who":
@@ -41,6 +42,12 @@ class Desk(BuiltinTools):
             self.begun.set()
             await asyncio.to_thread(self.go_on.wait, PATIENCE)
             return {"content": []}
+        if name == "sleep":
+            self.begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.cancelled.set()
         return await super().call_tool(name, arguments, caller)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import json
 import pickle
 import secrets
 import socket
@@ -13,9 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
-from routermcp import ConfigError, UnauthorizedError
-from routermcp.gateway import GatewayApp
-from routermcp.gateway.asgi import Rejected, RequestHead
+from routermcp import ConfigError, TransportError, UnauthorizedError
+from routermcp.gateway import GatewayApp, serve_in_thread
+from routermcp.gateway.asgi import Rejected, Reply, RequestHead
 from routermcp.gateway.front import GatewayFront
 from routermcp.gateway.identity import identify
 from routermcp.gateway.keys import APIKey, KeyRing, check_binding, is_loopback
@@ -29,7 +30,13 @@ ERA = pytest.mark.parametrize("era", ["2026-07-28", "2025-11-25"])
 PLAIN = "rmc_plain"
 OTHER = "rmc_other"
 TRUSTED = "rmc_trusted"
-KEYS = [APIKey(PLAIN), APIKey(OTHER), APIKey(TRUSTED, acts_for_users=True)]
+TRUSTED_TOO = "rmc_trusted_too"
+KEYS = [
+    APIKey(PLAIN),
+    APIKey(OTHER),
+    APIKey(TRUSTED, acts_for_users=True),
+    APIKey(TRUSTED_TOO, acts_for_users=True),
+]
 
 
 def bearer(key: str) -> dict[str, str]:
@@ -125,6 +132,36 @@ def test_our_clients_learn_that_their_key_is_not_accepted(
             assert await client.list_tools()
 
     run(runtime, body)
+
+
+@ERA
+def test_where_the_url_does_not_say_that_it_is_a_gateway_its_codes_mean_nothing(
+    closed: Bench, era: str
+) -> None:
+    async def body() -> None:
+        with pytest.raises(TransportError) as caught:
+            await make_client("asyncio", url=closed.url("/mcp"), protocol=era).connect()
+        assert caught.value.code == "http_401"
+
+    run("asyncio", body)
+
+
+@ERA
+@pytest.mark.parametrize("request_id", [None, "other"])
+def test_what_a_proxy_says_is_not_taken_for_the_gateways_word(era: str, request_id: str | None) -> None:
+    answer = {"jsonrpc": "2.0", "id": request_id, "error": {"code": -32001, "message": "no"}}
+
+    async def proxy(scope: Any, receive: Any, send: Any) -> None:
+        await Reply(send).json(json.dumps(answer).encode(), 401)
+
+    async def body(url: str) -> None:
+        with pytest.raises(TransportError) as caught:
+            await make_client("asyncio", url=url, protocol=era).connect()
+        assert caught.value.code == "http_401"
+
+    proxy.path = "/v1/mcp/default"  # type: ignore[attr-defined]
+    with serve_in_thread(proxy) as url:  # type: ignore[arg-type]
+        run("asyncio", body, url)
 
 
 @RUNTIME
@@ -296,6 +333,7 @@ def test_a_session_is_unknown_to_all_but_who_opened_it(closed: Bench) -> None:
         bearer(OTHER),
         bearer(TRUSTED),
         {**bearer(TRUSTED), "X_RouterMCP_User_Id": "bob"},
+        {**bearer(TRUSTED_TOO), "X_RouterMCP_User_Id": "ada"},
     ]
     never = closed.post(request("ping"), Mcp_Session_Id="never", **mine)
     for headers in others:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 import pytest
 
 from routermcp import ConfigError, RetryPolicy, TransportError
+from routermcp.gateway.asgi import Rejected, RequestHead
 from routermcp.gateway.rate_limit import RateLimit, TokenBucket
+from routermcp.gateway.read_ahead import ReadAhead
 from tests.gateway.fronts import BOTH, HANDSHAKE, INITIALIZE, PATIENCE, Bench, error, fronted, request
 from tests.three_runtimes import RUNTIMES, make_client, run
 
@@ -59,7 +63,7 @@ def test_a_limit_lets_something_through(requests: int, seconds: float) -> None:
 
 
 def test_requests_that_come_too_soon_are_answered_as_the_hosted_gateway_does(clock: Clock) -> None:
-    with fronted(limit=RateLimit(2, 59.0), projects=("default", "second"), clock=clock) as bench:
+    with fronted(limit=RateLimit(2, 58.2), projects=("default", "second"), clock=clock) as bench:
         for path in ("/v1/mcp/default", "/mcp"):
             assert bench.post(request("ping"), path).status_code == 200
         answer = bench.post(request("ping"))
@@ -68,13 +72,13 @@ def test_requests_that_come_too_soon_are_answered_as_the_hosted_gateway_does(clo
         assert answer.headers["content-type"] == "application/json"
         assert answer.json() == {
             "error": "rate_limit_exceeded",
-            "message": "more than 2 requests in 59 s; try again in 30 s",
+            "message": "more than 2 requests in 58.2 s; try again in 30 s",
             "retryAfter": 30,
         }
         assert type(answer.json()["retryAfter"]) is int
         assert bench.post(request("ping"), "/v1/mcp/second").status_code == 200, "each project has its own"
         assert bench.http.get(bench.url("/health")).status_code == 200
-        clock.now += 29.5
+        clock.now += 29.2
         assert bench.post(request("ping")).status_code == 200
 
 
@@ -127,6 +131,36 @@ def test_our_clients_learn_how_long_to_wait(runtime: str, era: str, clock: Clock
                 assert (caught.value.code, caught.value.retry_after) == ("http_429", 30.0)
 
         run(runtime, body)
+
+
+def test_a_call_ends_with_its_client_where_its_body_was_read_ahead(clock: Clock) -> None:
+    with fronted(limit=RateLimit(9, 60.0), clock=clock) as bench:
+        message = httpx.Request(
+            "POST", bench.url(), json=request("tools/call", {"name": "sleep"}), headers=BOTH
+        )
+        head = "".join(f"{name}: {value}\r\n" for name, value in message.headers.items())
+        with socket.create_connection(
+            (message.url.host, message.url.port or 0), timeout=PATIENCE
+        ) as connection:
+            connection.sendall(f"POST {message.url.path} HTTP/1.1\r\n{head}\r\n".encode() + message.content)
+            assert bench.desk.begun.wait(PATIENCE)
+        assert bench.desk.cancelled.wait(PATIENCE)
+        assert bench.post(request("ping")).status_code == 200
+
+
+def test_the_rest_of_a_body_that_is_too_long_is_not_taken_for_another() -> None:
+    chunks = [b" " * 11, b'{"jsonrpc":"2.0","id":7,"method":"ping"}']
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": chunks.pop(0), "more_body": bool(chunks)}
+
+    async def body() -> None:
+        read_ahead = ReadAhead(RequestHead({"method": "POST", "path": "/", "headers": []}), receive)
+        with pytest.raises(Rejected):
+            await read_ahead.messages(10)
+        assert await read_ahead.request_id() is None
+
+    run("asyncio", body)
 
 
 # ---- requests at once --------------------------------------------------------------------------------
