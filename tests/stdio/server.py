@@ -68,7 +68,7 @@ class Server:
             os._exit(7)
         if "silent when probed" not in WAYS:
             os.write(1, b'{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"unknown"}}\n')
-        return b""
+        return b"".join(line for line in data.splitlines(keepends=True) if b"server/discover" not in line)
 
     def refuse_initialize(self, data: bytes) -> bytes:
         """Answer the probe only when initialize has come, and refuse that."""
