@@ -98,6 +98,8 @@ class ClientSession(Session):
         self._handshake_id: RequestId = 0
         self._agreement: Agreement | None = None
         self._stamp = b""
+        # A gateway's clients mostly declare the same, one after the other.
+        self._last_stamp: tuple[Mapping[str, Any] | None, bytes] = (None, b"")
         self._tools: dict[str, ToolFacts] = {}
 
     @property
@@ -156,17 +158,23 @@ class ClientSession(Session):
 
     def _write_in(self, revision: Revision) -> None:
         self._revision = revision
+        self._last_stamp = (None, b"")
         self._stamp = self._stamp_for(self._capabilities) if revision.stamps_requests else b""
 
     def _stamp_for(self, capabilities: Mapping[str, Any]) -> bytes:
+        known, stamp = self._last_stamp
+        if known == capabilities:
+            return stamp
         revision = self._revision or LATEST
-        return jsonrpc.dumps(
+        stamp = jsonrpc.dumps(
             {
                 PROTOCOL_VERSION_KEY: revision.name,
                 CLIENT_INFO_KEY: self._client_info,
                 CAPABILITIES_KEY: capabilities,
             }
         )
+        self._last_stamp = (capabilities, stamp)
+        return stamp
 
     def refuse_handshake(self, refusal: Refused) -> list[Event]:
         """Go on after a step that the transport saw refused, for example with HTTP 400.
@@ -323,7 +331,7 @@ class ClientSession(Session):
         request_id = self._register(call, deadline)
         try:
             stamp = self._stamp
-            if stamp and capabilities is not None:
+            if stamp and capabilities is not None and capabilities != self._capabilities:
                 stamp = self._stamp_for(capabilities)
             if meta:
                 stamp = _joined(_own_meta(meta), stamp)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from routermcp_proto import jsonrpc
@@ -16,6 +17,10 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Header = tuple[bytes, bytes]
+
+#: Names of headers whose spelling on the wire is kept: those that somebody asks for here, and
+#: those that tools declare for their parameters.
+MAX_NAMES = 1_024
 
 _EVENT_STREAM: tuple[Header, ...] = (
     (b"content-type", b"text/event-stream"),
@@ -49,6 +54,11 @@ class Rejected(Exception):  # noqa: N818 - an HTTP status that is sent, not an e
         self.headers = headers
 
 
+@lru_cache(maxsize=MAX_NAMES)
+def _key(name: str) -> bytes:
+    return name.lower().encode("ascii")
+
+
 class RequestHead:
     """Method, path and headers of a request, and whom it is for, where that was found out before."""
 
@@ -56,9 +66,13 @@ class RequestHead:
         self.user_id: str | None = scope.get("routermcp.user_id")
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        # ASGI servers give names in lower case (HTTP connection scope).
         headers: dict[bytes, list[bytes]] = {}
         for name, value in scope["headers"]:
-            headers.setdefault(name.lower(), []).append(value)
+            if name in headers:
+                headers[name].append(value)
+            else:
+                headers[name] = [value]
         self._headers = headers
 
     def get(self, name: str) -> str | None:
@@ -67,7 +81,7 @@ class RequestHead:
         Raises:
             Rejected: It is given more than once, so that two readers may take it differently.
         """
-        values = self._headers.get(name.lower().encode("ascii"))
+        values = self._headers.get(_key(name))
         if values is None:
             return None
         if len(values) > 1:
@@ -76,7 +90,7 @@ class RequestHead:
 
     def joined(self, name: str) -> str | None:
         """Return all values of a header that is a list, None where there is none."""
-        values = self._headers.get(name.lower().encode("ascii"))
+        values = self._headers.get(_key(name))
         return None if values is None else b", ".join(values).decode("latin-1")
 
 
@@ -86,20 +100,26 @@ async def read_body(head: RequestHead, receive: Receive, limit: int) -> bytes:
     Raises:
         Rejected: It is longer than the limit, or the client left (400, which nobody sees).
     """
-    too_large = Rejected(413, ErrorObject(jsonrpc.INVALID_REQUEST, f"a body has at most {limit} bytes"))
     announced = head.get("Content-Length")
     if announced is not None and announced.isdecimal() and int(announced) > limit:
-        raise too_large
-    body = bytearray()
+        raise _too_large(limit)
+    chunks: list[bytes] = []
+    length = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise Rejected(400, ErrorObject(jsonrpc.INVALID_REQUEST, "the body is not complete"))
-        body += message.get("body", b"")
-        if len(body) > limit:
-            raise too_large
+        chunk: bytes = message.get("body", b"")
+        length += len(chunk)
+        if length > limit:
+            raise _too_large(limit)
+        chunks.append(chunk)
         if not message.get("more_body", False):
-            return bytes(body)
+            return chunk if len(chunks) == 1 else b"".join(chunks)
+
+
+def _too_large(limit: int) -> Rejected:
+    return Rejected(413, ErrorObject(jsonrpc.INVALID_REQUEST, f"a body has at most {limit} bytes"))
 
 
 async def disconnected(receive: Receive) -> None:

@@ -7,6 +7,7 @@ sections "Security & Endpoint" and "Server Validation".
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -30,6 +31,10 @@ INVALID_PARAMS = -32602
 #: 127.0.0.1 still sends its own name.
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
+#: Values of ``Host``, ``Origin`` and ``Accept`` whose meaning is kept: the same few come all
+#: the time, and a client that sends others gains nothing by it.
+MAX_KEPT = 256
+
 #: Methods whose subject is mirrored in ``Mcp-Name``, and the member that holds it.
 NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 
@@ -41,14 +46,17 @@ def check_origin(head: RequestHead, allowed_hosts: Collection[str]) -> None:
         Rejected: ``Host`` or ``Origin`` names a host that is not allowed (403).
     """
     host, origin = head.get("Host"), head.get("Origin")
-    named = [("Host", f"//{host}" if host is not None else "")]
-    if origin is not None:
-        named.append(("Origin", origin))
-    for header, url in named:
-        if _host_of(url) not in allowed_hosts:
-            raise Rejected(403, ErrorObject(jsonrpc.INVALID_REQUEST, f"the {header} is not allowed here"))
+    if host is None or _host_of(f"//{host}") not in allowed_hosts:
+        raise _not_allowed("Host")
+    if origin is not None and _host_of(origin) not in allowed_hosts:
+        raise _not_allowed("Origin")
 
 
+def _not_allowed(header: str) -> Rejected:
+    return Rejected(403, ErrorObject(jsonrpc.INVALID_REQUEST, f"the {header} is not allowed here"))
+
+
+@lru_cache(maxsize=MAX_KEPT)
 def _host_of(url: str) -> str | None:
     try:
         return urlsplit(url).hostname
@@ -73,8 +81,11 @@ def check_media_types(head: RequestHead) -> None:
 def accepts(head: RequestHead, media_type: str) -> bool:
     """Say whether the client takes a media type; without ``Accept`` it takes all."""
     accept = head.joined("Accept")
-    if accept is None:
-        return True
+    return accept is None or _lists(accept, media_type)
+
+
+@lru_cache(maxsize=MAX_KEPT)
+def _lists(accept: str, media_type: str) -> bool:
     ranges = {item.partition(";")[0].strip().lower() for item in accept.split(",")}
     return bool(ranges & {media_type, f"{media_type.partition('/')[0]}/*", "*/*"})
 

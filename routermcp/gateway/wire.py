@@ -99,7 +99,9 @@ class Wire:
             MCPError: It failed.
         """
         caller = passing.caller
-        call = call.with_params(inputResponses=caller.input_responses, requestState=caller.request_state)
+        responses, state = caller.input_responses, caller.request_state
+        if responses is not None or state is not None:
+            call = call.with_params(inputResponses=responses, requestState=state)
         with self._relay.serving(passing):
             outcome = await self._driver.ask(call, self._options(passing, timeout))
         if isinstance(outcome, InputRequired):
