@@ -280,9 +280,11 @@ class _Event:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.raised: asyncio.Future[None] = loop.create_future()
+        self._loop = loop
 
     def set(self) -> None:
-        if not self.raised.done():
+        # Nobody waits any more in a loop that is closed, and it would refuse to wake them.
+        if not self.raised.done() and not self._loop.is_closed():
             self.raised.set_result(None)
 
     async def wait(self) -> None:
@@ -298,6 +300,7 @@ class AsyncioRuntime:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._process = os.getpid()
         self.now = self._loop.time
 
     @property
@@ -410,12 +413,14 @@ class AsyncioRuntime:
             if not any(select.select(readable, writable, writable, 0)):
                 await asyncio.sleep(PROACTOR_LOOK_SECONDS)
         finally:
+            # A loop copied by fork shares what it watches with the parent, which goes on watching.
             # Where the loop cannot watch, it has nothing to remove either.
             with contextlib.suppress(NotImplementedError):
-                for source in readable:
-                    loop.remove_reader(source)
-                for source in writable:
-                    loop.remove_writer(source)
+                if os.getpid() == self._process:
+                    for source in readable:
+                        loop.remove_reader(source)
+                    for source in writable:
+                        loop.remove_writer(source)
 
 
 def _raise_flag(flag: asyncio.Future[None]) -> None:
