@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+# They say what they expected as tests do.
+pytest.register_assert_rewrite("tests.lifecycles", "tests.processes")
+
 #: Examples of a property in the long run.
 LONG = 2000
 

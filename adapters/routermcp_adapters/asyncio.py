@@ -300,7 +300,6 @@ class AsyncioRuntime:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._process = os.getpid()
         self.now = self._loop.time
 
     @property
@@ -413,14 +412,12 @@ class AsyncioRuntime:
             if not any(select.select(readable, writable, writable, 0)):
                 await asyncio.sleep(PROACTOR_LOOK_SECONDS)
         finally:
-            # A loop copied by fork shares what it watches with the parent, which goes on watching.
             # Where the loop cannot watch, it has nothing to remove either.
             with contextlib.suppress(NotImplementedError):
-                if os.getpid() == self._process:
-                    for source in readable:
-                        loop.remove_reader(source)
-                    for source in writable:
-                        loop.remove_writer(source)
+                for source in readable:
+                    loop.remove_reader(source)
+                for source in writable:
+                    loop.remove_writer(source)
 
 
 def _raise_flag(flag: asyncio.Future[None]) -> None:

@@ -1,6 +1,6 @@
 """A server over stdio that starts at once: nothing but the standard library, and little of it.
 
-Run as a child: ``python -I -S quick.py FOLDER [handshake]``. In the folder it leaves a file
+Run as a child: ``python -I -S quick.py FOLDER [ERA]``. In the folder it leaves a file
 named after its process id, and one with ``.bye`` when its input has ended and it ends by itself.
 """
 
@@ -31,6 +31,8 @@ def call(name: str, arguments: dict) -> str | None:
     """Do what a tool does; None is no answer."""
     if name == "add":
         return str(arguments["a"] + arguments["b"])
+    if name == "echo":
+        return arguments["text"]
     if name == "pid":
         return str(os.getpid())
     if name == "hang":
@@ -51,8 +53,12 @@ def result_of(method: str, params: dict) -> dict | None:
         return {"protocolVersion": "2025-11-25", **about}
     if method == "server/discover":
         return {"resultType": "complete", "supportedVersions": ["2026-07-28"], **about}
+    if method == "ping":
+        return {}
     text = call(params["name"], params.get("arguments") or {})
-    return text and {"resultType": "complete", "content": [{"type": "text", "text": text}]}
+    if text is None:
+        return None
+    return {"resultType": "complete", "content": [{"type": "text", "text": text}]}
 
 
 note(str(os.getpid()))
@@ -65,6 +71,6 @@ for line in sys.stdin.buffer:
         answer["error"] = {"code": -32601, "message": "unknown"}
     else:
         answer["result"] = result_of(message["method"], message.get("params") or {})
-    if answer.get("result", True):
+    if "error" in answer or answer["result"] is not None:
         print(json.dumps(answer), flush=True)
 note(f"{os.getpid()}.bye")
