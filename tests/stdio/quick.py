@@ -1,7 +1,8 @@
 """A server over stdio that starts at once: nothing but the standard library, and little of it.
 
-Run as a child: ``python -I -S quick.py FOLDER [ERA]``. In the folder it leaves a file
-named after its process id, and one with ``.bye`` when its input has ended and it ends by itself.
+Run as a child: ``python -I -S quick.py FOLDER [WAY]``. In the folder it leaves a file
+named after its process id, and one with ``.bye`` when its input has ended and it ends by itself,
+which one that stays does not.
 """
 
 from __future__ import annotations
@@ -73,4 +74,6 @@ for line in sys.stdin.buffer:
         answer["result"] = result_of(message["method"], message.get("params") or {})
     if "error" in answer or answer["result"] is not None:
         print(json.dumps(answer), flush=True)
+if "stays" in WAYS:
+    wait_for("never")
 note(f"{os.getpid()}.bye")

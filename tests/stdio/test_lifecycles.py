@@ -286,7 +286,9 @@ def test_a_fork_that_ends_its_copy_of_the_loop(children: Children) -> None:
 def test_the_interpreter_ends_without_a_goodbye(
     children: Children, runtime: str, flags: tuple[str, ...]
 ) -> None:
-    assert in_a_process(EXITS[runtime], json.dumps(children.command), *flags) == "3\n"
+    """Not even a child is left that would go on although its input has ended."""
+    command = json.dumps([*children.command, "stays"])
+    assert in_a_process(EXITS[runtime], command, *flags) == "3\n"
     assert len(children.pids) == 1
 
 
