@@ -32,7 +32,7 @@ from routermcp_proto.states import SessionState
 
 from ._clock import CallClock
 from ._exchanges import Outcome
-from ._mutex import Mutex
+from ._mutex import Mutex, Turn
 from ._wire import enabled, wire
 from .message_streams import MessageStream
 from .runtime import Event as Flag
@@ -98,21 +98,31 @@ class Channel:
         Raises:
             TransportError: The stream has failed.
         """
-        async with self._writing:
-            if self.broken is not None:
-                raise self._lost(not_run=True)
-            if enabled():
-                wire.debug("-> %.*r", MAX_LOGGED, outgoing.payload)
+        turn = Turn(self._writing)
+        try:
+            await turn.begin()
+            await self._send(outgoing)
+        finally:
             try:
-                await self._stream.send(outgoing.payload)
-            except StreamClosedError as error:
-                self.abort(error)
-                raise self._lost(not_run=True) from error
-            except OSError as error:
-                if isinstance(error, TimeoutError) and error.errno is None:
-                    raise
-                self.abort(error)
-                raise self._lost() from error
+                turn.end()
+            finally:  # Ctrl-C may have cut the first attempt short
+                turn.end()
+
+    async def _send(self, outgoing: Outgoing) -> None:
+        if self.broken is not None:
+            raise self._lost(not_run=True)
+        if enabled():
+            wire.debug("-> %.*r", MAX_LOGGED, outgoing.payload)
+        try:
+            await self._stream.send(outgoing.payload)
+        except StreamClosedError as error:
+            self.abort(error)
+            raise self._lost(not_run=True) from error
+        except OSError as error:
+            if isinstance(error, TimeoutError) and error.errno is None:
+                raise
+            self.abort(error)
+            raise self._lost() from error
 
     # ---- calls -----------------------------------------------------------------------
 
@@ -126,8 +136,9 @@ class Channel:
         Raises:
             TransportError: The stream ended before the answer.
         """
-        waiter = self._join(outgoing.request_id or 0)
+        waiter = _Waiter(outgoing.request_id or 0)
         try:
+            self._waiters[waiter.request_id] = waiter
             await self.send(outgoing)
             while True:
                 event = await self._next(waiter)
@@ -137,7 +148,10 @@ class Channel:
                 self._appoint()
                 await on_event(event)
         finally:
-            self._leave(waiter)
+            try:
+                self._leave(waiter)
+            finally:  # Ctrl-C may have cut the first attempt short
+                self._leave(waiter)
 
     async def shake_hands(self, outgoing: Outgoing, on_event: OnEvent, clock: CallClock) -> None:
         """Take the steps that the session's machine asks for, until it is connected.
@@ -145,8 +159,9 @@ class Channel:
         Raises:
             MCPError: There is no agreement.
         """
-        waiter = self._join(0)
+        waiter = _Waiter(0)
         try:
+            self._waiters[waiter.request_id] = waiter
             await self.send(outgoing)
             while True:
                 event = await self._next_step(waiter, clock)
@@ -159,7 +174,10 @@ class Channel:
                 else:
                     await on_event(event)
         finally:
-            self._leave(waiter)
+            try:
+                self._leave(waiter)
+            finally:  # Ctrl-C may have cut the first attempt short
+                self._leave(waiter)
 
     async def _next_step(self, waiter: _Waiter, clock: CallClock) -> Event:
         if self._session.state is not SessionState.PROBING or not clock.has(PROBE_SECONDS):
@@ -175,11 +193,10 @@ class Channel:
             waiter.box.extend(self._session.refuse_handshake(Refused(None, silence)))
         return await self._next(waiter)
 
-    def _join(self, request_id: RequestId) -> _Waiter:
-        waiter = self._waiters[request_id] = _Waiter(request_id)
-        return waiter
-
     def _leave(self, waiter: _Waiter) -> None:
+        """Wait no longer, and let somebody else read; may be called again."""
+        if self._leader is waiter:
+            self._leader = None
         self._waiters.pop(waiter.request_id, None)
         self._appoint()
 
@@ -199,9 +216,15 @@ class Channel:
             except OSError as error:
                 if isinstance(error, TimeoutError) and error.errno is None:
                     raise
-                self.abort(error)
+                if self.broken is None:
+                    self.abort(error)
             else:
-                self._take(payload, waiter)
+                try:
+                    self._take(payload, waiter)
+                except BaseException:
+                    # Ctrl-C: whoever the message was for would wait for ever.
+                    self.abort(OSError("a message was interrupted on its way to its call"))
+                    raise
             finally:
                 self._leader = None
         return waiter.box.popleft()
@@ -224,8 +247,8 @@ class Channel:
                 return
             for waiter in tuple(self._waiters.values()):
                 if waiter.flag is not None and not waiter.box:
-                    flag, waiter.flag = waiter.flag, None
-                    flag.set()
+                    waiter.flag.set()
+                    waiter.flag = None
                     return
 
     def _take(self, payload: bytes, reader: _Waiter) -> None:
@@ -244,9 +267,9 @@ class Channel:
     def _put(self, waiter: _Waiter, event: Event) -> None:
         with self._lock:
             waiter.box.append(event)
-            flag, waiter.flag = waiter.flag, None
-        if flag is not None:
-            flag.set()
+            if waiter.flag is not None:
+                waiter.flag.set()
+                waiter.flag = None
 
     # ---- ending ----------------------------------------------------------------------
 
@@ -264,17 +287,23 @@ class Channel:
         self._break(f"the connection to {self._place} ended" + (f": {error}" if error is not None else ""))
         self._stream.abort()
 
+    def after_fork(self) -> None:
+        """Leave the stream to the parent process, untouched; who was in the middle of a call is told."""
+        self._lock = threading.Lock()
+        self._writing = Mutex(self._runtime)
+        self._leader = None
+        self.broken = TransportError(
+            f"the connection to {self._place} is the parent process's", code="closed"
+        )
+
     def _break(self, why: str) -> None:
         if self.broken is None:
             self.broken = TransportError(why, code="closed")
         with self._lock:
-            waiting = [waiter for waiter in self._waiters.values() if waiter.flag is not None]
-            flags = [waiter.flag for waiter in waiting]
-            for waiter in waiting:
-                waiter.flag = None
-        for flag in flags:
-            if flag is not None:
-                flag.set()
+            for waiter in tuple(self._waiters.values()):
+                if waiter.flag is not None:
+                    waiter.flag.set()
+                    waiter.flag = None
 
     def _lost(self, *, not_run: bool = False) -> TransportError:
         broken = self.broken

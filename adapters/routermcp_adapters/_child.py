@@ -8,6 +8,7 @@ import signal
 import subprocess
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 from .runtime import Runtime
 
@@ -60,24 +61,32 @@ class Child:
     def __init__(
         self, command: Sequence[str], env: Mapping[str, str] | None, cwd: str | os.PathLike[str] | None
     ) -> None:
-        process = subprocess.Popen(  # noqa: S603 - the command is what the user asked for
-            list(command),
-            bufsize=0,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment(env),
-            cwd=cwd,
-            # Ctrl-C in a terminal goes to the whole foreground group; the child has to
-            # finish what it is told to finish, and its own children end with it.
-            start_new_session=True,
-        )
+        # Watched before it is started: Ctrl-C may come as soon as it is.
+        process = cast("subprocess.Popen[bytes]", subprocess.Popen.__new__(subprocess.Popen))
         self._process = process
+        self._owner = os.getpid()
+        self._end = weakref.finalize(self, _clear, process, self._owner)
+        try:
+            process.__init__(
+                list(command),
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment(env),
+                cwd=cwd,
+                # Ctrl-C in a terminal goes to the whole foreground group; the child has to
+                # finish what it is told to finish, and its own children end with it.
+                start_new_session=True,
+            )
+        except OSError:
+            # It was never there, and its number may soon be another's.
+            self._end.detach()
+            raise
         pipes = [pipe for pipe in (process.stdin, process.stdout, process.stderr) if pipe is not None]
         self.stdin, self.stdout, self.stderr = (pipe.fileno() for pipe in pipes)
         for pipe in pipes:
             os.set_blocking(pipe.fileno(), False)
-        self._end = weakref.finalize(self, _kill, process, os.getpid())
 
     @property
     def exit_code(self) -> int | None:
@@ -108,11 +117,21 @@ class Child:
         if not await self.wait(runtime, EXIT_SECONDS, drain):
             _signal_group(self._process, signal.SIGTERM)
             await self.wait(runtime, TERMINATE_SECONDS, drain)
-        self.kill()
+        self.close()
 
     def kill(self) -> None:
-        """End the child and its group at once; may be called again."""
-        self._end()
+        """End the child and its group at once, and leave the pipes to who is using them."""
+        if self._end.alive:
+            _kill(self._process, self._owner)
+
+    def close(self) -> None:
+        """End the child and its group at once, and close the pipes; may be called again.
+
+        In a fork of its owner only the pipes are closed.
+        """
+        if self._end.alive:
+            _clear(self._process, self._owner)
+            self._end.detach()
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
@@ -125,14 +144,21 @@ def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
 
 def _kill(process: subprocess.Popen[bytes], owner: int) -> None:
     """End a child with its group and reap it; a fork of the owner leaves it alone."""
-    pipes = [pipe for pipe in (process.stdin, process.stdout, process.stderr) if pipe is not None]
-    if os.getpid() == owner:
-        _signal_group(process, getattr(signal, "SIGKILL", signal.SIGTERM))
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(KILL_SECONDS)
-    else:
+    if os.getpid() != owner:
         # It is the parent's to reap: here it only must not warn.
         process.returncode = 0
-    for pipe in pipes:
-        with contextlib.suppress(OSError):
-            pipe.close()
+        return
+    _signal_group(process, getattr(signal, "SIGKILL", signal.SIGTERM))
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(KILL_SECONDS)
+
+
+def _clear(process: subprocess.Popen[bytes], owner: int) -> None:
+    """End a child, if it was started, and close its pipes."""
+    if getattr(process, "pid", None) is None:
+        return
+    _kill(process, owner)
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()

@@ -188,14 +188,18 @@ class Driver:
             if not over:
                 await self._carrier.farewell(runtime, close_all is not None)
         finally:
-            self._leave()
+            try:
+                self._leave()
+            finally:  # Ctrl-C may have cut the first attempt short
+                self._leave()
             if connected and close_all is not None:
                 close_all()
 
     def _leave(self) -> None:
+        """Give everything back; may be called again."""
         if self._runtime is not None:
-            self._runtime = None
             self._carrier.close()
+            self._runtime = None
 
     def after_fork(self) -> None:
         """Go on in a child process where that is possible; else it is to connect for itself."""

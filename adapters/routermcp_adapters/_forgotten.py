@@ -5,10 +5,8 @@ from __future__ import annotations
 import inspect
 import warnings
 import weakref
-from collections.abc import Callable
 from types import FrameType
-
-from ._pool import ConnectionPool, Holdings
+from typing import Protocol
 
 Place = tuple[str, int]
 """A file and a line."""
@@ -24,17 +22,43 @@ def caller() -> Place:
     return (frame.f_code.co_filename, frame.f_lineno) if frame is not None else ("", 0)
 
 
-def watch(owner: object, pool: ConnectionPool, made_at: Place) -> Callable[[], object]:
-    """Close a pool with its owner, and warn if the owner is collected as garbage before that.
+class Holdings(Protocol):
+    """What is open and has to be closed; it must not lead to the owner, which it would keep alive."""
 
-    Returns:
-        What ends the watch.
+    def close(self, *, everything: bool) -> None:
+        """Close everything, or that only that nobody can be using any more."""
+        ...
+
+
+class SelfClosing:
+    """What closes by itself when it is collected or the interpreter ends."""
+
+    def close(self, *, everything: bool) -> None:
+        """Do nothing."""
+
+
+class Watch:
+    """Closes what an owner holds, and warns, if the owner is collected as garbage meanwhile.
+
+    It is set by storing an attribute, between which and what it is about no Ctrl-C can come.
+
+    Args:
+        owner: Whom to watch.
+        made_at: Where the owner was made.
+
+    Attributes:
+        holdings: What it holds now, None for nothing.
     """
-    # Neither the pool nor a runtime that may know the owner: this must not keep it alive.
-    return weakref.finalize(owner, _close, weakref.ref(owner), pool.holdings(), made_at).detach
+
+    def __init__(self, owner: object, made_at: Place) -> None:
+        self.holdings: Holdings | None = None
+        weakref.finalize(owner, _close, weakref.ref(owner), self, made_at)
 
 
-def _close(owner: weakref.ref[object], holdings: Holdings, made_at: Place) -> None:
+def _close(owner: weakref.ref[object], watch: Watch, made_at: Place) -> None:
+    holdings = watch.holdings
+    if holdings is None:
+        return
     if owner() is not None:
         # The interpreter ends; threads that are in the middle of a call end with it.
         holdings.close(everything=False)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from types import TracebackType
-from typing import Self
 
 from .runtime import Event, Runtime
 
@@ -13,45 +11,45 @@ from .runtime import Event, Runtime
 class Mutex:
     """Lets one caller in at a time; the others wait until their deadline.
 
+    Each caller takes a :class:`Turn`, begins it inside a ``try`` and ends it in ``finally``.
+    A context manager would not do: Ctrl-C may come when it has begun and its block has not.
+
     Args:
         runtime: How to wait.
     """
 
     def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-        self._lock = threading.Lock()
-        self._taken = False
-        self._queue: deque[Event] = deque()
+        self.runtime = runtime
+        self.lock = threading.Lock()
+        self.turns: deque[Turn] = deque()
+        """The turn that has begun, and those that wait behind it."""
 
-    async def __aenter__(self) -> Self:
-        """Wait for the turn."""
-        with self._lock:
-            if not self._taken:
-                self._taken = True
-                return self
-            turn = self._runtime.event()
-            self._queue.append(turn)
-        try:
-            await turn.wait()
-        except BaseException:
-            with self._lock:
-                waits = turn in self._queue
-                if waits:
-                    self._queue.remove(turn)
-            if not waits:
-                self._pass_on()
-            raise
-        return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Let the next one in."""
-        self._pass_on()
+class Turn:
+    """The turn of one caller."""
 
-    def _pass_on(self) -> None:
-        with self._lock:
-            if self._queue:
-                self._queue.popleft().set()
-            else:
-                self._taken = False
+    __slots__ = ("_flag", "_mutex")
+
+    def __init__(self, mutex: Mutex) -> None:
+        self._mutex = mutex
+        self._flag: Event | None = None
+
+    async def begin(self) -> None:
+        """Wait until everybody has ended who came before."""
+        mutex = self._mutex
+        with mutex.lock:
+            mutex.turns.append(self)
+            if mutex.turns[0] is self:
+                return
+            flag = self._flag = mutex.runtime.event()
+        await flag.wait()
+
+    def end(self) -> None:
+        """Let the next one in, or wait no longer; may be called again."""
+        turns = self._mutex.turns
+        with self._mutex.lock:
+            if self in turns:
+                turns.remove(self)
+            flag = turns[0]._flag if turns else None  # noqa: SLF001 - of another of these
+            if flag is not None:
+                flag.set()

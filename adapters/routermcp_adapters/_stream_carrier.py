@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 
 from routermcp_proto.client_session import ClientSession
@@ -11,6 +12,7 @@ from routermcp_proto.outgoing import Outgoing
 from routermcp_proto.states import SessionState
 from routermcp_proto.versions import LATEST_HANDSHAKE
 
+from . import _forgotten, _fork
 from ._channel import Channel
 from ._clock import CallClock
 from ._exchanges import Outcome
@@ -43,8 +45,11 @@ class StreamCarrier:
         self._transport = transport
         self._session = session
         self._responder = responder
+        # None where no stream may be opened: not connected, or on the way to be disconnected.
         self._runtime: Runtime | None = None
         self._channel: Channel | None = None
+        self._lock = threading.Lock()
+        self._watch = _forgotten.Watch(self, _forgotten.caller())
         self._flight = SingleFlight()
         self._probed = False
         self._retries = 0
@@ -63,15 +68,34 @@ class StreamCarrier:
     def open(self, runtime: Runtime) -> Runtime:
         """Note the runtime; the stream is opened with the handshake."""
         self._runtime = runtime
+        # A stream may lead to the tasks that wait for it, and they to the client.
+        self._watch.holdings = _forgotten.SelfClosing()
+        _fork.watch(self)
         return runtime
 
     def close(self) -> None:
         """Close the stream at once, ready to be opened again."""
-        channel, self._channel = self._channel, None
+        self._watch.holdings = None
+        self._runtime = None
+        channel = self._channel
         if channel is not None:
             channel.abort(None)
+        with self._lock:
+            self._forget()
+            self._channel = None
+
+    def after_fork(self) -> None:
+        """Leave the stream and the session to the parent process; what goes on here opens its own."""
+        self._lock = threading.Lock()
+        self._flight = SingleFlight()
+        if self._channel is not None:
+            self._channel.after_fork()
+            self._channel = None
+        self._session.restart()
         self._forget()
-        self._runtime = None
+        if self._runtime is not None and not self._runtime.survives_fork:
+            self._watch.holdings = None
+            self._runtime = None
 
     def _forget(self) -> None:
         if self._session.state is SessionState.READY:
@@ -123,6 +147,8 @@ class StreamCarrier:
         channel = self._channel
         if channel is not None and channel.broken is None:
             return channel
+        if not self._may_open():
+            raise _disconnected()
         try:
             stream = await self._transport.open(runtime)
         except OSError as error:
@@ -132,20 +158,33 @@ class StreamCarrier:
                 f"cannot connect to {self.place}: {error}", code="connect", not_run=True
             ) from error
         self._opened += 1
-        channel = self._channel = Channel(stream, self._session, runtime, self.place)
-        return channel
+        channel = Channel(stream, self._session, runtime, self.place)
+        with self._lock:
+            if self._may_open():
+                self._channel = channel
+                return channel
+        channel.abort(None)
+        raise _disconnected()
+
+    def _may_open(self) -> bool:
+        return self._runtime is not None
 
     def _drop(self, channel: Channel) -> None:
         """Let go of a stream that has ended, so that the next call opens another."""
+        if self._runtime is None:
+            # It is being closed, and in an orderly way.
+            return
         channel.abort(None)
-        if self._channel is channel:
-            self._channel = None
-            self._forget()
+        with self._lock:
+            if self._channel is channel:
+                self._forget()
+                self._channel = None
 
     async def farewell(self, runtime: Runtime, everything: bool = False) -> None:
         """Close the stream in an orderly way."""
         del everything
-        channel = self._channel
+        with self._lock:
+            self._runtime, channel = None, self._channel
         if channel is None:
             return
         try:
@@ -167,7 +206,7 @@ class StreamCarrier:
         channel, session = self._channel, self._session
         try:
             if channel is None:
-                raise TransportError("the client was disconnected meanwhile", code="closed", not_run=True)
+                raise _disconnected()
             meanwhile = self._meanwhile(channel, clock, on_progress)
             return await channel.exchange(outgoing, meanwhile.treat)
         except BaseException:
@@ -176,11 +215,11 @@ class StreamCarrier:
                 if outgoing.request_id is not None
                 else None
             )
-            if channel is not None and channel.broken is not None:
-                self._drop(channel)
-            elif channel is not None and word is not None:
+            if channel is not None and channel.broken is None and word is not None:
                 async with clock.runtime.shield(CANCEL_SECONDS):
                     await self._mention(channel, word)
+            if channel is not None and channel.broken is not None:
+                self._drop(channel)
             raise
 
     async def _mention(self, channel: Channel, word: Outgoing) -> None:
@@ -210,3 +249,7 @@ class StreamCarrier:
             opened=self._opened,
             retries=self._retries,
         )
+
+
+def _disconnected() -> TransportError:
+    return TransportError("the client was disconnected meanwhile", code="closed", not_run=True)

@@ -45,8 +45,7 @@ class HTTPTransport(Exchanges):
         self._limits = limits or PoolLimits()
         self._resolver = Resolver()
         self._pool: ConnectionPool | None = None
-        self._made_at = _forgotten.caller()
-        self._unwatch: Callable[[], object] = object
+        self._watch = _forgotten.Watch(self, _forgotten.caller())
         _fork.watch(self)
         self._answered = False
         self._before = (0, 0)
@@ -60,7 +59,7 @@ class HTTPTransport(Exchanges):
 
     def _make_pool(self, runtime: Runtime) -> None:
         self._pool = ConnectionPool(runtime, self._tls, self._resolver, self._limits)
-        self._unwatch = _forgotten.watch(self, self._pool, self._made_at)
+        self._watch.holdings = self._pool.holdings()
 
     def after_fork(self) -> None:
         """Leave the connections to the parent process, unsent; what goes on here opens its own."""
@@ -68,7 +67,7 @@ class HTTPTransport(Exchanges):
         self._resolver = Resolver()
         pool, runtime = self._pool, self._runtime
         if pool is not None:
-            self._unwatch()
+            self._watch.holdings = None
             self._pool, self._before = None, self._counted(pool)
             pool.drop()
         if runtime is not None and runtime.survives_fork and self._users:
@@ -85,7 +84,7 @@ class HTTPTransport(Exchanges):
         pool = self._pool
         if pool is None:
             return
-        self._unwatch()
+        self._watch.holdings = None
         before = self._counted(pool)
         try:
             pool.close()

@@ -280,9 +280,11 @@ class _Event:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.raised: asyncio.Future[None] = loop.create_future()
+        self._loop = loop
 
     def set(self) -> None:
-        if not self.raised.done():
+        # Nobody waits any more in a loop that is closed, and it would refuse to wake them.
+        if not self.raised.done() and not self._loop.is_closed():
             self.raised.set_result(None)
 
     async def wait(self) -> None:

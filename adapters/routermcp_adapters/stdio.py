@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from routermcp_proto.exceptions import ConfigError, RemoteProtocolError, TransportError
 from routermcp_proto.lines import LineDecoder
 
+from . import _fork
 from ._child import Child
 from .runtime import RECEIVE_SIZE, Descriptor, Event, Runtime, StreamClosedError
 
@@ -109,6 +110,9 @@ class StdioStream:
     Sending never waits: what the pipe does not take at once is kept, and whoever receives
     next passes it on while waiting. So a cancelled call leaves no half line behind, and two
     full pipes never wait for each other.
+
+    Closing waits for, or leaves the pipes to, whoever is receiving: a descriptor that was
+    closed may be another file's by the time that it is read from.
     """
 
     def __init__(self, child: Child, runtime: Runtime, name: str) -> None:
@@ -117,14 +121,18 @@ class StdioStream:
         self._name = name
         self._unsent = bytearray()
         # Whoever sends and whoever receives may be two threads.
-        self._writing = threading.Lock()
+        self._lock = threading.Lock()
         self._attention: Event | None = None
+        self._receiving = False
+        self._left: Event | None = None
         self._decoder = LineDecoder()
         self._lines: deque[bytes] = deque()
         self._errors = LineDecoder(MAX_ERROR_LINE)
         self._last_words: deque[str] = deque(maxlen=LAST_WORDS)
         self._stderr_open = True
         self._ended = False
+        self._aborted = False
+        _fork.watch(self)
 
     async def send(self, payload: bytes) -> None:
         """Hand one line to the pipe, or keep what it does not take."""
@@ -132,18 +140,23 @@ class StdioStream:
             raise StreamClosedError("the process has ended")
         if len(self._unsent) + len(payload) > MAX_UNSENT:
             raise StreamClosedError(f"the process does not read: {len(self._unsent)} bytes wait for it")
-        with self._writing:
+        with self._lock:
             self._unsent += payload
             self._unsent += b"\n"
         self._pass_on()
+        if self._unsent:
+            self._call_attention()
+
+    def _call_attention(self) -> None:
+        """Wake who waits for the child."""
         attention = self._attention
-        if self._unsent and attention is not None:
+        if attention is not None:
             attention.set()
 
     def _pass_on(self) -> None:
         """Write what the pipe takes."""
-        with self._writing:
-            while self._unsent:
+        with self._lock:
+            while self._unsent and not self._ended:
                 try:
                     written = os.write(self._child.stdin, self._unsent[:RECEIVE_SIZE])
                 except BlockingIOError:
@@ -152,6 +165,10 @@ class StdioStream:
                     # The child has closed its input; what it still has to say is read first.
                     self._unsent.clear()
                     return
+                except BaseException:
+                    # Ctrl-C: nobody knows how much of it was written.
+                    self._ended = True
+                    raise
                 del self._unsent[:written]
 
     async def receive(self) -> bytes:
@@ -160,36 +177,58 @@ class StdioStream:
         Raises:
             OSError: The child has ended; the error says how, and shows its last words.
         """
-        while not self._lines:
-            self._hear()
-            data = self._read(self._child.stdout)
-            if data is None:
-                await self._wait()
-            elif data:
-                self._split(data)
-            else:
-                self._ended = True
-                await self._child.wait(self._runtime, _REAP_SECONDS)
-                self._hear()
-                raise OSError(self._epitaph())
-        return self._lines.popleft()
-
-    def _split(self, data: bytes) -> None:
+        self._receiving = True
         try:
-            self._lines.extend(self._decoder.receive_data(data))
+            while not self._lines:
+                await self._receive_more()
+            # No function is called between the two: Ctrl-C cannot come there.
+            line = self._lines[0]
+            del self._lines[0]
+            return line
+        finally:
+            self._receiving = False
+            if self._left is not None:
+                self._left.set()
+            if self._aborted:
+                self._child.close()
+
+    async def _receive_more(self) -> None:
+        if self._ended:
+            raise OSError("it was closed meanwhile")
+        self._hear()
+        data = self._take_in()
+        if data is None:
+            await self._wait()
+        elif not data:
+            self._ended = True
+            await self._child.wait(self._runtime, _REAP_SECONDS)
+            self._hear()
+            raise OSError(self._epitaph())
+
+    def _take_in(self) -> bytes | None:
+        """Read what is there, and split it into lines."""
+        try:
+            data = self._read(self._child.stdout)
+            if data:
+                self._lines.extend(self._decoder.receive_data(data))
         except RemoteProtocolError as error:
             raise OSError(str(error)) from error
+        except BaseException:
+            # Ctrl-C: some of it may be lost.
+            self._ended = True
+            raise
+        return data
 
     async def _wait(self) -> None:
         self._pass_on()
         attention = self._attention = self._runtime.event()
-        readable: list[Descriptor] = [self._child.stdout]
-        if self._stderr_open:
-            readable.append(self._child.stderr)
         try:
-            await self._runtime.wait_ready(
-                readable, [self._child.stdin] if self._unsent else [], None if self._unsent else attention
-            )
+            if self._ended:
+                return
+            readable: list[Descriptor] = [self._child.stdout]
+            if self._stderr_open:
+                readable.append(self._child.stderr)
+            await self._runtime.wait_ready(readable, [self._child.stdin] if self._unsent else [], attention)
         finally:
             self._attention = None
         self._pass_on()
@@ -234,7 +273,12 @@ class StdioStream:
     async def aclose(self) -> None:
         """Close the child's input and wait for its end; one that does not end is ended."""
         self._pass_on()
-        self._ended = True
+        with self._lock:
+            self._ended = True
+        left = self._left = self._runtime.event()
+        self._call_attention()
+        if self._receiving:
+            await left.wait()
         await self._child.stop(self._runtime, self._drain)
 
     def _drain(self) -> None:
@@ -245,5 +289,15 @@ class StdioStream:
 
     def abort(self) -> None:
         """End the child at once."""
+        self._ended = self._aborted = True
+        self._call_attention()
+        if self._receiving:
+            self._child.kill()
+            return
+        with self._lock:
+            self._child.close()
+
+    def after_fork(self) -> None:
+        """Close this process's copy of the pipes; the child is the parent's."""
         self._ended = True
-        self._child.kill()
+        self._child.close()

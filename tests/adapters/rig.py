@@ -166,7 +166,7 @@ class Unwatched(HTTPTransport):
 
     def _make_pool(self, runtime: Runtime) -> None:
         super()._make_pool(runtime)
-        self._unwatch()
+        self._watch.holdings = None
 
 
 @dataclass

@@ -23,6 +23,9 @@ DRIVER = [
         "_clock",
         "_pool",
         "_http_carrier",
+        "_stream_carrier",
+        "_channel",
+        "_mutex",
     ]
 ]
 RUNTIMES = {"asyncio", "trio", "anyio", "time", "select", "socket", "httpx"}

@@ -14,7 +14,7 @@ import pytest
 from routermcp.gateway.aggregate import Aggregate
 from routermcp.gateway.reach import over_http, over_stdio
 from routermcp.gateway.upstream import Upstream
-from routermcp.types import MCPError
+from routermcp.types import CreateMessageRequest, ElicitRequest, MCPError
 from tests.gateway.servers import serving_aggregate
 from tests.interop.peers.processes import KINDS, Peer
 from tests.third_party import (
@@ -137,19 +137,23 @@ def test_our_clients_list_the_same_tools_and_call_each(url: str, runtime: str, p
             runtime,
             url=url,
             protocol=protocol,
-            on_elicitation=lambda request: {"name": "Ada"},
+            on_elicitation=name_ada,
             on_roots=lambda: ["file:///home"],
-            on_sampling=lambda request: {
-                "role": "assistant",
-                "content": {"type": "text", "text": "sampled"},
-                "model": "m",
-            },
+            on_sampling=sample,
         )
         async with client:
             tools = [tool.name for tool in await client.list_tools()]
             return tools, {name: await outcome(client, name, given) for name, (given, _) in TOOLS.items()}
 
     assert_all(*run(runtime, body))
+
+
+def name_ada(request: ElicitRequest) -> dict[str, Any]:
+    return {"name": "Ada"}
+
+
+def sample(request: CreateMessageRequest) -> dict[str, Any]:
+    return {"role": "assistant", "content": {"type": "text", "text": "sampled"}, "model": "m"}
 
 
 async def outcome(client: Any, name: str, arguments: dict[str, Any]) -> str:

@@ -68,6 +68,7 @@ class Server:
             os._exit(7)
         if "silent when probed" not in WAYS:
             os.write(1, b'{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"unknown"}}\n')
+        # A child that starts slowly finds there what came after it too.
         return b"".join(line for line in data.splitlines(keepends=True) if b"server/discover" not in line)
 
     def refuse_initialize(self, data: bytes) -> bytes:

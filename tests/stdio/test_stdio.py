@@ -19,14 +19,10 @@ import pytest
 from routermcp import RouterMCPClient
 from routermcp.transports import StdioTransport, stdio
 from routermcp.types import ConfigError, LogMessage, MCPError, RetryPolicy, TransportError
+from tests.processes import PATHS, PATIENCE, ends, is_running
 from tests.three_runtimes import RUNTIMES, abandon, gather, make_client, run
 
-ROOT = Path(__file__).resolve().parents[2]
 SERVER = Path(__file__).with_name("server.py")
-PATHS = os.pathsep.join([str(ROOT), str(ROOT / "adapters")])
-
-#: Seconds that anything here waits: many times what any test needs.
-PATIENCE = 20.0
 
 
 def child(*ways: str, **env: str) -> StdioTransport:
@@ -36,22 +32,6 @@ def child(*ways: str, **env: str) -> StdioTransport:
 
 def client_of(runtime: str, *ways: str, **settings: Any) -> RouterMCPClient:
     return make_client(runtime, transport=child(*ways), **settings)
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
-    try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def ends(pid: int) -> bool:
-    """Wait until a process has ended; say whether it has."""
-    until = time.monotonic() + PATIENCE
-    while is_running(pid) and time.monotonic() < until:
-        time.sleep(0.01)
-    return not is_running(pid)
 
 
 @pytest.fixture(params=RUNTIMES)
