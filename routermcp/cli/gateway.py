@@ -7,6 +7,8 @@ import logging
 import os
 import shlex
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -48,6 +50,12 @@ def serve(
     config: ConfigOption = None,
     host: HostOption = None,
     port: PortOption = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers", metavar="N", min=1, max=256, help="Processes; more than one need session.store."
+        ),
+    ] = 1,
     debug: DebugOption = False,
 ) -> None:
     """Serve the servers of a configuration behind one endpoint."""
@@ -62,8 +70,13 @@ def serve(
                 "write one with 'routermcp config', or name one with --config"
             )
         _log_to_stderr(debug=debug)
+        if workers > 1 and host is not None:
+            raise ConfigError("workers read the configuration: write httpServer.host there, not --host")
         settings = _listening_on(load(path), host, port)
-        _serve(settings, aggregate_of(settings, folder=path.parent), str(path))
+        if workers > 1:
+            _serve_workers(settings, path, workers)
+        else:
+            _serve(settings, aggregate_of(settings, folder=path.parent), str(path))
 
 
 @app.command()
@@ -217,10 +230,41 @@ def _serve(config: GatewayConfig, backend: Aggregate, what: str) -> None:
         aliases = ", ".join(backend.upstreams) or "no servers"
         sys.stderr.write(f"routermcp: {what} at {url} ({aliases})\n")
 
-    try:
+    with _listening(config):
         serve_here(front, host=listening.host, port=listening.port, on_start=tell)
+
+
+def _serve_workers(config: GatewayConfig, path: Path, workers: int) -> None:
+    from ..gateway.application import CONFIG_VARIABLE  # noqa: PLC0415 - needs the extra
+    from ..gateway.assembly import aggregate_of, front_of  # noqa: PLC0415
+    from ..gateway.server import serve_workers  # noqa: PLC0415
+
+    if config.session.store is None:
+        raise ConfigError("several workers share their sessions: set session.store to redis://...")
+    # What is wrong shows here, not in each worker.
+    front_of(config, aggregate_of(config, folder=path.parent))
+    os.environ[CONFIG_VARIABLE] = str(path.resolve())
+    listening = config.httpServer
+
+    def tell(url: str) -> None:
+        sys.stderr.write(f"routermcp: {path} at {url}/mcp ({workers} workers)\n")
+
+    with _listening(config):
+        serve_workers(
+            "routermcp.gateway.application:create",
+            host=listening.host,
+            port=listening.port,
+            workers=workers,
+            on_start=tell,
+        )
+
+
+@contextmanager
+def _listening(config: GatewayConfig) -> Generator[None]:
+    try:
+        yield
     except OSError as error:
-        where = f"{listening.host}:{listening.port}"
+        where = f"{config.httpServer.host}:{config.httpServer.port}"
         raise ConfigError(f"cannot listen on {where}: {error.strerror}; try another --port") from error
 
 

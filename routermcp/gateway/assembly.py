@@ -72,6 +72,7 @@ def front_of(config: GatewayConfig, backend: Aggregate) -> GatewayFront:
         ConfigError: It would serve everybody who reaches this machine.
     """
     host = config.httpServer.host
+    names = hosts_of(host) | {name.lower() for name in config.httpServer.allowedHosts}
     keys = (
         [APIKey(each.key.get_secret_value(), acts_for_users=each.user) for each in config.auth.apiKeys]
         if config.auth.mode == "api_key"
@@ -81,7 +82,7 @@ def front_of(config: GatewayConfig, backend: Aggregate) -> GatewayFront:
     limit = config.rateLimit
     app = GatewayApp(
         backend,
-        allowed_hosts=hosts_of(host),
+        allowed_hosts=names,
         max_sessions=config.session.max_sessions,
         session_idle=config.session.timeout,
     )
@@ -92,7 +93,7 @@ def front_of(config: GatewayConfig, backend: Aggregate) -> GatewayFront:
         projects=[config.project],
         keys=keys,
         limit=RateLimit(limit.requests, limit.seconds) if limit is not None else None,
-        allowed_hosts=hosts_of(host),
+        allowed_hosts=names,
         session_secret=_secret_of(store.get_secret_value()) if store is not None else None,
         upstreams=backend.states,
         on_startup=backend.begin,

@@ -120,6 +120,8 @@ class HTTPServerSettings(ConfigModel):
     port: Whole = Field(default=DEFAULT_PORT, ge=0, le=65535)
     """0 for one that is free."""
     host: str = "127.0.0.1"
+    allowedHosts: Texts = ()
+    """More names by which clients call it, as behind a proxy; without ports."""
 
     @field_validator("host")
     @classmethod

@@ -7,12 +7,9 @@ import socket
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 from .asgi import Receive, Scope, Send
-
-if TYPE_CHECKING:
-    import uvicorn
 
 #: Seconds for the server to start, and again to end. It takes a tenth of one; a machine
 #: under full load may take several.
@@ -68,7 +65,7 @@ def serve_in_thread(app: ServedApp, *, host: str = "127.0.0.1", port: int = 0) -
             await super().startup(sockets)
             started.set()
 
-    config = _uvicorn_config(app)
+    config = uvicorn.Config(app, **_OPTIONS)
     server = Server(config)
     with _listen(host, port) as listener:
         url = _url_of(listener, host, app.path)
@@ -119,10 +116,36 @@ def serve_here(app: ServedApp, *, host: str, port: int, on_start: Callable[[str]
 
     with _listen(host, port) as listener:
         url = _url_of(listener, host, app.path)
-        server = Server(_uvicorn_config(app))
+        server = Server(uvicorn.Config(app, **_OPTIONS))
         server.run(sockets=[listener])
         if not server.started:
             raise RuntimeError("the gateway did not start; the log says why")
+
+
+def serve_workers(
+    application: str, *, host: str, port: int, workers: int, on_start: Callable[[str], None]
+) -> None:
+    """Serve an application from several processes on one port, until SIGINT or SIGTERM.
+
+    A worker that ends is replaced.
+
+    Args:
+        application: Where the function is that makes it in each worker, as ``module:function``.
+        host: Address to listen on.
+        port: Port to listen on, 0 for a free one.
+        workers: How many processes.
+        on_start: Told where it listens.
+
+    Raises:
+        ModuleNotFoundError: uvicorn is not installed; it comes with ``routermcp[gateway]``.
+        OSError: The address is not free.
+    """
+    import uvicorn  # noqa: PLC0415 - of the extra ``gateway``
+
+    with _listen(host, port) as probe:  # a supervisor only logs that an address is not free
+        url, port = _url_of(probe, host, ""), probe.getsockname()[1]
+    on_start(url)
+    uvicorn.run(application, factory=True, host=host, port=port, workers=workers, **_OPTIONS)
 
 
 def _url_of(listener: socket.socket, host: str, path: str) -> str:
@@ -130,25 +153,21 @@ def _url_of(listener: socket.socket, host: str, path: str) -> str:
     return f"http://{shown}:{listener.getsockname()[1]}{path}"
 
 
-def _uvicorn_config(app: ServedApp) -> uvicorn.Config:
-    """Return what holds for uvicorn however it is started."""
-    import uvicorn  # noqa: PLC0415 - of the extra ``gateway``
-
-    # With httptools and uvloop, which the extra brings where they exist.
-    return uvicorn.Config(
-        app,
-        loop="auto",
-        http="auto",
-        ws="none",
-        lifespan="auto",
-        log_config=None,
-        log_level="critical",
-        access_log=False,
-        server_header=False,
-        # Whom a request is from decides what it may; nobody is believed who says that it is another.
-        proxy_headers=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
+#: What holds for uvicorn however it is started. With httptools and uvloop, which the extra
+#: brings where they exist.
+_OPTIONS: dict[str, Any] = {
+    "loop": "auto",
+    "http": "auto",
+    "ws": "none",
+    "lifespan": "auto",
+    "log_config": None,
+    "log_level": "critical",
+    "access_log": False,
+    "server_header": False,
+    # Whom a request is from decides what it may; nobody is believed who says that it is another.
+    "proxy_headers": False,
+    "timeout_graceful_shutdown": GRACE_SECONDS,
+}
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -1,0 +1,34 @@
+"""The gateway as an application for several worker processes.
+
+``routermcp serve --workers 4`` starts them; so does any ASGI server that takes a factory::
+
+    ROUTERMCP_CONFIG=routermcp.jsonc uvicorn --factory routermcp.gateway.application:create --workers 4
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from routermcp_proto.exceptions import ConfigError
+
+from .assembly import aggregate_of, front_of
+from .config_file import find, load
+from .front import GatewayFront
+
+#: The variable that says where the configuration is.
+CONFIG_VARIABLE = "ROUTERMCP_CONFIG"
+
+
+def create() -> GatewayFront:
+    """Return the application that the configuration describes.
+
+    Raises:
+        ConfigError: There is none, or it is wrong, or sessions would be known to one worker only.
+    """
+    named = os.environ.get(CONFIG_VARIABLE)
+    path = Path(named) if named else find()
+    if path is None:
+        raise ConfigError(f"set {CONFIG_VARIABLE} to the path of a routermcp.jsonc")
+    config = load(path)
+    return front_of(config, aggregate_of(config, folder=path.parent))
