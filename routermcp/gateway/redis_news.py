@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -36,8 +36,27 @@ MAX_WAITING = 64
 #: Seconds to pass one on.
 PASS_ON_SECONDS = 3.0
 
+#: Times that a task is cancelled, and seconds between them.
+STOP_ATTEMPTS = 20
+STOP_SECONDS = 0.1
+
 LOST = (RedisError, OSError, TimeoutError)
 """What it looks like when Redis does not answer, or does not do what it should."""
+
+
+async def stop(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel tasks that use Redis, and wait for their end.
+
+    More than once: ``redis`` swallows a cancellation that comes while it sees whether a
+    connection still lives.
+    """
+    waiting = set(tasks)
+    for _ in range(STOP_ATTEMPTS):
+        for task in waiting:
+            task.cancel()
+        if not waiting:
+            return
+        _, waiting = await asyncio.wait(waiting, timeout=STOP_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +113,11 @@ class NewsChannel:
         if not self._tasks:
             self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._pass_on())]
 
+    @property
+    def heard(self) -> bool:
+        """Whether news are heard just now."""
+        return self._hears.is_set()
+
     async def listening(self) -> None:
         """Wait until news are heard."""
         self.start()
@@ -111,9 +135,7 @@ class NewsChannel:
 
     async def close(self) -> None:
         """Stop."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await stop(self._tasks)
         self._tasks = []
 
     async def _pass_on(self) -> None:

@@ -32,7 +32,7 @@ from routermcp_proto.server_session import ServerSession
 from routermcp_proto.versions import Revision
 
 from .asgi import Rejected
-from .redis_news import LOST, News, NewsChannel
+from .redis_news import LOST, News, NewsChannel, stop
 from .redis_records import LEASE_SECONDS, Records
 from .sessions import (
     ID_BYTES,
@@ -87,7 +87,8 @@ def redis_store(
         ConfigError: It is no such URL.
     """
     try:
-        from_url: Any = BlockingConnectionPool.from_url  # the types of redis leave its options unknown
+        # The types of redis leave the options unknown.
+        from_url: Any = getattr(BlockingConnectionPool, "from_url")  # noqa: B009
         pool: BlockingConnectionPool = from_url(
             url,
             max_connections=MAX_CONNECTIONS,
@@ -178,6 +179,8 @@ class RedisSessions:
         """Be there for what other workers say, before anything is begun that it may be about."""
         if self._renewing is None or self._renewing.done():
             self._renewing = asyncio.create_task(self._renew())
+        if not self._news.heard:
+            await self._records.count()  # which tells at once when Redis is away
         await self._news.listening()
 
     async def _renew(self) -> None:
@@ -288,12 +291,12 @@ class RedisSessions:
     async def close(self) -> None:
         """Stop what is under way here, and let go of Redis."""
         if self._renewing is not None:
-            self._renewing.cancel()
-            await asyncio.wait([self._renewing])
+            await stop([self._renewing])
         await self._news.close()
-        for local in tuple(self._local.values()):
-            self._end(local.session.id)
-            await self._try(self._records.lay_down(local.session.id))
+        ended = tuple(self._local)
+        for session_id in ended:
+            self._end(session_id)
+        await self._try(asyncio.gather(*map(self._records.lay_down, ended)))
         await self._redis.aclose(close_connection_pool=True)
 
     # ---- news ------------------------------------------------------------------------------
