@@ -70,6 +70,8 @@ INTERNAL_ERROR = -32603
 
 _ID = re.compile(r"[A-Za-z0-9_-]{43}")
 
+_POOL: Any = BlockingConnectionPool  # its types leave the options unknown
+
 T = TypeVar("T")
 
 
@@ -87,9 +89,7 @@ def redis_store(
         ConfigError: It is no such URL.
     """
     try:
-        # The types of redis leave the options unknown.
-        from_url: Any = getattr(BlockingConnectionPool, "from_url")  # noqa: B009
-        pool: BlockingConnectionPool = from_url(
+        pool: BlockingConnectionPool = _POOL.from_url(
             url,
             max_connections=MAX_CONNECTIONS,
             timeout=SOCKET_SECONDS,
