@@ -12,6 +12,7 @@ carries a protocol version in its ``_meta`` is stateless, ``initialize`` opens a
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -64,6 +65,9 @@ class ServerSession(Session):
         ttl: Milliseconds for which lists may be cached, where a result says nothing else.
         cache_scope: Who may cache them: ``"public"`` or ``"private"``.
         max_message_size: Bytes of the longest line that :meth:`receive_data` takes.
+        request_prefix: What the ids of our own requests begin with, which are numbers where
+            it is empty. Machines that serve the same session need different ones, so that an
+            answer finds the machine that asked.
     """
 
     def __init__(
@@ -75,8 +79,11 @@ class ServerSession(Session):
         ttl: int = 0,
         cache_scope: str = "private",
         max_message_size: int | None = None,
+        request_prefix: str = "",
     ) -> None:
         super().__init__(max_message_size=max_message_size)
+        if request_prefix:
+            self._ids = (f"{request_prefix}{number}" for number in itertools.count(1))
         self._server_info = dict(server_info)
         self._capabilities = dict(capabilities)
         self._instructions = instructions

@@ -24,7 +24,7 @@ Nothing here waits or looks at a clock: :meth:`next_timer` says when
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,7 +96,7 @@ class Session:
     def __init__(self, *, max_message_size: int | None = None) -> None:
         self._state = SessionState.NEW
         self._revision: Revision | None = None
-        self._ids = itertools.count(1)
+        self._ids: Iterator[RequestId] = itertools.count(1)
         self._pending: dict[RequestId, Pending] = {}
         self._asked: dict[RequestId, Revision] = {}
         self._lines = LineDecoder() if max_message_size is None else LineDecoder(max_message_size)

@@ -32,7 +32,7 @@ async def answer(
     """Let a backend work on a request; return its answer and the HTTP status that goes with it."""
     try:
         if asked.method == "logging/setLevel" and session is not None:
-            result = _set_level(session, asked.params.get("level"))
+            result = await _set_level(session, asked.params.get("level"))
         else:
             result = await dispatch(backend, asked, caller)
         return machine.answer(asked.request_id, result), 200
@@ -50,8 +50,8 @@ async def answer(
         return machine.refuse(asked.request_id, ErrorObject(INTERNAL_ERROR, "internal error")), 200
 
 
-def _set_level(session: KeptSession, level: Any) -> Mapping[str, Any]:
+async def _set_level(session: KeptSession, level: Any) -> Mapping[str, Any]:
     if level not in LOG_LEVELS:
         raise InvalidParamsError(f"level is not one of {', '.join(LOG_LEVELS)}", code=-32602)
-    session.log_level = level
+    await session.set_log_level(level)
     return {}

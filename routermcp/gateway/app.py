@@ -29,7 +29,7 @@ from routermcp_proto.states import SessionState
 from .asgi import Header, Receive, Rejected, Reply, RequestHead, Scope, Send, disconnected, read_body, reject
 from .backend import Backend
 from .exchange import KEEP_ALIVE_SECONDS, Exchange
-from .sessions import MAX_ANNOUNCEMENTS, MAX_SESSIONS, SESSION_IDLE_SECONDS, KeptSession, SessionTable
+from .sessions import MAX_SESSIONS, SESSION_IDLE_SECONDS, KeptSession, SessionStore, SessionTable
 from .validation import (
     LOOPBACK_HOSTS,
     accepts,
@@ -56,6 +56,7 @@ class GatewayApp:
         max_body: Bytes of the longest request.
         max_sessions: Sessions of the handshake era at once.
         session_idle: Seconds after which one that nobody uses is forgotten.
+        sessions: Where they are kept, with bounds of its own; None for this process.
         clock: Tells the time, in seconds.
     """
 
@@ -68,13 +69,16 @@ class GatewayApp:
         max_body: int = MAX_BODY,
         max_sessions: int = MAX_SESSIONS,
         session_idle: float = SESSION_IDLE_SECONDS,
+        sessions: SessionStore | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = path
         self._backend = backend
         self._allowed_hosts = allowed_hosts
         self._max_body = max_body
-        self._sessions = SessionTable(max_sessions, session_idle, clock)
+        self._sessions: SessionStore = (
+            sessions if sessions is not None else SessionTable(max_sessions, session_idle, clock)
+        )
 
     @property
     def sessions(self) -> int:
@@ -89,9 +93,11 @@ class GatewayApp:
         Raises:
             LocalProtocolError: JSON cannot hold the parameters.
         """
-        payload = jsonrpc.encode_notification(method, params or {})
-        for session in self._sessions:
-            session.announce(payload)
+        self._sessions.announce(jsonrpc.encode_notification(method, params or {}))
+
+    async def close(self) -> None:
+        """Stop what is under way in the sessions, and let go of where they are kept."""
+        await self._sessions.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -122,26 +128,26 @@ class GatewayApp:
         check_media_types(head)
         body = await read_body(head, receive, self._max_body)
         messages = jsonrpc.decode(body, batches=True)
-        session = self._session_for(head, messages[0])
-        machine = session.machine if session is not None else self._new_machine()
-        is_batch = body.lstrip().startswith(b"[")  # which only one revision knows
-        events = machine.receive_message(body) if is_batch else machine.receive_decoded(messages)
-        headers: list[Header] = []
-        if session is None and machine.state is SessionState.READY:
-            session = self._sessions.admit(machine)
-            headers.append((b"mcp-session-id", session.id.encode("ascii")))
-        elif session is not None:
-            session.settle(events)
-        ready = [event for event in events if isinstance(event, MessageReady)]
-        asked = [event for event in events if isinstance(event, RequestReceived)]
-        exchange = Exchange(self._backend, machine, session, Reply(send, headers), head.user_id)
+        session = await self._session_for(head, messages[0])
         try:
+            machine = session.machine if session is not None else self._new_machine()
+            is_batch = body.lstrip().startswith(b"[")  # which only one revision knows
+            events = machine.receive_message(body) if is_batch else machine.receive_decoded(messages)
+            headers: list[Header] = []
+            if session is None and machine.state is SessionState.READY:
+                session = await self._sessions.admit(machine)
+                headers.append((b"mcp-session-id", session.id.encode("ascii")))
+            elif session is not None:
+                await self._sessions.settle(session, body, events)
+            ready = [event for event in events if isinstance(event, MessageReady)]
+            asked = [event for event in events if isinstance(event, RequestReceived)]
+            exchange = Exchange(self._backend, machine, session, Reply(send, headers), head.user_id)
             await exchange.run(ready, asked, receive)
         finally:
             if session is not None:
-                self._sessions.used(session)
+                await self._sessions.used(session)
 
-    def _session_for(self, head: RequestHead, message: jsonrpc.Message) -> KeptSession | None:
+    async def _session_for(self, head: RequestHead, message: jsonrpc.Message) -> KeptSession | None:
         """Check a message against its headers, and find the session that it belongs to.
 
         Raises:
@@ -156,7 +162,7 @@ class GatewayApp:
         session_id = head.get("Mcp-Session-Id")
         if session_id is not None:
             check_session_version(head)
-            return self._sessions.find(session_id)
+            return await self._sessions.find(session_id, self._new_machine)
         if isinstance(message, jsonrpc.Response | jsonrpc.ErrorResponse):
             raise Rejected(400, ErrorObject(jsonrpc.INVALID_REQUEST, "nothing was asked that this answers"))
         return None
@@ -167,6 +173,7 @@ class GatewayApp:
             server_info=backend.server_info,
             capabilities=backend.capabilities,
             instructions=backend.instructions,
+            request_prefix=self._sessions.request_prefix(),
         )
 
     # ---- GET and DELETE ------------------------------------------------------------------
@@ -179,20 +186,20 @@ class GatewayApp:
         if session_id is None:
             raise _not_allowed("without a session there is no stream to GET")
         check_session_version(head)
-        session = self._sessions.find(session_id)
-        if session.announcements is not None:
-            raise Rejected(409, ErrorObject(jsonrpc.INVALID_REQUEST, "the stream of this session is open"))
-        session.announcements = asyncio.Queue(MAX_ANNOUNCEMENTS)
-        watcher = asyncio.create_task(disconnected(receive))
-        reply = Reply(send)
+        session = await self._sessions.find(session_id, self._new_machine)
         try:
-            await reply.keep_alive()
-            await self._stream(session.announcements, watcher, reply)
+            queue = await self._sessions.open_stream(session)
+            watcher = asyncio.create_task(disconnected(receive))
+            reply = Reply(send)
+            try:
+                await reply.keep_alive()
+                await self._stream(queue, watcher, reply)
+            finally:
+                watcher.cancel()
+                await self._sessions.close_stream(session)
+            await reply.end()
         finally:
-            session.announcements = None
-            self._sessions.used(session)
-            watcher.cancel()
-        await reply.end()
+            await self._sessions.used(session)
 
     async def _stream(
         self, queue: asyncio.Queue[bytes | None], watcher: asyncio.Task[None], reply: Reply
@@ -218,7 +225,11 @@ class GatewayApp:
         session_id = head.get("Mcp-Session-Id")
         if session_id is None:
             raise Rejected(400, ErrorObject(jsonrpc.INVALID_REQUEST, "the header Mcp-Session-Id is missing"))
-        self._sessions.remove(self._sessions.find(session_id))
+        session = await self._sessions.find(session_id, self._new_machine)
+        try:
+            await self._sessions.remove(session)
+        finally:
+            await self._sessions.used(session)
         await Reply(send).empty(204)
 
 

@@ -14,6 +14,7 @@ from .front import GatewayFront
 from .keys import APIKey, check_binding
 from .rate_limit import RateLimit
 from .reach import over_http, over_stdio
+from .sessions import SessionStore
 from .upstream import CALL_TIMEOUT, Upstream
 from .validation import LOOPBACK_HOSTS
 
@@ -85,9 +86,15 @@ def front_of(config: GatewayConfig, backend: Aggregate) -> GatewayFront:
         allowed_hosts=names,
         max_sessions=config.session.max_sessions,
         session_idle=config.session.timeout,
+        sessions=_store_of(config),
     )
     backend.on_changed = app.announce
     store = config.session.store
+
+    async def end() -> None:
+        await app.close()
+        await backend.close()
+
     return GatewayFront(
         app,
         projects=[config.project],
@@ -97,13 +104,24 @@ def front_of(config: GatewayConfig, backend: Aggregate) -> GatewayFront:
         session_secret=_secret_of(store.get_secret_value()) if store is not None else None,
         upstreams=backend.states,
         on_startup=backend.begin,
-        on_shutdown=backend.close,
+        on_shutdown=end,
     )
 
 
 def hosts_of(host: str) -> frozenset[str]:
     """Return the names by which clients may call a gateway that listens on an address."""
     return LOOPBACK_HOSTS if host in LOOPBACK_HOSTS else LOOPBACK_HOSTS | {host.strip("[]").lower()}
+
+
+def _store_of(config: GatewayConfig) -> SessionStore | None:
+    session = config.session
+    if session.store is None:
+        return None
+    from .redis_sessions import redis_store  # noqa: PLC0415 - redis is for those who have one
+
+    return redis_store(
+        session.store.get_secret_value(), max_sessions=session.max_sessions, session_idle=session.timeout
+    )
 
 
 def _secret_of(store: str) -> bytes:

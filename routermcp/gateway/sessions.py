@@ -1,12 +1,16 @@
-"""The sessions of the handshake era that a server keeps between requests."""
+"""The sessions of the handshake era that a server keeps between requests.
+
+Where they are kept is a :class:`SessionStore`: a :class:`SessionTable` in one process, or
+:mod:`.redis_sessions` for several that serve the same clients.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from routermcp_proto import jsonrpc
 from routermcp_proto.events import ErrorReceived, Event, RequestWithdrawn, ResponseReceived, ResponseRejected
@@ -15,6 +19,7 @@ from routermcp_proto.jsonrpc import ErrorObject, RequestId
 from routermcp_proto.server_session import ServerSession
 
 from .asgi import Rejected
+from .backend import LOG_LEVELS
 
 #: Sessions at once. Each is a few kilobytes, so that a thousand are no burden; a client
 #: that opens sessions in a loop is stopped before it becomes one.
@@ -33,6 +38,13 @@ ID_BYTES = 32
 
 #: Level from which a client gets log messages that has not set one.
 DEFAULT_LOG_LEVEL = "info"
+
+
+#: The fact of a session by which its log level is kept.
+LOG_LEVEL = "log_level"
+
+Keep = Callable[["KeptSession", str, str | None], Awaitable[None]]
+"""Writes a fact of a session to where other processes see it; None forgets it."""
 
 
 class Work:
@@ -75,6 +87,23 @@ class KeptSession:
     """Our requests to the client that wait for an answer."""
     announcements: asyncio.Queue[bytes | None] | None = None
     """What is to go out on the shared stream, None where the client has not opened it."""
+    keep: Keep | None = None
+    """Keeps what the client sets, None where only this process has to know."""
+
+    async def set_log_level(self, level: str) -> None:
+        """Note from which level on the client wants log messages.
+
+        Raises:
+            RPCError: It cannot be kept for the other processes.
+        """
+        if self.keep is not None:
+            await self.keep(self, LOG_LEVEL, level)
+        self.log_level = level
+
+    def learn(self, fact: str, value: str | None) -> None:
+        """Take a fact from another process; one that is none is left aside."""
+        if fact == LOG_LEVEL and value in LOG_LEVELS:
+            self.log_level = value
 
     @property
     def busy(self) -> bool:
@@ -98,7 +127,7 @@ class KeptSession:
             work.cancel()
         self.announce(None)
 
-    def settle(self, events: list[Event]) -> None:
+    def settle(self, events: Sequence[Event]) -> None:
         """Bring what a client said to those who wait for it."""
         for event in events:
             if isinstance(event, RequestWithdrawn):
@@ -121,8 +150,103 @@ def _as_error(event: ErrorReceived | ResponseRejected) -> RPCError:
     return RPCError(event.error.message, code=event.error.code, data=event.error.data)
 
 
+def unknown_session() -> Rejected:
+    """Return the refusal upon which a client starts a new session."""
+    return Rejected(404, ErrorObject(jsonrpc.INVALID_REQUEST, "there is no such session"))
+
+
+def too_many_sessions() -> Rejected:
+    """Return the refusal of one session more."""
+    problem = ErrorObject(jsonrpc.INVALID_REQUEST, "too many sessions are open")
+    return Rejected(503, problem, headers=[(b"retry-after", b"5")])
+
+
+def stream_is_open() -> Rejected:
+    """Return the refusal of a second shared stream."""
+    return Rejected(409, ErrorObject(jsonrpc.INVALID_REQUEST, "the stream of this session is open"))
+
+
+class SessionStore(Protocol):
+    """Where sessions are kept. One event loop uses it.
+
+    Every method that waits may raise :class:`~routermcp.gateway.asgi.Rejected` with status
+    503 where the store is elsewhere and does not answer.
+    """
+
+    def __len__(self) -> int:
+        """How many sessions are kept, as far as this process knows."""
+        ...
+
+    def __iter__(self) -> Iterator[KeptSession]:
+        """The sessions that this process has to do with just now."""
+        ...
+
+    def request_prefix(self) -> str:
+        """Return what the ids of a new machine's own requests begin with, "" for numbers."""
+        ...
+
+    async def admit(self, machine: ServerSession) -> KeptSession:
+        """Keep a session that was just initialized; pair it with :meth:`used`.
+
+        Raises:
+            Rejected: There are too many, and all are in use (503).
+        """
+        ...
+
+    async def find(self, session_id: str, new_machine: Callable[[], ServerSession]) -> KeptSession:
+        """Return a session that is in use again; pair it with :meth:`used`.
+
+        Args:
+            session_id: As a client gave it.
+            new_machine: Makes the machine, where another process has the session's own.
+
+        Raises:
+            Rejected: There is no such session, or no longer (404, upon which the client
+                starts a new one).
+        """
+        ...
+
+    async def used(self, session: KeptSession) -> None:
+        """Note that a session was in use until now. Raises nothing: the answer has gone out."""
+        ...
+
+    async def open_stream(self, session: KeptSession) -> asyncio.Queue[bytes | None]:
+        """Return what is to go out on the shared stream of a session; None ends it.
+
+        Raises:
+            Rejected: It is open already (409).
+        """
+        ...
+
+    async def close_stream(self, session: KeptSession) -> None:
+        """Note that nobody reads the shared stream any more. Raises nothing."""
+        ...
+
+    async def settle(self, session: KeptSession, body: bytes, events: Sequence[Event]) -> None:
+        """Bring what a client said to those who wait for it.
+
+        Args:
+            session: Whose client.
+            body: What it sent.
+            events: What the machine here made of it.
+        """
+        ...
+
+    def announce(self, payload: bytes) -> None:
+        """Send a notification to every client that has opened its shared stream."""
+        ...
+
+    async def remove(self, session: KeptSession) -> None:
+        """Forget a session and stop what is under way in it."""
+        ...
+
+    async def close(self) -> None:
+        """Stop what is under way here."""
+        ...
+
+
 class SessionTable:
-    """The sessions by id: bounded, and forgotten when idle.
+    """The sessions of one process by id: bounded, and forgotten when idle.
 
     Args:
         max_sessions: Sessions at once.
@@ -139,18 +263,18 @@ class SessionTable:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[KeptSession]:
         return iter(tuple(self._sessions.values()))
 
-    def admit(self, machine: ServerSession) -> KeptSession:
-        """Keep a session that was just initialized.
+    def request_prefix(self) -> str:
+        """Return nothing: a session has one machine here."""
+        return ""
 
-        Raises:
-            Rejected: There are too many, and all are in use (503).
-        """
+    async def admit(self, machine: ServerSession) -> KeptSession:
+        """Keep a session that was just initialized."""
         for session in tuple(self._sessions.values()):
             if self._expired(session):
-                self.remove(session)
+                self._forget(session)
         if len(self._sessions) >= self._max:
             self._make_room()
         session = KeptSession(secrets.token_urlsafe(ID_BYTES), machine, self._clock())
@@ -160,32 +284,56 @@ class SessionTable:
     def _make_room(self) -> None:
         idle = [session for session in self._sessions.values() if not session.busy]
         if not idle:
-            problem = ErrorObject(jsonrpc.INVALID_REQUEST, "too many sessions are open")
-            raise Rejected(503, problem, headers=[(b"retry-after", b"5")])
-        self.remove(min(idle, key=lambda session: session.last_used))
+            raise too_many_sessions()
+        self._forget(min(idle, key=lambda session: session.last_used))
 
-    def find(self, session_id: str) -> KeptSession:
-        """Return a session that is in use again.
-
-        Raises:
-            Rejected: There is no such session, or no longer (404, upon which the client
-                starts a new one).
-        """
+    async def find(self, session_id: str, new_machine: Callable[[], ServerSession]) -> KeptSession:
+        """Return a session that is in use again."""
+        del new_machine
         session = self._sessions.get(session_id)
         if session is not None and self._expired(session):
-            self.remove(session)
+            self._forget(session)
             session = None
         if session is None:
-            raise Rejected(404, ErrorObject(jsonrpc.INVALID_REQUEST, "there is no such session"))
+            raise unknown_session()
         session.last_used = self._clock()
         return session
 
-    def used(self, session: KeptSession) -> None:
+    async def used(self, session: KeptSession) -> None:
         """Note that a session was in use until now."""
         session.last_used = self._clock()
 
-    def remove(self, session: KeptSession) -> None:
+    async def open_stream(self, session: KeptSession) -> asyncio.Queue[bytes | None]:
+        """Return what is to go out on the shared stream of a session."""
+        if session.announcements is not None:
+            raise stream_is_open()
+        session.announcements = asyncio.Queue(MAX_ANNOUNCEMENTS)
+        return session.announcements
+
+    async def close_stream(self, session: KeptSession) -> None:
+        """Note that nobody reads the shared stream any more."""
+        session.announcements = None
+
+    async def settle(self, session: KeptSession, body: bytes, events: Sequence[Event]) -> None:
+        """Bring what a client said to those who wait for it."""
+        del body
+        session.settle(events)
+
+    def announce(self, payload: bytes) -> None:
+        """Send a notification to every client that has opened its shared stream."""
+        for session in self:
+            session.announce(payload)
+
+    async def remove(self, session: KeptSession) -> None:
         """Forget a session and stop what is under way in it."""
+        self._forget(session)
+
+    async def close(self) -> None:
+        """Forget all."""
+        for session in self:
+            self._forget(session)
+
+    def _forget(self, session: KeptSession) -> None:
         if self._sessions.pop(session.id, None) is not None:
             session.close()
 

@@ -101,17 +101,17 @@ def serving_aggregate(aggregate: Aggregate) -> Generator[str]:
     """Serve an aggregate, close it at the end, and give its URL."""
     app = GatewayApp(aggregate)
     aggregate.on_changed = app.announce
-    with serve_in_thread(_Closing(app, aggregate)) as url:  # type: ignore[arg-type]
+    with serve_in_thread(Closing(app, aggregate)) as url:  # type: ignore[arg-type]
         yield url
 
 
-class _Closing:
-    """An application that closes its aggregate when the server ends."""
+class Closing:
+    """An application that closes something, such as its aggregate, when the server ends."""
 
-    def __init__(self, app: GatewayApp, aggregate: Aggregate) -> None:
+    def __init__(self, app: GatewayApp, closes: Aggregate | GatewayApp) -> None:
         self.path = app.path
         self._app = app
-        self._aggregate = aggregate
+        self._closes = closes
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "lifespan":
@@ -120,5 +120,5 @@ class _Closing:
         await receive()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await self._aggregate.close()
+        await self._closes.close()
         await send({"type": "lifespan.shutdown.complete"})

@@ -8,7 +8,7 @@ import pytest
 
 from routermcp_proto import calls
 from routermcp_proto import session as session_module
-from routermcp_proto.events import Event, MessageDropped, MessageReady, RequestReceived
+from routermcp_proto.events import Event, MessageDropped, MessageReady, RequestReceived, ResponseReceived
 from routermcp_proto.exceptions import LocalProtocolError
 from routermcp_proto.jsonrpc import (
     ErrorObject,
@@ -107,6 +107,20 @@ def test_a_session_can_be_taken_up_again() -> None:
     event = asked(machine, "tools/list")
     assert isinstance(event, RequestReceived)
     assert event.capabilities == {}
+
+
+def test_machines_of_one_session_number_their_requests_apart() -> None:
+    one, other = server(request_prefix="a-"), server(request_prefix="b-")
+    for machine in (one, other):
+        machine.resume({}, REVISIONS["2025-06-18"])
+    first, second = (one.start_request(calls.ping()).request_id for _ in range(2))
+    assert (first, second) == ("a-1", "a-2")
+    other.start_request(calls.ping())
+    answer = b'{"jsonrpc":"2.0","id":"b-1","result":{}}'
+    (dropped,) = one.receive_message(answer)
+    assert isinstance(dropped, MessageDropped)
+    (received,) = other.receive_message(answer)
+    assert isinstance(received, ResponseReceived)
 
 
 @pytest.mark.parametrize("method", sorted(HANDSHAKE_ONLY))
