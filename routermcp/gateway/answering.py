@@ -11,8 +11,9 @@ from routermcp_proto.exceptions import InvalidParamsError, RPCError
 from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.server_session import ServerSession
 
-from .backend import LOG_LEVELS, Backend, Caller, InputNeeded
-from .caller import INTERNAL_ERROR, MISSING_CAPABILITY
+from .announcements import Announcements
+from .backend import LOG_LEVELS, Backend, InputNeeded
+from .caller import INTERNAL_ERROR, MISSING_CAPABILITY, RequestCaller
 from .dispatch import dispatch
 from .sessions import KeptSession
 
@@ -24,15 +25,22 @@ STATUSES = {-32601: 404, MISSING_CAPABILITY: 400}
 
 async def answer(
     backend: Backend,
+    announcements: Announcements,
     machine: ServerSession,
     session: KeptSession | None,
     asked: RequestReceived,
-    caller: Caller,
+    caller: RequestCaller,
 ) -> tuple[bytes, int]:
     """Let a backend work on a request; return its answer and the HTTP status that goes with it."""
     try:
         if asked.method == "logging/setLevel" and session is not None:
             result = _set_level(session, asked.params.get("level"))
+        elif asked.method == "subscriptions/listen":
+            result = await announcements.listen(asked, caller, caller.send)
+        elif asked.method == "resources/subscribe":
+            result = await announcements.subscribe(session, asked.params.get("uri"), caller)
+        elif asked.method == "resources/unsubscribe":
+            result = await announcements.unsubscribe(session, asked.params.get("uri"))
         else:
             result = await dispatch(backend, asked, caller)
         return machine.answer(asked.request_id, result), 200

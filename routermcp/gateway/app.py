@@ -26,6 +26,7 @@ from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.server_session import ServerSession
 from routermcp_proto.states import SessionState
 
+from .announcements import Announcements
 from .asgi import Header, Receive, Rejected, Reply, RequestHead, Scope, Send, disconnected, read_body, reject
 from .backend import Backend
 from .exchange import KEEP_ALIVE_SECONDS, Exchange
@@ -75,6 +76,7 @@ class GatewayApp:
         self._allowed_hosts = allowed_hosts
         self._max_body = max_body
         self._sessions = SessionTable(max_sessions, session_idle, clock)
+        self._announcements = Announcements(backend, lambda: self._sessions)
 
     @property
     def sessions(self) -> int:
@@ -82,16 +84,22 @@ class GatewayApp:
         return len(self._sessions)
 
     def announce(self, method: str, params: Mapping[str, Any] | None = None) -> None:
-        """Send a notification to every client that has opened its session's shared stream.
+        """Send a notification to every client that wants to hear it.
+
+        These are clients of the handshake era that have opened their session's shared
+        stream, and those of the stateless era that listen for it. A change of a resource
+        is for those who have subscribed to it.
 
         To be called in the event loop that serves the application.
 
         Raises:
             LocalProtocolError: JSON cannot hold the parameters.
         """
-        payload = jsonrpc.encode_notification(method, params or {})
-        for session in self._sessions:
-            session.announce(payload)
+        self._announcements.announce(method, params or {})
+
+    def end_streams(self) -> None:
+        """Tell clients of the stateless era that listen for changes that there will be no more."""
+        self._announcements.end()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -134,7 +142,8 @@ class GatewayApp:
             session.settle(events)
         ready = [event for event in events if isinstance(event, MessageReady)]
         asked = [event for event in events if isinstance(event, RequestReceived)]
-        exchange = Exchange(self._backend, machine, session, Reply(send, headers), head.user_id)
+        reply = Reply(send, headers)
+        exchange = Exchange(self._backend, self._announcements, machine, session, reply, head.user_id)
         try:
             await exchange.run(ready, asked, receive)
         finally:
@@ -218,7 +227,10 @@ class GatewayApp:
         session_id = head.get("Mcp-Session-Id")
         if session_id is None:
             raise Rejected(400, ErrorObject(jsonrpc.INVALID_REQUEST, "the header Mcp-Session-Id is missing"))
-        self._sessions.remove(self._sessions.find(session_id))
+        session = self._sessions.find(session_id)
+        self._sessions.remove(session)
+        self._announcements.forget(session)
+        await self._backend.end_session(session_id)
         await Reply(send).empty(204)
 
 

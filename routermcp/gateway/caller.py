@@ -49,6 +49,9 @@ class RequestCaller:
         session: The session that is kept of it, None in the stateless era.
         send: Sends a message to the client before the answer.
         user_id: Whom the request is for.
+
+    Attributes:
+        send: Sends a message to the client before the answer.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class RequestCaller:
         self._asked = asked
         self._machine = machine
         self._session = session
-        self._send = send
+        self.send = send
 
     @property
     def capabilities(self) -> Mapping[str, Any]:
@@ -113,7 +116,7 @@ class RequestCaller:
         token = self._asked.progress_token
         if token is not None:
             report = self._machine.report_progress(token, progress, total=total, message=message)
-            await self._send(report.payload)
+            await self.send(report.payload)
 
     async def log(self, level: str, content: Any, *, logger: str | None = None) -> None:
         """Send a log message, where the client wants those of that level."""
@@ -121,7 +124,7 @@ class RequestCaller:
         if wanted is None or LOG_LEVELS.index(level) < LOG_LEVELS.index(wanted):
             return
         params = {"level": level, "data": content, **({"logger": logger} if logger is not None else {})}
-        await self._send(self._machine.start_notification("notifications/message", params).payload)
+        await self.send(self._machine.start_notification("notifications/message", params).payload)
 
     @property
     def log_level(self) -> str | None:
@@ -163,7 +166,7 @@ class RequestCaller:
         session.answers[request_id] = answer
         try:
             async with asyncio.timeout(INPUT_SECONDS):
-                await self._send(outgoing.payload)
+                await self.send(outgoing.payload)
                 return await answer
         except TimeoutError:
             raise RPCError(f"the client did not answer {method}", code=INTERNAL_ERROR) from None

@@ -75,6 +75,8 @@ class KeptSession:
     """Our requests to the client that wait for an answer."""
     announcements: asyncio.Queue[bytes | None] | None = None
     """What is to go out on the shared stream, None where the client has not opened it."""
+    watched: set[str] = field(default_factory=set[str])
+    """URIs of the resources whose changes the client wants to hear of."""
 
     @property
     def busy(self) -> bool:
