@@ -75,7 +75,9 @@ def proxy(
     env: Annotated[
         list[str] | None,
         typer.Option(
-            "--env", metavar="NAME[=VALUE]", help="A variable for the server; without value, yours. Repeatable."
+            "--env",
+            metavar="NAME[=VALUE]",
+            help="A variable for the server; without value, yours. Repeatable.",
         ),
     ] = None,
     host: HostOption = None,
@@ -99,7 +101,11 @@ def proxy(
 
 @app.command()
 def connect(
-    *, url: UrlOption = None, api_key: ApiKeyOption = None, user_id: UserIdOption = None, debug: DebugOption = False
+    *,
+    url: UrlOption = None,
+    api_key: ApiKeyOption = None,
+    user_id: UserIdOption = None,
+    debug: DebugOption = False,
 ) -> None:
     """Speak stdio here and HTTP to a gateway, for hosts that only start programs.
 
@@ -153,7 +159,11 @@ def write_config(
 
 @app.command()
 def status(
-    *, url: UrlOption = None, api_key: ApiKeyOption = None, as_json: JsonOption = False, debug: DebugOption = False
+    *,
+    url: UrlOption = None,
+    api_key: ApiKeyOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
 ) -> None:
     """Show how a gateway and the servers behind it are."""
     with reported(debug=debug):
@@ -182,7 +192,9 @@ def _health(url: str, api_key: str | None) -> dict[str, Any]:
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise TransportError(f"no gateway answers at {url}: {error}", code="connect") from error
     if not isinstance(document, dict):
-        raise TransportError(f"{url} is no gateway: its /health answers {answer.status_code}", code="protocol")
+        raise TransportError(
+            f"{url} is no gateway: its /health answers {answer.status_code}", code="protocol"
+        )
     return cast("dict[str, Any]", document)
 
 
@@ -238,5 +250,7 @@ class _gateway_installed:  # noqa: N801 - reads as what it is where it is used
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, ModuleNotFoundError):
-            complain(f"the gateway needs {error.name}, which is not installed: pip install 'routermcp[gateway]'")
+            complain(
+                f"the gateway needs {error.name}, which is not installed: pip install 'routermcp[gateway]'"
+            )
             raise typer.Exit(ExitCode.USAGE) from None

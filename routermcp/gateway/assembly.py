@@ -55,7 +55,9 @@ def _allows(server: StdioServer | HTTPServer) -> Callable[[Listing, str], bool]:
     return allows
 
 
-def aggregate_of(config: GatewayConfig, *, folder: Path | None = None, patience: float = PATIENCE) -> Aggregate:
+def aggregate_of(
+    config: GatewayConfig, *, folder: Path | None = None, patience: float = PATIENCE
+) -> Aggregate:
     """Return the backend that a configuration describes."""
     upstreams = [
         upstream_of(alias, server, folder=folder) for alias, server in config.enabled_servers.items()
