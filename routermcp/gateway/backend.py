@@ -32,8 +32,8 @@ class InputNeeded(Exception):  # noqa: N818 - not a failure: the request comes a
     """The client has to be asked before the request can be answered.
 
     Raised by :meth:`Caller.ask` where the revision asks for input in a result; a backend
-    lets it pass. A backend that asks by itself raises it too, where the caller's revision
-    has no requests of the server (:attr:`Caller.revision`).
+    lets it pass. A backend may raise it by itself, to ask for several things at once: the
+    request comes again with the answers, whatever the revision.
 
     Args:
         requests: Requests (``method`` and ``params``) by the key under which each is answered.

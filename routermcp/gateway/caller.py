@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from pydantic_core import from_json
@@ -155,6 +156,19 @@ class RequestCaller:
         if not isinstance(answer, dict):
             raise InputNeeded({key: {"method": method, "params": dict(params)}}, _memory_of(answers))
         return cast("dict[str, Any]", answer)
+
+    async def answering(self, needed: InputNeeded) -> RequestCaller:
+        """Ask for all that is needed, and return the caller as it comes again with the answers.
+
+        Raises:
+            RPCError: As :meth:`ask`.
+        """
+        answers: dict[str, Any] = {}
+        for key, request in needed.requests.items():
+            answers[key] = await self.ask(key, request["method"], request.get("params") or {})
+        params = {**self._asked.params, "inputResponses": answers, "requestState": needed.state}
+        again = replace(self._asked, params=params)
+        return RequestCaller(again, self._machine, self._session, self.send, self.user_id)
 
     async def _ask_now(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         session = self._session

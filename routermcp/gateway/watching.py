@@ -12,6 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any
 
 from routermcp_proto import calls
@@ -100,7 +101,11 @@ class Watch:
         if self._resting:
             self._replace()
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._listen())
+            self._task = self._new_task()
+
+    def _new_task(self) -> asyncio.Task[None]:
+        # Not in the name of the request during which this happens to begin.
+        return asyncio.create_task(self._listen(), context=Context())
 
     def _replace(self) -> None:
         task, self._task, self._resting = self._task, None, False
@@ -142,7 +147,7 @@ class Watch:
         """
         before, acknowledged = self._task, self._wire.next_acknowledgement()
         self._resting = False
-        task = self._task = asyncio.create_task(self._listen())
+        task = self._task = self._new_task()
         try:
             async with asyncio.timeout(NOTE_TIMEOUT / 1000):
                 await asyncio.wait([acknowledged, task], return_when=asyncio.FIRST_COMPLETED)
@@ -167,8 +172,8 @@ class Watch:
 
     def _offers(self, capability: str, member: str) -> bool:
         server = self._wire.server
-        offered: dict[str, Any] = server.capabilities.to_wire() if server is not None else {}
-        return bool((offered.get(capability) or {}).get(member))
+        offered: dict[str, dict[str, Any]] = server.capabilities.to_wire() if server is not None else {}
+        return bool(offered.get(capability, {}).get(member))
 
     async def close(self) -> None:
         """Listen no more."""
