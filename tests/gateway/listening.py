@@ -164,7 +164,11 @@ def use(url: str, tool: str, session: str | None = None, **arguments: Any) -> No
 
 def open_session(url: str) -> str:
     """Open a session of the handshake era and return its id."""
-    client = {"protocolVersion": HANDSHAKE, "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    client = {
+        "protocolVersion": HANDSHAKE,
+        "capabilities": {},
+        "clientInfo": {"name": "test", "version": "1"},
+    }
     _, headers = post(url, HANDSHAKE, "initialize", client)
     session: str = headers["mcp-session-id"]
     post(url, HANDSHAKE, "notifications/initialized", None, session)
