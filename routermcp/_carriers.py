@@ -62,7 +62,12 @@ def carrier_of(
         raise AssertionError("settings have a URL or a transport")
     return HTTPCarrier(
         transport,
-        HTTPBinding(machine, settings.endpoint, settings.fixed_headers()),
+        HTTPBinding(
+            machine,
+            settings.endpoint,
+            settings.fixed_headers(),
+            hears_changes=callbacks.hears_changes,
+        ),
         callbacks,
         settings.retry,
         settings.credentials(),

@@ -52,7 +52,12 @@ class Callbacks:
     """Answers the server with the callbacks of the application.
 
     What the client declares it can do follows from the callbacks that it was given.
+
+    Attributes:
+        hears_changes: Whether what the server says of itself is wanted at any time.
     """
+
+    hears_changes = False
 
     def __init__(
         self,

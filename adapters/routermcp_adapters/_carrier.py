@@ -81,6 +81,16 @@ class Carrier(Protocol):
         """
         ...
 
+    async def attend(self, clock: CallClock) -> None:
+        """Hear what the server says that belongs to no call, while no call reads it.
+
+        Returns when the server has no way to say such things.
+
+        Raises:
+            MCPError: The way there was lost.
+        """
+        ...
+
     def stats(self) -> PoolStats:
         """Return what the connections are doing, and what they have done."""
         ...

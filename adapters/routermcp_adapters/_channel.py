@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import NoReturn
 
 from routermcp_proto.client_session import ClientSession
 from routermcp_proto.events import (
@@ -42,6 +43,9 @@ from .runtime import Runtime, StreamClosedError
 #: handshake era answer nothing before ``initialize``, and are asked for that then
 #: (MCP 2026-07-28, stdio, "Backward Compatibility").
 PROBE_SECONDS = 3.0
+
+#: Stands for the id of a request where somebody reads who has made none. Requests have numbers.
+ATTENDANT = "attendant"
 
 #: Bytes of a message that the log shows.
 MAX_LOGGED = 2048
@@ -145,6 +149,25 @@ class Channel:
                 if isinstance(event, _OUTCOMES):
                     return event
                 # A callback of the user may take its time, and make calls of its own.
+                self._appoint()
+                await on_event(event)
+        finally:
+            try:
+                self._leave(waiter)
+            finally:  # Ctrl-C may have cut the first attempt short
+                self._leave(waiter)
+
+    async def attend(self, on_event: OnEvent) -> NoReturn:
+        """Read while no call does, until the stream ends.
+
+        Raises:
+            TransportError: It has ended.
+        """
+        waiter = _Waiter(ATTENDANT)
+        try:
+            self._waiters[waiter.request_id] = waiter
+            while True:
+                event = await self._next(waiter)
                 self._appoint()
                 await on_event(event)
         finally:

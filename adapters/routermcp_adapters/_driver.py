@@ -128,6 +128,11 @@ class Driver:
         return self._session.revision or LATEST
 
     @property
+    def place(self) -> str:
+        """Where the server is, for people."""
+        return self._carrier.place
+
+    @property
     def sign_of_life(self) -> str:
         """The method by which to see that the server answers."""
         return self.revision.sign_of_life
@@ -229,6 +234,19 @@ class Driver:
             MCPError: It failed.
         """
         return await self._limited(call, options.timeout, lambda clock: self._tries(call, options, clock))
+
+    async def attend(self) -> None:
+        """Hear what the server says that belongs to no call, while no call is under way.
+
+        Returns when the server has no way to say such things.
+
+        Raises:
+            MCPError: The server was lost.
+        """
+        runtime = self._runtime_in_use()
+        clock = CallClock(runtime, runtime.deadline(None), None, self._settings.interaction_timeout)
+        async with clock.scope:
+            await self._carrier.attend(clock)
 
     async def collect(self, call: Call[Any], options: CallOptions) -> list[Any]:
         """Make a call for a page, and for all pages after it, and return their entries.

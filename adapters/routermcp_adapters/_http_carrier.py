@@ -18,7 +18,7 @@ from ._delivery import Delivery, Link
 from ._exchanges import Exchanges, Outcome
 from ._limits import PoolStats
 from ._listening import Listener
-from ._meanwhile import OnProgress, Responder
+from ._meanwhile import Meanwhile, OnProgress, Responder
 from .runtime import Runtime
 
 Credentials = Callable[[], Awaitable[Mapping[str, str]]]
@@ -110,6 +110,16 @@ class HTTPCarrier:
         if self._credentials is None:
             return user_headers(headers) if headers else None
         return user_headers({**await self._credentials(), **(headers or {})})
+
+    async def attend(self, clock: CallClock) -> None:
+        """Read the shared stream while no call does."""
+        post, place = self._link.post, self._binding.endpoint
+
+        async def answer(outgoing: Outgoing) -> None:
+            await post(outgoing, await self.prepare())
+
+        meanwhile = Meanwhile(self.session, self._link.responder, clock, None, answer, place)
+        await self._listener.watch(clock.runtime, meanwhile.treat)
 
     async def deliver(
         self, outgoing: Outgoing, extra: HeaderBlock | None, on_progress: OnProgress | None, clock: CallClock

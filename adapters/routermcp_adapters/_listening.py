@@ -99,6 +99,7 @@ class Listener:
         self._exchange: MCPExchange | None = None
         self._opened_at = 0.0
         self._wanted = False
+        self._relief: Flag | None = None
 
     @property
     def leader(self) -> Turn | None:
@@ -159,10 +160,33 @@ class Listener:
             return None
         return Turn(self, runtime.event())
 
+    async def watch(self, runtime: Runtime, on_event: OnEvent) -> None:
+        """Read the stream whenever no call does, until the server does not offer it any more."""
+        try:
+            while self._wanted and self._pool is not None:
+                if self._connection is None:
+                    await runtime.sleep(max(0.0, self._opened_at + REOPENING_SECONDS - runtime.now()))
+                    await self.attend(runtime)
+                    continue
+                with self._lock:
+                    flag = self._relief = runtime.event()
+                    stream = None if self._turns else self.stream
+                await runtime.wait_any([] if stream is None else [stream], flag)
+                # A call that began meanwhile reads for itself, so that its questions reach it.
+                for event in [] if self._turns else self.read():
+                    await on_event(event)
+        finally:
+            self._relief = None
+
+    def _relieve(self) -> None:
+        if self._relief is not None:
+            self._relief.set()
+
     def enter(self, turn: Turn) -> None:
         """Let a call read along."""
         with self._lock:
             self._turns.append(turn)
+            self._relieve()
 
     def leave(self, turn: Turn) -> None:
         """Let a call go, and see that whoever leads now knows of it."""
@@ -170,6 +194,8 @@ class Listener:
             if turn in self._turns:
                 self._turns.remove(turn)
             leader = self.leader
+            if leader is None:
+                self._relieve()
         if leader is not None:
             leader.flag.set()
 

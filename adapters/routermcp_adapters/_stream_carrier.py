@@ -228,6 +228,18 @@ class StreamCarrier:
         except TransportError as error:
             log.debug("a cancelled call was not mentioned to %s: %s", self.place, error)
 
+    async def attend(self, clock: CallClock) -> None:
+        """Read the stream while no call does."""
+        channel = self._channel
+        if channel is None:
+            raise TransportError("the client was disconnected meanwhile", code="closed", not_run=True)
+        try:
+            await channel.attend(self._meanwhile(channel, clock, None).treat)
+        except BaseException:
+            if channel.broken is not None:
+                self._drop(channel)
+            raise
+
     def _meanwhile(self, channel: Channel, clock: CallClock, on_progress: OnProgress | None) -> Meanwhile:
         return Meanwhile(self._session, self._responder, clock, on_progress, channel.send, self.place)
 

@@ -19,7 +19,7 @@ from routermcp_proto.exceptions import InvalidParamsError, ResourceNotFoundError
 from routermcp_proto.types import WireModel
 
 from .._version import __version__
-from .backend import Caller, Listing
+from .backend import RESOURCE_UPDATED, Caller, Listing
 from .catalog import KINDS, Entry
 from .codes import TOOL_DISABLED, TOOL_NOT_FOUND
 from .meta_tool import SEARCH_TOOL, TaskSearch
@@ -35,7 +35,7 @@ PATIENCE = 3.0
 SERVER_INFO: Mapping[str, Any] = {"name": "RouterMCP", "version": __version__}
 CAPABILITIES: Mapping[str, Any] = {
     "tools": {"listChanged": True},
-    "resources": {"listChanged": True},
+    "resources": {"subscribe": True, "listChanged": True},
     "prompts": {"listChanged": True},
     "completions": {},
     "logging": {},
@@ -116,7 +116,7 @@ class Aggregate:
         self.on_changed(method, {})
 
     def _hear(self, method: str, params: Mapping[str, Any]) -> None:
-        if method == "notifications/resources/updated":
+        if method == RESOURCE_UPDATED:
             self.on_changed(method, params)
 
     def _listed(self, listing: Listing) -> Mapping[str, Entry]:
@@ -286,6 +286,24 @@ class Aggregate:
         passed = {key: value for key, value in params.items() if key != "_meta"}
         call = Call("completion/complete", {**passed, "ref": named}, WireModel, safe=True)
         return await upstream.call(call, caller)
+
+    # ---- changes -------------------------------------------------------------------------------
+
+    async def subscribe(self, uri: str, caller: Caller) -> None:
+        """Begin to announce changes of a resource.
+
+        Raises:
+            RPCError: As :meth:`read_resource`, or its server does not tell of changes.
+        """
+        upstream = await self._having(uri)
+        if not upstream.allows(Listing.RESOURCES, uri):
+            raise _no_resource(uri)
+        await upstream.subscribe(uri, caller)
+
+    async def unsubscribe(self, uri: str) -> None:
+        """Announce them no more."""
+        for upstream in self._upstreams.values():
+            await upstream.unsubscribe(uri)
 
     # ---- ends ----------------------------------------------------------------------------------
 

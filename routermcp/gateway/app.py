@@ -26,6 +26,7 @@ from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.server_session import ServerSession
 from routermcp_proto.states import SessionState
 
+from .announcements import Announcements
 from .asgi import Header, Receive, Rejected, Reply, RequestHead, Scope, Send, disconnected, read_body, reject
 from .backend import Backend
 from .exchange import KEEP_ALIVE_SECONDS, Exchange
@@ -79,6 +80,7 @@ class GatewayApp:
         self._sessions: SessionStore = (
             sessions if sessions is not None else SessionTable(max_sessions, session_idle, clock)
         )
+        self._announcements = Announcements(backend, self._sessions)
 
     @property
     def sessions(self) -> int:
@@ -86,14 +88,22 @@ class GatewayApp:
         return len(self._sessions)
 
     def announce(self, method: str, params: Mapping[str, Any] | None = None) -> None:
-        """Send a notification to every client that has opened its session's shared stream.
+        """Send a notification to every client that wants to hear it.
+
+        These are clients of the handshake era that have opened their session's shared
+        stream, and those of the stateless era that listen for it. A change of a resource
+        is for those who have subscribed to it.
 
         To be called in the event loop that serves the application.
 
         Raises:
             LocalProtocolError: JSON cannot hold the parameters.
         """
-        self._sessions.announce(jsonrpc.encode_notification(method, params or {}))
+        self._announcements.announce(method, params or {})
+
+    def end_streams(self) -> None:
+        """Tell clients of the stateless era that listen for changes that there will be no more."""
+        self._announcements.end()
 
     async def close(self) -> None:
         """Stop what is under way in the sessions, and let go of where they are kept."""
@@ -141,7 +151,8 @@ class GatewayApp:
                 await self._sessions.settle(session, body, events)
             ready = [event for event in events if isinstance(event, MessageReady)]
             asked = [event for event in events if isinstance(event, RequestReceived)]
-            exchange = Exchange(self._backend, machine, session, Reply(send, headers), head.user_id)
+            reply = Reply(send, headers)
+            exchange = Exchange(self._backend, self._announcements, machine, session, reply, head.user_id)
             await exchange.run(ready, asked, receive)
         finally:
             if session is not None:
@@ -228,6 +239,8 @@ class GatewayApp:
         session = await self._sessions.find(session_id, self._new_machine)
         try:
             await self._sessions.remove(session)
+            self._announcements.forget(session)
+            await self._backend.end_session(session_id)
         finally:
             await self._sessions.used(session)
         await Reply(send).empty(204)

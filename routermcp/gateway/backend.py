@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from routermcp_proto.versions import Revision
 
@@ -13,6 +13,10 @@ LOG_LEVEL_KEY = "io.modelcontextprotocol/logLevel"
 
 LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 """Levels of log messages, the least important first."""
+
+
+RESOURCE_UPDATED = "notifications/resources/updated"
+"""The notification that a resource has changed."""
 
 
 class Listing(Enum):
@@ -28,8 +32,8 @@ class InputNeeded(Exception):  # noqa: N818 - not a failure: the request comes a
     """The client has to be asked before the request can be answered.
 
     Raised by :meth:`Caller.ask` where the revision asks for input in a result; a backend
-    lets it pass. A backend that asks by itself raises it too, where the caller's revision
-    has no requests of the server (:attr:`Caller.revision`).
+    lets it pass. A backend may raise it by itself, to ask for several things at once: the
+    request comes again with the answers, whatever the revision.
 
     Args:
         requests: Requests (``method`` and ``params``) by the key under which each is answered.
@@ -118,6 +122,18 @@ class Caller(Protocol):
         ...
 
 
+@runtime_checkable
+class Changing(Protocol):
+    """A backend whose lists or resources change while it is served.
+
+    Attributes:
+        on_changed: Told of what clients are to be told: method and parameters. Set by whoever
+            serves the backend.
+    """
+
+    on_changed: Callable[[str, Mapping[str, Any]], None]
+
+
 class Backend(Protocol):
     """What an application offers. Results are JSON objects, as they go on the wire.
 
@@ -167,6 +183,17 @@ class Backend(Protocol):
             params: ``ref``, ``argument`` and perhaps ``context``, as the client sent them.
             caller: Who asks.
         """
+        ...
+
+    async def subscribe(self, uri: str, caller: Caller) -> None:
+        """Begin to announce changes of a resource; once more does no harm.
+
+        Only asked where the capabilities say ``resources.subscribe``.
+        """
+        ...
+
+    async def unsubscribe(self, uri: str) -> None:
+        """Announce them no more: nobody wants to hear of them; once more does no harm."""
         ...
 
     async def end_session(self, session_id: str) -> None:

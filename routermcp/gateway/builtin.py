@@ -251,5 +251,11 @@ class BuiltinTools:
         del params, caller
         return {"completion": {"values": []}}
 
+    async def subscribe(self, uri: str, caller: Caller) -> None:
+        """Do nothing: no resource changes, and none can be subscribed to."""
+
+    async def unsubscribe(self, uri: str) -> None:
+        """Do nothing."""
+
     async def end_session(self, session_id: str) -> None:
         """Forget nothing: nothing is kept."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from pydantic_core import from_json
@@ -49,6 +50,9 @@ class RequestCaller:
         session: The session that is kept of it, None in the stateless era.
         send: Sends a message to the client before the answer.
         user_id: Whom the request is for.
+
+    Attributes:
+        send: Sends a message to the client before the answer.
     """
 
     def __init__(
@@ -63,7 +67,7 @@ class RequestCaller:
         self._asked = asked
         self._machine = machine
         self._session = session
-        self._send = send
+        self.send = send
 
     @property
     def capabilities(self) -> Mapping[str, Any]:
@@ -113,7 +117,7 @@ class RequestCaller:
         token = self._asked.progress_token
         if token is not None:
             report = self._machine.report_progress(token, progress, total=total, message=message)
-            await self._send(report.payload)
+            await self.send(report.payload)
 
     async def log(self, level: str, content: Any, *, logger: str | None = None) -> None:
         """Send a log message, where the client wants those of that level."""
@@ -121,7 +125,7 @@ class RequestCaller:
         if wanted is None or LOG_LEVELS.index(level) < LOG_LEVELS.index(wanted):
             return
         params = {"level": level, "data": content, **({"logger": logger} if logger is not None else {})}
-        await self._send(self._machine.start_notification("notifications/message", params).payload)
+        await self.send(self._machine.start_notification("notifications/message", params).payload)
 
     @property
     def log_level(self) -> str | None:
@@ -153,6 +157,19 @@ class RequestCaller:
             raise InputNeeded({key: {"method": method, "params": dict(params)}}, _memory_of(answers))
         return cast("dict[str, Any]", answer)
 
+    async def answering(self, needed: InputNeeded) -> RequestCaller:
+        """Ask for all that is needed, and return the caller as it comes again with the answers.
+
+        Raises:
+            RPCError: As :meth:`ask`.
+        """
+        answers: dict[str, Any] = {}
+        for key, request in needed.requests.items():
+            answers[key] = await self.ask(key, request["method"], request.get("params") or {})
+        params = {**self._asked.params, "inputResponses": answers, "requestState": needed.state}
+        again = replace(self._asked, params=params)
+        return RequestCaller(again, self._machine, self._session, self.send, self.user_id)
+
     async def _ask_now(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         session = self._session
         if session is None:
@@ -163,7 +180,7 @@ class RequestCaller:
         session.answers[request_id] = answer
         try:
             async with asyncio.timeout(INPUT_SECONDS):
-                await self._send(outgoing.payload)
+                await self.send(outgoing.payload)
                 return await answer
         except TimeoutError:
             raise RPCError(f"the client did not answer {method}", code=INTERNAL_ERROR) from None

@@ -18,6 +18,7 @@ from routermcp_proto.exceptions import LocalProtocolError
 from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.server_session import ServerSession
 
+from .announcements import Announcements
 from .answering import STATUSES, answer
 from .asgi import Receive, Reply, disconnected
 from .backend import Backend
@@ -38,6 +39,7 @@ class Exchange:
 
     Args:
         backend: Who answers.
+        announcements: Who is told of changes.
         machine: The session machine that took the message.
         session: The session that is kept of it, None in the stateless era.
         reply: Where the answers go.
@@ -47,12 +49,14 @@ class Exchange:
     def __init__(
         self,
         backend: Backend,
+        announcements: Announcements,
         machine: ServerSession,
         session: KeptSession | None,
         reply: Reply,
         user_id: str | None = None,
     ) -> None:
         self._backend = backend
+        self._announcements = announcements
         self._machine = machine
         self._session = session
         self._reply = reply
@@ -138,7 +142,9 @@ class Exchange:
 
     async def _serve(self, asked: RequestReceived) -> None:
         caller = RequestCaller(asked, self._machine, self._session, self._reply.event, self._user_id)
-        payload, status = await answer(self._backend, self._machine, self._session, asked, caller)
+        payload, status = await answer(
+            self._backend, self._announcements, self._machine, self._session, asked, caller
+        )
         if self._alone and not self._reply.streaming:
             await self._reply.json(payload, status)
         else:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
+from collections.abc import Mapping
+from typing import Any
 
 from routermcp_adapters.message_streams import MessageStream
 from routermcp_adapters.runtime import Runtime, StreamClosedError
 from routermcp_proto.exceptions import ConfigError
 
-from .backend import Backend
+from .backend import Backend, Changing
 from .stream import StreamServer
 
 #: Messages that wait for a client which does not read.
@@ -28,6 +31,13 @@ class MemoryTransport:
         self._backend = backend
         self._name = name
         self._loop = loop
+        self._streams: weakref.WeakSet[MemoryStream] = weakref.WeakSet()
+        if isinstance(backend, Changing):
+            backend.on_changed = self._announce
+
+    def _announce(self, method: str, params: Mapping[str, Any]) -> None:
+        for stream in tuple(self._streams):
+            stream.announce(method, params)
 
     async def open(self, runtime: Runtime) -> MessageStream:
         """Open a stream.
@@ -37,7 +47,9 @@ class MemoryTransport:
         """
         if runtime.name != "asyncio" or self._loop not in (None, asyncio.get_running_loop()):
             raise ConfigError(f"{self._name} is reached from its own event loop only; use its url elsewhere")
-        return MemoryStream(self._backend)
+        stream = MemoryStream(self._backend)
+        self._streams.add(stream)
+        return stream
 
     def __str__(self) -> str:
         return self._name
@@ -51,6 +63,11 @@ class MemoryStream:
         self._server = StreamServer(backend, self._inbox.put)
         self._closed = False
         self._closing: asyncio.Task[None] | None = None
+
+    def announce(self, method: str, params: Mapping[str, Any]) -> None:
+        """Tell the client of a change, where it wants to hear that."""
+        if not self._closed:
+            self._server.announce(method, params)
 
     async def send(self, payload: bytes) -> None:
         """Hand a message over."""

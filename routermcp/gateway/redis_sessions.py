@@ -16,7 +16,7 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -308,11 +308,21 @@ class RedisSessions:
             text = body.decode(errors="replace")
             await self._ask(self._news.tell(News("said", session.id, content=text)))
 
-    def announce(self, payload: bytes) -> None:
-        """Send a notification to every client that has opened its shared stream, at any worker."""
-        for session in self:
-            session.announce(payload)
+    def announce(self, method: str, params: Mapping[str, Any]) -> None:
+        """Send a notification to every client that wants it, at any worker."""
+        payload = jsonrpc.encode_notification(method, params)
+        self._announce_here(method, params, payload)
         self._news.tell_soon(News("announced", content=payload.decode()))
+
+    def _announce_here(self, method: str, params: Mapping[str, Any], payload: bytes) -> None:
+        for session in self:
+            if session.wants(method, params):
+                session.announce(payload)
+
+    def may_watch(self, uri: str) -> bool:
+        """Whether a session may want it: those of other workers are not known here, so yes."""
+        del uri
+        return True
 
     async def _keep(self, session: KeptSession, fact: str, value: str | None) -> None:
         """Write a fact down, and tell those who have to do with the session.
@@ -345,8 +355,7 @@ class RedisSessions:
         (message,) = jsonrpc.decode(text)
         if isinstance(message, jsonrpc.Notification):
             payload = jsonrpc.encode_notification(message.method, message.params)
-            for session in self:
-                session.announce(payload)
+            self._announce_here(message.method, message.params, payload)
 
 
 def _hear_client(session: KeptSession, text: str) -> None:

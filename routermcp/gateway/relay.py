@@ -41,6 +41,8 @@ class Relay(Callbacks):
         shared_stream: Whether all requests travel on one stream.
     """
 
+    hears_changes = True
+
     def __init__(self, capabilities: Mapping[str, Any], on_news: OnNews, *, shared_stream: bool) -> None:
         super().__init__()
         self._declared = dict(capabilities)
@@ -81,8 +83,8 @@ class Relay(Callbacks):
         return last if alone else None
 
     def take_over(self, asked: RequestReceived, reply: Reply) -> bool:
-        """Answer aside, where the task that reads may be that of another client."""
-        if not self._shared_stream:
+        """Answer aside, where the task that reads may be that of another client, or of none."""
+        if not self._shared_stream and current.get() is not None:
             return False
         task = asyncio.create_task(self._answer_aside(asked, reply, self._concerned()))
         self._asking.add(task)

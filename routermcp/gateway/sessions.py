@@ -19,7 +19,7 @@ from routermcp_proto.jsonrpc import ErrorObject, RequestId
 from routermcp_proto.server_session import ServerSession
 
 from .asgi import Rejected
-from .backend import LOG_LEVELS
+from .backend import LOG_LEVELS, RESOURCE_UPDATED
 
 #: Sessions at once. Each is a few kilobytes, so that a thousand are no burden; a client
 #: that opens sessions in a loop is stopped before it becomes one.
@@ -42,6 +42,10 @@ DEFAULT_LOG_LEVEL = "info"
 
 #: The fact of a session by which its log level is kept.
 LOG_LEVEL = "log_level"
+
+#: The facts that the client wants to hear of changes of a resource, each with its URI behind.
+WATCHED = "watched:"
+WANTED = "yes"
 
 Keep = Callable[["KeptSession", str, str | None], Awaitable[None]]
 """Writes a fact of a session to where other processes see it; None forgets it."""
@@ -87,6 +91,8 @@ class KeptSession:
     """Our requests to the client that wait for an answer."""
     announcements: asyncio.Queue[bytes | None] | None = None
     """What is to go out on the shared stream, None where the client has not opened it."""
+    watched: set[str] = field(default_factory=set[str])
+    """URIs of the resources whose changes the client wants to hear of."""
     keep: Keep | None = None
     """Keeps what the client sets, None where only this process has to know."""
 
@@ -100,10 +106,32 @@ class KeptSession:
             await self.keep(self, LOG_LEVEL, level)
         self.log_level = level
 
+    async def watch(self, uri: str, wanted: bool) -> None:
+        """Note that the client wants to hear of changes of a resource, or no more.
+
+        Raises:
+            RPCError: It cannot be kept for the other processes.
+        """
+        if self.keep is not None:
+            await self.keep(self, WATCHED + uri, WANTED if wanted else None)
+        self._note_watched(uri, wanted)
+
+    def _note_watched(self, uri: str, wanted: bool) -> None:
+        if wanted:
+            self.watched.add(uri)
+        else:
+            self.watched.discard(uri)
+
     def learn(self, fact: str, value: str | None) -> None:
         """Take a fact from another process; one that is none is left aside."""
         if fact == LOG_LEVEL and value in LOG_LEVELS:
             self.log_level = value
+        elif fact.startswith(WATCHED) and value in (WANTED, None):
+            self._note_watched(fact.removeprefix(WATCHED), value is not None)
+
+    def wants(self, method: str, params: Mapping[str, Any]) -> bool:
+        """Whether the client wants to hear of a change."""
+        return method != RESOURCE_UPDATED or concerns(params.get("uri"), self.watched)
 
     @property
     def busy(self) -> bool:
@@ -148,6 +176,17 @@ def _as_error(event: ErrorReceived | ResponseRejected) -> RPCError:
     if isinstance(event, ResponseRejected):
         return RPCError(f"the client's answer is malformed: {event.error}", code=-32603)
     return RPCError(event.error.message, code=event.error.code, data=event.error.data)
+
+
+def concerns(uri: Any, watched: set[str]) -> bool:
+    """Whether a change of a resource is one of those watched, or of a part of one.
+
+    "This might be a sub-resource of the one that the client actually subscribed to"
+    (MCP, schema, ``ResourceUpdatedNotification``).
+    """
+    if not isinstance(uri, str):
+        return False
+    return uri in watched or any(uri.startswith(f"{each.rstrip('/')}/") for each in watched)
 
 
 def unknown_session() -> Rejected:
@@ -232,8 +271,12 @@ class SessionStore(Protocol):
         """
         ...
 
-    def announce(self, payload: bytes) -> None:
-        """Send a notification to every client that has opened its shared stream."""
+    def announce(self, method: str, params: Mapping[str, Any]) -> None:
+        """Send a notification to every client that wants it and has opened its shared stream."""
+        ...
+
+    def may_watch(self, uri: str) -> bool:
+        """Whether a session, in whichever process, may want to hear of changes of a resource."""
         ...
 
     async def remove(self, session: KeptSession) -> None:
@@ -319,10 +362,16 @@ class SessionTable:
         del body
         session.settle(events)
 
-    def announce(self, payload: bytes) -> None:
-        """Send a notification to every client that has opened its shared stream."""
+    def announce(self, method: str, params: Mapping[str, Any]) -> None:
+        """Send a notification to every client that wants it and has opened its shared stream."""
+        payload = jsonrpc.encode_notification(method, params)
         for session in self:
-            session.announce(payload)
+            if session.wants(method, params):
+                session.announce(payload)
+
+    def may_watch(self, uri: str) -> bool:
+        """Whether a session wants to hear of changes of a resource."""
+        return any(concerns(uri, session.watched) for session in self)
 
     async def remove(self, session: KeptSession) -> None:
         """Forget a session and stop what is under way in it."""

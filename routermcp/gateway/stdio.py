@@ -14,7 +14,7 @@ from routermcp_adapters.asyncio import AsyncioRuntime
 from routermcp_proto.exceptions import RemoteProtocolError
 from routermcp_proto.lines import LineDecoder
 
-from .backend import Backend
+from .backend import Backend, Changing
 from .stream import StreamServer
 
 #: Bytes read at once.
@@ -40,6 +40,8 @@ async def serve_stdio(backend: Backend, source: int | None = None, sink: int | N
                 await asyncio.shield(runtime.run_blocking(lambda: _write_all(write_to, payload + b"\n")))
 
     server = StreamServer(backend, send)
+    if isinstance(backend, Changing):
+        backend.on_changed = server.announce
     lines = LineDecoder()
     try:
         # In threads: standard streams may be files, which no event loop can wait for.

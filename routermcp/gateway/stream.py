@@ -4,21 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any
 
 from routermcp_proto import jsonrpc
 from routermcp_proto.events import MessageReady, RequestReceived
 from routermcp_proto.exceptions import LocalProtocolError
 from routermcp_proto.jsonrpc import ErrorObject, RequestId
 from routermcp_proto.server_session import ServerSession
+from routermcp_proto.states import SessionState
 
+from .announcements import Announcements
 from .answering import answer
 from .backend import Backend
 from .caller import INTERNAL_ERROR, RequestCaller
-from .sessions import KeptSession, Work
+from .sessions import MAX_ANNOUNCEMENTS, KeptSession, Work, concerns
 
 #: The name of the only session.
 SESSION_ID = "stream"
+
+
+class _Only:
+    """The session of the only client."""
+
+    def __init__(self, session: KeptSession) -> None:
+        self._session = session
+
+    def announce(self, method: str, params: Mapping[str, Any]) -> None:
+        payload = jsonrpc.encode_notification(method, params)
+        if self._session.wants(method, params):
+            self._session.announce(payload)
+
+    def may_watch(self, uri: str) -> bool:
+        return concerns(uri, self._session.watched)
 
 
 class StreamServer:
@@ -40,19 +58,30 @@ class StreamServer:
             instructions=backend.instructions,
         )
         self._session = KeptSession(SESSION_ID, self._machine, 0.0)
+        self._announcements = Announcements(backend, _Only(self._session))
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def receive(self, payload: bytes) -> None:
         """Take a message of the client. Never raises on what it says."""
         events = self._machine.receive_message(payload)
         self._session.settle(events)
+        if self._session.announcements is None and self._machine.state is SessionState.READY:
+            self._session.announcements = asyncio.Queue(MAX_ANNOUNCEMENTS)
+            self._spawn(self._pump(self._session.announcements))
         for event in events:
             if isinstance(event, MessageReady):
                 await self._send(event.outgoing.payload)
             elif isinstance(event, RequestReceived):
-                task = asyncio.create_task(self._work_on(event))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._spawn(self._work_on(event))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _pump(self, queue: asyncio.Queue[bytes | None]) -> None:
+        while (payload := await queue.get()) is not None:
+            await self._send(payload)
 
     async def _work_on(self, asked: RequestReceived) -> None:
         session = self._session if asked.revision.peer_requests else None
@@ -60,7 +89,9 @@ class StreamServer:
         work = running[asked.request_id] = Work()
         try:
             caller = RequestCaller(asked, self._machine, session, self._send)
-            payload, _ = await answer(self._backend, self._machine, session, asked, caller)
+            payload, _ = await answer(
+                self._backend, self._announcements, self._machine, session, asked, caller
+            )
             await self._send(payload)
         except asyncio.CancelledError:
             if not work.withdrawn():
@@ -74,13 +105,18 @@ class StreamServer:
         with contextlib.suppress(LocalProtocolError):  # it was answered
             self._machine.refuse(request_id, ErrorObject(INTERNAL_ERROR, "cancelled"))
 
-    async def announce(self, method: str, params: dict[str, object]) -> None:
-        """Send a notification."""
-        await self._send(jsonrpc.encode_notification(method, params))
+    def announce(self, method: str, params: Mapping[str, Any]) -> None:
+        """Send a notification, where the client wants to hear it.
+
+        Raises:
+            LocalProtocolError: JSON cannot hold the parameters.
+        """
+        self._announcements.announce(method, params)
 
     async def close(self) -> None:
         """Give up what is under way."""
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._announcements.forget(self._session)
         await self._backend.end_session(SESSION_ID)

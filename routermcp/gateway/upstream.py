@@ -30,6 +30,7 @@ from .catalog import KINDS, Catalog, Entry
 from .codes import UPSTREAM_ERROR
 from .passing import Parking, Passing, Result
 from .relay import EVERYTHING
+from .watching import Watch
 from .wire import Wire
 
 log = logging.getLogger("routermcp.gateway")
@@ -105,6 +106,7 @@ class Upstream:
         self._exchanges = connections_of(settings, None)
         self._shared = self._new_wire(EVERYTHING)
         self._bound: OrderedDict[str, Wire] = OrderedDict()
+        self._watches: dict[Wire, Watch] = {}
         self._parking = Parking()
         self._effort: asyncio.Task[None] | None = None
         self._began = 0.0
@@ -168,6 +170,7 @@ class Upstream:
         changed = [kind.changed for listing, kind in KINDS.items() if await self._read_list(listing)]
         self.state, self.problem = State.READY, None
         self._fresh_until = time.monotonic() + LIST_SECONDS
+        self._watch_over(self._shared).begin()
         for method in dict.fromkeys(changed):
             self.on_change(method)
 
@@ -190,10 +193,43 @@ class Upstream:
 
     def _hear(self, method: str, params: Mapping[str, Any]) -> None:
         if method in {kind.changed for kind in KINDS.values()}:
-            self._fresh_until = 0.0
-            self.start()
+            self._look_again()
         else:
             self.on_news(method, params)
+
+    # ---- changes -------------------------------------------------------------------------------
+
+    def _watch_over(self, wire: Wire) -> Watch:
+        watch = self._watches.get(wire)
+        if watch is None:
+            watch = self._watches[wire] = Watch(wire, self._look_again)
+        return watch
+
+    def _look_again(self) -> None:
+        self._fresh_until = 0.0
+        self.start()
+
+    async def subscribe(self, uri: str, caller: Caller) -> None:
+        """Begin to hear of changes of a resource.
+
+        Raises:
+            RPCError: The server refuses, does not tell of changes, or (-32004) could not be reached.
+        """
+        try:
+            await self._watch_over(await self._wire_for(caller)).add(uri)
+        except RPCError:
+            raise
+        except MCPError as error:
+            raise self._unanswered("resources/subscribe", error) from error
+
+    async def unsubscribe(self, uri: str) -> None:
+        """Hear of them no more; a server that is gone has forgotten it by itself."""
+        for watch in tuple(self._watches.values()):
+            if uri in watch:
+                try:
+                    await watch.remove(uri)
+                except MCPError as error:
+                    log.debug("%s: resources/unsubscribe failed: %s", self.alias, error)
 
     # ---- requests ------------------------------------------------------------------------------
 
@@ -214,16 +250,16 @@ class Upstream:
         except RPCError:
             raise
         except MCPError as error:
-            raise self._unanswered(call, error) from error
+            raise self._unanswered(call.method, error) from error
 
     def unavailable(self) -> RPCError:
         """Return the error for a request while the server is not there."""
         data = {"server": self.alias, "state": self.state.value}
         return RPCError(f"the server {self.alias} is {self.state.value}", code=UPSTREAM_ERROR, data=data)
 
-    def _unanswered(self, call: Call[WireModel], error: MCPError) -> RPCError:
+    def _unanswered(self, method: str, error: MCPError) -> RPCError:
         """Say that there is no answer; details, which may hold secrets, go to the log."""
-        log.warning("%s: %s failed: %s", self.alias, call.method, error)
+        log.warning("%s: %s failed: %s", self.alias, method, error)
         data: dict[str, Any] = {"server": self.alias}
         if isinstance(error, TransportError):
             data["code"] = error.code
@@ -256,9 +292,15 @@ class Upstream:
         """End the session that a client had here."""
         wire = self._bound.pop(session_id, None)
         if wire is not None:
-            task = asyncio.create_task(wire.close())
+            task = asyncio.create_task(self._close_wire(wire))
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
+
+    async def _close_wire(self, wire: Wire) -> None:
+        watch = self._watches.pop(wire, None)
+        if watch is not None:
+            await watch.close()
+        await wire.close()
 
     async def close(self) -> None:
         """End everything, child processes included."""
@@ -268,7 +310,7 @@ class Upstream:
         await self._parking.close()
         for session_id in tuple(self._bound):
             self.end_session(session_id)
-        await asyncio.gather(self._shared.close(), *self._closing, return_exceptions=True)
+        await asyncio.gather(self._close_wire(self._shared), *self._closing, return_exceptions=True)
         if self._exchanges is not None:
             self._exchanges.close_all()
         self.state = State.IDLE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -17,9 +18,13 @@ from routermcp_proto.versions import Revision
 
 from .._carriers import driver_of
 from .._settings import ClientSettings
+from .announcements import ACKNOWLEDGED, SUBSCRIPTION_ID_KEY
 from .backend import LOG_LEVEL_KEY, LOG_LEVELS, Caller, InputNeeded
 from .passing import Passing, Result
 from .relay import OnNews, Relay
+
+#: For a call that lasts as long as both sides want.
+NO_LIMIT = 0
 
 #: Milliseconds for the server to take note of a log level.
 SET_LEVEL_TIMEOUT = 10_000
@@ -44,9 +49,14 @@ class Wire:
         capabilities: Mapping[str, Any],
         on_news: OnNews,
     ) -> None:
-        self._relay = Relay(capabilities, on_news, shared_stream=exchanges is None)
+        self._on_news = on_news
+        self._acknowledged: list[asyncio.Future[None]] = []
+        self._relay = Relay(capabilities, self._hear, shared_stream=exchanges is None)
         self._driver = driver_of(settings, self._relay, exchanges)
         self._level = len(LOG_LEVELS)
+
+    def __str__(self) -> str:
+        return str(self._driver.place)
 
     @property
     def revision(self) -> Revision:
@@ -125,6 +135,49 @@ class Wire:
             self._level = LOG_LEVELS.index(level)
             await self._driver.call(calls.set_log_level(level), CallOptions(SET_LEVEL_TIMEOUT))
 
+    # ---- changes -------------------------------------------------------------------------------
+
+    def _hear(self, method: str, params: Mapping[str, Any]) -> None:
+        if method == ACKNOWLEDGED:
+            waiting, self._acknowledged = self._acknowledged, []
+            for each in waiting:
+                if not each.done():
+                    each.set_result(None)
+        else:
+            self._on_news(method, _without_meta(params, SUBSCRIPTION_ID_KEY))
+
+    def next_acknowledgement(self) -> asyncio.Future[None]:
+        """Return what is done when the server has next acknowledged what it is asked to tell."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._acknowledged = [*(each for each in self._acknowledged if not each.done()), future]
+        return future
+
+    async def listen(self, wanted: Mapping[str, Any]) -> None:
+        """Hear of changes from a server of the stateless era, until it says no more.
+
+        Raises:
+            MCPError: It does not tell of changes, or is no longer there.
+        """
+        await self._driver.call(calls.listen(wanted), CallOptions(NO_LIMIT))
+
+    async def attend(self) -> None:
+        """Hear what a server of the handshake era says while no request is under way.
+
+        Returns when it has no stream for that.
+
+        Raises:
+            MCPError: It is no longer there.
+        """
+        await self._driver.attend()
+
+    async def note(self, call: Call[Any], timeout: int) -> None:
+        """Have the server take note of something.
+
+        Raises:
+            MCPError: It refuses, or is not there.
+        """
+        await self._driver.call(call, CallOptions(timeout))
+
     async def close(self) -> None:
         """End the session."""
         await self._relay.close()
@@ -135,10 +188,14 @@ def _unstamped(value: WireModel) -> Result:
     """Return a result without what its server's revision adds; that of the client adds its own."""
     result: dict[str, Any] = value.model_extra or {}
     result.pop("resultType", None)
-    meta = result.get("_meta")
-    if isinstance(meta, dict) and SERVER_INFO_KEY in meta:
-        kept = {key: value for key, value in cast("dict[str, Any]", meta).items() if key != SERVER_INFO_KEY}
-        result.pop("_meta")
-        if kept:
-            result["_meta"] = kept
-    return result
+    return _without_meta(result, SERVER_INFO_KEY)
+
+
+def _without_meta(members: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return an object without a member of its ``_meta``, and without ``_meta`` where that was all."""
+    meta = members.get("_meta")
+    if not isinstance(meta, dict) or name not in meta:
+        return members
+    kept = {key: value for key, value in cast("dict[str, Any]", meta).items() if key != name}
+    others = {key: value for key, value in members.items() if key != "_meta"}
+    return {**others, "_meta": kept} if kept else others

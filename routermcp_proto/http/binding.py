@@ -65,6 +65,8 @@ class HTTPBinding:
         endpoint: Where they go.
         headers: Headers of every request, such as ``Authorization`` and ``User-Agent``.
         max_message_size: Bytes of the longest answer.
+        hears_changes: Whether what the server says of itself is wanted, even where it has
+            nothing to ask.
     """
 
     def __init__(
@@ -74,7 +76,9 @@ class HTTPBinding:
         headers: Mapping[str, str] | None = None,
         *,
         max_message_size: int = MAX_MESSAGE_SIZE,
+        hears_changes: bool = False,
     ) -> None:
+        self._hears_changes = hears_changes
         self.session = session
         self.endpoint = endpoint
         self.session_id: str | None = None
@@ -232,10 +236,10 @@ class HTTPBinding:
 
     @property
     def listens(self) -> bool:
-        """Whether the server may ask questions on a stream that is opened for it, and would get answers."""
+        """Whether a stream is opened for the server: for its questions, where they would get answers."""
         revision = self.session.revision
         streams = revision is not None and revision.peer_requests and revision.http_sessions
-        return streams and bool(self.session.capabilities)
+        return streams and (self._hears_changes or bool(self.session.capabilities))
 
     @property
     def sessionful(self) -> bool:

@@ -36,7 +36,8 @@ CLIENT = {
     "capabilities": {"elicitation": {}},
     "clientInfo": {"name": "tést", "version": "1"},
 }
-CHANGED = encode_notification("notifications/tools/list_changed", {})
+TOOLS_CHANGED = "notifications/tools/list_changed"
+CHANGED = encode_notification(TOOLS_CHANGED, {})
 
 
 @pytest.fixture(scope="module")
@@ -299,11 +300,11 @@ def test_a_shared_stream_is_open_once(make: Make) -> None:
             with pytest.raises(Rejected) as caught:
                 await worker.store.open_stream(session)
             assert caught.value.status == 409
-            worker.store.announce(CHANGED)
+            worker.store.announce(TOOLS_CHANGED, {})
             assert queue.get_nowait() == CHANGED
             assert queue.empty()
             await worker.store.close_stream(session)
-            worker.store.announce(CHANGED)
+            worker.store.announce(TOOLS_CHANGED, {})
             again = await worker.store.open_stream(session)
             assert again.empty(), "what is announced to nobody is dropped"
 
@@ -489,12 +490,12 @@ def test_an_announcement_reaches_each_client_once(redis: RedisServer) -> None:
             stranger = await stack.enter_async_context(on_redis(foreign))
             queues = [await each.store.open_stream(await each.admit()) for each in (*workers, stranger)]
             for number, worker in enumerate(workers):
-                worker.store.announce(encode_notification("notifications/message", {"data": number}))
+                worker.store.announce("notifications/message", {"data": number})
             heard = [sorted([await asyncio.wait_for(q.get(), PATIENCE) for _ in workers]) for q in queues[:3]]
             assert heard[0] == heard[1] == heard[2]
             assert len(set(heard[0])) == 3
             # One more, of which each worker hears after all that went before.
-            workers[0].store.announce(CHANGED)
+            workers[0].store.announce(TOOLS_CHANGED, {})
             assert [await asyncio.wait_for(queue.get(), PATIENCE) for queue in queues[:3]] == [CHANGED] * 3
             assert queues[3].empty(), "another database is another gateway"
 
@@ -666,7 +667,7 @@ def test_it_goes_on_by_itself_when_redis_was_away(
             await refused(one.store.remove(session))
             with pytest.raises(RPCError, match="does not answer"):
                 await session.set_log_level("debug")
-            one.store.announce(CHANGED)
+            one.store.announce(TOOLS_CHANGED, {})
             assert queue.get_nowait() == CHANGED, "who is here needs no Redis"
             own_redis.start()
             assert not await one.knows(session.id), "it went with Redis"

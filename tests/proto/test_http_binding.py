@@ -186,6 +186,16 @@ def test_the_shared_stream_is_for_clients_that_can_answer(
     assert binding.listens is listens
 
 
+@pytest.mark.parametrize(("protocol", "listens"), [("2025-11-25", True), ("auto", False)])
+def test_the_shared_stream_is_for_clients_that_want_to_hear_of_changes_too(
+    protocol: str, listens: bool
+) -> None:
+    session = ClientSession(protocol=protocol)
+    binding = HTTPBinding(session, EndpointURL.parse(URL), hears_changes=True)
+    connect(session, binding)
+    assert binding.listens is listens
+
+
 def test_a_redirect_that_keeps_method_and_origin_is_followed() -> None:
     session, binding = bound()
     connect(session, binding)

@@ -1,0 +1,38 @@
+"""Puts the gateway in front of one server, as it is, until the standard input ends.
+
+Usage::
+
+    python -m tests.conformance.proxy URL | COMMAND ARGUMENT...
+
+It prints its URL when it is ready.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from routermcp.gateway.mirror import Mirror
+from routermcp.gateway.reach import over_http, over_stdio
+from routermcp.gateway.upstream import Upstream
+from tests.gateway.servers import serving_aggregate
+
+#: Seconds for the first client to wait for a server that is being started.
+PATIENCE = 20.0
+
+
+def main() -> None:
+    """Serve until the standard input ends."""
+    target = sys.argv[1:]
+    if target[0].startswith("http://"):
+        settings = over_http(target[0])
+    else:
+        settings = over_stdio(target, env={"PYTHONPATH": os.environ.get("PYTHONPATH", "")})
+    mirror = Mirror(Upstream("server", settings, prefix=False), patience=PATIENCE)
+    with serving_aggregate(mirror) as url:
+        print(url, flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()
