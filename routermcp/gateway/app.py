@@ -79,6 +79,7 @@ class GatewayApp:
         self._sessions: SessionStore = (
             sessions if sessions is not None else SessionTable(max_sessions, session_idle, clock)
         )
+        self._sessions.on_announced = self._announce_here
 
     @property
     def sessions(self) -> int:
@@ -93,7 +94,13 @@ class GatewayApp:
         Raises:
             LocalProtocolError: JSON cannot hold the parameters.
         """
-        self._sessions.announce(jsonrpc.encode_notification(method, params or {}))
+        self._announce_here(method, params or {})
+        self._sessions.spread(method, params or {})
+
+    def _announce_here(self, method: str, params: Mapping[str, Any]) -> None:
+        payload = jsonrpc.encode_notification(method, params)
+        for session in self._sessions:
+            session.announce(payload)
 
     async def close(self) -> None:
         """Stop what is under way in the sessions, and let go of where they are kept."""

@@ -16,7 +16,7 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -40,6 +40,8 @@ from .sessions import (
     MAX_SESSIONS,
     SESSION_IDLE_SECONDS,
     KeptSession,
+    OnAnnounced,
+    nobody_cares,
     stream_is_open,
     too_many_sessions,
     unknown_session,
@@ -57,6 +59,10 @@ SOCKET_SECONDS = 2.0
 
 #: Seconds after which a client may try again.
 RETRY_AFTER_SECONDS = 1
+
+#: Seconds between two times that what is in use is said to be so, at least: sessions that are
+#: forgotten sooner than that are not worth the work.
+MIN_RENEW_SECONDS = 0.05
 
 #: Connections to Redis. Commands take a fraction of a millisecond each; one connection is
 #: kept for the news.
@@ -128,7 +134,8 @@ class RedisSessions:
         self._records = Records(redis, worker, max_sessions, session_idle)
         # Channels, unlike keys, are common to all databases of a server.
         self._news = NewsChannel(redis, f"routermcp:{database}:news", worker, self._hear)
-        self._renew_after = min(session_idle, LEASE_SECONDS) / 3
+        self._renew_after = max(min(session_idle, LEASE_SECONDS) / 3, MIN_RENEW_SECONDS)
+        self.on_announced: OnAnnounced = nobody_cares
         self._local: dict[str, _Local] = {}
         self._count = 0
         self._away = False
@@ -308,10 +315,9 @@ class RedisSessions:
             text = body.decode(errors="replace")
             await self._ask(self._news.tell(News("said", session.id, content=text)))
 
-    def announce(self, payload: bytes) -> None:
-        """Send a notification to every client that has opened its shared stream, at any worker."""
-        for session in self:
-            session.announce(payload)
+    def spread(self, method: str, params: Mapping[str, Any]) -> None:
+        """Let the other workers announce what is announced here."""
+        payload = jsonrpc.encode_notification(method, params)
         self._news.tell_soon(News("announced", content=payload.decode()))
 
     async def _keep(self, session: KeptSession, fact: str, value: str | None) -> None:
@@ -344,9 +350,7 @@ class RedisSessions:
     def _hear_announcement(self, text: str) -> None:
         (message,) = jsonrpc.decode(text)
         if isinstance(message, jsonrpc.Notification):
-            payload = jsonrpc.encode_notification(message.method, message.params)
-            for session in self:
-                session.announce(payload)
+            self.on_announced(message.method, message.params)
 
 
 def _hear_client(session: KeptSession, text: str) -> None:

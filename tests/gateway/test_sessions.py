@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
+import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,7 +19,7 @@ from routermcp.gateway.asgi import Rejected
 from routermcp.gateway.redis_sessions import STORE_SECONDS, redis_store
 from routermcp.gateway.sessions import KeptSession, SessionStore, SessionTable, Work
 from routermcp_proto.calls import Call
-from routermcp_proto.events import MessageDropped
+from routermcp_proto.events import MessageDropped, RequestReceived
 from routermcp_proto.exceptions import ConfigError, RPCError
 from routermcp_proto.jsonrpc import encode_notification
 from routermcp_proto.server_session import ServerSession
@@ -36,7 +38,8 @@ CLIENT = {
     "capabilities": {"elicitation": {}},
     "clientInfo": {"name": "tést", "version": "1"},
 }
-CHANGED = encode_notification("notifications/tools/list_changed", {})
+CHANGED: tuple[str, dict[str, Any]] = ("notifications/tools/list_changed", {})
+ENCODED = encode_notification(*CHANGED)
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +65,16 @@ class Worker:
         self.store = store
         self.skip = skip
         """Lets time pass, in seconds."""
+        store.on_announced = self.announce_here
+
+    def announce_here(self, method: str, params: Any) -> None:
+        for session in self.store:
+            session.announce(encode_notification(method, params))
+
+    def announce(self, method: str, params: Any) -> None:
+        """Announce something, as the application does."""
+        self.announce_here(method, params)
+        self.store.spread(method, params)
 
     def machine(self) -> ServerSession:
         prefix = self.store.request_prefix()
@@ -299,11 +312,11 @@ def test_a_shared_stream_is_open_once(make: Make) -> None:
             with pytest.raises(Rejected) as caught:
                 await worker.store.open_stream(session)
             assert caught.value.status == 409
-            worker.store.announce(CHANGED)
-            assert queue.get_nowait() == CHANGED
+            worker.announce(*CHANGED)
+            assert queue.get_nowait() == ENCODED
             assert queue.empty()
             await worker.store.close_stream(session)
-            worker.store.announce(CHANGED)
+            worker.announce(*CHANGED)
             again = await worker.store.open_stream(session)
             assert again.empty(), "what is announced to nobody is dropped"
 
@@ -458,8 +471,8 @@ def test_a_batch_is_passed_on_without_its_requests(redis: RedisServer) -> None:
                 events = elsewhere.machine.receive_message(CANCEL)
                 await other.store.settle(elsewhere, batch, events)
             assert await asyncio.wait_for(task, PATIENCE)
-            assert session.machine.receive_message(request), "which is new here"
-            assert session.machine.answer(8, {})
+            (event,) = session.machine.receive_message(request)
+            assert isinstance(event, RequestReceived), "it is new here"
 
     asyncio.run(body())
 
@@ -489,13 +502,13 @@ def test_an_announcement_reaches_each_client_once(redis: RedisServer) -> None:
             stranger = await stack.enter_async_context(on_redis(foreign))
             queues = [await each.store.open_stream(await each.admit()) for each in (*workers, stranger)]
             for number, worker in enumerate(workers):
-                worker.store.announce(encode_notification("notifications/message", {"data": number}))
+                worker.announce("notifications/message", {"data": number})
             heard = [sorted([await asyncio.wait_for(q.get(), PATIENCE) for _ in workers]) for q in queues[:3]]
             assert heard[0] == heard[1] == heard[2]
             assert len(set(heard[0])) == 3
             # One more, of which each worker hears after all that went before.
-            workers[0].store.announce(CHANGED)
-            assert [await asyncio.wait_for(queue.get(), PATIENCE) for queue in queues[:3]] == [CHANGED] * 3
+            workers[0].announce(*CHANGED)
+            assert [await asyncio.wait_for(queue.get(), PATIENCE) for queue in queues[:3]] == [ENCODED] * 3
             assert queues[3].empty(), "another database is another gateway"
 
     asyncio.run(body())
@@ -585,6 +598,16 @@ def test_what_is_no_session_is_none(redis: RedisServer, fields: dict[str, bytes]
     asyncio.run(body())
 
 
+@pytest.mark.parametrize("session_id", ["x", "x" * 44, "x" * 42 + "*"])
+def test_what_has_an_id_that_is_never_given_out_is_no_session(redis: RedisServer, session_id: str) -> None:
+    async def body() -> None:
+        async with connected(redis) as client, on_redis(redis.url) as worker:
+            await client.hset(redis_records.PREFIX + session_id, mapping=GOOD)
+            assert not await worker.knows(session_id)
+
+    asyncio.run(body())
+
+
 def test_facts_that_are_none_are_left_aside(redis: RedisServer) -> None:
     async def body() -> None:
         async with connected(redis) as client, on_redis(redis.url) as worker:
@@ -666,8 +689,8 @@ def test_it_goes_on_by_itself_when_redis_was_away(
             await refused(one.store.remove(session))
             with pytest.raises(RPCError, match="does not answer"):
                 await session.set_log_level("debug")
-            one.store.announce(CHANGED)
-            assert queue.get_nowait() == CHANGED, "who is here needs no Redis"
+            one.announce(*CHANGED)
+            assert queue.get_nowait() == ENCODED, "who is here needs no Redis"
             own_redis.start()
             assert not await one.knows(session.id), "it went with Redis"
             assert await asyncio.wait_for(queue.get(), PATIENCE) is None, "so that the client notices"
@@ -712,6 +735,22 @@ def test_a_wrong_password_is_a_refusal_that_does_not_say_it(redis: RedisServer) 
             assert "wr0ng" not in str(refusal) + str(refusal.__cause__)
 
     asyncio.run(body())
+
+
+def test_a_redis_where_nobody_may_listen_is_not_waited_for_without_end(redis: RedisServer) -> None:
+    async def body() -> None:
+        async with connected(redis) as client:
+            rules = ["on", ">other-value", "~*", "+@all", "resetchannels"]
+            await client.execute_command("ACL", "SETUSER", "deaf", *rules)
+        async with on_redis(redis.url.replace(f":{PASSWORD}", "deaf:other-value")) as worker:
+            await refused(worker.admit())
+
+    asyncio.run(body())
+
+
+def test_redis_is_not_imported_before_it_is_used() -> None:
+    program = "import sys, routermcp.gateway; sys.exit('redis' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 @pytest.mark.parametrize(
