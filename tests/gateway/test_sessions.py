@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import subprocess
 import sys
@@ -494,6 +495,22 @@ def test_what_ends_at_one_worker_ends_everywhere(redis: RedisServer) -> None:
     asyncio.run(body())
 
 
+def test_the_end_of_an_old_use_is_not_that_of_a_new_one(redis: RedisServer) -> None:
+    """Where a worker was told that a session has ended, and finds it again."""
+
+    async def body() -> None:
+        async with connected(redis) as client, on_redis(redis.url) as worker:
+            old = await worker.admit()
+            await client.publish("routermcp:3:news", json.dumps(["x", "ended", old.id, "", None]))
+            await until(lambda: old.machine.state is SessionState.CLOSED)
+            async with worker.using(old.id) as new:
+                assert new is not old
+                await worker.store.used(old)
+                assert list(worker.store) == [new]
+
+    asyncio.run(body())
+
+
 def test_an_announcement_reaches_each_client_once(redis: RedisServer) -> None:
     async def body() -> None:
         async with AsyncExitStack() as stack:
@@ -760,4 +777,4 @@ def test_a_url_that_is_none_is_not_repeated(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
         redis_store(url)
     assert "wr0ng" not in str(caught.value)
-    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__, "a traceback does not show it either"
