@@ -245,6 +245,7 @@ def test_a_session_that_nobody_uses_is_forgotten(make: Make) -> None:
     async def body() -> None:
         async with make(session_idle=SHORT) as worker:
             session_id = await worker.opened()
+            await worker.opened()  # and never heard of again
             for _ in range(3):
                 await worker.skip(SHORT * 0.6)
                 assert await worker.knows(session_id), "each use counts"
