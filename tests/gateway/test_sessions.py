@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import subprocess
@@ -344,6 +345,18 @@ def test_what_is_removed_is_stopped(make: Make) -> None:
     asyncio.run(body())
 
 
+def test_what_is_lost_in_use_stays_lost(redis: RedisServer) -> None:
+    async def body() -> None:
+        async with connected(redis) as client, on_redis(redis.url) as worker:
+            session = await worker.admit()
+            await client.flushall()
+            await session.set_log_level("debug")
+            await worker.store.used(session)
+            assert await client.keys("*") == []
+
+    asyncio.run(body())
+
+
 def test_what_a_client_says_reaches_who_waits_for_it(make: Make) -> None:
     async def body() -> None:
         async with make() as worker:
@@ -547,6 +560,23 @@ def test_a_stream_that_is_open_elsewhere_is_not_opened_here(redis: RedisServer) 
     asyncio.run(body())
 
 
+def test_a_stream_that_stays_open_is_not_opened_elsewhere_after_a_while(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_records, "LEASE_SECONDS", SHORT)
+
+    async def body() -> None:
+        async with two_workers(redis.url, session_idle=SHORT) as (one, other):
+            session = await one.admit()
+            await one.store.open_stream(session)
+            await one.skip(SHORT * 2)
+            async with other.using(session.id) as elsewhere:
+                with pytest.raises(Rejected):
+                    await other.store.open_stream(elsewhere)
+
+    asyncio.run(body())
+
+
 def test_what_a_dead_worker_had_in_use_is_free_after_a_while(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -740,6 +770,8 @@ def test_a_redis_that_says_nothing_is_waited_for_a_while(
             with own_redis.frozen():
                 await refused(one.find(session_id))
                 await refused(other.find(session_id))
+                store: Any = one.store
+                await until(lambda: not store._news.heard)
             assert await one.knows(session_id), "it had only slept"
             assert await other.knows(session_id)
 
@@ -762,6 +794,21 @@ def test_a_redis_where_nobody_may_listen_is_not_waited_for_without_end(redis: Re
             await client.execute_command("ACL", "SETUSER", "deaf", *rules)
         async with on_redis(redis.url.replace(f":{PASSWORD}", "deaf:other-value")) as worker:
             await refused(worker.admit())
+
+    asyncio.run(body())
+
+
+def test_a_task_that_swallows_a_cancellation_is_stopped_all_the_same() -> None:
+    async def stubborn() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    async def body() -> None:
+        task = asyncio.create_task(stubborn())
+        await asyncio.sleep(0)
+        await redis_news.stop([task])
+        assert task.cancelled()
 
     asyncio.run(body())
 
