@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, cast
 
 from routermcp_proto import jsonrpc
@@ -102,8 +102,8 @@ class _Listener:
 class Audience(Protocol):
     """The sessions of the handshake era, as far as announcements are concerned."""
 
-    def announce(self, method: str, params: Mapping[str, Any]) -> None:
-        """Send a notification to every client that wants it."""
+    def __iter__(self) -> Iterator[KeptSession]:
+        """The sessions that this process has to do with just now."""
         ...
 
     def may_watch(self, uri: str) -> bool:
@@ -134,7 +134,10 @@ class Announcements:
         Raises:
             LocalProtocolError: JSON cannot hold the parameters.
         """
-        self._sessions.announce(method, params)
+        payload = jsonrpc.encode_notification(method, params)
+        for session in self._sessions:
+            if session.wants(method, params):
+                session.announce(payload)
         for listener in self._listeners:
             listener.tell(method, params)
         uri = params.get("uri")

@@ -81,6 +81,7 @@ class GatewayApp:
             sessions if sessions is not None else SessionTable(max_sessions, session_idle, clock)
         )
         self._announcements = Announcements(backend, self._sessions)
+        self._sessions.on_announced = self._announcements.announce
 
     @property
     def sessions(self) -> int:
@@ -100,6 +101,7 @@ class GatewayApp:
             LocalProtocolError: JSON cannot hold the parameters.
         """
         self._announcements.announce(method, params or {})
+        self._sessions.spread(method, params or {})
 
     def end_streams(self) -> None:
         """Tell clients of the stateless era that listen for changes that there will be no more."""

@@ -40,6 +40,8 @@ from .sessions import (
     MAX_SESSIONS,
     SESSION_IDLE_SECONDS,
     KeptSession,
+    OnAnnounced,
+    nobody_cares,
     stream_is_open,
     too_many_sessions,
     unknown_session,
@@ -57,6 +59,10 @@ SOCKET_SECONDS = 2.0
 
 #: Seconds after which a client may try again.
 RETRY_AFTER_SECONDS = 1
+
+#: Seconds between two times that what is in use is said to be so, at least: sessions that are
+#: forgotten sooner than that are not worth the work.
+MIN_RENEW_SECONDS = 0.05
 
 #: Connections to Redis. Commands take a fraction of a millisecond each; one connection is
 #: kept for the news.
@@ -128,7 +134,8 @@ class RedisSessions:
         self._records = Records(redis, worker, max_sessions, session_idle)
         # Channels, unlike keys, are common to all databases of a server.
         self._news = NewsChannel(redis, f"routermcp:{database}:news", worker, self._hear)
-        self._renew_after = min(session_idle, LEASE_SECONDS) / 3
+        self._renew_after = max(min(session_idle, LEASE_SECONDS) / 3, MIN_RENEW_SECONDS)
+        self.on_announced: OnAnnounced = nobody_cares
         self._local: dict[str, _Local] = {}
         self._count = 0
         self._away = False
@@ -308,16 +315,10 @@ class RedisSessions:
             text = body.decode(errors="replace")
             await self._ask(self._news.tell(News("said", session.id, content=text)))
 
-    def announce(self, method: str, params: Mapping[str, Any]) -> None:
-        """Send a notification to every client that wants it, at any worker."""
+    def spread(self, method: str, params: Mapping[str, Any]) -> None:
+        """Let the other workers announce what is announced here."""
         payload = jsonrpc.encode_notification(method, params)
-        self._announce_here(method, params, payload)
         self._news.tell_soon(News("announced", content=payload.decode()))
-
-    def _announce_here(self, method: str, params: Mapping[str, Any], payload: bytes) -> None:
-        for session in self:
-            if session.wants(method, params):
-                session.announce(payload)
 
     def may_watch(self, uri: str) -> bool:
         """Whether a session may want it: those of other workers are not known here, so yes."""
@@ -354,8 +355,7 @@ class RedisSessions:
     def _hear_announcement(self, text: str) -> None:
         (message,) = jsonrpc.decode(text)
         if isinstance(message, jsonrpc.Notification):
-            payload = jsonrpc.encode_notification(message.method, message.params)
-            self._announce_here(message.method, message.params, payload)
+            self.on_announced(message.method, message.params)
 
 
 def _hear_client(session: KeptSession, text: str) -> None:

@@ -50,6 +50,9 @@ WANTED = "yes"
 Keep = Callable[["KeptSession", str, str | None], Awaitable[None]]
 """Writes a fact of a session to where other processes see it; None forgets it."""
 
+OnAnnounced = Callable[[str, Mapping[str, Any]], None]
+"""Told of an announcement: method and parameters."""
+
 
 class Work:
     """The work on one request, in the task that makes it."""
@@ -205,12 +208,22 @@ def stream_is_open() -> Rejected:
     return Rejected(409, ErrorObject(jsonrpc.INVALID_REQUEST, "the stream of this session is open"))
 
 
+def nobody_cares(method: str, params: Mapping[str, Any]) -> None:
+    """Announce to nobody, until somebody serves the sessions."""
+
+
 class SessionStore(Protocol):
     """Where sessions are kept. One event loop uses it.
+
+    Attributes:
+        on_announced: Told of what another process announces, method and parameters. Set by
+            whoever serves the sessions.
 
     Every method that waits may raise :class:`~routermcp.gateway.asgi.Rejected` with status
     503 where the store is elsewhere and does not answer.
     """
+
+    on_announced: OnAnnounced
 
     def __len__(self) -> int:
         """How many sessions are kept, as far as this process knows."""
@@ -271,12 +284,16 @@ class SessionStore(Protocol):
         """
         ...
 
-    def announce(self, method: str, params: Mapping[str, Any]) -> None:
-        """Send a notification to every client that wants it and has opened its shared stream."""
-        ...
-
     def may_watch(self, uri: str) -> bool:
         """Whether a session, in whichever process, may want to hear of changes of a resource."""
+        ...
+
+    def spread(self, method: str, params: Mapping[str, Any]) -> None:
+        """Let the other processes announce what is announced here.
+
+        Raises:
+            LocalProtocolError: JSON cannot hold the parameters.
+        """
         ...
 
     async def remove(self, session: KeptSession) -> None:
@@ -302,6 +319,7 @@ class SessionTable:
         self._idle = idle_seconds
         self._clock = clock
         self._sessions: dict[str, KeptSession] = {}
+        self.on_announced: OnAnnounced = nobody_cares
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -362,16 +380,12 @@ class SessionTable:
         del body
         session.settle(events)
 
-    def announce(self, method: str, params: Mapping[str, Any]) -> None:
-        """Send a notification to every client that wants it and has opened its shared stream."""
-        payload = jsonrpc.encode_notification(method, params)
-        for session in self:
-            if session.wants(method, params):
-                session.announce(payload)
-
     def may_watch(self, uri: str) -> bool:
         """Whether a session wants to hear of changes of a resource."""
         return any(concerns(uri, session.watched) for session in self)
+
+    def spread(self, method: str, params: Mapping[str, Any]) -> None:
+        """Do nothing: there are no other processes."""
 
     async def remove(self, session: KeptSession) -> None:
         """Forget a session and stop what is under way in it."""

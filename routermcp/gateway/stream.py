@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from typing import Any
 
-from routermcp_proto import jsonrpc
 from routermcp_proto.events import MessageReady, RequestReceived
 from routermcp_proto.exceptions import LocalProtocolError
 from routermcp_proto.jsonrpc import ErrorObject, RequestId
@@ -30,10 +29,8 @@ class _Only:
     def __init__(self, session: KeptSession) -> None:
         self._session = session
 
-    def announce(self, method: str, params: Mapping[str, Any]) -> None:
-        payload = jsonrpc.encode_notification(method, params)
-        if self._session.wants(method, params):
-            self._session.announce(payload)
+    def __iter__(self) -> Iterator[KeptSession]:
+        return iter([self._session])
 
     def may_watch(self, uri: str) -> bool:
         return concerns(uri, self._session.watched)

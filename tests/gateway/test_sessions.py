@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import logging
+import subprocess
+import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,7 +21,7 @@ from routermcp.gateway.asgi import Rejected
 from routermcp.gateway.redis_sessions import STORE_SECONDS, redis_store
 from routermcp.gateway.sessions import KeptSession, SessionStore, SessionTable, Work
 from routermcp_proto.calls import Call
-from routermcp_proto.events import MessageDropped
+from routermcp_proto.events import MessageDropped, RequestReceived
 from routermcp_proto.exceptions import ConfigError, RPCError
 from routermcp_proto.jsonrpc import encode_notification
 from routermcp_proto.server_session import ServerSession
@@ -36,8 +40,8 @@ CLIENT = {
     "capabilities": {"elicitation": {}},
     "clientInfo": {"name": "tést", "version": "1"},
 }
-TOOLS_CHANGED = "notifications/tools/list_changed"
-CHANGED = encode_notification(TOOLS_CHANGED, {})
+CHANGED: tuple[str, dict[str, Any]] = ("notifications/tools/list_changed", {})
+ENCODED = encode_notification(*CHANGED)
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +67,16 @@ class Worker:
         self.store = store
         self.skip = skip
         """Lets time pass, in seconds."""
+        store.on_announced = self.announce_here
+
+    def announce_here(self, method: str, params: Any) -> None:
+        for session in self.store:
+            session.announce(encode_notification(method, params))
+
+    def announce(self, method: str, params: Any) -> None:
+        """Announce something, as the application does."""
+        self.announce_here(method, params)
+        self.store.spread(method, params)
 
     def machine(self) -> ServerSession:
         prefix = self.store.request_prefix()
@@ -232,6 +246,7 @@ def test_a_session_that_nobody_uses_is_forgotten(make: Make) -> None:
     async def body() -> None:
         async with make(session_idle=SHORT) as worker:
             session_id = await worker.opened()
+            await worker.opened()  # and never heard of again
             for _ in range(3):
                 await worker.skip(SHORT * 0.6)
                 assert await worker.knows(session_id), "each use counts"
@@ -300,11 +315,11 @@ def test_a_shared_stream_is_open_once(make: Make) -> None:
             with pytest.raises(Rejected) as caught:
                 await worker.store.open_stream(session)
             assert caught.value.status == 409
-            worker.store.announce(TOOLS_CHANGED, {})
-            assert queue.get_nowait() == CHANGED
+            worker.announce(*CHANGED)
+            assert queue.get_nowait() == ENCODED
             assert queue.empty()
             await worker.store.close_stream(session)
-            worker.store.announce(TOOLS_CHANGED, {})
+            worker.announce(*CHANGED)
             again = await worker.store.open_stream(session)
             assert again.empty(), "what is announced to nobody is dropped"
 
@@ -326,6 +341,18 @@ def test_what_is_removed_is_stopped(make: Make) -> None:
             await worker.store.close_stream(session)
             await worker.store.used(session)
             assert not await worker.knows(session.id), "its end does not bring it back"
+
+    asyncio.run(body())
+
+
+def test_what_is_lost_in_use_stays_lost(redis: RedisServer) -> None:
+    async def body() -> None:
+        async with connected(redis) as client, on_redis(redis.url) as worker:
+            session = await worker.admit()
+            await client.flushall()
+            await session.set_log_level("debug")
+            await worker.store.used(session)
+            assert await client.keys("*") == []
 
     asyncio.run(body())
 
@@ -459,8 +486,8 @@ def test_a_batch_is_passed_on_without_its_requests(redis: RedisServer) -> None:
                 events = elsewhere.machine.receive_message(CANCEL)
                 await other.store.settle(elsewhere, batch, events)
             assert await asyncio.wait_for(task, PATIENCE)
-            assert session.machine.receive_message(request), "which is new here"
-            assert session.machine.answer(8, {})
+            (event,) = session.machine.receive_message(request)
+            assert isinstance(event, RequestReceived), "it is new here"
 
     asyncio.run(body())
 
@@ -482,6 +509,22 @@ def test_what_ends_at_one_worker_ends_everywhere(redis: RedisServer) -> None:
     asyncio.run(body())
 
 
+def test_the_end_of_an_old_use_is_not_that_of_a_new_one(redis: RedisServer) -> None:
+    """Where a worker was told that a session has ended, and finds it again."""
+
+    async def body() -> None:
+        async with connected(redis) as client, on_redis(redis.url) as worker:
+            old = await worker.admit()
+            await client.publish("routermcp:3:news", json.dumps(["x", "ended", old.id, "", None]))
+            await until(lambda: old.machine.state is SessionState.CLOSED)
+            async with worker.using(old.id) as new:
+                assert new is not old
+                await worker.store.used(old)
+                assert list(worker.store) == [new]
+
+    asyncio.run(body())
+
+
 def test_an_announcement_reaches_each_client_once(redis: RedisServer) -> None:
     async def body() -> None:
         async with AsyncExitStack() as stack:
@@ -490,13 +533,13 @@ def test_an_announcement_reaches_each_client_once(redis: RedisServer) -> None:
             stranger = await stack.enter_async_context(on_redis(foreign))
             queues = [await each.store.open_stream(await each.admit()) for each in (*workers, stranger)]
             for number, worker in enumerate(workers):
-                worker.store.announce("notifications/message", {"data": number})
+                worker.announce("notifications/message", {"data": number})
             heard = [sorted([await asyncio.wait_for(q.get(), PATIENCE) for _ in workers]) for q in queues[:3]]
             assert heard[0] == heard[1] == heard[2]
             assert len(set(heard[0])) == 3
             # One more, of which each worker hears after all that went before.
-            workers[0].store.announce(TOOLS_CHANGED, {})
-            assert [await asyncio.wait_for(queue.get(), PATIENCE) for queue in queues[:3]] == [CHANGED] * 3
+            workers[0].announce(*CHANGED)
+            assert [await asyncio.wait_for(queue.get(), PATIENCE) for queue in queues[:3]] == [ENCODED] * 3
             assert queues[3].empty(), "another database is another gateway"
 
     asyncio.run(body())
@@ -513,6 +556,23 @@ def test_a_stream_that_is_open_elsewhere_is_not_opened_here(redis: RedisServer) 
                 assert (caught.value.status, elsewhere.announcements) == (409, None)
                 await one.store.close_stream(session)
                 await other.store.open_stream(elsewhere)
+
+    asyncio.run(body())
+
+
+def test_a_stream_that_stays_open_is_not_opened_elsewhere_after_a_while(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_records, "LEASE_SECONDS", SHORT)
+
+    async def body() -> None:
+        async with two_workers(redis.url, session_idle=SHORT) as (one, other):
+            session = await one.admit()
+            await one.store.open_stream(session)
+            await one.skip(SHORT * 2)
+            async with other.using(session.id) as elsewhere:
+                with pytest.raises(Rejected):
+                    await other.store.open_stream(elsewhere)
 
     asyncio.run(body())
 
@@ -582,6 +642,16 @@ def test_what_is_no_session_is_none(redis: RedisServer, fields: dict[str, bytes]
             assert not await worker.knows("a" * 43)
             assert await client.get(key) == b"text"
             await client.delete(key)
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("session_id", ["x", "x" * 44, "x" * 42 + "*"])
+def test_what_has_an_id_that_is_never_given_out_is_no_session(redis: RedisServer, session_id: str) -> None:
+    async def body() -> None:
+        async with connected(redis) as client, on_redis(redis.url) as worker:
+            await client.hset(redis_records.PREFIX + session_id, mapping=GOOD)
+            assert not await worker.knows(session_id)
 
     asyncio.run(body())
 
@@ -667,8 +737,8 @@ def test_it_goes_on_by_itself_when_redis_was_away(
             await refused(one.store.remove(session))
             with pytest.raises(RPCError, match="does not answer"):
                 await session.set_log_level("debug")
-            one.store.announce(TOOLS_CHANGED, {})
-            assert queue.get_nowait() == CHANGED, "who is here needs no Redis"
+            one.announce(*CHANGED)
+            assert queue.get_nowait() == ENCODED, "who is here needs no Redis"
             own_redis.start()
             assert not await one.knows(session.id), "it went with Redis"
             assert await asyncio.wait_for(queue.get(), PATIENCE) is None, "so that the client notices"
@@ -700,6 +770,8 @@ def test_a_redis_that_says_nothing_is_waited_for_a_while(
             with own_redis.frozen():
                 await refused(one.find(session_id))
                 await refused(other.find(session_id))
+                store: Any = one.store
+                await until(lambda: not store._news.heard)
             assert await one.knows(session_id), "it had only slept"
             assert await other.knows(session_id)
 
@@ -715,6 +787,37 @@ def test_a_wrong_password_is_a_refusal_that_does_not_say_it(redis: RedisServer) 
     asyncio.run(body())
 
 
+def test_a_redis_where_nobody_may_listen_is_not_waited_for_without_end(redis: RedisServer) -> None:
+    async def body() -> None:
+        async with connected(redis) as client:
+            rules = ["on", ">other-value", "~*", "+@all", "resetchannels"]
+            await client.execute_command("ACL", "SETUSER", "deaf", *rules)
+        async with on_redis(redis.url.replace(f":{PASSWORD}", "deaf:other-value")) as worker:
+            await refused(worker.admit())
+
+    asyncio.run(body())
+
+
+def test_a_task_that_swallows_a_cancellation_is_stopped_all_the_same() -> None:
+    async def stubborn() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    async def body() -> None:
+        task = asyncio.create_task(stubborn())
+        await asyncio.sleep(0)
+        await redis_news.stop([task])
+        assert task.cancelled()
+
+    asyncio.run(body())
+
+
+def test_redis_is_not_imported_before_it_is_used() -> None:
+    program = "import sys, routermcp.gateway; sys.exit('redis' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
 @pytest.mark.parametrize(
     "url", ["", "http://x", "redis://:wr0ng-value@host:port/0", "redis://:wr0ng-value@h:99999999"]
 )
@@ -722,4 +825,4 @@ def test_a_url_that_is_none_is_not_repeated(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
         redis_store(url)
     assert "wr0ng" not in str(caught.value)
-    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__, "a traceback does not show it either"
