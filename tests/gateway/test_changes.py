@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import httpx
 import pytest
 
-from routermcp.gateway import announcements, watching
+from routermcp import RouterMCPClient
+from routermcp.gateway import BuiltinTools, announcements, watching
+from routermcp.gateway.memory import MemoryTransport
 from tests.gateway.listening import (
     PLACES,
     Market,
@@ -15,7 +20,7 @@ from tests.gateway.listening import (
     post,
     use,
 )
-from tests.gateway.servers import ERAS, HANDSHAKE, STATELESS, serving
+from tests.gateway.servers import ERAS, HANDSHAKE, STATELESS, Shop, gateway, serving
 
 SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 TOOLS_CHANGED = "notifications/tools/list_changed"
@@ -85,8 +90,6 @@ def test_only_what_can_be_heard_is_acknowledged() -> None:
 
 
 def test_a_server_without_changes_acknowledges_none() -> None:
-    from routermcp.gateway import BuiltinTools
-
     wanted = {"notifications": {"toolsListChanged": True, "resourceSubscriptions": ["demo://readme"]}}
     with serving(BuiltinTools()) as url:
         with listening(url, STATELESS, ["demo://readme"], toolsListChanged=True) as heard:
@@ -125,7 +128,7 @@ def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
         assert subscribe("shop://secret", two) == -32050
         assert subscribe("shop://b", two) == 0
         assert subscribe("shop://c", three) == -32603, "two is the bound of all together"
-        httpx_delete(url, two)
+        end_session(url, two)
         assert subscribe("shop://c", three) == 0
         with listening(url, STATELESS, toolsListChanged=True) as heard:
             next(heard)
@@ -133,9 +136,7 @@ def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
             assert ask(url, STATELESS, "subscriptions/listen", wanted)["error"]["code"] == -32603
 
 
-def httpx_delete(url: str, session: str) -> None:
-    import httpx
-
+def end_session(url: str, session: str) -> None:
     assert httpx.delete(url, headers={"Mcp-Session-Id": session}).status_code == 204
 
 
@@ -143,13 +144,13 @@ def test_a_session_that_ends_watches_no_more() -> None:
     with market() as (shop, url):
         session = open_session(url)
         ask(url, HANDSHAKE, "resources/subscribe", {"uri": "shop://a"}, session)
-        httpx_delete(url, session)
+        end_session(url, session)
         assert shop.comes_to_watch()
         assert shop.ended == [session]
 
 
 def test_the_server_ends_a_stream() -> None:
-    """ "It SHOULD respond to the original request before closing the stream" (MCP 2026-07-28, Subscriptions)."""
+    """With an answer to the request that opened it (MCP 2026-07-28, Subscriptions, "Graceful Closure")."""
     with market() as (_, url), listening(url, STATELESS, toolsListChanged=True) as heard:
         next(heard)
         use(url, "close")
@@ -162,21 +163,32 @@ def test_the_server_ends_a_stream() -> None:
 def test_a_stream_behind_the_gateway_that_ended_is_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """And what changed meanwhile is told."""
     monkeypatch.setattr(watching, "FIRST_PAUSE", 0.2)
-    with market("http-stateless") as (shop, url):
-        with listening(url, STATELESS, ["shop://a"], toolsListChanged=True) as heard:
+    with (
+        market("http-stateless") as (shop, url),
+        listening(url, STATELESS, ["shop://a"], toolsListChanged=True) as heard,
+    ):
+        next(heard)
+        use(url, "close")
+        use(url, "grow")
+        assert next(heard)["method"] == TOOLS_CHANGED
+        assert shop.comes_to_watch("shop://a")
+        use(url, "touch", uris=["shop://a"])
+        assert next(heard)["method"] == UPDATED
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("era", ERAS)
+def test_lists_alone(place: str, era: str) -> None:
+    """Servers are listened to although nobody watches a resource."""
+    with market(place) as (_, url), listening(url, era, toolsListChanged=True) as heard:
+        if era == STATELESS:
             next(heard)
-            use(url, "close")
-            use(url, "grow")
-            assert next(heard)["method"] == TOOLS_CHANGED
-            assert shop.comes_to_watch("shop://a")
-            use(url, "touch", uris=["shop://a"])
-            assert next(heard)["method"] == UPDATED
+        use(url, "grow")
+        assert next(heard)["method"] == TOOLS_CHANGED
 
 
 def test_resources_of_servers_that_say_nothing_of_them() -> None:
     """The gateway refuses what no server behind it can tell."""
-    from tests.gateway.servers import Shop, gateway
-
     with gateway({"quiet": Shop(), "loud": Market()}) as (url, _):
         session = open_session(url)
         codes = {
@@ -193,3 +205,21 @@ def test_methods_of_the_handshake_era_are_gone_from_the_other(method: str) -> No
     with market("http-handshake") as (_, url):
         answer, _ = post(url, STATELESS, method, {"uri": "shop://a"})
         assert answer["error"]["code"] == -32601
+
+
+def test_changes_reach_clients_in_the_same_loop_through_memory() -> None:
+    heard: list[str] = []
+
+    async def body() -> None:
+        shop = Market()
+        client = RouterMCPClient(
+            transport=MemoryTransport(shop),
+            protocol=HANDSHAKE,
+            on_notification=lambda method, _params: heard.append(method),
+        )
+        async with client:
+            await client.call_tool("grow")
+            await client.ping()
+
+    asyncio.run(body())
+    assert heard == [TOOLS_CHANGED]

@@ -6,6 +6,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import httpx
 import pytest
 
 from routermcp import RPCError
@@ -85,8 +86,6 @@ def test_questions_and_states_as_the_server_wrote_them(place: str) -> None:
 
 def call(url: str, tool: str, **more: Any) -> Any:
     """Call a tool in the stateless era, as a client that can answer everything."""
-    import httpx
-
     body, headers = message(STATELESS, "tools/call", {"name": tool, "arguments": {}, **more}, None)
     key = "io.modelcontextprotocol/clientCapabilities"
     body["params"]["_meta"] = {**body["params"]["_meta"], key: CAN_ALL}
