@@ -86,7 +86,8 @@ class RequestHead:
             return None
         if len(values) > 1:
             raise Rejected(400, ErrorObject(jsonrpc.INVALID_REQUEST, f"the header {name} is given twice"))
-        return values[0].decode("latin-1")
+        # Not every server takes the white space off that may stand around (RFC 9110, 5.5).
+        return values[0].strip(b" \t").decode("latin-1")
 
     def joined(self, name: str) -> str | None:
         """Return all values of a header that is a list, None where there is none."""

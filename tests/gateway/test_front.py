@@ -13,6 +13,7 @@ import pytest
 from routermcp import ConfigError, ProjectNotFoundError
 from routermcp._version import __version__
 from routermcp.gateway import BuiltinTools, GatewayApp, serve_in_thread
+from routermcp.gateway.asgi import RequestHead
 from routermcp.gateway.front import GatewayFront
 from routermcp.gateway.keys import APIKey
 from tests.gateway.fronts import BOTH, PATIENCE, Bench, error, events, fronted, request
@@ -281,3 +282,9 @@ def test_the_front_is_where_its_application_is() -> None:
         assert url.endswith("/other")
         for place in (url, url.replace("/other", "/v1/mcp/default")):
             assert http.post(place, json=request("tools/list"), headers=BOTH).status_code == 200
+
+
+def test_white_space_around_the_value_of_a_header_counts_for_nothing() -> None:
+    """Whichever HTTP parser reads it (RFC 9110, section 5.5)."""
+    head = RequestHead({"method": "POST", "path": "/", "headers": [(b"mcp-name", b" \t echo \t")]})
+    assert head.get("Mcp-Name") == "echo"
