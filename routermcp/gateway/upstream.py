@@ -53,6 +53,10 @@ LONGEST_PAUSE = 60.0
 #: says earlier that they changed.
 LIST_SECONDS = 60.0
 
+#: Seconds after which the session that a client has at a server is ended, if it is not used:
+#: what the gateway's own sessions have as default.
+BOUND_IDLE_SECONDS = 300.0
+
 #: Sessions of clients at one server; beyond, the one that was used longest ago is ended.
 MAX_BOUND = 100
 
@@ -280,8 +284,25 @@ class Upstream:
             self._make_room()
             wire = self._bound[caller.session_id] = self._new_wire(caller.capabilities)
         self._bound.move_to_end(caller.session_id)
+        self._end_when_idle(caller.session_id, wire)
         await wire.connect(CONNECT_TIMEOUT)
         return wire
+
+    def _end_when_idle(self, session_id: str, wire: Wire) -> None:
+        """End a session here that its client does not use: it may have ended elsewhere, or be forgotten."""
+
+        def look() -> None:
+            if self._bound.get(session_id) is not wire:
+                return
+            if wire.busy:
+                wire.idle_timer = loop.call_later(BOUND_IDLE_SECONDS, look)
+            else:
+                self.end_session(session_id)
+
+        loop = asyncio.get_running_loop()
+        if wire.idle_timer is not None:
+            wire.idle_timer.cancel()
+        wire.idle_timer = loop.call_later(BOUND_IDLE_SECONDS, look)
 
     def _make_room(self) -> None:
         idle = [session_id for session_id, wire in self._bound.items() if not wire.busy]

@@ -54,6 +54,8 @@ class Wire:
         self._relay = Relay(capabilities, self._hear, shared_stream=exchanges is None)
         self._driver = driver_of(settings, self._relay, exchanges)
         self._level = len(LOG_LEVELS)
+        self.idle_timer: asyncio.TimerHandle | None = None
+        """Ends the session when nobody uses it; whoever made it sets that."""
 
     def __str__(self) -> str:
         return str(self._driver.place)
@@ -180,6 +182,8 @@ class Wire:
 
     async def close(self) -> None:
         """End the session."""
+        if self.idle_timer is not None:
+            self.idle_timer.cancel()
         await self._relay.close()
         await self._driver.disconnect()
 

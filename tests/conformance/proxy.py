@@ -1,4 +1,4 @@
-"""Puts the gateway in front of one server, as it is, until the standard input ends.
+"""Puts the gateway in front of one server as ``routermcp proxy`` does, until the standard input ends.
 
 Usage::
 
@@ -12,10 +12,12 @@ from __future__ import annotations
 import os
 import sys
 
+from routermcp.gateway import serve_in_thread
+from routermcp.gateway.assembly import front_of
+from routermcp.gateway.config import GatewayConfig
 from routermcp.gateway.mirror import Mirror
 from routermcp.gateway.reach import over_http, over_stdio
 from routermcp.gateway.upstream import Upstream
-from tests.gateway.servers import serving_aggregate
 
 #: Seconds for the first client to wait for a server that is being started.
 PATIENCE = 20.0
@@ -29,7 +31,7 @@ def main() -> None:
     else:
         settings = over_stdio(target, env={"PYTHONPATH": os.environ.get("PYTHONPATH", "")})
     mirror = Mirror(Upstream("server", settings, prefix=False), patience=PATIENCE)
-    with serving_aggregate(mirror) as url:
+    with serve_in_thread(front_of(GatewayConfig(), mirror)) as url:
         print(url, flush=True)
         sys.stdin.read()
 

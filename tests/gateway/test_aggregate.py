@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from routermcp.gateway import upstream as upstream_module
 from routermcp.gateway.aggregate import Aggregate
 from routermcp.gateway.reach import over_http, over_stdio
 from routermcp.gateway.upstream import State, Upstream
@@ -209,6 +210,26 @@ def test_each_session_of_a_client_has_one_of_its_own_at_a_server_that_keeps_some
     assert one == same_one != two == same_two != shared
     assert None not in (one, two, shared)
     assert rest == [shared] * 3
+
+
+def test_a_session_at_a_server_ends_when_its_client_does_not_use_it(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client may go without a word, and what it had would stay, a child process for example."""
+    monkeypatch.setattr(upstream_module, "BOUND_IDLE_SECONDS", 0.05)
+    with gateway({"shop": shop}, speaks=HANDSHAKE) as (url, aggregate):
+        upstream = aggregate.upstreams["shop"]
+
+        async def body() -> None:
+            async with make_client("asyncio", url=url, protocol=HANDSHAKE) as client:
+                await client.call_tool("shop.saw")
+                while upstream._bound:
+                    await client.ping()
+                assert (await client.call_tool("shop.saw")).text == "sawn", "it gets another one"
+
+        run("asyncio", body)
+    first, second = shop.sessions_seen
+    assert first != second
 
 
 # ---- several servers --------------------------------------------------------------------------------
