@@ -271,6 +271,16 @@ def test_a_stream_hears_what_is_announced_at_the_other_worker(pair: Pair) -> Non
     until(lambda: opens(other, session))
 
 
+def test_a_stream_that_was_left_can_be_opened_again_while_the_session_is_in_use(pair: Pair) -> None:
+    one, other = pair
+    session = one.initialize()
+    with waiting(one, session) as ended:
+        for each in (one, one, other, one):
+            until(lambda each=each: opens(each, session))
+        assert other.post(CANCEL, session).status_code == 202
+        assert ended() == []
+
+
 def announce(at: Worker, data: str) -> None:
     """Announce from the event loop of a worker."""
     original = at.shop.saw
