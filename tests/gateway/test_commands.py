@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ import pytest
 
 from routermcp import SyncRouterMCPClient
 from routermcp.transports import stdio
+from routermcp.types import TransportError
+from tests.gateway.redis_server import redis_server
 from tests.gateway.servers import Shop, serving
 from tests.gateway.test_stdio import CONNECT
 
@@ -112,6 +115,36 @@ def children_of(pid: int) -> list[int]:
         for thread in Path(f"/proc/{pid}/task").iterdir()
         for child in (thread / "children").read_text().split()
     ]
+
+
+def test_several_workers_need_a_store_and_share_it(folder: Path) -> None:
+    done = ran("serve", "--workers", "2", cwd=folder)
+    assert (done.returncode, "session.store" in done.stderr) == (2, True)
+    config = json.loads((folder / "routermcp.jsonc").read_text())
+    with redis_server(folder) as redis:
+        config["session"] = {"store": redis.url}
+        (folder / "routermcp.jsonc").write_text(json.dumps(config))
+        with running("serve", "--workers", "2", "--port", "0", cwd=folder) as (url, program):
+            for protocol in ("auto", "2025-11-25"):
+                client = connected_in_time(url, protocol)
+                assert {client.call_tool("shop.saw").text for _ in range(10)} == {"sawn"}
+                client.disconnect()
+            program.send_signal(signal.SIGTERM)
+            program.wait(PATIENCE)
+
+
+def connected_in_time(url: str, protocol: str) -> SyncRouterMCPClient:
+    """Connect when the workers are there."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        client = SyncRouterMCPClient(url, protocol=protocol)
+        try:
+            client.connect()
+        except TransportError:
+            if time.monotonic() > until:
+                raise
+        else:
+            return client
 
 
 def test_serve_without_a_configuration_says_what_to_do(tmp_path: Path) -> None:
