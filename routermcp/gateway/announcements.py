@@ -182,15 +182,10 @@ class Announcements:
             self._release(listener.uris)
 
     def _accepted(self, wanted: Mapping[str, Any]) -> list[str]:
-        offered = self._backend.capabilities
-
-        def is_announced(capability: str) -> bool:
-            return bool(cast("dict[str, Any]", offered.get(capability) or {}).get("listChanged"))
-
         return [
             name
             for name, (capability, _) in LIST_FILTERS.items()
-            if wanted.get(name) is True and is_announced(capability)
+            if wanted.get(name) is True and self._offers(capability, "listChanged")
         ]
 
     async def _watch(self, wanted: Mapping[str, Any], listener: _Listener, caller: Caller) -> list[str]:
@@ -241,6 +236,7 @@ class Announcements:
         except RPCError:
             if not known:
                 await kept.watch(uri, False)
+                self._release([uri])
             raise
         return {}
 
@@ -272,16 +268,26 @@ class Announcements:
     # ---- both ----------------------------------------------------------------------------------
 
     def _can_watch(self) -> bool:
-        resources = cast("dict[str, Any]", self._backend.capabilities.get("resources") or {})
-        return bool(resources.get("subscribe"))
+        return self._offers("resources", "subscribe")
+
+    def _offers(self, capability: str, member: str) -> bool:
+        offered: Mapping[str, Any] = self._backend.capabilities.get(capability) or {}
+        return bool(offered.get(member))
 
     async def _begin_to_watch(self, uri: str, caller: Caller) -> None:
         if len(self._watched) >= MAX_WATCHED_TOGETHER:
             self._release(self._watched)
         if len(self._watched) >= MAX_WATCHED_TOGETHER:
             raise RPCError("too many resources are watched", code=-32603)
+        known = uri in self._watched
+        # Noted first: who leaves meanwhile may have it watched all the same.
         self._watched.add(uri)
-        await self._backend.subscribe(uri, caller)
+        try:
+            await self._backend.subscribe(uri, caller)
+        except RPCError:
+            if not known:
+                self._watched.discard(uri)
+            raise
 
     def _release(self, uris: Iterable[str]) -> None:
         """Let the backend know of resources that nobody watches any more."""

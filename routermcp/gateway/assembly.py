@@ -92,6 +92,7 @@ def front_of(config: GatewayConfig, backend: Aggregate) -> GatewayFront:
     store = config.session.store
 
     async def end() -> None:
+        app.end_streams()
         await app.close()
         await backend.close()
 

@@ -13,10 +13,10 @@ import logging
 import time
 from collections.abc import Callable
 from contextvars import Context
-from typing import Any
+from typing import Any, cast
 
 from routermcp_proto import calls
-from routermcp_proto.exceptions import MCPError, MethodNotFoundError, TransportError
+from routermcp_proto.exceptions import InvalidParamsError, MCPError, MethodNotFoundError, TransportError
 
 from .announcements import LIST_FILTERS
 from .wire import Wire
@@ -73,8 +73,8 @@ class Watch:
             try:
                 if self._wire.revision.peer_requests:
                     await self._wire.note(calls.subscribe(uri), NOTE_TIMEOUT)
-                elif not known:
-                    await self._listen_anew()
+                elif not known and uri not in await self._listen_anew():
+                    raise InvalidParamsError("the server does not tell of that resource", code=-32602)
             except BaseException:
                 if not known:
                     self._uris.discard(uri)
@@ -139,11 +139,14 @@ class Watch:
         self._resting = False
         self._on_gap()
 
-    async def _listen_anew(self) -> None:
+    async def _listen_anew(self) -> list[str]:
         """Listen for what is wanted now, and only then no longer for what was wanted before.
 
+        Returns:
+            The resources that the server will tell of.
+
         Raises:
-            MCPError: The server did not acknowledge that.
+            TransportError: The server did not acknowledge anything.
         """
         before, acknowledged = self._task, self._wire.next_acknowledgement()
         self._resting = False
@@ -151,10 +154,17 @@ class Watch:
         try:
             async with asyncio.timeout(NOTE_TIMEOUT / 1000):
                 await asyncio.wait([acknowledged, task], return_when=asyncio.FIRST_COMPLETED)
+            if not acknowledged.done():
+                return []  # the server has nothing to tell
+            accepted: Any = acknowledged.result().get("notifications")
+            named = cast("dict[str, Any]", accepted) if isinstance(accepted, dict) else {}
+            uris: Any = named.get("resourceSubscriptions")
+            return cast("list[str]", uris) if isinstance(uris, list) else []
         except TimeoutError:
             problem = "the server did not acknowledge what is to be listened to"
             raise TransportError(problem, code="timeout") from None
         finally:
+            acknowledged.cancel()
             if before is not None:
                 self._task = before
                 self._replace()

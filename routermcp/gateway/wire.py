@@ -50,7 +50,7 @@ class Wire:
         on_news: OnNews,
     ) -> None:
         self._on_news = on_news
-        self._acknowledged: list[asyncio.Future[None]] = []
+        self._acknowledged: list[asyncio.Future[Mapping[str, Any]]] = []
         self._relay = Relay(capabilities, self._hear, shared_stream=exchanges is None)
         self._driver = driver_of(settings, self._relay, exchanges)
         self._level = len(LOG_LEVELS)
@@ -144,13 +144,13 @@ class Wire:
             waiting, self._acknowledged = self._acknowledged, []
             for each in waiting:
                 if not each.done():
-                    each.set_result(None)
+                    each.set_result(params)
         else:
             self._on_news(method, _without_meta(params, SUBSCRIPTION_ID_KEY))
 
-    def next_acknowledgement(self) -> asyncio.Future[None]:
-        """Return what is done when the server has next acknowledged what it is asked to tell."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def next_acknowledgement(self) -> asyncio.Future[Mapping[str, Any]]:
+        """Return what the server will next acknowledge to tell of: the notification's parameters."""
+        future: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
         self._acknowledged = [*(each for each in self._acknowledged if not each.done()), future]
         return future
 

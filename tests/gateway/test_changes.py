@@ -81,10 +81,11 @@ def test_only_what_was_asked_for_is_heard() -> None:
         assert next(heard)["method"] == UPDATED
 
 
-def test_only_what_can_be_heard_is_acknowledged() -> None:
+@pytest.mark.parametrize("place", ["direct", "http-stateless", "http-handshake"])
+def test_only_what_can_be_heard_is_acknowledged(place: str) -> None:
     """Prompts do not change there, and one of the resources is refused."""
     uris = ["shop://a", "shop://secret"]
-    with market() as (shop, url), listening(url, STATELESS, uris, promptsListChanged=True) as heard:
+    with market(place) as (shop, url), listening(url, STATELESS, uris, promptsListChanged=True) as heard:
         assert next(heard)["params"]["notifications"] == {"resourceSubscriptions": ["shop://a"]}
         assert shop.watched == {"shop://a"}
 
