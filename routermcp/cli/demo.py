@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import statistics
 from collections.abc import Generator, Sequence
@@ -89,6 +90,8 @@ def run_demo(options: ClientOptions) -> bool:
     Raises:
         typer.Exit: It could not begin, and that was reported.
     """
+    # What the gateway says of slow servers is for those who run one.
+    logging.getLogger("routermcp").addHandler(logging.NullHandler())
     with reported(debug=options.debug):
         if options.url is not None:
             return _demonstrate(options, None)

@@ -27,7 +27,9 @@ class MemoryTransport:
         loop: The loop that the backend belongs to, None for whichever opens a stream.
     """
 
-    def __init__(self, backend: Backend, name: str, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    def __init__(
+        self, backend: Backend, name: str = "the local gateway", loop: asyncio.AbstractEventLoop | None = None
+    ) -> None:
         self._backend = backend
         self._name = name
         self._loop = loop
