@@ -28,7 +28,10 @@ class MemoryTransport:
     """
 
     def __init__(
-        self, backend: Backend, name: str = "the local gateway", loop: asyncio.AbstractEventLoop | None = None
+        self,
+        backend: Backend,
+        name: str = "the local gateway",
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self._backend = backend
         self._name = name
