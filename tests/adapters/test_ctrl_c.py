@@ -26,11 +26,12 @@ from routermcp_adapters._http_carrier import HTTPCarrier
 from routermcp_adapters._limits import PoolLimits
 from routermcp_adapters._stepping import limits, step
 from routermcp_adapters._transport import HTTPTransport
-from routermcp_adapters.memory import Break, Move, Pause
+from routermcp_adapters.memory import Break, MemoryRuntime, Move, Pause
 from routermcp_proto import calls
 from routermcp_proto.exceptions import TransportError
 from routermcp_proto.timers import RetryPolicy
 from tests.adapters.rig import END, HANDSHAKE, STATELESS, Answer, Request, Rig, event, http, says, stream_head
+from tests.adapters.runtimes import wait_until
 
 FOLDER = Path(routermcp_adapters.__file__).parent
 
@@ -327,16 +328,16 @@ class Waiting:
 
     def __init__(self) -> None:
         rig = unconnected(STATELESS)
-        rig.runtime.now = lambda: 0.0
+        runtime = MemoryRuntime(rig._connection)
+        runtime.now = lambda: 0.0
         self.transport = HTTPTransport(rig.transport.endpoint, ssl.create_default_context, PoolLimits(1))
-        self.transport.open(rig.runtime, object())
+        self.transport.open(runtime, object())
         self.pool = self.transport.pool()
         self.held = [step(self.pool.lease(self.transport.endpoint))]
         self.ends: list[str] = []
         self._thread = threading.Thread(target=self._wait, daemon=True)
         self._thread.start()
-        while not self.pool.counts()[2]:
-            pass
+        wait_until(lambda: self.pool.counts()[2])
 
     def _wait(self) -> None:
         try:
