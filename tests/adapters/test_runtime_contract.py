@@ -251,6 +251,8 @@ def test_blocking_work_is_done_elsewhere(name: str) -> None:
     async def body(runtime: Runtime) -> None:
         here = threading.get_ident()
         assert await runtime.run_blocking(threading.get_ident) != here
+        worker = await runtime.run_blocking(threading.current_thread)
+        assert worker.daemon, "nobody has to wait for it at exit"
         with pytest.raises(ZeroDivisionError):
             await runtime.run_blocking(lambda: 1 // 0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -18,11 +19,13 @@ from routermcp.types import (
     ConfigError,
     ElicitRequest,
     MCPError,
+    PoolLimits,
     Progress,
     RetryPolicy,
     RPCError,
     TransportError,
 )
+from routermcp_adapters.httpx_exchanges import client_maker
 from tests.routermcp.server import STATELESS, Exchange, ScriptedServer, dropped, lost, refused
 from tests.three_runtimes import abandon, gather, make_client, run
 
@@ -377,15 +380,52 @@ def test_a_proxy_that_does_not_apply(
     server: ScriptedServer, runtime: str, excluded: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    there = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **options: [there])
     if excluded == "NO_PROXY":
-        monkeypatch.setenv("NO_PROXY", "other.test,.example,127.0.0.1")
+        monkeypatch.setenv("NO_PROXY", "other.test,.example,gateway.test")
     settings = {"proxy": ""} if excluded == "argument" else {}
+    url = server.url if excluded == "loopback" else server.url.replace("127.0.0.1", "gateway.test")
 
     async def body() -> None:
-        async with make_client(runtime, url=server.url, retry=ONCE, **settings) as client:
+        async with make_client(runtime, url=url, retry=ONCE, **settings) as client:
             await client.list_tools()
 
     run(runtime, body)
+
+
+def test_the_client_for_a_proxy_is_closed_by_its_last_user(
+    server: ScriptedServer, proxy: Proxy, runtime: str
+) -> None:
+    async def body() -> None:
+        client = make_client(runtime, url="http://gateway.test/mcp", proxy=proxy.url)
+        ada = client.create_session("ada")
+        await ada.connect()
+        alone = client._transport._client
+        await ada.disconnect()
+        assert alone.is_closed
+
+        await client.connect()
+        await ada.connect()
+        shared = client._transport._client
+        await ada.disconnect()
+        assert (await client.call_tool("add", {"a": 1, "b": 2})).text == "3"
+        await ada.connect()
+        await client.disconnect()
+        assert shared.is_closed, "with its sessions"
+
+    run(runtime, body)
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+def test_the_client_for_a_proxy_has_the_settings_of_ours(blocking: bool) -> None:
+    context = ssl.create_default_context()
+    limits = PoolLimits(max_connections=3, max_idle=2, idle_expiry=1500)
+    made = client_maker("http://127.0.0.1:9", lambda: context, limits)(blocking)
+    assert (made.trust_env, made.timeout) == (False, httpx.Timeout(None))
+    pool = made._transport_for_url(httpx.URL("http://gateway.test/"))._pool
+    kept = (pool._max_connections, pool._max_keepalive_connections, pool._keepalive_expiry, pool._ssl_context)
+    assert kept == (3, 2, 1.5, context)
 
 
 class SocksProxy(Proxy):
