@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from routermcp_adapters._connection import Connection
 from routermcp_adapters._driver import CallOptions, Driver, DriverSettings
 from routermcp_adapters._http_carrier import HTTPCarrier
 from routermcp_adapters._limits import PoolLimits
@@ -135,6 +136,16 @@ class Forgetful:
         self.sessions += 1
         value = {"protocolVersion": HANDSHAKE, "capabilities": CAPABILITIES, "serverInfo": SERVER_INFO}
         return list(result(value, f"Mcp-Session-Id: session-{self.sessions}")(request))
+
+
+def answer(connection: Connection) -> Connection:
+    """Let a connection have carried an exchange."""
+    connection.reader.start(b"POST")
+    connection.drained = False
+    connection.reader.receive_data(http(200, b"{}"))
+    while not connection.drained:
+        connection._next()
+    return connection
 
 
 class LoneEvent:

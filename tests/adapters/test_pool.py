@@ -21,7 +21,7 @@ from routermcp_proto import calls
 from routermcp_proto.exceptions import ConfigError, TransportError
 from routermcp_proto.http.url import EndpointURL
 from routermcp_proto.timers import RetryPolicy
-from tests.adapters.rig import END, LoneRuntime, Rig, event, http, says, stream_head
+from tests.adapters.rig import END, LoneRuntime, Rig, answer, event, http, says, stream_head
 from tests.adapters.runtimes import PATIENCE, RUNTIMES, peer, read_until_closed, wait_until
 from tests.adapters.runtimes import run as run_on
 from tests.adapters.test_driver import answered
@@ -78,16 +78,6 @@ class Waiting:
 
 def lease(pool: Pool, *, control: bool = False) -> Connection:
     return step(pool.one(control=control))
-
-
-def answer(connection: Connection) -> Connection:
-    """Let a connection have carried an exchange."""
-    connection.reader.start("POST")
-    connection.drained = False
-    connection.reader.receive_data(http(200, b"{}"))
-    while not connection.drained:
-        connection._next()
-    return connection
 
 
 def test_one_connection_serves_call_after_call() -> None:
@@ -360,10 +350,12 @@ def test_garbage_that_is_collected_under_the_lock_serves_who_waits(
 ) -> None:
     pool = Littering(shared_runtime(), max_connections=1)
     held = [lease(pool)]
+    pool.release(answer(lease(pool, control=True)))
     waiting = Waiting(pool, pool.there)
     pool.held = held
-    operate(pool)
+    kept = operate(pool)
     assert waiting.served().is_open
+    del kept  # which would be garbage too
 
 
 def test_a_place_is_recovered_though_its_finalizer_was_cut_short() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from routermcp import RouterMCPClient, SyncRouterMCPClient
@@ -163,6 +164,21 @@ def test_without_the_certificate_that_a_server_wants(
         add(runtime, url=strict_server.url, verify=authority.trusted)
     assert caught.value.code in ("tls", "closed")
     assert strict_server.seen == []
+
+
+def test_a_client_that_was_brought_tells_of_certificates(context: ssl.SSLContext, runtime: str) -> None:
+    async def body() -> TransportError:
+        http: Any = httpx.Client() if runtime == "blocking" else httpx.AsyncClient()
+        with pytest.raises(TransportError) as caught:
+            await make_client(
+                runtime, url=server.url, http_client=http, retry=RetryPolicy(attempts=1)
+            ).connect()
+        http.close() if runtime == "blocking" else await http.aclose()
+        return caught.value
+
+    with ScriptedServer(tls=context) as server:
+        error = run(runtime, body)
+    assert (error.code, error.not_run) == ("tls", True)
 
 
 def test_certificates_that_cannot_be_used_are_named(
