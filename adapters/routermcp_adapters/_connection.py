@@ -111,7 +111,7 @@ class Connection:
             data = self.stream.receive_nowait()
             if data is None:
                 return Condition.FRESH if self.drained else Condition.TALKING
-            if not data or self.drained:
+            if not data:
                 return Condition.USELESS
             try:
                 self.reader.receive_data(data)

@@ -254,8 +254,6 @@ class ConnectionPool:
         """Give what is free to those who wait, in their order; the lock is held."""
         for waiter in tuple(self._waiting):
             if waiter.connection is None:
-                if len(self._leased) >= self._limits.max_connections:
-                    return
                 if not self._has_place(waiter.endpoint):
                     continue
                 waiter.connection = self._give(waiter.endpoint, self._leased)
@@ -312,7 +310,7 @@ class ConnectionPool:
                 if self._waiting:
                     self._abandoned = True
                 known = self._forget(connection)
-                if keep and known and not self._closed and self._limits.max_idle:
+                if keep and known and not self._closed:
                     connection.idle_since = self._runtime.now()
                     self._idle.append(connection)
                     if len(self._idle) > self._limits.max_idle or self._expired(

@@ -266,15 +266,11 @@ class HttpxExchanges(Exchanges):
         client = self._client
         if client is None:
             raise TransportError("the client is disconnected", code="closed", not_run=True)
-        # Over HTTP/2 and through a proxy httpx writes the length and the host itself.
-        headers = [
-            (name, value) for name, value in request.headers.pairs if name.lower() != b"content-length"
-        ]
         root = f"{self.endpoint.scheme}://{self.endpoint.authority}"
         return client.build_request(
             request.method.decode(),
             root + request.target.decode(),
-            headers=headers,
+            headers=request.headers.pairs,
             content=request.body or None,
             timeout=self._bound().time_left(),
         )

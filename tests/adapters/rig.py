@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from routermcp_adapters._connection import Connection
 from routermcp_adapters._driver import CallOptions, Driver, DriverSettings
 from routermcp_adapters._http_carrier import HTTPCarrier
 from routermcp_adapters._limits import PoolLimits
@@ -139,6 +140,38 @@ class Forgetful:
         return list(result(value, f"Mcp-Session-Id: session-{self.sessions}")(request))
 
 
+def answer(connection: Connection) -> Connection:
+    """Let a connection have carried an exchange."""
+    connection.reader.start(b"POST")
+    connection.drained = False
+    connection.reader.receive_data(http(200, b"{}"))
+    while not connection.drained:
+        connection._next()
+    return connection
+
+
+class LoneEvent:
+    """A flag where there is one thread only: who waits for it before it is raised waits for ever."""
+
+    def __init__(self, runtime: MemoryRuntime) -> None:
+        self._runtime = runtime
+        self._raised = False
+
+    def set(self) -> None:
+        self._raised = True
+
+    async def wait(self) -> None:
+        if not self._raised:
+            await self._runtime.sleep(float("inf"))
+
+
+class LoneRuntime(MemoryRuntime):
+    """One for tests that have no other thread, in which a wait that nobody ends is an error at once."""
+
+    def event(self) -> Any:
+        return LoneEvent(self)
+
+
 class Callbacks:
     """Answers the server, and lets time pass meanwhile."""
 
@@ -206,7 +239,7 @@ class Rig:
             ),
             **self.usual,
         }
-        self.runtime = MemoryRuntime(self._connection, chance=self.chance)
+        self.runtime = LoneRuntime(self._connection, chance=self.chance)
         self.callbacks.runtime = self.runtime
         endpoint = EndpointURL.parse(self.url)
         self.transport = Unwatched(

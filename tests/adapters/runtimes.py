@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
@@ -21,6 +22,9 @@ T = TypeVar("T")
 
 RUNTIMES = ("asyncio", "trio", "blocking")
 
+#: Seconds after which something that does not happen never will.
+PATIENCE = 20.0
+
 Body = Callable[[Runtime], Coroutine[Any, Any, T]]
 
 
@@ -28,16 +32,25 @@ def run(name: str, body: Body[T]) -> T:
     """Run a body on a runtime, which it is given."""
 
     async def in_asyncio() -> T:
-        return await body(AsyncioRuntime())
+        async with asyncio.timeout(PATIENCE):
+            return await body(AsyncioRuntime())
 
     async def in_trio() -> T:
-        return await body(TrioRuntime())
+        with trio.fail_after(PATIENCE):
+            return await body(TrioRuntime())
 
     if name == "asyncio":
         return asyncio.run(in_asyncio())
     if name == "trio":
         return trio.run(in_trio)
     return step(body(BlockingRuntime()))
+
+
+def wait_until(happened: Callable[[], object]) -> None:
+    """Wait for what another thread does."""
+    until = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < until, "it never happens"
 
 
 class Peer:

@@ -75,11 +75,22 @@ def test_an_address_that_refuses_costs_nothing(name: str) -> None:
 def test_an_address_that_is_silent_costs_a_quarter_of_a_second(name: str) -> None:
     async def body(runtime: Runtime) -> None:
         began = runtime.now()
-        assert await greeting(runtime, [silent, silent, (socket.AF_INET, serving.address)]) == b"hello"
+        async with runtime.deadline(began + 10):
+            assert await greeting(runtime, [silent, silent, (socket.AF_INET, serving.address)]) == b"hello"
         took = runtime.now() - began
         assert 2 * ATTEMPT_DELAY - 0.05 < took < 2 * ATTEMPT_DELAY + 2
 
     with peer(greet) as serving, black_hole() as silent:
+        run(name, body)
+
+
+def test_small_pieces_are_sent_at_once(name: str) -> None:
+    async def body(runtime: Runtime) -> None:
+        sock = await connect_first(runtime, [(socket.AF_INET, serving.address)])
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        sock.close()
+
+    with peer(greet) as serving:
         run(name, body)
 
 
@@ -275,6 +286,37 @@ def test_a_unix_socket_whose_queue_is_full_is_waited_for(name: str, tmp_path: Pa
             stream = await dial(runtime, Resolver(), unix_url(path), None)
             stream.abort()
 
+        run(name, body)
+
+
+def test_a_unix_socket_is_tried_again_until_its_queue_has_a_place(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "busy.sock"
+    tries: list[float] = []
+    lose = _race._Race._lose
+
+    def full(race: Any, sock: socket.socket, error: OSError, now: float) -> None:
+        tries.append(now)
+        if len(tries) == 3:
+            listener.accept()[0].close()
+        lose(race, sock, error, now)
+
+    monkeypatch.setattr(_race._Race, "_lose", full)
+
+    async def body(runtime: Runtime) -> None:
+        async with runtime.deadline(runtime.now() + 10):
+            (await dial(runtime, Resolver(), unix_url(path), None)).abort()
+            assert len(tries) == 3
+            monkeypatch.setattr(_race, "BUSY_TRIES", 2)
+            with pytest.raises(TransportError) as caught:
+                await dial(runtime, Resolver(), unix_url(path), None)
+        assert (caught.value.code, caught.value.not_run, len(tries)) == ("connect", True, 5)
+
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(str(path))
+        listener.listen(0)
+        first.connect(str(path))
         run(name, body)
 
 

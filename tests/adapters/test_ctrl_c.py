@@ -10,16 +10,30 @@ from typing import Any
 
 import pytest
 
+from routermcp_adapters._connection import Connection
 from routermcp_adapters._http_carrier import HTTPCarrier
 from routermcp_adapters._limits import PoolLimits
 from routermcp_adapters._stepping import limits, step
 from routermcp_adapters._transport import HTTPTransport
-from routermcp_adapters.memory import Break, Move, Pause
+from routermcp_adapters.memory import Break, MemoryRuntime, Move, Pause
 from routermcp_proto import calls
 from routermcp_proto.exceptions import TransportError
 from routermcp_proto.timers import RetryPolicy
 from tests.adapters.ctrl_c import CtrlC, points
-from tests.adapters.rig import END, HANDSHAKE, STATELESS, Answer, Request, Rig, event, http, says, stream_head
+from tests.adapters.rig import (
+    END,
+    HANDSHAKE,
+    STATELESS,
+    Answer,
+    Request,
+    Rig,
+    answer,
+    event,
+    http,
+    says,
+    stream_head,
+)
+from tests.adapters.runtimes import wait_until
 
 # ---- what is interrupted -----------------------------------------------------------------------
 
@@ -210,16 +224,18 @@ class Waiting:
 
     def __init__(self) -> None:
         rig = unconnected(STATELESS)
-        rig.runtime.now = lambda: 0.0
+        runtime = MemoryRuntime(rig._connection)
+        runtime.now = lambda: 0.0
         self.transport = HTTPTransport(rig.transport.endpoint, ssl.create_default_context, PoolLimits(1))
-        self.transport.open(rig.runtime, object())
+        self.transport.open(runtime, object())
         self.pool = self.transport.pool()
-        self.held = [step(self.pool.lease(self.transport.endpoint))]
+        self.held = [answer(step(self.pool.lease(self.transport.endpoint)))]
+        self._kept: list[Connection] = self.held[:]
+        """As a traceback may keep it. Once it was given back, nobody waits until it is garbage."""
         self.ends: list[str] = []
         self._thread = threading.Thread(target=self._wait, daemon=True)
         self._thread.start()
-        while not self.pool.counts()[2]:
-            pass
+        wait_until(lambda: self.pool.counts()[2])
 
     def _wait(self) -> None:
         try:
@@ -237,6 +253,8 @@ class Waiting:
 
     def outcome(self) -> list[str]:
         """Wait until the thread has got what it waits for, or not."""
+        if self._kept[0].ref in self.pool._leased:
+            self._kept.clear()
         gc.collect()
         self._thread.join(5)
         self.transport.close_all()

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from routermcp_adapters._clock import CallClock
+from routermcp_adapters._stepping import step
 from routermcp_adapters.memory import Break, Move, Pause
 from routermcp_proto import calls
 from routermcp_proto.exceptions import (
@@ -162,6 +164,7 @@ def test_a_lost_answer_of_a_tool_is_not_asked_for_again() -> None:
     with pytest.raises(TransportError, match="may have run") as caught:
         rig.call(TOOL)
     assert (caught.value.code, len(rig.at("tools/call"))) == ("interrupted", 1)
+    assert not rig.driver._session._pending, "nobody waits for it any more"
 
 
 def test_what_never_left_is_sent_again() -> None:
@@ -181,6 +184,20 @@ def test_other_refusals_are_final(status: int) -> None:
     with pytest.raises(TransportError) as caught:
         rig.call(READ)
     assert (caught.value.status_code, len(rig.at("tools/list"))) == (status, 1)
+
+
+def test_a_wait_that_the_deadline_of_connecting_forbids_is_not_begun() -> None:
+    rig = Rig(usual={"server/discover": says(http(503, b"", "Retry-After: 60"))})
+    with pytest.raises(TransportError) as caught:
+        rig.connect(2000)
+    assert (caught.value.code, caught.value.attempts, rig.runtime.now()) == ("http_503", 1, 0)
+
+
+def test_connecting_waits_as_calls_do() -> None:
+    rig = Rig(chance=1.0, retry=RetryPolicy(backoff=200, jitter=0.5))
+    rig.answers["server/discover"] = [LOST, says(http(503, b"", "Retry-After: 7"))]
+    rig.connect()
+    assert rig.at("server/discover") == pytest.approx([0, 0.1, 7.1])
 
 
 def test_connecting_is_tried_again() -> None:
@@ -319,6 +336,18 @@ def test_a_person_has_a_limit_too() -> None:
     assert (caught.value.code, rig.runtime.now()) == ("timeout", 5)
 
 
+def test_the_server_hears_of_a_question_that_nobody_answers_in_time() -> None:
+    rig = Rig(HANDSHAKE, interaction_timeout=5000).connect()
+    rig.callbacks.takes = 50
+    question = {"jsonrpc": "2.0", "id": "q", "method": "elicitation/create", "params": QUESTION}
+    rig.answers["tools/call"] = [streamed(event(question))]
+    with pytest.raises(TransportError, match="interaction_timeout=5000"):
+        rig.call(TOOL)
+    (answer,) = rig.of("answer")
+    assert (answer.message["id"], answer.message["error"]["code"]) == ("q", -32603)
+    assert rig.runtime.now() == 5
+
+
 def test_questions_on_the_stream_are_answered_on_another_connection() -> None:
     rig = Rig(HANDSHAKE, max_connections=1).connect()
     question = {"jsonrpc": "2.0", "id": "q", "method": "elicitation/create", "params": QUESTION}
@@ -340,6 +369,22 @@ def test_a_forgotten_session_is_renewed_and_the_call_sent_once_more() -> None:
         "session-1",
         "session-2",
     ]
+
+
+def test_a_call_that_is_turned_away_while_another_renews_the_session_is_sent_again() -> None:
+    rig = Rig(HANDSHAKE, retry=RetryPolicy(attempts=1)).connect()
+
+    def turned_away(request: Request) -> list[Move]:
+        clock = CallClock(rig.runtime, rig.runtime.deadline(None), None, 0)
+        carrier = rig.driver._carrier
+        step(carrier.renew(clock, carrier.session_id, carrier.session.agreement))
+        return [http(400, b"Bad Request")]
+
+    rig.answers["tools/call"] = [turned_away]
+    assert rig.call(TOOL).text == "done"
+    sent = [request.headers["mcp-session-id"] for request in rig.of("tools/call")]
+    assert sent == ["session-1", "session-2"]
+    assert len(rig.of("initialize")) == 2
 
 
 def test_a_session_that_is_forgotten_at_once_is_not_renewed_for_ever() -> None:

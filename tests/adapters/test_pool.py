@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
 
-from routermcp_adapters._connection import Connection
+from routermcp_adapters._connection import Connection, Origin
 from routermcp_adapters._dial import Resolver
 from routermcp_adapters._limits import PoolLimits, PoolStats
-from routermcp_adapters._pool import ConnectionPool
+from routermcp_adapters._pool import TALKING_SECONDS, ConnectionPool
 from routermcp_adapters._stepping import step
 from routermcp_adapters.memory import Break, MemoryRuntime, Move, Pause
 from routermcp_adapters.runtime import Runtime
@@ -20,8 +21,8 @@ from routermcp_proto import calls
 from routermcp_proto.exceptions import ConfigError, TransportError
 from routermcp_proto.http.url import EndpointURL
 from routermcp_proto.timers import RetryPolicy
-from tests.adapters.rig import END, Rig, event, http, says, stream_head
-from tests.adapters.runtimes import peer, read_until_closed
+from tests.adapters.rig import END, LoneRuntime, Rig, answer, event, http, says, stream_head
+from tests.adapters.runtimes import PATIENCE, RUNTIMES, peer, read_until_closed, wait_until
 from tests.adapters.runtimes import run as run_on
 from tests.adapters.test_driver import answered
 
@@ -29,6 +30,10 @@ TOOL = calls.call_tool("add")
 
 
 LIMITS = PoolLimits()
+
+ONCE = RetryPolicy(attempts=1)
+
+OTHER = EndpointURL.parse("http://127.0.0.2:1/")
 
 
 class Pool(ConnectionPool):
@@ -44,21 +49,35 @@ class Pool(ConnectionPool):
 
 
 def silent_runtime() -> MemoryRuntime:
+    return LoneRuntime(lambda: lambda data: [])
+
+
+def shared_runtime() -> MemoryRuntime:
+    """One whose flags threads can wait for."""
     return MemoryRuntime(lambda: lambda data: [])
+
+
+class Waiting:
+    """A thread that waits for a place."""
+
+    def __init__(self, pool: Pool, endpoint: EndpointURL) -> None:
+        self._got: list[Connection] = []
+        before = pool.counts()[2]
+        self._thread = threading.Thread(
+            target=lambda: self._got.append(step(pool.lease(endpoint))), daemon=True
+        )
+        self._thread.start()
+        wait_until(lambda: pool.counts()[2] > before)
+
+    def served(self) -> Connection:
+        """Wait for what it is given."""
+        self._thread.join(PATIENCE)
+        assert self._got, "it was forgotten"
+        return self._got[0]
 
 
 def lease(pool: Pool, *, control: bool = False) -> Connection:
     return step(pool.one(control=control))
-
-
-def answer(connection: Connection) -> Connection:
-    """Let a connection have carried an exchange."""
-    connection.reader.start("POST")
-    connection.drained = False
-    connection.reader.receive_data(http(200, b"{}"))
-    while not connection.drained:
-        connection._next()
-    return connection
 
 
 def test_one_connection_serves_call_after_call() -> None:
@@ -80,7 +99,7 @@ def test_one_connection_serves_call_after_call() -> None:
     ids=["closed", "an answer", "a farewell", "rubbish", "an answer and the end"],
 )
 def test_what_comes_unasked_ends_a_connection(late: list[Move]) -> None:
-    rig = Rig().connect()
+    rig = Rig(retry=ONCE).connect()
     good = rig.usual["tools/call"]
     rig.answers["tools/call"] = [lambda request: [*good(request), Pause(1), *late]]
     rig.call(TOOL)
@@ -89,6 +108,18 @@ def test_what_comes_unasked_ends_a_connection(late: list[Move]) -> None:
     assert len(rig.runtime.streams) == 2
     assert rig.runtime.streams[0].closed
     assert len(rig.at("tools/call")) == 2, "nothing was sent on a connection that is of no use"
+
+
+@pytest.mark.parametrize("late", [b"HTTP/1.1 408 Request Timeout\r\n\r\n", b"\0", b"\r\n"])
+def test_what_comes_unasked_with_the_end_of_an_event_stream(late: bytes) -> None:
+    rig = Rig(retry=ONCE).connect()
+    rig.answers["tools/call"] = [
+        lambda request: [stream_head(), event(answered(request)), Pause(1), END + late]
+    ]
+    rig.call(TOOL)
+    rig.runtime.streams[0].let_pass(1)
+    assert rig.call(TOOL).text == "done"
+    assert [stream.closed for stream in rig.runtime.streams] == [True, False]
 
 
 @pytest.mark.parametrize("token", ["Connection: close", "connection: Keep-Alive, Close"])
@@ -136,6 +167,19 @@ def test_a_stream_that_goes_on_and_on_is_dropped() -> None:
     assert rig.runtime.streams[0].closed
 
 
+def test_a_stream_that_is_kept_open_after_the_answer_holds_its_connection_for_a_while() -> None:
+    rig = Rig().connect()
+    rig.answers["tools/call"] = [lambda request: [stream_head(), event(answered(request))]]
+    for _ in range(2):
+        rig.call(TOOL)
+    assert [stream.closed for stream in rig.runtime.streams] == [False, False]
+    step(rig.runtime.sleep(TALKING_SECONDS + 1))
+    pool = rig.transport.pool()
+    held = [step(pool.lease(rig.transport.endpoint)) for _ in range(2)]
+    assert [stream.closed for stream in rig.runtime.streams] == [True, False, False]
+    assert all(connection.is_open for connection in held)
+
+
 def test_a_connection_that_has_rested_too_long_is_not_trusted() -> None:
     rig = Rig().connect()
     step(rig.runtime.sleep(LIMITS.idle_expiry / 1000 + 1))
@@ -161,6 +205,34 @@ def test_only_so_many_rest() -> None:
     assert sum(not stream.closed for stream in runtime.streams) == LIMITS.max_idle
 
 
+def test_none_rest_where_none_may() -> None:
+    runtime = silent_runtime()
+    pool = Pool(runtime, max_idle=0)
+    pool.release(answer(lease(pool)))
+    assert runtime.streams[0].closed
+    assert pool.counts() == (0, 0, 0)
+
+
+def test_one_that_has_rested_too_long_is_closed_when_another_comes_to_rest() -> None:
+    runtime = silent_runtime()
+    pool = Pool(runtime)
+    first, second = lease(pool), lease(pool)
+    pool.release(answer(first))
+    step(runtime.sleep(LIMITS.idle_expiry / 1000 + 1))
+    pool.release(answer(second))
+    assert [stream.closed for stream in runtime.streams] == [True, False]
+
+
+def test_one_that_rests_makes_room_for_another_origin() -> None:
+    runtime = silent_runtime()
+    pool = Pool(runtime, max_connections=2)
+    for connection in [lease(pool), lease(pool)]:
+        pool.release(answer(connection))
+    held = step(pool.lease(OTHER))
+    assert held.is_open
+    assert [stream.closed for stream in runtime.streams] == [True, False, False]
+
+
 def test_a_connection_in_use_is_given_to_nobody_else() -> None:
     pool = Pool(silent_runtime())
     leased = [lease(pool) for _ in range(10)]
@@ -171,10 +243,13 @@ def test_a_failed_dial_gives_its_place_back() -> None:
     def refuse() -> None:
         raise ConnectionRefusedError(111, "refused")
 
-    pool = Pool(MemoryRuntime(refuse), max_connections=1)  # pyright: ignore[reportArgumentType]
+    pool = Pool(LoneRuntime(refuse), max_connections=1)  # pyright: ignore[reportArgumentType]
+    kept: list[TransportError] = []
     for _ in range(3):
-        with pytest.raises(TransportError):
+        with pytest.raises(TransportError) as caught:
             lease(pool)
+        kept.append(caught.value)  # with all that its traceback holds
+    assert pool.counts() == (0, 0, 0)
 
 
 def test_a_closed_pool_leases_nothing_and_keeps_nothing() -> None:
@@ -192,32 +267,23 @@ def test_a_closed_pool_leases_nothing_and_keeps_nothing() -> None:
 
 def test_the_control_lane_does_not_wait_for_a_place() -> None:
     pool = Pool(silent_runtime(), max_connections=1)
-    lease(pool)
-    for _ in range(3):
-        pool.release(answer(lease(pool, control=True)))
+    held = [lease(pool), *[lease(pool, control=True) for _ in range(3)]]
+    assert pool.counts() == (0, 4, 0)
+    for connection in held:
+        pool.release(answer(connection))
+    resting = [lease(pool, control=True) for _ in range(2)]
+    assert lease(pool).is_open, "and takes none"
+    assert (pool.opened, pool.reused, len(resting)) == (4, 3, 2)
 
 
 def test_who_waits_for_a_place_has_a_deadline() -> None:
     rig = Rig(max_connections=1).connect()
-    rig.runtime.event = quiet_event(rig.runtime)  # pyright: ignore[reportAttributeAccessIssue]
     held = step(rig.transport.pool().lease(rig.transport.endpoint))
     with pytest.raises(TransportError) as caught:
         rig.call(TOOL, 1000)
     assert caught.value.code == "timeout"
     assert not rig.of("tools/call")
     assert held.is_open
-
-
-def quiet_event(runtime: MemoryRuntime):
-    """A flag that nobody raises, on the clock that only moves when somebody waits."""
-
-    class Quiet:
-        def set(self) -> None: ...
-
-        async def wait(self) -> None:
-            await runtime.sleep(float("inf"))
-
-    return Quiet
 
 
 # ---- torn away ---------------------------------------------------------------------------------
@@ -233,16 +299,11 @@ def test_the_place_of_an_abandoned_connection_is_recovered() -> None:
 
 
 def test_who_waits_is_served_when_a_connection_is_abandoned() -> None:
-    pool = Pool(MemoryRuntime(lambda: lambda data: []), max_connections=1)
+    pool = Pool(shared_runtime(), max_connections=1)
     held = [lease(pool)]
-    got: list[Connection] = []
-    waiting = threading.Thread(target=lambda: got.append(lease(pool)), daemon=True)
-    waiting.start()
-    while not pool.counts()[2]:
-        pass
+    waiting = Waiting(pool, pool.there)
     held.clear()
-    waiting.join(20)
-    assert len(got) == 1
+    assert waiting.served().is_open
 
 
 def test_garbage_that_is_collected_under_the_lock_blocks_nobody() -> None:
@@ -255,33 +316,93 @@ def test_garbage_that_is_collected_under_the_lock_blocks_nobody() -> None:
     assert lease(pool).is_open
 
 
+class Littering(Pool):
+    """A pool in which garbage is collected in the middle of an operation."""
+
+    held: list[Connection] | None = None
+    """What becomes garbage then."""
+
+    def _drop(self) -> None:
+        if self.held:
+            assert self._lock.locked()
+            self.held.clear()
+
+    def _take_idle(self, origin: Origin) -> Connection | None:
+        self._drop()
+        return super()._take_idle(origin)
+
+    def _sweep(self) -> None:
+        super()._sweep()
+        self._drop()
+
+
+@pytest.mark.parametrize(
+    "operate",
+    [
+        lambda pool: lease(pool, control=True),
+        lambda pool: pool.lease_idle(pool.there),
+        lambda pool: pool.counts(),
+    ],
+    ids=["lease", "lease_idle", "counts"],
+)
+def test_garbage_that_is_collected_under_the_lock_serves_who_waits(
+    operate: Callable[[Littering], object],
+) -> None:
+    pool = Littering(shared_runtime(), max_connections=1)
+    held = [lease(pool)]
+    pool.release(answer(lease(pool, control=True)))
+    waiting = Waiting(pool, pool.there)
+    pool.held = held
+    kept = operate(pool)
+    assert waiting.served().is_open
+    del kept  # which would be garbage too
+
+
+def test_a_place_is_recovered_though_its_finalizer_was_cut_short() -> None:
+    class CutShort(Pool):
+        def _on_abandoned(self, ref: object) -> None: ...
+
+    pool = CutShort(silent_runtime(), max_connections=1)
+    for _ in range(3):
+        lease(pool)
+    assert pool.counts() == (0, 0, 0)
+
+
 # ---- limits ------------------------------------------------------------------------------------
 
 
 def test_connections_to_one_origin_have_a_limit_of_their_own() -> None:
-    runtime = silent_runtime()
-    runtime.event = quiet_event(runtime)  # pyright: ignore[reportAttributeAccessIssue]
-    pool = Pool(runtime, max_connections_per_origin=1, max_connections=3)
-    other, third = EndpointURL.parse("http://127.0.0.2:1/"), EndpointURL.parse("https://127.0.0.1:1/")
-    held = [lease(pool), step(pool.lease(other)), step(pool.lease(third))]
+    pool = Pool(silent_runtime(), max_connections_per_origin=1, max_connections=4)
+    third = EndpointURL.parse("https://127.0.0.1:1/")
+    held = [lease(pool), step(pool.lease(OTHER)), step(pool.lease(third))]
     assert len({connection.origin for connection in held}) == 3
     with pytest.raises(RuntimeError, match="for ever"):
-        step(pool.lease(other))
+        step(pool.lease(OTHER))
     pool.release(answer(held[1]))
-    assert step(pool.lease(other)) is held[1]
+    assert step(pool.lease(OTHER)) is held[1]
+
+
+def test_who_waits_for_a_full_origin_holds_up_nobody_who_waits_for_another() -> None:
+    pool = Pool(shared_runtime(), max_connections_per_origin=1, max_connections=2)
+    held = [lease(pool), step(pool.lease(OTHER))]
+    first, second = Waiting(pool, pool.there), Waiting(pool, OTHER)
+    pool.discard(held.pop())
+    assert second.served().is_open
+    assert pool.counts() == (0, 2, 1)
+    pool.discard(held.pop())
+    assert first.served().is_open
 
 
 def test_a_connection_that_has_lived_too_long_is_replaced() -> None:
-    rig = Rig().connect()
-    step(rig.runtime.sleep(LIMITS.max_lifetime / 1000 - 1))
-    rig.runtime.streams.clear()
+    runtime = silent_runtime()
+    pool = Pool(runtime, max_lifetime=50_000)
+    for _ in range(6):  # it never rests for long
+        pool.release(answer(lease(pool)))
+        step(runtime.sleep(9))
+    assert len(runtime.streams) == 1
     for _ in range(3):
-        rig.call(TOOL)
-        step(rig.runtime.sleep(0.9))
-    assert len(rig.runtime.streams) == 1
-    step(rig.runtime.sleep(LIMITS.idle_expiry / 2000))
-    rig.call(TOOL)
-    assert len(rig.runtime.streams) == 1
+        pool.release(answer(lease(pool)))
+    assert [stream.closed for stream in runtime.streams] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -375,16 +496,19 @@ def test_who_waits_is_woken_whatever_becomes_of_the_connection(name: str, way: s
     assert ends == ["leased" if way == "discard" else "closed"]
 
 
-@pytest.mark.parametrize("name", ["asyncio", "trio"])
+@pytest.mark.parametrize("name", RUNTIMES)
 def test_who_gives_up_waiting_leaves_the_queue(name: str) -> None:
     async def body(runtime: Runtime) -> None:
         pool = Pool(runtime, f"http://127.0.0.1:{serving.address[1]}/", max_connections=1)
         held = await pool.one()
+        too_long = threading.Timer(5, pool.close)
+        too_long.start()
         for _ in range(3):
             with pytest.raises(TimeoutError):
                 async with runtime.deadline(runtime.now() + 0.01):
                     await pool.one()
         pool.release(answer(held))
+        too_long.cancel()
         assert await pool.one() is held
         pool.close()
 
@@ -392,10 +516,28 @@ def test_who_gives_up_waiting_leaves_the_queue(name: str) -> None:
         run_on(name, body)
 
 
+def test_who_is_cancelled_when_the_place_is_theirs_already_hands_it_on() -> None:
+    """The task was given the connection, and is cancelled before it has run again."""
+
+    async def body(runtime: Runtime) -> None:
+        pool = Pool(runtime, f"http://127.0.0.1:{serving.address[1]}/", max_connections=1)
+        held = await pool.one()
+        waiting = asyncio.ensure_future(pool.one())
+        while not pool.counts()[2]:
+            await asyncio.sleep(0)
+        pool.release(answer(held))
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert waiting.cancelled()
+        assert await pool.one() is held
+        pool.close()
+
+    with peer(read_until_closed) as serving:  # pyright: ignore[reportArgumentType]
+        run_on("asyncio", body)
+
+
 async def together(name: str, *works) -> None:
     if name == "asyncio":
-        import asyncio  # noqa: PLC0415
-
         await asyncio.gather(*(work() for work in works))
     else:
         import trio  # noqa: PLC0415

@@ -109,6 +109,24 @@ def test_a_reset_is_an_error_or_an_end_and_sending_fails(name: str) -> None:
         run(name, body)
 
 
+def test_what_was_sent_in_part_is_not_unsent(name: str) -> None:
+    """Only who has sent nothing may say so: the request would be sent again."""
+
+    def read_a_little(sock: socket.socket) -> None:
+        sock.recv(1000)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    async def body(runtime: Runtime) -> None:
+        stream = await connected(runtime, serving.address)
+        with pytest.raises(OSError, match=r"\w") as caught:
+            await stream.send_all(b"x" * 50_000_000)
+        assert not isinstance(caught.value, StreamClosedError)
+        stream.abort()
+
+    with peer(read_a_little) as serving:
+        run(name, body)
+
+
 def test_a_closed_port_is_refused(name: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         address = gone.getsockname()
@@ -251,6 +269,8 @@ def test_blocking_work_is_done_elsewhere(name: str) -> None:
     async def body(runtime: Runtime) -> None:
         here = threading.get_ident()
         assert await runtime.run_blocking(threading.get_ident) != here
+        worker = await runtime.run_blocking(threading.current_thread)
+        assert worker.daemon, "nobody has to wait for it at exit"
         with pytest.raises(ZeroDivisionError):
             await runtime.run_blocking(lambda: 1 // 0)
 

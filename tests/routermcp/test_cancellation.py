@@ -21,7 +21,7 @@ from routermcp.types import MCPError, PoolLimits, RetryPolicy, TransportError
 from routermcp_adapters.asyncio import AsyncioRuntime
 from routermcp_adapters.blocking import BlockingRuntime
 from routermcp_adapters.trio import TrioRuntime
-from tests.routermcp.server import HANDSHAKE, STATELESS, Exchange, ScriptedServer, refused
+from tests.routermcp.server import HANDSHAKE, STATELESS, Exchange, ScriptedServer
 from tests.routermcp.server import text as said
 from tests.three_runtimes import make_client, run
 
@@ -354,18 +354,24 @@ def test_a_session_that_the_server_has_forgotten(sessions_server: ScriptedServer
 
 def test_an_attempt_that_is_repeated(any_server: ScriptedServer, striker: Striker) -> None:
     """Between the attempts there is a wait."""
+    attempts: Counter[str] = Counter()
 
-    def before() -> None:
-        any_server._scripts["tools/list"].clear()
-        any_server.script("tools/list", refused(503), refused(503))
+    def refuse_twice(exchange: Exchange) -> None:
+        # A call that was struck may arrive after the next one has begun.
+        call = exchange.seen.headers["x-call"]
+        attempts[call] += 1
+        if attempts[call] > 2:
+            exchange.answer()
+        else:
+            exchange.status(503)
 
     async def body() -> int:
         retry = RetryPolicy(backoff=0.001)
+        any_server.script("tools/list", *[refuse_twice] * MAX_STRIKES)
         async with make_client(striker.runtime, url=any_server.url, retry=retry) as client:
 
             def make(at: int) -> Make:
-                before()
-                return client.list_tools
+                return lambda: client.list_tools(headers={"X-Call": str(at)})
 
             return await striker.everywhere(make, lambda at: works(client, at))
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
+import json
 import socket
+import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,11 +22,14 @@ from routermcp.types import (
     ConfigError,
     ElicitRequest,
     MCPError,
+    PoolLimits,
     Progress,
     RetryPolicy,
     RPCError,
     TransportError,
 )
+from routermcp_adapters.httpx_exchanges import client_maker
+from tests.faults.rows import drip
 from tests.routermcp.server import STATELESS, Exchange, ScriptedServer, dropped, lost, refused
 from tests.three_runtimes import abandon, gather, make_client, run
 
@@ -47,7 +54,12 @@ async def closing(runtime: str, client: Any) -> None:
 
 
 @contextlib.asynccontextmanager
-async def connected(runtime: str, url: str, options: dict[str, Any] | None = None, **settings: Any):
+async def connected(
+    runtime: str,
+    url: str,
+    options: dict[str, Any] | None = None,
+    **settings: Any,
+):
     http = http_client(runtime, **(options or {}))
     async with make_client(runtime, url=url, http_client=http, **settings) as client:
         yield client
@@ -232,6 +244,99 @@ def test_a_call_that_is_given_up(any_server: ScriptedServer, runtime: str) -> No
     assert any_server.events["closed"].wait(5)
 
 
+def test_an_answer_that_is_given_up_in_the_middle_is_closed(server: ScriptedServer, runtime: str) -> None:
+    def stuck(exchange: Exchange) -> None:
+        exchange.stream().notify("notifications/message", level="info", data="at work")
+        if exchange.closed_by_client():
+            exchange.server.events["closed"].set()
+
+    async def body() -> None:
+        async with connected(runtime, server.url) as client:
+            server.script("tools/call", stuck)
+
+            async def call(**options: Any) -> Any:
+                return await client.call_tool("echo", **options)
+
+            assert await abandon(runtime, 0.2, call)
+            assert server.events["closed"].wait(5), "while the client lives"
+
+    run(runtime, body)
+
+
+def test_the_server_hears_of_a_call_that_is_given_up(sessions_server: ScriptedServer, runtime: str) -> None:
+    """It has a moment for that, and the caller is not held up by one that takes longer."""
+
+    def silent(exchange: Exchange) -> None:
+        exchange.closed_by_client()
+
+    async def body() -> float:
+        def headers() -> dict[str, str]:
+            return {"X-Team": "blue"}
+
+        async with connected(runtime, sessions_server.url, headers=headers) as client:
+            sessions_server.script("tools/call", silent)
+            sessions_server.script("notifications/cancelled", silent)
+
+            async def call(**options: Any) -> Any:
+                return await client.call_tool("echo", **options)
+
+            began = time.monotonic()
+            assert await abandon(runtime, 0.1, call)
+            return time.monotonic() - began
+
+    assert run(runtime, body) < 2
+    (called,) = sessions_server.requests("tools/call")
+    (notice,) = sessions_server.requests("notifications/cancelled")
+    assert notice.params["requestId"] == called.message["id"]
+    assert notice.headers["x-team"] == "blue"
+
+
+def test_the_deadline_is_of_the_call_and_not_of_the_client(server: ScriptedServer, runtime: str) -> None:
+    def late(exchange: Exchange) -> None:
+        exchange.server.events["never"].wait(0.3)
+        exchange.answer()
+
+    async def body() -> None:
+        async with connected(runtime, server.url, {"timeout": 0.1}, retry=ONCE) as client:
+            server.script("tools/call", late)
+            assert (await client.call_tool("add", {"a": 1, "b": 2})).text == "3"
+
+            server.script("tools/call", drip)
+            began = time.monotonic()
+            with pytest.raises(TransportError, match="timeout=400 ms") as caught:
+                await client.call_tool("echo", timeout=400)
+            assert caught.value.code == "timeout"
+            assert time.monotonic() - began < 1.5
+
+    run(runtime, body)
+
+
+def test_an_answer_that_httpx_decompresses(server: ScriptedServer, runtime: str) -> None:
+    def compressed(exchange: Exchange) -> None:
+        data = gzip.compress(json.dumps(exchange.execute()).encode())
+        lines = ["HTTP/1.1 200 OK", "Content-Type: application/json", "Content-Encoding: gzip"]
+        head = "\r\n".join([*lines, f"Content-Length: {len(data)}", "", ""])
+        exchange.raw(head.encode() + data)
+
+    async def body() -> str:
+        async with connected(runtime, server.url) as client:
+            server.script("tools/call", compressed)
+            return (await client.call_tool("add", {"a": 1, "b": 2})).text
+
+    assert run(runtime, body) == "3"
+
+
+def test_redirects_are_ours_to_follow(server: ScriptedServer, runtime: str) -> None:
+    async def body() -> None:
+        async with connected(runtime, server.url, {"follow_redirects": True}, retry=ONCE) as client:
+            server.script("tools/call", refused(307, Location="http://127.0.0.1:9/mcp"))
+            with pytest.raises(TransportError, match="another origin") as caught:
+                await client.call_tool("echo")
+            assert caught.value.code == "redirect"
+
+    run(runtime, body)
+
+
 def test_a_closed_client_is_refused(server: ScriptedServer, runtime: str) -> None:
     async def body() -> None:
         http = http_client(runtime)
@@ -280,7 +385,9 @@ def test_event_hooks_headers_and_auth_of_the_client(server: ScriptedServer, runt
     assert hooked == ["POST", "POST"]
 
 
-def test_a_mock_transport(runtime: str) -> None:
+def test_a_mock_transport(runtime: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # for who has brought nothing
+
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(404, text="mocked")
 
@@ -377,15 +484,52 @@ def test_a_proxy_that_does_not_apply(
     server: ScriptedServer, runtime: str, excluded: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    there = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **options: [there])
     if excluded == "NO_PROXY":
-        monkeypatch.setenv("NO_PROXY", "other.test,.example,127.0.0.1")
+        monkeypatch.setenv("NO_PROXY", "other.test,.example,gateway.test")
     settings = {"proxy": ""} if excluded == "argument" else {}
+    url = server.url if excluded == "loopback" else server.url.replace("127.0.0.1", "gateway.test")
 
     async def body() -> None:
-        async with make_client(runtime, url=server.url, retry=ONCE, **settings) as client:
+        async with make_client(runtime, url=url, retry=ONCE, **settings) as client:
             await client.list_tools()
 
     run(runtime, body)
+
+
+def test_the_client_for_a_proxy_is_closed_by_its_last_user(
+    server: ScriptedServer, proxy: Proxy, runtime: str
+) -> None:
+    async def body() -> None:
+        client = make_client(runtime, url="http://gateway.test/mcp", proxy=proxy.url)
+        ada = client.create_session("ada")
+        await ada.connect()
+        alone = client._transport._client
+        await ada.disconnect()
+        assert alone.is_closed
+
+        await client.connect()
+        await ada.connect()
+        shared = client._transport._client
+        await ada.disconnect()
+        assert (await client.call_tool("add", {"a": 1, "b": 2})).text == "3"
+        await ada.connect()
+        await client.disconnect()
+        assert shared.is_closed, "with its sessions"
+
+    run(runtime, body)
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+def test_the_client_for_a_proxy_has_the_settings_of_ours(blocking: bool) -> None:
+    context = ssl.create_default_context()
+    limits = PoolLimits(max_connections=3, max_idle=2, idle_expiry=1500)
+    made = client_maker("http://127.0.0.1:9", lambda: context, limits)(blocking)
+    assert (made.trust_env, made.timeout) == (False, httpx.Timeout(None))
+    pool = made._transport_for_url(httpx.URL("http://gateway.test/"))._pool
+    kept = (pool._max_connections, pool._max_keepalive_connections, pool._keepalive_expiry, pool._ssl_context)
+    assert kept == (3, 2, 1.5, context)
 
 
 class SocksProxy(Proxy):

@@ -228,12 +228,13 @@ def test_the_statuses_can_be_chosen(server: ScriptedServer, runtime: str) -> Non
         async with make_client(runtime, url=server.url, retry=policy) as client:
             server.script("tools/list", refused(500), refused(500))
             await client.list_tools()
-            server.script("tools/list", refused(503))
-            with pytest.raises(TransportError):
-                await client.list_tools()
+            for status in (429, 502, 503, 504):
+                server.script("tools/list", refused(status))
+                with pytest.raises(TransportError):
+                    await client.list_tools()
 
     run(runtime, body)
-    assert len(server.requests("tools/list")) == 4
+    assert len(server.requests("tools/list")) == 7
 
 
 # ---- tools ---------------------------------------------------------------------------------------
@@ -258,6 +259,18 @@ def test_a_lost_answer_of_a_tool(any_server: ScriptedServer, runtime: str, failu
     run(runtime, body)
     assert any_server.executed["tools/call:echo"] == ran
     assert any_server.executed["tools/call:add"] == 1
+    assert not any_server.requests("notifications/cancelled"), "nobody has given it up"
+
+
+def test_the_tries_before_a_lost_answer_are_counted(server: ScriptedServer, runtime: str) -> None:
+    async def body() -> None:
+        async with make_client(runtime, url=server.url, retry=QUICK) as client:
+            server.script("tools/call", refused(429), lost)
+            with pytest.raises(TransportError, match="may have run") as caught:
+                await client.call_tool("echo")
+            assert (caught.value.code, caught.value.attempts) == ("interrupted", 2)
+
+    run(runtime, body)
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
@@ -547,6 +560,24 @@ def test_400_that_speaks_of_the_session(sessions_server: ScriptedServer, runtime
     run(runtime, body)
     assert len(sessions_server.requests("initialize")) == 2
     assert sessions_server.executed["tools/call:echo"] == 1
+
+
+def test_a_renewal_that_the_server_did_not_hear_the_end_of(
+    sessions_server: ScriptedServer, runtime: str
+) -> None:
+    """It waits for "initialized" for ever; so the next call agrees anew."""
+
+    async def body() -> None:
+        async with make_client(runtime, url=sessions_server.url, retry=RetryPolicy(attempts=1)) as client:
+            sessions_server.forget_sessions()
+            sessions_server.script("notifications/initialized", dropped)
+            with pytest.raises(TransportError):
+                await client.call_tool("echo")
+            await client.call_tool("add", {"a": 1, "b": 1})
+
+    run(runtime, body)
+    assert len(sessions_server.requests("initialize")) == 3
+    assert len(sessions_server.requests("notifications/initialized")) == 3
 
 
 def test_a_session_that_is_forgotten_again_and_again(sessions_server: ScriptedServer, runtime: str) -> None:
