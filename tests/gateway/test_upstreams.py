@@ -31,12 +31,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 #: A server that says who it is.
 CHILD = """
-import os, sys
+import json, os, sys
 from routermcp_proto import RequestReceived, ServerSession
 session = ServerSession(server_info={"name": "child", "version": "1"}, capabilities={"tools": {}})
 while data := os.read(0, 65536):
     if "handshake" in sys.argv and b"server/discover" in data:
-        os.write(1, b'{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"unknown"}}\\n')
+        refused = {"code": -32601, "message": "unknown"}
+        answer = {"jsonrpc": "2.0", "id": json.loads(data)["id"], "error": refused}
+        os.write(1, json.dumps(answer).encode() + b"\\n")
         continue
     session.receive_data(data)
     for event in session.events_received():
