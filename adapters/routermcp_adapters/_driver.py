@@ -14,6 +14,7 @@ It knows no MCP method; what a message means is the session's to say.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -104,7 +105,9 @@ class Driver:
         self._responder = responder
         self._settings = settings
         self._runtime: Runtime | None = None
-        self._connecting = 0
+        self._gate = threading.Lock()
+        self._connecting: set[object] = set()
+        self._entered = False
 
     # ---- the public face -------------------------------------------------------------
 
@@ -153,24 +156,28 @@ class Driver:
         Raises:
             MCPError: There is no agreement with the server.
         """
-        if self._runtime is not None and self._runtime.over:
-            self._leave()
-        if self._runtime is None:
-            self._runtime = self._carrier.open(runtime)
-            _fork.watch(self)
-        else:
-            self._runtime.check()
-        was_connected = self.connected
-        self._connecting += 1
+        mine = object()
         try:
+            with self._gate:
+                if self._runtime is not None and self._runtime.over:
+                    self._leave()
+                if self._runtime is None:
+                    self._runtime = self._carrier.open(runtime)
+                    _fork.watch(self)
+                else:
+                    self._runtime.check()
+                self._connecting.add(mine)
             await self._limited(None, timeout, self._carrier.connect)
+            self._entered = True
         except BaseException:
-            # Whoever did not get in has nothing to leave again, a with block for example.
-            if not was_connected and self._connecting == 1:
-                self._leave()
+            with self._gate:
+                # Whoever did not get in has nothing to leave again, a with block for example.
+                # What somebody else got into stays.
+                if not self._entered and self._connecting <= {mine}:
+                    self._leave()
             raise
         finally:
-            self._connecting -= 1
+            self._connecting.discard(mine)
         server = self._session.server
         if server is None:
             raise TransportError("the client was disconnected meanwhile", code="closed", not_run=True)
@@ -205,10 +212,12 @@ class Driver:
         if self._runtime is not None:
             self._carrier.close()
             self._runtime = None
+            self._entered = False
 
     def after_fork(self) -> None:
         """Go on in a child process where that is possible; else it is to connect for itself."""
-        self._connecting = 0
+        self._gate = threading.Lock()
+        self._connecting.clear()
         if self._runtime is not None and not self._runtime.survives_fork:
             self._runtime = None
 

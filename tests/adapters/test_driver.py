@@ -474,3 +474,20 @@ def test_a_list_that_leads_in_a_circle_is_left() -> None:
     with pytest.raises(ResponseValidationError, match="circle"):
         rig.collect(READ, 0)
     assert len(rig.at("tools/list")) == 2
+
+
+def test_who_fails_to_connect_does_not_put_others_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when another thread has got in between the failure and its end."""
+    rig = Rig()
+    carrier = rig.driver._carrier
+    connect = carrier.connect
+
+    async def fail_late(clock: CallClock) -> None:
+        monkeypatch.setattr(carrier, "connect", connect)
+        await rig.driver.connect(rig.runtime, 0)
+        raise TransportError("refused", code="connect")
+
+    monkeypatch.setattr(carrier, "connect", fail_late)
+    with pytest.raises(TransportError, match="refused"):
+        rig.connect()
+    assert rig.driver.connected
