@@ -198,7 +198,9 @@ class GatewayFront:
         """Let the application answer; it sees session ids without their seals."""
         user = (identity.user_id or "").encode("ascii")
         owner = (place.project.encode("ascii"), identity.fingerprint, user)
-        headers = [self._unsealed(pair, owner) for pair in scope["headers"]]
+        headers = scope["headers"]
+        if any(name.lower() == _SESSION for name, _ in headers):
+            headers = [self._unsealed(pair, owner) for pair in headers]
         if place.events:  # it need not take JSON, as the application asks of others
             headers = [pair for pair in headers if pair[0].lower() != b"accept"]
 

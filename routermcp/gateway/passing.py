@@ -45,10 +45,8 @@ class Passing:
         self.caller = caller
         self._owner = (caller.user_id, caller.session_id)
         self._asked = 0
-        self._task: asyncio.Task[Result] | None = None
         self._open: dict[str, Mapping[str, Any]] = {}
-        self._turn = asyncio.Event()
-        self._resumed = asyncio.Event()
+        self._parkable: _Parkable | None = None
 
     def belongs_to(self, caller: Caller) -> bool:
         """Whether a caller is the one who began it."""
@@ -72,10 +70,13 @@ class Passing:
             try:
                 return await self.caller.ask(key, method, params)
             except InputNeeded as needed:
-                self._resumed.clear()
+                parkable = self._parkable
+                if parkable is None:
+                    raise
+                parkable.resumed.clear()
                 self._open.update(needed.requests)
-                self._turn.set()
-            await self._resumed.wait()
+                parkable.turn.set()
+            await parkable.resumed.wait()
 
     async def report_progress(self, progress: Progress) -> None:
         """Tell the client how far the work is, unless it is not there just now."""
@@ -93,22 +94,24 @@ class Passing:
 
     def begin(self, work: Callable[[Passing], Awaitable[Result]]) -> None:
         """Start the work in a task of its own, which outlives the first request for it."""
+        parkable = self._parkable = _Parkable()
 
         async def run() -> Result:
             try:
                 return await work(self)
             finally:
-                self._turn.set()
+                parkable.turn.set()
 
-        self._task = asyncio.create_task(run())
+        parkable.task = asyncio.create_task(run())
 
     def resume(self, caller: Caller) -> None:
         """Go on with the request that brings the answer."""
         self.caller = caller
         self._open.clear()
-        if self._task is not None and not self._task.done():
-            self._turn.clear()
-        self._resumed.set()
+        parkable = self._begun()
+        if not parkable.task.done():
+            parkable.turn.clear()
+        parkable.resumed.set()
 
     async def outcome(self) -> Result:
         """Wait for the result.
@@ -117,23 +120,38 @@ class Passing:
             InputNeeded: The client has to be asked first; the work goes on then.
             RPCError: The work failed.
         """
-        task = self._task
-        if task is None:
-            raise AssertionError("begun before anybody waits for it")
+        parkable = self._begun()
         try:
-            await self._turn.wait()
-            if self._open and not task.done():
+            await parkable.turn.wait()
+            if self._open and not parkable.task.done():
                 raise InputNeeded(dict(self._open))
-            return await task
+            return await parkable.task
         except asyncio.CancelledError:
             await self.cancel()
             raise
 
     async def cancel(self) -> None:
         """Give the work up."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        task = self._begun().task
+        task.cancel()
+        await asyncio.wait([task])
+
+    def _begun(self) -> _Parkable:
+        if self._parkable is None:
+            raise AssertionError("begun before anybody waits for it")
+        return self._parkable
+
+
+class _Parkable:
+    """Work that may have to wait for its client to come back."""
+
+    task: asyncio.Task[Result]
+
+    def __init__(self) -> None:
+        self.turn = asyncio.Event()
+        """Set when whoever waits for the work has something to do."""
+        self.resumed = asyncio.Event()
+        """Set when the client has come back."""
 
 
 class Parking:

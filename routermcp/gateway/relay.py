@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from routermcp_adapters._meanwhile import Reply
@@ -25,6 +24,24 @@ EVERYTHING: Mapping[str, Any] = {"elicitation": {"form": {}, "url": {}}, "sampli
 OnNews = Callable[[str, Mapping[str, Any]], None]
 
 NOBODY = ErrorObject(-32603, "several clients are being served, and it cannot be told which one is meant")
+
+
+class _Serving:
+    """One request among those that are under way."""
+
+    __slots__ = ("_passing", "_served", "_token")
+
+    def __init__(self, served: list[Passing], passing: Passing) -> None:
+        self._served = served
+        self._passing = passing
+
+    def __enter__(self) -> None:
+        self._token = current.set(self._passing)
+        self._served.append(self._passing)
+
+    def __exit__(self, *_: object) -> None:
+        self._served.remove(self._passing)
+        current.reset(self._token)
 
 
 class Relay(Callbacks):
@@ -60,16 +77,9 @@ class Relay(Callbacks):
         """Whether a request is under way."""
         return bool(self._served)
 
-    @contextmanager
-    def serving(self, passing: Passing) -> Generator[None]:
-        """Pass questions and log messages on to a client for as long as its request is under way."""
-        token = current.set(passing)
-        self._served.append(passing)
-        try:
-            yield
-        finally:
-            self._served.remove(passing)
-            current.reset(token)
+    def serving(self, passing: Passing) -> _Serving:
+        """Pass questions and log messages on to a client while its request is under way, in a with block."""
+        return _Serving(self._served, passing)
 
     def _concerned(self) -> Passing | None:
         """Find the request that something from the server belongs to, None where that is in doubt."""
