@@ -8,6 +8,7 @@ read or to write, is waited for, and tried again.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import ssl
@@ -44,9 +45,9 @@ class SocketStream:
             try:
                 rest = rest[sock.send(rest) :]
             except (BlockingIOError, InterruptedError, ssl.SSLWantWriteError):
-                await self._wait_writable(sock)
+                await self._wait(self._wait_writable)
             except ssl.SSLWantReadError:
-                await self._wait_readable(sock)
+                await self._wait(self._wait_readable)
             except OSError as error:
                 if len(rest) == len(data):
                     raise StreamClosedError(str(error)) from error
@@ -56,14 +57,21 @@ class SocketStream:
         """Wait for data and return it, or ``b""`` at the end of the stream."""
         sock = self._socket
         if not self._encrypted:
-            await self._wait_readable(sock)
+            await self._wait(self._wait_readable)
         while True:
             try:
                 return sock.recv(RECEIVE_SIZE)
             except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
-                await self._wait_readable(sock)
+                await self._wait(self._wait_readable)
             except ssl.SSLWantWriteError:
-                await self._wait_writable(sock)
+                await self._wait(self._wait_writable)
+
+    async def _wait(self, ready: Wait) -> None:
+        try:
+            await ready(self._socket)
+        except ValueError as error:
+            # What a descriptor of -1 is to those who watch it: another thread has closed the socket.
+            raise OSError(errno.EBADF, "the connection was closed meanwhile") from error
 
     def receive_nowait(self) -> bytes | None:
         """Return data that is already there, ``b""`` at the end, None for nothing yet."""

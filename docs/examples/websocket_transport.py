@@ -65,6 +65,8 @@ class WebSocketStream:
             # A send that was broken off has left half a frame: nothing can follow it.
             self.abort()
             raise OSError("a message was cut off half-way")
+        if self._protocol.state.name != "OPEN":
+            raise OSError("the WebSocket is closed")
         self._protocol.send_text(payload)
         await self._flush()
 

@@ -8,13 +8,20 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from typing import Any
 
 from routermcp_proto import RequestReceived, ServerSession
-from routermcp_proto.events import MessageReady, RequestWithdrawn
+from routermcp_proto.events import MessageDropped, MessageReady, RequestWithdrawn
 from routermcp_proto.jsonrpc import ErrorObject
 
-TOOLS = ("echo", "hang", "count", "end", "executed", "cancelled")
+TOOLS = ("echo", "hang", "count", "end", "executed", "cancelled", "pause")
+
+#: What is counted as executed where something came that is no JSON, half a message for example.
+GARBAGE = "garbage"
+
+#: Seconds for which "pause" reads nothing.
+PAUSE = 0.3
 
 
 class ServerEnded(Exception):  # noqa: N818 - it is no error, it is an end
@@ -58,6 +65,8 @@ class ContractConnection:
         for event in self._session.receive_message(payload):
             if isinstance(event, MessageReady):
                 replies.append(event.outgoing.payload)
+            elif isinstance(event, MessageDropped) and event.problem.startswith("not JSON"):
+                self._server.count(GARBAGE)
             elif isinstance(event, RequestWithdrawn):
                 self._cancelled += 1
             elif isinstance(event, RequestReceived):
@@ -76,6 +85,8 @@ class ContractConnection:
         arguments: dict[str, Any] = dict(event.params.get("arguments") or {})
         if name == "hang":
             return []
+        if name == "pause":
+            time.sleep(PAUSE)
         if name == "end":
             raise ServerEnded
         replies: list[bytes] = []

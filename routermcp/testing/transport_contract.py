@@ -19,29 +19,45 @@ import gc
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from routermcp import RouterMCPClient
-from routermcp.transports import Transport
+from routermcp.transports import MessageStream, Transport
 from routermcp.types import MCPError, Progress, RetryPolicy, TransportError
+from routermcp_adapters import detect
 
-from .contract_server import TOOLS, ContractServer, ServerEnded
-from .three_runtimes import RUNTIMES, abandon, gather, make_client, run
+from . import three_runtimes
+from .contract_server import GARBAGE, TOOLS, ContractServer, ServerEnded
+from .three_runtimes import RUNTIMES, abandon, gather, make_client
+
+T = TypeVar("T")
 
 __all__ = ["ContractServer", "ServerEnded", "TransportContract"]
 
 #: Characters of a large message: more than any pipe or socket buffer takes at once.
 LARGE = 2_000_000
 
+#: Characters of a message that fits into no buffer of the system.
+HUGE = 20_000_000
+
 #: Callers at once.
 CALLERS = 30
 
 #: Seconds by which a busy machine may miss a deadline.
 SLACK = 0.35
+
+#: Milliseconds for which one call is not answered while others are.
+BESIDE = 1500
+
+#: Seconds that closing may take: a client waits a little longer before it closes by force.
+CLOSING = 4.0
+
+#: Seconds after which a test hangs: many times what the slowest transport takes.
+ENDLESS = 40.0
 
 #: Seconds that a thread or a descriptor has to be gone: many times what it takes.
 PATIENCE = 10.0
@@ -155,6 +171,28 @@ class TransportContract:
 
         assert (run(runtime, body), seen) == ("done", [1, 2, 3])
 
+    def test_calls_beside_one_that_is_not_answered(self, runtime: str, transport: Transport) -> None:
+        """Whoever waits is woken by a message for somebody else."""
+        took: list[float] = []
+
+        async def body() -> None:
+            async with self.client(runtime, transport) as client:
+
+                async def hang() -> None:
+                    with pytest.raises(TransportError):
+                        await client.call_tool("hang", timeout=BESIDE)
+
+                async def echo() -> None:
+                    began = time.monotonic()
+                    for text in "abcde":
+                        assert (await client.call_tool("echo", {"text": text})).text == text
+                    took.append(time.monotonic() - began)
+
+                await gather(runtime, [hang, echo])
+
+        run(runtime, body)
+        assert took[0] < 0.9 * BESIDE / 1000
+
     # ---- giving up -----------------------------------------------------------------------
 
     def test_a_call_that_is_given_up(self, runtime: str, transport: Transport) -> None:
@@ -200,6 +238,25 @@ class TransportContract:
 
         run(runtime, body)
 
+    def test_a_message_that_nobody_reads_is_given_up(self, runtime: str, transport: Transport) -> None:
+        """The server has stopped reading for a while, so a part of the message is on its way."""
+
+        async def body() -> None:
+            async with self.client(runtime, transport) as client:
+
+                async def pause(**options: Any) -> Any:
+                    return await client.call_tool("pause", **options)
+
+                async def send(**options: Any) -> Any:
+                    return await client.call_tool("echo", {"text": "x" * HUGE}, **options)
+
+                await abandon(runtime, 0.05, pause)
+                await abandon(runtime, 0.15, send)
+                assert (await client.call_tool("echo", {"text": "next"}, timeout=10_000)).text == "next"
+                assert (await client.call_tool("executed", {"text": GARBAGE})).text == "0"
+
+        run(runtime, body)
+
     # ---- ends ------------------------------------------------------------------------------
 
     def test_the_end_of_the_connection(
@@ -217,6 +274,37 @@ class TransportContract:
         run(runtime, body)
         if server.executed:
             assert server.executed["end"] == 1
+
+    def test_closing_takes_no_time(self, runtime: str, transport: Transport) -> None:
+        """A client is disconnected at once, whatever became of its calls."""
+
+        async def body() -> float:
+            client = self.client(runtime, transport)
+            await client.connect()
+            with pytest.raises(TransportError):
+                await client.call_tool("hang", timeout=50)
+            await client.call_tool("echo", {"text": "hello"})
+            began = time.monotonic()
+            await client.disconnect()
+            return time.monotonic() - began
+
+        assert run(runtime, body) < CLOSING
+
+    @pytest.mark.parametrize("way", ["aclose", "abort"])
+    def test_a_stream_that_was_closed(self, runtime: str, transport: Transport, way: str) -> None:
+        """It says so, to who sends and to who receives, and may be closed again."""
+
+        async def body() -> None:
+            stream = await transport.open(detect.blocking() if runtime == "blocking" else detect.running())
+            if way == "aclose":
+                await stream.aclose()
+            stream.abort()
+            stream.abort()
+            with pytest.raises(OSError, match=r"\w"):
+                await stream.send(b'{"jsonrpc":"2.0","method":"notifications/initialized"}')
+            assert await _received(stream) == b""
+
+        run(runtime, body)
 
     def test_connecting_again(self, runtime: str, transport: Transport) -> None:
         """A client that was disconnected may connect again."""
@@ -246,6 +334,34 @@ class TransportContract:
         while _remains() > before and time.monotonic() < until:
             time.sleep(0.01)
         assert _remains() <= before
+
+
+def run(runtime: str, body: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a body on a runtime, in a thread that is left behind if it hangs."""
+    results: list[T] = []
+    problems: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            results.append(three_runtimes.run(runtime, body))
+        except BaseException as error:  # noqa: BLE001 - raised again below, whatever it is
+            problems.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(ENDLESS)
+    assert not thread.is_alive(), f"it hangs: nothing has ended it within {ENDLESS:.0f} s"
+    if problems:
+        raise problems[0]
+    return results[0]
+
+
+async def _received(stream: MessageStream) -> bytes:
+    """Return what a stream says that was closed here; an error will do as well."""
+    try:
+        return await stream.receive()
+    except OSError:
+        return b""
 
 
 def _remains() -> int:

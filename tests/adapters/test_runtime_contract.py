@@ -109,6 +109,24 @@ def test_a_reset_is_an_error_or_an_end_and_sending_fails(name: str) -> None:
         run(name, body)
 
 
+def test_a_stream_that_was_closed_fails_as_streams_do(name: str) -> None:
+    """Another thread may have closed it, so whoever comes then finds no mistake of theirs."""
+
+    async def body(runtime: Runtime) -> None:
+        stream = await connected(runtime, serving.address)
+        stream.abort()
+        stream.abort()
+        with pytest.raises(StreamClosedError):
+            await stream.send_all(b"x")
+        received = b""
+        with contextlib.suppress(OSError):
+            received = await stream.receive_some()
+        assert received == b""
+
+    with peer(hush) as serving:
+        run(name, body)
+
+
 def test_what_was_sent_in_part_is_not_unsent(name: str) -> None:
     """Only who has sent nothing may say so: the request would be sent again."""
 

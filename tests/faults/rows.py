@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import socket
 import time
@@ -44,6 +45,8 @@ class Row:
     status: int | None = None
     retry_after: float | None = None
     silent: bool = False
+    hangs_up: bool = False
+    """Whether the next call has to wait until it has hung up, which is after its answer."""
 
 
 def head(length: int | str, content_type: str = "application/json", *more: str) -> bytes:
@@ -60,6 +63,7 @@ def then_close(act: Callable[[Exchange], None], *, reset: bool = False) -> Actio
     def action(exchange: Exchange) -> None:
         act(exchange)
         exchange.hang_up(reset=reset)
+        exchange.server.events["hung up"].set()
 
     return action
 
@@ -157,6 +161,16 @@ def endless_body(exchange: Exchange) -> None:
     _repeat(exchange, [b"x" * 1_000_000] * 200, 0)
 
 
+def endless_page(exchange: Exchange) -> None:
+    exchange.raw(head(10**12, "text/html").replace(b"200 OK", b"500 Sorry"))
+    _repeat(exchange, [b"x" * 1_000_000] * 200, 0)
+
+
+def compressed(exchange: Exchange) -> None:
+    body = gzip.compress(body_of(exchange))
+    exchange.raw(head(len(body), "application/json", "Content-Encoding: gzip") + body)
+
+
 def stream_then(act: Callable[[Exchange], None]) -> Callable[[Exchange], None]:
     def begun(exchange: Exchange) -> None:
         exchange.execute()
@@ -206,7 +220,7 @@ ROWS = [
     Row("resets before the answer", then_close(execute, reset=True), "interrupted", "may have run"),
     Row("resets during the answer", then_close(half_a_body, reset=True), "interrupted", "may have run"),
     Row("closes after the request", then_close(execute), "interrupted", "may have run"),
-    Row("answers and resets", then_close(lambda exchange: exchange.answer(), reset=True), ""),
+    Row("answers and resets", then_close(lambda exchange: exchange.answer(), reset=True), "", hangs_up=True),
     Row("says nothing", then_silence(execute), "timeout", "timeout=", silent=True),
     Row("sends half a head", then_silence(raw(b"HTTP/1.1 200 OK\r\nContent-")), "timeout", silent=True),
     Row("sends half a head and closes", then_close(raw(b"HTTP/1.1 200 OK\r\nContent-")), "interrupted"),
@@ -235,6 +249,7 @@ ROWS = [
     Row("sends 1 MB of headers", then_close(big_head), "protocol", "head"),
     Row("sends a line without end", endless_line, "protocol", "67108864"),
     Row("sends a body without end", endless_body, "protocol", "67108864"),
+    Row("sends an error page without end", endless_page, "interrupted", executed=0),
     Row("cuts an event stream", then_close(stream_then(nothing)), "interrupted", "may have run"),
     Row("falls silent in an event stream", then_silence(stream_then(nothing)), "timeout", silent=True),
     Row(
@@ -266,7 +281,7 @@ ROWS = [
         0,
         307,
     ),
-    Row("compresses unasked", answered(b"\x1f\x8b\x08\x00"), "protocol"),
+    Row("compresses unasked", compressed, "protocol", "encoded as 'gzip'"),
 ]
 
 

@@ -55,6 +55,8 @@ def test_row(row: Row, runtime: str) -> None:
                 await expect(client, row)
                 took = time.monotonic() - began
                 assert server.executed["tools/call:echo"] == row.executed
+                if row.hangs_up:
+                    server.wait_for("hung up")
                 assert (await client.call_tool("add", {"a": 1, "b": 2})).text == "3"
                 if runtime != "blocking":
                     stats = client.stats()
@@ -189,6 +191,7 @@ def test_nothing_is_left_behind_by_any_row(runtime: str) -> None:
     [
         ("sends a line without end", 64),
         ("sends a body without end", 64),
+        ("sends an error page without end", 1),
         ("sends a nesting bomb", 1),
         ("sends 1 MB of headers", 1),
     ],

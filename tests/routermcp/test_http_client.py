@@ -263,6 +263,25 @@ def test_an_answer_that_is_given_up_in_the_middle_is_closed(server: ScriptedServ
     run(runtime, body)
 
 
+def test_an_answer_whose_callback_fails_is_closed(server: ScriptedServer, runtime: str) -> None:
+    def reporting(exchange: Exchange) -> None:
+        exchange.stream().progress(1, 2)
+        if exchange.closed_by_client():
+            exchange.server.events["closed"].set()
+
+    def fail(progress: Progress) -> None:
+        raise LookupError("of the callback")
+
+    async def body() -> None:
+        async with connected(runtime, server.url) as client:
+            server.script("tools/call", reporting)
+            with pytest.raises(LookupError):
+                await client.call_tool("echo", on_progress=fail)
+            assert server.events["closed"].wait(5), "while the client lives"
+
+    run(runtime, body)
+
+
 def test_the_server_hears_of_a_call_that_is_given_up(sessions_server: ScriptedServer, runtime: str) -> None:
     """It has a moment for that, and the caller is not held up by one that takes longer."""
 

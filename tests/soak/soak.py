@@ -144,7 +144,8 @@ def plan(chance: random.Random) -> tuple[dict[str, Any], int, float | None]:
 async def call(client: RouterMCPClient, arguments: dict[str, Any], timeout: int, tally: Tally) -> None:
     """Make one call."""
     try:
-        text = (await client.call_tool("do", arguments, timeout=timeout)).text
+        retry = arguments["number"] % 2 == 0
+        text = (await client.call_tool("do", arguments, timeout=timeout, retry=retry)).text
     except MCPError as error:
         tally.note(arguments["number"], None, error)
     else:
@@ -180,7 +181,8 @@ def blocking_caller(client: SyncRouterMCPClient, until: float, seed: int, tally:
         arguments, timeout, cancel = plan(chance)
         limit = timeout if cancel is None else max(1, round(cancel * 1000))
         try:
-            text = client.call_tool("do", arguments, timeout=limit).text
+            retry = arguments["number"] % 2 == 0
+            text = client.call_tool("do", arguments, timeout=limit, retry=retry).text
         except MCPError as error:
             tally.note(arguments["number"], None, error)
         else:
