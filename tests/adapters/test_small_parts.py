@@ -86,14 +86,14 @@ def test_threads_share_one_flight_and_its_error() -> None:
         except ConfigError as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=run, args=("blocking", body)) for _ in range(4)]
+    threads = [threading.Thread(target=run, args=("blocking", body), daemon=True) for _ in range(4)]
     threads[0].start()
     assert started.wait(20)
     for thread in threads[1:]:
         thread.start()
     proceed.set()
     for thread in threads:
-        thread.join(20)
+        thread.join(5)
     assert len(errors) == 4
     assert len({id(error) for error in errors}) == 4, "each caller has an error of its own"
     assert {str(error) for error in errors} == {"no"}
