@@ -65,7 +65,7 @@ def serve_in_thread(app: ServedApp, *, host: str = "127.0.0.1", port: int = 0) -
             await super().startup(sockets)
             started.set()
 
-    config = uvicorn.Config(app, **_OPTIONS)
+    config = uvicorn.Config(app, **_options())
     server = Server(config)
     with _listen(host, port) as listener:
         url = _url_of(listener, host, app.path)
@@ -116,7 +116,7 @@ def serve_here(app: ServedApp, *, host: str, port: int, on_start: Callable[[str]
 
     with _listen(host, port) as listener:
         url = _url_of(listener, host, app.path)
-        server = Server(uvicorn.Config(app, **_OPTIONS))
+        server = Server(uvicorn.Config(app, **_options()))
         server.run(sockets=[listener])
         if not server.started:
             raise RuntimeError("the gateway did not start; the log says why")
@@ -145,7 +145,7 @@ def serve_workers(
     with _listen(host, port) as probe:  # a supervisor only logs that an address is not free
         url, port = _url_of(probe, host, ""), probe.getsockname()[1]
     on_start(url)
-    uvicorn.run(application, factory=True, host=host, port=port, workers=workers, **_OPTIONS)
+    uvicorn.run(application, factory=True, host=host, port=port, workers=workers, **_options())
 
 
 def _url_of(listener: socket.socket, host: str, path: str) -> str:
@@ -161,7 +161,6 @@ MAX_CONNECTIONS = 1_000
 #: brings where they exist.
 _OPTIONS: dict[str, Any] = {
     "loop": "auto",
-    "http": "auto",
     "ws": "none",
     "lifespan": "auto",
     "log_config": None,
@@ -173,6 +172,12 @@ _OPTIONS: dict[str, Any] = {
     "limit_concurrency": MAX_CONNECTIONS,
     "timeout_graceful_shutdown": GRACE_SECONDS,
 }
+
+
+def _options() -> dict[str, Any]:
+    from .gathering import GatheringProtocol  # noqa: PLC0415 - needs uvicorn
+
+    return {"http": GatheringProtocol, **_OPTIONS}
 
 
 def _listen(host: str, port: int) -> socket.socket:
