@@ -44,6 +44,12 @@ from .validation import (
 #: Bytes of the longest request: what the official TypeScript server takes ("4mb").
 MAX_BODY = 4 * 1024 * 1024
 
+Seal = Callable[[bytes], bytes]
+
+
+def _plain(session_id: bytes) -> bytes:
+    return session_id
+
 
 class GatewayApp:
     """An ASGI application that serves a backend at one MCP endpoint.
@@ -117,16 +123,31 @@ class GatewayApp:
             raise RuntimeError(f"the gateway serves HTTP, not {scope['type']}")
         try:
             head = RequestHead(scope)
-            await self._route(head, receive, send)
+            check_origin(head, self._allowed_hosts)
+            if head.path != self.path:
+                raise Rejected(404, ErrorObject(jsonrpc.INVALID_REQUEST, f"the endpoint is {self.path}"))
+        except Rejected as rejected:
+            await reject(rejected, send)
+        else:
+            await self.answer(head, receive, send)
+
+    async def answer(self, head: RequestHead, receive: Receive, send: Send, seal: Seal = _plain) -> None:
+        """Answer a request whose path and origin somebody else has looked at.
+
+        Args:
+            head: The head of the request.
+            receive: Where its body comes from.
+            send: Where the answer goes.
+            seal: Makes of the id of a new session what its client gets to see.
+        """
+        try:
+            await self._route(head, receive, send, seal)
         except Rejected as rejected:
             await reject(rejected, send)
 
-    async def _route(self, head: RequestHead, receive: Receive, send: Send) -> None:
-        check_origin(head, self._allowed_hosts)
-        if head.path != self.path:
-            raise Rejected(404, ErrorObject(jsonrpc.INVALID_REQUEST, f"the endpoint is {self.path}"))
+    async def _route(self, head: RequestHead, receive: Receive, send: Send, seal: Seal) -> None:
         if head.method == "POST":
-            await self._post(head, receive, send)
+            await self._post(head, receive, send, seal)
         elif head.method == "GET":
             await self._get(head, receive, send)
         elif head.method == "DELETE":
@@ -136,7 +157,7 @@ class GatewayApp:
 
     # ---- POST --------------------------------------------------------------------------
 
-    async def _post(self, head: RequestHead, receive: Receive, send: Send) -> None:
+    async def _post(self, head: RequestHead, receive: Receive, send: Send, seal: Seal) -> None:
         check_media_types(head)
         body = await read_body(head, receive, self._max_body)
         messages = jsonrpc.decode(body, batches=True)
@@ -148,7 +169,7 @@ class GatewayApp:
             headers: list[Header] = []
             if session is None and machine.state is SessionState.READY:
                 session = await self._sessions.admit(machine)
-                headers.append((b"mcp-session-id", session.id.encode("ascii")))
+                headers.append((b"mcp-session-id", seal(session.id.encode("ascii"))))
             elif session is not None:
                 await self._sessions.settle(session, body, events)
             ready = [event for event in events if isinstance(event, MessageReady)]

@@ -15,13 +15,14 @@ from routermcp_proto.exceptions import ConfigError
 from .assembly import aggregate_of, front_of
 from .config_file import find, load
 from .front import GatewayFront
+from .server import spare_the_collector
 
 #: The variable that says where the configuration is.
 CONFIG_VARIABLE = "ROUTERMCP_CONFIG"
 
 
 def create() -> GatewayFront:
-    """Return the application that the configuration describes.
+    """Return the application that the configuration describes, for a process that does nothing but serve.
 
     Raises:
         ConfigError: There is none, or it is wrong, or sessions would be known to one worker only.
@@ -31,4 +32,6 @@ def create() -> GatewayFront:
     if path is None:
         raise ConfigError(f"set {CONFIG_VARIABLE} to the path of a routermcp.jsonc")
     config = load(path)
+    # Whatever is there by now is there to stay: this is a worker, and loads nothing more.
+    spare_the_collector()
     return front_of(config, aggregate_of(config, folder=path.parent))

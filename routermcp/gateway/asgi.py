@@ -60,20 +60,23 @@ def _key(name: str) -> bytes:
 
 
 class RequestHead:
-    """Method, path and headers of a request, and whom it is for, where that was found out before."""
+    """Method, path and headers of a request, and whom it is for, where that was found out.
+
+    Attributes:
+        user_id: Whom it is for; None until somebody has found out.
+    """
 
     def __init__(self, scope: Scope) -> None:
-        self.user_id: str | None = scope.get("routermcp.user_id")
+        self.user_id: str | None = None
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         # ASGI servers give names in lower case (HTTP connection scope).
-        headers: dict[bytes, list[bytes]] = {}
-        for name, value in scope["headers"]:
-            if name in headers:
-                headers[name].append(value)
-            else:
-                headers[name] = [value]
-        self._headers = headers
+        headers: list[Header] = list(scope["headers"])
+        self._headers = dict(headers)
+        self._repeated: dict[bytes, list[bytes]] = {}
+        if len(self._headers) < len(headers):
+            for name, value in headers:
+                self._repeated.setdefault(name, []).append(value)
 
     def get(self, name: str) -> str | None:
         """Return the value of a header that may be given once.
@@ -81,18 +84,30 @@ class RequestHead:
         Raises:
             Rejected: It is given more than once, so that two readers may take it differently.
         """
-        values = self._headers.get(_key(name))
-        if values is None:
+        value = self._headers.get(_key(name))
+        if value is None:
             return None
-        if len(values) > 1:
+        if self._repeated and len(self._repeated[_key(name)]) > 1:
             raise Rejected(400, ErrorObject(jsonrpc.INVALID_REQUEST, f"the header {name} is given twice"))
         # Not every server takes the white space off that may stand around (RFC 9110, 5.5).
-        return values[0].strip(b" \t").decode("latin-1")
+        return value.strip(b" \t").decode("latin-1")
 
     def joined(self, name: str) -> str | None:
         """Return all values of a header that is a list, None where there is none."""
-        values = self._headers.get(_key(name))
-        return None if values is None else b", ".join(values).decode("latin-1")
+        key = _key(name)
+        if key not in self._headers:
+            return None
+        values = self._repeated[key] if self._repeated else [self._headers[key]]
+        return b", ".join(values).decode("latin-1")
+
+    def replace(self, name: str, value: str | None) -> None:
+        """Let a header have another value, or none at all."""
+        key = _key(name)
+        self._headers.pop(key, None)
+        if self._repeated:
+            self._repeated[key] = [] if value is None else [value.encode("latin-1")]
+        if value is not None:
+            self._headers[key] = value.encode("latin-1")
 
 
 async def read_body(head: RequestHead, receive: Receive, limit: int) -> bytes:

@@ -106,16 +106,22 @@ class Exchange:
         running = self._session.running if self._session is not None else {}
         work = running[asked.request_id] = Work()
         self._works.append(work)
+        served = False
         try:
             await self._serve(asked)
+            served = True
         except asyncio.CancelledError:
             if not work.withdrawn():
                 raise
         finally:
             if running.get(asked.request_id) is work:  # else its id may be in use again
                 del running[asked.request_id]
-                with contextlib.suppress(LocalProtocolError):  # it was answered
-                    self._machine.refuse(asked.request_id, ErrorObject(INTERNAL_ERROR, "cancelled"))
+                if not served:
+                    self._forget(asked)
+
+    def _forget(self, asked: RequestReceived) -> None:
+        with contextlib.suppress(LocalProtocolError):  # it was answered
+            self._machine.refuse(asked.request_id, ErrorObject(INTERNAL_ERROR, "cancelled"))
 
     def _begin_to_watch(self, receive: Receive) -> None:
         self._watcher = asyncio.create_task(self._watch(receive))

@@ -18,9 +18,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from routermcp_proto import jsonrpc
 from routermcp_proto.exceptions import ConfigError
@@ -28,7 +27,7 @@ from routermcp_proto.jsonrpc import ErrorObject
 
 from . import health, rate_limit
 from .app import MAX_BODY, GatewayApp
-from .asgi import Header, Receive, Rejected, Reply, RequestHead, Scope, Send, reject
+from .asgi import Receive, Rejected, Reply, RequestHead, Scope, Send, reject
 from .codes import PROJECT_NOT_FOUND
 from .event_bridge import EventBridge, check_takes_events
 from .identity import Identity, identify
@@ -51,10 +50,9 @@ BUSY_SECONDS = 1
 
 _SLUG = re.compile(r"[a-z0-9-]{1,50}")
 _PROJECT_PATH = re.compile(r"/v1/mcp/(?P<project>[^/]+)(?:/(?P<kind>request|sse))?/?")
-_SESSION = b"mcp-session-id"
 
 #: An id that no session has.
-_NO_SESSION = b"-"
+_NO_SESSION = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,19 +148,19 @@ class GatewayFront:
             check_takes_events(head)
             send = EventBridge(send).send
         if head.method != "POST":
-            await self._pass_on(scope, place, identity, body, send)
+            await self._pass_on(head, place, identity, body, send)
             return
         if self._under_way >= self._max_requests:
             messages = await body.brief()
             if messages is None or requests_in(messages):
                 raise _busy()
             # It may be what a request under way waits for: an answer, or its withdrawal.
-            await self._pass_on(scope, place, identity, body, send)
+            await self._pass_on(head, place, identity, body, send)
             return
         self._under_way += 1
         try:
             if await self._in_time(place.project, body, send):
-                await self._pass_on(scope, place, identity, body, send)
+                await self._pass_on(head, place, identity, body, send)
         finally:
             self._under_way -= 1
 
@@ -193,32 +191,19 @@ class GatewayFront:
     # ---- the application behind ------------------------------------------------------------
 
     async def _pass_on(
-        self, scope: Scope, place: _Place, identity: Identity, body: ReadAhead, send: Send
+        self, head: RequestHead, place: _Place, identity: Identity, body: ReadAhead, send: Send
     ) -> None:
         """Let the application answer; it sees session ids without their seals."""
         user = (identity.user_id or "").encode("ascii")
         owner = (place.project.encode("ascii"), identity.fingerprint, user)
-        headers = scope["headers"]
-        if any(name.lower() == _SESSION for name, _ in headers):
-            headers = [self._unsealed(pair, owner) for pair in headers]
+        head.user_id = identity.user_id
+        sealed = head.get("Mcp-Session-Id")
+        if sealed is not None:
+            opened = self._seal.open(sealed.encode("latin-1"), owner)
+            head.replace("Mcp-Session-Id", opened.decode("latin-1") if opened else _NO_SESSION)
         if place.events:  # it need not take JSON, as the application asks of others
-            headers = [pair for pair in headers if pair[0].lower() != b"accept"]
-
-        async def seal_and_send(message: MutableMapping[str, Any]) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [self._sealed(pair, owner) for pair in message["headers"]]
-            await send(message)
-
-        inner = {**scope, "path": self.path, "headers": headers, "routermcp.user_id": identity.user_id}
-        await self._app(inner, body.receive, seal_and_send)
-
-    def _unsealed(self, pair: Header, owner: Sequence[bytes]) -> Header:
-        if pair[0].lower() != _SESSION:
-            return pair
-        return (pair[0], self._seal.open(pair[1], owner) or _NO_SESSION)
-
-    def _sealed(self, pair: Header, owner: Sequence[bytes]) -> Header:
-        return (pair[0], self._seal.close(pair[1], owner)) if pair[0] == _SESSION else pair
+            head.replace("Accept", None)
+        await self._app.answer(head, body.receive, send, lambda plain: self._seal.close(plain, owner))
 
     # ---- health ----------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import socket
 import threading
 from collections.abc import Callable, Generator
@@ -112,6 +113,7 @@ def serve_here(app: ServedApp, *, host: str, port: int, on_start: Callable[[str]
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
+                spare_the_collector()
                 on_start(url)
 
     with _listen(host, port) as listener:
@@ -172,6 +174,22 @@ _OPTIONS: dict[str, Any] = {
     "limit_concurrency": MAX_CONNECTIONS,
     "timeout_graceful_shutdown": GRACE_SECONDS,
 }
+
+
+#: Objects by which those that are in use may grow before the collector looks for circles
+#: among them. Requests under way at once are thousands of objects that go by themselves, so
+#: that the usual 700 has it look all the time: a tenth of a busy gateway's time.
+COLLECT_AFTER = 50_000
+
+
+def spare_the_collector() -> None:
+    """Have the garbage collector look more rarely, and not at what is there to stay.
+
+    To be called once, in a process that does nothing but serve, when it is ready.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])
 
 
 def _options() -> dict[str, Any]:

@@ -31,8 +31,8 @@ INVALID_PARAMS = -32602
 #: 127.0.0.1 still sends its own name.
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
-#: Values of ``Host``, ``Origin`` and ``Accept`` whose meaning is kept: the same few come all
-#: the time, and a client that sends others gains nothing by it.
+#: Values of ``Host``, ``Origin``, ``Accept`` and ``Content-Type`` whose meaning is kept: the same few
+#: come all the time, and a client that sends others gains nothing by it.
 MAX_KEPT = 256
 
 #: Methods whose subject is mirrored in ``Mcp-Name``, and the member that holds it.
@@ -46,7 +46,7 @@ def check_origin(head: RequestHead, allowed_hosts: Collection[str]) -> None:
         Rejected: ``Host`` or ``Origin`` names a host that is not allowed (403).
     """
     host, origin = head.get("Host"), head.get("Origin")
-    if host is None or _host_of(f"//{host}") not in allowed_hosts:
+    if host is None or _name_in(host) not in allowed_hosts:
         raise _not_allowed("Host")
     if origin is not None and _host_of(origin) not in allowed_hosts:
         raise _not_allowed("Origin")
@@ -54,6 +54,11 @@ def check_origin(head: RequestHead, allowed_hosts: Collection[str]) -> None:
 
 def _not_allowed(header: str) -> Rejected:
     return Rejected(403, ErrorObject(jsonrpc.INVALID_REQUEST, f"the {header} is not allowed here"))
+
+
+@lru_cache(maxsize=MAX_KEPT)
+def _name_in(host: str) -> str | None:
+    return _host_of(f"//{host}")
 
 
 @lru_cache(maxsize=MAX_KEPT)
@@ -70,12 +75,16 @@ def check_media_types(head: RequestHead) -> None:
     Raises:
         Rejected: It does not (415, 406).
     """
-    content_type = (head.get("Content-Type") or "").partition(";")[0].strip().lower()
-    if content_type != "application/json":
+    if not _is_json(head.get("Content-Type") or ""):
         raise Rejected(415, ErrorObject(jsonrpc.INVALID_REQUEST, "the Content-Type must be application/json"))
     if not (accepts(head, "application/json") and accepts(head, "text/event-stream")):
         problem = "Accept must list application/json and text/event-stream"
         raise Rejected(406, ErrorObject(jsonrpc.INVALID_REQUEST, problem))
+
+
+@lru_cache(maxsize=MAX_KEPT)
+def _is_json(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() == "application/json"
 
 
 def accepts(head: RequestHead, media_type: str) -> bool:
