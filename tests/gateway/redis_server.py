@@ -3,49 +3,14 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
-import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
-from tests.third_party import UnavailableError, debian_program, skips_are_failures
-
-#: Seconds for it to start, and again to end.
-PATIENCE = 20.0
+from tests.programs import PATIENCE, free_port, program, wait_for
 
 PASSWORD = "s3cr3t-value"
-
-
-def program(name: str, package: str) -> Path:
-    """Return a program, or skip the test where nobody insists on it."""
-    try:
-        return debian_program(name, package)
-    except UnavailableError as missing:
-        if skips_are_failures():
-            raise
-        pytest.skip(str(missing))
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as there:
-        return there.getsockname()[1]
-
-
-def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Wait until a program that was started listens."""
-    until = time.monotonic() + PATIENCE
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            return
-        except ConnectionRefusedError:
-            assert process.poll() is None, "it ended"
-            assert time.monotonic() < until, "it does not listen"
-            time.sleep(0.02)
 
 
 class RedisServer:

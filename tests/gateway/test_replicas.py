@@ -18,8 +18,9 @@ import pytest
 from routermcp import RouterMCPClient
 from routermcp.gateway import Caller
 from routermcp.types import MCPError, TransportError
-from tests.gateway.redis_server import PATIENCE, free_port, program, redis_server, wait_for
+from tests.gateway.redis_server import redis_server
 from tests.gateway.servers import ERAS, Shop, serving
+from tests.programs import PATIENCE, free_port, program, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKERS = 3

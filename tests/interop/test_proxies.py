@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import ssl
 import subprocess
-import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,14 +14,12 @@ import pytest
 
 from routermcp.types import RetryPolicy, TransportError
 from tests.certificates import Authority
+from tests.programs import PATIENCE, free_port, program, wait_for
 from tests.routermcp.server import ScriptedServer
-from tests.third_party import UnavailableError, debian_program, skips_are_failures
 from tests.three_runtimes import gather, make_client, run
 
 pytestmark = pytest.mark.interop
 
-#: Seconds for such a program to start.
-PATIENCE = 20.0
 
 ONCE = RetryPolicy(attempts=1)
 
@@ -57,32 +53,12 @@ LogLevel Connect
 """
 
 
-def program(name: str, package: str) -> Path:
-    try:
-        return debian_program(name, package)
-    except UnavailableError as missing:
-        if skips_are_failures():
-            raise
-        pytest.skip(str(missing))
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as there:
-        return there.getsockname()[1]
-
-
 @contextlib.contextmanager
 def running(command: list[str], port: int) -> Generator[None]:
     """Run a program while the block runs, which begins once its port answers."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
-        until = time.monotonic() + PATIENCE
-        while True:
-            with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
-                break
-            assert process.poll() is None, process.stderr and process.stderr.read().decode()
-            assert time.monotonic() < until
-            time.sleep(0.02)
+        wait_for(port, process)
         yield
     finally:
         process.terminate()

@@ -525,6 +525,7 @@ def test_a_cancelled_call(any_server: ScriptedServer, runtime: str) -> None:
             any_server.script("tools/list", at_once, at_once)
             await gather(runtime, [client.list_tools, client.list_tools])
             any_server.script("tools/call", told(any_server, "closed"))
+            any_server.script("notifications/cancelled", lambda _: any_server.events["mentioned"].set())
 
             async def call(**options: Any) -> Any:
                 return await client.call_tool("echo", **options)
@@ -534,6 +535,8 @@ def test_a_cancelled_call(any_server: ScriptedServer, runtime: str) -> None:
 
     run(runtime, body)
     assert any_server.events["closed"].wait(5)
+    # It travels on another connection, so that the server may come to read it later.
+    assert any_server.era == STATELESS or any_server.events["mentioned"].wait(5)
     cancelled = any_server.requests("notifications/cancelled")
     if any_server.era == STATELESS:
         assert cancelled == []
