@@ -8,6 +8,7 @@
     ├── RemoteProtocolError         the peer broke one (reaches users as TransportError)
     ├── TransportError              HTTP or the network failed
     ├── OAuthError                  an OAuth flow or a token failed
+    │   ├── LockLostError
     │   └── AuthorizationRequiredError
     ├── RPCError                    the server answered with an error object
     │   ├── InvalidRequestError  MethodNotFoundError  InvalidParamsError  InternalError
@@ -100,16 +101,31 @@ class OAuthError(MCPError):
     """An OAuth flow or a token failed."""
 
 
+class LockLostError(OAuthError):
+    """A record of tokens was not written: somebody else holds its lock by now."""
+
+
 class AuthorizationRequiredError(OAuthError):
     """A user has to sign in before the call can be made.
 
     Attributes:
         url: Where to send the user, when the server said so.
+        server_id: The server that wants it, where known.
+        user_id: The user who has to, where known.
     """
 
-    def __init__(self, message: str, *, url: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        url: str | None = None,
+        server_id: str | None = None,
+        user_id: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.url = url
+        self.server_id = server_id
+        self.user_id = user_id
 
 
 class RPCError(MCPError):

@@ -1,0 +1,100 @@
+"""What a place for tokens has to offer.
+
+An adapter keeps one JSON object, a *record*, for each user at each server. What the record
+holds is no concern of the adapter's: it gives back what it was given, fields that it has never
+heard of included. User and server ids are any text, the empty one included; an adapter encodes
+them so that no two collide and none leads anywhere else.
+
+The methods block. Clients on asyncio and trio call them in a thread, unless the adapter says
+that it never waits (``inline``).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+Record = dict[str, Any]
+"""A JSON object: what is kept of one user at one server."""
+
+
+class AdapterLock(Protocol):
+    """Keeps others away from a record while its tokens are renewed, in all processes that share the adapter.
+
+    A lock that can outlive its holder is a lease: it ends by itself ``seconds`` after it was
+    acquired or renewed last, and has a ``fence``, a number that grows with each holder, by
+    which a write of a former holder is refused.
+    """
+
+    seconds: float | None
+    """How long it lasts without :meth:`renew`; None where it ends with its process."""
+
+    def acquire(self) -> bool:
+        """Take the lock if it is free, without waiting; say whether that worked.
+
+        Raises:
+            OAuthError: The store cannot be reached.
+        """
+        ...
+
+    def renew(self) -> bool:
+        """Make it last longer; say whether it is still ours.
+
+        Raises:
+            OAuthError: The store cannot be reached.
+        """
+        ...
+
+    def release(self) -> None:
+        """Give it up; does nothing where it is not ours."""
+        ...
+
+
+class TokenAdapter(Protocol):
+    """Keeps the records of users."""
+
+    inline: bool
+    """Whether no method ever waits for anything, so that it may be called in an event loop."""
+
+    def get(self, user_id: str, server_id: str) -> Record | None:
+        """Return a record, None where there is none.
+
+        Raises:
+            OAuthError: The store cannot be reached, or holds something else there.
+        """
+        ...
+
+    def set(self, user_id: str, server_id: str, record: Record, *, lock: AdapterLock | None = None) -> None:
+        """Keep a record in place of what was there, whole or not at all.
+
+        Args:
+            user_id: Whose it is.
+            server_id: For which server.
+            record: A JSON object.
+            lock: The lock on this record that the writer holds; the write is refused if somebody
+                else has had it since.
+
+        Raises:
+            LockLostError: The lock is no longer the writer's.
+            OAuthError: The store cannot be reached.
+        """
+        ...
+
+    def delete(self, user_id: str, server_id: str) -> None:
+        """Forget a record; does nothing where there is none.
+
+        Raises:
+            OAuthError: The store cannot be reached.
+        """
+        ...
+
+    def list(self, user_id: str) -> list[str]:
+        """Return the ids of the servers for which there are records of a user, sorted.
+
+        Raises:
+            OAuthError: The store cannot be reached.
+        """
+        ...
+
+    def lock(self, user_id: str, server_id: str) -> AdapterLock:
+        """Make a lock on a record, which need not exist; it is not acquired yet."""
+        ...
