@@ -1,0 +1,150 @@
+"""The user's consent: the authorization code with PKCE (RFC 6749, 7636, 8707, 9207)."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from ..exceptions import OAuthError
+from .clients import Client
+from .metadata import Place
+from .scopes import OFFLINE_ACCESS
+from .steps import Clock, Entropy, base64url, words
+
+#: Seconds for a user to come back.
+PENDING_SECONDS = 600.0
+
+#: Bytes of randomness in a state and in a verifier; RFC 7636, section 4.1, asks for 32.
+SECRET_BYTES = 32
+
+#: Parameters of a callback that are read.
+MAX_PARAMETERS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A sign-in that waits for its user."""
+
+    url: str = field(repr=False)
+    """Where to send the user."""
+
+    state: str = field(repr=False)
+    kept: dict[str, Any] = field(repr=False)
+    """What has to be known when the user comes back, perhaps to another process."""
+
+
+def begin(
+    place: Place,
+    client: Client,
+    *,
+    redirect_uri: str,
+    scope: tuple[str, ...],
+    dpop: bool,
+    random: Entropy,
+    clock: Clock,
+) -> Pending:
+    """Prepare to send a user to the authorization server.
+
+    Raises:
+        OAuthError: The server signs no users in, or not safely.
+    """
+    server = place.server
+    if server.authorization_endpoint is None:
+        raise OAuthError(f"{server.issuer} has no page to sign in at")
+    if "S256" not in (server.code_challenge_methods or ()):
+        raise OAuthError(
+            f"{server.issuer} does not say that it knows PKCE with S256; MCP demands to stop here"
+        )
+    state, verifier = base64url(random(SECRET_BYTES)), base64url(random(SECRET_BYTES))
+    query = {
+        "response_type": "code",
+        "client_id": client.client_id,
+        "redirect_uri": redirect_uri,
+        "state": state,
+        "code_challenge": base64url(hashlib.sha256(verifier.encode("ascii")).digest()),
+        "code_challenge_method": "S256",
+    }
+    if scope:
+        query["scope"] = " ".join(scope)
+    if place.resource is not None:
+        query["resource"] = place.resource
+    if OFFLINE_ACCESS in scope:
+        query["prompt"] = "consent"  # OpenID Connect Core, section 11
+    joint = "&" if urlsplit(server.authorization_endpoint).query else "?"
+    kept: dict[str, Any] = {
+        "verifier": verifier,
+        "issuer": server.issuer,
+        "token_endpoint": server.token_endpoint,
+        "revocation_endpoint": server.revocation_endpoint,
+        "sends_issuer": server.sends_issuer,
+        "redirect_uri": redirect_uri,
+        "resource": place.resource,
+        "scope": " ".join(scope),
+        "client": client.to_json(),
+        "dpop": dpop,
+        "expires_at": clock() + PENDING_SECONDS,
+    }
+    return Pending(f"{server.authorization_endpoint}{joint}{urlencode(query)}", state, kept)
+
+
+def state_of(callback_url: str) -> str | None:
+    """Return the state in the URL that a user came back to, None where there is none or several."""
+    states = _parameters(callback_url).get("state", [])
+    return states[0] if len(states) == 1 else None
+
+
+def code_from(callback_url: str, state: str, kept: Mapping[str, Any]) -> str:
+    """Return the authorization code in the URL that a user came back to.
+
+    Raises:
+        OAuthError: It is the answer to something else, comes from another server, or says no.
+    """
+    parameters = _parameters(callback_url)
+    issuer = str(kept["issuer"])
+
+    def only(name: str) -> str | None:
+        values = parameters.get(name, [])
+        if len(values) > 1:
+            raise OAuthError(f"the answer from the user's browser has {name} {len(values)} times")
+        return values[0] if values else None
+
+    given = only("state") or ""
+    if not hmac.compare_digest(given.encode(), state.encode()):
+        raise OAuthError("the answer from the user's browser belongs to no sign-in that waits for it")
+    said = only("iss")
+    if said != issuer and (said is not None or kept.get("sends_issuer")):
+        # Nothing else in it counts: it may be another server that speaks (RFC 9207, section 2.4).
+        raise OAuthError(f"the answer from the user's browser does not come from {issuer}")
+    error = only("error")
+    if error is not None:
+        description = words(only("error_description"))
+        said = f"{words(error)} ({description})" if description else words(error)
+        raise OAuthError(f"{issuer} did not sign the user in: {said}")
+    code = only("code")
+    if not code:
+        raise OAuthError(f"the answer of {issuer} has no code")
+    return code
+
+
+def _parameters(callback_url: str) -> dict[str, list[str]]:
+    try:
+        return parse_qs(urlsplit(callback_url).query, keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
+    except ValueError:
+        return {}
+
+
+def exchange_form(code: str, kept: Mapping[str, Any]) -> dict[str, str]:
+    """Return the form that turns a code into tokens."""
+    form = {
+        "grant_type": "authorization_code",
+        "code": code,
+        "redirect_uri": str(kept["redirect_uri"]),
+        "code_verifier": str(kept["verifier"]),
+    }
+    if kept.get("resource") is not None:
+        form["resource"] = str(kept["resource"])
+    return form

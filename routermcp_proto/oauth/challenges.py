@@ -1,0 +1,95 @@
+"""The challenges in ``WWW-Authenticate`` (RFC 9110, section 11.6.1)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+#: Challenges and parameters that are read; servers send one or two, with four parameters.
+MAX_CHALLENGES = 16
+MAX_PARAMETERS = 32
+
+_NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_SCHEME = re.compile(rf"[\s,]*({_NAME})(?=\s|,|$)[ \t]*")
+_PARAMETER = re.compile(
+    rf"""[\s,]*({_NAME})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|({_NAME}))[ \t]*(?=,|$)""", re.DOTALL
+)
+_TOKEN68 = re.compile(r"[A-Za-z0-9\-._~+/]+=*[ \t]*(?=,|$)")
+_TO_COMMA = re.compile(r"[^,]*,?")
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """What a server wants to see."""
+
+    scheme: str
+    """In lower case, such as ``bearer``."""
+
+    parameters: Mapping[str, str] = field(default_factory=dict[str, str])
+    """By name in lower case; of a name that is given twice, the first counts."""
+
+    @property
+    def error(self) -> str | None:
+        """Why the request was refused (RFC 6750, section 3.1)."""
+        return self.parameters.get("error")
+
+    @property
+    def scope(self) -> tuple[str, ...] | None:
+        """The scopes that are needed, None where nothing is said of them."""
+        scope = self.parameters.get("scope", "").split()
+        return tuple(scope) or None
+
+    @property
+    def resource_metadata(self) -> str | None:
+        """Where the server describes itself (RFC 9728, section 5.1)."""
+        return self.parameters.get("resource_metadata")
+
+
+def parse_challenges(values: Iterable[str]) -> tuple[Challenge, ...]:
+    """Read the challenges in all header lines. What cannot be read is left out; never raises."""
+    found: list[Challenge] = []
+    for value in values:
+        found += _in_one_line(value)
+    return tuple(found[:MAX_CHALLENGES])
+
+
+def _in_one_line(value: str) -> list[Challenge]:
+    found: list[Challenge] = []
+    at = 0
+    while at < len(value) and len(found) < MAX_CHALLENGES:
+        scheme = _SCHEME.match(value, at)
+        if scheme is None:  # something that is no scheme: go on behind the next comma
+            rest = _TO_COMMA.match(value, at)
+            at = rest.end() if rest is not None and rest.end() > at else len(value)
+            continue
+        at = scheme.end()
+        token68 = _TOKEN68.match(value, at)
+        if token68 is not None:
+            found.append(Challenge(scheme[1].lower()))
+            at = token68.end()
+            continue
+        parameters, at = _parameters(value, at)
+        found.append(Challenge(scheme[1].lower(), parameters))
+    return found
+
+
+def _parameters(value: str, at: int) -> tuple[dict[str, str], int]:
+    parameters: dict[str, str] = {}
+    while len(parameters) < MAX_PARAMETERS:
+        match = _PARAMETER.match(value, at)
+        if match is None:
+            break
+        name, quoted, plain = match.groups()
+        text = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL)
+        parameters.setdefault(name.lower(), text)
+        at = match.end()
+    return parameters, at
+
+
+def for_tokens(challenges: Iterable[Challenge]) -> Challenge | None:
+    """Return the challenge that asks for a token of OAuth, None where there is none."""
+    wanted = [challenge for challenge in challenges if challenge.scheme in ("bearer", "dpop")]
+    # One that says where the server describes itself is worth more than one that does not.
+    wanted.sort(key=lambda challenge: challenge.resource_metadata is None)
+    return wanted[0] if wanted else None

@@ -1,0 +1,53 @@
+"""Tokens that are of use only to who has a key (DPoP, RFC 9449)."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from .clients import Signer
+from .steps import Clock, Entropy, base64url
+
+#: The algorithm of our proofs, which RFC 9449 expects everywhere that DPoP is.
+ALGORITHM = "ES256"
+
+#: Bytes of randomness in the id of a proof.
+ID_BYTES = 16
+
+USE_NONCE = "use_dpop_nonce"
+
+
+class Prover:
+    """Makes proofs that a request comes from the holder of a key.
+
+    Args:
+        signer: Signs with the key; puts its public half and ``typ: dpop+jwt`` into the header.
+        random: Makes the ids of proofs.
+        clock: Tells the time.
+    """
+
+    def __init__(self, signer: Signer, random: Entropy, clock: Clock) -> None:
+        self._signer = signer
+        self._random = random
+        self._clock = clock
+
+    def proof(self, method: str, url: str, *, nonce: str | None = None, token: str | None = None) -> str:
+        """Return a proof for one request; each is good once.
+
+        Args:
+            method: Its method.
+            url: Where it goes; query and fragment do not count.
+            nonce: What the server wants to see in it.
+            token: The access token that goes with it.
+        """
+        claims: dict[str, Any] = {
+            "jti": base64url(self._random(ID_BYTES)),
+            "htm": method,
+            "htu": url.partition("#")[0].partition("?")[0],
+            "iat": int(self._clock()),
+        }
+        if token is not None:
+            claims["ath"] = base64url(hashlib.sha256(token.encode("ascii", "replace")).digest())
+        if nonce is not None:
+            claims["nonce"] = nonce
+        return self._signer.sign(claims)

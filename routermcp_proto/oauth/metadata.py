@@ -1,0 +1,197 @@
+"""Where to sign in: the metadata of the protected resource and of its authorization server.
+
+Sources: RFC 9728 (protected resource), RFC 8414 and OpenID Connect Discovery 1.0 (authorization
+server); MCP authorization, sections "Protected Resource Metadata Discovery Requirements" and
+"Authorization Server Metadata Discovery"; for servers without the former, MCP 2025-03-26.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from ..exceptions import OAuthError
+from .places import checked, covers, origin_of, path_of
+from .steps import Flow, HTTPStep, fetch, json_object
+
+_RESOURCE = "/.well-known/oauth-protected-resource"
+_SERVER = "/.well-known/oauth-authorization-server"
+_OPENID = "/.well-known/openid-configuration"
+
+#: Entries of a list that are read; the longest lists of scopes have a few hundred.
+MAX_ENTRIES = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceMetadata:
+    """What a protected server says about itself."""
+
+    resource: str
+    """Its identifier, to be repeated letter by letter (RFC 8707)."""
+
+    authorization_servers: tuple[str, ...]
+    """Their issuers; the first one is used."""
+
+    scopes_supported: tuple[str, ...] | None
+    dpop_required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ServerMetadata:
+    """What an authorization server says about itself."""
+
+    issuer: str
+    """Compared letter by letter, never as a URL."""
+
+    token_endpoint: str
+    authorization_endpoint: str | None = None
+    registration_endpoint: str | None = None
+    revocation_endpoint: str | None = None
+    scopes_supported: tuple[str, ...] | None = None
+    token_endpoint_auth_methods: tuple[str, ...] | None = None
+    code_challenge_methods: tuple[str, ...] | None = None
+    takes_metadata_documents: bool = False
+    """Whether a client id may be the URL of a document."""
+
+    sends_issuer: bool = False
+    """Whether answers to the user's browser name the issuer (RFC 9207)."""
+
+    dpop_algorithms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where to sign in for an endpoint."""
+
+    server: ServerMetadata
+    resource: str | None
+    """What to ask tokens for; None for servers of MCP 2025-03-26, which do not say."""
+
+    scopes_supported: tuple[str, ...] | None = None
+    dpop_required: bool = False
+
+
+def discover(endpoint: str, metadata_url: str | None) -> Flow[Place]:
+    """Find out where to sign in for an endpoint.
+
+    Args:
+        endpoint: URL of the MCP server.
+        metadata_url: Where the server says that it describes itself, None where it does not say.
+
+    Raises:
+        OAuthError: It cannot be found out, or the documents contradict each other.
+    """
+    resource = yield from find_resource(endpoint, metadata_url)
+    if resource is None:
+        return Place((yield from _legacy_server(endpoint)), None)
+    if not resource.authorization_servers:
+        raise OAuthError(f"{resource.resource} names no authorization server in its metadata")
+    server = yield from find_server(resource.authorization_servers[0])
+    return Place(server, resource.resource, resource.scopes_supported, resource.dpop_required)
+
+
+def find_resource(endpoint: str, metadata_url: str | None) -> Flow[ResourceMetadata | None]:
+    """Return the metadata of the protected server, None where it has none.
+
+    Raises:
+        OAuthError: They are those of another server.
+    """
+    origin, path = origin_of(endpoint), path_of(endpoint)
+    candidates = [f"{origin}{_RESOURCE}{path}"] if path else []
+    candidates.append(f"{origin}{_RESOURCE}")
+    if metadata_url is not None:
+        candidates = [checked(metadata_url, "the URL of the server's metadata"), *candidates]
+    for url in dict.fromkeys(candidates):
+        document = yield from _document(url)
+        if document is not None and "resource" in document:
+            return _resource(document, endpoint)
+    return None
+
+
+def find_server(issuer: str) -> Flow[ServerMetadata]:
+    """Return the metadata of an authorization server.
+
+    Raises:
+        OAuthError: There are none, or they are those of another issuer.
+    """
+    checked(issuer, "the issuer")
+    origin, path = origin_of(issuer), path_of(issuer)
+    candidates = [f"{origin}{_SERVER}{path}", f"{origin}{_OPENID}{path}"]
+    if path:
+        candidates.append(f"{origin}{path}{_OPENID}")
+    for url in candidates:
+        document = yield from _document(url)
+        if document is not None:
+            return server_metadata(document, issuer)
+    raise OAuthError(f"the authorization server {issuer} has no metadata: asked {', '.join(candidates)}")
+
+
+def _legacy_server(endpoint: str) -> Flow[ServerMetadata]:
+    """MCP 2025-03-26: the server is its own authorization server, at the root of its origin."""
+    origin = origin_of(endpoint)
+    document = yield from _document(f"{origin}{_SERVER}")
+    if document is not None:
+        issuer = document.get("issuer")
+        if not isinstance(issuer, str) or not covers(issuer, f"{origin}/"):
+            raise OAuthError(f"the metadata at {origin} are those of another issuer")
+        return server_metadata(document, issuer)
+    checked(origin, "the server's origin")
+    return ServerMetadata(
+        issuer=origin,
+        token_endpoint=f"{origin}/token",
+        authorization_endpoint=f"{origin}/authorize",
+        registration_endpoint=f"{origin}/register",
+        code_challenge_methods=("S256",),
+    )
+
+
+def _document(url: str) -> Flow[dict[str, Any] | None]:
+    answer = yield from fetch(HTTPStep("GET", url, {"Accept": "application/json"}))
+    return json_object(answer) if answer.status == 200 else None
+
+
+def _resource(document: Mapping[str, Any], endpoint: str) -> ResourceMetadata:
+    resource = document["resource"]
+    if not isinstance(resource, str) or not covers(resource, endpoint):
+        raise OAuthError(f"the metadata found for {origin_of(endpoint)} are those of another server")
+    return ResourceMetadata(
+        resource=resource,
+        authorization_servers=_texts(document, "authorization_servers") or (),
+        scopes_supported=_texts(document, "scopes_supported"),
+        dpop_required=document.get("dpop_bound_access_tokens_required") is True,
+    )
+
+
+def server_metadata(document: Mapping[str, Any], issuer: str) -> ServerMetadata:
+    """Read the metadata of an authorization server.
+
+    Raises:
+        OAuthError: They are those of another issuer, or lead where no secret may go.
+    """
+    if document.get("issuer") != issuer:
+        raise OAuthError(f"the metadata found for {issuer} name another issuer; nothing there is used")
+
+    def endpoint(name: str) -> str | None:
+        return checked(document[name], name) if document.get(name) is not None else None
+
+    return ServerMetadata(
+        issuer=issuer,
+        token_endpoint=checked(document.get("token_endpoint"), "token_endpoint"),
+        authorization_endpoint=endpoint("authorization_endpoint"),
+        registration_endpoint=endpoint("registration_endpoint"),
+        revocation_endpoint=endpoint("revocation_endpoint"),
+        scopes_supported=_texts(document, "scopes_supported"),
+        token_endpoint_auth_methods=_texts(document, "token_endpoint_auth_methods_supported"),
+        code_challenge_methods=_texts(document, "code_challenge_methods_supported"),
+        takes_metadata_documents=document.get("client_id_metadata_document_supported") is True,
+        sends_issuer=document.get("authorization_response_iss_parameter_supported") is True,
+        dpop_algorithms=_texts(document, "dpop_signing_alg_values_supported") or (),
+    )
+
+
+def _texts(document: Mapping[str, Any], name: str) -> tuple[str, ...] | None:
+    values = document.get(name)
+    if not isinstance(values, list):
+        return None
+    return tuple(value for value in cast("list[Any]", values)[:MAX_ENTRIES] if isinstance(value, str))

@@ -1,0 +1,86 @@
+"""Which URLs and which addresses the documents of others may lead to."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from ..exceptions import LocalProtocolError, OAuthError
+from ..http.url import EndpointURL
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_SHARED = ipaddress.ip_network("100.64.0.0/10")  # carrier-grade NAT, RFC 6598
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+
+
+def checked(url: object, what: str) -> str:
+    """Return a URL that a document gives, as it stands there.
+
+    Args:
+        url: What the document says.
+        what: What it is, for the error.
+
+    Raises:
+        OAuthError: It is none that secrets may be sent to: not https, unless on this machine, or
+            with user info or a fragment.
+    """
+    if not isinstance(url, str):
+        raise OAuthError(f"{what} is missing or no text")
+    try:
+        parsed = EndpointURL.parse(url)
+    except LocalProtocolError as error:
+        raise OAuthError(f"{what} is no URL that can be used: {error}") from error
+    if urlsplit(url).fragment or "#" in url:
+        raise OAuthError(f"{what} has a fragment: {parsed}")
+    if parsed.unix or not (parsed.tls or parsed.host in _LOOPBACK_NAMES):
+        raise OAuthError(f"{what} is not https: {parsed}")
+    return url
+
+
+def origin_of(url: str) -> str:
+    """Return scheme, host and port of a URL as a URL without a path."""
+    parsed = EndpointURL.parse(url)
+    return f"{parsed.scheme}://{parsed.authority}"
+
+
+def path_of(url: str) -> str:
+    """Return the path of a URL, without a slash at its end, so that it is empty at the root."""
+    return EndpointURL.parse(url).target.partition("?")[0].rstrip("/")
+
+
+def covers(resource: str, endpoint: str) -> bool:
+    """Say whether a resource identifier stands for an endpoint: it is the same or lies above it."""
+    try:
+        wide, narrow = EndpointURL.parse(resource), EndpointURL.parse(endpoint)
+    except LocalProtocolError:
+        return False
+    above, below = path_of(resource), path_of(endpoint)
+    return wide.same_origin(narrow) and (below == above or below.startswith(f"{above}/"))
+
+
+def is_public(address: IPAddress) -> bool:
+    """Say whether an address is one of the open Internet."""
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
+        if inner is not None:
+            return is_public(inner)
+        if address in ipaddress.ip_network("64:ff9b::/96"):  # NAT64, RFC 6052
+            return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    elif address in _SHARED:
+        return False
+    return address.is_global and not address.is_multicast
+
+
+def admits(address: str, endpoint_addresses: bool) -> bool:
+    """Say whether a request that a document asked for may go to an address.
+
+    A server could otherwise have its client look around in the client's own network
+    (server-side request forgery; MCP security best practices).
+
+    Args:
+        address: An IP address as text.
+        endpoint_addresses: Whether the MCP endpoint is in a private network itself, so that what
+            belongs to it may be there too.
+    """
+    return endpoint_addresses or is_public(ipaddress.ip_address(address.partition("%")[0]))

@@ -1,0 +1,107 @@
+"""What is kept of one user at one server: a JSON object, of which unknown members are left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from .clients import Client
+from .tokens import Tokens
+
+VERSION = 1
+
+#: Sign-ins of one user at one server that wait at once; a browser has a few open tabs.
+MAX_PENDING = 8
+
+
+class GrantRecord:
+    """A record, read and written by names.
+
+    Args:
+        members: The JSON object; it is changed in place.
+    """
+
+    def __init__(self, members: dict[str, Any] | None = None) -> None:
+        self.members: dict[str, Any] = members if members is not None else {}
+
+    def __repr__(self) -> str:
+        state = "revoked" if self.revoked else "with tokens" if self.tokens else "without tokens"
+        return f"<GrantRecord {state}>"
+
+    @property
+    def tokens(self) -> Tokens | None:
+        """The tokens in force."""
+        return Tokens.from_json(self.members.get("tokens"))
+
+    @property
+    def client(self) -> Client | None:
+        """Who they were given to."""
+        kept = self.members.get("client")
+        return Client.from_json(cast("dict[str, Any]", kept)) if isinstance(kept, dict) else None
+
+    @property
+    def revoked(self) -> bool:
+        """Whether the user has withdrawn the consent."""
+        return self.members.get("revoked") is True
+
+    def text(self, name: str) -> str | None:
+        """Return a member that is text."""
+        value = self.members.get(name)
+        return value if isinstance(value, str) else None
+
+    def settle(
+        self,
+        tokens: Tokens,
+        *,
+        endpoint: str,
+        client: Client | None,
+        resource: str | None,
+        token_endpoint: str,
+        revocation_endpoint: str | None,
+    ) -> None:
+        """Note tokens and all that is needed to renew and to revoke them."""
+        self.members.update(
+            version=VERSION,
+            endpoint=endpoint,
+            resource=resource,
+            issuer=tokens.issuer,
+            token_endpoint=token_endpoint,
+            revocation_endpoint=revocation_endpoint,
+            tokens=tokens.to_json(),
+        )
+        if client is not None:
+            self.members["client"] = client.to_json()
+        self.members.pop("revoked", None)
+
+    def renew(self, tokens: Tokens) -> None:
+        """Note renewed tokens."""
+        self.members["tokens"] = tokens.to_json()
+
+    def forget_tokens(self) -> None:
+        """Forget the tokens, which are no longer good."""
+        self.members.pop("tokens", None)
+
+    # ---- sign-ins that wait --------------------------------------------------------------------
+
+    def _waiting(self) -> dict[str, Any]:
+        kept = self.members.get("pending")
+        return cast("dict[str, Any]", kept) if isinstance(kept, dict) else {}
+
+    def add_pending(self, state: str, kept: Mapping[str, Any], now: float) -> None:
+        """Keep what a sign-in needs when its user comes back; those that are too old go."""
+        waiting = {key: value for key, value in self._waiting().items() if _until(value) > now}
+        while len(waiting) >= MAX_PENDING:
+            del waiting[min(waiting, key=lambda key: _until(waiting[key]))]
+        self.members["pending"] = {**waiting, state: dict(kept)}
+
+    def take_pending(self, state: str, now: float) -> dict[str, Any] | None:
+        """Return what was kept of a sign-in, once; None where it is unknown or too old."""
+        waiting = dict(self._waiting())
+        kept = waiting.pop(state, None)
+        self.members["pending"] = waiting
+        return kept if isinstance(kept, dict) and _until(kept) > now else None  # pyright: ignore[reportUnknownVariableType]
+
+
+def _until(kept: Any) -> float:
+    value = cast("dict[str, Any]", kept).get("expires_at") if isinstance(kept, dict) else None
+    return float(value) if isinstance(value, int | float) else 0.0

@@ -1,0 +1,34 @@
+"""Which scopes to ask for (MCP authorization, "Scope Selection Strategy" and "Step-Up")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+#: Lets an authorization server give a refresh token (OpenID Connect Core, section 11).
+OFFLINE_ACCESS = "offline_access"
+
+
+def chosen(
+    challenged: Iterable[str] | None,
+    supported: Iterable[str] | None,
+    wished: Iterable[str] | None,
+    server_supported: Iterable[str] | None,
+) -> tuple[str, ...]:
+    """Return the scopes to ask for first, none where nobody names any.
+
+    Args:
+        challenged: What the server's refusal asks for; it comes first.
+        supported: What the protected server says it knows.
+        wished: What the application wants in any case.
+        server_supported: What the authorization server says it knows.
+    """
+    scopes = tuple(challenged or supported or ())
+    scopes = union(scopes, wished or ())
+    if scopes and OFFLINE_ACCESS in (server_supported or ()):
+        scopes = union(scopes, (OFFLINE_ACCESS,))
+    return scopes
+
+
+def union(first: Iterable[str], second: Iterable[str]) -> tuple[str, ...]:
+    """Return the scopes of both, each once, in their order."""
+    return tuple(dict.fromkeys((*first, *second)))

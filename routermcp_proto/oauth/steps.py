@@ -1,0 +1,123 @@
+"""What a flow asks of whoever drives it."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+from urllib.parse import urlencode
+
+from pydantic_core import from_json
+
+from ..exceptions import OAuthError
+
+T = TypeVar("T")
+
+#: Bytes of the longest answer that is read: metadata and tokens have a few thousand.
+MAX_ANSWER = 1024 * 1024
+
+#: Characters of a server's words in an error.
+MAX_WORDS = 200
+
+Entropy = Callable[[int], bytes]
+"""Returns so many random bytes."""
+
+Clock = Callable[[], float]
+"""Tells the time: seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class HTTPStep:
+    """A request to be made, without following redirects; answered with an :class:`HTTPAnswer`."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False, default_factory=dict[str, str])
+    body: bytes = field(repr=False, default=b"")
+
+
+@dataclass(frozen=True, slots=True)
+class HTTPAnswer:
+    """What came of it."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    """Values by name in lower case; of a name that is given twice, the last."""
+
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AskUser:
+    """Send the user to a URL; answered with the URL that the user's browser came back to."""
+
+    url: str = field(repr=False)
+    redirect_uri: str
+
+
+Step = HTTPStep | AskUser
+Flow = Generator[Step, Any, T]
+"""Yields steps, is sent an :class:`HTTPAnswer` or a URL for each, and returns a ``T``."""
+
+
+def fetch(step: HTTPStep) -> Flow[HTTPAnswer]:
+    """Make one request."""
+    answer: HTTPAnswer = yield step
+    return answer
+
+
+def post_form(url: str, form: Mapping[str, str], headers: Mapping[str, str]) -> HTTPStep:
+    """Return the request that posts a form, as all endpoints of OAuth but registration take it."""
+    own = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+    return HTTPStep("POST", url, {**own, **headers}, urlencode(form).encode("ascii"))
+
+
+def json_object(answer: HTTPAnswer) -> dict[str, Any] | None:
+    """Return the JSON object in an answer, None where there is something else."""
+    if len(answer.body) > MAX_ANSWER:
+        return None
+    try:
+        value: Any = from_json(answer.body, allow_inf_nan=False)
+    except ValueError:
+        return None
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
+
+
+def words(value: Any) -> str:
+    """Return what a server says, made fit for an error: printable and short."""
+    text = value if isinstance(value, str) else ""
+    return "".join(character if character.isprintable() else " " for character in text)[:MAX_WORDS].strip()
+
+
+def seconds(value: Any) -> float | None:
+    """Return a number of seconds, which some servers write as text; None where it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return max(number, 0.0) if math.isfinite(number) else None
+
+
+def base64url(data: bytes) -> str:
+    """Encode bytes as RFC 7515, section 2, has it."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+class TokenError(OAuthError):
+    """An authorization server refused a request.
+
+    Attributes:
+        error: Its error code (RFC 6749, section 5.2), such as ``invalid_grant``.
+    """
+
+    def __init__(self, message: str, error: str = "") -> None:
+        super().__init__(message)
+        self.error = error
+
+
+class InvalidGrantError(TokenError):
+    """A refresh token or an authorization code is no longer good."""

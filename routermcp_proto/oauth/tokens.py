@@ -1,0 +1,220 @@
+"""The token endpoint: asking, renewing, giving back (RFC 6749, RFC 7009)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from ..exceptions import OAuthError
+from .clients import PRIVATE_KEY, Client, Signer, authenticate
+from .dpop import USE_NONCE, Prover
+from .steps import (
+    Clock,
+    Entropy,
+    Flow,
+    HTTPAnswer,
+    InvalidGrantError,
+    TokenError,
+    base64url,
+    fetch,
+    json_object,
+    post_form,
+    seconds,
+    words,
+)
+
+#: A token is renewed so many seconds before it ends, or this part of its life before, whichever
+#: is less: a request that carries it has to arrive in time.
+RENEW_SECONDS = 60.0
+RENEW_PART = 0.2
+
+#: Seconds that an assertion of ours is good for.
+ASSERTION_SECONDS = 300
+
+#: Seconds of the longest life of a token that is believed: ten years.
+MAX_LIFE = 10 * 365 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What an authorization server gave."""
+
+    access_token: str = field(repr=False)
+    token_type: str
+    """In lower case: ``bearer`` or ``dpop``."""
+
+    issuer: str
+    obtained_at: float
+    expires_at: float | None = None
+    """Seconds since 1970, None where the server did not say."""
+
+    refresh_token: str | None = field(default=None, repr=False)
+    scope: tuple[str, ...] = ()
+    """What was given, or asked for where the server did not say."""
+
+    def due(self, now: float) -> bool:
+        """Say whether it is time to renew them."""
+        if self.expires_at is None:
+            return False
+        life = max(self.expires_at - self.obtained_at, 0.0)
+        return now >= self.expires_at - min(RENEW_SECONDS, life * RENEW_PART)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what is kept of them."""
+        kept: dict[str, Any] = {
+            "access_token": self.access_token,
+            "token_type": self.token_type,
+            "issuer": self.issuer,
+            "obtained_at": self.obtained_at,
+            "expires_at": self.expires_at,
+            "refresh_token": self.refresh_token,
+            "scope": " ".join(self.scope),
+        }
+        return {name: value for name, value in kept.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, kept: object) -> Tokens | None:
+        """Return what was kept, None where that is nothing of use."""
+        if not isinstance(kept, dict):
+            return None
+        known = cast("dict[str, Any]", kept)
+        texts = [known.get(name) for name in ("access_token", "issuer")]
+        refresh = known.get("refresh_token")
+        if not all(isinstance(text, str) and text for text in texts):
+            return None
+        return cls(
+            access_token=str(texts[0]),
+            token_type=str(known.get("token_type", "bearer")).lower(),
+            issuer=str(texts[1]),
+            obtained_at=seconds(known.get("obtained_at")) or 0.0,
+            expires_at=seconds(known.get("expires_at")),
+            refresh_token=refresh if isinstance(refresh, str) else None,
+            scope=tuple(str(known.get("scope") or "").split()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """A token endpoint, and what it takes to ask there."""
+
+    issuer: str
+    token_endpoint: str
+    client: Client | None
+    """None for whoever proves who it is by the grant itself."""
+
+    random: Entropy
+    clock: Clock
+    prover: Prover | None = None
+    """Makes the tokens good for its key only, None for plain ones."""
+
+    signer: Signer | None = None
+    """The client's key, for ``private_key_jwt``."""
+
+    def ask(self, form: Mapping[str, str], scope: tuple[str, ...] = ()) -> Flow[Tokens]:
+        """Ask for tokens.
+
+        Args:
+            form: The grant, without who asks.
+            scope: What was asked for.
+
+        Raises:
+            InvalidGrantError: What was shown is no longer good.
+            OAuthError: The server refuses for another reason, or gives nothing of use.
+        """
+        answer = yield from self._post(form, None)
+        document = json_object(answer) or {}
+        nonce = answer.headers.get("dpop-nonce")
+        if answer.status in (400, 401) and document.get("error") == USE_NONCE and nonce and self.prover:
+            answer = yield from self._post(form, nonce)
+            document = json_object(answer) or {}
+        if answer.status != 200:
+            raise refused(self.issuer, answer.status, document)
+        return self._read(document, scope)
+
+    def _post(self, form: Mapping[str, str], nonce: str | None) -> Flow[HTTPAnswer]:
+        filled = dict(form)
+        headers = authenticate(self.client, filled, assertion=self._assertion()) if self.client else {}
+        if self.prover is not None:
+            headers["DPoP"] = self.prover.proof("POST", self.token_endpoint, nonce=nonce)
+        return (yield from fetch(post_form(self.token_endpoint, filled, headers)))
+
+    def _assertion(self) -> str | None:
+        if self.signer is None or self.client is None or self.client.method != PRIVATE_KEY:
+            return None
+        now = int(self.clock())
+        return self.signer.sign(
+            {
+                "iss": self.client.client_id,
+                "sub": self.client.client_id,
+                "aud": self.issuer,
+                "jti": base64url(self.random(16)),
+                "iat": now,
+                "exp": now + ASSERTION_SECONDS,
+            }
+        )
+
+    def _read(self, document: Mapping[str, Any], scope: tuple[str, ...]) -> Tokens:
+        token, kind = document.get("access_token"), document.get("token_type", "bearer")
+        refresh, given = document.get("refresh_token"), document.get("scope")
+        if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
+            raise OAuthError(f"{self.issuer} answered without an access token")
+        if not isinstance(kind, str) or kind.lower() not in ("bearer", "dpop"):
+            raise OAuthError(f"{self.issuer} gave a token of a type that is not known here: {words(kind)!r}")
+        now = self.clock()
+        life = seconds(document.get("expires_in"))
+        return Tokens(
+            access_token=token,
+            token_type=kind.lower(),
+            issuer=self.issuer,
+            obtained_at=now,
+            expires_at=now + min(life, MAX_LIFE) if life is not None else None,
+            refresh_token=refresh if isinstance(refresh, str) and refresh else None,
+            scope=tuple(given.split()) if isinstance(given, str) and given else scope,
+        )
+
+
+def refused(issuer: str, status: int, document: Mapping[str, Any]) -> TokenError:
+    """Return the error for a refusal of an authorization server."""
+    code, description = words(document.get("error")), words(document.get("error_description"))
+    message = f"{issuer} gave no token: {code or f'HTTP {status}'}"
+    if description:
+        message += f" ({description})"
+    return (InvalidGrantError if code == "invalid_grant" else TokenError)(message, code)
+
+
+def refresh(desk: Desk, tokens: Tokens, resource: str | None) -> Flow[Tokens]:
+    """Renew tokens.
+
+    Raises:
+        InvalidGrantError: They cannot be renewed any more; the user has to sign in again.
+        OAuthError: It did not work this time.
+    """
+    if tokens.refresh_token is None:
+        raise InvalidGrantError(f"{tokens.issuer} gave nothing to renew the token with", "invalid_grant")
+    form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token}
+    if resource is not None:
+        form["resource"] = resource
+    renewed = yield from desk.ask(form, tokens.scope)
+    if renewed.refresh_token is not None:
+        return renewed
+    # Without rotation the old one stays good (RFC 6749, section 6).
+    return Tokens(
+        renewed.access_token,
+        renewed.token_type,
+        renewed.issuer,
+        renewed.obtained_at,
+        renewed.expires_at,
+        tokens.refresh_token,
+        renewed.scope,
+    )
+
+
+def revoke(endpoint: str, client: Client | None, tokens: Tokens) -> Flow[None]:
+    """Tell the authorization server that tokens are no longer wanted; what it answers is its affair."""
+    secrets = [(tokens.refresh_token, "refresh_token"), (tokens.access_token, "access_token")]
+    for token, kind in secrets:
+        if token is not None:
+            form = {"token": token, "token_type_hint": kind}
+            headers = authenticate(client, form) if client is not None else {}
+            yield from fetch(post_form(endpoint, form, headers))
