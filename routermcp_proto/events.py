@@ -171,6 +171,9 @@ class HTTPRefused:
     challenges: tuple[str, ...] = ()
     """The ``WWW-Authenticate`` values."""
 
+    dpop_nonce: str | None = None
+    """What the next proofs of possession have to carry (RFC 9449, section 9)."""
+
 
 @dataclass(frozen=True, slots=True)
 class HTTPRedirected:
@@ -189,6 +192,17 @@ class StreamEnded:
 
     retry: int | None
     """Milliseconds that the server asked to wait before that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The whole answer to a request beside MCP's own."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    """Values by name in lower case; of a name that is given twice, the last."""
+
+    body: bytes = field(repr=False)
 
 
 Event = (
@@ -210,4 +224,5 @@ Event = (
     | HTTPRefused
     | HTTPRedirected
     | StreamEnded
+    | Fetched
 )

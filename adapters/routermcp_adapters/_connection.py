@@ -9,7 +9,7 @@ from enum import Enum
 from routermcp_proto.events import Event
 from routermcp_proto.exceptions import RemoteProtocolError
 from routermcp_proto.http.direct_reader import DirectResponseReader
-from routermcp_proto.http.exchange import MCPExchange
+from routermcp_proto.http.fetching import HTTPExchange
 from routermcp_proto.http.reader import NEED_DATA, BodyData, EndOfBody, NeedData, ResponseHead
 from routermcp_proto.http.url import EndpointURL
 
@@ -76,14 +76,14 @@ class Connection:
         """Whether there is a stream."""
         return self.stream is not _NOT_OPEN
 
-    def take(self, data: bytes, exchange: MCPExchange) -> list[Event]:
+    def take(self, data: bytes, exchange: HTTPExchange) -> list[Event]:
         """Feed bytes of the answer through the reader to the exchange, and return what they mean.
 
         Raises:
             RemoteProtocolError: They are not an HTTP answer, or not one that MCP allows.
         """
         events: list[Event] = []
-        logging_wire = _wire.enabled()
+        logging_wire = _wire.enabled() and not exchange.private
         self.reader.receive_data(data)
         while (item := self._next()) is not NEED_DATA:
             if logging_wire:

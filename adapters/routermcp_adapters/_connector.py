@@ -144,7 +144,7 @@ class Connector:
         attempt = 1
         while True:
             try:
-                return await self._step(outgoing)
+                return await self._step(outgoing, clock)
             except TransportError as error:
                 error.attempts = attempt
                 if attempt >= self._retry.attempts or not self._retry.allows(
@@ -158,7 +158,7 @@ class Connector:
             self._transport.note_retry()
             await clock.runtime.sleep(wait)
 
-    async def _step(self, outgoing: Outgoing) -> list[Event]:
+    async def _step(self, outgoing: Outgoing, clock: CallClock) -> list[Event]:
         """Send one message of the handshake and return what follows from the answer."""
         events: list[Event] = []
 
@@ -170,7 +170,9 @@ class Connector:
         extra = await self._extra_headers()
         for _ in range(MAX_REDIRECTS + 1):
             exchange = self._binding.exchange(outgoing)
-            outcome = await self._transport.run(self._binding.post(outgoing, extra), exchange, keep)
+            outcome = await self._transport.run(
+                self._binding.post(outgoing, extra), exchange, keep, clock=clock
+            )
             if isinstance(outcome, HTTPRedirected):
                 self._binding.follow_or_raise(outcome)
                 continue

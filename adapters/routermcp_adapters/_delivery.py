@@ -128,7 +128,9 @@ class Delivery:
         while True:
             before = exchange.last_event_id
             try:
-                outcome = await link.transport.run(request, exchange, self._on_event, turn=turn)
+                outcome = await link.transport.run(
+                    request, exchange, self._on_event, turn=turn, clock=self._clock
+                )
                 if not isinstance(outcome, StreamEnded):
                     break
                 cut = TransportError("the event stream ended without the answer", code="closed")

@@ -7,6 +7,7 @@ import ipaddress
 import socket
 import ssl
 import threading
+from collections.abc import Callable
 
 from routermcp_proto.exceptions import TransportError
 from routermcp_proto.http.url import EndpointURL
@@ -89,16 +90,31 @@ def _interleaved(addresses: list[Address]) -> list[Address]:
     return ordered[:MAX_ADDRESSES]
 
 
+Admit = Callable[[str], bool]
+"""Says whether an address, as text, may be connected to."""
+
+
 async def dial(
-    runtime: Runtime, resolver: Resolver, endpoint: EndpointURL, tls: ssl.SSLContext | None
+    runtime: Runtime,
+    resolver: Resolver,
+    endpoint: EndpointURL,
+    tls: ssl.SSLContext | None,
+    admit: Admit | None = None,
 ) -> ByteStream:
     """Open a connection to an endpoint, whichever of its addresses answers first.
+
+    Args:
+        runtime: Where.
+        resolver: Looks the name up.
+        endpoint: Where it has to lead.
+        tls: The context, where the endpoint has TLS.
+        admit: Asked for each address, None where all may be connected to.
 
     Raises:
         TransportError: None of them took the connection (``connect``, ``tls`` or ``dns``).
     """
     try:
-        addresses = await _addresses(runtime, resolver, endpoint)
+        addresses = admitted(endpoint, await _addresses(runtime, resolver, endpoint), admit)
         return await runtime.connect(addresses, tls if endpoint.tls else None, endpoint.host)
     except ssl.SSLError as error:
         raise _tls_failure(endpoint, error) from error
@@ -106,6 +122,24 @@ async def dial(
         if is_deadline(error):
             raise
         raise _connect_failure(endpoint, error) from error
+
+
+def admitted(endpoint: EndpointURL, addresses: list[Address], admit: Admit | None) -> list[Address]:
+    """Return the addresses that may be connected to.
+
+    Raises:
+        TransportError: There are none (``connect``).
+    """
+    if admit is None:
+        return addresses
+    good = [(family, where) for family, where in addresses if admit(str(where[0]))]
+    if not good:
+        raise TransportError(
+            f"{endpoint} is in a private network, where nothing but the server itself may lead",
+            code="connect",
+            not_run=True,
+        )
+    return good
 
 
 async def _addresses(runtime: Runtime, resolver: Resolver, endpoint: EndpointURL) -> list[Address]:

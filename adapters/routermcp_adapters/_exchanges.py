@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 from routermcp_proto.events import (
     ErrorReceived,
@@ -17,11 +18,15 @@ from routermcp_proto.events import (
     ResponseRejected,
     StreamEnded,
 )
+from routermcp_proto.exceptions import TransportError
 from routermcp_proto.handshake import Agreement
-from routermcp_proto.http.exchange import MCPExchange
+from routermcp_proto.http.fetching import Fetched, FetchExchange, HTTPExchange, fetch_request
 from routermcp_proto.http.headers import HTTPRequest
 from routermcp_proto.http.url import EndpointURL
+from routermcp_proto.oauth.places import admits, is_private
 
+from ._clock import CallClock
+from ._dial import Admit, Resolver
 from ._limits import PoolStats
 from ._listening import Turn
 from ._pool import ConnectionPool
@@ -36,6 +41,7 @@ Outcome = (
     | HTTPRefused
     | HTTPRedirected
     | StreamEnded
+    | Fetched
 )
 OUTCOMES = (
     ResponseReceived,
@@ -46,8 +52,18 @@ OUTCOMES = (
     HTTPRefused,
     HTTPRedirected,
     StreamEnded,
+    Fetched,
 )
 OnEvent = Callable[[Event], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Another place than the MCP server."""
+
+    endpoint: EndpointURL
+    admit: Admit | None
+    """Asked for each of its addresses."""
 
 
 class EndpointMemory:
@@ -76,6 +92,7 @@ class Exchanges(ABC):
         self._users: set[object] = set()
         self._lock = threading.Lock()
         self._retries = 0
+        self._resolver: Resolver | None = None
 
     def open(self, runtime: Runtime, user: object) -> Runtime:
         """Take the connections into use for one more session.
@@ -125,11 +142,13 @@ class Exchanges(ABC):
     async def run(
         self,
         request: HTTPRequest,
-        exchange: MCPExchange,
+        exchange: HTTPExchange,
         on_event: OnEvent,
         *,
         control: bool = False,
         turn: Turn | None = None,
+        clock: CallClock | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> Outcome | None:
         """Carry one exchange and return its outcome.
 
@@ -139,6 +158,9 @@ class Exchanges(ABC):
             on_event: Told of everything else that happens meanwhile.
             control: Do not wait for calls that may be waiting for this.
             turn: Read the session's shared stream too, when it is the caller's turn.
+            clock: The caller's deadline, which stands still while a user is asked; None where
+                nobody may be asked.
+            elsewhere: Where it goes, None for the MCP server.
 
         Returns:
             The outcome, or None where only ``on_event`` learned of it (the handshake).
@@ -146,6 +168,68 @@ class Exchanges(ABC):
         Raises:
             TransportError: The connection failed, or the answer was not one of MCP.
         """
+
+    async def credentials(self, method: str, url: str) -> Mapping[str, str]:
+        """Return the headers by which a request is let in, where somebody sees to that."""
+        del method, url
+        return {}
+
+    async def fetch(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, max_size: int
+    ) -> Fetched:
+        """Make a request to any server, of which nothing is logged; redirects are not followed.
+
+        A document of others may have named the URL, so it does not lead into a private network
+        unless the MCP server is in one itself.
+
+        Args:
+            method: Its method.
+            url: Where it goes.
+            headers: Its headers.
+            body: Its body.
+            max_size: Bytes of the longest answer.
+
+        Raises:
+            TransportError: There was no answer, or it was too long.
+            LocalProtocolError: It cannot be sent.
+        """
+        endpoint = EndpointURL.parse(url)
+        admit = None if endpoint.same_origin(self.endpoint) else await self._admission()
+        request, exchange = fetch_request(method, endpoint, headers, body), FetchExchange(max_size)
+
+        async def ignore(_: Event) -> None:
+            raise AssertionError("an answer that is read whole has one event")
+
+        outcome = await self.run(
+            request, exchange, ignore, control=True, elsewhere=Elsewhere(endpoint, admit)
+        )
+        if not isinstance(outcome, Fetched):
+            raise TransportError(f"{endpoint} gave no answer", code="protocol")
+        return outcome
+
+    async def _admission(self) -> Admit | None:
+        if self.endpoint.unix or self._runtime is None:
+            return None
+        own = await self.resolver.addresses(self._runtime, self.endpoint.host, self.endpoint.port)
+        return None if any(is_private(str(where[0])) for _, where in own) else admits
+
+    @property
+    def runtime(self) -> Runtime:
+        """The runtime that the connections are bound to.
+
+        Raises:
+            TransportError: The client is disconnected.
+        """
+        if self._runtime is None:
+            raise TransportError("the client is disconnected", code="closed", not_run=True)
+        return self._runtime
+
+    @property
+    def resolver(self) -> Resolver:
+        """Looks names up."""
+        if self._resolver is None:
+            self._resolver = Resolver()
+        return self._resolver
 
     @abstractmethod
     async def mention(self, request: HTTPRequest) -> None:

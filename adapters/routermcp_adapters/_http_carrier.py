@@ -48,7 +48,7 @@ class HTTPCarrier:
         self._transport = transport
         self._binding = binding
         self._credentials = credentials
-        self._listener = Listener(binding, self.prepare)
+        self._listener = Listener(binding, self._prepare_stream)
         self._link = Link(transport, binding, responder, self._listener)
         self._connector = Connector(binding, transport, retry, self.prepare, self._listener, gateway)
 
@@ -110,6 +110,14 @@ class HTTPCarrier:
         if self._credentials is None:
             return user_headers(headers) if headers else None
         return user_headers({**await self._credentials(), **(headers or {})})
+
+    async def _prepare_stream(self) -> HeaderBlock | None:
+        """Collect the headers of the shared stream, which is read past the exchanges."""
+        given = await self.prepare()
+        admission = await self._transport.credentials("GET", self._binding.endpoint.url)
+        if not admission or (given is not None and given.get(b"authorization") is not None):
+            return given
+        return user_headers(admission) if given is None else given + user_headers(admission)
 
     async def attend(self, clock: CallClock) -> None:
         """Read the shared stream while no call does."""

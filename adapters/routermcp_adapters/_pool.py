@@ -25,7 +25,7 @@ from routermcp_proto.exceptions import TransportError
 from routermcp_proto.http.url import EndpointURL
 
 from ._connection import Condition, Connection, Origin
-from ._dial import Resolver, dial
+from ._dial import Admit, Resolver, dial
 from ._limits import PoolLimits
 from .runtime import Event, Runtime
 
@@ -110,13 +110,16 @@ class ConnectionPool:
 
     # ---- leasing ---------------------------------------------------------------------
 
-    async def lease(self, endpoint: EndpointURL, *, control: bool = False) -> Connection:
+    async def lease(
+        self, endpoint: EndpointURL, *, control: bool = False, admit: Admit | None = None
+    ) -> Connection:
         """Return a connection for one exchange, an idle one if there is, else a new one.
 
         Args:
             endpoint: Where it has to lead.
             control: Do not wait for a place: answers to the peer must get through when all
                 places are taken by calls that wait for them.
+            admit: Asked for each address of a connection that is opened.
 
         Raises:
             TransportError: No connection could be opened.
@@ -128,7 +131,7 @@ class ConnectionPool:
             return connection
         try:
             tls = self._tls() if endpoint.tls else None
-            connection.stream = await dial(self._runtime, self._resolver, endpoint, tls)
+            connection.stream = await dial(self._runtime, self._resolver, endpoint, tls, admit)
         except BaseException:
             self.discard(connection)
             raise

@@ -13,14 +13,15 @@ from collections.abc import Callable
 
 from routermcp_proto.events import Event
 from routermcp_proto.exceptions import RemoteProtocolError, TransportError
-from routermcp_proto.http.exchange import MCPExchange
+from routermcp_proto.http.fetching import HTTPExchange
 from routermcp_proto.http.headers import HTTPRequest
 from routermcp_proto.http.url import EndpointURL
 
 from . import _forgotten, _fork, _wire
+from ._clock import CallClock
 from ._connection import Connection
-from ._dial import Resolver, is_deadline
-from ._exchanges import OUTCOMES, Exchanges, OnEvent, Outcome
+from ._dial import is_deadline
+from ._exchanges import OUTCOMES, Elsewhere, Exchanges, OnEvent, Outcome
 from ._limits import PoolLimits, PoolStats
 from ._listening import Turn
 from ._pool import ConnectionPool
@@ -43,7 +44,6 @@ class HTTPTransport(Exchanges):
         super().__init__(endpoint)
         self._tls = tls
         self._limits = limits or PoolLimits()
-        self._resolver = Resolver()
         self._pool: ConnectionPool | None = None
         self._watch = _forgotten.Watch(self, _forgotten.caller())
         _fork.watch(self)
@@ -58,13 +58,13 @@ class HTTPTransport(Exchanges):
         return bound
 
     def _make_pool(self, runtime: Runtime) -> None:
-        self._pool = ConnectionPool(runtime, self._tls, self._resolver, self._limits)
+        self._pool = ConnectionPool(runtime, self._tls, self.resolver, self._limits)
         self._watch.holdings = self._pool.holdings()
 
     def after_fork(self) -> None:
         """Leave the connections to the parent process, unsent; what goes on here opens its own."""
         self._lock = threading.Lock()
-        self._resolver = Resolver()
+        self._resolver = None
         pool, runtime = self._pool, self._runtime
         if pool is not None:
             self._watch.holdings = None
@@ -114,15 +114,21 @@ class HTTPTransport(Exchanges):
     async def run(
         self,
         request: HTTPRequest,
-        exchange: MCPExchange,
+        exchange: HTTPExchange,
         on_event: OnEvent,
         *,
         control: bool = False,
         turn: Turn | None = None,
+        clock: CallClock | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> Outcome | None:
         """Carry one exchange over a connection of the pool; see :meth:`Exchanges.run`."""
+        del clock
         pool = self.pool()
-        connection = await pool.lease(self.endpoint, control=control)
+        if elsewhere is None:
+            connection = await pool.lease(self.endpoint, control=control)
+        else:
+            connection = await pool.lease(elsewhere.endpoint, control=control, admit=elsewhere.admit)
         try:
             outcome = await self._converse(connection, request, exchange, on_event, turn)
         except BaseException:
@@ -151,7 +157,7 @@ class HTTPTransport(Exchanges):
         self,
         connection: Connection,
         request: HTTPRequest,
-        exchange: MCPExchange,
+        exchange: HTTPExchange,
         on_event: OnEvent,
         turn: Turn | None,
     ) -> Outcome | None:
@@ -175,12 +181,12 @@ class HTTPTransport(Exchanges):
         try:
             await connection.stream.send_all(data)
         except StreamClosedError as error:
-            message = f"{self.endpoint} closed the connection before anything was sent"
+            message = f"{connection.endpoint} closed the connection before anything was sent"
             raise TransportError(message, code="closed", not_run=True) from error
         except OSError as error:
             if is_deadline(error):
                 raise
-            raise self._lost(error) from error
+            raise self._lost(connection, error) from error
 
     async def _receive(self, connection: Connection, turn: Turn | None, on_event: OnEvent) -> bytes:
         if turn is not None and self._runtime is not None:
@@ -190,28 +196,31 @@ class HTTPTransport(Exchanges):
         except OSError as error:
             if is_deadline(error):
                 raise
-            raise self._lost(error) from error
+            raise self._lost(connection, error) from error
 
-    def _read(self, connection: Connection, exchange: MCPExchange, data: bytes) -> list[Event]:
+    def _read(self, connection: Connection, exchange: HTTPExchange, data: bytes) -> list[Event]:
         try:
             return connection.take(data, exchange)
         except RemoteProtocolError as error:
-            raise self._translated(error, data) from error
+            raise self._translated(connection, error, data) from error
 
-    def _lost(self, error: OSError) -> TransportError:
-        message = f"the connection to {self.endpoint} broke: {error}{self._perhaps_tls()}"
+    def _lost(self, connection: Connection, error: OSError) -> TransportError:
+        message = f"the connection to {connection.endpoint} broke: {error}{self._perhaps_tls(connection)}"
         return TransportError(message, code="closed")
 
-    def _perhaps_tls(self) -> str:
+    def _perhaps_tls(self, connection: Connection) -> str:
         """Guess what is wrong with a peer that hangs up on plain HTTP and has never answered."""
-        return "" if self.endpoint.tls or self._answered else "; if it speaks TLS, use https:// instead"
+        return "" if connection.endpoint.tls or self._answered else "; if it speaks TLS, use https:// instead"
 
-    def _translated(self, error: RemoteProtocolError, data: bytes) -> TransportError:
+    def _translated(self, connection: Connection, error: RemoteProtocolError, data: bytes) -> TransportError:
+        endpoint = connection.endpoint
         if not data:
-            message = f"{self.endpoint} closed the connection before it had answered{self._perhaps_tls()}"
-            return TransportError(message, code="closed")
-        if data[:2] == b"\x15\x03" and not self.endpoint.tls:
-            return TransportError(
-                f"{self.endpoint} speaks TLS: use https:// instead of http://", code="protocol", not_run=True
+            message = (
+                f"{endpoint} closed the connection before it had answered{self._perhaps_tls(connection)}"
             )
-        return TransportError(f"{self.endpoint} did not answer in MCP's way: {error}", code="protocol")
+            return TransportError(message, code="closed")
+        if data[:2] == b"\x15\x03" and not endpoint.tls:
+            return TransportError(
+                f"{endpoint} speaks TLS: use https:// instead of http://", code="protocol", not_run=True
+            )
+        return TransportError(f"{endpoint} did not answer in MCP's way: {error}", code="protocol")

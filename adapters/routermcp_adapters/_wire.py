@@ -13,12 +13,13 @@ wire = logging.getLogger("routermcp.wire")
 #: Bytes of a body that the log shows.
 MAX_LOGGED = 2048
 
-_SECRET = frozenset({b"mcp-session-id", b"set-cookie", b"authentication-info"})
+_SECRET = frozenset({b"mcp-session-id", b"set-cookie", b"authentication-info", b"dpop-nonce"})
 
 
 def log_request(request: HTTPRequest) -> None:
     """Log a request that is about to be sent."""
-    wire.debug("-> %s %r %.*r", request.method.decode(), request.headers, MAX_LOGGED, request.body)
+    body = b"***" if request.private else request.body
+    wire.debug("-> %s %r %.*r", request.method.decode(), request.headers, MAX_LOGGED, body)
 
 
 def log_item(item: object) -> None:

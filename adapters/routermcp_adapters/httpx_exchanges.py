@@ -17,13 +17,15 @@ import httpx
 
 from routermcp_proto.events import Event
 from routermcp_proto.exceptions import ConfigError, RemoteProtocolError, TransportError
-from routermcp_proto.http.exchange import MCPExchange
+from routermcp_proto.http.fetching import HTTPExchange
 from routermcp_proto.http.headers import HTTPRequest
 from routermcp_proto.http.reader import BodyData, EndOfBody, ResponseHead
 from routermcp_proto.http.url import EndpointURL
 
 from . import _wire
-from ._exchanges import OUTCOMES, Exchanges, OnEvent, Outcome
+from ._clock import CallClock
+from ._dial import admitted
+from ._exchanges import OUTCOMES, Elsewhere, Exchanges, OnEvent, Outcome
 from ._limits import PoolLimits, PoolStats
 from ._listening import Turn
 from ._wire import log
@@ -201,21 +203,28 @@ class HttpxExchanges(Exchanges):
     async def run(
         self,
         request: HTTPRequest,
-        exchange: MCPExchange,
+        exchange: HTTPExchange,
         on_event: OnEvent,
         *,
         control: bool = False,
         turn: Turn | None = None,
+        clock: CallClock | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> Outcome | None:
         """Carry one exchange; see :meth:`Exchanges.run`."""
-        del control, turn
+        del control, turn, clock
+        endpoint = self.endpoint if elsewhere is None else elsewhere.endpoint
+        if elsewhere is not None and self._brought is not None:
+            # Looked up twice, as httpx does it again; a proxy does it by itself.
+            found = await self.resolver.addresses(self.runtime, endpoint.host, endpoint.port)
+            admitted(endpoint, found, elsewhere.admit)
         with self._lock:
             self._in_use += 1
         try:
-            return await self._carry(request, exchange, on_event)
+            return await self._carry(request, exchange, on_event, endpoint)
         except httpx.TimeoutException as error:
             # In blocking code this is the deadline, which has an error of its own.
-            self._bound().time_left()
+            self.runtime.time_left()
             raise self._translated(error) from error
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             raise self._translated(error) from error
@@ -223,11 +232,13 @@ class HttpxExchanges(Exchanges):
             with self._lock:
                 self._in_use -= 1
 
-    async def _carry(self, request: HTTPRequest, exchange: MCPExchange, on_event: OnEvent) -> Outcome | None:
-        face, runtime = self._open_face(), self._bound()
+    async def _carry(
+        self, request: HTTPRequest, exchange: HTTPExchange, on_event: OnEvent, endpoint: EndpointURL
+    ) -> Outcome | None:
+        face, runtime = self._open_face(), self.runtime
         if _wire.enabled():
             _wire.log_request(request)
-        response = await face.send(self._request(request))
+        response = await face.send(self._request(request, endpoint))
         pieces, patience = face.pieces(response), 0.0
         try:
             # httpx undoes a compression by itself.
@@ -236,7 +247,7 @@ class HttpxExchanges(Exchanges):
             item: Any = ResponseHead(response.status_code, headers, response.reason_phrase.encode("latin-1"))
             outcome: Outcome | None = None
             while outcome is None and not exchange.finished:
-                if _wire.enabled():
+                if _wire.enabled() and not exchange.private:
                     _wire.log_item(item)
                 for event in self._events(exchange, item):
                     if isinstance(event, OUTCOMES):
@@ -255,24 +266,24 @@ class HttpxExchanges(Exchanges):
             async with runtime.shield(CLOSE_SECONDS):
                 await face.close_response(response)
 
-    def _events(self, exchange: MCPExchange, item: Any) -> list[Event]:
+    def _events(self, exchange: HTTPExchange, item: Any) -> list[Event]:
         try:
             return exchange.receive(item)
         except RemoteProtocolError as error:
             message = f"{self.endpoint} did not answer in MCP's way: {error}"
             raise TransportError(message, code="protocol") from error
 
-    def _request(self, request: HTTPRequest) -> httpx.Request:
+    def _request(self, request: HTTPRequest, endpoint: EndpointURL) -> httpx.Request:
         client = self._client
         if client is None:
             raise TransportError("the client is disconnected", code="closed", not_run=True)
-        root = f"{self.endpoint.scheme}://{self.endpoint.authority}"
+        root = f"{endpoint.scheme}://{endpoint.authority}"
         return client.build_request(
             request.method.decode(),
             root + request.target.decode(),
             headers=request.headers.pairs,
             content=request.body or None,
-            timeout=self._bound().time_left(),
+            timeout=self.runtime.time_left(),
         )
 
     def _open_face(self) -> _Face:
@@ -280,16 +291,11 @@ class HttpxExchanges(Exchanges):
             raise TransportError("the client is disconnected", code="closed", not_run=True)
         return self._face
 
-    def _bound(self) -> Runtime:
-        if self._runtime is None:
-            raise TransportError("the client is disconnected", code="closed", not_run=True)
-        return self._runtime
-
     async def mention(self, request: HTTPRequest) -> None:
         """Send a message whose answer nobody waits for."""
         try:
             face = self._open_face()
-            await face.close_response(await face.send(self._request(request)))
+            await face.close_response(await face.send(self._request(request, self.endpoint)))
         except (httpx.HTTPError, TransportError, TimeoutError) as error:
             log.debug("a cancelled call was not mentioned to %s: %s", self.endpoint, error)
 

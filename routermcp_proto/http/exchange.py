@@ -73,6 +73,8 @@ class MCPExchange:
             before the answer itself is read.
     """
 
+    private = False
+
     def __init__(
         self,
         session: Session,
@@ -117,6 +119,12 @@ class MCPExchange:
     def accepted(self) -> bool:
         """Whether the head of the answer has come."""
         return self._body is not Body.UNKNOWN
+
+    def restart(self) -> None:
+        """Get ready for the answer to the same message, sent again after a refusal."""
+        self._body = Body.UNKNOWN
+        self._received.clear()
+        self.finished = False
 
     def resume(self) -> None:
         """Get ready for the answer to a GET that resumes the stream."""
@@ -268,7 +276,8 @@ class MCPExchange:
         wait = retry_after(self._head)
         if wait is None:
             wait = _retry_after_in_body(self._received)
-        return [HTTPRefused(self._head.status, error, addressed, body, wait, challenges)]
+        nonce = _header(self._head, b"dpop-nonce").decode("latin-1") or None
+        return [HTTPRefused(self._head.status, error, addressed, body, wait, challenges, nonce)]
 
     def _find_error(self) -> tuple[ErrorObject | None, bool]:
         messages = jsonrpc.decode(self._received) if self._received.startswith(b"{") else ()

@@ -18,7 +18,7 @@ _VALUE = re.compile(rb"(?:[!-~](?:[ \t!-~]*[!-~])?)?")
 #: Bytes of something that is no name, in the error that says so.
 MAX_NAME_SHOWN = 80
 
-_SECRET_NAMES = frozenset({b"authorization", b"proxy-authorization", b"cookie", b"mcp-session-id"})
+_SECRET_NAMES = frozenset({b"authorization", b"proxy-authorization", b"cookie", b"dpop", b"mcp-session-id"})
 _SECRET_PARTS = (b"key", b"token", b"secret", b"auth")
 
 Pair = tuple[bytes, bytes]
@@ -110,6 +110,8 @@ class HTTPRequest:
     headers: HeaderBlock
     """With ``Host``, and ``Content-Length`` where there is a body."""
     body: bytes = field(default=b"", repr=False)
+    private: bool = False
+    """Whether the body may not be logged."""
 
     def to_bytes(self) -> bytes:
         """Return head and body as one piece, so that one send carries both."""

@@ -112,9 +112,18 @@ class Authorizer:
         proof = self._prover.proof(method, url, nonce=self._nonce, token=tokens.access_token)
         return {"Authorization": f"DPoP {tokens.access_token}", "DPoP": proof}
 
-    def heard(self, nonce: str) -> None:
-        """Note the nonce that the next proofs have to carry (RFC 9449, section 9)."""
-        self._nonce = nonce
+    def hear(self, challenges: Sequence[Challenge], nonce: str | None) -> bool | None:
+        """Note the nonce that the next proofs have to carry (RFC 9449, section 9).
+
+        Returns:
+            Whether the request may be made again with it; None where the refusal is about
+            something else, so that :meth:`challenged` has to see to it.
+        """
+        news = nonce is not None and nonce != self._nonce
+        if nonce is not None:
+            self._nonce = nonce
+        challenge = for_tokens(challenges)
+        return news if challenge is not None and challenge.error == USE_NONCE else None
 
     @property
     def due(self) -> bool:
@@ -148,15 +157,12 @@ class Authorizer:
 
     # ---- after a refusal ---------------------------------------------------------------------------
 
-    def challenged(
-        self, status: int, challenges: Sequence[Challenge], nonce: str | None, trial: Trial
-    ) -> Flow[bool]:
+    def challenged(self, status: int, challenges: Sequence[Challenge], trial: Trial) -> Flow[bool]:
         """Do what a refusal asks for; say whether the request may be made again.
 
         Args:
             status: 401 or 403.
             challenges: What the refusal says.
-            nonce: Its ``DPoP-Nonce``, None where it has none.
             trial: What was done so far for this request.
 
         Raises:
@@ -164,10 +170,6 @@ class Authorizer:
             OAuthError: It cannot be done.
         """
         challenge = for_tokens(challenges)
-        if challenge is not None and challenge.error == USE_NONCE:
-            news = nonce is not None and nonce != self._nonce
-            self._nonce = nonce
-            return news
         if status == 401 and (challenge is not None or not challenges):
             return (yield from self._unknown(challenge or Challenge("bearer"), trial))
         if status == 403 and challenge is not None and challenge.error == "insufficient_scope":
@@ -290,7 +292,7 @@ class Authorizer:
         if kept is None:
             raise OAuthError("no sign-in of this user waits for that answer: it came too late, or twice")
         code = code_from(callback_url, state, kept)
-        client = Client.from_json(kept.get("client") or {})
+        client = Client.from_json(kept.get("client"))
         if client is None:
             raise OAuthError("what was kept of the sign-in cannot be read")
         issuer, token_endpoint = str(kept["issuer"]), checked(kept.get("token_endpoint"), "token_endpoint")
@@ -314,14 +316,11 @@ class Authorizer:
             return Client(application.client_id, application.client_secret, method, server.issuer)
         if application.metadata_url is not None and server.takes_metadata_documents:
             return Client(application.metadata_url, None, NONE, server.issuer)
-        known = self.registrations.get(server.issuer) or {}
-        kept = Client.from_json(known)
-        # Users may come back only to where the application said that they would.
-        if kept is not None and known.get("redirect_uri") == redirect_uri:
-            if not 0 < kept.expires_at <= self._clock():
-                return kept
+        kept = Client.from_json(self.registrations.get(server.issuer))
+        if kept is not None and kept.redirect_uri == redirect_uri and not kept.expired(self._clock()):
+            return kept
         client = yield from register(server, redirect_uri=redirect_uri, name=application.name, scopes=scope)
-        self.registrations[server.issuer] = {**client.to_json(), "redirect_uri": redirect_uri}
+        self.registrations[server.issuer] = client.to_json()
         return client
 
     def _dpop(self, place: Place, challenge: Challenge | None) -> Prover | None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, cast
 from urllib.parse import quote_plus
 
 from ..exceptions import OAuthError
@@ -51,6 +51,13 @@ class Client:
     expires_at: float = 0.0
     """When its secret ends, in seconds since 1970; 0 for never."""
 
+    redirect_uri: str | None = None
+    """Where its users may come back to, as it was registered; None where somebody else saw to that."""
+
+    def expired(self, now: float) -> bool:
+        """Say whether its secret has ended."""
+        return 0 < self.expires_at <= now
+
     def to_json(self) -> dict[str, Any]:
         """Return what is kept of it."""
         kept: dict[str, Any] = {
@@ -59,14 +66,17 @@ class Client:
             "token_endpoint_auth_method": self.method,
             "issuer": self.issuer,
             "client_secret_expires_at": self.expires_at,
+            "redirect_uri": self.redirect_uri,
         }
         return {name: value for name, value in kept.items() if value}
 
     @classmethod
-    def from_json(cls, kept: Mapping[str, Any]) -> Client | None:
+    def from_json(cls, kept: object) -> Client | None:
         """Return what was kept, None where that is no client."""
-        client_id, secret = kept.get("client_id"), kept.get("client_secret")
-        method, issuer = kept.get("token_endpoint_auth_method", NONE), kept.get("issuer")
+        known = cast("dict[str, Any]", kept) if isinstance(kept, dict) else {}
+        client_id, secret = known.get("client_id"), known.get("client_secret")
+        method, issuer = known.get("token_endpoint_auth_method", NONE), known.get("issuer")
+        redirect_uri = known.get("redirect_uri")
         if not isinstance(client_id, str) or not isinstance(method, str):
             return None
         return cls(
@@ -74,7 +84,8 @@ class Client:
             secret if isinstance(secret, str) else None,
             method,
             issuer if isinstance(issuer, str) else None,
-            seconds(kept.get("client_secret_expires_at")) or 0.0,
+            seconds(known.get("client_secret_expires_at")) or 0.0,
+            redirect_uri if isinstance(redirect_uri, str) else None,
         )
 
 
@@ -125,7 +136,8 @@ def register(
             json.dumps(document).encode(),
         )
     )
-    return _registered(answer.status, json_object(answer) or {}, server)
+    client = _registered(answer.status, json_object(answer) or {}, server)
+    return replace(client, redirect_uri=redirect_uri)
 
 
 def _wished_method(server: ServerMetadata) -> str:

@@ -72,15 +72,15 @@ def is_public(address: IPAddress) -> bool:
     return address.is_global and not address.is_multicast
 
 
-def admits(address: str, endpoint_addresses: bool) -> bool:
-    """Say whether a request that a document asked for may go to an address.
+def is_private(address: str) -> bool:
+    """Say whether an IP address, as text, is one of a network that not everybody can reach."""
+    return not is_public(ipaddress.ip_address(address.partition("%")[0]))
+
+
+def admits(address: str) -> bool:
+    """Say whether a request that a document of others asked for may go to an address.
 
     A server could otherwise have its client look around in the client's own network
-    (server-side request forgery; MCP security best practices).
-
-    Args:
-        address: An IP address as text.
-        endpoint_addresses: Whether the MCP endpoint is in a private network itself, so that what
-            belongs to it may be there too.
+    (server-side request forgery; MCP "Security Best Practices").
     """
-    return endpoint_addresses or is_public(ipaddress.ip_address(address.partition("%")[0]))
+    return not is_private(address)

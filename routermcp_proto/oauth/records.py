@@ -36,8 +36,7 @@ class GrantRecord:
     @property
     def client(self) -> Client | None:
         """Who they were given to."""
-        kept = self.members.get("client")
-        return Client.from_json(cast("dict[str, Any]", kept)) if isinstance(kept, dict) else None
+        return Client.from_json(self.members.get("client"))
 
     @property
     def revoked(self) -> bool:

@@ -1,0 +1,99 @@
+"""Requests beside MCP's own: a whole answer, whatever it holds.
+
+Signing in needs documents and tokens of other servers. They travel over the same connections
+as MCP's messages and are read by the same readers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from ..events import Event, Fetched
+from ..exceptions import RemoteProtocolError
+from .headers import HeaderBlock, HTTPRequest
+from .reader import BodyData, EndOfBody, ResponseHead
+from .url import EndpointURL
+
+
+class HTTPExchange(Protocol):
+    """What reads the answer to one request."""
+
+    private: bool
+    """Whether nothing of it may be logged."""
+
+    finished: bool
+    """Whether the request has its outcome."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the message that is being received."""
+        ...
+
+    def receive(self, item: ResponseHead | BodyData | EndOfBody) -> list[Event]:
+        """Take what a reader read.
+
+        Raises:
+            RemoteProtocolError: It is not allowed here.
+        """
+        ...
+
+
+class FetchExchange:
+    """Reads one answer whole.
+
+    Args:
+        max_size: Bytes of the longest body.
+    """
+
+    private = True
+
+    def __init__(self, max_size: int) -> None:
+        self._max_size = max_size
+        self._head = ResponseHead(0, ())
+        self._body = bytearray()
+        self.finished = False
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body so far."""
+        return len(self._body)
+
+    def receive(self, item: ResponseHead | BodyData | EndOfBody) -> list[Event]:
+        """Take what a reader read.
+
+        Raises:
+            RemoteProtocolError: The body is too long, or compressed, which nobody asked for.
+        """
+        if isinstance(item, ResponseHead):
+            self._head = item
+            encodings = [value for name, value in item.headers if name == b"content-encoding"]
+            if any(encoding.strip().lower() not in (b"", b"identity") for encoding in encodings):
+                raise RemoteProtocolError("the body is compressed, which nobody asked for")
+            return []
+        if isinstance(item, BodyData):
+            if len(self._body) + len(item.data) > self._max_size:
+                raise RemoteProtocolError(f"the body is longer than {self._max_size} bytes")
+            self._body += item.data
+            return []
+        self.finished = True
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in self._head.headers}
+        return [Fetched(self._head.status, headers, bytes(self._body))]
+
+
+def fetch_request(method: str, endpoint: EndpointURL, headers: Mapping[str, str], body: bytes) -> HTTPRequest:
+    """Return a request to any server.
+
+    Raises:
+        LocalProtocolError: A header cannot be sent.
+    """
+    own = {"Host": endpoint.authority, "Accept-Encoding": "identity"}
+    if body or method == "POST":
+        own["Content-Length"] = str(len(body))
+    return HTTPRequest(
+        method.encode("ascii"),
+        endpoint.target.encode("ascii"),
+        HeaderBlock({**own, **headers}.items()),
+        body,
+        private=True,
+    )
