@@ -60,6 +60,10 @@ def carrier_of(
         return StreamCarrier(settings.stream, machine, callbacks)
     if settings.endpoint is None or transport is None:
         raise AssertionError("settings have a URL or a transport")
+    if settings.oauth is not None:
+        from routermcp_adapters._authorization import AuthorizedExchanges  # noqa: PLC0415 - few need it
+
+        transport = AuthorizedExchanges(transport, settings.oauth.of(settings.user_id))
     return HTTPCarrier(
         transport,
         HTTPBinding(

@@ -21,6 +21,7 @@ from routermcp_proto.versions import REVISIONS
 
 from ._tls import ClientCertificate, Verify, context_source
 from ._version import __version__
+from .oauth._users import OAuthUsers, users_of
 
 #: Milliseconds that a call may take.
 DEFAULT_TIMEOUT = 30_000
@@ -68,6 +69,7 @@ class ClientSettings:
     trust_annotations: bool
     tls: Callable[[], ssl.SSLContext]
     client_info: Mapping[str, Any]
+    oauth: OAuthUsers | None
 
     @property
     def place(self) -> str:
@@ -160,6 +162,7 @@ def resolve(  # noqa: PLR0913 - what a client can be told
     transport: Transport | None,
     http_client: HTTPClient | None,
     proxy: str | None,
+    single_user: bool,
     environment: Mapping[str, str] = os.environ,
 ) -> ClientSettings:
     """Check what a client was told, and fill in what it was not told.
@@ -167,8 +170,6 @@ def resolve(  # noqa: PLR0913 - what a client can be told
     Raises:
         ConfigError: Something is missing or wrong; the message says what to do.
     """
-    if oauth is not None:
-        raise ConfigError("oauth= is not available in this version; use api_key= or headers=")
     if protocol != "auto" and protocol not in REVISIONS:
         raise ConfigError(f"protocol={protocol!r} is not 'auto' or one of {', '.join(REVISIONS)}")
     if transport is not None:
@@ -177,6 +178,7 @@ def resolve(  # noqa: PLR0913 - what a client can be told
         endpoint, gateway = None, False
     else:
         endpoint, gateway = _endpoint(url or _given(environment, "ROUTERMCP_URL"))
+    user_id = user_id if user_id is not None else _given(environment, "ROUTERMCP_USER_ID")
     settings = ClientSettings(
         endpoint=endpoint,
         stream=transport,
@@ -184,7 +186,7 @@ def resolve(  # noqa: PLR0913 - what a client can be told
         proxy=_checked_proxy(proxy, http_client),
         gateway=gateway,
         api_key=api_key if api_key is not None else _given(environment, "ROUTERMCP_API_KEY"),
-        user_id=user_id if user_id is not None else _given(environment, "ROUTERMCP_USER_ID"),
+        user_id=user_id,
         timeout=_timeout(timeout, environment),
         headers=headers,
         debug=_debug(debug, environment),
@@ -195,6 +197,7 @@ def resolve(  # noqa: PLR0913 - what a client can be told
         trust_annotations=trust_annotations,
         tls=context_source(verify, cert),
         client_info=client_info or {"name": "routermcp", "version": __version__},
+        oauth=users_of(endpoint, oauth, user_id, single_user) if oauth is not None else None,
     )
     _check_headers_argument(headers)
     _checked_headers(settings.fixed_headers())

@@ -59,6 +59,9 @@ class Authorization(Protocol):
         ...
 
 
+_NOTHING: Mapping[str, str] = {}
+
+
 class AuthorizedExchanges(Exchanges):
     """The connections that sessions share, as one session uses them.
 
@@ -123,19 +126,21 @@ class AuthorizedExchanges(Exchanges):
         url = self._url(request)
         seen_to = request.headers.get(b"authorization") is None
         attempt: Attempt | None = None
-        for _ in range(MAX_ROUNDS):
-            sent = await self.credentials(request.method.decode("ascii"), url) if seen_to else {}
+        rounds = 0
+        while True:
+            sent = await self.credentials(request.method.decode("ascii"), url) if seen_to else _NOTHING
             outcome = await self._shared.run(
                 _with(request, sent), exchange, on_event, control=control, turn=turn, elsewhere=elsewhere
             )
-            refused = isinstance(outcome, HTTPRefused) and outcome.status in (401, 403)
-            if not refused or not seen_to or clock is None or not isinstance(exchange, MCPExchange):
+            rounds += 1
+            if not isinstance(outcome, HTTPRefused) or outcome.status not in (401, 403):
+                return outcome
+            if not seen_to or rounds > MAX_ROUNDS or clock is None or not isinstance(exchange, MCPExchange):
                 return outcome
             attempt = attempt or self._authorization.attempt(sent, self._shared)
             if not await attempt.challenged(outcome, clock):
                 return outcome
             exchange.restart()
-        return outcome
 
     async def mention(self, request: HTTPRequest) -> None:
         """Send a message whose answer nobody waits for, if that takes no time."""

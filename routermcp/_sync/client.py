@@ -44,7 +44,7 @@ class SyncRouterMCPClient(BlockingSessionBase):
         timeout: Milliseconds for each call in all; default ``ROUTERMCP_TIMEOUT`` or 30000;
             0 for no limit.
         headers: More headers for every request, or a callable that returns them.
-        oauth: OAuth configuration.
+        oauth: How to sign in at a protected server, and where the tokens of users are kept.
         debug: Show the redacted traffic on standard error; default ``ROUTERMCP_DEBUG``.
         protocol: ``"auto"``, or a revision of MCP to insist on, such as ``"2025-11-25"``.
         retry: When failed calls are tried again.
@@ -74,6 +74,7 @@ class SyncRouterMCPClient(BlockingSessionBase):
             mocks: an ``httpx.Client``. You close it.
         proxy: URL of a proxy, "" for none; default what ``HTTP_PROXY``, ``HTTPS_PROXY``,
             ``ALL_PROXY`` and ``NO_PROXY`` say, which never applies to this machine itself.
+        single_user: There is one user only, so that ``oauth`` needs no ``user_id``.
 
     Raises:
         ConfigError: A setting is missing or wrong.
@@ -106,6 +107,7 @@ class SyncRouterMCPClient(BlockingSessionBase):
         transport: Transport | None = None,
         http_client: httpx.Client | None = None,
         proxy: str | None = None,
+        single_user: bool = False,
     ) -> None:
         callbacks = Callbacks(
             on_elicitation=on_elicitation,
@@ -133,6 +135,7 @@ class SyncRouterMCPClient(BlockingSessionBase):
             transport=transport,
             http_client=http_client,
             proxy=proxy,
+            single_user=single_user,
         )
         accept_callbacks(callbacks, settings)
         if settings.debug:

@@ -82,6 +82,7 @@ def _settings(
         client_info={"name": "routermcp-gateway", "version": __version__},
         transport=transport,
         http_client=None,
+        single_user=False,
         proxy=None,
         # The variables are for clients of a gateway; no server shall get the gateway's key.
         environment={},

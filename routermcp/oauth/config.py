@@ -1,17 +1,72 @@
-"""OAuth configuration."""
+"""How a client signs its users in, and keeps their tokens."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from routermcp_proto.oauth.machine import MachineGrant
+
+from .audit import OnAudit
+from .store import TokenAdapter
+
+Authorize = Callable[[str], "str | Awaitable[str]"]
+"""Is given the URL where a user signs in; returns the URL that the user's browser came back to.
+
+A plain function is called in a thread, so that it may wait for the user.
+"""
+
+#: Where a user comes back to when a function of yours does the asking: an address of this
+#: machine, of which authorization servers take any port (RFC 8252, section 7.3).
+DEFAULT_REDIRECT_URI = "http://127.0.0.1:33418/callback"
 
 
 @dataclass(frozen=True, slots=True)
 class OAuthConfig:
-    """How a client keeps the tokens of its users.
+    """How a client signs its users in, and keeps their tokens.
+
+    With an adapter alone, tokens that are there are used and renewed; a call that needs a user to
+    sign in raises :class:`~routermcp.types.AuthorizationRequiredError`.
 
     Args:
-        adapter: Where tokens are stored.
+        adapter: Where tokens are kept.
+        authorize: Asks a user to sign in while the call waits, such as
+            :func:`~routermcp.oauth.loopback_receiver`.
+        grant: How to get tokens without a user, such as
+            :func:`~routermcp.oauth.client_credentials`; ``authorize`` is not asked then.
+        redirect_uri: Where users come back to; default that of ``authorize``.
+        client_id: The id of an application that was registered by hand.
+        client_secret: The secret that goes with it.
+        issuer: The authorization server that knows the application by that id; others are not
+            told it. Default: whichever the server names.
+        client_metadata_url: URL of the application's client id metadata document.
+        client_name: What users are told who asks.
+        scopes: Scopes to ask for beside those that the server asks for.
+        server_id: What the records of this server are called; default its host and path.
+        dpop: Have tokens bound to a key where the server can do that; needs
+            ``routermcp[oauth]``.
+        on_audit: Told when a token is obtained, renewed, used or revoked, and whose.
     """
 
-    adapter: Any
+    adapter: TokenAdapter
+    authorize: Authorize | None = field(default=None, kw_only=True)
+    grant: MachineGrant | None = field(default=None, kw_only=True)
+    redirect_uri: str | None = field(default=None, kw_only=True)
+    client_id: str | None = field(default=None, kw_only=True)
+    client_secret: str | None = field(default=None, kw_only=True, repr=False)
+    issuer: str | None = field(default=None, kw_only=True)
+    client_metadata_url: str | None = field(default=None, kw_only=True)
+    client_name: str = field(default="routermcp", kw_only=True)
+    scopes: Sequence[str] = field(default=(), kw_only=True)
+    server_id: str | None = field(default=None, kw_only=True)
+    dpop: bool = field(default=True, kw_only=True)
+    on_audit: OnAudit | None = field(default=None, kw_only=True)
+
+    def redirects_to(self) -> str | None:
+        """Return where users come back to, None where no user can be asked."""
+        if self.redirect_uri is not None:
+            return self.redirect_uri
+        own = getattr(self.authorize, "redirect_uri", None)
+        if isinstance(own, str):
+            return own
+        return DEFAULT_REDIRECT_URI if self.authorize is not None else None

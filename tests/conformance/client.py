@@ -12,6 +12,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from routermcp.oauth import (
+    OAuthConfig,
+    client_credentials,
+    enterprise_managed,
+    memory_adapter,
+    workload_identity,
+)
 from tests.three_runtimes import make_client, run
 
 if TYPE_CHECKING:
@@ -42,6 +51,8 @@ class Scenario:
 
     play: Callable[[RouterMCPClient], Awaitable[None]]
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
+    oauth: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    """Makes what OAuthConfig is given of what the suite says, None where nobody signs in."""
 
 
 def given_context() -> dict[str, Any]:
@@ -137,6 +148,84 @@ def no_sampling(_request: Any) -> dict[str, Any]:
     return {"role": "assistant", "content": {"type": "text", "text": "nothing"}, "model": "none"}
 
 
+# ---- signing in ----------------------------------------------------------------------------
+
+
+def visit(url: str) -> str:
+    """Be the user's browser: the suite's servers ask nothing and send it back at once."""
+
+    class Stay(urllib.request.HTTPRedirectHandler):
+        """Shows where one is sent instead of going there."""
+
+        def redirect_request(self, *_: Any) -> None:
+            """Go nowhere."""
+
+    try:
+        urllib.request.build_opener(Stay).open(url)
+    except urllib.error.HTTPError as answer:
+        return answer.headers["Location"]
+    sys.exit("the authorization server sent the browser nowhere")
+
+
+def by_browser(_context: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "authorize": visit,
+        "redirect_uri": "http://localhost:3000/callback",
+        "client_metadata_url": "https://conformance-test.local/client-metadata.json",
+    }
+
+
+def registered_before(context: dict[str, Any]) -> dict[str, Any]:
+    known = {name: context[name] for name in ("client_id", "client_secret")}
+    return {**by_browser(context), **known, "issuer": context.get("issuer")}
+
+
+def with_private_key(context: dict[str, Any]) -> dict[str, Any]:
+    key, algorithm = context["private_key_pem"], context["signing_algorithm"]
+    return {"grant": client_credentials(context["client_id"], private_key=key, algorithm=algorithm)}
+
+
+def with_secret(context: dict[str, Any]) -> dict[str, Any]:
+    return {"grant": client_credentials(context["client_id"], context["client_secret"])}
+
+
+def by_enterprise(context: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "grant": enterprise_managed(
+            client_id=context["client_id"],
+            client_secret=context["client_secret"],
+            id_token=context["idp_id_token"],
+            identity_client_id=context["idp_client_id"],
+            identity_token_endpoint=context["idp_token_endpoint"],
+        )
+    }
+
+
+def by_workload(context: dict[str, Any]) -> dict[str, Any]:
+    return {"grant": workload_identity(context["valid_jwt"])}
+
+
+async def call_protected_tool(client: RouterMCPClient) -> None:
+    await client.list_tools()
+    await client.call_tool("test-tool", {})
+
+
+OAUTH_SCENARIOS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "auth/pre-registration": registered_before,
+    "auth/client-credentials-jwt": with_private_key,
+    "auth/client-credentials-basic": with_secret,
+    "auth/enterprise-managed-authorization": by_enterprise,
+    "auth/wif-jwt-bearer": by_workload,
+}
+
+
+def scenario_of(name: str) -> Scenario | None:
+    """Return what a scenario does; those of signing in differ by how that is done only."""
+    if name.startswith("auth/"):
+        return Scenario(call_protected_tool, oauth=OAUTH_SCENARIOS.get(name, by_browser))
+    return SCENARIOS.get(name)
+
+
 SCENARIOS: dict[str, Scenario] = {
     "initialize": Scenario(list_tools),
     "tools_call": Scenario(add_numbers),
@@ -156,16 +245,21 @@ SCENARIOS: dict[str, Scenario] = {
 
 
 async def play(runtime: str, scenario: Scenario, url: str) -> None:
-    async with make_client(runtime, url=url, **scenario.settings) as client:
+    settings = dict(scenario.settings)
+    if scenario.oauth is not None:
+        config = OAuthConfig(memory_adapter(), **scenario.oauth(given_context()))
+        settings |= {"oauth": config, "single_user": True}
+    async with make_client(runtime, url=url, **settings) as client:
         await scenario.play(client)
 
 
 def main() -> None:
     name = os.environ["MCP_CONFORMANCE_SCENARIO"]
-    if name not in SCENARIOS:
+    scenario = scenario_of(name)
+    if scenario is None:
         sys.exit(f"this client does not know the scenario {name!r}")
     runtime = os.environ.get("ROUTERMCP_RUNTIME", "asyncio")
-    run(runtime, play, runtime, SCENARIOS[name], sys.argv[-1])
+    run(runtime, play, runtime, scenario, sys.argv[-1])
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 import routermcp
 import routermcp.types
 from routermcp import RouterMCPClient, RouterMCPSession, SyncRouterMCPClient, SyncRouterMCPSession
+from routermcp.oauth import memory_adapter
 from routermcp.types import (
     ConfigError,
     InitializeResult,
@@ -226,9 +227,14 @@ def test_error_types_are_one_tree() -> None:
         RouterMCPClient()
 
 
-def test_oauth_is_refused_in_words() -> None:
-    with pytest.raises(ConfigError, match="oauth= is not available"):
-        RouterMCPClient(url="http://127.0.0.1/mcp", oauth=OAuthConfig(adapter=None))
+def test_oauth_needs_to_know_whose_tokens_it_keeps() -> None:
+    with pytest.raises(ConfigError, match="single_user=True"):
+        RouterMCPClient(url="http://127.0.0.1/mcp", oauth=OAuthConfig(adapter=memory_adapter()))
+
+
+def test_oauth_needs_an_adapter() -> None:
+    with pytest.raises(ConfigError, match="has a method get"):
+        RouterMCPClient(url="http://127.0.0.1/mcp", user_id="u", oauth=OAuthConfig(adapter=None))
 
 
 @pytest.mark.parametrize("module", ["routermcp", "routermcp.types"])

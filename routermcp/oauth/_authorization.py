@@ -1,0 +1,371 @@
+"""Runs the flows of OAuth for one user at one server: loads, locks, asks, keeps."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self, TypeVar, cast
+
+from routermcp_adapters._clock import CallClock
+from routermcp_adapters._exchanges import Exchanges
+from routermcp_adapters._single_flight import SingleFlight
+from routermcp_adapters._wire import log
+from routermcp_adapters.runtime import Runtime
+from routermcp_proto.events import HTTPRefused
+from routermcp_proto.exceptions import AuthorizationRequiredError, LocalProtocolError, MCPError, OAuthError
+from routermcp_proto.oauth.authorizer import Application, Authorizer, Trial
+from routermcp_proto.oauth.challenges import parse_challenges
+from routermcp_proto.oauth.clients import Signer
+from routermcp_proto.oauth.records import GrantRecord
+from routermcp_proto.oauth.steps import MAX_ANSWER, AskUser, Flow, HTTPAnswer, HTTPStep, InvalidGrantError
+
+from .audit import Action, AuditEvent
+from .config import OAuthConfig
+from .store import AdapterLock, Record
+
+T = TypeVar("T")
+
+#: Seconds between two looks at a lock that somebody else holds, from the first to the longest.
+FIRST_LOOK = 0.01
+LONGEST_LOOK = 0.25
+
+#: Whose record holds what an application was registered as: nobody's.
+NOBODY = ""
+
+
+@dataclass(slots=True)
+class Registrations:
+    """What the application was registered as, at the authorization servers of one MCP server."""
+
+    known: dict[str, Any] = field(default_factory=dict[str, Any])
+    loaded: bool = False
+
+
+class UserAuthorization:
+    """Sees to it that one user's requests are let in.
+
+    Args:
+        endpoint: URL of the MCP server.
+        config: How to sign in, and where tokens are kept.
+        user_id: Whose requests they are.
+        server_id: What the user's record is called.
+        registrations: Shared by the users of one client.
+    """
+
+    def __init__(
+        self, endpoint: str, config: OAuthConfig, user_id: str, server_id: str, registrations: Registrations
+    ) -> None:
+        self._endpoint = endpoint
+        self._config = config
+        self._adapter = config.adapter
+        self.user_id = user_id
+        self.server_id = server_id
+        self._registrations = registrations
+        self._loading = SingleFlight()
+        self._flight = SingleFlight()
+        self._authorizer: Authorizer | None = None
+        self._key: Signer | None = None
+
+    def __repr__(self) -> str:
+        return f"<UserAuthorization of {self.user_id!r} at {self.server_id}>"
+
+    # ---- with each request ------------------------------------------------------------------------
+
+    async def headers(self, method: str, url: str, exchanges: Exchanges) -> Mapping[str, str]:
+        """Return what goes with a request; tokens that are about to end are renewed before."""
+        authorizer = self._authorizer or await self._load(exchanges.runtime)
+        if authorizer.due:
+            await self._renew(exchanges)
+            authorizer = self._authorizer or authorizer
+        headers = authorizer.headers(method, url)
+        if headers:
+            self._tell("use")
+        return headers
+
+    def attempt(self, sent: Mapping[str, str], exchanges: Exchanges) -> _Attempt:
+        """Begin to have a request let in that was refused."""
+        return _Attempt(self, sent.get("Authorization"), exchanges)
+
+    @property
+    def in_use(self) -> str | None:
+        """The ``Authorization`` that requests carry now."""
+        authorizer = self._authorizer
+        tokens = authorizer.tokens if authorizer is not None else None
+        if tokens is None:
+            return None
+        return f"{'DPoP' if tokens.token_type == 'dpop' else 'Bearer'} {tokens.access_token}"  # noqa: S105
+
+    # ---- the record ---------------------------------------------------------------------------------
+
+    async def _load(self, runtime: Runtime) -> Authorizer:
+        async def work() -> None:
+            if self._authorizer is not None:
+                return
+            if not self._registrations.loaded:
+                kept = await self._store(runtime, lambda: self._adapter.get(NOBODY, self.server_id))
+                self._registrations.known.update((kept or {}).get("clients") or {})
+                self._registrations.loaded = True
+            kept = await self._store(runtime, lambda: self._adapter.get(self.user_id, self.server_id))
+            self._authorizer = self._make(kept)
+
+        await self._loading.run(runtime, work)
+        if self._authorizer is None:
+            raise AssertionError("loaded")
+        return self._authorizer
+
+    def _make(self, kept: Record | None) -> Authorizer:
+        record = GrantRecord(dict(kept or {}))
+        self._key = self._key or _proof_key(self._config, record)
+        config = self._config
+        application = Application(
+            name=config.client_name,
+            redirect_uri=config.redirects_to(),
+            client_id=config.client_id,
+            client_secret=config.client_secret,
+            issuer=config.issuer,
+            metadata_url=config.client_metadata_url,
+            scope=tuple(config.scopes),
+            grant=config.grant,
+            interactive=config.authorize is not None,
+            signer=self._key,
+        )
+        return Authorizer(
+            self._endpoint, application, record, self._registrations.known, random=os.urandom, clock=time.time
+        )
+
+    async def _store(self, runtime: Runtime, work: Callable[[], T]) -> T:
+        return work() if self._adapter.inline else await runtime.run_blocking(work)
+
+    # ---- renewing, signing in --------------------------------------------------------------------------
+
+    async def _renew(self, exchanges: Exchanges) -> None:
+        """Renew tokens before they end, once for all who ask at the same time."""
+        runtime = exchanges.runtime
+        before = self.in_use
+
+        async def work() -> None:
+            if self.in_use == before:
+                async with _Locked(self, exchanges) as locked:
+                    authorizer = locked.authorizer
+                    if self.in_use == before and authorizer.due:
+                        await self._drive(authorizer.renew(), locked, None)
+                        self._tell("refresh")
+
+        try:
+            await self._flight.run(runtime, work)
+        except InvalidGrantError as error:
+            log.info("%s: the user has to sign in again: %s", self.server_id, error)
+        except MCPError as error:
+            # The token may be good for this request; if it is not, the server says so.
+            log.warning("%s: the token could not be renewed: %s", self.server_id, error)
+
+    async def answer(
+        self, refused: HTTPRefused, trial: Trial, used: str | None, exchanges: Exchanges, clock: CallClock
+    ) -> bool:
+        """Do what a refusal asks for, once for all who were refused with the same token."""
+        challenges = parse_challenges(refused.challenges)
+        authorizer = self._authorizer or await self._load(exchanges.runtime)
+        heard = authorizer.hear(challenges, refused.dpop_nonce)
+        if heard is not None:
+            return heard
+        verdict = False
+
+        async def work() -> None:
+            nonlocal verdict
+            async with _Locked(self, exchanges) as locked:
+                if self.in_use not in (used, None):
+                    verdict = True  # another process has renewed or obtained it
+                    return
+                sign_ins = trial.sign_ins
+                flow = locked.authorizer.challenged(refused.status, challenges, trial)
+                verdict = await self._drive(flow, locked, clock)
+                if verdict:
+                    self._tell("obtain" if trial.sign_ins > sign_ins else "refresh")
+
+        try:
+            await self._flight.run(exchanges.runtime, work)
+        except AuthorizationRequiredError as error:
+            error.server_id, error.user_id = self.server_id, self.user_id
+            raise
+        return verdict or self.in_use not in (used, None)
+
+    async def _drive(self, flow: Flow[T], locked: _Locked, clock: CallClock | None) -> T:
+        """Make the requests of a flow, and ask the user where it wants that."""
+        answer: Any = None
+        while True:
+            try:
+                step = flow.send(answer)
+            except StopIteration as end:
+                return cast("T", end.value)
+            if isinstance(step, HTTPStep):
+                answer = await self._fetch(step, locked.exchanges)
+            else:
+                answer = await locked.aside(
+                    lambda step=step: self._ask(step, locked.exchanges.runtime, clock)
+                )
+
+    async def _fetch(self, step: HTTPStep, exchanges: Exchanges) -> HTTPAnswer:
+        try:
+            found = await exchanges.fetch(step.method, step.url, step.headers, step.body, MAX_ANSWER)
+        except LocalProtocolError as error:
+            raise OAuthError(f"a request of signing in cannot be sent: {error}") from error
+        return HTTPAnswer(found.status, found.headers, found.body)
+
+    async def _ask(self, step: AskUser, runtime: Runtime, clock: CallClock | None) -> str:
+        authorize = self._config.authorize
+        if authorize is None or clock is None:
+            raise AuthorizationRequiredError("a user has to sign in first", url=step.url)
+
+        async def ask() -> str:
+            if inspect.iscoroutinefunction(authorize) or inspect.iscoroutinefunction(
+                getattr(authorize, "__call__", None)  # noqa: B004 - an object with an async __call__
+            ):
+                return await cast("Any", authorize)(step.url)
+            return cast("str", await runtime.run_blocking(lambda: authorize(step.url)))
+
+        callback = await clock.interact(ask)
+        if not isinstance(callback, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise OAuthError("authorize= returns the URL that the user's browser came back to")
+        return callback
+
+    def _tell(self, action: Action) -> None:
+        if self._config.on_audit is not None:
+            tokens = self._authorizer.tokens if self._authorizer is not None else None
+            issuer = tokens.issuer if tokens is not None else None
+            self._config.on_audit(AuditEvent(action, self.user_id, self.server_id, issuer))
+
+    # ---- under the lock -----------------------------------------------------------------------------
+
+    async def reload(self, runtime: Runtime) -> Authorizer:
+        """Read the record again, as another process may have changed it."""
+        kept = await self._store(runtime, lambda: self._adapter.get(self.user_id, self.server_id))
+        if self._authorizer is None:
+            self._authorizer = self._make(kept)
+        else:
+            self._authorizer.record = GrantRecord(dict(kept or {}))
+        return self._authorizer
+
+    async def keep(self, runtime: Runtime, lock: AdapterLock) -> None:
+        """Write the record, and what the application was registered as."""
+        authorizer = self._authorizer
+        if authorizer is None:
+            return
+        members = authorizer.record.members
+        made = getattr(self._key, "kept", None)
+        if made is not None:
+            members["dpop_key"] = made
+        clients = dict(self._registrations.known)
+
+        def write() -> None:
+            self._adapter.set(self.user_id, self.server_id, members, lock=lock)
+            record = self._adapter.get(NOBODY, self.server_id) or {}
+            if record.get("clients", {}) != clients:
+                self._adapter.set(NOBODY, self.server_id, {**record, "clients": clients})
+
+        await self._store(runtime, write)
+
+    async def acquire(self, runtime: Runtime) -> AdapterLock:
+        """Wait for the record's lock, without holding a thread meanwhile."""
+        lock = self._adapter.lock(self.user_id, self.server_id)
+        pause = FIRST_LOOK
+        while not await self._store(runtime, lock.acquire):
+            await runtime.sleep(pause * (0.5 + runtime.random()))
+            pause = min(pause * 2, LONGEST_LOOK)
+        return lock
+
+    async def release(self, runtime: Runtime, lock: AdapterLock) -> None:
+        """Give the lock up."""
+        await self._store(runtime, lock.release)
+
+
+class _Attempt:
+    """What is done to have one request let in."""
+
+    def __init__(self, owner: UserAuthorization, used: str | None, exchanges: Exchanges) -> None:
+        self._owner = owner
+        self._used = used
+        self._exchanges = exchanges
+        self._trial = Trial()
+
+    async def challenged(self, refused: HTTPRefused, clock: CallClock) -> bool:
+        """Do what a refusal asks for; say whether the request may be made again."""
+        owner = self._owner
+        if owner.in_use not in (self._used, None):
+            self._used = owner.in_use  # it was renewed while the request was on its way
+            return True
+        again = await owner.answer(refused, self._trial, self._used, self._exchanges, clock)
+        self._used = owner.in_use
+        return again
+
+
+class _Locked:
+    """The record of a user while nobody else changes it; it is written at the end.
+
+    Args:
+        owner: Whose it is.
+        exchanges: The connections.
+    """
+
+    def __init__(self, owner: UserAuthorization, exchanges: Exchanges) -> None:
+        self._owner = owner
+        self.exchanges = exchanges
+        self._lock: AdapterLock | None = None
+
+    @property
+    def authorizer(self) -> Authorizer:
+        """The flows on the record as it is now."""
+        authorizer = self._owner._authorizer  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        if authorizer is None:
+            raise AssertionError("loaded when it was locked")
+        return authorizer
+
+    async def __aenter__(self) -> Self:
+        runtime = self.exchanges.runtime
+        self._lock = await self._owner.acquire(runtime)
+        try:
+            await self._owner.reload(runtime)
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        await self._end(kind is None or issubclass(kind, MCPError))
+
+    async def _end(self, keep: bool) -> None:
+        runtime, lock = self.exchanges.runtime, self._lock
+        self._lock = None
+        if lock is None:
+            return
+        try:
+            if keep:
+                await self._owner.keep(runtime, lock)
+        finally:
+            async with runtime.shield(RELEASE_SECONDS):
+                await self._owner.release(runtime, lock)
+
+    async def aside(self, work: Callable[[], Any]) -> Any:
+        """Do something that may take a person's time, while others may use the record."""
+        await self._end(True)
+        result = await work()
+        await self.__aenter__()
+        return result
+
+
+#: Seconds to give a lock up in: a round trip to a store.
+RELEASE_SECONDS = 2.0
+
+
+def _proof_key(config: OAuthConfig, record: GrantRecord) -> Signer | None:
+    """Return the user's key, None where there is nothing to sign with."""
+    if not config.dpop:
+        return None
+    try:
+        from .signing import ProofKey  # noqa: PLC0415 - of the extra ``oauth``
+    except ImportError:
+        return None
+    kept = record.members.get("dpop_key")
+    return ProofKey(cast("dict[str, Any]", kept) if isinstance(kept, dict) else None)

@@ -1,0 +1,78 @@
+"""The authorizations of a client's users."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+
+from routermcp_proto.exceptions import ConfigError
+from routermcp_proto.http.url import EndpointURL
+
+from ._authorization import Registrations, UserAuthorization
+from .config import OAuthConfig
+
+#: What the only user of a client is called, where nobody has said.
+ONLY_USER = "default"
+
+
+class OAuthUsers:
+    """Makes one authorization for each user of a client, however many sessions that user has.
+
+    Args:
+        endpoint: The MCP server.
+        config: How to sign in, and where tokens are kept.
+    """
+
+    def __init__(self, endpoint: EndpointURL, config: OAuthConfig) -> None:
+        self._endpoint = endpoint
+        self._config = config
+        self.server_id = config.server_id or _server_id(endpoint)
+        self._registrations = Registrations()
+        self._users: weakref.WeakValueDictionary[str, UserAuthorization] = weakref.WeakValueDictionary()
+
+    def __repr__(self) -> str:
+        return f"<OAuthUsers of {self.server_id}>"
+
+    def of(self, user_id: str | None) -> UserAuthorization:
+        """Return what sees to the requests of a user."""
+        user = user_id if user_id is not None else ONLY_USER
+        made = UserAuthorization(self._endpoint.url, self._config, user, self.server_id, self._registrations)
+        return self._users.setdefault(user, made)
+
+
+def users_of(
+    endpoint: EndpointURL | None, config: object, user_id: str | None, single_user: bool
+) -> OAuthUsers | None:
+    """Return the users of a client, None for a client without OAuth.
+
+    Raises:
+        ConfigError: It cannot be told whose tokens they are, or something is missing.
+    """
+    if config is None:
+        return None
+    if not isinstance(config, OAuthConfig):
+        raise ConfigError(f"oauth is an OAuthConfig, not {type(config).__name__}")
+    if endpoint is None:
+        raise ConfigError("give either transport= or oauth=, which is for servers over HTTP")
+    _check_adapter(config.adapter)
+    if user_id is None and not single_user:
+        raise ConfigError(
+            "oauth= needs to know whose tokens it keeps: give user_id=, or single_user=True where "
+            "there is only one user"
+        )
+    return OAuthUsers(endpoint, config)
+
+
+def _check_adapter(adapter: object) -> None:
+    for name in ("get", "set", "delete", "list", "lock"):
+        method: Callable[..., object] | None = getattr(adapter, name, None)
+        if not callable(method):
+            raise ConfigError(
+                f"OAuthConfig(adapter=...) has a method {name}(), as memory_adapter() has; "
+                f"{type(adapter).__name__} has none"
+            )
+
+
+def _server_id(endpoint: EndpointURL) -> str:
+    path = endpoint.target.partition("?")[0].strip("/")
+    return f"{endpoint.authority}/{path}" if path else endpoint.authority

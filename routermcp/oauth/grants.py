@@ -1,0 +1,86 @@
+"""Ways to get tokens without a user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from routermcp_proto.exceptions import ConfigError
+from routermcp_proto.oauth.clients import BASIC, POST, PRIVATE_KEY, Client
+from routermcp_proto.oauth.machine import ClientCredentials, EnterpriseManaged, MachineGrant, WorkloadIdentity
+
+from ._extra import needs_extra
+
+Secret = str | Callable[[], str]
+
+
+def client_credentials(
+    client_id: str,
+    client_secret: str | None = None,
+    *,
+    private_key: str | None = None,
+    algorithm: str = "ES256",
+    method: str | None = None,
+) -> MachineGrant:
+    """Let an application sign in in its own name.
+
+    Args:
+        client_id: What the authorization server knows it as.
+        client_secret: Its secret.
+        private_key: Its private key as PEM, instead of a secret (``private_key_jwt``).
+        algorithm: How the key signs.
+        method: How the secret is sent: ``client_secret_basic`` (the default) or
+            ``client_secret_post``.
+
+    Raises:
+        ConfigError: Neither a secret nor a key is given, or the key is none.
+    """
+    if (client_secret is None) == (private_key is None):
+        raise ConfigError("client_credentials needs either client_secret or private_key")
+    if method not in (None, BASIC, POST):
+        raise ConfigError(f"method is {BASIC!r} or {POST!r}, not {method!r}")
+    if private_key is None:
+        return ClientCredentials(Client(client_id, client_secret, method or BASIC))
+    with needs_extra("private_key"):
+        from .signing import AssertionKey  # noqa: PLC0415 - of the extra ``oauth``
+    try:
+        key = AssertionKey(private_key, algorithm)
+    except ValueError as error:
+        raise ConfigError("private_key is no private key in PEM that fits the algorithm") from error
+    return ClientCredentials(Client(client_id, None, PRIVATE_KEY), key)
+
+
+def workload_identity(assertion: Secret) -> MachineGrant:
+    """Let a workload sign in with what its platform says of it (SEP-1933).
+
+    Args:
+        assertion: The platform's signed assertion, or what returns one that is good now.
+    """
+    return WorkloadIdentity(assertion)
+
+
+def enterprise_managed(
+    *,
+    client_id: str,
+    client_secret: str,
+    id_token: Secret,
+    identity_client_id: str,
+    identity_token_endpoint: str,
+    identity_client_secret: str | None = None,
+) -> MachineGrant:
+    """Let a user in whom the enterprise has signed in already (SEP-990).
+
+    Args:
+        client_id: What the MCP server's authorization server knows the application as.
+        client_secret: The secret that goes with it.
+        id_token: The user's identity token, or what returns one that is good now.
+        identity_client_id: What the identity provider knows the application as.
+        identity_token_endpoint: Where the identity provider exchanges tokens.
+        identity_client_secret: The secret there, where it has one.
+    """
+    return EnterpriseManaged(
+        Client(client_id, client_secret, BASIC),
+        identity_client_id,
+        identity_token_endpoint,
+        id_token,
+        identity_client_secret,
+    )
