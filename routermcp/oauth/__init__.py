@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from .audit import AuditEvent
 from .config import OAuthConfig
+from .encryption import encrypted
+from .file import file_adapter
 from .grants import client_credentials, enterprise_managed, workload_identity
 from .memory import memory_adapter
+from .redis import redis_adapter
+from .sql import sql_adapter
 from .store import AdapterLock, Record, TokenAdapter
 
 __all__ = [
@@ -15,7 +19,11 @@ __all__ = [
     "Record",
     "TokenAdapter",
     "client_credentials",
+    "encrypted",
     "enterprise_managed",
+    "file_adapter",
     "memory_adapter",
+    "redis_adapter",
+    "sql_adapter",
     "workload_identity",
 ]

@@ -50,7 +50,10 @@ class AdapterLock(Protocol):
 
 
 class TokenAdapter(Protocol):
-    """Keeps the records of users."""
+    """Keeps the records of users.
+
+    Those that hold connections have a method ``close`` beside these, for whoever made them.
+    """
 
     inline: bool
     """Whether no method ever waits for anything, so that it may be called in an event loop."""

@@ -215,6 +215,18 @@ def test_a_refusal_is_reported_as_what_it_is(status: int) -> None:
     assert exchange.finished
 
 
+def test_a_refused_message_may_be_sent_again() -> None:
+    exchange, request_id = asked()
+    (refused,) = run(exchange, 401, [(b"dpop-nonce", b"n")], b"x" * 9)
+    assert isinstance(refused, HTTPRefused)
+    assert refused.dpop_nonce == "n"
+    exchange.restart()
+    assert not exchange.finished
+    assert exchange.size == 0
+    (event,) = run(exchange, 200, [JSON], encode_response(request_id, {"content": []}))
+    assert isinstance(event, ResponseReceived)
+
+
 @pytest.mark.parametrize(
     ("of", "addressed"), [(lambda own: own, True), (lambda own: None, False), (lambda own: own + 1, False)]
 )

@@ -1,0 +1,227 @@
+"""Tokens in PostgreSQL or SQLite, through SQLAlchemy."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from routermcp_proto.exceptions import ConfigError, LockLostError, OAuthError
+
+from ._extra import needs_extra
+from .store import AdapterLock, Record, TokenAdapter
+
+T = TypeVar("T")
+
+#: Seconds that a lock lasts without being renewed; as in Redis.
+LEASE_SECONDS = 30.0
+
+#: Seconds that SQLite waits for another writer.
+BUSY_SECONDS = 10.0
+
+
+class _SQLLock:
+    """A lease."""
+
+    def __init__(self, adapter: _SQLAdapter, user_id: str, server_id: str) -> None:
+        self.seconds: float | None = LEASE_SECONDS
+        self.fence = 0
+        self._adapter = adapter
+        self._where = (user_id, server_id)
+        self._token = secrets.token_hex(16)
+
+    def acquire(self) -> bool:
+        fence = self._adapter.acquire(*self._where, self._token)
+        self.fence = fence or self.fence
+        return fence is not None
+
+    def renew(self) -> bool:
+        return self._adapter.extend(*self._where, self._token, LEASE_SECONDS)
+
+    def release(self) -> None:
+        self._adapter.extend(*self._where, self._token, 0.0)
+
+
+class _SQLAdapter:
+    """Keeps records in a table, a row for each user and server, and their leases in the same row."""
+
+    inline = False
+
+    def __init__(self, url: str, tenant: str, table: str) -> None:
+        with needs_extra("sql_adapter()"):
+            import sqlalchemy  # noqa: PLC0415 - of the extra ``oauth``
+        sql: Any = sqlalchemy
+        self._sql = sql
+        try:
+            # psycopg is what the extra brings; without a driver SQLAlchemy takes another one.
+            parsed = sql.make_url(url)
+            if parsed.drivername in ("postgresql", "postgres"):
+                parsed = parsed.set(drivername="postgresql+psycopg")
+            lite = parsed.get_backend_name() == "sqlite"
+            options: dict[str, Any] = {"connect_args": {"timeout": BUSY_SECONDS}} if lite else {}
+            self._engine: Any = sql.create_engine(parsed, pool_pre_ping=True, **options)
+        except (sql.exc.ArgumentError, ImportError) as error:
+            raise ConfigError(f"sql_adapter() cannot use that URL: {type(error).__name__}") from error
+        if lite:
+            sql.event.listen(self._engine, "connect", _prepare_sqlite)
+        self._tenant = tenant
+        self._table: Any = sql.Table(
+            table,
+            sql.MetaData(),
+            *(sql.Column(name, sql.String, primary_key=True) for name in ("tenant", "user_id", "server_id")),
+            sql.Column("record", sql.Text),
+            sql.Column("fence", sql.BigInteger, nullable=False),
+            sql.Column("holder", sql.String),
+            sql.Column("held_until", sql.Float, nullable=False),
+        )
+        self._made = False
+        self._making = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<sql_adapter {self._engine.url.get_backend_name()} {self._table.name}>"
+
+    def close(self) -> None:
+        """Close the connections; the next use opens new ones."""
+        self._engine.dispose()
+
+    # ---- rows ----------------------------------------------------------------------------------
+
+    def _in_transaction(self, work: Callable[[Any], T]) -> T:
+        try:
+            self._make_table()
+            with self._engine.begin() as connection:
+                return work(connection)
+        except self._sql.exc.SQLAlchemyError as error:
+            raise OAuthError(f"the database of the tokens cannot be used: {type(error).__name__}") from error
+
+    def _make_table(self) -> None:
+        with self._making:
+            if self._made:
+                return
+            try:
+                self._table.create(self._engine, checkfirst=True)
+            except self._sql.exc.SQLAlchemyError:
+                # Another process may have made it between the look and the making.
+                if not self._sql.inspect(self._engine).has_table(self._table.name):
+                    raise
+            self._made = True
+
+    def _here(self, user_id: str, server_id: str) -> Any:
+        columns, key = self._table.c, [_key(text) for text in (self._tenant, user_id, server_id)]
+        names = (columns.tenant, columns.user_id, columns.server_id)
+        return self._sql.and_(*(column == value for column, value in zip(names, key, strict=True)))
+
+    def _make_row(self, connection: Any, user_id: str, server_id: str) -> None:
+        """See to it that there is a row, also when others do so at the same time."""
+        values = {
+            "tenant": _key(self._tenant),
+            "user_id": _key(user_id),
+            "server_id": _key(server_id),
+            "fence": 0,
+            "held_until": 0.0,
+        }
+        lite = self._engine.dialect.name == "sqlite"
+        from sqlalchemy.dialects import postgresql, sqlite  # noqa: PLC0415 - of the extra ``oauth``
+
+        insert: Any = (sqlite if lite else postgresql).insert(self._table)
+        connection.execute(insert.values(values).on_conflict_do_nothing())
+
+    # ---- records ---------------------------------------------------------------------------------
+
+    def get(self, user_id: str, server_id: str) -> Record | None:
+        query = self._sql.select(self._table.c.record).where(self._here(user_id, server_id))
+        data = self._in_transaction(lambda connection: connection.execute(query).scalar())
+        return cast("Record", json.loads(data)) if data is not None else None
+
+    def set(self, user_id: str, server_id: str, record: Record, *, lock: AdapterLock | None = None) -> None:
+        where = self._here(user_id, server_id)
+        if isinstance(lock, _SQLLock):
+            where = self._sql.and_(where, self._table.c.fence <= lock.fence)
+        update = self._table.update().where(where).values(record=json.dumps(record))
+
+        def work(connection: Any) -> int:
+            self._make_row(connection, user_id, server_id)
+            return connection.execute(update).rowcount
+
+        if not self._in_transaction(work):
+            raise LockLostError(
+                f"somebody else has renewed the tokens of {user_id!r} for {server_id!r} since"
+            )
+
+    def delete(self, user_id: str, server_id: str) -> None:
+        # The row stays for its fence, so that a write that comes late is still refused.
+        update = self._table.update().where(self._here(user_id, server_id)).values(record=None)
+        self._in_transaction(lambda connection: connection.execute(update))
+
+    def list(self, user_id: str) -> list[str]:
+        columns = self._table.c
+        mine = self._sql.and_(columns.tenant == _key(self._tenant), columns.user_id == _key(user_id))
+        query = self._sql.select(columns.server_id).where(mine, columns.record.is_not(None))
+        rows = self._in_transaction(lambda connection: connection.execute(query).scalars().all())
+        return sorted(_unkey(row) for row in rows)
+
+    def lock(self, user_id: str, server_id: str) -> AdapterLock:
+        return _SQLLock(self, user_id, server_id)
+
+    # ---- leases --------------------------------------------------------------------------------
+
+    def acquire(self, user_id: str, server_id: str, token: str) -> int | None:
+        """Take a lease that nobody has; return its fence, None where somebody has it."""
+        columns, here = self._table.c, self._here(user_id, server_id)
+        now = time.time()
+        free = self._sql.and_(here, columns.held_until <= now)
+        taken = {"holder": token, "held_until": now + LEASE_SECONDS, "fence": columns.fence + 1}
+
+        def work(connection: Any) -> int | None:
+            self._make_row(connection, user_id, server_id)
+            if not connection.execute(self._table.update().where(free).values(taken)).rowcount:
+                return None
+            return connection.execute(self._sql.select(columns.fence).where(here)).scalar()
+
+        return self._in_transaction(work)
+
+    def extend(self, user_id: str, server_id: str, token: str, seconds: float) -> bool:
+        """Let a lease last so much longer; say whether it is still that holder's."""
+        now, columns = time.time(), self._table.c
+        mine = self._sql.and_(
+            self._here(user_id, server_id), columns.holder == token, columns.held_until > now
+        )
+        update = self._table.update().where(mine).values(held_until=now + seconds)
+        return bool(self._in_transaction(lambda connection: connection.execute(update).rowcount))
+
+
+def _key(text: str) -> str:
+    """Return an id as text that every database takes: no NUL, no half of a surrogate pair."""
+    return (
+        text.encode("utf-8", "surrogatepass").hex() if not text.isprintable() or "~" in text else f"~{text}"
+    )
+
+
+def _unkey(key: str) -> str:
+    return key[1:] if key.startswith("~") else bytes.fromhex(key).decode("utf-8", "surrogatepass")
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    """Let readers and a writer go on side by side."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.close()
+
+
+def sql_adapter(url: str, *, tenant: str = "", table: str = "routermcp_oauth") -> TokenAdapter:
+    """Keep tokens in a database; the table is made where it is missing.
+
+    The clocks of the machines that share it may differ by seconds, not by a lease's thirty.
+
+    Args:
+        url: Such as ``postgresql://user:password@host/name`` or ``sqlite:///tokens.db``.
+        tenant: Whose users they are, where several applications share the table.
+        table: The name of the table.
+
+    Raises:
+        ConfigError: The URL cannot be used, or SQLAlchemy is missing.
+    """
+    return _SQLAdapter(url, tenant, table)

@@ -1,0 +1,83 @@
+"""The stores that adapters are tested on: real ones, each with nothing in it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from routermcp.oauth import (
+    TokenAdapter,
+    encrypted,
+    file_adapter,
+    memory_adapter,
+    redis_adapter,
+    sql_adapter,
+)
+from tests.gateway.redis_server import redis_server
+from tests.oauth.postgres_server import postgres_server
+
+Factory = Callable[[], TokenAdapter]
+"""Makes an adapter, each time on the same store."""
+
+#: What Fernet.generate_key() has returned once.
+KEY = "4SSdTLGhyECmyXoUJb8DnlZ-7aJd0gZqzCUoXKWCN1U="
+
+ADAPTERS = ("memory", "file", "sqlite", "encrypted", "redis", "postgres")
+
+#: Those whose stores outlive a process.
+LASTING = ("file", "sqlite", "redis", "postgres")
+
+#: Those whose locks are leases.
+LEASES = ("sqlite", "redis", "postgres")
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with postgres_server(tmp_path_factory.mktemp("postgres")) as url:
+        yield url
+
+
+@pytest.fixture
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The name of an adapter and where its store is, in one line, as a process is told it."""
+    kind: str = getattr(request, "param", "file")
+    places = {
+        "file": f"{tmp_path}/tokens",
+        "sqlite": f"sqlite:///{tmp_path}/tokens.db",
+        "encrypted": "",
+        "memory": "",
+    }
+    where = places.get(kind)
+    if where is None:
+        where = request.getfixturevalue(f"{kind}_url")
+    return f"{kind} {secrets.token_hex(4)} {where}"
+
+
+def open_store(store: str) -> TokenAdapter:
+    """Return an adapter on a store."""
+    kind, tenant, where = store.split(" ", 2)
+    if kind == "file":
+        return file_adapter(where)
+    if kind == "redis":
+        return redis_adapter(where, tenant=tenant)
+    if kind in ("sqlite", "postgres"):
+        return sql_adapter(where, tenant=tenant)
+    return encrypted(memory_adapter(), KEY) if kind == "encrypted" else memory_adapter()
+
+
+@pytest.fixture
+def adapter(store: str) -> Iterator[TokenAdapter]:
+    opened = open_store(store)
+    yield opened
+    close = getattr(opened, "close", None)
+    if close is not None:
+        close()

@@ -1,0 +1,359 @@
+"""What every adapter keeps to, on real stores."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from routermcp.oauth import TokenAdapter, encrypted, file_adapter, memory_adapter, redis_adapter, sql_adapter
+from routermcp.oauth import redis as redis_module
+from routermcp.oauth import sql as sql_module
+from routermcp.oauth.file import MAX_NAME, decoded, encoded
+from routermcp.types import ConfigError, LockLostError, OAuthError
+from tests.oauth.conftest import ADAPTERS, KEY, LASTING, LEASES, open_store
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'adapters'}"}
+
+every = pytest.mark.parametrize("store", ADAPTERS, indirect=True)
+lasting = pytest.mark.parametrize("store", LASTING, indirect=True)
+leases = pytest.mark.parametrize("store", LEASES, indirect=True)
+
+RECORD: dict[str, Any] = {"tokens": {"access_token": "a"}, "of_others": [1, None, "ü"]}
+
+
+@every
+def test_what_was_kept_comes_back(adapter: TokenAdapter) -> None:
+    assert adapter.get("u", "s") is None
+    adapter.set("u", "s", RECORD)
+    assert adapter.get("u", "s") == RECORD
+    adapter.set("u", "s", {"other": 1})
+    assert adapter.get("u", "s") == {"other": 1}
+    adapter.delete("u", "s")
+    adapter.delete("u", "s")
+    assert adapter.get("u", "s") is None
+
+
+@every
+def test_what_is_kept_is_a_copy(adapter: TokenAdapter) -> None:
+    record = {"list": [1]}
+    adapter.set("u", "s", record)
+    record["list"].append(2)
+    (adapter.get("u", "s") or {})["list"].append(3)
+    assert adapter.get("u", "s") == {"list": [1]}
+
+
+@every
+def test_users_and_servers_are_apart(adapter: TokenAdapter) -> None:
+    for user in ("u", "", "U", "u/../v", "ä"):
+        for server in ("s", "", "S", "https://x/y?z=1", "s" * 500):
+            assert adapter.get(user, server) is None
+            adapter.set(user, server, {"of": [user, server]})
+    for user in ("u", "", "U", "u/../v", "ä"):
+        assert adapter.list(user) == sorted(["s", "", "S", "https://x/y?z=1", "s" * 500])
+        for server in adapter.list(user):
+            assert adapter.get(user, server) == {"of": [user, server]}
+    assert adapter.list("nobody") == []
+
+
+@every
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(user=st.text(), server=st.text())
+def test_any_text_is_an_id(adapter: TokenAdapter, user: str, server: str) -> None:
+    adapter.set(user, server, {"of": [user, server]})
+    assert adapter.get(user, server) == {"of": [user, server]}
+    assert server in adapter.list(user)
+    adapter.delete(user, server)
+    assert server not in adapter.list(user)
+
+
+@every
+def test_a_lock_is_held_by_one(adapter: TokenAdapter) -> None:
+    first, second, other = adapter.lock("u", "s"), adapter.lock("u", "s"), adapter.lock("u", "t")
+    assert first.acquire()
+    assert not second.acquire()
+    assert other.acquire()
+    assert first.renew()
+    second.release()  # it is not its own
+    assert not second.acquire()
+    first.release()
+    assert second.acquire()
+    second.release()
+    other.release()
+
+
+@every
+def test_a_lock_is_held_by_one_thread(adapter: TokenAdapter) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        locks = [adapter.lock("u", "s") for _ in range(8)]
+        assert sum(pool.map(lambda lock: lock.acquire(), locks)) == 1
+        # Whoever gives it up need not run in the thread that has taken it.
+        list(pool.map(lambda lock: lock.release(), locks))
+    again = adapter.lock("u", "s")
+    assert again.acquire()
+    again.release()
+
+
+@every
+def test_the_holder_writes(adapter: TokenAdapter) -> None:
+    lock = adapter.lock("u", "s")
+    assert lock.acquire()
+    adapter.set("u", "s", RECORD, lock=lock)
+    lock.release()
+    assert adapter.get("u", "s") == RECORD
+
+
+@leases
+def test_a_lease_ends_with_its_time(adapter: TokenAdapter, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (redis_module, sql_module):
+        monkeypatch.setattr(module, "LEASE_SECONDS", 0.2)
+    stalled, following = adapter.lock("u", "s"), adapter.lock("u", "s")
+    assert stalled.acquire()
+    for _ in range(3):
+        assert stalled.renew()
+    until = time.monotonic() + 10
+    while not following.acquire():
+        assert time.monotonic() < until
+    assert not stalled.renew()
+    adapter.set("u", "s", {"by": "the next"}, lock=following)
+    following.release()
+    # Also when the next holder has ended already, whoever stalled writes nothing over it.
+    with pytest.raises(LockLostError):
+        adapter.set("u", "s", {"by": "the late"}, lock=stalled)
+    stalled.release()
+    assert adapter.get("u", "s") == {"by": "the next"}
+
+
+@every
+def test_secrets_do_not_show(adapter: TokenAdapter) -> None:
+    adapter.set("u", "s", {"token": "hush-hush"})
+    assert "hush" not in repr(adapter)
+    assert "keeper" not in repr(adapter)
+    assert "s3cr3t" not in repr(adapter)
+
+
+# ---- several processes --------------------------------------------------------------------------
+
+COUNT = """
+import sys, time
+from tests.oauth.conftest import open_store
+adapter = open_store(sys.argv[1])
+for _ in range(int(sys.argv[2])):
+    lock = adapter.lock("u", "s")
+    while not lock.acquire():
+        time.sleep(0.002)
+    record = adapter.get("u", "s") or {"count": 0}
+    adapter.set("u", "s", {"count": record["count"] + 1}, lock=lock)
+    lock.release()
+"""
+
+WRITE = """
+import sys
+from tests.oauth.conftest import open_store
+adapter = open_store(sys.argv[1])
+print("begun", flush=True)
+for number in range(10**9):
+    adapter.set("u", "s", {"number": number, "filling": "x" * 200_000})
+"""
+
+
+@lasting
+def test_processes_lose_nothing_under_the_lock(store: str) -> None:
+    processes = [
+        subprocess.Popen([sys.executable, "-c", COUNT, store, "5"], env=HERE, cwd=ROOT) for _ in range(6)
+    ]
+    assert [process.wait(100) for process in processes] == [0] * 6
+    adapter = open_store(store)
+    assert adapter.get("u", "s") == {"count": 30}
+    getattr(adapter, "close", lambda: None)()
+
+
+@lasting
+def test_a_killed_writer_leaves_a_whole_record(store: str) -> None:
+    adapter = open_store(store)
+    for _ in range(3):
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITE, store], env=HERE, cwd=ROOT, stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            until = time.monotonic() + 10
+            while adapter.get("u", "s") is None:
+                assert time.monotonic() < until
+            process.send_signal(signal.SIGKILL)
+        kept = adapter.get("u", "s")
+        assert kept is not None
+        assert len(kept["filling"]) == 200_000
+        adapter.delete("u", "s")
+    getattr(adapter, "close", lambda: None)()
+
+
+# ---- files ----------------------------------------------------------------------------------------
+
+
+def test_files_are_private_and_readable(tmp_path: Path) -> None:
+    adapter = file_adapter(tmp_path / "tokens")
+    adapter.set("user-1", "mcp.example", RECORD)
+    path = tmp_path / "tokens" / "user-1" / "mcp.example.json"
+    assert json.loads(path.read_text()) == RECORD
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    for folder in (path.parent, path.parent.parent):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert [each.name for each in path.parent.iterdir()] == [path.name], "nothing temporary stays"
+
+
+def test_the_folder_of_the_command_line_gateway_is_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file_adapter().set("u", "s", RECORD)
+    assert (tmp_path / ".routermcp" / "mcp-oauth" / "u" / "s.json").exists()
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff"])
+def test_a_corrupt_file_is_named_and_left(tmp_path: Path, data: bytes) -> None:
+    adapter = file_adapter(tmp_path)
+    adapter.set("u", "s", RECORD)
+    path = tmp_path / "u" / "s.json"
+    path.write_bytes(data)
+    with pytest.raises(OAuthError, match=r"s\.json holds no tokens"):
+        adapter.get("u", "s")
+    assert path.read_bytes() == data
+
+
+def test_a_folder_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "u").write_text("a file")
+    adapter = file_adapter(tmp_path)
+    lock = adapter.lock("u", "s")
+    for act in (
+        lambda: adapter.get("u", "s"),
+        lambda: adapter.set("u", "s", {}),
+        lambda: adapter.delete("u", "s"),
+        lock.acquire,
+    ):
+        with pytest.raises(OAuthError, match=str(tmp_path)):
+            act()
+
+
+@given(st.text(), st.text())
+def test_names_of_files(first: str, second: str) -> None:
+    name = encoded(first)
+    assert (name == encoded(second)) is (first == second)
+    assert (name.lower() == encoded(second).lower()) is (first == second)
+    assert len(name) <= MAX_NAME
+    assert "/" not in name
+    assert "\\" not in name
+    assert name not in ("", ".", "..")
+    if not name.startswith("=="):
+        assert decoded(name) == first
+
+
+@pytest.mark.parametrize("name", ["user-1", "a@b.example", "default"])
+def test_plain_names_stay(name: str) -> None:
+    assert encoded(name) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["..", "", "CON", "con", "nul.json", ".hidden", "A", "a/b", "=41", "x" * 300]
+)
+def test_other_names_do_not(name: str) -> None:
+    assert encoded(name).startswith("=")
+
+
+# ---- encryption ------------------------------------------------------------------------------------
+
+OTHER_KEY = "5hL9Cq1Q2m3s4t5u6v7w8x9y0zABCDEFGHIJKLMNOPQ="
+
+
+def test_what_is_encrypted_cannot_be_read() -> None:
+    inner = memory_adapter()
+    encrypted(inner, KEY).set("u", "s", {"token": "hush"})
+    assert "hush" not in str(inner.get("u", "s"))
+
+
+def test_keys_are_replaced() -> None:
+    inner = memory_adapter()
+    encrypted(inner, KEY).set("u", "s", RECORD)
+    both = encrypted(inner, [OTHER_KEY, KEY])
+    assert both.get("u", "s") == RECORD
+    with pytest.raises(OAuthError, match="another key"):
+        encrypted(inner, OTHER_KEY).get("u", "s")
+    both.set("u", "s", RECORD)
+    assert encrypted(inner, OTHER_KEY).get("u", "s") == RECORD
+
+
+def test_a_record_that_was_moved_is_refused() -> None:
+    inner = memory_adapter()
+    adapter = encrypted(inner, KEY)
+    adapter.set("u", "s", RECORD)
+    inner.set("v", "s", inner.get("u", "s") or {})
+    with pytest.raises(OAuthError, match="somebody else"):
+        adapter.get("v", "s")
+
+
+@pytest.mark.parametrize("key", ["", "short", b"x" * 44, []])
+def test_keys_are_checked(key: Any) -> None:
+    with pytest.raises(ConfigError, match="key"):
+        encrypted(memory_adapter(), key)
+
+
+# ---- stores that are not there ------------------------------------------------------------------------
+
+
+def test_a_store_that_is_not_there_is_said_to_be_so(tmp_path: Path) -> None:
+    away = [
+        redis_adapter("redis://:hush@127.0.0.1:1/0"),
+        sql_adapter("postgresql://u:hush@127.0.0.1:1/x"),
+        sql_adapter(f"sqlite:///{tmp_path}/no/such/folder.db"),
+    ]
+    for adapter in away:
+        with pytest.raises(OAuthError) as caught:
+            adapter.get("u", "s")
+        assert "hush" not in str(caught.value)
+        adapter.close()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql+nothing://x/y"])
+def test_urls_of_databases_are_checked(url: str) -> None:
+    with pytest.raises(ConfigError, match="sql_adapter"):
+        sql_adapter(url)
+
+
+def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("redis", "sqlalchemy", "cryptography.fernet"):
+        monkeypatch.setitem(sys.modules, name, None)
+    makers = [
+        lambda: redis_adapter("redis://127.0.0.1"),
+        lambda: sql_adapter("sqlite://"),
+        lambda: encrypted(memory_adapter(), KEY),
+    ]
+    for make in makers:
+        with pytest.raises(ConfigError, match=r"routermcp\[oauth\]"):
+            make()
+
+
+def test_threads_make_the_table_once(tmp_path: Path) -> None:
+    adapter = sql_adapter(f"sqlite:///{tmp_path}/tokens.db")
+    gate = threading.Barrier(8)
+
+    def write(number: int) -> None:
+        gate.wait(10)
+        adapter.set("u", str(number), {})
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+    assert len(adapter.list("u")) == 8
+    adapter.close()  # pyright: ignore[reportAttributeAccessIssue]

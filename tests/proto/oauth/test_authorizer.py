@@ -1,0 +1,436 @@
+"""One user at one endpoint."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from routermcp_proto.exceptions import AuthorizationRequiredError, OAuthError
+from routermcp_proto.oauth.authorizer import MAX_SIGN_INS, Trial
+from routermcp_proto.oauth.challenges import Challenge
+from routermcp_proto.oauth.records import MAX_PENDING, GrantRecord
+from routermcp_proto.oauth.steps import HTTPAnswer, HTTPStep, InvalidGrantError, TokenError
+
+from .world import (
+    ENDPOINT,
+    ISSUER,
+    REDIRECT,
+    RESOURCE_METADATA,
+    Party,
+    PlainSigner,
+    answer,
+    form_of,
+)
+
+BEARER = Challenge("bearer")
+OTHER = "https://other.example"
+
+
+def refused(
+    party: Party, status: int = 401, challenge: Challenge = BEARER, trial: Trial | None = None
+) -> bool:
+    return party.world.drive(party.authorizer.challenged(status, (challenge,), trial or Trial()))
+
+
+def signed_in(**settings: Any) -> Party:
+    party = Party(**settings)
+    assert refused(party)
+    return party
+
+
+def scope_of(url: str) -> str | None:
+    return parse_qs(urlsplit(url).query).get("scope", [None])[0]
+
+
+def test_a_sign_in_from_beginning_to_end() -> None:
+    party = signed_in()
+    assert party.authorizer.headers("POST", ENDPOINT) == {"Authorization": "Bearer access-1"}
+    assert party.world.asked()[2:] == [f"{ISSUER}/register", f"{ISSUER}/token"]
+    assert party.world.forms()[0]["code"] == "code-1"
+    assert party.registrations[ISSUER]["client_id"] == "registered"
+    assert json.loads(json.dumps(party.authorizer.record.members))["tokens"]["access_token"] == "access-1"
+
+
+def test_without_tokens_nothing_goes_along() -> None:
+    assert Party().authorizer.headers("POST", ENDPOINT) == {}
+    assert not Party().authorizer.due
+
+
+def test_a_refusal_without_a_challenge_counts_as_one() -> None:
+    party = Party()
+    assert party.world.drive(party.authorizer.challenged(401, (), Trial()))
+
+
+@pytest.mark.parametrize(
+    ("status", "challenge"),
+    [
+        (401, Challenge("basic")),
+        (403, BEARER),
+        (403, Challenge("bearer", {"error": "invalid_token"})),
+        (402, BEARER),
+    ],
+)
+def test_refusals_that_are_about_something_else(status: int, challenge: Challenge) -> None:
+    party = Party()
+    assert not refused(party, status, challenge)
+    assert party.world.steps == []
+
+
+def test_a_fresh_token_that_is_refused_is_not_replaced() -> None:
+    party, trial = Party(), Trial()
+    assert refused(party, trial=trial)
+    assert not refused(party, trial=trial)
+    assert len(party.world.visits) == 1
+
+
+def test_a_token_is_renewed_before_a_user_is_asked() -> None:
+    party = signed_in()
+    party.world.token = {"access_token": "access-2", "refresh_token": "refresh-2", "expires_in": 10}
+    trial = Trial()
+    assert refused(party, trial=trial)
+    assert len(party.world.visits) == 1
+    assert party.authorizer.headers("POST", ENDPOINT) == {"Authorization": "Bearer access-2"}
+    assert refused(party, trial=trial)
+    assert len(party.world.visits) == 2
+
+
+def test_what_cannot_be_renewed_is_signed_in_anew() -> None:
+    party = signed_in()
+
+    def token(step: HTTPStep) -> HTTPAnswer:
+        if form_of(step)["grant_type"] == "refresh_token":
+            return answer(400, {"error": "invalid_grant"})
+        return answer(document={"access_token": "access-2"})
+
+    party.world.handlers[f"{ISSUER}/token"] = token
+    assert refused(party)
+    assert party.authorizer.headers("POST", ENDPOINT) == {"Authorization": "Bearer access-2"}
+    assert party.authorizer.record.tokens is not None
+
+
+# ---- renewing ahead ------------------------------------------------------------------------------
+
+
+def test_tokens_are_renewed_ahead_of_their_end() -> None:
+    party = signed_in()
+    assert not party.authorizer.due
+    party.chance.time += 3600 - 60
+    assert party.authorizer.due
+    party.world.token = {"access_token": "access-2", "expires_in": 3600}
+    party.world.steps.clear()
+    party.world.drive(party.authorizer.renew())
+    assert party.world.asked() == [f"{ISSUER}/token"]
+    assert party.world.forms()[0]["resource"] == ENDPOINT
+    assert not party.authorizer.due
+
+
+def test_a_token_without_a_way_to_renew_it_is_never_due() -> None:
+    party = Party()
+    del party.world.token["refresh_token"]
+    refused(party)
+    party.chance.time += 1e6
+    assert not party.authorizer.due
+
+
+def test_what_was_withdrawn_is_forgotten() -> None:
+    party = signed_in()
+    party.world.handlers[f"{ISSUER}/token"] = lambda _: answer(400, {"error": "invalid_grant"})
+    with pytest.raises(InvalidGrantError):
+        party.world.drive(party.authorizer.renew())
+    assert party.authorizer.headers("POST", ENDPOINT) == {}
+    with pytest.raises(InvalidGrantError, match="no tokens to renew"):
+        party.world.drive(party.authorizer.renew())
+
+
+def test_a_server_that_is_down_costs_no_tokens() -> None:
+    party = signed_in()
+    party.world.handlers[f"{ISSUER}/token"] = lambda _: answer(503)
+    with pytest.raises(TokenError, match="503"):
+        party.world.drive(party.authorizer.renew())
+    assert party.authorizer.headers("POST", ENDPOINT)
+
+
+def test_a_record_of_another_endpoint_counts_for_nothing() -> None:
+    party = signed_in()
+    party.authorizer.record.members["endpoint"] = OTHER
+    assert party.authorizer.headers("POST", ENDPOINT) == {}
+
+
+# ---- scopes ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("challenged", "supported", "wished", "server", "expected"),
+    [
+        ("a b", ["c"], (), None, "a b"),
+        (None, ["c", "d"], (), None, "c d"),
+        (None, None, (), ["offline_access"], None),
+        (None, ["c"], ("w",), ["offline_access", "c"], "c w offline_access"),
+        (None, None, ("w",), None, "w"),
+    ],
+)
+def test_which_scopes_are_asked_for(
+    challenged: str | None, supported: Any, wished: tuple[str, ...], server: Any, expected: str | None
+) -> None:
+    party = Party(scope=wished)
+    party.world.resource["scopes_supported"] = supported
+    party.world.server["scopes_supported"] = server
+    refused(party, challenge=Challenge("bearer", {"scope": challenged} if challenged else {}))
+    assert scope_of(party.world.visits[0]) == expected
+
+
+def too_little(scope: str) -> Challenge:
+    return Challenge("bearer", {"error": "insufficient_scope", "scope": scope})
+
+
+def test_more_is_asked_for_beside_what_there_is() -> None:
+    party = Party()
+    refused(party, challenge=Challenge("bearer", {"scope": "a"}))
+    assert refused(party, 403, too_little("b"))
+    assert scope_of(party.world.visits[1]) == "a b"
+
+
+def test_what_is_there_already_is_not_asked_for() -> None:
+    party = Party()
+    refused(party, challenge=Challenge("bearer", {"scope": "a"}))
+    assert not refused(party, 403, too_little("a"))
+    assert len(party.world.visits) == 1
+
+
+def test_asking_for_more_has_an_end() -> None:
+    party, trial = Party(), Trial()
+    asked = [refused(party, 403, too_little(f"scope-{number}"), trial) for number in range(9)]
+    assert asked.count(True) == MAX_SIGN_INS == len(party.world.visits)
+
+
+# ---- who asks --------------------------------------------------------------------------------------
+
+
+def client_id(party: Party) -> str:
+    return parse_qs(urlsplit(party.world.visits[-1]).query)["client_id"][0]
+
+
+def test_a_registration_is_used_again() -> None:
+    party = signed_in()
+    party.authorizer.record = GrantRecord()
+    refused(party)
+    assert party.world.asked().count(f"{ISSUER}/register") == 1
+
+
+def test_a_registration_that_does_not_fit_is_made_anew() -> None:
+    party = signed_in()
+    party.registrations[ISSUER]["redirect_uri"] = "http://127.0.0.1:6000/callback"
+    party.authorizer.record = GrantRecord()
+    refused(party)
+    party.registrations[ISSUER]["client_secret_expires_at"] = 1
+    party.authorizer.record = GrantRecord()
+    refused(party)
+    assert party.world.asked().count(f"{ISSUER}/register") == 3
+
+
+def test_a_client_that_was_registered_by_hand() -> None:
+    assert client_id(signed_in(client_id="mine", client_secret="s")) == "mine"
+    assert client_id(signed_in(client_id="mine", issuer=ISSUER)) == "mine"
+    assert client_id(signed_in(client_id="mine", issuer=OTHER)) == "registered"
+
+
+def test_a_client_that_is_a_document() -> None:
+    party = Party(metadata_url="https://app.example/client.json")
+    party.world.server["client_id_metadata_document_supported"] = True
+    refused(party)
+    assert client_id(party) == "https://app.example/client.json"
+    assert client_id(signed_in(metadata_url="https://app.example/client.json")) == "registered"
+
+
+def test_nothing_of_the_old_server_goes_to_the_new_one() -> None:
+    party = signed_in()
+    party.world.resource["authorization_servers"] = [OTHER]
+    moved = {name: str(value).replace(ISSUER, OTHER) for name, value in party.world.server.items()}
+    moved |= {"code_challenge_methods_supported": ["S256"], "token_endpoint_auth_methods_supported": ["none"]}
+    party.world.handlers |= {
+        f"{OTHER}/.well-known/oauth-authorization-server": lambda _: answer(document=moved),
+        f"{OTHER}/register": lambda _: answer(201, {"client_id": "new"}),
+        f"{OTHER}/token": lambda _: answer(document={"access_token": "new-token"}),
+    }
+    party.world.steps.clear()
+    assert refused(party)
+    assert [url for url in party.world.asked() if url.startswith(ISSUER)] == []
+    assert client_id(party) == "new"
+    assert b"refresh-1" not in b"".join(step.body for step in party.world.steps)
+    assert party.authorizer.headers("POST", ENDPOINT) == {"Authorization": "Bearer new-token"}
+
+
+# ---- users who are not there -------------------------------------------------------------------------
+
+
+def test_a_user_who_cannot_be_asked() -> None:
+    party = Party(interactive=False)
+    with pytest.raises(AuthorizationRequiredError) as caught:
+        refused(party)
+    assert caught.value.url is not None
+    # Another process takes the answer, which knows the record only.
+    elsewhere = Party(json.loads(json.dumps(party.authorizer.record.members)))
+    elsewhere.world.drive(elsewhere.authorizer.complete(party.world.comes_back(caught.value.url)))
+    assert elsewhere.authorizer.headers("POST", ENDPOINT) == {"Authorization": "Bearer access-1"}
+
+
+def test_an_answer_counts_once_and_in_time() -> None:
+    party = Party()
+    pending = party.world.drive(party.authorizer.begin())
+    callback = party.world.comes_back(pending.url)
+    party.world.drive(party.authorizer.complete(callback))
+    with pytest.raises(OAuthError, match="too late, or twice"):
+        party.world.drive(party.authorizer.complete(callback))
+    late = party.world.drive(party.authorizer.begin())
+    party.chance.time += 3600
+    with pytest.raises(OAuthError, match="too late, or twice"):
+        party.world.drive(party.authorizer.complete(party.world.comes_back(late.url)))
+
+
+def test_a_damaged_record_is_said_to_be_one() -> None:
+    party = Party()
+    pending = party.world.drive(party.authorizer.begin())
+    party.authorizer.record.members["pending"][pending.state]["client"] = 7
+    with pytest.raises(OAuthError, match="cannot be read"):
+        party.world.drive(party.authorizer.complete(party.world.comes_back(pending.url)))
+
+
+def test_sign_ins_that_wait_are_few() -> None:
+    party = Party()
+    for _ in range(MAX_PENDING + 2):
+        party.chance.time += 1
+        last = party.world.drive(party.authorizer.begin())
+    waiting = party.authorizer.record.members["pending"]
+    assert len(waiting) == MAX_PENDING
+    assert last.state in waiting
+
+
+def test_without_a_way_to_ask_that_is_said() -> None:
+    with pytest.raises(OAuthError, match="no way to ask"):
+        refused(Party(redirect_uri=None))
+
+
+# ---- giving back ----------------------------------------------------------------------------------
+
+
+def test_consent_is_withdrawn() -> None:
+    party = signed_in()
+    party.world.steps.clear()
+    party.world.drive(party.authorizer.revoke())
+    assert [form_of(step)["token"] for step in party.world.steps] == ["refresh-1", "access-1"]
+    assert party.authorizer.record.revoked
+    assert party.authorizer.headers("POST", ENDPOINT) == {}
+    refused(party)
+    assert not party.authorizer.record.revoked
+
+
+def test_a_server_may_take_nothing_back() -> None:
+    party = Party()
+    del party.world.server["revocation_endpoint"]
+    refused(party)
+    party.world.steps.clear()
+    party.world.drive(party.authorizer.revoke())
+    party.world.drive(Party().authorizer.revoke())
+    assert party.world.steps == []
+
+
+# ---- proofs of possession ------------------------------------------------------------------------------
+
+
+def bound(**settings: Any) -> Party:
+    party = Party(signer=PlainSigner(), **settings)
+    party.world.server["dpop_signing_alg_values_supported"] = ["ES256"]
+    party.world.token["token_type"] = "DPoP"
+    refused(party)
+    return party
+
+
+def test_each_request_has_a_proof_of_its_own() -> None:
+    party = bound()
+    first, second = (party.authorizer.headers("POST", f"{ENDPOINT}?q=1#f") for _ in range(2))
+    assert first["Authorization"] == "DPoP access-1"
+    proofs = [PlainSigner.read(each["DPoP"]) for each in (first, second)]
+    assert proofs[0]["jti"] != proofs[1]["jti"]
+    assert (proofs[0]["htm"], proofs[0]["htu"]) == ("POST", ENDPOINT)
+    assert proofs[0]["ath"] == proofs[1]["ath"]
+    assert "DPoP" in party.world.steps[-1].headers
+
+
+def test_renewing_shows_the_key_too() -> None:
+    party = bound()
+    party.world.drive(party.authorizer.renew())
+    assert "DPoP" in party.world.steps[-1].headers
+
+
+def test_a_nonce_asks_for_no_new_sign_in() -> None:
+    party = bound()
+    wanted = (Challenge("dpop", {"error": "use_dpop_nonce"}),)
+    assert party.authorizer.hear(wanted, "n") is True
+    assert PlainSigner.read(party.authorizer.headers("POST", ENDPOINT)["DPoP"])["nonce"] == "n"
+    assert party.authorizer.hear(wanted, "n") is False
+    assert party.authorizer.hear(wanted, None) is False
+    assert party.authorizer.hear((BEARER,), None) is None
+    assert len(party.world.visits) == 1
+
+
+def test_a_challenge_may_ask_for_proofs() -> None:
+    party = Party(signer=PlainSigner())
+    refused(party, challenge=Challenge("dpop"))
+    assert "DPoP" in party.world.steps[-1].headers
+
+
+def test_plain_tokens_where_nobody_asks_for_more() -> None:
+    party = signed_in(signer=PlainSigner())
+    assert "DPoP" not in party.world.steps[-1].headers
+
+
+def test_without_a_key_a_server_that_insists_is_refused() -> None:
+    party = Party()
+    party.world.resource["dpop_bound_access_tokens_required"] = True
+    with pytest.raises(OAuthError, match=r"routermcp\[oauth\]"):
+        refused(party)
+
+
+def test_a_bound_token_is_of_no_use_without_its_key() -> None:
+    party = bound()
+    without = Party(party.authorizer.record.members)
+    assert without.authorizer.headers("POST", ENDPOINT) == {}
+
+
+# ---- records ---------------------------------------------------------------------------------------
+
+
+def test_members_that_are_not_known_stay() -> None:
+    party = Party({"of_others": {"x": 1}})
+    refused(party)
+    party.world.drive(party.authorizer.revoke())
+    assert party.authorizer.record.members["of_others"] == {"x": 1}
+
+
+def test_a_record_does_not_show_what_it_holds() -> None:
+    party = signed_in()
+    assert repr(party.authorizer.record) == "<GrantRecord with tokens>"
+    assert repr(GrantRecord()) == "<GrantRecord without tokens>"
+    assert repr(GrantRecord({"revoked": True})) == "<GrantRecord revoked>"
+
+
+def test_odd_members_count_as_none() -> None:
+    record = GrantRecord({"pending": 7, "client": [], "tokens": "x", "issuer": 7})
+    assert (record.tokens, record.client, record.text("issuer")) == (None, None, None)
+    record.members["pending"] = {"a": 7, "b": {"expires_at": "x"}}
+    assert record.take_pending("a", 0) is None
+    record.add_pending("c", {"expires_at": 9}, 1)
+    assert list(record.members["pending"]) == ["c"]
+
+
+def test_the_place_of_metadata_is_taken_from_the_challenge() -> None:
+    party = Party()
+    named = "https://mcp.example/custom"
+    party.world.handlers[named] = party.world.handlers.pop(RESOURCE_METADATA)
+    assert refused(party, challenge=Challenge("bearer", {"resource_metadata": named}))
+    assert party.world.asked()[0] == named
+    assert party.world.visits[0].startswith(f"{ISSUER}/authorize")
+    assert REDIRECT.replace(":", "%3A").replace("/", "%2F") in party.world.visits[0]

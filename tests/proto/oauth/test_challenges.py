@@ -1,0 +1,70 @@
+"""What servers write into WWW-Authenticate."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from routermcp_proto.oauth.challenges import (
+    MAX_CHALLENGES,
+    MAX_PARAMETERS,
+    Challenge,
+    for_tokens,
+    parse_challenges,
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("Bearer", [("bearer", {})]),
+        ('Bearer realm="a, b", error="x"', [("bearer", {"realm": "a, b", "error": "x"})]),
+        (r'Bearer realm="say \"hi\""', [("bearer", {"realm": 'say "hi"'})]),
+        ("bearer scope=one", [("bearer", {"scope": "one"})]),
+        ('Bearer scope = "a b" ,  error=x', [("bearer", {"scope": "a b", "error": "x"})]),
+        ('Basic realm="x", Bearer a="1", DPoP algs="ES256"', [
+            ("basic", {"realm": "x"}), ("bearer", {"a": "1"}), ("dpop", {"algs": "ES256"}),
+        ]),
+        ("Negotiate YIIB==, Bearer", [("negotiate", {}), ("bearer", {})]),
+        ("Bearer, DPoP", [("bearer", {}), ("dpop", {})]),
+        ('Bearer A="1", a="2"', [("bearer", {"a": "1"})]),
+        ("", []),
+        (", ,", []),
+        ("(no scheme), Bearer", [("bearer", {})]),
+        ("(", []),
+    ],
+)  # fmt: skip
+def test_lines(line: str, expected: list[tuple[str, dict[str, str]]]) -> None:
+    assert [(found.scheme, dict(found.parameters)) for found in parse_challenges([line])] == expected
+
+
+def test_several_lines_are_read() -> None:
+    assert [found.scheme for found in parse_challenges(["Basic", "Bearer"])] == ["basic", "bearer"]
+
+
+def test_there_are_bounds() -> None:
+    assert len(parse_challenges(["Bearer, " * 99, "Basic"])) == MAX_CHALLENGES
+    (long,) = parse_challenges(["Bearer " + ", ".join(f"p{number}=x" for number in range(MAX_PARAMETERS))])
+    assert len(long.parameters) == MAX_PARAMETERS
+
+
+@given(st.lists(st.text()))
+def test_nothing_is_too_odd(lines: list[str]) -> None:
+    parse_challenges(lines)
+
+
+def test_what_a_challenge_says() -> None:
+    (challenge,) = parse_challenges(
+        ['Bearer error="insufficient_scope", scope="a b", resource_metadata="https://x/"']
+    )
+    assert challenge.error == "insufficient_scope"
+    assert challenge.scope == ("a", "b")
+    assert challenge.resource_metadata == "https://x/"
+    assert Challenge("bearer").scope is None
+
+
+def test_the_challenge_that_says_most_is_taken() -> None:
+    found = parse_challenges(['Basic realm="x"', "Bearer", 'DPoP resource_metadata="https://x/"'])
+    assert for_tokens(found) is found[2]
+    assert for_tokens(parse_challenges(["Basic"])) is None

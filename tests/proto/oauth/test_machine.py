@@ -1,0 +1,133 @@
+"""Signing in without a user."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from routermcp_proto.exceptions import OAuthError
+from routermcp_proto.oauth.authorizer import Trial
+from routermcp_proto.oauth.clients import BASIC, POST, PRIVATE_KEY, Client
+from routermcp_proto.oauth.machine import (
+    ID_JAG,
+    JWT_BEARER,
+    ClientCredentials,
+    EnterpriseManaged,
+    WorkloadIdentity,
+)
+from routermcp_proto.oauth.steps import TokenError
+
+from .world import ENDPOINT, ISSUER, Party, PlainSigner, answer, form_of
+
+IDENTITY = "https://idp.example/token"
+
+
+def signed_in(grant: Any, *, answers: Any = None, **settings: Any) -> Party:
+    party = Party(redirect_uri=None, grant=grant, **settings)
+    party.world.handlers[IDENTITY] = lambda _: (
+        answers or answer(document={"access_token": "jag", "issued_token_type": ID_JAG})
+    )
+    assert party.world.drive(party.authorizer.challenged(401, (), Trial()))
+    return party
+
+
+def test_an_application_in_its_own_name() -> None:
+    party = signed_in(ClientCredentials(Client("c", "s", POST)), scope=("x",))
+    assert party.world.forms() == [
+        {
+            "grant_type": "client_credentials",
+            "scope": "x",
+            "resource": ENDPOINT,
+            "client_id": "c",
+            "client_secret": "s",
+        }
+    ]
+    assert party.authorizer.headers("POST", ENDPOINT) == {"Authorization": "Bearer access-1"}
+
+
+def test_by_a_private_key() -> None:
+    party = signed_in(ClientCredentials(Client("c", None, PRIVATE_KEY), PlainSigner()))
+    assert PlainSigner.read(party.world.forms()[0]["client_assertion"])["aud"] == ISSUER
+
+
+def test_a_workload() -> None:
+    party = signed_in(WorkloadIdentity(lambda: "platform-jwt"))
+    assert party.world.forms() == [
+        {"grant_type": JWT_BEARER, "resource": ENDPOINT, "assertion": "platform-jwt"}
+    ]
+
+
+def test_a_workload_asks_once() -> None:
+    party = Party(redirect_uri=None, grant=WorkloadIdentity("platform-jwt"))
+    party.world.handlers[f"{ISSUER}/token"] = lambda _: answer(400, {"error": "invalid_grant"})
+    with pytest.raises(TokenError):
+        signed_in_again(party)
+    assert len(party.world.forms()) == 1
+
+
+def signed_in_again(party: Party) -> None:
+    party.world.drive(party.authorizer.challenged(401, (), Trial()))
+
+
+def enterprise(**changes: Any) -> EnterpriseManaged:
+    return EnterpriseManaged(
+        **{
+            "client": Client("c", "s", BASIC),
+            "identity_client_id": "at-idp",
+            "identity_token_endpoint": IDENTITY,
+            "id_token": "id-token",
+            **changes,
+        }
+    )
+
+
+def test_an_enterprise() -> None:
+    party = signed_in(enterprise(), scope=("x",))
+    exchange = form_of(next(step for step in party.world.steps if step.url == IDENTITY))
+    assert exchange["audience"] == ISSUER
+    assert exchange["resource"] == ENDPOINT
+    assert (exchange["subject_token"], exchange["client_id"], exchange["scope"]) == (
+        "id-token",
+        "at-idp",
+        "x",
+    )
+    assert party.world.forms()[0]["assertion"] == "jag"
+
+
+def test_an_identity_provider_may_want_a_secret() -> None:
+    party = signed_in(enterprise(identity_client_secret="hush"))
+    step = next(step for step in party.world.steps if step.url == IDENTITY)
+    assert step.headers["Authorization"].startswith("Basic ")
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [(answer(400, {"error": "invalid_grant"}), "invalid_grant"), (answer(document={}), "something else"),
+     (answer(document={"access_token": "x", "issued_token_type": "y"}), "something else")],
+)  # fmt: skip
+def test_an_identity_provider_may_refuse(answers: Any, words: str) -> None:
+    with pytest.raises(OAuthError, match=words):
+        signed_in(enterprise(), answers=answers)
+
+
+def test_an_old_server_names_no_resource() -> None:
+    party = Party(redirect_uri=None, grant=ClientCredentials(Client("c", "s", POST)))
+    party.world.handlers = {"https://mcp.example/token": lambda _: answer(document=party.world.token)}
+    signed_in_again(party)
+    assert "resource" not in form_of(party.world.steps[-1])
+
+
+def test_renewing_is_signing_in_again() -> None:
+    party = Party(redirect_uri=None, grant=ClientCredentials(Client("c", "s", POST)))
+    del party.world.token["refresh_token"]
+    signed_in_again(party)
+    party.chance.time += 3600
+    assert party.authorizer.due
+    party.world.token["access_token"] = "access-2"
+    party.world.drive(party.authorizer.renew())
+    assert party.authorizer.headers("POST", ENDPOINT) == {"Authorization": "Bearer access-2"}
+
+
+def test_nothing_secret_shows() -> None:
+    assert "hush" not in repr((enterprise(id_token="hush"), WorkloadIdentity("hush")))

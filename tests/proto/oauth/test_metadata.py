@@ -1,0 +1,135 @@
+"""Finding out where to sign in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from routermcp_proto.exceptions import OAuthError
+from routermcp_proto.oauth.metadata import discover, find_server
+from routermcp_proto.oauth.steps import MAX_ANSWER, HTTPAnswer
+
+from .world import ENDPOINT, ISSUER, RESOURCE_METADATA, SERVER_METADATA, World, answer
+
+ROOT_METADATA = "https://mcp.example/.well-known/oauth-protected-resource"
+
+
+def test_the_path_comes_before_the_root() -> None:
+    world = World()
+    place = world.drive(discover(ENDPOINT, None))
+    assert world.asked() == [RESOURCE_METADATA, SERVER_METADATA]
+    assert place.resource == ENDPOINT
+    assert place.server.token_endpoint == f"{ISSUER}/token"
+
+
+def test_the_root_comes_last_and_its_resource_is_kept_to_the_letter() -> None:
+    world = World()
+    del world.handlers[RESOURCE_METADATA]
+    world.resource["resource"] = "https://mcp.example"
+    world.handlers[ROOT_METADATA] = lambda _: answer(document=world.resource)
+    assert world.drive(discover(ENDPOINT, None)).resource == "https://mcp.example"
+    assert world.asked()[:2] == [RESOURCE_METADATA, ROOT_METADATA]
+
+
+def test_what_the_server_names_comes_first() -> None:
+    world = World()
+    named = "https://mcp.example/custom"
+    world.handlers[named] = lambda _: answer(document=world.resource)
+    world.drive(discover(ENDPOINT, named))
+    assert world.asked() == [named, SERVER_METADATA]
+
+
+def test_an_endpoint_at_the_root_has_one_place() -> None:
+    world = World()
+    world.resource["resource"] = "https://mcp.example/"
+    world.handlers[ROOT_METADATA] = lambda _: answer(document=world.resource)
+    world.drive(discover("https://mcp.example/", None))
+    assert world.asked() == [ROOT_METADATA, SERVER_METADATA]
+
+
+@pytest.mark.parametrize("resource", ["https://evil.example/mcp", 7, "https://mcp.example/other"])
+def test_metadata_of_another_server_end_it(resource: Any) -> None:
+    world = World()
+    world.resource["resource"] = resource
+    with pytest.raises(OAuthError, match="another server"):
+        world.drive(discover(ENDPOINT, None))
+    assert world.asked() == [RESOURCE_METADATA]
+
+
+@pytest.mark.parametrize("servers", [[], None, "https://auth.example", [7]])
+def test_a_server_has_to_be_named(servers: Any) -> None:
+    world = World()
+    world.resource["authorization_servers"] = servers
+    with pytest.raises(OAuthError, match="names no authorization server"):
+        world.drive(discover(ENDPOINT, None))
+
+
+@pytest.mark.parametrize(
+    ("issuer", "places"),
+    [
+        (
+            "https://auth.example",
+            ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"],
+        ),
+        (
+            "https://auth.example/tenant",
+            [
+                "/.well-known/oauth-authorization-server/tenant",
+                "/.well-known/openid-configuration/tenant",
+                "/tenant/.well-known/openid-configuration",
+            ],
+        ),
+    ],
+)
+def test_where_a_server_describes_itself(issuer: str, places: list[str]) -> None:
+    for last in range(len(places)):
+        world = World()
+        found = answer(document={**world.server, "issuer": issuer})
+        world.handlers = {f"https://auth.example{places[last]}": lambda _, found=found: found}
+        assert world.drive(find_server(issuer)).issuer == issuer
+        assert world.asked() == [f"https://auth.example{place}" for place in places[: last + 1]]
+    world.handlers = {}
+    with pytest.raises(OAuthError, match="has no metadata"):
+        world.drive(find_server(issuer))
+
+
+@pytest.mark.parametrize("issuer", ["https://attacker.example", "https://auth.example/", None])
+def test_issuers_are_compared_letter_by_letter(issuer: Any) -> None:
+    world = World()
+    world.server["issuer"] = issuer
+    with pytest.raises(OAuthError, match="another issuer"):
+        world.drive(discover(ENDPOINT, None))
+
+
+def test_secrets_go_over_https() -> None:
+    world = World()
+    world.server["token_endpoint"] = "http://auth.example/token"
+    with pytest.raises(OAuthError, match="token_endpoint is not https"):
+        world.drive(discover(ENDPOINT, None))
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b'"x"', b" " * (MAX_ANSWER + 1)])
+def test_what_is_no_document_counts_as_none(body: bytes) -> None:
+    world = World()
+    world.handlers[RESOURCE_METADATA] = lambda _: HTTPAnswer(200, {}, body)
+    place = world.drive(discover(ENDPOINT, None))
+    assert place.resource is None
+    assert place.server.authorization_endpoint == "https://mcp.example/authorize"
+
+
+def test_a_server_of_2025_03_26_is_its_own_authorization_server() -> None:
+    world = World()
+    own = {
+        **world.server,
+        "issuer": "https://mcp.example",
+        "token_endpoint": "https://mcp.example/oauth/token",
+    }
+    world.handlers = {
+        "https://mcp.example/.well-known/oauth-authorization-server": lambda _: answer(document=own)
+    }
+    place = world.drive(discover(ENDPOINT, None))
+    assert (place.resource, place.server.token_endpoint) == (None, "https://mcp.example/oauth/token")
+    own["issuer"] = "https://other.example"
+    with pytest.raises(OAuthError, match="another issuer"):
+        world.drive(discover(ENDPOINT, None))

@@ -1,0 +1,168 @@
+"""The token endpoint."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from typing import Any
+
+import pytest
+
+from routermcp_proto.exceptions import OAuthError
+from routermcp_proto.oauth.clients import BASIC, PRIVATE_KEY, Client
+from routermcp_proto.oauth.dpop import Prover
+from routermcp_proto.oauth.steps import HTTPAnswer, HTTPStep, InvalidGrantError, TokenError, seconds
+from routermcp_proto.oauth.tokens import MAX_LIFE, Desk, Tokens, refresh, revoke
+
+from .world import ISSUER, Chance, PlainSigner, World, answer, form_of
+
+CHANCE = Chance()
+
+
+def desk(client: Client | None = None, *, prover: bool = False, signer: bool = False) -> Desk:
+    proving = Prover(PlainSigner(), CHANCE.random, CHANCE.now) if prover else None
+    return Desk(
+        ISSUER,
+        f"{ISSUER}/token",
+        client,
+        CHANCE.random,
+        CHANCE.now,
+        proving,
+        PlainSigner() if signer else None,
+    )
+
+
+def asked(document: Any, status: int = 200) -> Tokens:
+    world = World()
+    world.handlers[f"{ISSUER}/token"] = lambda _: answer(status, document)
+    return world.drive(desk(Client("c")).ask({"grant_type": "x"}, ("asked",)))
+
+
+def test_a_good_answer() -> None:
+    tokens = asked(
+        {"access_token": "a", "token_type": "BEARER", "expires_in": 10, "refresh_token": "r", "scope": "x y"}
+    )
+    now = CHANCE.now()
+    assert tokens == Tokens("a", "bearer", ISSUER, now, now + 10, "r", ("x", "y"))
+
+
+def test_what_may_be_missing() -> None:
+    assert asked({"access_token": "a"}) == Tokens("a", "bearer", ISSUER, CHANCE.now(), None, None, ("asked",))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("60", 60.0), (60.5, 60.5), (-1, 0.0), (1e300, MAX_LIFE), (True, None), ("x", None), (None, None),
+     ([], None), ("nan", None), (10**400, None)],
+)  # fmt: skip
+def test_lives_of_tokens(value: Any, expected: float | None) -> None:
+    world = World()
+    body = json.dumps({"access_token": "a", "expires_in": value}).encode()
+    world.handlers[f"{ISSUER}/token"] = lambda _: HTTPAnswer(200, {}, body)
+    expires_at = world.drive(desk().ask({})).expires_at
+    assert expires_at == (None if expected is None else CHANCE.now() + expected)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [None, [], {}, {"access_token": ""}, {"access_token": 7}, {"access_token": "a\nb"}, {"access_token": "ä"},
+     {"access_token": "a", "token_type": "mac"}, {"access_token": "a", "token_type": 7}],
+)  # fmt: skip
+def test_answers_of_no_use(document: Any) -> None:
+    with pytest.raises(OAuthError, match=ISSUER):
+        asked(document)
+
+
+def test_refusals_have_their_code() -> None:
+    with pytest.raises(TokenError, match="invalid_client \\(who\\)") as caught:
+        asked({"error": "invalid_client", "error_description": "who"}, 401)
+    assert caught.value.error == "invalid_client"
+    assert pickle.loads(pickle.dumps(caught.value)).error == "invalid_client"
+    with pytest.raises(InvalidGrantError):
+        asked({"error": "invalid_grant"}, 400)
+    with pytest.raises(TokenError, match="HTTP 502"):
+        asked(None, 502)
+
+
+def test_the_clients_key_signs_an_assertion() -> None:
+    world = World()
+    world.drive(desk(Client("c", None, PRIVATE_KEY), signer=True).ask({"grant_type": "x"}))
+    claims = PlainSigner.read(world.forms()[0]["client_assertion"])
+    assert {name: claims[name] for name in ("iss", "sub", "aud")} == {"iss": "c", "sub": "c", "aud": ISSUER}
+    assert claims["iat"] < claims["exp"]
+    world.drive(desk(Client("c", "s", BASIC), signer=True).ask({}))
+    assert "client_assertion" not in world.forms()[1]
+
+
+def test_a_nonce_is_shown_once_with_a_new_proof() -> None:
+    world = World()
+    proofs: list[dict[str, Any]] = []
+
+    def token(step: HTTPStep) -> HTTPAnswer:
+        proofs.append(PlainSigner.read(step.headers["DPoP"]))
+        if "nonce" not in proofs[-1] or len(proofs) > 2:
+            return answer(400, {"error": "use_dpop_nonce"}, dpop_nonce="n")
+        return answer(document={"access_token": "a", "token_type": "DPoP"})
+
+    world.handlers[f"{ISSUER}/token"] = token
+    assert world.drive(desk(prover=True).ask({})).token_type == "dpop"
+    assert proofs[1]["nonce"] == "n"
+    assert proofs[0]["jti"] != proofs[1]["jti"]
+    with pytest.raises(TokenError, match="use_dpop_nonce"):
+        world.drive(desk(prover=True).ask({}))
+    assert len(proofs) == 4
+
+
+@pytest.mark.parametrize(("life", "early"), [(3600, 60), (100, 20), (2, 0.4), (0, 0)])
+def test_when_to_renew(life: float, early: float) -> None:
+    tokens = Tokens("a", "bearer", ISSUER, 1000.0, 1000.0 + life)
+    assert not tokens.due(1000.0 + life - early - 0.01)
+    assert tokens.due(1000.0 + life - early)
+    assert not Tokens("a", "bearer", ISSUER, 0).due(1e12)
+
+
+def test_renewing_keeps_a_refresh_token_that_is_not_replaced() -> None:
+    world = World()
+    old = Tokens("a", "bearer", ISSUER, 0, 1, "r", ("s",))
+    world.token = {"access_token": "b"}
+    renewed = world.drive(refresh(desk(Client("c")), old, "https://r/"))
+    assert (renewed.access_token, renewed.refresh_token, renewed.scope) == ("b", "r", ("s",))
+    assert world.forms()[0] == {
+        "grant_type": "refresh_token", "refresh_token": "r", "resource": "https://r/", "client_id": "c",
+    }  # fmt: skip
+    world.token["refresh_token"] = "r2"
+    assert world.drive(refresh(desk(), old, None)).refresh_token == "r2"
+    assert "resource" not in world.forms()[1]
+
+
+def test_there_may_be_nothing_to_renew_with() -> None:
+    with pytest.raises(InvalidGrantError):
+        World().drive(refresh(desk(), Tokens("a", "bearer", ISSUER, 0), None))
+
+
+def test_giving_back() -> None:
+    world = World()
+    world.drive(revoke(f"{ISSUER}/revoke", Client("c"), Tokens("a", "bearer", ISSUER, 0, None, "r")))
+    assert [form_of(step)["token"] for step in world.steps] == ["r", "a"]
+    world.drive(revoke(f"{ISSUER}/revoke", None, Tokens("a", "bearer", ISSUER, 0)))
+    assert form_of(world.steps[-1]) == {"token": "a", "token_type_hint": "access_token"}
+
+
+def test_tokens_are_kept_as_json() -> None:
+    tokens = Tokens("a", "dpop", ISSUER, 1.0, 2.0, "r", ("x", "y"))
+    assert Tokens.from_json(json.loads(json.dumps(tokens.to_json()))) == tokens
+    for odd in (None, [], {}, {"access_token": "a"}, {"access_token": "", "issuer": "i"}):
+        assert Tokens.from_json(odd) is None
+    kept = {"access_token": "a", "issuer": "i", "refresh_token": 7, "expires_at": "x", "scope": None}
+    assert Tokens.from_json(kept) == Tokens("a", "bearer", "i", 0.0)
+
+
+def test_nothing_secret_shows() -> None:
+    tokens = Tokens("hush-a", "bearer", ISSUER, 0, None, "hush-r")
+    step = HTTPStep("POST", "https://x/", {"Authorization": "hush"}, b"hush")
+    assert "hush" not in repr((tokens, step, HTTPAnswer(200, {"x": "hush"}, b"hush")))
+
+
+def test_numbers_of_seconds() -> None:
+    assert seconds("1e400") is None
+    assert seconds(5) == 5.0
