@@ -399,7 +399,8 @@ class ScriptedServer:
                     return
                 received += data
             body, received = received[:length], received[length:]
-            seen = Seen(verb, target, headers, body, number, json.loads(body) if body else {})
+            form = headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+            seen = Seen(verb, target, headers, body, number, json.loads(body) if body and not form else {})
             with self._lock:
                 self.seen.append(seen)
             yield seen

@@ -1,0 +1,185 @@
+"""An MCP server that lets in only who shows a token, and the authorization server that gives them.
+
+Tokens name their user, so that a request can be seen to carry its own. Refresh tokens rotate: one
+that is shown a second time is a sign of theft, and ends all that its user has.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections import Counter
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from tests.routermcp.server import Exchange, ScriptedServer
+
+#: Seconds that a token lasts unless a test says otherwise.
+LIFE = 3600.0
+
+
+class ProtectedServer(ScriptedServer):
+    """Both servers at one address.
+
+    Attributes:
+        life: Seconds that new tokens last.
+        issuer: The authorization server that it names, None for its own.
+        shows_user: Whose consent the next visit of the page is.
+        refreshes: Renewals by user.
+        sign_ins: Codes that were turned into tokens, by user.
+        reused: Refresh tokens that were shown twice.
+        calls: The users whose tokens came with ``tools/call``, and the ``X-RouterMCP-User-Id`` beside.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.life = LIFE
+        self.issuer: str | None = None
+        self.shows_user = "alice"
+        self.refreshes: Counter[str] = Counter()
+        self.sign_ins: Counter[str] = Counter()
+        self.reused: list[str] = []
+        self.revoked: list[str] = []
+        self.calls: list[tuple[str, str | None]] = []
+        self._tokens: dict[str, tuple[str, float]] = {}
+        self._refresh: dict[str, str] = {}
+        self._spent: set[str] = set()
+        self._codes: dict[str, str] = {}
+        self._numbers = itertools.count(1)
+        self._guard = threading.Lock()
+
+    @property
+    def origin(self) -> str:
+        """Where both servers are."""
+        return self.url.removesuffix(self.path)
+
+    def expire(self) -> None:
+        """End all access tokens."""
+        with self._guard:
+            self._tokens.clear()
+
+    def withdraw(self) -> None:
+        """End all tokens, refresh tokens too."""
+        with self._guard:
+            self._tokens.clear()
+            self._refresh.clear()
+
+    def grant(self, user: str) -> dict[str, Any]:
+        """Give tokens to a user as if they had signed in; returns the record to be kept."""
+        with self._guard:
+            given = self._give(user)
+        return {
+            "endpoint": self.url,
+            "resource": self.url,
+            "issuer": self.origin,
+            "token_endpoint": f"{self.origin}/oauth/token",
+            "revocation_endpoint": f"{self.origin}/oauth/revoke",
+            "client": {"client_id": "app", "token_endpoint_auth_method": "none"},
+            "tokens": {
+                **{name: given[name] for name in ("access_token", "refresh_token")},
+                "token_type": "bearer",
+                "issuer": self.origin,
+                "obtained_at": time.time(),
+                "expires_at": time.time() + given["expires_in"],
+            },
+        }
+
+    # ---- requests --------------------------------------------------------------------------------
+
+    def _treat(self, exchange: Exchange) -> None:
+        seen = exchange.seen
+        path, _, query = seen.target.partition("?")
+        if path == self.path:
+            self._let_in(exchange)
+        elif path == f"/.well-known/oauth-protected-resource{self.path}":
+            exchange.status(
+                200, {"resource": self.url, "authorization_servers": [self.issuer or self.origin]}
+            )
+        elif path == "/.well-known/oauth-authorization-server":
+            exchange.status(200, self._metadata())
+        elif path == "/oauth/register":
+            exchange.status(201, {"client_id": "app"})
+        elif path == "/oauth/authorize":
+            exchange.status(302, Location=self._consent(query))
+        elif path == "/oauth/token":
+            status, answer = self._token(seen.body.decode())
+            exchange.status(status, answer)
+        elif path == "/oauth/revoke":
+            self.revoked.append(parse_qs(seen.body.decode())["token"][0])
+            exchange.status(200)
+        else:
+            exchange.status(404)
+
+    def _metadata(self) -> dict[str, Any]:
+        return {
+            "issuer": self.origin,
+            "authorization_endpoint": f"{self.origin}/oauth/authorize",
+            "token_endpoint": f"{self.origin}/oauth/token",
+            "registration_endpoint": f"{self.origin}/oauth/register",
+            "revocation_endpoint": f"{self.origin}/oauth/revoke",
+            "code_challenge_methods_supported": ["S256"],
+            "token_endpoint_auth_methods_supported": ["none"],
+        }
+
+    def _let_in(self, exchange: Exchange) -> None:
+        headers = exchange.seen.headers
+        shown = headers.get("authorization", "").removeprefix("Bearer ")
+        with self._guard:
+            user, until = self._tokens.get(shown, ("", 0.0))
+            if until <= time.time():
+                user = ""
+            elif exchange.seen.method == "tools/call":
+                self.calls.append((user, headers.get("x-routermcp-user-id")))
+        if user:
+            super()._treat(exchange)
+        else:
+            metadata = f"{self.origin}/.well-known/oauth-protected-resource{self.path}"
+            challenge = f'Bearer error="invalid_token", resource_metadata="{metadata}"'
+            exchange.status(401, WWW_Authenticate=challenge)
+
+    def _consent(self, query: str) -> str:
+        asked = {name: values[0] for name, values in parse_qs(query).items()}
+        with self._guard:
+            code = f"code-{next(self._numbers)}"
+            self._codes[code] = self.shows_user
+        return f"{asked['redirect_uri']}?{urlencode({'code': code, 'state': asked['state']})}"
+
+    def _token(self, body: str) -> tuple[int, dict[str, Any]]:
+        form = {name: values[0] for name, values in parse_qs(body).items()}
+        with self._guard:
+            if form["grant_type"] == "authorization_code":
+                user = self._codes.pop(form["code"], None)
+                if user is not None:
+                    self.sign_ins[user] += 1
+            else:
+                user = self._renewed(form["refresh_token"])
+            if user is None:
+                return 400, {"error": "invalid_grant"}
+            return 200, self._give(user)
+
+    def _renewed(self, shown: str) -> str | None:
+        if shown in self._spent:
+            self.reused.append(shown)
+            return None
+        user = self._refresh.pop(shown, None)
+        if user is not None:
+            self._spent.add(shown)
+            self.refreshes[user] += 1
+        return user
+
+    def _give(self, user: str) -> dict[str, Any]:
+        access, refresh = (f"{kind}-{user}-{next(self._numbers)}" for kind in ("access", "refresh"))
+        self._tokens[access] = (user, time.time() + self.life)
+        self._refresh[refresh] = user
+        return {
+            "access_token": access,
+            "refresh_token": refresh,
+            "token_type": "Bearer",
+            "expires_in": self.life,
+        }
+
+
+def state_in(url: str) -> str:
+    """Return the state in a URL."""
+    return parse_qs(urlsplit(url).query)["state"][0]
