@@ -13,6 +13,8 @@ from routermcp_proto.types import InitializeResult
 from .._carriers import driver_of
 from .._responder import Callbacks
 from .._settings import ClientSettings, checked_timeout
+from ..oauth._access import Connection, UserAccess
+from .authorization import AuthorizationRequest
 from .methods import AsyncMethods
 
 
@@ -65,6 +67,92 @@ class AsyncSessionBase(AsyncMethods):
     async def disconnect(self) -> None:
         """End the session at the server, and give its connections back. May be called again."""
         await run(self._driver.disconnect())
+
+    # ---- the user's tokens ------------------------------------------------------------------------
+
+    def _access(self, timeout: int | None) -> UserAccess:
+        limit = self._timeout if timeout is None else checked_timeout(timeout)
+        return UserAccess(self._settings, self._transport, runtime_here(), limit)
+
+    async def connections(self, *, timeout: int | None = None) -> list[Connection]:
+        """Return at which servers the user has signed in, and whether that still holds.
+
+        Args:
+            timeout: Milliseconds, 0 for no limit; default that of the client.
+
+        Raises:
+            ConfigError: The client has no ``oauth=``.
+            OAuthError: The store of the tokens cannot be reached.
+        """
+        return await run(self._access(timeout).connections())
+
+    async def authorize(
+        self, server_id: str | None = None, *, next_url: str | None = None, timeout: int | None = None
+    ) -> AuthorizationRequest:
+        """Begin to sign the user in, for applications that send users to a page themselves.
+
+        Whoever takes the answer, perhaps another process, gives it to
+        :meth:`complete_authorization` of a session of the same user. Neither has to be
+        connected.
+
+        Args:
+            server_id: The server; default the one that the session is at.
+            next_url: Kept, and returned when the user is back.
+            timeout: Milliseconds, 0 for no limit; default that of the client.
+
+        Raises:
+            ConfigError: The client has no ``oauth=``, or is at another server.
+            OAuthError: There is no way to sign in.
+            TransportError: The authorization server cannot be reached.
+        """
+        access = self._access(timeout)
+        server = access.check(server_id)
+        pending = await run(access.begin(next_url))
+        expires_at = float(pending.kept["expires_at"])
+        return AuthorizationRequest(access, pending.url, expires_at, server, self._settings.user_id)
+
+    async def complete_authorization(self, callback_url: str, *, timeout: int | None = None) -> str | None:
+        """Take the URL that the user's browser came back to, after :meth:`authorize`.
+
+        Args:
+            callback_url: The whole URL, with its query.
+            timeout: Milliseconds, 0 for no limit; default that of the client.
+
+        Returns:
+            The ``next_url`` of :meth:`authorize`.
+
+        Raises:
+            OAuthError: It belongs to no sign-in of this user that waits, or says no.
+            TransportError: The authorization server cannot be reached.
+        """
+        return await run(self._access(timeout).complete(callback_url))
+
+    async def revoke(self, server_id: str | None = None, *, timeout: int | None = None) -> None:
+        """Give the user's tokens back, where the authorization server takes them, and forget them.
+
+        Args:
+            server_id: One of :meth:`connections`; default the server that the session is at.
+            timeout: Milliseconds, 0 for no limit; default that of the client.
+
+        Raises:
+            ConfigError: The client has no ``oauth=``.
+            OAuthError: The store of the tokens cannot be reached.
+            TransportError: The authorization server cannot be reached; here the tokens are
+                forgotten all the same.
+        """
+        await run(self._access(timeout).revoke(server_id))
+
+    async def revoke_all(self, *, timeout: int | None = None) -> None:
+        """Give back the user's tokens of all servers in :meth:`connections`, and forget them.
+
+        Args:
+            timeout: Milliseconds, 0 for no limit; default that of the client.
+
+        Raises:
+            MCPError: As :meth:`revoke`, of the first server with which it did not work; the
+                others are done all the same.
+        """
+        await run(self._access(timeout).revoke_all())
 
     async def __aenter__(self) -> Self:
         await self.connect()

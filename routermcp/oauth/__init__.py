@@ -8,6 +8,7 @@ from .encryption import encrypted
 from .file import file_adapter
 from .grants import client_credentials, enterprise_managed, workload_identity
 from .memory import memory_adapter
+from .receiver import loopback_receiver
 from .redis import redis_adapter
 from .sql import sql_adapter
 from .store import AdapterLock, Record, TokenAdapter
@@ -22,6 +23,7 @@ __all__ = [
     "encrypted",
     "enterprise_managed",
     "file_adapter",
+    "loopback_receiver",
     "memory_adapter",
     "redis_adapter",
     "sql_adapter",

@@ -16,6 +16,7 @@ from routermcp_adapters._wire import log
 from routermcp_adapters.runtime import Runtime
 from routermcp_proto.events import HTTPRefused
 from routermcp_proto.exceptions import AuthorizationRequiredError, LocalProtocolError, MCPError, OAuthError
+from routermcp_proto.oauth.authorization import Pending, state_of
 from routermcp_proto.oauth.authorizer import Application, Authorizer, Trial
 from routermcp_proto.oauth.challenges import parse_challenges
 from routermcp_proto.oauth.clients import Signer
@@ -230,6 +231,42 @@ class UserAuthorization:
         if not isinstance(callback, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise OAuthError("authorize= returns the URL that the user's browser came back to")
         return callback
+
+    # ---- by themselves -------------------------------------------------------------------------------
+
+    async def begin(self, exchanges: Exchanges, next_url: str | None) -> Pending:
+        """Prepare to send the user to sign in, and keep what is needed when they come back.
+
+        Raises:
+            OAuthError: There is no way to sign in.
+        """
+        await self._load(exchanges.runtime)
+        async with _Locked(self, exchanges) as locked:
+            pending = await self._drive(locked.authorizer.begin(), locked, None)
+            if next_url is not None:
+                locked.authorizer.record.members["pending"][pending.state]["next_url"] = next_url
+            return pending
+
+    async def complete(self, exchanges: Exchanges, callback_url: str) -> str | None:
+        """Take the URL that the user came back to; return where the user wanted to go.
+
+        Raises:
+            OAuthError: It belongs to no sign-in of this user that waits, or says no.
+        """
+        await self._load(exchanges.runtime)
+        async with _Locked(self, exchanges) as locked:
+            waiting = cast("dict[str, Any]", locked.authorizer.record.members.get("pending") or {})
+            kept = cast("dict[str, Any]", waiting.get(state_of(callback_url) or "") or {})
+            await self._drive(locked.authorizer.complete(callback_url), locked, None)
+        self._tell("obtain")
+        return kept.get("next_url")
+
+    async def revoke(self, exchanges: Exchanges) -> None:
+        """Give the tokens back, as far as the authorization server takes them, and forget them."""
+        await self._load(exchanges.runtime)
+        async with _Locked(self, exchanges) as locked:
+            await self._drive(locked.authorizer.revoke(), locked, None)
+        self._tell("revoke")
 
     def _tell(self, action: Action) -> None:
         if self._config.on_audit is not None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from typing import TypeVar
 
+from routermcp_adapters.runtime import Runtime
 from routermcp_proto.exceptions import ConfigError
 from routermcp_proto.http.url import EndpointURL
 
 from ._authorization import Registrations, UserAuthorization
 from .config import OAuthConfig
+from .store import TokenAdapter
+
+T = TypeVar("T")
 
 #: What the only user of a client is called, where nobody has said.
 ONLY_USER = "default"
@@ -32,6 +37,19 @@ class OAuthUsers:
 
     def __repr__(self) -> str:
         return f"<OAuthUsers of {self.server_id}>"
+
+    @property
+    def adapter(self) -> TokenAdapter:
+        """Where tokens are kept."""
+        return self._config.adapter
+
+    async def store(self, runtime: Runtime, work: Callable[[], T]) -> T:
+        """Use the adapter, without holding up anybody else."""
+        return work() if self.adapter.inline else await runtime.run_blocking(work)
+
+    def at(self, endpoint: str, server_id: str, user_id: str) -> UserAuthorization:
+        """Return what sees to a user at another server that the same store knows."""
+        return UserAuthorization(endpoint, self._config, user_id, server_id, Registrations())
 
     def of(self, user_id: str | None) -> UserAuthorization:
         """Return what sees to the requests of a user."""

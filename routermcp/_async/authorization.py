@@ -1,0 +1,61 @@
+"""A sign-in that waits for its user."""
+
+from __future__ import annotations
+
+from routermcp_adapters._stepping import native as run
+from routermcp_adapters.detect import running as runtime_here
+
+from .._settings import checked_timeout
+from ..oauth._access import UserAccess
+
+#: Milliseconds that :meth:`AuthorizationRequest.wait` takes at most unless told otherwise: as
+#: long as a sign-in may wait for its user.
+WAIT_TIMEOUT = 600_000
+
+
+class AuthorizationRequest:
+    """A user is to sign in; made by ``authorize`` of a client or session.
+
+    Attributes:
+        url: Where to send the user.
+        expires_at: Until when the user has to be back, in seconds since 1970.
+        server_id: The server that wants it.
+        user_id: The user who has to.
+    """
+
+    def __init__(
+        self, access: UserAccess, url: str, expires_at: float, server_id: str, user_id: str | None
+    ) -> None:
+        self._access = access
+        self.url = url
+        self.expires_at = expires_at
+        self.server_id = server_id
+        self.user_id = user_id
+
+    def __repr__(self) -> str:
+        return f"<AuthorizationRequest of {self.user_id!r} at {self.server_id}>"
+
+    async def complete(self, callback_url: str) -> str | None:
+        """Take the URL that the user's browser came back to.
+
+        Args:
+            callback_url: The whole URL, with its query.
+
+        Returns:
+            The ``next_url`` that was given when the sign-in began.
+
+        Raises:
+            OAuthError: It belongs to no sign-in of this user that waits, or says no.
+        """
+        return await run(self._access.complete(callback_url))
+
+    async def wait(self, *, timeout: int = WAIT_TIMEOUT) -> None:
+        """Wait until the user has signed in, whichever process takes the answer.
+
+        Args:
+            timeout: Milliseconds, 0 for no limit.
+
+        Raises:
+            TransportError: The user has not signed in by then (``timeout``).
+        """
+        await run(self._access.within(runtime_here(), checked_timeout(timeout)).settled())

@@ -1,0 +1,152 @@
+"""Users and their tokens outside of calls, as web applications have them."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from routermcp.oauth import OAuthConfig, TokenAdapter, file_adapter, memory_adapter
+from routermcp.oauth._access import ConnectionState, connection_of
+from routermcp.types import AuthorizationRequiredError, ConfigError, OAuthError, TransportError
+from routermcp_proto.oauth.records import GrantRecord
+from tests.oauth.protected_server import ProtectedServer
+from tests.oauth.test_signing_in import visit
+from tests.three_runtimes import RUNTIMES, make_client, run
+
+CALLBACK = "https://app.example/callback"
+
+
+@pytest.fixture(params=RUNTIMES)
+def runtime(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def server() -> Iterator[ProtectedServer]:
+    with ProtectedServer() as server:
+        yield server
+
+
+async def done(result: Any) -> Any:
+    """Wait for what a request gives, which in blocking code is there at once."""
+    return await result if inspect.isawaitable(result) else result
+
+
+def client_of(runtime: str, server: ProtectedServer, adapter: TokenAdapter, user: str = "alice") -> Any:
+    oauth = OAuthConfig(adapter, redirect_uri=CALLBACK, server_id="srv")
+    return make_client(runtime, url=server.url, user_id=user, oauth=oauth)
+
+
+def test_a_web_application_signs_users_in(server: ProtectedServer, runtime: str, tmp_path: Any) -> None:
+    async def body() -> None:
+        first = client_of(runtime, server, file_adapter(tmp_path), "admin")
+        request = await first.create_session("alice").authorize(next_url="/inbox")
+        assert (request.server_id, request.user_id) == ("srv", "alice")
+        assert request.url not in repr(request)
+        assert 0 < request.expires_at - time.time() <= 600
+        # The answer comes to another process, which shares nothing but the store.
+        other = client_of(runtime, server, file_adapter(tmp_path), "admin")
+        session = other.create_session("alice")
+        assert await session.complete_authorization(visit(request.url)) == "/inbox"
+        await done(request.wait(timeout=5000))
+        await session.connect()
+        assert (await session.call_tool("add", {"a": 1, "b": 2})).text == "3"
+        await session.disconnect()
+
+    run(runtime, body)
+    assert server.calls == [("alice", None)]
+
+
+def test_an_answer_belongs_to_its_user(server: ProtectedServer, runtime: str) -> None:
+    adapter = memory_adapter()
+
+    async def body() -> None:
+        client = client_of(runtime, server, adapter)
+        request = await client.authorize()
+        callback = visit(request.url)
+        with pytest.raises(OAuthError, match="no sign-in of this user"):
+            await client.create_session("mallory").complete_authorization(callback)
+        assert await done(request.complete(callback)) is None
+        with pytest.raises(OAuthError, match="twice"):
+            await done(request.complete(callback))
+
+    run(runtime, body)
+    assert adapter.get("mallory", "srv") in (None, {"pending": {}})
+
+
+def test_waiting_has_an_end(server: ProtectedServer, runtime: str) -> None:
+    async def body() -> None:
+        request = await client_of(runtime, server, memory_adapter()).authorize()
+        with pytest.raises(TransportError, match="timeout=50 ms"):
+            await done(request.wait(timeout=50))
+
+    run(runtime, body)
+
+
+def test_consent_is_withdrawn(server: ProtectedServer, runtime: str) -> None:
+    adapter = memory_adapter()
+    adapter.set("alice", "srv", server.grant("alice"))
+    adapter.set("alice", "other", server.grant("alice"))
+    adapter.set("bob", "srv", server.grant("bob"))
+
+    async def body() -> None:
+        client = client_of(runtime, server, adapter)
+        async with client:
+            before = {each.server_id: each.state for each in await client.connections()}
+            assert before == {"srv": ConnectionState.CONNECTED, "other": ConnectionState.CONNECTED}
+            await client.revoke()
+            with pytest.raises(AuthorizationRequiredError):
+                await client.list_tools()
+            await client.revoke_all()
+            after = {each.server_id: each.state for each in await client.connections()}
+            assert after == {"srv": ConnectionState.REVOKED, "other": ConnectionState.REVOKED}
+
+    run(runtime, body)
+    assert len(server.revoked) == 4
+    assert all("alice" in token for token in server.revoked)
+    assert (adapter.get("bob", "srv") or {})["tokens"]
+
+
+def test_states_of_connections() -> None:
+    tokens = {"access_token": "a", "issuer": "i", "expires_at": time.time() - 1, "scope": "x y"}
+    assert connection_of("s", GrantRecord({"tokens": tokens})).state is ConnectionState.EXPIRED
+    renewable = connection_of("s", GrantRecord({"tokens": {**tokens, "refresh_token": "r"}}))
+    assert (renewable.state, renewable.scopes) == (ConnectionState.CONNECTED, ("x", "y"))
+    assert connection_of("s", GrantRecord()).state is ConnectionState.NEEDS_AUTHORIZATION
+
+
+def test_a_client_without_oauth_keeps_no_tokens(runtime: str) -> None:
+    async def body() -> None:
+        client: Any = make_client(runtime, url="http://127.0.0.1/mcp")
+        for ask in (client.connections, client.authorize, client.revoke, client.revoke_all):
+            with pytest.raises(ConfigError, match="no oauth="):
+                await ask()
+
+    run(runtime, body)
+
+
+def test_another_server_cannot_be_signed_in_at(server: ProtectedServer, runtime: str) -> None:
+    async def body() -> None:
+        with pytest.raises(ConfigError, match="this session is at 'srv'"):
+            await client_of(runtime, server, memory_adapter()).authorize("elsewhere")
+
+    run(runtime, body)
+
+
+def test_a_sign_in_elsewhere_is_noticed(server: ProtectedServer, runtime: str) -> None:
+    adapter = memory_adapter()
+
+    async def body() -> None:
+        client = client_of(runtime, server, adapter)
+        request = await client.authorize()
+        later = threading.Timer(0.1, lambda: adapter.set("alice", "srv", server.grant("alice")))
+        later.start()
+        await done(request.wait(timeout=20_000))
+        later.join()
+
+    run(runtime, body)
