@@ -12,12 +12,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import httpx
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -153,18 +153,8 @@ def no_sampling(_request: Any) -> dict[str, Any]:
 
 def visit(url: str) -> str:
     """Be the user's browser: the suite's servers ask nothing and send it back at once."""
-
-    class Stay(urllib.request.HTTPRedirectHandler):
-        """Shows where one is sent instead of going there."""
-
-        def redirect_request(self, *_: Any) -> None:
-            """Go nowhere."""
-
-    try:
-        urllib.request.build_opener(Stay).open(url)
-    except urllib.error.HTTPError as answer:
-        return answer.headers["Location"]
-    sys.exit("the authorization server sent the browser nowhere")
+    with httpx.Client(trust_env=False) as browser:
+        return browser.get(url).headers["location"]
 
 
 def by_browser(_context: dict[str, Any]) -> dict[str, Any]:

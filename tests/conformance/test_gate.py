@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.conformance import gate
-from tests.conformance.client import SCENARIOS
+from tests.conformance.client import OAUTH_SCENARIOS, SCENARIOS, scenario_of
 from tests.three_runtimes import RUNTIMES
 
 RUN = gate.Run("2026-07-28", "tools_call", "asyncio", 2, frozenset({"not_there"}))
@@ -53,4 +53,8 @@ def test_rotation_reaches_every_scenario_and_every_runtime() -> None:
 
 
 def test_the_client_knows_every_scenario() -> None:
-    assert {run.scenario for run in gate.select_runs("asyncio")} == SCENARIOS.keys()
+    named = {run.scenario for run in gate.select_runs("asyncio")}
+
+    assert {name for name in named if not name.startswith("auth/")} == SCENARIOS.keys()
+    assert OAUTH_SCENARIOS.keys() < named
+    assert all(scenario_of(name) is not None for name in named)

@@ -37,6 +37,7 @@ PRINTED = {
     "on_progress": "1 of 3\n2 of 3\n3 of 3\n",
     "socketpair": "['hello']\n",
     "stdio([": "hello\n",
+    "loopback_receiver": "",
 }
 
 

@@ -52,6 +52,9 @@ MORE: dict[str, set[str]] = {
 #: What a client has besides its calls; none of it waits.
 BESIDES = {"create_session", "stats"}
 
+#: What a client and a session have for the tokens of their user.
+FOR_TOKENS = {"connections", "authorize", "complete_authorization", "revoke", "revoke_all"}
+
 CONSTRUCTOR = ["url", "api_key", "user_id", "timeout", "headers", "oauth", "debug"]
 CONSTRUCTOR_MORE = {
     "protocol",
@@ -71,6 +74,7 @@ CONSTRUCTOR_MORE = {
     "transport",
     "http_client",
     "proxy",
+    "single_user",
 }
 
 
@@ -124,7 +128,7 @@ def test_create_session_takes_the_user_id_by_either_way(kind: type) -> None:
 
 @pytest.mark.parametrize("kind", CLASSES)
 def test_the_table_above_is_complete(kind: type) -> None:
-    assert set(public_methods(kind)) - BESIDES == set(CONTRACT)
+    assert set(public_methods(kind)) - BESIDES - FOR_TOKENS == set(CONTRACT)
 
 
 @pytest.mark.parametrize(("asynchronous", "blocking"), PAIRS)
