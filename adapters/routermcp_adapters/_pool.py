@@ -138,7 +138,11 @@ class ConnectionPool:
         connection.opened_at = self._runtime.now()
         with self._lock:
             self.opened += 1
+            closed = self._closed
         self._settle()
+        if closed:
+            self.discard(connection)
+            raise TransportError("the client was disconnected meanwhile", code="closed", not_run=True)
         return connection
 
     def lease_idle(self, endpoint: EndpointURL) -> Connection | None:

@@ -368,8 +368,11 @@ class AsyncioRuntime:
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(finish, result, error)
 
-        _threads.start(work, report)
-        return await done
+        job = _threads.start(work, report)
+        try:
+            return await done
+        finally:
+            job.abandon()
 
     async def connect(
         self, addresses: Sequence[Address], tls: ssl.SSLContext | None, server_name: str

@@ -152,8 +152,11 @@ class BlockingRuntime:
             ended.append((result, error))
             done.set()
 
-        _threads.start(work, report)
-        await done.wait()
+        job = _threads.start(work, report)
+        try:
+            await done.wait()
+        finally:
+            job.abandon()
         result, error = ended[0]
         if error is not None:
             raise error

@@ -180,7 +180,14 @@ class Runtime(Protocol):
         ...
 
     async def run_blocking(self, work: Callable[[], T]) -> T:
-        """Run work in a daemon thread; when the caller gives up, the thread is abandoned."""
+        """Run work in a daemon thread, in the caller's context; its errors are the caller's.
+
+        When the caller gives up, work that has begun is abandoned with its thread, and work
+        that still waits for one is not begun.
+
+        Raises:
+            OSError: Too much such work is waiting.
+        """
         ...
 
     async def connect(

@@ -139,8 +139,11 @@ class TrioRuntime:
             except trio.RunFinishedError:
                 return
 
-        _threads.start(work, report)
-        await done.wait()
+        job = _threads.start(work, report)
+        try:
+            await done.wait()
+        finally:
+            job.abandon()
         result, error = ended[0]
         if error is not None:
             raise error

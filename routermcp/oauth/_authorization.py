@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar, cast
 
 from routermcp_adapters._clock import CallClock
+from routermcp_adapters._dial import is_deadline
 from routermcp_adapters._exchanges import Exchanges
 from routermcp_adapters._single_flight import SingleFlight
 from routermcp_adapters._wire import log
@@ -25,7 +26,7 @@ from routermcp_proto.oauth.steps import MAX_ANSWER, AskUser, Flow, HTTPAnswer, H
 
 from .audit import Action, AuditEvent
 from .config import OAuthConfig
-from .store import AdapterLock, Record
+from .store import AdapterLock, Record, TokenAdapter
 
 T = TypeVar("T")
 
@@ -35,6 +36,20 @@ LONGEST_LOOK = 0.25
 
 #: Whose record holds what an application was registered as: nobody's.
 NOBODY = ""
+
+
+async def in_store(adapter: TokenAdapter, runtime: Runtime, work: Callable[[], T]) -> T:
+    """Use an adapter, without holding up anybody else.
+
+    Raises:
+        OAuthError: It cannot be reached, or too many want to use it at once.
+    """
+    try:
+        return work() if adapter.inline else await runtime.run_blocking(work)
+    except OSError as error:
+        if is_deadline(error):
+            raise
+        raise OAuthError(f"the store of the tokens cannot be used: {error}") from error
 
 
 @dataclass(slots=True)
@@ -138,7 +153,7 @@ class UserAuthorization:
         )
 
     async def _store(self, runtime: Runtime, work: Callable[[], T]) -> T:
-        return work() if self._adapter.inline else await runtime.run_blocking(work)
+        return await in_store(self._adapter, runtime, work)
 
     # ---- renewing, signing in --------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from routermcp_adapters.runtime import Runtime
 from routermcp_proto.exceptions import ConfigError
 from routermcp_proto.http.url import EndpointURL
 
-from ._authorization import Registrations, UserAuthorization
+from ._authorization import Registrations, UserAuthorization, in_store
 from .config import OAuthConfig
 from .store import TokenAdapter
 
@@ -45,7 +45,7 @@ class OAuthUsers:
 
     async def store(self, runtime: Runtime, work: Callable[[], T]) -> T:
         """Use the adapter, without holding up anybody else."""
-        return work() if self.adapter.inline else await runtime.run_blocking(work)
+        return await in_store(self.adapter, runtime, work)
 
     def at(self, endpoint: str, server_id: str, user_id: str) -> UserAuthorization:
         """Return what sees to a user at another server that the same store knows."""

@@ -545,3 +545,17 @@ async def together(name: str, *works) -> None:
         async with trio.open_nursery() as nursery:
             for work in works:
                 nursery.start_soon(work)
+
+
+def test_a_connection_that_opens_while_the_pool_closes_is_of_no_use() -> None:
+    def closing() -> Any:
+        pool.close()
+        return lambda data: []
+
+    runtime = LoneRuntime(closing)
+    pool = Pool(runtime)
+    with pytest.raises(TransportError, match="disconnected meanwhile") as caught:
+        lease(pool)
+    assert (caught.value.code, caught.value.not_run) == ("closed", True)
+    assert runtime.streams[0].closed
+    assert pool.counts() == (0, 0, 0)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import functools
 import shutil
 import socket
 import ssl
 import struct
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -19,6 +21,7 @@ import pytest
 from routermcp_adapters.runtime import Runtime, StreamClosedError
 from routermcp_proto.exceptions import ConfigError
 from tests.adapters.runtimes import RUNTIMES, connected, peer, read_until_closed, receive_exactly, run
+from tests.three_runtimes import gather
 
 pytestmark = pytest.mark.parametrize("name", RUNTIMES)
 
@@ -291,6 +294,33 @@ def test_blocking_work_is_done_elsewhere(name: str) -> None:
         assert worker.daemon, "nobody has to wait for it at exit"
         with pytest.raises(ZeroDivisionError):
             await runtime.run_blocking(lambda: 1 // 0)
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            await runtime.run_blocking(functools.partial(next, iter(())))
+        with pytest.raises(SystemExit):
+            await runtime.run_blocking(sys.exit)
+
+    run(name, body)
+
+
+def test_blocking_work_knows_on_whose_behalf_it_is_done(name: str) -> None:
+    tenant: contextvars.ContextVar[str] = contextvars.ContextVar("tenant", default="nobody")
+
+    async def body(runtime: Runtime) -> None:
+        tenant.set("acme")
+        assert await runtime.run_blocking(tenant.get) == "acme"
+
+    contextvars.copy_context().run(run, name, body)
+
+
+def test_more_blocking_work_than_threads_is_done_in_turn(name: str) -> None:
+    async def body(runtime: Runtime) -> None:
+        done: list[int] = []
+
+        async def one(number: int) -> None:
+            await runtime.run_blocking(lambda: done.append(number))
+
+        await gather(name, [functools.partial(one, number) for number in range(200)])
+        assert sorted(done) == list(range(200))
 
     run(name, body)
 

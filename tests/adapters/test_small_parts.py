@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import queue
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -12,7 +14,7 @@ from routermcp_adapters._single_flight import SingleFlight
 from routermcp_adapters._stepping import native, step
 from routermcp_adapters.runtime import Runtime
 from routermcp_proto.exceptions import ConfigError, MCPError
-from tests.adapters.runtimes import run
+from tests.adapters.runtimes import PATIENCE, run, wait_until
 
 
 class Suspends:
@@ -143,17 +145,68 @@ async def both(name: str, first, second) -> None:
             nursery.start_soon(second)
 
 
-def test_abandoned_threads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_threads, "_slots", threading.BoundedSemaphore(1))
-    proceed, reported = threading.Event(), threading.Event()
-    _threads.start(lambda: proceed.wait(20), lambda result, error: reported.set())
-    with pytest.raises(OSError, match="under way"):
-        _threads.start(lambda: None, lambda result, error: None)
-    proceed.set()
-    assert reported.wait(20)
-    again = threading.Event()
-    _threads.start(lambda: None, lambda result, error: again.set())
-    assert again.wait(20)
+class Crew:
+    """One thread, room for two pieces of work beside, and a record of what became of them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(_threads, "_crew", _threads.Crew(1, 2))
+        self.proceed = threading.Event()
+        self.ended: queue.SimpleQueue[tuple[str, BaseException | None]] = queue.SimpleQueue()
+        self.begin("first", self.proceed.wait)
+
+    def begin(self, name: str, work: Callable[[], object] = bool) -> _threads.Job:
+        return _threads.start(work, lambda result, error: self.ended.put((name, error)))
+
+    def next(self) -> str:
+        name, error = self.ended.get(timeout=PATIENCE)
+        assert error is None
+        return name
+
+
+def test_work_waits_for_a_thread_and_the_room_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    crew = Crew(monkeypatch)
+    crew.begin("second")
+    crew.begin("third")
+    with pytest.raises(OSError, match="at work"):
+        crew.begin("fourth")
+    crew.proceed.set()
+    assert [crew.next() for _ in range(3)] == ["first", "second", "third"]
+    crew.begin("fifth")
+    assert crew.next() == "fifth"
+
+
+def test_work_that_nobody_wants_any_more_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    crew = Crew(monkeypatch)
+    crew.begin("second").abandon()
+    crew.begin("third").abandon()
+    crew.begin("fourth")
+    crew.begin("fifth")
+    crew.proceed.set()
+    assert [crew.next() for _ in range(3)] == ["first", "fourth", "fifth"]
+
+
+def test_a_report_that_fails_holds_nobody_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    crew = Crew(monkeypatch)
+    _threads.start(lambda: None, lambda result, error: 1 // 0)
+    crew.begin("third")
+    crew.proceed.set()
+    assert [crew.next() for _ in range(2)] == ["first", "third"]
+    assert "could not be reported" in caplog.text
+
+
+def test_threads_that_cannot_be_started_leave_their_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    crew = Crew(monkeypatch)
+    crew.proceed.set()
+    assert crew.next() == "first"
+    wait_until(lambda: _threads._crew._threads == 0)
+    with monkeypatch.context() as broken:
+        broken.setattr(threading.Thread, "start", lambda thread: 1 // 0)
+        with pytest.raises(ZeroDivisionError):
+            crew.begin("second")
+    crew.begin("third")
+    assert crew.next() == "third"
 
 
 def test_the_collector_is_paused_while_anybody_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:

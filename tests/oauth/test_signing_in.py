@@ -7,12 +7,13 @@ import pickle
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from routermcp.oauth import AuditEvent, OAuthConfig, TokenAdapter, memory_adapter
+from routermcp.oauth import AuditEvent, OAuthConfig, TokenAdapter, file_adapter, memory_adapter
 from routermcp.types import AuthorizationRequiredError, OAuthError, TransportError
 from routermcp_adapters import _exchanges
 from tests.oauth.protected_server import ProtectedServer
@@ -271,6 +272,31 @@ def test_users_have_their_own_tokens(server: ProtectedServer, runtime: str) -> N
     assert len(server.calls) == 18
     assert all(owner == named for owner, named in server.calls)
     assert set(server.refreshes.values()) == {1}
+
+
+def test_a_hundred_users_come_at_once(runtime: str, tmp_path: Path) -> None:
+    adapter = file_adapter(tmp_path)
+    users = [f"user-{number}" for number in range(100)]
+
+    async def body() -> None:
+        client = make_client(
+            runtime, url=server.url, user_id="admin", oauth=config(adapter, server_id="s"), send_user_id=True
+        )
+        sessions = [client.create_session(user) for user in users]
+
+        async def call(session: Any) -> Any:
+            await session.connect()
+            return await session.call_tool("add", {"a": 1, "b": 2})
+
+        await gather(runtime, [lambda session=session: call(session) for session in sessions])
+        for session in sessions:
+            await session.disconnect()
+
+    with ProtectedServer(era=STATELESS) as server:
+        for user in users:
+            adapter.set(user, "s", server.grant(user))
+        run(runtime, body)
+        assert sorted(server.calls) == sorted((user, user) for user in users)
 
 
 def test_a_request_elsewhere_may_fail(server: ProtectedServer, runtime: str) -> None:

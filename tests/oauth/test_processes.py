@@ -1,0 +1,113 @@
+"""Processes that share a store, users whose refresh tokens rotate, and some that are killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.oauth.conftest import LASTING, open_store
+from tests.oauth.protected_server import ProtectedServer
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'adapters'}"}
+
+#: Whether the long profile is asked for: ``.ci/run --full``.
+LONG = settings.get_current_profile_name() == "long"
+
+#: Processes, users, and seconds for which they work; seconds that a token lasts.
+PROCESSES, USERS, SECONDS = (16, 8, 60.0) if LONG else (3, 4, 4.0)
+LIFE = 2.0 if LONG else 1.0
+
+WORK = """
+import asyncio, sys, time
+from routermcp import RouterMCPClient
+from routermcp.oauth import OAuthConfig
+from routermcp.types import AuthorizationRequiredError
+from tests.oauth.conftest import open_store
+
+store, url, users, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+oauth = OAuthConfig(open_store(store), server_id="s", redirect_uri="https://app.example/")
+
+async def work(session, until):
+    await session.connect()
+    while time.time() < until:
+        try:
+            assert (await session.call_tool("add", {"a": 1, "b": 2})).text == "3"
+        except AuthorizationRequiredError:
+            print("needs authorization", session.user_id, flush=True)
+            return
+        await asyncio.sleep(0.05)
+    await session.disconnect()
+
+async def main():
+    client = RouterMCPClient(url, user_id="admin", oauth=oauth, send_user_id=True)
+    sessions = [client.create_session(f"user-{number}") for number in range(users)]
+    await asyncio.gather(*(work(session, time.time() + seconds) for session in sessions))
+
+print("begun", flush=True)
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def server(store: str) -> Iterator[ProtectedServer]:
+    with ProtectedServer() as server:
+        server.life = LIFE
+        adapter = open_store(store)
+        for number in range(USERS):
+            adapter.set(f"user-{number}", "s", server.grant(f"user-{number}"))
+        getattr(adapter, "close", lambda: None)()
+        yield server
+
+
+def begun(store: str, server: ProtectedServer) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", WORK, store, server.url, str(USERS), str(SECONDS)]
+    return subprocess.Popen(command, env=HERE, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("store", LASTING, indirect=True)
+def test_tokens_are_renewed_once_for_all(store: str, server: ProtectedServer) -> None:
+    began = time.time()
+    processes = [begun(store, server) for _ in range(PROCESSES)]
+    for process in processes:
+        out, errors = process.communicate(timeout=SECONDS + 240)
+        assert (process.returncode, out.decode().split(), errors.decode()) == (0, ["begun"], "")
+    took = time.time() - began
+    assert server.reused == []
+    assert all(owner == named for owner, named in server.calls)
+    for number in range(USERS):
+        # Renewed a fifth of its life ahead, a token serves all for four fifths of it.
+        assert 1 <= server.refreshes[f"user-{number}"] <= took / (LIFE * 0.8) + 1
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("store", LASTING, indirect=True)
+def test_killed_processes_cost_a_consent_at_most(store: str, server: ProtectedServer) -> None:
+    kills, said = 0, ""
+    for _ in range(20 if LONG else 3):
+        with begun(store, server) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            calls = len(server.calls)
+            until = time.monotonic() + 60
+            while len(server.calls) < calls + USERS and process.poll() is None:
+                assert time.monotonic() < until
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+            said += process.communicate()[0].decode()
+    adapter = open_store(store)
+    ended = [
+        number for number in range(USERS) if not (adapter.get(f"user-{number}", "s") or {}).get("tokens")
+    ]
+    getattr(adapter, "close", lambda: None)()
+    assert len(ended) <= kills
+    assert said.count("needs authorization") <= kills * USERS
