@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from routermcp_proto.events import HTTPRefused
+from routermcp_proto.exceptions import MCPError
 from routermcp_proto.http.exchange import MCPExchange
 from routermcp_proto.http.fetching import HTTPExchange
 from routermcp_proto.http.headers import HeaderBlock, HTTPRequest
@@ -16,6 +17,7 @@ from ._exchanges import Elsewhere, EndpointMemory, Exchanges, OnEvent, Outcome
 from ._limits import PoolStats
 from ._listening import Turn
 from ._pool import ConnectionPool
+from ._wire import log
 from .runtime import Runtime
 
 #: Refusals of one request that are answered by trying to be let in: three sign-ins, a renewal,
@@ -144,9 +146,14 @@ class AuthorizedExchanges(Exchanges):
 
     async def mention(self, request: HTTPRequest) -> None:
         """Send a message whose answer nobody waits for, if that takes no time."""
-        if request.headers.get(b"authorization") is None:
-            request = _with(request, await self.credentials("POST", self._url(request)))
-        await self._shared.mention(request)
+        try:
+            if request.headers.get(b"authorization") is None:
+                request = _with(request, await self.credentials("POST", self._url(request)))
+        except MCPError as error:
+            # The caller has an outcome already, which this must not replace.
+            log.debug("a cancelled call was not mentioned to %s: %s", self.endpoint, error)
+        else:
+            await self._shared.mention(request)
 
     def _url(self, request: HTTPRequest) -> str:
         return replace(self.endpoint, target=request.target.decode("ascii")).url

@@ -42,9 +42,18 @@ class CallClock:
         began = self.runtime.now()
         self.scope.move(deadline_after(began, self._interaction_timeout))
         self.interacting = True
-        result = await ask()
+        try:
+            result = await ask()
+        except Exception:
+            if not self.scope.expired:
+                self._go_on(began)
+            raise
+        self._go_on(began)
+        return result
+
+    def _go_on(self, began: float) -> None:
+        """Let the deadline count again, as much later as the person has taken."""
         self.interacting = False
         if self.at is not None:
             self.at += self.runtime.now() - began
         self.scope.move(self.at)
-        return result

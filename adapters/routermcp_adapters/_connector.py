@@ -13,7 +13,7 @@ from routermcp_proto.events import (
     MessageReady,
     StreamEnded,
 )
-from routermcp_proto.exceptions import GatewayError, MCPError, TransportError
+from routermcp_proto.exceptions import GatewayError, MCPError, OAuthError, TransportError
 from routermcp_proto.handshake import Agreement, Refused
 from routermcp_proto.http.binding import MAX_REDIRECTS, HTTPBinding
 from routermcp_proto.http.headers import HeaderBlock
@@ -106,7 +106,7 @@ class Connector:
         try:
             await self._handshake(clock, memory.protocol)
         except MCPError as error:
-            if memory.protocol is None or isinstance(error, TransportError):
+            if memory.protocol is None or isinstance(error, TransportError | OAuthError):
                 raise
             # The server has changed since: find out again what it speaks.
             memory.protocol = None

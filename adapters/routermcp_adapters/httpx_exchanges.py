@@ -46,7 +46,7 @@ HTTPClient = httpx.AsyncClient | httpx.Client
 class _Face(Protocol):
     """An httpx client, of either kind, as the driver's text awaits it."""
 
-    async def send(self, request: httpx.Request) -> httpx.Response: ...
+    async def send(self, request: httpx.Request, own: bool) -> httpx.Response: ...
 
     def pieces(self, response: httpx.Response) -> Any: ...
 
@@ -63,8 +63,9 @@ class _AsyncFace:
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
 
-    async def send(self, request: httpx.Request) -> httpx.Response:
-        return await self._client.send(request, stream=True, follow_redirects=False)
+    async def send(self, request: httpx.Request, own: bool) -> httpx.Response:
+        auth = httpx.USE_CLIENT_DEFAULT if own else None
+        return await self._client.send(request, stream=True, follow_redirects=False, auth=auth)
 
     def pieces(self, response: httpx.Response) -> AsyncIterator[bytes]:
         return response.aiter_bytes()
@@ -89,8 +90,9 @@ class _BlockingFace:
     def __init__(self, client: httpx.Client) -> None:
         self._client = client
 
-    async def send(self, request: httpx.Request) -> httpx.Response:
-        return self._client.send(request, stream=True, follow_redirects=False)
+    async def send(self, request: httpx.Request, own: bool) -> httpx.Response:
+        auth = httpx.USE_CLIENT_DEFAULT if own else None
+        return self._client.send(request, stream=True, follow_redirects=False, auth=auth)
 
     def pieces(self, response: httpx.Response) -> Iterator[bytes]:
         return response.iter_bytes()
@@ -238,7 +240,7 @@ class HttpxExchanges(Exchanges):
         face, runtime = self._open_face(), self.runtime
         if _wire.enabled():
             _wire.log_request(request)
-        response = await face.send(self._request(request, endpoint))
+        response = await face.send(self._request(request, endpoint), endpoint is self.endpoint)
         pieces, patience = face.pieces(response), 0.0
         try:
             # httpx undoes a compression by itself.
@@ -277,14 +279,14 @@ class HttpxExchanges(Exchanges):
         client = self._client
         if client is None:
             raise TransportError("the client is disconnected", code="closed", not_run=True)
-        root = f"{endpoint.scheme}://{endpoint.authority}"
-        return client.build_request(
-            request.method.decode(),
-            root + request.target.decode(),
-            headers=request.headers.pairs,
-            content=request.body or None,
-            timeout=self.runtime.time_left(),
-        )
+        method, seconds = request.method.decode(), self.runtime.time_left()
+        url = f"{endpoint.scheme}://{endpoint.authority}{request.target.decode()}"
+        headers, content = request.headers.pairs, request.body or None
+        if endpoint is self.endpoint:
+            return client.build_request(method, url, headers=headers, content=content, timeout=seconds)
+        # Headers, cookies and parameters that the client was given are for the MCP server alone.
+        timeout = httpx.Timeout(seconds).as_dict()
+        return httpx.Request(method, url, headers=headers, content=content, extensions={"timeout": timeout})
 
     def _open_face(self) -> _Face:
         if self._face is None:
@@ -295,7 +297,7 @@ class HttpxExchanges(Exchanges):
         """Send a message whose answer nobody waits for."""
         try:
             face = self._open_face()
-            await face.close_response(await face.send(self._request(request, self.endpoint)))
+            await face.close_response(await face.send(self._request(request, self.endpoint), True))
         except (httpx.HTTPError, TransportError, TimeoutError) as error:
             log.debug("a cancelled call was not mentioned to %s: %s", self.endpoint, error)
 

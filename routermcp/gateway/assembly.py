@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+from ..oauth.store import TokenAdapter
 from .aggregate import PATIENCE, Aggregate
 from .app import GatewayApp
 from .backend import Listing
@@ -15,6 +16,7 @@ from .keys import APIKey, check_binding
 from .rate_limit import RateLimit
 from .reach import over_http, over_stdio
 from .sessions import SessionStore
+from .token_api import TokenAPI
 from .upstream import CALL_TIMEOUT, Upstream
 from .validation import LOOPBACK_HOSTS
 
@@ -66,8 +68,13 @@ def aggregate_of(
     return Aggregate(upstreams, patience=patience)
 
 
-def front_of(config: GatewayConfig, backend: Aggregate) -> GatewayFront:
+def front_of(config: GatewayConfig, backend: Aggregate, tokens: TokenAdapter | None = None) -> GatewayFront:
     """Return the application that serves a backend as the configuration says.
+
+    Args:
+        config: The configuration.
+        backend: What is served.
+        tokens: A store of tokens to serve to those who act for users, None for none.
 
     Raises:
         ConfigError: It would serve everybody who reaches this machine.
@@ -104,6 +111,7 @@ def front_of(config: GatewayConfig, backend: Aggregate) -> GatewayFront:
         allowed_hosts=names,
         session_secret=_secret_of(store.get_secret_value()) if store is not None else None,
         upstreams=backend.states,
+        tokens=TokenAPI(tokens) if tokens is not None else None,
         on_startup=backend.begin,
         on_shutdown=end,
     )

@@ -25,10 +25,10 @@ from routermcp_proto import jsonrpc
 from routermcp_proto.exceptions import ConfigError
 from routermcp_proto.jsonrpc import ErrorObject
 
-from . import health, rate_limit
+from . import health, rate_limit, token_api
 from .app import MAX_BODY, GatewayApp
 from .asgi import Receive, Rejected, Reply, RequestHead, Scope, Send, reject
-from .codes import PROJECT_NOT_FOUND
+from .codes import PROJECT_NOT_FOUND, UNAUTHORIZED
 from .event_bridge import EventBridge, check_takes_events
 from .identity import Identity, identify
 from .keys import APIKey, KeyRing
@@ -36,6 +36,7 @@ from .lifespan import Step, live
 from .rate_limit import RateLimit, TokenBucket
 from .read_ahead import ReadAhead, requests_in
 from .session_seal import SessionSeal
+from .token_api import TokenAPI
 from .validation import LOOPBACK_HOSTS, check_origin
 
 #: The project that there is where none is named.
@@ -82,6 +83,8 @@ class GatewayFront:
         session_secret: At least 32 random bytes that processes share which share sessions;
             None for some that only this one has.
         upstreams: Returns the state of each server behind the gateway by its alias.
+        tokens: Serves the tokens of users to those who act for them, None where nobody is to
+            have them.
         on_startup: Awaited before the first request.
         on_shutdown: Awaited after the last one.
         clock: Tells the time, in seconds.
@@ -90,7 +93,7 @@ class GatewayFront:
         ConfigError: A slug is none, a secret is too short, or there is no key at all.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a gateway can be told
         self,
         app: GatewayApp,
         *,
@@ -102,6 +105,7 @@ class GatewayFront:
         max_requests: int = MAX_REQUESTS,
         session_secret: bytes | None = None,
         upstreams: Callable[[], Mapping[str, str]] = dict[str, str],
+        tokens: TokenAPI | None = None,
         on_startup: Step | None = None,
         on_shutdown: Step | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -118,6 +122,7 @@ class GatewayFront:
         self._under_way = 0
         self._seal = SessionSeal(session_secret)
         self._upstreams = upstreams
+        self._tokens = tokens
         self._on_startup = on_startup
         self._on_shutdown = on_shutdown
 
@@ -142,6 +147,12 @@ class GatewayFront:
             await self._tell_health(scope, head, send)
             return
         check_origin(head, self._allowed_hosts)
+        if self._tokens is not None and head.path.startswith(token_api.PREFIX):
+            _check_acts_for_users(identify(head, scope, self._keys))
+            # The path as it was sent: an id may have a slash, percent-encoded.
+            head.path = scope.get("raw_path", head.path.encode()).decode("latin-1")
+            await self._tokens.answer(head, scope.get("query_string", b""), body.receive, send)
+            return
         place = self._find(head.path)
         identity = identify(head, scope, self._keys)
         if place.events:
@@ -230,6 +241,12 @@ def _checked_slugs(projects: Sequence[str]) -> tuple[str, ...]:
                 f"a project slug has 1 to 50 lower-case letters, digits and hyphens, not {slug!r:.80}"
             )
     return tuple(projects)
+
+
+def _check_acts_for_users(identity: Identity) -> None:
+    if identity.key is not None and not identity.key.acts_for_users:
+        problem = "this API key may not act for users"
+        raise Rejected(403, ErrorObject(UNAUTHORIZED, problem, {"reason": "user_not_allowed"}))
 
 
 def _busy() -> Rejected:

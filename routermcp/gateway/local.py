@@ -15,6 +15,7 @@ from routermcp_adapters.detect import running
 from routermcp_adapters.message_streams import Transport
 from routermcp_proto.exceptions import ConfigError, LocalProtocolError
 
+from ..oauth.store import TokenAdapter
 from .aggregate import PATIENCE, Aggregate
 from .assembly import aggregate_of, front_of
 from .config import GatewayConfig
@@ -42,18 +43,28 @@ class LocalGateway:
         config: The configuration: a file, what a file would hold, or a :class:`GatewayConfig`.
         listen: Whether to serve HTTP.
         patience: Seconds that lists wait for servers which are being started.
+        tokens: A store of users' tokens, served to ``cloud_adapter(..., base_url=...)`` of
+            applications that may act for users.
 
     Raises:
         ConfigError: The configuration is wrong.
         ModuleNotFoundError: uvicorn is not installed; it comes with ``routermcp[gateway]``.
     """
 
-    def __init__(self, config: Source, *, listen: bool = True, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        config: Source,
+        *,
+        listen: bool = True,
+        patience: float = PATIENCE,
+        tokens: TokenAdapter | None = None,
+    ) -> None:
         folder = Path(config).parent if isinstance(config, str | Path) else None
         self._config = _config_of(config)
         self._folder = folder
         self._listen = listen
         self._patience = patience
+        self._tokens = tokens
         self._url: str | None = None
         self._transport: MemoryTransport | None = None
         self._backend: Aggregate | None = None
@@ -90,7 +101,8 @@ class LocalGateway:
         if not self._listen:
             raise ConfigError("with listen=False the gateway lives in an event loop: use async with")
         backend = self._made()
-        self._url = self._serving.enter_context(serve_in_thread(front_of(self._config, backend)))
+        front = front_of(self._config, backend, self._tokens)
+        self._url = self._serving.enter_context(serve_in_thread(front))
         return self
 
     def __exit__(

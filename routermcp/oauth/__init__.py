@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .audit import AuditEvent
+from .cloud import cloud_adapter
 from .config import OAuthConfig
 from .encryption import encrypted
 from .file import file_adapter
@@ -20,6 +21,7 @@ __all__ = [
     "Record",
     "TokenAdapter",
     "client_credentials",
+    "cloud_adapter",
     "encrypted",
     "enterprise_managed",
     "file_adapter",

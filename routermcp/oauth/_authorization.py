@@ -16,7 +16,13 @@ from routermcp_adapters._single_flight import SingleFlight
 from routermcp_adapters._wire import log
 from routermcp_adapters.runtime import Runtime
 from routermcp_proto.events import HTTPRefused
-from routermcp_proto.exceptions import AuthorizationRequiredError, LocalProtocolError, MCPError, OAuthError
+from routermcp_proto.exceptions import (
+    AuthorizationRequiredError,
+    LocalProtocolError,
+    MCPError,
+    OAuthError,
+    TransportError,
+)
 from routermcp_proto.oauth.authorization import Pending, state_of
 from routermcp_proto.oauth.authorizer import Application, Authorizer, Trial
 from routermcp_proto.oauth.challenges import parse_challenges
@@ -228,6 +234,10 @@ class UserAuthorization:
             found = await exchanges.fetch(step.method, step.url, step.headers, step.body, MAX_ANSWER)
         except LocalProtocolError as error:
             raise OAuthError(f"a request of signing in cannot be sent: {error}") from error
+        except TransportError as error:
+            # The request of the application was refused, or is not sent yet.
+            error.not_run = True
+            raise
         return HTTPAnswer(found.status, found.headers, found.body)
 
     async def _ask(self, step: AskUser, runtime: Runtime, clock: CallClock | None) -> str:

@@ -132,6 +132,7 @@ class MCPExchange:
         self._events = None
         self._body = Body.UNKNOWN
         self._received.clear()
+        self.finished = False
 
     def receive(self, item: ResponseHead | BodyData | EndOfBody) -> list[Event]:
         """Take what a reader read.

@@ -21,6 +21,10 @@ TIMEOUT = 400
 #: Seconds for which a server drips or repeats itself: longer than any deadline here.
 LONG = 3.0
 
+#: Seconds for which it goes on with what never ends: until the client has had enough, which takes
+#: 64 MB, on a busy machine too.
+ENDLESS = 60.0
+
 
 @dataclass(frozen=True)
 class Row:
@@ -129,10 +133,10 @@ def drip(exchange: Exchange) -> None:
     _repeat(exchange, [bytes([byte]) for byte in body], 0.02)
 
 
-def _repeat(exchange: Exchange, pieces: list[bytes], pause: float) -> None:
+def _repeat(exchange: Exchange, pieces: list[bytes], pause: float, seconds: float = LONG) -> None:
     """Send pieces until they or the patience of the client end."""
     exchange.keep = False
-    until = time.monotonic() + LONG
+    until = time.monotonic() + seconds
     with contextlib.suppress(OSError):
         for piece in pieces:
             exchange.sock.sendall(piece)
@@ -152,18 +156,18 @@ def endless_line(exchange: Exchange) -> None:
     exchange.execute()
     exchange.stream()
     exchange.raw(b"ffffffff\r\ndata: ")
-    _repeat(exchange, [b"x" * 1_000_000] * 200, 0)
+    _repeat(exchange, [b"x" * 1_000_000] * 200, 0, ENDLESS)
 
 
 def endless_body(exchange: Exchange) -> None:
     exchange.execute()
     exchange.raw(head(10**12) + b'{"jsonrpc":"2.0","id":1,"result":{"content":"')
-    _repeat(exchange, [b"x" * 1_000_000] * 200, 0)
+    _repeat(exchange, [b"x" * 1_000_000] * 200, 0, ENDLESS)
 
 
 def endless_page(exchange: Exchange) -> None:
     exchange.raw(head(10**12, "text/html").replace(b"200 OK", b"500 Sorry"))
-    _repeat(exchange, [b"x" * 1_000_000] * 200, 0)
+    _repeat(exchange, [b"x" * 1_000_000] * 200, 0, ENDLESS)
 
 
 def compressed(exchange: Exchange) -> None:

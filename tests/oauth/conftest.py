@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from routermcp.gateway import LocalGateway
+from routermcp.gateway.config import GatewayConfig
 from routermcp.oauth import (
     TokenAdapter,
+    cloud_adapter,
     encrypted,
     file_adapter,
     memory_adapter,
@@ -25,13 +28,13 @@ Factory = Callable[[], TokenAdapter]
 #: What Fernet.generate_key() has returned once.
 KEY = "4SSdTLGhyECmyXoUJb8DnlZ-7aJd0gZqzCUoXKWCN1U="
 
-ADAPTERS = ("memory", "file", "sqlite", "encrypted", "redis", "postgres")
+ADAPTERS = ("memory", "file", "sqlite", "encrypted", "redis", "postgres", "cloud")
 
 #: Those whose stores outlive a process.
-LASTING = ("file", "sqlite", "redis", "postgres")
+LASTING = ("file", "sqlite", "redis", "postgres", "cloud")
 
 #: Those whose locks are leases.
-LEASES = ("sqlite", "redis", "postgres")
+LEASES = ("sqlite", "redis", "postgres", "cloud")
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +47,15 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with postgres_server(tmp_path_factory.mktemp("postgres")) as url:
         yield url
+
+
+@pytest.fixture
+def cloud_url(tmp_path: Path) -> Iterator[str]:
+    config = GatewayConfig.model_validate(
+        {"auth": {"mode": "api_key", "apiKeys": [{"key": "rmc_acts", "user": True}, {"key": "rmc_plain"}]}}
+    )
+    with LocalGateway(config, tokens=file_adapter(tmp_path / "cloud")) as gateway:
+        yield gateway.url.removesuffix("/mcp")
 
 
 @pytest.fixture
@@ -65,6 +77,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def open_store(store: str) -> TokenAdapter:
     """Return an adapter on a store."""
     kind, tenant, where = store.split(" ", 2)
+    if kind == "cloud":
+        return cloud_adapter("rmc_acts", base_url=where)
     if kind == "file":
         return file_adapter(where)
     if kind == "redis":

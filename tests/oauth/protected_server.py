@@ -25,6 +25,7 @@ class ProtectedServer(ScriptedServer):
     Attributes:
         life: Seconds that new tokens last.
         issuer: The authorization server that it names, None for its own.
+        hangs_up: Whether nobody is given a token just now.
         shows_user: Whose consent the next visit of the page is.
         refreshes: Renewals by user.
         sign_ins: Codes that were turned into tokens, by user.
@@ -36,6 +37,7 @@ class ProtectedServer(ScriptedServer):
         super().__init__(**options)
         self.life = LIFE
         self.issuer: str | None = None
+        self.hangs_up = False
         self.shows_user = "alice"
         self.refreshes: Counter[str] = Counter()
         self.sign_ins: Counter[str] = Counter()
@@ -102,6 +104,8 @@ class ProtectedServer(ScriptedServer):
             exchange.status(201, {"client_id": "app"})
         elif path == "/oauth/authorize":
             exchange.status(302, Location=self._consent(query))
+        elif path == "/oauth/token" and self.hangs_up:
+            exchange.hang_up()
         elif path == "/oauth/token":
             status, answer = self._token(seen.body.decode())
             exchange.status(status, answer)

@@ -14,11 +14,21 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from routermcp.oauth import TokenAdapter, encrypted, file_adapter, memory_adapter, redis_adapter, sql_adapter
+from routermcp.gateway import LocalGateway, token_api
+from routermcp.oauth import (
+    TokenAdapter,
+    cloud_adapter,
+    encrypted,
+    file_adapter,
+    memory_adapter,
+    redis_adapter,
+    sql_adapter,
+)
 from routermcp.oauth import redis as redis_module
 from routermcp.oauth import sql as sql_module
 from routermcp.oauth.file import MAX_NAME, decoded, encoded
@@ -118,7 +128,7 @@ def test_the_holder_writes(adapter: TokenAdapter) -> None:
 
 @leases
 def test_a_lease_ends_with_its_time(adapter: TokenAdapter, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (redis_module, sql_module):
+    for module in (redis_module, sql_module, token_api):
         monkeypatch.setattr(module, "LEASE_SECONDS", 0.2)
     stalled, following = adapter.lock("u", "s"), adapter.lock("u", "s")
     assert stalled.acquire()
@@ -356,4 +366,64 @@ def test_threads_make_the_table_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, range(8)))
     assert len(adapter.list("u")) == 8
+    adapter.close()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+# ---- the API of tokens ---------------------------------------------------------------------------------
+
+
+def test_only_who_acts_for_users_has_their_tokens(cloud_url: str) -> None:
+    for key in ("rmc_plain", "rmc_other"):
+        adapter = cloud_adapter(key, base_url=cloud_url)
+        with pytest.raises(OAuthError, match="check the api_key") as caught:
+            adapter.get("u", "s")
+        assert key not in str(caught.value) + repr(adapter)
+        adapter.close()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_a_gateway_without_a_store_serves_none() -> None:
+    with LocalGateway({"mcpServers": {}}) as gateway:
+        adapter = cloud_adapter("any", base_url=gateway.url.removesuffix("/mcp"))
+        assert adapter.get("u", "s") is None
+        with pytest.raises(OAuthError, match=r"404|405"):
+            adapter.set("u", "s", {})
+        adapter.close()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("GET", "~u", "", 404),
+        ("GET", "u/servers", "", 404),
+        ("POST", "~u/servers", "", 405),
+        ("PATCH", "~u/servers/~s", "{}", 405),
+        ("PUT", "~u/servers/~s", "[]", 400),
+        ("PUT", "~u/servers/~s", "{", 400),
+        ("POST", "~u/servers/~s/lock", "{}", 400),
+        ("PATCH", "~u/servers/~s/lock", '{"token": "t"}', 405),
+        ("GET", "~%ff/servers", "", 400),
+        ("PUT", "~u/servers/~s", '{"x": "' + "x" * token_api.MAX_RECORD + '"}', 413),
+    ],
+)
+def test_requests_that_are_none_of_the_api(
+    cloud_url: str, method: str, path: str, body: str, status: int
+) -> None:
+    with httpx.Client(trust_env=False, headers={"Authorization": "Bearer rmc_acts"}) as client:
+        answer = client.request(method, f"{cloud_url}/v1/oauth/users/{path}", content=body)
+    assert answer.status_code == status
+
+
+@pytest.mark.parametrize("base_url", ["http://tokens.example", "nonsense"])
+def test_keys_go_over_https(base_url: str) -> None:
+    with pytest.raises(ConfigError, match="base_url"):
+        cloud_adapter("k", base_url=base_url)
+    with pytest.raises(ConfigError, match="api_key"):
+        cloud_adapter("")
+
+
+def test_an_api_that_is_not_there_is_said_to_be_so() -> None:
+    adapter = cloud_adapter("hush", base_url="http://127.0.0.1:1")
+    with pytest.raises(OAuthError, match="ConnectError") as caught:
+        adapter.get("u", "s")
+    assert "hush" not in str(caught.value)
     adapter.close()  # pyright: ignore[reportAttributeAccessIssue]

@@ -389,3 +389,55 @@ def test_metadata_may_not_lead_into_a_private_network(runtime: str, monkeypatch:
 
         run(runtime, body)
         assert inner.seen == []
+
+
+def test_what_an_httpx_client_was_given_is_for_the_mcp_server_alone(runtime: str) -> None:
+    with ProtectedServer(era=STATELESS) as server, ProtectedServer(era=STATELESS) as other:
+        server.issuer = other.origin
+
+        async def body() -> None:
+            kind = httpx.Client if runtime == "blocking" else httpx.AsyncClient
+            mine = {"mine": "hush"}
+            http_client: Any = kind(
+                trust_env=False, headers=mine, cookies=mine, params=mine, auth=lambda request: request
+            )
+            client = make_client(
+                runtime, url=server.url, single_user=True, oauth=config(), http_client=http_client
+            )
+            # The tokens of the other server open nothing here; what matters is what went there.
+            with pytest.raises((TransportError, OAuthError)):
+                await client.connect()
+            await client.disconnect()
+            await step_or_wait(http_client.close if runtime == "blocking" else http_client.aclose)
+
+        run(runtime, body)
+        assert any(seen.target.startswith("/oauth/token") for seen in other.seen)
+        for seen in other.seen:
+            if not seen.target.startswith("/oauth/authorize"):
+                assert "hush" not in seen.target + str(seen.headers)
+        assert any("hush" in str(seen.headers) for seen in server.seen)
+
+
+async def step_or_wait(close: Any) -> None:
+    """Close a client of either kind."""
+    done = close()
+    if done is not None:
+        await done
+
+
+def test_an_authorization_server_that_hangs_up_does_not_leave_a_call_in_doubt(
+    server: ProtectedServer, runtime: str
+) -> None:
+    async def body() -> None:
+        async with make_client(runtime, url=server.url, single_user=True, oauth=config()) as client:
+            await client.list_tools()
+            server.expire()
+            server.hangs_up = True
+            with pytest.raises(TransportError) as caught:
+                await client.call_tool("add", {"a": 1, "b": 2})
+            assert caught.value.code != "interrupted"
+            server.hangs_up = False
+            assert (await client.call_tool("add", {"a": 1, "b": 2})).text == "3"
+
+    run(runtime, body)
+    assert server.executed["tools/call:add"] == 1
