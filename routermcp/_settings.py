@@ -196,7 +196,7 @@ def resolve(  # noqa: PLR0913 - what a client can be told
         send_user_id=send_user_id,
         trust_annotations=trust_annotations,
         tls=context_source(verify, cert),
-        client_info=client_info or {"name": "routermcp", "version": __version__},
+        client_info=dict(client_info) if client_info else {"name": "routermcp", "version": __version__},
         oauth=users_of(endpoint, oauth, user_id, single_user) if oauth is not None else None,
     )
     _check_headers_argument(headers)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from . import jsonrpc
@@ -71,6 +72,18 @@ class ToolFacts:
     """The tool says that calling it twice does no harm."""
 
 
+_INFO: Mapping[str, Any] = {"name": "routermcp", "version": "0.1.0"}
+
+#: Stamps that are shared: an application has one or a few, its sessions may be ten thousand.
+MAX_STAMPS = 64
+
+
+@lru_cache(maxsize=MAX_STAMPS)
+def _shared(stamp: bytes) -> bytes:
+    """Return a stamp, the same object for equal ones."""
+    return stamp
+
+
 class ClientSession(Session):
     """The machine of a client.
 
@@ -90,7 +103,7 @@ class ClientSession(Session):
         max_message_size: int | None = None,
     ) -> None:
         super().__init__(max_message_size=max_message_size)
-        self._client_info = dict(client_info or {"name": "routermcp", "version": "0.1.0"})
+        self._client_info = client_info or _INFO
         self._capabilities = dict(capabilities or {})
         self._protocol = protocol
         self._handshake: Handshake | None = None
@@ -159,7 +172,7 @@ class ClientSession(Session):
     def _write_in(self, revision: Revision) -> None:
         self._revision = revision
         self._last_stamp = (None, b"")
-        self._stamp = self._stamp_for(self._capabilities) if revision.stamps_requests else b""
+        self._stamp = _shared(self._stamp_for(self._capabilities)) if revision.stamps_requests else b""
 
     def _stamp_for(self, capabilities: Mapping[str, Any]) -> bytes:
         known, stamp = self._last_stamp

@@ -49,6 +49,18 @@ class Connector:
         gateway: The peer is a RouterMCP gateway, by its URL.
     """
 
+    # An application may have a session for each of ten thousand users.
+    __slots__ = (
+        "_binding",
+        "_extra_headers",
+        "_flight",
+        "_gateway",
+        "_listener",
+        "_retry",
+        "_session",
+        "_transport",
+    )
+
     def __init__(
         self,
         binding: HTTPBinding,

@@ -87,6 +87,19 @@ class Listener:
         extra_headers: Asked for headers that are not fixed.
     """
 
+    __slots__ = (
+        "_binding",
+        "_connection",
+        "_exchange",
+        "_extra_headers",
+        "_lock",
+        "_opened_at",
+        "_pool",
+        "_relief",
+        "_turns",
+        "_wanted",
+    )
+
     def __init__(
         self, binding: HTTPBinding, extra_headers: Callable[[], Awaitable[HeaderBlock | None]]
     ) -> None:

@@ -25,6 +25,8 @@ class SingleFlight:
     An error is shared, each caller raising a copy of its own.
     """
 
+    __slots__ = ("_flight", "_lock")
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._flight: _Flight | None = None

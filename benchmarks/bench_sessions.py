@@ -1,0 +1,171 @@
+"""Memory of open sessions on one client, and the requests that it takes to connect them.
+
+::
+
+    python benchmarks/bench_sessions.py [--check]
+
+The client opens 10,000 sessions of as many users, at a server in another process that lets
+everybody keep what it says of itself, and then at one of the handshake era. What the process has
+grown by is read from ``/proc`` (Linux), after a garbage collection and with the pool warm.
+
+``--check`` ends with 1 where a session takes more than 4 KB (stateless era) or 6 KB (handshake
+era), or where connecting one takes a request in the stateless era.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from routermcp import RouterMCPClient
+
+#: Sessions that are opened.
+SESSIONS = 10_000
+#: Sessions that are opened before, so that the pool and all caches are as they will be.
+WARM_UP = 200
+#: The most that one may take, in bytes, by era.
+MOST_BYTES = {"2026-07-28": 4096, "2025-11-25": 6144}
+#: The most requests to connect one.
+MOST_REQUESTS = {"2026-07-28": 0.0, "2025-11-25": 2.0}
+
+INFO = {"name": "bench", "version": "1"}
+
+
+class Server(asyncio.Protocol):
+    """One connection of a server that knows how to begin a session, and nothing else."""
+
+    era = ""
+    requests = 0
+    numbers = itertools.count(1)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.buffer = b""
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        while b"\r\n\r\n" in self.buffer:
+            head, _, rest = self.buffer.partition(b"\r\n\r\n")
+            length = 0
+            for line in head.lower().split(b"\r\n"):
+                if line.startswith(b"content-length:"):
+                    length = int(line[15:])
+            if len(rest) < length:
+                return
+            body, self.buffer = rest[:length], rest[length:]
+            self.transport.write(self.answer(head, body))  # type: ignore[attr-defined]
+
+    def answer(self, head: bytes, body: bytes) -> bytes:
+        if head.startswith(b"GET /count"):
+            return response(200, {"requests": Server.requests})
+        Server.requests += 1
+        if not head.startswith(b"POST"):
+            return response(405, None)
+        message = json.loads(body)
+        if "id" not in message:
+            return response(202, None)
+        return self.result(message)
+
+    def result(self, message: dict[str, Any]) -> bytes:
+        answer: dict[str, Any] = {"jsonrpc": "2.0", "id": message["id"]}
+        if message["method"] == "server/discover" and self.era == "2026-07-28":
+            answer["result"] = {
+                "resultType": "complete",
+                "ttlMs": 3_600_000,
+                "cacheScope": "public",
+                "supportedVersions": [self.era],
+                "capabilities": {"tools": {}},
+                "_meta": {"io.modelcontextprotocol/serverInfo": INFO},
+            }
+            return response(200, answer)
+        if message["method"] == "initialize" and self.era != "2026-07-28":
+            agreed = {"protocolVersion": self.era, "capabilities": {"tools": {}}, "serverInfo": INFO}
+            session = f"Mcp-Session-Id: session-{next(self.numbers):032}\r\n"
+            return response(200, {**answer, "result": agreed}, session)
+        answer["error"] = {"code": -32601, "message": "no such method"}
+        return response(404 if self.era == "2026-07-28" else 400, answer)
+
+
+def response(status: int, document: Any, more: str = "") -> bytes:
+    """Return an answer."""
+    body = b"" if document is None else json.dumps(document).encode()
+    head = f"HTTP/1.1 {status} Any\r\nContent-Type: application/json\r\n{more}"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+async def serve(era: str) -> None:
+    """Serve until killed, and print the port."""
+    Server.era = era
+    server = await asyncio.get_running_loop().create_server(Server, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+def resident() -> int:
+    """Return the bytes of memory that this process holds."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+async def counted(port: int) -> int:
+    """Return the requests that the server has seen."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /count HTTP/1.1\r\nHost: x\r\n\r\n")
+    await reader.readuntil(b"\r\n\r\n")
+    found = json.loads(await reader.readuntil(b"}"))
+    writer.close()
+    return int(found["requests"])
+
+
+async def measure(port: int) -> tuple[float, float, float]:
+    """Return bytes, requests and microseconds for each session."""
+    async with RouterMCPClient(f"http://127.0.0.1:{port}/mcp") as client:
+        kept: list[Any] = [None] * (SESSIONS + WARM_UP)
+        for number in range(WARM_UP):
+            kept[number] = client.create_session(f"user-{number}")
+            await kept[number].connect()
+        requests, memory, began = await counted(port), resident(), time.perf_counter()
+        for number in range(WARM_UP, WARM_UP + SESSIONS):
+            kept[number] = client.create_session(f"user-{number}")
+            await kept[number].connect()
+        took = time.perf_counter() - began
+        grown, asked = resident() - memory, await counted(port) - requests
+        # Without a farewell to the server, which is not what is measured.
+        kept.clear()
+    return grown / SESSIONS, asked / SESSIONS, took / SESSIONS * 1e6
+
+
+def main() -> int:
+    """Run the benchmark and return its exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="fail beyond the bounds")
+    parser.add_argument("--serve", metavar="ERA", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        asyncio.run(serve(options.serve))
+    missed = False
+    print("era         bytes each   most  requests each  most    time each")
+    for era, most in MOST_BYTES.items():
+        command = [sys.executable, __file__, "--serve", era]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as server:
+            assert server.stdout is not None
+            size, requests, took = asyncio.run(measure(int(server.stdout.readline())))
+            server.kill()
+        missed = missed or size > most or requests > MOST_REQUESTS[era]
+        print(
+            f"{era}  {size:>10.0f}  {most:>5}  {requests:>13.2f}  {MOST_REQUESTS[era]:>4.0f}  {took:>8.0f} us"
+        )
+    return int(options.check and missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
