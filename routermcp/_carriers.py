@@ -48,6 +48,7 @@ def driver_of(settings: ClientSettings, callbacks: Callbacks, transport: Exchang
             interaction_timeout=settings.interaction_timeout,
             gateway=settings.gateway,
             trust_annotations=settings.trust_annotations,
+            user_id=settings.user_id,
         ),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -11,7 +12,13 @@ from pydantic import ValidationError
 
 from routermcp_adapters._meanwhile import Reply
 from routermcp_proto.events import RequestReceived
-from routermcp_proto.exceptions import ConfigError, MCPError, ResponseValidationError
+from routermcp_proto.exceptions import (
+    AuthorizationRequiredError,
+    ConfigError,
+    MCPError,
+    ResponseValidationError,
+)
+from routermcp_proto.gateway_calls import SERVER_ID_KEY
 from routermcp_proto.types import (
     CreateMessageRequest,
     CreateMessageResult,
@@ -37,7 +44,12 @@ OnSampling = Callable[[CreateMessageRequest], "SampleReply | Awaitable[SampleRep
 OnRoots = Callable[[], "Iterable[Root | str] | Awaitable[Iterable[Root | str]]"]
 OnLog = Callable[[LogMessage], Any]
 OnNotification = Callable[[str, Mapping[str, Any]], Any]
+OnAuthorization = Callable[[Any], Any]
+"""Is given an ``AuthorizationRequest``; returns when its user has signed in."""
 OnProgress = Callable[[Progress], Any]
+
+RequestOf = Callable[[AuthorizationRequiredError], Any]
+"""Makes of an error what ``on_authorization`` is given."""
 
 ElicitReply = ElicitResult | Mapping[str, Any] | None
 SampleReply = CreateMessageResult | Mapping[str, Any]
@@ -67,7 +79,10 @@ class Callbacks:
         on_roots: OnRoots | None = None,
         on_log: OnLog | None = None,
         on_notification: OnNotification | None = None,
+        on_authorization: OnAuthorization | None = None,
     ) -> None:
+        self._on_authorization = on_authorization
+        self._request_of: RequestOf | None = None
         self._on_elicitation = on_elicitation
         self._on_sampling = on_sampling
         self._on_roots = on_roots
@@ -85,6 +100,7 @@ class Callbacks:
             "on_roots": self._on_roots,
             "on_log": self._on_log,
             "on_notification": self._on_notification,
+            "on_authorization": self._on_authorization,
         }
         return {name: callback for name, callback in callbacks.items() if callback is not None}
 
@@ -97,7 +113,28 @@ class Callbacks:
             capabilities["sampling"] = {}
         if self._on_elicitation is not None:
             capabilities["elicitation"] = {"form": {}, "url": {}}
+        elif self._on_authorization is not None:
+            capabilities["elicitation"] = {"url": {}}
         return capabilities
+
+    def of_session(self, request_of: RequestOf) -> Callbacks:
+        """Return the callbacks as one session uses them.
+
+        Args:
+            request_of: Makes of an error what ``on_authorization`` is given.
+        """
+        if self._on_authorization is None:
+            return self
+        own = copy.copy(self)
+        own._request_of = request_of  # noqa: SLF001 - of a copy of ours
+        return own
+
+    async def authorize(self, required: AuthorizationRequiredError) -> bool:
+        """Have the user sign in, where there is a callback for that; say whether there is."""
+        if self._on_authorization is None or self._request_of is None:
+            return False
+        await settled(self._on_authorization(self._request_of(required)))
+        return True
 
     def take_over(self, asked: RequestReceived, reply: Reply) -> bool:
         """Leave the answer to :meth:`answer`, in the task of the call."""
@@ -106,14 +143,25 @@ class Callbacks:
 
     async def answer(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Answer a request of the server with the callback for it."""
-        if method == "elicitation/create" and self._on_elicitation is not None:
-            request = _read(ElicitRequest, method, params)
-            return _elicited(request, await settled(self._on_elicitation(request)))
+        if method == "elicitation/create":
+            return await self._elicit(_read(ElicitRequest, method, params))
         if method == "sampling/createMessage" and self._on_sampling is not None:
             return _sampled(await settled(self._on_sampling(_read(CreateMessageRequest, method, params))))
         if method == "roots/list" and self._on_roots is not None:
             return {"roots": [_root(root) for root in await settled(self._on_roots())]}
-        raise MCPError(f"the server asks for {method}, and no callback of this client answers that")
+        raise _unanswered(method)
+
+    async def _elicit(self, request: ElicitRequest) -> Mapping[str, Any]:
+        required = sign_in_of(request) if request.mode == "url" else None
+        # Where both callbacks could answer, signing in at a server behind a gateway is for its own.
+        if required is not None and (required.server_id is not None or self._on_elicitation is None):
+            if await self.authorize(required):
+                return {"action": "accept"}
+            if self._on_elicitation is None:
+                raise required
+        if self._on_elicitation is None:
+            raise _unanswered("elicitation/create")
+        return _elicited(request, await settled(self._on_elicitation(request)))
 
     async def hear(self, method: str, params: Mapping[str, Any]) -> None:
         """Hand a notification to the callback for it."""
@@ -126,6 +174,22 @@ class Callbacks:
             await settled(self._on_log(message))
         elif self._on_notification is not None:
             await settled(self._on_notification(method, params))
+
+
+def _unanswered(method: str) -> MCPError:
+    return MCPError(f"the server asks for {method}, and no callback of this client answers that")
+
+
+def sign_in_of(request: ElicitRequest) -> AuthorizationRequiredError | None:
+    """Return what a request to open a URL says as an error, None where it has no URL."""
+    if request.url is None:
+        return None
+    server_id = (request.meta or {}).get(SERVER_ID_KEY)
+    return AuthorizationRequiredError(
+        f"a user has to open a page first: {request.message}",
+        url=request.url,
+        server_id=server_id if isinstance(server_id, str) else None,
+    )
 
 
 def _read(kind: type[RequestT], method: str, params: Mapping[str, Any]) -> RequestT:

@@ -18,6 +18,7 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from routermcp_proto import calls
@@ -29,7 +30,13 @@ from routermcp_proto.events import (
     ResponseReceived,
     ResponseRejected,
 )
-from routermcp_proto.exceptions import LocalProtocolError, MCPError, ResponseValidationError, TransportError
+from routermcp_proto.exceptions import (
+    AuthorizationRequiredError,
+    LocalProtocolError,
+    MCPError,
+    ResponseValidationError,
+    TransportError,
+)
 from routermcp_proto.handshake import STATELESS_ERRORS, Agreement
 from routermcp_proto.http.outcomes import refusal, rpc_error, session_unknown
 from routermcp_proto.jsonrpc import ErrorObject
@@ -75,6 +82,8 @@ class DriverSettings:
     interaction_timeout: int
     gateway: bool
     trust_annotations: bool
+    user_id: str | None = None
+    """Whose calls these are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +176,7 @@ class Driver:
                 else:
                     self._runtime.check()
                 self._connecting.add(mine)
-            await self._limited(None, timeout, self._carrier.connect)
+            await self._limited(None, timeout, lambda clock: self._let_in(self._carrier.connect, clock))
             self._entered = True
         except BaseException:
             with self._gate:
@@ -325,7 +334,7 @@ class Driver:
     async def _rounds(self, call: Call[ResultT], options: CallOptions, clock: CallClock) -> ResultT:
         current = call
         for _ in range(MAX_INPUT_ROUNDS):
-            outcome = await self._tries(current, options, clock)
+            outcome = await self._let_in(partial(self._tries, current, options), clock)
             if isinstance(outcome, ResponseReceived):
                 for warning in outcome.warnings:
                     log.warning("%s: %s", call.method, warning)
@@ -340,6 +349,18 @@ class Driver:
             f"{describe(call)}: the server asked for input {MAX_INPUT_ROUNDS} times and still has no answer",
             code="protocol",
         )
+
+    async def _let_in(self, work: Callable[[CallClock], Awaitable[T]], clock: CallClock) -> T:
+        """Do something, and once more if a user had to sign in first and was asked to."""
+        try:
+            return await work(clock)
+        except AuthorizationRequiredError as error:
+            required = error
+        # Outside of the except block, so that the first refusal is no context of what comes now.
+        required.user_id = required.user_id or self._settings.user_id
+        if not await clock.interact(lambda: self._responder.authorize(required)):
+            raise required
+        return await work(clock)
 
     async def _gather_input(self, wanted: InputRequired, clock: CallClock) -> dict[str, Any]:
         answers: dict[str, Any] = {}

@@ -15,6 +15,7 @@ from routermcp_proto.events import (
     ProgressReceived,
     RequestReceived,
 )
+from routermcp_proto.exceptions import AuthorizationRequiredError
 from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.outgoing import Outgoing
 from routermcp_proto.types import Progress
@@ -49,6 +50,10 @@ class Responder(Protocol):
 
     async def hear(self, method: str, params: Mapping[str, Any]) -> None:
         """Take a notification of the server."""
+        ...
+
+    async def authorize(self, required: AuthorizationRequiredError) -> bool:
+        """Have a user sign in that a call waits for; say whether that was done."""
         ...
 
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from routermcp_adapters._stepping import native as run
 from routermcp_adapters.detect import running as runtime_here
+from routermcp_proto.exceptions import ConfigError
 
 from .._settings import checked_timeout
-from ..oauth._access import UserAccess
+from ..oauth._accounts import Access
+
+OnAuthorization = Callable[["AuthorizationRequest"], Any]
+"""Has a user sign in; returns when that is done."""
 
 #: Milliseconds that :meth:`AuthorizationRequest.wait` takes at most unless told otherwise: as
 #: long as a sign-in may wait for its user.
@@ -14,17 +21,24 @@ WAIT_TIMEOUT = 600_000
 
 
 class AuthorizationRequest:
-    """A user is to sign in; made by ``authorize`` of a client or session.
+    """A user is to sign in; made by ``authorize`` of a client or session, and for ``on_authorization``.
 
     Attributes:
         url: Where to send the user.
-        expires_at: Until when the user has to be back, in seconds since 1970.
-        server_id: The server that wants it.
+        expires_at: Until when the user has to be back, in seconds since 1970; None where the
+            server did not say.
+        server_id: The server that wants it, None where it is one that a server behind yours
+            wants and keeps to itself.
         user_id: The user who has to.
     """
 
     def __init__(
-        self, access: UserAccess, url: str, expires_at: float, server_id: str, user_id: str | None
+        self,
+        access: Access | None,
+        url: str,
+        expires_at: float | None,
+        server_id: str | None,
+        user_id: str | None,
     ) -> None:
         self._access = access
         self.url = url
@@ -46,8 +60,9 @@ class AuthorizationRequest:
 
         Raises:
             OAuthError: It belongs to no sign-in of this user that waits, or says no.
+            ConfigError: The server keeps the sign-in to itself.
         """
-        return await run(self._access.complete(callback_url))
+        return await run(self._known().complete(callback_url))
 
     async def wait(self, *, timeout: int = WAIT_TIMEOUT) -> None:
         """Wait until the user has signed in, whichever process takes the answer.
@@ -57,5 +72,11 @@ class AuthorizationRequest:
 
         Raises:
             TransportError: The user has not signed in by then (``timeout``).
+            ConfigError: The server keeps the sign-in to itself.
         """
-        await run(self._access.within(runtime_here(), checked_timeout(timeout)).settled())
+        await run(self._known().within(runtime_here(), checked_timeout(timeout)).settled())
+
+    def _known(self) -> Access:
+        if self._access is None:
+            raise ConfigError("what becomes of this sign-in is known to the server alone")
+        return self._access

@@ -16,6 +16,7 @@ from .._responder import any_callbacks as accept_callbacks
 from .._settings import DEFAULT_INTERACTION_TIMEOUT, Headers, Secret, enable_debug_log, resolve
 from .._tls import ClientCertificate, Verify
 from ..oauth import OAuthConfig
+from .authorization import OnAuthorization
 from .session import AsyncSessionBase, RouterMCPSession
 
 if TYPE_CHECKING:
@@ -58,6 +59,9 @@ class RouterMCPClient(AsyncSessionBase):
         on_roots: Asked for the folders that the server may work in.
         on_log: Told of log messages of the server.
         on_notification: Told of other notifications: method and parameters.
+        on_authorization: Given an :class:`AuthorizationRequest` when a user has to sign in before
+            a call can be made; returns when that is done, and the call is then made again.
+            Without it the call raises :class:`~routermcp.types.AuthorizationRequiredError`.
         verify: True for the usual TLS trust, a path of certificates to trust instead, an
             :class:`ssl.SSLContext`, or False to trust anybody.
         cert: The client's own certificate, for servers that ask for one: the path of a PEM
@@ -98,6 +102,7 @@ class RouterMCPClient(AsyncSessionBase):
         on_roots: OnRoots | None = None,
         on_log: OnLog | None = None,
         on_notification: OnNotification | None = None,
+        on_authorization: OnAuthorization | None = None,
         verify: Verify = True,
         cert: ClientCertificate | None = None,
         send_user_id: bool = False,
@@ -115,6 +120,7 @@ class RouterMCPClient(AsyncSessionBase):
             on_roots=on_roots,
             on_log=on_log,
             on_notification=on_notification,
+            on_authorization=on_authorization,
         )
         settings = resolve(
             url=url,

@@ -9,12 +9,14 @@ from typing import Self
 from routermcp_adapters._exchanges import Exchanges
 from routermcp_adapters._stepping import step as run
 from routermcp_adapters.detect import blocking as runtime_here
+from routermcp_proto.exceptions import AuthorizationRequiredError
 from routermcp_proto.types import InitializeResult
 
 from .._carriers import driver_of
 from .._responder import Callbacks
 from .._settings import ClientSettings, checked_timeout
-from ..oauth._access import Connection, UserAccess
+from ..oauth._access import Connection
+from ..oauth._accounts import UserAccounts
 from .authorization import AuthorizationRequest
 from .methods import BlockingMethods
 
@@ -24,7 +26,7 @@ class BlockingSessionBase(BlockingMethods):
 
     def __init__(self, settings: ClientSettings, callbacks: Callbacks, transport: Exchanges | None) -> None:
         self._settings = settings
-        self._callbacks = callbacks
+        self._callbacks = callbacks = callbacks.of_session(self._request_of)
         self._transport = transport
         self._timeout = settings.timeout
         self._driver = driver_of(settings, callbacks, transport)
@@ -70,21 +72,30 @@ class BlockingSessionBase(BlockingMethods):
 
     # ---- the user's tokens ------------------------------------------------------------------------
 
-    def _access(self, timeout: int | None) -> UserAccess:
+    def _accounts(self, timeout: int | None = None) -> UserAccounts:
         limit = self._timeout if timeout is None else checked_timeout(timeout)
-        return UserAccess(self._settings, self._transport, runtime_here(), limit)
+        return UserAccounts(self._settings, self._transport, self._driver, runtime_here(), limit)
+
+    def _request_of(self, required: AuthorizationRequiredError) -> AuthorizationRequest:
+        """Return what ``on_authorization`` is given."""
+        server_id, url = required.server_id, required.url
+        access = self._accounts().at(server_id) if server_id is not None else None
+        return AuthorizationRequest(access, url or "", None, server_id, self._settings.user_id)
 
     def connections(self, *, timeout: int | None = None) -> list[Connection]:
         """Return at which servers the user has signed in, and whether that still holds.
+
+        These are the servers of which the client keeps tokens and, when it is connected to a
+        gateway, the servers behind that which users sign in at.
 
         Args:
             timeout: Milliseconds, 0 for no limit; default that of the client.
 
         Raises:
-            ConfigError: The client has no ``oauth=``.
+            ConfigError: The client has no ``oauth=``, and is connected to no gateway.
             OAuthError: The store of the tokens cannot be reached.
         """
-        return run(self._access(timeout).connections())
+        return run(self._accounts(timeout).connections())
 
     def authorize(
         self, server_id: str | None = None, *, next_url: str | None = None, timeout: int | None = None
@@ -93,10 +104,11 @@ class BlockingSessionBase(BlockingMethods):
 
         Whoever takes the answer, perhaps another process, gives it to
         :meth:`complete_authorization` of a session of the same user. Neither has to be
-        connected.
+        connected, unless the server is behind a gateway, which does the work then.
 
         Args:
-            server_id: The server; default the one that the session is at.
+            server_id: The server; default the one that the session is at. Behind a gateway it
+                is the alias.
             next_url: Kept, and returned when the user is back.
             timeout: Milliseconds, 0 for no limit; default that of the client.
 
@@ -105,11 +117,11 @@ class BlockingSessionBase(BlockingMethods):
             OAuthError: There is no way to sign in.
             TransportError: The authorization server cannot be reached.
         """
-        access = self._access(timeout)
-        server = access.check(server_id)
-        pending = run(access.begin(next_url))
-        expires_at = float(pending.kept["expires_at"])
-        return AuthorizationRequest(access, pending.url, expires_at, server, self._settings.user_id)
+        access = self._accounts(timeout).at(server_id)
+        begun = run(access.begin(next_url))
+        return AuthorizationRequest(
+            access, begun.url, begun.expires_at, begun.server_id, self._settings.user_id
+        )
 
     def complete_authorization(self, callback_url: str, *, timeout: int | None = None) -> str | None:
         """Take the URL that the user's browser came back to, after :meth:`authorize`.
@@ -125,7 +137,7 @@ class BlockingSessionBase(BlockingMethods):
             OAuthError: It belongs to no sign-in of this user that waits, or says no.
             TransportError: The authorization server cannot be reached.
         """
-        return run(self._access(timeout).complete(callback_url))
+        return run(self._accounts(timeout).complete(callback_url))
 
     def revoke(self, server_id: str | None = None, *, timeout: int | None = None) -> None:
         """Give the user's tokens back, where the authorization server takes them, and forget them.
@@ -140,7 +152,7 @@ class BlockingSessionBase(BlockingMethods):
             TransportError: The authorization server cannot be reached; here the tokens are
                 forgotten all the same.
         """
-        run(self._access(timeout).revoke(server_id))
+        run(self._accounts(timeout).revoke(server_id))
 
     def revoke_all(self, *, timeout: int | None = None) -> None:
         """Give back the user's tokens of all servers in :meth:`connections`, and forget them.
@@ -152,7 +164,7 @@ class BlockingSessionBase(BlockingMethods):
             MCPError: As :meth:`revoke`, of the first server with which it did not work; the
                 others are done all the same.
         """
-        run(self._access(timeout).revoke_all())
+        run(self._accounts(timeout).revoke_all())
 
     def __enter__(self) -> Self:
         self.connect()

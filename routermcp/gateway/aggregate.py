@@ -2,7 +2,10 @@
 
 Tools and prompts are named ``{alias}.{name}``. Resources keep their URIs; where two servers
 have the same one, the server that comes first in the configuration has it. Lists are in
-alphabetical order, so that they and their pages are the same in every process.
+alphabetical order, so that they and their pages are the same in every process. A name without
+an alias is understood where only one server has it.
+
+Servers that users sign in at are each user's own: only who has signed in sees what they offer.
 """
 
 from __future__ import annotations
@@ -10,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -19,15 +21,24 @@ from routermcp_proto.exceptions import InvalidParamsError, ResourceNotFoundError
 from routermcp_proto.types import WireModel
 
 from .._version import __version__
+from ..oauth.store import TokenAdapter
+from . import callback
+from .accounts import Accounts
 from .backend import RESOURCE_UPDATED, Caller, Listing
-from .catalog import KINDS, Entry
+from .catalog import Entry
 from .codes import TOOL_DISABLED, TOOL_NOT_FOUND
-from .meta_tool import SEARCH_TOOL, TaskSearch
+from .meta_tool import SEARCH_TOOL, search
+from .personal import People, Person, PersonalServer
+from .shelf import Shelf
+from .state_seal import StateSeal
 from .templates import fit
 from .upstream import State, Upstream
 
 #: Entries of one page. A thousand tools are half a megabyte.
 PAGE_SIZE = 1_000
+
+#: Names that an error gives to choose from.
+MAX_NAMES_SHOWN = 10
 
 #: Seconds that a list waits for servers that are being started; what comes later is announced.
 PATIENCE = 3.0
@@ -50,35 +61,50 @@ class Aggregate:
     Runs under asyncio.
 
     Args:
-        upstreams: The servers, the more important ones first.
+        upstreams: The servers that are everybody's, the more important ones first.
+        personal: The servers that each user signs in at.
+        seal: Tells whose browser comes back from signing in; needed where there are such servers.
+        tokens: Where the tokens of users are kept, which these servers have in their settings.
         search: Whether to offer the search for tools.
         patience: Seconds that a list waits for servers that are being started.
 
     Attributes:
         on_changed: Told of what clients are to be told: method and parameters.
+        accounts: What users do about the servers that they sign in at, None where there are none.
+        tokens: Where the tokens of users are kept.
     """
 
     def __init__(
         self,
         upstreams: Sequence[Upstream],
+        personal: Sequence[PersonalServer] = (),
         *,
+        seal: StateSeal | None = None,
+        tokens: TokenAdapter | None = None,
         search: bool = True,
         patience: float = PATIENCE,
     ) -> None:
         self.on_changed: Callable[[str, Mapping[str, Any]], None] = lambda _method, _params: None
         self._upstreams = {upstream.alias: upstream for upstream in upstreams}
         self._patience = patience
-        self._search = TaskSearch(self._tools) if search else None
-        self._entries: dict[Listing, dict[str, Entry]] = {}
-        self._order: dict[Listing, list[str]] = {}
+        self._search = search
+        self.tokens = tokens
+        self._shelf = Shelf(upstreams)
+        self._people = People(personal)
+        self.accounts = Accounts(self._people, seal) if seal is not None else None
         for upstream in upstreams:
             upstream.on_change = self._changed
             upstream.on_news = self._hear
 
     @property
     def upstreams(self) -> Mapping[str, Upstream]:
-        """The servers by their aliases."""
+        """The servers that are everybody's, by their aliases."""
         return self._upstreams
+
+    @property
+    def personal(self) -> Mapping[str, PersonalServer]:
+        """The servers that each user signs in at, by their aliases."""
+        return self._people.servers
 
     @property
     def server_info(self) -> Mapping[str, Any]:
@@ -97,7 +123,14 @@ class Aggregate:
 
     def states(self) -> dict[str, str]:
         """Return how each server is, by alias."""
-        return {alias: upstream.state.value for alias, upstream in self._upstreams.items()}
+        states = {alias: upstream.state.value for alias, upstream in self._upstreams.items()}
+        return {**states, **dict.fromkeys(self._people.servers, "each user's own")}
+
+    def listens_at(self, origin: str) -> None:
+        """Let browsers come back to the gateway's own page, where nothing else is set."""
+        for server in self._people.servers.values():
+            if server.own_page:
+                server.redirect_uri = origin + callback.PATH
 
     async def begin(self) -> None:
         """Begin to reach the servers, so that the first client waits less."""
@@ -107,34 +140,21 @@ class Aggregate:
     # ---- lists -----------------------------------------------------------------------------
 
     def _changed(self, method: str) -> None:
-        for listing, kind in KINDS.items():
-            if kind.changed == method:
-                self._entries.pop(listing, None)
-                self._order.pop(listing, None)
-        if method == KINDS[Listing.TOOLS].changed and self._search is not None:
-            self._search.forget()
+        self._shelf.forget(method)
         self.on_changed(method, {})
 
     def _hear(self, method: str, params: Mapping[str, Any]) -> None:
         if method == RESOURCE_UPDATED:
             self.on_changed(method, params)
 
-    def _listed(self, listing: Listing) -> Mapping[str, Entry]:
-        entries = self._entries.get(listing)
-        if entries is None:
-            entries = self._entries[listing] = {}
-            for upstream in reversed(self._upstreams.values()):
-                entries.update(upstream.catalog[listing])
-            self._order[listing] = sorted(entries)
-        return entries
+    def _shelves(self, person: Person | None) -> tuple[Shelf, ...]:
+        return (self._shelf,) if person is None else (self._shelf, person.shelf)
 
-    def _tools(self) -> Mapping[str, Entry]:
-        return self._listed(Listing.TOOLS)
-
-    async def _settle(self) -> None:
+    async def _settle(self, person: Person | None = None) -> None:
         """Give servers that are being started a little time."""
-        waiting = [upstream.settled(self._patience) for upstream in self._upstreams.values()]
-        if any(upstream.state is not State.READY for upstream in self._upstreams.values()):
+        upstreams = [*self._upstreams.values(), *(person.upstreams.values() if person is not None else ())]
+        waiting = [upstream.settled(self._patience) for upstream in upstreams]
+        if any(upstream.state is not State.READY for upstream in upstreams):
             await asyncio.gather(*waiting)
         else:
             for wait in waiting:
@@ -146,23 +166,25 @@ class Aggregate:
         Raises:
             InvalidParamsError: No page has given that cursor.
         """
-        del caller
-        await self._settle()
-        entries = self._listed(listing)
-        order = self._order[listing]
-        begin = 0 if cursor is None else bisect_right(order, _uncursor(cursor))
-        names = order[begin : begin + PAGE_SIZE]
-        page: list[Any] = [entries[name].listed() for name in names]
-        if listing is Listing.TOOLS and cursor is None and self._search is not None:
+        person = self._people.of(caller)
+        await self._settle(person)
+        before = None if cursor is None else _uncursor(cursor)
+        entries: dict[str, Entry] = {}
+        for shelf in reversed(self._shelves(person)):
+            found = shelf[listing]
+            entries.update({name: found[name] for name in shelf.after(listing, before, PAGE_SIZE + 1)})
+        names = sorted(entries) if person is not None else list(entries)
+        page: list[Any] = [entries[name].listed() for name in names[:PAGE_SIZE]]
+        if listing is Listing.TOOLS and cursor is None and self._search:
             page.insert(0, SEARCH_TOOL)
         result: dict[str, Any] = {listing.value: page}
-        if begin + PAGE_SIZE < len(order):
-            result["nextCursor"] = _cursor(names[-1])
+        if len(names) > PAGE_SIZE:
+            result["nextCursor"] = _cursor(names[PAGE_SIZE - 1])
         return result
 
     def input_schema(self, tool: str) -> Mapping[str, Any] | None:
         """Return the input schema of a tool if it says anything about headers, else None."""
-        entry = self._tools().get(tool)
+        entry = self._shelf[Listing.TOOLS].get(tool)
         if entry is None or b"x-mcp-header" not in entry.wire:
             return None
         schema = entry.listed().get("inputSchema")
@@ -177,10 +199,11 @@ class Aggregate:
             RPCError: There is no such tool (-32002), it may not be used (-32003), its server
                 cannot be reached (-32004), or refuses.
         """
-        if self._search is not None and name == SEARCH_TOOL["name"]:
-            await self._settle()
-            return await self._search.run(arguments)
-        upstream, own = await self._find(Listing.TOOLS, name)
+        person = self._people.of(caller)
+        if self._search and name == SEARCH_TOOL["name"]:
+            await self._settle(person)
+            return await search([shelf.search for shelf in self._shelves(person)], arguments)
+        upstream, own = await self._find(Listing.TOOLS, name, person)
         call = Call(
             "tools/call",
             {"name": own, "arguments": arguments},
@@ -197,7 +220,7 @@ class Aggregate:
         Raises:
             RPCError: As :meth:`call_tool`.
         """
-        upstream, own = await self._find(Listing.PROMPTS, name)
+        upstream, own = await self._find(Listing.PROMPTS, name, self._people.of(caller))
         call = Call(
             "prompts/get",
             {"name": own, "arguments": arguments},
@@ -208,18 +231,50 @@ class Aggregate:
         )
         return await upstream.call(call, caller)
 
-    async def _find(self, listing: Listing, name: str) -> tuple[Upstream, str]:
+    async def _find(self, listing: Listing, name: str, person: Person | None) -> tuple[Upstream, str]:
         """Find the server of a tool or a prompt, and its name there."""
-        for look in (None, self._settle):
-            if look is not None:
-                await look()
-            entry = self._listed(listing).get(name)
-            if entry is not None:
-                return self._upstreams[entry.alias], entry.name
-        raise self._not_found(listing, name)
+        for settle in (False, True):
+            if settle:
+                await self._settle(person)
+            for shelf in self._shelves(person):
+                entry = shelf[listing].get(name)
+                if entry is not None:
+                    return self._upstream(entry, person), entry.name
+        return self._guess(listing, name, person)
 
-    def _not_found(self, listing: Listing, name: str) -> RPCError:
-        for upstream in self._upstreams.values():
+    def _upstream(self, entry: Entry, person: Person | None) -> Upstream:
+        upstream = self._upstreams.get(entry.alias)
+        if upstream is None and person is not None:
+            upstream = person.upstreams[entry.alias]
+        if upstream is None:
+            raise AssertionError("what is listed has a server")
+        return upstream
+
+    def _guess(self, listing: Listing, name: str, person: Person | None) -> tuple[Upstream, str]:
+        """Find out what is meant by a name that is in no list.
+
+        Raises:
+            RPCError: Nothing, or more than one thing.
+        """
+        named = [(shelf, each) for shelf in self._shelves(person) for each in shelf.named(listing, name)]
+        if len(named) == 1:
+            ((shelf, full),) = named
+            entry = shelf[listing][full]
+            return self._upstream(entry, person), entry.name
+        if named:
+            names = ", ".join(sorted(each for _, each in named)[:MAX_NAMES_SHOWN])
+            problem = f"several servers have {name[:200]}: say which, {names}"
+            raise InvalidParamsError(problem, code=-32602)
+        away = [each for each in person.upstreams.values() if each.state is not State.READY] if person else []
+        for upstream in away:
+            own = name.removeprefix(f"{upstream.alias}.")
+            # What a server lists is not known before its user has signed in.
+            if (own != name or (len(away) == 1 and "." not in name)) and upstream.allows(listing, own):
+                return upstream, own
+        raise self._not_found(listing, name, person)
+
+    def _not_found(self, listing: Listing, name: str, person: Person | None) -> RPCError:
+        for upstream in (*self._upstreams.values(), *(person.upstreams.values() if person else ())):
             own = name.removeprefix(upstream.catalog.name_here(listing, ""))
             if upstream.catalog.name_here(listing, own) != name:
                 continue
@@ -239,31 +294,34 @@ class Aggregate:
         """
         params = {"uri": uri}
         call = Call("resources/read", params, WireModel, safe=True, named_by="uri", may_ask_input=True)
-        upstream = await self._having(uri)
+        upstream = await self._having(uri, self._people.of(caller))
         if not upstream.allows(Listing.RESOURCES, uri):
             raise _no_resource(uri)
         return await upstream.call(call, caller)
 
-    async def _having(self, uri: str) -> Upstream:
+    async def _having(self, uri: str, person: Person | None) -> Upstream:
         """Find the server of a resource: the one that lists it, or has a template that it fits."""
-        for look in (None, self._settle):
-            if look is not None:
-                await look()
-            entry = self._listed(Listing.RESOURCES).get(uri)
-            if entry is not None:
-                return self._upstreams[entry.alias]
+        shelves = self._shelves(person)
+        for settle in (False, True):
+            if settle:
+                await self._settle(person)
+            for shelf in shelves:
+                entry = shelf[Listing.RESOURCES].get(uri)
+                if entry is not None:
+                    return self._upstream(entry, person)
             fits = [
                 (shared, entry)
-                for template, entry in self._listed(Listing.RESOURCE_TEMPLATES).items()
+                for shelf in shelves
+                for template, entry in shelf[Listing.RESOURCE_TEMPLATES].items()
                 if (shared := fit(template, uri)) is not None
             ]
             if fits:
                 _, entry = max(fits, key=lambda each: each[0])
-                return self._upstreams[entry.alias]
+                return self._upstream(entry, person)
         # Some servers read what they do not list.
-        if len(self._upstreams) == 1:
-            (upstream,) = self._upstreams.values()
-            return upstream
+        upstreams = [*self._upstreams.values(), *(person.upstreams.values() if person else ())]
+        if len(upstreams) == 1:
+            return upstreams[0]
         raise _no_resource(uri)
 
     async def complete(self, params: Mapping[str, Any], caller: Caller) -> Result:
@@ -275,12 +333,14 @@ class Aggregate:
         ref = params.get("ref")
         named = cast("dict[str, Any]", ref) if isinstance(ref, dict) else {}
         name, uri = named.get("name"), named.get("uri")
+        person = self._people.of(caller)
         if isinstance(name, str):
-            upstream, own = await self._find(Listing.PROMPTS, name)
+            upstream, own = await self._find(Listing.PROMPTS, name, person)
             named = {**named, "name": own}
         elif isinstance(uri, str):
-            entry = self._listed(Listing.RESOURCE_TEMPLATES).get(uri)
-            upstream = self._upstreams[entry.alias] if entry is not None else await self._having(uri)
+            found = (shelf[Listing.RESOURCE_TEMPLATES].get(uri) for shelf in self._shelves(person))
+            entry = next((each for each in found if each is not None), None)
+            upstream = self._upstream(entry, person) if entry is not None else await self._having(uri, person)
         else:
             raise InvalidParamsError("ref names neither a prompt nor a resource", code=-32602)
         passed = {key: value for key, value in params.items() if key != "_meta"}
@@ -295,7 +355,7 @@ class Aggregate:
         Raises:
             RPCError: As :meth:`read_resource`, or its server does not tell of changes.
         """
-        upstream = await self._having(uri)
+        upstream = await self._having(uri, self._people.of(caller))
         if not upstream.allows(Listing.RESOURCES, uri):
             raise _no_resource(uri)
         await upstream.subscribe(uri, caller)
@@ -311,10 +371,12 @@ class Aggregate:
         """End what a client had at the servers."""
         for upstream in self._upstreams.values():
             upstream.end_session(session_id)
+        self._people.end_session(session_id)
 
     async def close(self) -> None:
         """End everything, child processes included."""
-        await asyncio.gather(*(upstream.close() for upstream in self._upstreams.values()))
+        closing = [upstream.close() for upstream in self._upstreams.values()]
+        await asyncio.gather(*closing, self._people.close())
 
 
 def _no_resource(uri: str) -> ResourceNotFoundError:

@@ -167,13 +167,19 @@ class Reply:
         await self._send({"type": "http.response.start", "status": status, "headers": all_headers})
         await self._send({"type": "http.response.body", "body": body})
 
-    async def empty(self, status: int) -> None:
+    async def empty(self, status: int, headers: Sequence[Header] = ()) -> None:
         """Send a response without a body."""
-        await self._whole(status, (), b"")
+        await self._whole(status, headers, b"")
 
     async def json(self, payload: bytes, status: int = 200, headers: Sequence[Header] = ()) -> None:
         """Send a JSON document."""
-        await self._whole(status, ((b"content-type", b"application/json"), *headers), payload)
+        await self.document(b"application/json", payload, status, headers)
+
+    async def document(
+        self, media_type: bytes, payload: bytes, status: int = 200, headers: Sequence[Header] = ()
+    ) -> None:
+        """Send a document of some other kind."""
+        await self._whole(status, ((b"content-type", media_type), *headers), payload)
 
     async def stream(self, chunk: bytes) -> None:
         """Send a piece of the event stream, which begins with the first one."""

@@ -6,17 +6,25 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+from routermcp_proto.exceptions import ConfigError
+
+from .._settings import ClientSettings
+from ..oauth.config import DEFAULT_REDIRECT_URI, OAuthConfig
 from ..oauth.store import TokenAdapter
 from .aggregate import PATIENCE, Aggregate
 from .app import GatewayApp
 from .backend import Listing
 from .config import GatewayConfig, HTTPServer, StdioServer
+from .config_oauth import OAuthSettings
 from .front import GatewayFront
 from .keys import APIKey, check_binding
+from .personal import PersonalServer
 from .rate_limit import RateLimit
 from .reach import over_http, over_stdio
 from .sessions import SessionStore
+from .state_seal import StateSeal
 from .token_api import TokenAPI
+from .token_store import store_of
 from .upstream import CALL_TIMEOUT, Upstream
 from .validation import LOOPBACK_HOSTS
 
@@ -58,14 +66,80 @@ def _allows(server: StdioServer | HTTPServer) -> Callable[[Listing, str], bool]:
     return allows
 
 
+def personal_of(
+    alias: str, server: HTTPServer, settings: OAuthSettings, tokens: TokenAdapter, seal: StateSeal
+) -> PersonalServer:
+    """Return a server that users sign in at, as the gateway sees it.
+
+    Args:
+        alias: Its name here.
+        server: What the configuration says.
+        settings: What it says of all such servers.
+        tokens: Where the tokens of users are kept.
+        seal: Tells whose browser comes back.
+
+    Raises:
+        ConfigError: Something in it is wrong.
+    """
+    own = server.oauth
+
+    def reached(redirect_uri: str) -> ClientSettings:
+        oauth = OAuthConfig(
+            tokens,
+            redirect_uri=redirect_uri,
+            client_id=own.clientId,
+            client_secret=own.clientSecret.get_secret_value() if own.clientSecret is not None else None,
+            issuer=own.issuer,
+            client_metadata_url=own.clientMetadataUrl,
+            client_name=settings.clientName,
+            scopes=own.scopes,
+            server_id=alias,
+        )
+        headers = server.request_headers()
+        return over_http(server.url, headers=headers, oauth=oauth, tag=lambda user: seal.tag(user, alias))
+
+    reached(settings.redirectUri or DEFAULT_REDIRECT_URI)  # what is wrong shows now
+    timeout = CALL_TIMEOUT if server.timeout is None else server.timeout
+    return PersonalServer(
+        alias, reached, redirect_uri=settings.redirectUri, allows=_allows(server), timeout=timeout
+    )
+
+
 def aggregate_of(
-    config: GatewayConfig, *, folder: Path | None = None, patience: float = PATIENCE
+    config: GatewayConfig,
+    *,
+    folder: Path | None = None,
+    patience: float = PATIENCE,
+    tokens: TokenAdapter | None = None,
 ) -> Aggregate:
-    """Return the backend that a configuration describes."""
-    upstreams = [
-        upstream_of(alias, server, folder=folder) for alias, server in config.enabled_servers.items()
+    """Return the backend that a configuration describes.
+
+    Args:
+        config: The configuration.
+        folder: What a relative ``cwd`` begins at: where the configuration is.
+        patience: Seconds that lists wait for servers which are being started.
+        tokens: Where the tokens of users are kept, None for where the configuration says.
+
+    Raises:
+        ConfigError: Something in it is wrong.
+    """
+    upstreams: list[Upstream] = []
+    signed_in_at: dict[str, HTTPServer] = {}
+    for alias, server in config.enabled_servers.items():
+        if isinstance(server, HTTPServer) and server.authType == "oauth":
+            signed_in_at[alias] = server
+        else:
+            upstreams.append(upstream_of(alias, server, folder=folder))
+    if not signed_in_at:
+        return Aggregate(upstreams, patience=patience)
+    kept = tokens if tokens is not None else store_of(config.oauth)
+    store = config.session.store
+    # Processes that share sessions also take each other's browsers.
+    seal = StateSeal(_secret_of(store.get_secret_value()) if store is not None else None)
+    personal = [
+        personal_of(alias, server, config.oauth, kept, seal) for alias, server in signed_in_at.items()
     ]
-    return Aggregate(upstreams, patience=patience)
+    return Aggregate(upstreams, personal, seal=seal, tokens=kept, patience=patience)
 
 
 def front_of(config: GatewayConfig, backend: Aggregate, tokens: TokenAdapter | None = None) -> GatewayFront:
@@ -74,7 +148,8 @@ def front_of(config: GatewayConfig, backend: Aggregate, tokens: TokenAdapter | N
     Args:
         config: The configuration.
         backend: What is served.
-        tokens: A store of tokens to serve to those who act for users, None for none.
+        tokens: A store of tokens to serve to those who act for users, None for what the
+            configuration says.
 
     Raises:
         ConfigError: It would serve everybody who reaches this machine.
@@ -97,6 +172,9 @@ def front_of(config: GatewayConfig, backend: Aggregate, tokens: TokenAdapter | N
     )
     backend.on_changed = app.announce
     store = config.session.store
+    if tokens is None and config.oauth.tokenApi:
+        tokens = backend.tokens or store_of(config.oauth)
+    _see_to_browsers(config, backend)
 
     async def end() -> None:
         app.end_streams()
@@ -112,9 +190,27 @@ def front_of(config: GatewayConfig, backend: Aggregate, tokens: TokenAdapter | N
         session_secret=_secret_of(store.get_secret_value()) if store is not None else None,
         upstreams=backend.states,
         tokens=TokenAPI(tokens) if tokens is not None else None,
+        accounts=backend.accounts,
         on_startup=backend.begin,
         on_shutdown=end,
     )
+
+
+def _see_to_browsers(config: GatewayConfig, backend: Aggregate) -> None:
+    """Let browsers find back from signing in.
+
+    Raises:
+        ConfigError: They could not.
+    """
+    host, port = config.httpServer.host, config.httpServer.port
+    if host in LOOPBACK_HOSTS:
+        backend.listens_at(f"http://{host}:{port}")
+    elif backend.personal and config.oauth.redirectUri is None:
+        aliases = ", ".join(backend.personal)
+        raise ConfigError(
+            f"users who sign in at {aliases} have to find back from there: set oauth.redirectUri to a page "
+            "of your application, or to the gateway's own, https://.../v1/oauth/callback"
+        )
 
 
 def hosts_of(host: str) -> frozenset[str]:

@@ -13,10 +13,7 @@ from functools import cached_property
 from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     TypeAdapter,
@@ -30,6 +27,8 @@ from routermcp_proto.exceptions import LocalProtocolError
 from routermcp_proto.http.binding import user_headers
 from routermcp_proto.http.url import EndpointURL
 
+from .config_oauth import OAuthSettings, ServerOAuth
+from .config_parts import MAX_SECONDS, Alias, ConfigModel, Seconds, Texts, Token, VariableName, Whole
 from .config_problems import problem
 from .filters import Filter
 
@@ -42,25 +41,14 @@ DEFAULT_SESSION_SECONDS = 300
 #: Sessions at once.
 DEFAULT_MAX_SESSIONS = 25
 
-#: The longest time that can be set, 100 days, as for the client's calls: far more than
-#: anybody waits, and what every clock and timer holds.
-MAX_SECONDS = 100 * 24 * 3600
-
 #: The most sessions that can be asked for: at some kilobytes each, what a process holds.
 MAX_MAX_SESSIONS = 100_000
 
 #: Requests in one period, at most: more is no limit.
 MAX_RATE_REQUESTS = 1_000_000_000
 
-#: The namespace of the gateway's own tools.
-RESERVED_ALIAS = "routermcp"
-
-_ALIAS = re.compile(r"[A-Za-z0-9_-]{1,50}")
 _PROJECT = re.compile(r"[a-z0-9-]{1,50}")
-_VARIABLE = re.compile(r"[^=\0]+")
 _HOST = re.compile(r"[^\s/]+")
-# What travels in "Authorization: Bearer ...": visible ASCII characters.
-_TOKEN = re.compile(r"[\x21-\x7e]+")
 _STORE = re.compile(r"rediss?://[^\s/]\S*")
 
 _STDIO, _HTTP = "stdio", "http-streamable"
@@ -71,47 +59,6 @@ _TRANSPORTS = {
     "streamable-http": _HTTP,
     "streamable_http": _HTTP,
 }
-
-
-def _no_boolean(value: object) -> object:
-    # Python counts booleans as numbers; a file that says "port": true is wrong.
-    if isinstance(value, bool):
-        raise problem("expected a number, not true or false")
-    return value
-
-
-def _alias(text: str) -> str:
-    if not _ALIAS.fullmatch(text):
-        raise problem("expected an alias of 1 to 50 letters, digits, '-' and '_'")
-    if text.lower() == RESERVED_ALIAS:
-        raise problem("this alias is that of the gateway's own tools; choose another")
-    return text
-
-
-def _variable_name(text: str) -> str:
-    if not _VARIABLE.fullmatch(text):
-        raise problem("expected the name of a variable, without '='")
-    return text
-
-
-def _token(secret: SecretStr) -> SecretStr:
-    if not _TOKEN.fullmatch(secret.get_secret_value()):
-        raise problem("expected a text of visible ASCII characters, without spaces, and not an empty one")
-    return secret
-
-
-Whole = Annotated[int, BeforeValidator(_no_boolean)]
-Seconds = Annotated[float, BeforeValidator(_no_boolean), Field(gt=0, le=MAX_SECONDS, allow_inf_nan=False)]
-Token = Annotated[SecretStr, AfterValidator(_token)]
-Alias = Annotated[str, AfterValidator(_alias)]
-VariableName = Annotated[str, AfterValidator(_variable_name)]
-Texts = tuple[str, ...]
-
-
-class ConfigModel(BaseModel):
-    """Base of all parts: they do not change, and their errors tell nothing of the values."""
-
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
 
 class HTTPServerSettings(ConfigModel):
@@ -240,7 +187,7 @@ class StdioServer(ServerSettings):
     command: str = Field(min_length=1)
     args: Texts = Field(default=(), repr=False)
     """Not shown, as they may hold what variables held."""
-    env: dict[VariableName, SecretStr] = {}
+    env: dict[VariableName, SecretStr] = Field(default_factory=dict[str, SecretStr])
     cwd: str | None = Field(default=None, min_length=1)
 
     def environment(self) -> dict[str, str]:
@@ -254,10 +201,12 @@ class HTTPServer(ServerSettings):
     transport: Literal["http-streamable"] = "http-streamable"
     url: str = Field(repr=False)
     """Not shown, as its query may hold what variables held."""
-    headers: dict[str, SecretStr] = {}
-    authType: Literal["none", "bearer"] = "none"
-    """``bearer`` where ``authBearer`` is given and nothing else is said."""
+    headers: dict[str, SecretStr] = Field(default_factory=dict[str, SecretStr])
+    authType: Literal["none", "bearer", "oauth"] = "none"
+    """``bearer`` where ``authBearer`` is given and nothing else is said; ``oauth`` where ``oauth`` is."""
     authBearer: Token | None = None
+    oauth: ServerOAuth = ServerOAuth()
+    """How users sign in there, with ``authType`` ``oauth``."""
 
     def request_headers(self) -> dict[str, str]:
         """Return the headers of every request, with ``Authorization``, in plain text."""
@@ -269,8 +218,10 @@ class HTTPServer(ServerSettings):
     @model_validator(mode="before")
     @classmethod
     def _choose_auth(cls, value: object) -> object:
-        if isinstance(value, Mapping) and "authType" not in value and "authBearer" in value:
-            return {**cast("Mapping[str, Any]", value), "authType": "bearer"}
+        if isinstance(value, Mapping) and "authType" not in value:
+            for key, kind in (("authBearer", "bearer"), ("oauth", "oauth")):
+                if key in value:
+                    return {**cast("Mapping[str, Any]", value), "authType": kind}
         return cast("object", value)
 
     @field_validator("url")
@@ -301,21 +252,16 @@ class HTTPServer(ServerSettings):
             seen.add(name.lower())
         return headers
 
-    @field_validator("authType", mode="before")
-    @classmethod
-    def _refuse_oauth(cls, value: object) -> object:
-        if value == "oauth":
-            raise problem("'oauth' is not supported yet; use 'bearer' or 'none'")
-        return value
-
     @model_validator(mode="after")
     def _check_auth(self) -> Self:
-        if self.enabled and self.authType == "bearer":
-            if self.authBearer is None:
-                raise problem("is missing, as authType is 'bearer'", "authBearer")
-            for name in self.headers:
-                if name.lower() == "authorization":
-                    raise problem("give either this header or authBearer", "headers", name)
+        if not self.enabled or self.authType == "none":
+            return self
+        if self.authType == "bearer" and self.authBearer is None:
+            raise problem("is missing, as authType is 'bearer'", "authBearer")
+        for name in self.headers:
+            if name.lower() == "authorization":
+                other = "authBearer" if self.authType == "bearer" else "authType 'oauth'"
+                raise problem(f"give either this header or {other}", "headers", name)
         return self
 
 
@@ -395,7 +341,9 @@ class GatewayConfig(ConfigModel):
     """The slug in the gateway's URL, ``/v1/mcp/{project}``."""
     rateLimit: RateLimit | None = None
     """None for no limit."""
-    mcpServers: dict[Alias, Server] = {}
+    oauth: OAuthSettings = OAuthSettings()
+    """Where the tokens of users are kept for the servers that they sign in at."""
+    mcpServers: dict[Alias, Server] = Field(default_factory=dict[str, StdioServer | HTTPServer])
     """The servers by alias, those that are not enabled too."""
 
     @field_validator("project")

@@ -19,6 +19,7 @@ from .config import (
     SessionSettings,
     StdioServer,
 )
+from .config_oauth import OAuthSettings, ServerOAuth
 from .config_problems import MAX_KEY_SHOWN, KeyPath, Problems, written
 
 #: Warnings about keys of one file: the first ones show what is the matter.
@@ -29,6 +30,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "session": SessionSettings,
     "auth": AuthSettings,
     "rateLimit": RateLimit,
+    "oauth": OAuthSettings,
 }
 
 #: Keys of servers that only files have; the models have ``transport`` and ``enabled``.
@@ -122,6 +124,7 @@ def _unknown_in_server(server: Any, path: KeyPath) -> Iterator[str]:
     stdio, http = _fields(StdioServer), _fields(HTTPServer)
     yield from _unknown(server, [*stdio, *http, *_ALIASES], path)
     members = _members(server)
+    yield from _unknown(members.get("oauth"), _fields(ServerOAuth), (*path, "oauth"))
     if ("command" in members) == ("url" in members):
         return
     useful, kind = (stdio, "a process") if "command" in members else (http, "a server over HTTP")

@@ -8,6 +8,7 @@ from typing import Any, cast
 from routermcp_proto.events import RequestReceived
 from routermcp_proto.exceptions import InvalidParamsError, MethodNotFoundError
 
+from .accounts import AREA, HasAccounts
 from .backend import Backend, Caller, Listing
 
 _LISTINGS = {
@@ -31,6 +32,8 @@ async def dispatch(backend: Backend, asked: RequestReceived, caller: Caller) -> 
     """
     method, params = asked.method, asked.params
     area = method.partition("/")[0]
+    if area == AREA and isinstance(backend, HasAccounts) and backend.accounts is not None:
+        return await backend.accounts.answer(method, params, caller)
     if _CAPABILITIES.get(area, area) not in backend.capabilities:
         raise MethodNotFoundError(f"unknown method {method[:100]}", code=-32601)
     if method in _LISTINGS:

@@ -25,7 +25,8 @@ from routermcp_proto import jsonrpc
 from routermcp_proto.exceptions import ConfigError
 from routermcp_proto.jsonrpc import ErrorObject
 
-from . import health, rate_limit, token_api
+from . import callback, health, rate_limit, token_api
+from .accounts import Accounts
 from .app import MAX_BODY, GatewayApp
 from .asgi import Receive, Rejected, Reply, RequestHead, Scope, Send, reject
 from .codes import PROJECT_NOT_FOUND, UNAUTHORIZED
@@ -85,6 +86,8 @@ class GatewayFront:
         upstreams: Returns the state of each server behind the gateway by its alias.
         tokens: Serves the tokens of users to those who act for them, None where nobody is to
             have them.
+        accounts: Takes the browsers that come back from signing in at servers behind the gateway,
+            None where there are no such servers.
         on_startup: Awaited before the first request.
         on_shutdown: Awaited after the last one.
         clock: Tells the time, in seconds.
@@ -106,6 +109,7 @@ class GatewayFront:
         session_secret: bytes | None = None,
         upstreams: Callable[[], Mapping[str, str]] = dict[str, str],
         tokens: TokenAPI | None = None,
+        accounts: Accounts | None = None,
         on_startup: Step | None = None,
         on_shutdown: Step | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -123,6 +127,7 @@ class GatewayFront:
         self._seal = SessionSeal(session_secret)
         self._upstreams = upstreams
         self._tokens = tokens
+        self._accounts = accounts
         self._on_startup = on_startup
         self._on_shutdown = on_shutdown
 
@@ -145,6 +150,10 @@ class GatewayFront:
     async def _route(self, scope: Scope, head: RequestHead, body: ReadAhead, send: Send) -> None:
         if head.path == "/health":
             await self._tell_health(scope, head, send)
+            return
+        if self._accounts is not None and head.path == callback.PATH:
+            # A browser comes here by way of other pages, and shows no key: the state is what counts.
+            await callback.take(head, scope.get("query_string", b""), self._accounts, send)
             return
         check_origin(head, self._allowed_hosts)
         if self._tokens is not None and head.path.startswith(token_api.PREFIX):

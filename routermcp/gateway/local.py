@@ -43,8 +43,8 @@ class LocalGateway:
         config: The configuration: a file, what a file would hold, or a :class:`GatewayConfig`.
         listen: Whether to serve HTTP.
         patience: Seconds that lists wait for servers which are being started.
-        tokens: A store of users' tokens, served to ``cloud_adapter(..., base_url=...)`` of
-            applications that may act for users.
+        tokens: A store of users' tokens, for the servers that users sign in at, and served to
+            ``cloud_adapter(..., base_url=...)`` of applications that may act for users.
 
     Raises:
         ConfigError: The configuration is wrong.
@@ -103,6 +103,7 @@ class LocalGateway:
         backend = self._made()
         front = front_of(self._config, backend, self._tokens)
         self._url = self._serving.enter_context(serve_in_thread(front))
+        backend.listens_at(self._url.removesuffix(front.path))
         return self
 
     def __exit__(
@@ -131,7 +132,9 @@ class LocalGateway:
     def _made(self) -> Aggregate:
         if self._backend is not None:
             raise LocalProtocolError("the gateway is running already")
-        self._backend = aggregate_of(self._config, folder=self._folder, patience=self._patience)
+        self._backend = aggregate_of(
+            self._config, folder=self._folder, patience=self._patience, tokens=self._tokens
+        )
         return self._backend
 
 

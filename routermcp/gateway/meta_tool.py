@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from routermcp_proto.exceptions import RPCError
@@ -40,7 +40,7 @@ SEARCH_TOOL: Mapping[str, Any] = {
 
 
 class TaskSearch:
-    """Runs the tool.
+    """Searches one list of tools.
 
     Args:
         tools: Returns the tools that are listed, by name.
@@ -54,12 +54,12 @@ class TaskSearch:
         """Look at the tools anew for the next search."""
         self._index = None
 
-    async def run(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the ``CallToolResult`` of a search."""
-        task, limit = arguments.get("task"), arguments.get("limit", DEFAULT_LIMIT)
-        if not isinstance(task, str) or type(limit) is not int or not 1 <= limit <= MAX_LIMIT:
-            problem = f"task is a text, and limit a number from 1 to {MAX_LIMIT}"
-            return {"content": [{"type": "text", "text": problem}], "isError": True}
+    async def matches(self, task: str, limit: int) -> list[dict[str, Any]]:
+        """Return the tools that fit best, the best first.
+
+        Raises:
+            RPCError: This Python cannot search.
+        """
         tools = self._tools()
         if self._index is None:
             # A hundred thousand tools take a second or two, in which others are to be served.
@@ -70,9 +70,19 @@ class TaskSearch:
         except sqlite3.Error as error:
             self.forget()
             raise RPCError("this gateway's SQLite cannot search texts", code=-32603) from error
-        matches = [_shown(tools[name], score) for name, score in found if name in tools]
-        text = json.dumps(matches, ensure_ascii=False, indent=2)
-        return {"content": [{"type": "text", "text": text}], "structuredContent": {"tools": matches}}
+        return [_shown(tools[name], score) for name, score in found if name in tools]
+
+
+async def search(searches: Sequence[TaskSearch], arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the ``CallToolResult`` of a search."""
+    task, limit = arguments.get("task"), arguments.get("limit", DEFAULT_LIMIT)
+    if not isinstance(task, str) or type(limit) is not int or not 1 <= limit <= MAX_LIMIT:
+        problem = f"task is a text, and limit a number from 1 to {MAX_LIMIT}"
+        return {"content": [{"type": "text", "text": problem}], "isError": True}
+    found = [match for each in searches for match in await each.matches(task, limit)]
+    matches = sorted(found, key=lambda match: -match["score"])[:limit]
+    text = json.dumps(matches, ensure_ascii=False, indent=2)
+    return {"content": [{"type": "text", "text": text}], "structuredContent": {"tools": matches}}
 
 
 def _shown(entry: Entry, score: float) -> dict[str, Any]:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from routermcp_adapters.message_streams import Transport
 from routermcp_adapters.stdio import stdio
 
 from .._settings import DEFAULT_INTERACTION_TIMEOUT, DEFAULT_TIMEOUT, ClientSettings, resolve
 from .._version import __version__
+from ..oauth._users import OAuthUsers
+from ..oauth.config import OAuthConfig
 from .backend import Backend
 from .memory import MemoryTransport
 
 
 def over_http(
-    url: str, *, headers: Mapping[str, str] | None = None, bearer: str | None = None, protocol: str = "auto"
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    bearer: str | None = None,
+    protocol: str = "auto",
+    oauth: OAuthConfig | None = None,
+    tag: Callable[[str], str] | None = None,
 ) -> ClientSettings:
     """Return the settings for a server over HTTP.
 
@@ -23,11 +32,17 @@ def over_http(
         headers: More headers for every request.
         bearer: The token of ``Authorization``.
         protocol: ``"auto"``, or a revision to insist on.
+        oauth: How users sign in there.
+        tag: Returns what the states of a user's sign-ins end with.
 
     Raises:
         ConfigError: One of them is wrong.
     """
-    return _settings(url, None, headers=headers, bearer=bearer, protocol=protocol)
+    settings = _settings(url, None, headers=headers, bearer=bearer, protocol=protocol)
+    if oauth is None or settings.endpoint is None:
+        return settings
+    users = OAuthUsers(settings.endpoint, oauth, tag) if tag else OAuthUsers(settings.endpoint, oauth)
+    return replace(settings, oauth=users)
 
 
 def over_stdio(

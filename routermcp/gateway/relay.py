@@ -9,7 +9,7 @@ from typing import Any
 
 from routermcp_adapters._meanwhile import Reply
 from routermcp_proto.events import RequestReceived
-from routermcp_proto.exceptions import MCPError, RPCError
+from routermcp_proto.exceptions import AuthorizationRequiredError, MCPError, RPCError
 from routermcp_proto.jsonrpc import ErrorObject
 
 from .._responder import Callbacks
@@ -130,6 +130,11 @@ class Relay(Callbacks):
         if passing is not None and isinstance(level, str):
             logger = params.get("logger")
             await passing.log(level, params.get("data"), logger if isinstance(logger, str) else None)
+
+    async def authorize(self, required: AuthorizationRequiredError) -> bool:
+        """Leave it to the client of the gateway, which is told."""
+        del required
+        return False
 
     async def close(self) -> None:
         """Give up the questions that wait for an answer."""

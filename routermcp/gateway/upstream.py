@@ -15,12 +15,19 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from typing import Any
 
+from routermcp_adapters._exchanges import Exchanges
 from routermcp_proto.calls import Call
-from routermcp_proto.exceptions import MCPError, MethodNotFoundError, RPCError, TransportError
+from routermcp_proto.exceptions import (
+    AuthorizationRequiredError,
+    MCPError,
+    MethodNotFoundError,
+    RPCError,
+    TransportError,
+)
 from routermcp_proto.types import InitializeResult, WireModel
 
 from .._carriers import connections_of
@@ -53,6 +60,10 @@ LONGEST_PAUSE = 60.0
 #: says earlier that they changed.
 LIST_SECONDS = 60.0
 
+#: Seconds before a server is tried again that the user has to sign in at first: until then each
+#: list of that user would ask it in vain.
+SIGN_IN_PAUSE = 2.0
+
 #: Seconds after which the session that a client has at a server is ended, if it is not used:
 #: what the gateway's own sessions have as default.
 BOUND_IDLE_SECONDS = 300.0
@@ -70,6 +81,10 @@ class State(Enum):
     FAILED = "failed"
 
 
+SignIn = Callable[[AuthorizationRequiredError, Caller], Awaitable[None]]
+"""Has a user sign in; returns when that is done, or raises what the client is told."""
+
+
 class Upstream:
     """A server behind the gateway.
 
@@ -81,6 +96,8 @@ class Upstream:
         allows: Which of its things may be seen and used.
         prefix: Whether the names of its things begin with its alias.
         timeout: Milliseconds that a request may take.
+        exchanges: Connections that it shares with others; None for its own.
+        sign_in: Has the user sign in whose server this is alone; None where it is everybody's.
 
     Attributes:
         state: How it is.
@@ -97,6 +114,8 @@ class Upstream:
         allows: Callable[[Listing, str], bool] = lambda _listing, _name: True,
         prefix: bool = True,
         timeout: int = CALL_TIMEOUT,
+        exchanges: Exchanges | None = None,
+        sign_in: SignIn | None = None,
     ) -> None:
         self.alias = alias
         self.allows = allows
@@ -107,7 +126,9 @@ class Upstream:
         self.on_news: Callable[[str, Mapping[str, Any]], None] = _ignore
         self._settings = settings
         self._timeout = timeout
-        self._exchanges = connections_of(settings, None)
+        self._sign_in = sign_in
+        self._shares = exchanges is not None
+        self._exchanges = exchanges or connections_of(settings, None)
         self._shared = self._new_wire(EVERYTHING)
         self._bound: OrderedDict[str, Wire] = OrderedDict()
         self._watches: dict[Wire, Watch] = {}
@@ -129,13 +150,20 @@ class Upstream:
     def _new_wire(self, capabilities: Mapping[str, Any]) -> Wire:
         return Wire(self._settings, self._exchanges, capabilities, self._hear)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a request is under way."""
+        return self._shared.busy or any(wire.busy for wire in self._bound.values())
+
     # ---- being there -------------------------------------------------------------------------
 
     def start(self) -> None:
         """See that the server is reached and its lists are read, now or as soon as that works."""
         if self._effort is not None and not self._effort.done():
             return
-        if self.state is not State.READY or time.monotonic() >= self._fresh_until:
+        if time.monotonic() >= self._fresh_until:
+            if self.state is State.IDLE or (self.state is State.FAILED and self._sign_in is not None):
+                self.state = State.CONNECTING
             self._began = time.monotonic()
             self._tried.clear()
             self._effort = asyncio.create_task(self._keep_trying())
@@ -156,6 +184,11 @@ class Upstream:
         while True:
             try:
                 await self._try()
+            except AuthorizationRequiredError as error:
+                self._failed(error)
+                self._fresh_until = time.monotonic() + SIGN_IN_PAUSE
+                self._tried.set()
+                return  # trying again is for the user, who has to sign in
             except MCPError as error:
                 self._failed(error)
             except Exception:
@@ -168,13 +201,12 @@ class Upstream:
             pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _try(self) -> None:
-        if self.state is State.IDLE:
-            self.state = State.CONNECTING
         await self._shared.connect(CONNECT_TIMEOUT)
         changed = [kind.changed for listing, kind in KINDS.items() if await self._read_list(listing)]
         self.state, self.problem = State.READY, None
         self._fresh_until = time.monotonic() + LIST_SECONDS
-        self._watch_over(self._shared).begin()
+        if self._sign_in is None:  # a stream for each user would be too many
+            self._watch_over(self._shared).begin()
         for method in dict.fromkeys(changed):
             self.on_change(method)
 
@@ -191,13 +223,14 @@ class Upstream:
         return self.catalog.replace(listing, entries)
 
     def _failed(self, error: MCPError) -> None:
-        if self.state is not State.FAILED:
+        if self.state is not State.FAILED and not isinstance(error, AuthorizationRequiredError):
             log.warning("%s failed: %s", self.alias, error)
         self.state, self.problem = State.FAILED, getattr(error, "code", None) or type(error).__name__
+        self._fresh_until = 0.0
 
     def _hear(self, method: str, params: Mapping[str, Any]) -> None:
         if method in {kind.changed for kind in KINDS.values()}:
-            self._look_again()
+            self.look_again()
         else:
             self.on_news(method, params)
 
@@ -206,10 +239,11 @@ class Upstream:
     def _watch_over(self, wire: Wire) -> Watch:
         watch = self._watches.get(wire)
         if watch is None:
-            watch = self._watches[wire] = Watch(wire, self._look_again)
+            watch = self._watches[wire] = Watch(wire, self.look_again)
         return watch
 
-    def _look_again(self) -> None:
+    def look_again(self) -> None:
+        """Read the lists anew."""
         self._fresh_until = 0.0
         self.start()
 
@@ -219,6 +253,9 @@ class Upstream:
         Raises:
             RPCError: The server refuses, does not tell of changes, or (-32004) could not be reached.
         """
+        if self._sign_in is not None:
+            # Who has subscribed to what is known by the resource alone, not by the user.
+            raise MethodNotFoundError("changes are not announced of what is a user's own", code=-32601)
         try:
             await self._watch_over(await self._wire_for(caller)).add(uri)
         except RPCError:
@@ -245,16 +282,27 @@ class Upstream:
             RPCError: The server refused, or (-32004) could not be reached or understood.
         """
         try:
-            wire = await self._wire_for(caller)
-            if caller.revision.peer_requests:
-                return await wire.call(call, Passing(caller), self._timeout)
-            if not wire.revision.peer_requests:
-                return await wire.round(call, Passing(caller), self._timeout)
-            return await self._parking.run(caller, lambda passing: wire.call(call, passing, self._timeout))
+            try:
+                return await self._pass_on(call, caller)
+            except AuthorizationRequiredError as required:
+                if self._sign_in is None:
+                    raise
+                await self._sign_in(required, caller)
+            return await self._pass_on(call, caller)
         except RPCError:
             raise
         except MCPError as error:
             raise self._unanswered(call.method, error) from error
+
+    async def _pass_on(self, call: Call[WireModel], caller: Caller) -> Result:
+        wire = await self._wire_for(caller)
+        if self._sign_in is not None and self.state is not State.READY:
+            self.look_again()  # the user has signed in by now
+        if caller.revision.peer_requests:
+            return await wire.call(call, Passing(caller), self._timeout)
+        if not wire.revision.peer_requests:
+            return await wire.round(call, Passing(caller), self._timeout)
+        return await self._parking.run(caller, lambda passing: wire.call(call, passing, self._timeout))
 
     def unavailable(self) -> RPCError:
         """Return the error for a request while the server is not there."""
@@ -332,9 +380,9 @@ class Upstream:
         for session_id in tuple(self._bound):
             self.end_session(session_id)
         await asyncio.gather(self._close_wire(self._shared), *self._closing, return_exceptions=True)
-        if self._exchanges is not None:
+        if self._exchanges is not None and not self._shares:
             self._exchanges.close_all()
-        self.state = State.IDLE
+        self.state, self._fresh_until = State.IDLE, 0.0
 
 
 def _ignore(*_: object) -> None:

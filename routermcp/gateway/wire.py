@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from routermcp_adapters.detect import running
 from routermcp_proto import calls
 from routermcp_proto.calls import Call
 from routermcp_proto.events import InputRequired
+from routermcp_proto.exceptions import RPCError
 from routermcp_proto.server_session import SERVER_INFO_KEY
 from routermcp_proto.types import InitializeResult, WireModel
 from routermcp_proto.versions import Revision
@@ -22,6 +24,9 @@ from .announcements import ACKNOWLEDGED, SUBSCRIPTION_ID_KEY
 from .backend import LOG_LEVEL_KEY, LOG_LEVELS, Caller, InputNeeded
 from .passing import Passing, Result
 from .relay import OnNews, Relay
+from .sign_in import QUESTION
+
+log = logging.getLogger("routermcp.gateway")
 
 #: For a call that lasts as long as both sides want.
 NO_LIMIT = 0
@@ -112,6 +117,8 @@ class Wire:
         """
         caller = passing.caller
         responses, state = caller.input_responses, caller.request_state
+        if responses is not None and QUESTION in responses:  # which we have asked
+            responses = {key: each for key, each in responses.items() if key != QUESTION} or None
         if responses is not None or state is not None:
             call = call.with_params(inputResponses=responses, requestState=state)
         with self._relay.serving(passing):
@@ -135,7 +142,10 @@ class Wire:
             return
         if server.capabilities.logging is not None and LOG_LEVELS.index(level) < self._level:
             self._level = LOG_LEVELS.index(level)
-            await self._driver.call(calls.set_log_level(level), CallOptions(SET_LEVEL_TIMEOUT))
+            try:
+                await self._driver.call(calls.set_log_level(level), CallOptions(SET_LEVEL_TIMEOUT))
+            except RPCError as error:
+                log.debug("%s takes no log level: %s", self, error)
 
     # ---- changes -------------------------------------------------------------------------------
 

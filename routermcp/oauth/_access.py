@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeVar
 
 from routermcp_adapters._exchanges import Exchanges
 from routermcp_adapters.runtime import Runtime
-from routermcp_proto.exceptions import ConfigError, MCPError, TransportError
-from routermcp_proto.oauth.authorization import Pending
+from routermcp_proto.exceptions import ConfigError, TransportError
+from routermcp_proto.oauth.authorization import state_of
 from routermcp_proto.oauth.records import GrantRecord
 from routermcp_proto.timers import deadline_after
 
 from .._settings import ClientSettings
 from ._authorization import UserAuthorization
 from ._users import OAuthUsers
+from .store import Record
 
 T = TypeVar("T")
 
@@ -53,6 +54,15 @@ class Connection:
     state: ConnectionState
     expires_at: float | None = None
     scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A sign-in that waits for its user."""
+
+    url: str = field(repr=False)
+    expires_at: float
+    server_id: str
 
 
 def connection_of(server_id: str, record: GrantRecord) -> Connection:
@@ -91,20 +101,24 @@ class UserAccess:
         self._runtime = runtime
         self._timeout = timeout
 
+    @property
+    def runtime(self) -> Runtime:
+        """Where it runs."""
+        return self._runtime
+
     def within(self, runtime: Runtime, timeout: int) -> UserAccess:
         """Return the same, with another limit."""
         return UserAccess(self._settings, self._exchanges, runtime, timeout)
 
-    def check(self, server_id: str | None) -> str:
-        """Return the id of the server that this session is at.
+    @property
+    def server_id(self) -> str:
+        """What the server that the session is at is called in the store."""
+        return self._users.server_id
 
-        Raises:
-            ConfigError: Another one is meant.
-        """
-        own = self._users.server_id
-        if server_id not in (None, own):
-            raise ConfigError(f"this session is at {own!r}, not at {server_id!r}")
-        return own
+    async def connection(self) -> Connection | None:
+        """Return how the user is at the session's own server, None where nothing is kept of it."""
+        record = await self._within(lambda _: self._read(self.server_id))
+        return connection_of(self.server_id, GrantRecord(record)) if record is not None else None
 
     async def connections(self) -> list[Connection]:
         """Return the servers of which tokens are kept."""
@@ -116,39 +130,46 @@ class UserAccess:
 
         return await self._within(lambda _: self._users.store(self._runtime, read))
 
-    async def begin(self, next_url: str | None) -> Pending:
+    async def begin(self, next_url: str | None) -> Begun:
         """Prepare to send the user to sign in."""
-        return await self._within(lambda exchanges: self._authorization.begin(exchanges, next_url))
+        pending = await self._within(lambda exchanges: self._authorization.begin(exchanges, next_url))
+        return Begun(pending.url, float(pending.kept["expires_at"]), self.server_id)
+
+    async def waits_for(self, callback_url: str) -> bool:
+        """Say whether a URL is the answer to a sign-in of the user here."""
+        state = state_of(callback_url) or ""
+        record = await self._within(lambda _: self._read(self.server_id))
+        return state in ((record or {}).get("pending") or {})
 
     async def complete(self, callback_url: str) -> str | None:
         """Take the URL that the user came back to."""
         return await self._within(lambda exchanges: self._authorization.complete(exchanges, callback_url))
 
-    async def revoke(self, server_id: str | None) -> None:
-        """Give the tokens of a server back."""
-        if server_id in (None, self._users.server_id):
-            await self._within(self._authorization.revoke)
-        else:
-            await self._within(lambda exchanges: self._revoke_at(str(server_id), exchanges))
+    async def revoke(self) -> None:
+        """Give the tokens back."""
+        await self._within(self._authorization.revoke)
 
-    async def _revoke_at(self, server_id: str, exchanges: Exchanges) -> None:
+    async def keeps_other(self, server_id: str) -> bool:
+        """Say whether the store holds where another server is, at which the user has signed in."""
+        if server_id == self.server_id:
+            return False
+        record = await self._within(lambda _: self._read(server_id))
+        return GrantRecord(record).text("endpoint") is not None
+
+    async def revoke_at(self, server_id: str) -> None:
         """Give back what a record of another server holds, which says where that is."""
-        user, adapter = self._authorization.user_id, self._users.adapter
-        record = await self._users.store(self._runtime, lambda: adapter.get(user, server_id))
-        endpoint = GrantRecord(record).text("endpoint")
-        if endpoint is not None:
-            await self._users.at(endpoint, server_id, user).revoke(exchanges)
+        user = self._authorization.user_id
 
-    async def revoke_all(self) -> None:
-        """Give back all tokens of the user."""
-        failed: MCPError | None = None
-        for connection in await self.connections():
-            try:
-                await self.revoke(connection.server_id)
-            except MCPError as error:
-                failed = failed or error
-        if failed is not None:
-            raise failed
+        async def work(exchanges: Exchanges) -> None:
+            endpoint = GrantRecord(await self._read(server_id)).text("endpoint")
+            if endpoint is not None:
+                await self._users.at(endpoint, server_id, user).revoke(exchanges)
+
+        await self._within(work)
+
+    async def _read(self, server_id: str) -> Record | None:
+        adapter, user = self._users.adapter, self._authorization.user_id
+        return await self._users.store(self._runtime, lambda: adapter.get(user, server_id))
 
     async def settled(self) -> None:
         """Wait until the user has tokens, whoever has taken them.

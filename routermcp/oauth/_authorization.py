@@ -75,10 +75,17 @@ class UserAuthorization:
         user_id: Whose requests they are.
         server_id: What the user's record is called.
         registrations: Shared by the users of one client.
+        tag: What the state of each sign-in ends with.
     """
 
     def __init__(
-        self, endpoint: str, config: OAuthConfig, user_id: str, server_id: str, registrations: Registrations
+        self,
+        endpoint: str,
+        config: OAuthConfig,
+        user_id: str,
+        server_id: str,
+        registrations: Registrations,
+        tag: str = "",
     ) -> None:
         self._endpoint = endpoint
         self._config = config
@@ -86,6 +93,7 @@ class UserAuthorization:
         self.user_id = user_id
         self.server_id = server_id
         self._registrations = registrations
+        self._tag = tag
         self._loading = SingleFlight()
         self._flight = SingleFlight()
         self._authorizer: Authorizer | None = None
@@ -153,6 +161,7 @@ class UserAuthorization:
             grant=config.grant,
             interactive=config.authorize is not None,
             signer=self._key,
+            tag=self._tag,
         )
         return Authorizer(
             self._endpoint, application, record, self._registrations.known, random=os.urandom, clock=time.time

@@ -20,17 +20,25 @@ T = TypeVar("T")
 ONLY_USER = "default"
 
 
+def _no_tag(_user_id: str) -> str:
+    return ""
+
+
 class OAuthUsers:
     """Makes one authorization for each user of a client, however many sessions that user has.
 
     Args:
         endpoint: The MCP server.
         config: How to sign in, and where tokens are kept.
+        tag: Returns what the states of a user's sign-ins end with.
     """
 
-    def __init__(self, endpoint: EndpointURL, config: OAuthConfig) -> None:
+    def __init__(
+        self, endpoint: EndpointURL, config: OAuthConfig, tag: Callable[[str], str] = _no_tag
+    ) -> None:
         self._endpoint = endpoint
         self._config = config
+        self._tag = tag
         self.server_id = config.server_id or _server_id(endpoint)
         self._registrations = Registrations()
         self._users: weakref.WeakValueDictionary[str, UserAuthorization] = weakref.WeakValueDictionary()
@@ -54,7 +62,12 @@ class OAuthUsers:
     def of(self, user_id: str | None) -> UserAuthorization:
         """Return what sees to the requests of a user."""
         user = user_id if user_id is not None else ONLY_USER
-        made = UserAuthorization(self._endpoint.url, self._config, user, self.server_id, self._registrations)
+        kept = self._users.get(user)
+        if kept is not None:
+            return kept
+        made = UserAuthorization(
+            self._endpoint.url, self._config, user, self.server_id, self._registrations, self._tag(user)
+        )
         return self._users.setdefault(user, made)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import weakref
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -72,6 +73,8 @@ class _CloudAdapter:
         self._client = httpx.Client(
             headers={"Authorization": f"Bearer {api_key}"}, timeout=CLOUD_SECONDS, follow_redirects=False
         )
+        # An adapter that is made as an argument is nobody's to close.
+        weakref.finalize(self, self._client.close)
 
     def __repr__(self) -> str:
         return f"<cloud_adapter {self._base}>"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from ..events import HTTPRefused
-from ..exceptions import RPCError, TransportError, rpc_error_type
+from ..exceptions import AuthorizationRequiredError, MCPError, TransportError, rpc_error_type
 from ..jsonrpc import ErrorObject
 from .url import EndpointURL
 
@@ -32,6 +34,11 @@ _UNKNOWN_SESSION_CODES = frozenset({-32000, -32001, -32600, -32602, -32603})
 
 METHOD_NOT_FOUND = -32601
 
+URL_ELICITATION_REQUIRED = -32042
+
+AUTHORIZATION_REQUIRED = "authorization_required"
+"""The ``reason`` in the data of a gateway's error when a user has to sign in first."""
+
 
 def refusal(refused: HTTPRefused, endpoint: EndpointURL | str) -> TransportError:
     """Put a refusal into an error for people."""
@@ -58,7 +65,7 @@ def _first_line(body: str) -> str:
 
 def rpc_error(
     error: ErrorObject, *, method: str, about: str, gateway: bool, refused: HTTPRefused | None = None
-) -> RPCError:
+) -> MCPError:
     """Make the exception for an error object of the server.
 
     Args:
@@ -68,6 +75,9 @@ def rpc_error(
         gateway: The peer is a RouterMCP gateway, whose own codes have a meaning.
         refused: The HTTP refusal that carried it, where one did.
     """
+    required = _authorization_required(error, about, gateway)
+    if required is not None:
+        return required
     kind = rpc_error_type(error.code, method=method, data=error.data, gateway=gateway)
     return kind(
         error.message,
@@ -77,6 +87,37 @@ def rpc_error(
         status_code=refused.status if refused is not None else None,
         retry_after=refused.retry_after if refused is not None else None,
     )
+
+
+def _authorization_required(
+    error: ErrorObject, about: str, gateway: bool
+) -> AuthorizationRequiredError | None:
+    """Read an error that says where a user has to go first, None for any other.
+
+    That is -32042 (MCP 2025-11-25, URL Mode Elicitation), and what a gateway says to clients
+    that cannot be asked to open a URL.
+    """
+    data = _members(error.data)
+    url = _text(data.get("url"))
+    if error.code == URL_ELICITATION_REQUIRED:
+        asked = data.get("elicitations")
+        elicitations = cast("list[Any]", asked) if isinstance(asked, list) else []
+        urls = [_text(_members(each).get("url")) for each in elicitations]
+        url = url or next((each for each in urls if each is not None), None)
+    elif not gateway or data.get("reason") != AUTHORIZATION_REQUIRED:
+        return None
+    message = f"{about}: {error.message}" if about else error.message
+    return AuthorizationRequiredError(
+        message, url=url, server_id=_text(data.get("server")), user_id=_text(data.get("user"))
+    )
+
+
+def _members(value: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def session_unknown(refused: HTTPRefused) -> bool:

@@ -44,10 +44,21 @@ def begin(
     redirect_uri: str,
     scope: tuple[str, ...],
     dpop: bool,
+    tag: str,
     random: Entropy,
     clock: Clock,
 ) -> Pending:
     """Prepare to send a user to the authorization server.
+
+    Args:
+        place: The MCP server, and the authorization server that it trusts.
+        client: What the application is known as there.
+        redirect_uri: Where the user comes back to.
+        scope: What to ask for.
+        dpop: Whether the tokens are to be bound to a key.
+        tag: What the state ends with.
+        random: Entropy.
+        clock: Tells the time.
 
     Raises:
         OAuthError: The server signs no users in, or not safely.
@@ -59,7 +70,7 @@ def begin(
         raise OAuthError(
             f"{server.issuer} does not say that it knows PKCE with S256; MCP demands to stop here"
         )
-    state, verifier = base64url(random(SECRET_BYTES)), base64url(random(SECRET_BYTES))
+    state, verifier = base64url(random(SECRET_BYTES)) + tag, base64url(random(SECRET_BYTES))
     query = {
         "response_type": "code",
         "client_id": client.client_id,

@@ -38,6 +38,7 @@ class Application:
         grant: How it gets tokens without a user.
         interactive: Whether a user can be asked while a request waits.
         signer: Signs DPoP proofs; None for plain tokens.
+        tag: What each state ends with, for who has to tell whose answer comes back.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Application:
     grant: MachineGrant | None = None
     interactive: bool = True
     signer: Signer | None = field(default=None, repr=False)
+    tag: str = field(default="", repr=False)
 
 
 @dataclass(slots=True)
@@ -275,6 +277,7 @@ class Authorizer:
             redirect_uri=redirect_uri,
             scope=scope,
             dpop=self._dpop(place, challenge) is not None,
+            tag=self._application.tag,
             random=self._random,
             clock=self._clock,
         )

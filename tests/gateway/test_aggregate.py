@@ -103,7 +103,7 @@ def test_errors_of_a_server_are_its_own(through: str, runtime: str, era: str) ->
             with pytest.raises(ToolNotFoundError, match=r"no tool shop\.hammer"):
                 await client.call_tool("shop.hammer")
             with pytest.raises(ToolNotFoundError):
-                await client.call_tool("saw")
+                await client.call_tool("hammer")
             with pytest.raises(ResourceNotFoundError):
                 await client.read_resource("other://thing")
 

@@ -1,0 +1,227 @@
+"""The servers that a user signs in at: the session's own, and those behind a gateway."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar
+
+from routermcp_adapters._driver import CallOptions, Driver
+from routermcp_adapters._exchanges import Exchanges
+from routermcp_adapters.runtime import Runtime
+from routermcp_proto import gateway_calls
+from routermcp_proto.calls import Call
+from routermcp_proto.exceptions import (
+    ConfigError,
+    MCPError,
+    MethodNotFoundError,
+    OAuthError,
+    RPCError,
+    TransportError,
+)
+from routermcp_proto.timers import deadline_after
+from routermcp_proto.types import WireModel
+
+from .._settings import ClientSettings
+from ._access import LOOK_SECONDS, Begun, Connection, ConnectionState, UserAccess
+
+ResultT = TypeVar("ResultT", bound=WireModel)
+
+
+class Access(Protocol):
+    """The tokens of one user at one server, outside of calls."""
+
+    async def begin(self, next_url: str | None) -> Begun:
+        """Prepare to send the user to sign in."""
+        ...
+
+    async def complete(self, callback_url: str) -> str | None:
+        """Take the URL that the user came back to; return where the user wanted to go."""
+        ...
+
+    async def revoke(self) -> None:
+        """Give the tokens back."""
+        ...
+
+    async def settled(self) -> None:
+        """Wait until the user has tokens.
+
+        Raises:
+            TransportError: That took too long (``timeout``).
+        """
+        ...
+
+    def within(self, runtime: Runtime, timeout: int) -> Access:
+        """Return the same, with another limit in milliseconds."""
+        ...
+
+
+class GatewayAccess:
+    """A user at a server behind a gateway, which does what is to be done.
+
+    Args:
+        driver: The session at the gateway.
+        runtime: Where it runs.
+        timeout: Milliseconds for what is done, 0 for no limit.
+        server_id: The alias of the server.
+    """
+
+    def __init__(self, driver: Driver, runtime: Runtime, timeout: int, server_id: str) -> None:
+        self._driver = driver
+        self._runtime = runtime
+        self._timeout = timeout
+        self._server_id = server_id
+
+    def within(self, runtime: Runtime, timeout: int) -> GatewayAccess:
+        """Return the same, with another limit."""
+        return GatewayAccess(self._driver, runtime, timeout, self._server_id)
+
+    async def begin(self, next_url: str | None) -> Begun:
+        """Prepare to send the user to sign in."""
+        begun = await self._ask(gateway_calls.authorize(self._server_id, next_url))
+        return Begun(begun.url, begun.expiresAt, self._server_id)
+
+    async def complete(self, callback_url: str) -> str | None:
+        """Take the URL that the user came back to."""
+        return (await self._ask(gateway_calls.complete_authorization(callback_url))).nextUrl
+
+    async def revoke(self) -> None:
+        """Give the tokens back."""
+        await self._ask(gateway_calls.revoke(self._server_id))
+
+    async def settled(self) -> None:
+        """Wait until the user has tokens, whoever has taken them.
+
+        Raises:
+            TransportError: That took too long (``timeout``).
+        """
+        runtime, unlimited = self._runtime, self.within(self._runtime, 0)
+        try:
+            async with runtime.deadline(deadline_after(runtime.now(), self._timeout)) as _:
+                while not await unlimited._connected():  # noqa: SLF001 - of this class
+                    await runtime.sleep(LOOK_SECONDS)
+        except TimeoutError as error:
+            message = f"nobody signed in at {self._server_id} within timeout={self._timeout} ms"
+            raise TransportError(message, code="timeout") from error
+
+    async def _connected(self) -> bool:
+        found = await self.connections()
+        return Connection(self._server_id, ConnectionState.CONNECTED) in [
+            Connection(each.server_id, each.state) for each in found
+        ]
+
+    async def connections(self) -> list[Connection]:
+        """Return how the user is at all servers behind the gateway."""
+        try:
+            found = (await self._ask(gateway_calls.connections())).connections
+        except MethodNotFoundError:
+            return []  # the gateway says nothing of that
+        states = {state.value: state for state in ConnectionState}
+        return [
+            Connection(each.serverId, states[each.state], each.expiresAt, tuple(each.scopes))
+            for each in found
+            if each.state in states
+        ]
+
+    async def _ask(self, call: Call[ResultT]) -> ResultT:
+        try:
+            return await self._driver.call(call, CallOptions(self._timeout))
+        except RPCError as error:
+            if isinstance(error.data, dict) and error.data.get("reason") == "oauth":  # pyright: ignore[reportUnknownMemberType]
+                raise OAuthError(error.message) from error
+            raise
+
+
+class UserAccounts:
+    """The servers that the user of a session signs in at.
+
+    Args:
+        settings: The settings of the session.
+        exchanges: Its connections.
+        driver: Its session, by which a gateway is asked where it is connected to one.
+        runtime: Where it runs.
+        timeout: Milliseconds for what is done, 0 for no limit.
+    """
+
+    def __init__(
+        self,
+        settings: ClientSettings,
+        exchanges: Exchanges | None,
+        driver: Driver,
+        runtime: Runtime,
+        timeout: int,
+    ) -> None:
+        self._driver = driver
+        self._runtime = runtime
+        self._timeout = timeout
+        self._own = (
+            UserAccess(settings, exchanges, runtime, timeout)
+            if settings.oauth is not None and exchanges is not None
+            else None
+        )
+        self._gateway = driver.connected and driver.gateway
+
+    def at(self, server_id: str | None) -> Access:
+        """Return the user at one server.
+
+        Args:
+            server_id: Its id, None for the one that the session is at.
+
+        Raises:
+            ConfigError: There is no such server, or nothing is kept of it here.
+        """
+        own = self._own
+        if own is not None and server_id in (None, own.server_id):
+            return own
+        if server_id is not None and self._gateway:
+            return self._behind(server_id)
+        if own is not None:
+            raise ConfigError(
+                f"this session is at {own.server_id!r}, not at {server_id!r}; connect it first if that is "
+                "behind a gateway"
+            )
+        if self._gateway:
+            raise ConfigError("say at which server behind the gateway: server_id=")
+        raise ConfigError("this client has no oauth=, so it keeps no tokens")
+
+    def _behind(self, server_id: str) -> GatewayAccess:
+        return GatewayAccess(self._driver, self._runtime, self._timeout, server_id)
+
+    async def connections(self) -> list[Connection]:
+        """Return how the user is at each server."""
+        if self._own is None and not self._gateway:
+            raise ConfigError("this client has no oauth=, so it keeps no tokens")
+        kept = await self._own.connections() if self._own is not None else []
+        found = await self._behind("").connections() if self._gateway else []
+        together = {each.server_id: each for each in (*kept, *found)}
+        return [together[server_id] for server_id in sorted(together)]
+
+    async def complete(self, callback_url: str) -> str | None:
+        """Take the URL that the user came back to, from whichever server."""
+        own = self._own
+        if own is not None and (not self._gateway or await own.waits_for(callback_url)):
+            return await own.complete(callback_url)
+        if self._gateway:
+            return await self._behind("").complete(callback_url)
+        raise ConfigError("this client has no oauth=, so it keeps no tokens")
+
+    async def revoke(self, server_id: str | None) -> None:
+        """Give the tokens of a server back."""
+        own = self._own
+        if own is not None and server_id is not None and await own.keeps_other(server_id):
+            await own.revoke_at(server_id)
+        else:
+            await self.at(server_id).revoke()
+
+    async def revoke_all(self) -> None:
+        """Give back all tokens of the user.
+
+        Raises:
+            MCPError: The first that was raised; all others are given back all the same.
+        """
+        failed: MCPError | None = None
+        for connection in await self.connections():
+            try:
+                await self.revoke(connection.server_id)
+            except MCPError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
