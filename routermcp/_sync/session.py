@@ -37,6 +37,11 @@ class BlockingSessionBase(BlockingMethods):
         return self._settings.user_id
 
     @property
+    def server_id(self) -> str | None:
+        """What the server is called in the store of the tokens, None without ``oauth=``."""
+        return self._settings.oauth.server_id if self._settings.oauth is not None else None
+
+    @property
     def server(self) -> InitializeResult | None:
         """What the server said about itself, None before ``connect``."""
         return self._driver.server

@@ -13,6 +13,7 @@ import typer
 from .. import InvalidParamsError, MethodNotFoundError, SyncRouterMCPClient, __version__
 from ..types import ResourceTemplate, Tool, ToolResult
 from .arguments import parse_arguments
+from .auth import app as auth_commands
 from .failures import EXIT_CODES, ExitCode, UsageProblem, complain
 from .gateway import app as gateway_commands
 from .options import (
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 
 app.add_typer(gateway_commands)
+app.add_typer(auth_commands)
 
 PairsArgument = Annotated[
     list[str] | None,

@@ -10,7 +10,13 @@ from enum import IntEnum
 
 import typer
 
-from routermcp_proto.exceptions import ConfigError, LocalProtocolError, MCPError, RPCError
+from routermcp_proto.exceptions import (
+    AuthorizationRequiredError,
+    ConfigError,
+    LocalProtocolError,
+    MCPError,
+    RPCError,
+)
 
 from .output import printable
 
@@ -65,8 +71,15 @@ def reported(*, debug: bool) -> Generator[None]:
     except (MCPError, UsageProblem) as error:
         if debug:
             traceback.print_exc()
-        complain("; ".join([str(error), *getattr(error, "__notes__", ())]))
+        complain("; ".join([str(error), *_advice(error), *getattr(error, "__notes__", ())]))
         raise typer.Exit(exit_code(error)) from None
+
+
+def _advice(error: MCPError | UsageProblem) -> list[str]:
+    if not isinstance(error, AuthorizationRequiredError):
+        return []
+    server = f" {error.server_id}" if error.url is not None and error.server_id is not None else ""
+    return [f"to sign in: routermcp auth login{server}"]
 
 
 def exit_code(error: MCPError | UsageProblem) -> ExitCode:

@@ -11,6 +11,9 @@ from typing import Annotated
 import typer
 
 from .. import SyncRouterMCPClient
+from .._settings import DEFAULT_INTERACTION_TIMEOUT
+from ..oauth import OAuthConfig, file_adapter
+from ..oauth.config import Authorize
 from .failures import reported
 
 UrlOption = Annotated[
@@ -52,18 +55,38 @@ class ClientOptions:
     debug: bool
 
     @contextmanager
-    def connected(self) -> Generator[SyncRouterMCPClient]:
-        """Connect to the server; errors end the program in an orderly way.
+    def made(
+        self, authorize: Authorize | None = None, interaction_timeout: int = DEFAULT_INTERACTION_TIMEOUT
+    ) -> Generator[SyncRouterMCPClient]:
+        """Make the client, which is not connected yet; errors end the program in an orderly way.
+
+        The tokens of ``routermcp auth login`` are used.
+
+        Args:
+            authorize: Has the user sign in where that is needed.
+            interaction_timeout: Milliseconds for that.
 
         Raises:
             typer.Exit: Something failed, and was reported.
         """
         # Warnings of the client about single entries of a list are for developers.
         logging.getLogger("routermcp").addHandler(logging.NullHandler())
-        with (
-            reported(debug=self.debug),
-            SyncRouterMCPClient(
-                self.url, self.api_key, self.user_id, self.timeout, debug=self.debug or None
-            ) as client,
-        ):
+        with reported(debug=self.debug):
+            yield SyncRouterMCPClient(
+                self.url,
+                self.api_key,
+                self.user_id,
+                self.timeout,
+                oauth=OAuthConfig(file_adapter(), authorize=authorize, client_name="routermcp"),
+                debug=self.debug or None,
+                interaction_timeout=interaction_timeout,
+                single_user=True,
+            )
+
+    @contextmanager
+    def connected(
+        self, authorize: Authorize | None = None, interaction_timeout: int = DEFAULT_INTERACTION_TIMEOUT
+    ) -> Generator[SyncRouterMCPClient]:
+        """Connect to the server; see :meth:`made`."""
+        with self.made(authorize, interaction_timeout) as client, client:
             yield client

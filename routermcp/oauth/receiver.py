@@ -46,7 +46,7 @@ class LoopbackReceiver:
         self.redirect_uri = f"http://127.0.0.1:{port}/callback"
         self._port = port
         self._open_browser = open_browser
-        self._show = show or _on_standard_error
+        self._show = show or on_standard_error
         self._seconds = seconds
 
     def __repr__(self) -> str:
@@ -92,7 +92,7 @@ class LoopbackReceiver:
                 f"port {self._port} of this machine is taken; give loopback_receiver(port=...)"
             ) from error
         with server:
-            self._tell(url)
+            show_page(url, self._show, open_browser=self._open_browser)
             until = time.monotonic() + self._seconds
             while not found:
                 server.timeout = until - time.monotonic()
@@ -100,14 +100,6 @@ class LoopbackReceiver:
                     raise OAuthError("nobody came back from signing in")
                 server.handle_request()
         return found[0]
-
-    def _tell(self, url: str) -> None:
-        self._show(f"To sign in, open this page:\n\n  {url}\n")
-        warning = suspicion(urlsplit(url).hostname or "")
-        if warning:
-            self._show(f"Look twice before you go there: {warning}.\n")
-        elif self._open_browser:
-            webbrowser.open(url)
 
 
 class _Server(http.server.HTTPServer):
@@ -117,8 +109,25 @@ class _Server(http.server.HTTPServer):
     address_family = socket.AF_INET
 
 
-def _on_standard_error(line: str) -> None:
+def on_standard_error(line: str) -> None:
+    """Show a line to the user."""
     print(line, file=sys.stderr, flush=True)  # noqa: T201 - the user has to see it
+
+
+def show_page(url: str, show: Callable[[str], object], *, open_browser: bool) -> None:
+    """Send the user to a page to sign in at.
+
+    Args:
+        url: The page, which is shown whole and never fetched here.
+        show: Shows a line to the user.
+        open_browser: Whether to open it, unless its name is odd.
+    """
+    show(f"To sign in, open this page:\n\n  {url}\n")
+    warning = suspicion(urlsplit(url).hostname or "")
+    if warning:
+        show(f"Look twice before you go there: {warning}.\n")
+    elif open_browser:
+        webbrowser.open(url)
 
 
 def suspicion(host: str) -> str | None:

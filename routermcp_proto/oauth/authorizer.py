@@ -267,7 +267,7 @@ class Authorizer:
     def _begin(self, place: Place, scope: tuple[str, ...], challenge: Challenge | None) -> Flow[Pending]:
         redirect_uri = self._application.redirect_uri
         if redirect_uri is None:
-            raise OAuthError(
+            raise AuthorizationRequiredError(
                 f"{self.endpoint} wants a user to sign in, and OAuthConfig has no way to ask one"
             )
         client = yield from self._client(place, redirect_uri, scope)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
 
+import httpx
 import pytest
 
 from routermcp import RouterMCPClient, SyncRouterMCPClient
@@ -28,7 +27,7 @@ from routermcp.types import (
     TransportError,
 )
 from tests.gateway.servers import ERAS, Shop, serving
-from tests.oauth.protected_server import ProtectedServer
+from tests.oauth.protected_server import ProtectedServer, callback, consent
 from tests.routermcp.server import Exchange
 from tests.three_runtimes import RUNTIMES, make_client, run
 
@@ -58,21 +57,6 @@ def gateway_for(gmail: ProtectedServer, tokens: TokenAdapter | None = None, **mo
 
 def project(gateway: LocalGateway) -> str:
     return gateway.url.removesuffix("/mcp") + "/v1/mcp/my-project"
-
-
-def visit(url: str) -> tuple[int, str]:
-    """Do as a browser whose user agrees: follow the way there and back; return the last page."""
-    try:
-        with urllib.request.urlopen(url) as answer:
-            return answer.status, answer.read().decode()
-    except HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-
-
-def in_browser(gmail: ProtectedServer, user: str, url: str) -> tuple[int, str]:
-    gmail.shows_user = user
-    return visit(url)
 
 
 def test_the_session_example_of_the_contract(
@@ -106,7 +90,7 @@ def test_the_session_example_of_the_contract(
         monkeypatch.setenv("ROUTERMCP_CLOUD_URL", gateway.url.removesuffix("/mcp"))
         for user in ("user-1", "user-2"):
             with SyncRouterMCPClient(project(gateway), user_id=user) as client:
-                assert in_browser(gmail, user, client.authorize("gmail").url)[0] == 200
+                assert consent(gmail, user, client.authorize("gmail").url).status_code == 200
         asyncio.run(body(project(gateway)))
     assert [user for user, _ in gmail.calls] == ["user-1", "user-2"]
     assert sorted(path.name for path in tmp_path.glob("user-*/*.json")) == ["gmail.json", "gmail.json"]
@@ -127,7 +111,7 @@ def test_a_call_before_signing_in_says_where(gmail: ProtectedServer, runtime: st
             assert caught.value.url.startswith(f"{gmail.origin}/oauth/authorize?")
             with pytest.raises(ToolNotFoundError):
                 await client.call_tool("mail.send")
-            assert in_browser(gmail, "ada", caught.value.url)[0] == 200
+            assert consent(gmail, "ada", caught.value.url).status_code == 200
             assert (await client.call_tool("gmail_send", {"to": "bob"})).text == "sent to bob"
             names = [tool.name for tool in await client.list_tools()]
             assert "gmail.gmail_send" in names
@@ -148,7 +132,7 @@ def test_a_call_waits_for_its_user_and_is_then_made(
 
     def on_authorization(request: Any) -> Any:
         requests.append(request)
-        visitor = threading.Thread(target=in_browser, args=(gmail, "ada", request.url))
+        visitor = threading.Thread(target=consent, args=(gmail, "ada", request.url))
         visitor.start()
         return request.wait(timeout=20_000)
 
@@ -174,11 +158,11 @@ def test_a_call_waits_for_its_user_and_is_then_made(
 
 def test_a_client_that_opens_urls_is_asked(gmail: ProtectedServer) -> None:
     """In the stateless era, where the question travels as a result."""
-    pages: list[tuple[int, str]] = []
+    pages: list[httpx.Response] = []
 
     def on_elicitation(request: Any) -> ElicitResult:
         assert request.mode == "url"
-        pages.append(in_browser(gmail, "ada", request.url))
+        pages.append(consent(gmail, "ada", request.url))
         return ElicitResult(action="accept")
 
     with (
@@ -186,9 +170,8 @@ def test_a_client_that_opens_urls_is_asked(gmail: ProtectedServer) -> None:
         SyncRouterMCPClient(project(gateway), user_id="ada", on_elicitation=on_elicitation) as client,
     ):
         assert client.call_tool("gmail.gmail_send", {"to": "bob"}).text == "sent to bob"
-    ((status, page),) = pages
-    assert status == 200
-    assert "gmail" in page
+    (page,) = pages
+    assert (page.status_code, "gmail" in page.text) == (200, True)
 
 
 def test_a_user_who_does_not_want_to_is_not_asked_for_ever(gmail: ProtectedServer) -> None:
@@ -214,7 +197,7 @@ def test_a_user_looks_after_what_is_behind_the_gateway(gmail: ProtectedServer, r
             request = await client.authorize("gmail", next_url=f"{gmail.origin}/mcp")
             assert (request.server_id, request.user_id) == ("gmail", "ada")
             assert request.expires_at is not None
-            in_browser(gmail, "ada", request.url)
+            consent(gmail, "ada", request.url)
             await settled(request.wait(timeout=10_000))
             (connection,) = await client.connections()
             assert (connection.state.value, connection.expires_at is not None) == ("connected", True)
@@ -244,7 +227,8 @@ def test_an_application_takes_its_users_back_itself(gmail: ProtectedServer) -> N
         ada, eve = client.create_session("ada"), client.create_session("eve")
         with ada, eve:
             request = ada.authorize("gmail", next_url="/inbox")
-            back = f"https://app.example/back?{_answer(gmail, 'ada', request.url)}"
+            back = callback(gmail, "ada", request.url)
+            assert back.startswith("https://app.example/back?")
             with pytest.raises(OAuthError, match="no sign-in of this user"):
                 eve.complete_authorization(back)
             assert ada.complete_authorization(back) == "/inbox"
@@ -257,32 +241,18 @@ def test_an_application_takes_its_users_back_itself(gmail: ProtectedServer) -> N
                 eve.call_tool("gmail_send", {"to": "bob"})
 
 
-def _answer(gmail: ProtectedServer, user: str, url: str) -> str:
-    """Return the query with which a user comes back who has agreed."""
-
-    class Stay(urllib.request.HTTPRedirectHandler):
-        def redirect_request(self, *_: Any) -> None:
-            return None
-
-    gmail.shows_user = user
-    try:
-        urllib.request.build_opener(Stay).open(url)
-    except HTTPError as error:
-        with error:
-            return error.headers["Location"].partition("?")[2]
-    raise AssertionError("it redirects")
-
-
 def test_a_page_that_nobody_waits_for(gmail: ProtectedServer) -> None:
     with gateway_for(gmail) as gateway:
         origin = gateway.url.removesuffix("/mcp")
-        status, page = visit(f"{origin}/v1/oauth/callback?code=x&state=%3Cscript%3E")
-        assert (status, "no sign-in waits" in page, "<script>" in page) == (400, True, False)
+        page = httpx.get(f"{origin}/v1/oauth/callback?code=x&state=%3Cscript%3E", trust_env=False)
+        assert page.status_code == 400
+        assert "no sign-in waits" in page.text
+        assert "<script>" not in page.text
         with SyncRouterMCPClient(project(gateway), user_id="ada") as client:
             url = client.authorize("gmail").url
-            assert in_browser(gmail, "ada", url)[0] == 200
-            callback = f"{origin}/v1/oauth/callback?{_answer(gmail, 'ada', url)}"
-            assert visit(callback)[0] == 400  # once
+            assert consent(gmail, "ada", url).status_code == 200
+            again = httpx.get(callback(gmail, "ada", url), trust_env=False)
+            assert again.status_code == 400  # each counts once
 
 
 def test_everybodys_servers_stay_everybodys(gmail: ProtectedServer) -> None:
@@ -293,7 +263,7 @@ def test_everybodys_servers_stay_everybodys(gmail: ProtectedServer) -> None:
     ):
         ada, eve = client.create_session("ada"), client.create_session("eve")
         with ada, eve:
-            in_browser(gmail, "ada", ada.authorize("gmail").url)
+            consent(gmail, "ada", ada.authorize("gmail").url)
             theirs = {tool.name for tool in ada.list_tools()} - {tool.name for tool in eve.list_tools()}
             assert "gmail.gmail_send" in theirs
             assert all(name.startswith("gmail.") for name in theirs)

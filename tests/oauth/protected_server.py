@@ -13,6 +13,8 @@ from collections import Counter
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+import httpx
+
 from tests.routermcp.server import Exchange, ScriptedServer
 
 #: Seconds that a token lasts unless a test says otherwise.
@@ -182,6 +184,20 @@ class ProtectedServer(ScriptedServer):
             "token_type": "Bearer",
             "expires_in": self.life,
         }
+
+
+def consent(server: ProtectedServer, user: str, url: str) -> httpx.Response:
+    """Be the browser of a user who agrees, and is sent back; return the last page."""
+    server.shows_user = user
+    with httpx.Client(trust_env=False, follow_redirects=True) as browser:
+        return browser.get(url)
+
+
+def callback(server: ProtectedServer, user: str, url: str) -> str:
+    """Be that browser, but go no further than where it is sent back to."""
+    server.shows_user = user
+    with httpx.Client(trust_env=False) as browser:
+        return browser.get(url).headers["location"]
 
 
 def state_in(url: str) -> str:
