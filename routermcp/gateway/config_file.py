@@ -52,6 +52,9 @@ STARTER = """\
   // Who may use the gateway. With keys, clients send "Authorization: Bearer <key>".
   // "auth": { "mode": "api_key", "apiKeys": ["${env:ROUTERMCP_API_KEY}"] },
 
+  // Where the tokens of users are kept, for servers that they sign in at ("authType": "oauth").
+  // "oauth": { "store": "file:", "redirectUri": "https://app.example/oauth/back" },
+
   // How much one client may ask for.
   // "rateLimit": { "requests": 100, "seconds": 60 },
 
