@@ -166,20 +166,20 @@ def authenticate(client: Client, form: dict[str, str], *, assertion: str | None 
     Raises:
         OAuthError: The client has not what its method needs.
     """
+    # With every method, as it may be (RFC 6749, section 3.2.1): the official SDK's server, and those
+    # that are made with it, look for it there first.
+    form["client_id"] = client.client_id
     if client.method == NONE:
-        form["client_id"] = client.client_id
         return {}
     if client.method == PRIVATE_KEY:
         if assertion is None:
             raise OAuthError("private_key_jwt needs the private key of the client")
-        form["client_id"] = client.client_id
         form["client_assertion_type"] = JWT_ASSERTION
         form["client_assertion"] = assertion
         return {}
     if client.client_secret is None:
         raise OAuthError(f"the client {client.client_id} has no secret, which {client.method} needs")
     if client.method == POST:
-        form["client_id"] = client.client_id
         form["client_secret"] = client.client_secret
         return {}
     if client.method != BASIC:

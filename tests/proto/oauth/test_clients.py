@@ -111,7 +111,7 @@ def test_ways_to_authenticate() -> None:
     form: dict[str, str] = {}
     headers = authenticate(Client("a:b", "c d:e", BASIC), form)
     assert base64.b64decode(headers["Authorization"].removeprefix("Basic ")) == b"a%3Ab:c+d%3Ae"
-    assert form == {}
+    assert form == {"client_id": "a:b"}
     assert authenticate(Client("a", "s", POST), form) == {}
     assert form == {"client_id": "a", "client_secret": "s"}
     form.clear()

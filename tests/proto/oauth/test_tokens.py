@@ -113,7 +113,7 @@ def test_a_nonce_is_shown_once_with_a_new_proof() -> None:
     assert len(proofs) == 4
 
 
-@pytest.mark.parametrize(("life", "early"), [(3600, 60), (100, 20), (2, 0.4), (0, 0)])
+@pytest.mark.parametrize(("life", "early"), [(3600, 60), (100, 20), (5, 1.4), (2, 1.4), (1, 0.7), (0, 0)])
 def test_when_to_renew(life: float, early: float) -> None:
     tokens = Tokens("a", "bearer", ISSUER, 1000.0, 1000.0 + life)
     assert not tokens.due(1000.0 + life - early - 0.01)

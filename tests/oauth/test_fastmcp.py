@@ -1,0 +1,213 @@
+"""The authorization server of ``fastmcp``: tokens of two seconds, which rotate.
+
+It takes a token that comes a moment too late for a theft, and ends what its user has; and it ends the
+token that others still hold as soon as one has renewed it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import settings
+
+from routermcp import SyncRouterMCPClient
+from routermcp.oauth import OAuthConfig, memory_adapter
+from tests.interop.peers.processes import Kind, Peer
+from tests.oauth.conftest import open_store
+from tests.third_party import (
+    FASTMCP_REQUIREMENT,
+    MCP_REQUIREMENT,
+    UnavailableError,
+    python_environment,
+    skips_are_failures,
+)
+from tests.three_runtimes import RUNTIMES, make_client, run
+
+pytestmark = pytest.mark.interop
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'adapters'}"}
+PROGRAM = ROOT / "tests" / "interop" / "peers" / "oauth_server.py"
+STORES = ("file", "redis", "postgres")
+
+#: Whether the long profile is asked for: ``.ci/run --full``.
+LONG = settings.get_current_profile_name() == "long"
+
+#: Seconds that a token lasts.
+LIFE = 2
+
+#: Processes, users, and seconds for which they work.
+PROCESSES, USERS, SECONDS = (16, 8, 60.0) if LONG else (3, 3, 5.0)
+
+#: Seconds between two calls of one session: what is asked of the server stays well below what it can
+#: do (a hundred calls a second on one core), or its queue would make tokens late.
+PAUSE = PROCESSES * USERS / 30
+
+#: Seconds from one kill to the next.
+BETWEEN_KILLS = 1.0
+
+#: Seconds within which every process begins, and ends.
+STARTING = 120.0
+
+WORK = """
+import asyncio, random, sys, time
+from routermcp import RouterMCPClient
+from routermcp.oauth import OAuthConfig
+from routermcp.types import AuthorizationRequiredError
+from tests.oauth.conftest import open_store
+
+store, url = sys.argv[1:3]
+users, until, pause = int(sys.argv[3]), float(sys.argv[4]), float(sys.argv[5])
+oauth = OAuthConfig(open_store(store), server_id="s", redirect_uri="https://app.example/")
+
+async def work(session, number):
+    try:
+        await asyncio.sleep(random.random() * pause)
+        await session.connect()
+        while time.time() < until:
+            assert (await session.call_tool("family")).structuredContent == {"result": number}
+            print("called", number, flush=True)
+            await asyncio.sleep(random.uniform(0.5, 1.5) * pause)
+        await session.disconnect()
+    except AuthorizationRequiredError:
+        print("needs-authorization", number, flush=True)
+
+async def main():
+    client = RouterMCPClient(url, user_id="admin", oauth=oauth)
+    sessions = [client.create_session(f"user-{number}") for number in range(users)]
+    await asyncio.gather(*(work(session, number) for number, session in enumerate(sessions)))
+
+asyncio.run(main())
+"""
+
+
+class OAuthPeer:
+    """The server, and what it tells of its tokens."""
+
+    def __init__(self, folder: Path) -> None:
+        self._told = folder / "told.jsonl"
+        environment = python_environment(FASTMCP_REQUIREMENT, MCP_REQUIREMENT)
+        command = [str(environment), str(PROGRAM)]
+        self.peer = Peer(Kind("oauth", lambda: command, options=(str(LIFE), str(self._told))))
+        self.url = self.peer.url
+
+    def told(self) -> Counter[tuple[str, int | None]]:
+        """Return how often what became of the tokens of which sign-in."""
+        lines = self._told.read_text().splitlines() if self._told.exists() else []
+        read: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        return Counter((each["event"], each["family"]) for each in read)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[OAuthPeer]:
+    try:
+        server = OAuthPeer(tmp_path)
+    except UnavailableError as missing:
+        if skips_are_failures():
+            raise
+        pytest.skip(str(missing))
+    try:
+        server.peer.start()
+        yield server
+    finally:
+        server.peer.close()
+
+
+def visit(url: str) -> str:
+    """Be a user's browser; nobody is asked anything."""
+    with httpx.Client(trust_env=False) as browser:
+        return browser.get(url).headers["location"]
+
+
+def sign_in(server: OAuthPeer, store: str, number: int) -> None:
+    """Sign a user in; the number of the sign-in is that of the user."""
+    adapter = open_store(store)
+    oauth = OAuthConfig(adapter, server_id="s", redirect_uri="https://app.example/")
+    session = SyncRouterMCPClient(server.url, user_id=f"user-{number}", oauth=oauth)
+    session.complete_authorization(visit(session.authorize().url))
+    getattr(adapter, "close", lambda: None)()
+
+
+def begun(server: OAuthPeer, store: str, until: float) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", WORK, store, server.url, str(USERS), str(until), str(PAUSE)]
+    return subprocess.Popen(
+        command, env=HERE, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_signing_in(server: OAuthPeer, runtime: str) -> None:
+    async def body() -> None:
+        oauth = OAuthConfig(memory_adapter(), authorize=visit)
+        async with make_client(runtime, url=server.url, user_id="ada", oauth=oauth) as client:
+            assert (await client.call_tool("family")).structuredContent == {"result": 0}
+            await client.revoke()
+            assert [each.state.value for each in await client.connections()] == ["revoked"]
+
+    run(runtime, body)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("store", STORES, indirect=True)
+def test_every_token_is_renewed_once_for_all_processes(server: OAuthPeer, store: str) -> None:
+    for number in range(USERS):
+        sign_in(server, store, number)
+    began = time.time()
+    processes = [begun(server, store, began + SECONDS) for _ in range(PROCESSES)]
+    calls: Counter[str] = Counter()
+    for process in processes:
+        out, problems = process.communicate(timeout=SECONDS + STARTING)
+        assert (process.returncode, problems) == (0, "")
+        calls.update(line.split()[0] for line in out.splitlines())
+    took = time.time() - began
+    told = server.told()
+    print({"calls": calls, "took": took, "told": told})
+    assert set(calls) == {"called"}
+    assert calls["called"] >= PROCESSES * USERS
+    for number in range(USERS):
+        assert told["refused", number] == told["late", number] == 0
+        # Renewed a second and a half before its end, a token serves all for half a second.
+        assert 1 <= told["renewed", number] <= took / (LIFE - 1.5) + 1
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("store", STORES, indirect=True)
+def test_who_is_killed_costs_a_consent_at_most(server: OAuthPeer, store: str) -> None:
+    for number in range(USERS):
+        sign_in(server, store, number)
+    until = time.time() + SECONDS
+    processes = [begun(server, store, until) for _ in range(PROCESSES)]
+    kills, said = 0, ""
+    while time.time() < until:
+        victim = processes.pop(0)
+        assert victim.stdout is not None
+        said += victim.stdout.readline()  # it is at work
+        victim.send_signal(signal.SIGKILL)
+        said += victim.communicate()[0]
+        kills += 1
+        processes.append(begun(server, store, until))
+        time.sleep(BETWEEN_KILLS)  # that is the pace, and nothing is waited for
+    for process in processes:
+        said += process.communicate(timeout=SECONDS + STARTING)[0]
+    lost = {line for line in said.splitlines() if line.startswith("needs-authorization")}
+    print({"kills": kills, "lost": lost, "told": server.told()})
+    assert len(lost) <= kills
+    adapter = open_store(store)
+    for number in range(USERS):
+        record = adapter.get(f"user-{number}", "s")
+        assert record is not None
+        if f"needs-authorization {number}" not in lost:
+            assert record["tokens"]["refresh_token"]
+    getattr(adapter, "close", lambda: None)()
+    sign_in(server, store, 0)
