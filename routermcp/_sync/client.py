@@ -19,6 +19,7 @@ from .._tls import ClientCertificate, Verify
 from ..oauth import OAuthConfig
 from .authorization import OnAuthorization
 from .session import BlockingSessionBase, SyncRouterMCPSession
+from .sessions import IDLE_TIMEOUT, MAX_OPEN, Sessions
 
 if TYPE_CHECKING:
     import httpx
@@ -162,6 +163,20 @@ class SyncRouterMCPClient(BlockingSessionBase):
             ConfigError: The user id is empty or cannot travel in a header.
         """
         return SyncRouterMCPSession(self._settings.for_user(user_id), self._callbacks, self._transport)
+
+    def sessions(self, *, max_open: int = MAX_OPEN, idle_timeout: int = IDLE_TIMEOUT) -> Sessions:
+        """Keep sessions by user, for applications that serve many: see :class:`Sessions`.
+
+        Close them before the client.
+
+        Args:
+            max_open: Sessions that may be open; more are while more are in use.
+            idle_timeout: Milliseconds after which one that nobody uses is ended, 0 for no limit.
+
+        Raises:
+            ConfigError: A number is wrong.
+        """
+        return Sessions(self.create_session, max_open, idle_timeout)
 
     def stats(self) -> PoolStats:
         """Return what the connections of the client and its sessions do, for a metric or a log."""
