@@ -279,6 +279,8 @@ def plain_callbacks(callbacks: Callbacks, settings: ClientSettings) -> None:
         TypeError: One is a coroutine function.
     """
     check_http_client(settings.http_client, "Client")
+    if settings.oauth is not None and settings.oauth.awaited:
+        raise ConfigError("the blocking client takes an adapter with plain methods, a TokenAdapter")
     given = {**callbacks.given(), "api_key": settings.api_key, "headers": settings.headers}
     for name, callback in given.items():
         _refuse_coroutine_function(name, callback)

@@ -12,10 +12,12 @@ from .memory import memory_adapter
 from .receiver import loopback_receiver
 from .redis import redis_adapter
 from .sql import sql_adapter
-from .store import AdapterLock, Record, TokenAdapter
+from .store import AdapterLock, AsyncAdapterLock, AsyncTokenAdapter, Record, TokenAdapter
 
 __all__ = [
     "AdapterLock",
+    "AsyncAdapterLock",
+    "AsyncTokenAdapter",
     "AuditEvent",
     "OAuthConfig",
     "Record",

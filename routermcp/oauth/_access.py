@@ -122,13 +122,13 @@ class UserAccess:
 
     async def connections(self) -> list[Connection]:
         """Return the servers of which tokens are kept."""
-        adapter, user = self._users.adapter, self._authorization.user_id
 
-        def read() -> list[Connection]:
-            kept = [(server_id, adapter.get(user, server_id)) for server_id in adapter.list(user)]
+        async def read(_: Exchanges) -> list[Connection]:
+            servers = await self._users.store.list(self._runtime, self._authorization.user_id)
+            kept = [(server_id, await self._read(server_id)) for server_id in servers]
             return [connection_of(server_id, GrantRecord(record)) for server_id, record in kept if record]
 
-        return await self._within(lambda _: self._users.store(self._runtime, read))
+        return await self._within(read)
 
     async def begin(self, next_url: str | None) -> Begun:
         """Prepare to send the user to sign in."""
@@ -168,8 +168,7 @@ class UserAccess:
         await self._within(work)
 
     async def _read(self, server_id: str) -> Record | None:
-        adapter, user = self._users.adapter, self._authorization.user_id
-        return await self._users.store(self._runtime, lambda: adapter.get(user, server_id))
+        return await self._users.store.get(self._runtime, self._authorization.user_id, server_id)
 
     async def settled(self) -> None:
         """Wait until the user has tokens, whoever has taken them.
@@ -179,14 +178,10 @@ class UserAccess:
         """
 
         async def look(_: Exchanges) -> None:
-            while not await self._users.store(self._runtime, self._has_tokens):
+            while GrantRecord(await self._read(self.server_id)).tokens is None:
                 await self._runtime.sleep(LOOK_SECONDS)
 
         await self._within(look)
-
-    def _has_tokens(self) -> bool:
-        record = self._users.adapter.get(self._authorization.user_id, self._users.server_id)
-        return GrantRecord(record).tokens is not None
 
     async def _within(self, work: Callable[[Exchanges], Awaitable[T]]) -> T:
         """Do something in time, with connections that may be opened for it alone."""

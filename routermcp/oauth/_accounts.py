@@ -206,14 +206,14 @@ class UserAccounts:
     async def revoke(self, server_id: str | None) -> None:
         """Give the tokens of a server back."""
         own = self._own
-        if own is None or server_id in (None, own.server_id) or await self._is_behind(server_id):
+        if own is None or server_id is None or await self._is_behind(server_id):
             await self.at(server_id).revoke()
-        elif server_id is not None and await own.keeps_other(server_id):
+        elif await own.keeps_other(server_id):
             await own.revoke_at(server_id)
         else:
             await self.at(server_id).revoke()
 
-    async def _is_behind(self, server_id: str | None) -> bool:
+    async def _is_behind(self, server_id: str) -> bool:
         """Say whether the gateway has a server, whose tokens are then its business."""
         if not self._gateway:
             return False

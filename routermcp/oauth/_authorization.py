@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar, cast
 
 from routermcp_adapters._clock import CallClock
-from routermcp_adapters._dial import is_deadline
 from routermcp_adapters._exchanges import Exchanges
 from routermcp_adapters._single_flight import SingleFlight
 from routermcp_adapters._wire import log
@@ -30,9 +29,10 @@ from routermcp_proto.oauth.clients import Signer
 from routermcp_proto.oauth.records import GrantRecord
 from routermcp_proto.oauth.steps import MAX_ANSWER, AskUser, Flow, HTTPAnswer, HTTPStep, InvalidGrantError
 
+from ._storing import HeldLock, Store
 from .audit import Action, AuditEvent
 from .config import OAuthConfig
-from .store import AdapterLock, Record, TokenAdapter
+from .store import Record
 
 T = TypeVar("T")
 
@@ -40,22 +40,16 @@ T = TypeVar("T")
 FIRST_LOOK = 0.01
 LONGEST_LOOK = 0.25
 
+#: The part of a lease that one request to an authorization server may take: what is left is for
+#: keeping what it gave.
+REQUEST_PART = 0.5
+
+#: Seconds after which the record is read again that is used all the time: so soon is heard of what
+#: another process has done with it, such as given the tokens back.
+READ_AGAIN_SECONDS = 60.0
+
 #: Whose record holds what an application was registered as: nobody's.
 NOBODY = ""
-
-
-async def in_store(adapter: TokenAdapter, runtime: Runtime, work: Callable[[], T]) -> T:
-    """Use an adapter, without holding up anybody else.
-
-    Raises:
-        OAuthError: It cannot be reached, or too many want to use it at once.
-    """
-    try:
-        return work() if adapter.inline else await runtime.run_blocking(work)
-    except OSError as error:
-        if is_deadline(error):
-            raise
-        raise OAuthError(f"the store of the tokens cannot be used: {error}") from error
 
 
 @dataclass(slots=True)
@@ -63,6 +57,8 @@ class Registrations:
     """What the application was registered as, at the authorization servers of one MCP server."""
 
     known: dict[str, Any] = field(default_factory=dict[str, Any])
+    kept: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What the store holds of that."""
     loaded: bool = False
 
 
@@ -71,7 +67,8 @@ class UserAuthorization:
 
     Args:
         endpoint: URL of the MCP server.
-        config: How to sign in, and where tokens are kept.
+        config: How to sign in.
+        store: Where tokens are kept.
         user_id: Whose requests they are.
         server_id: What the user's record is called.
         registrations: Shared by the users of one client.
@@ -82,6 +79,7 @@ class UserAuthorization:
         self,
         endpoint: str,
         config: OAuthConfig,
+        store: Store,
         user_id: str,
         server_id: str,
         registrations: Registrations,
@@ -89,7 +87,7 @@ class UserAuthorization:
     ) -> None:
         self._endpoint = endpoint
         self._config = config
-        self._adapter = config.adapter
+        self._store = store
         self.user_id = user_id
         self.server_id = server_id
         self._registrations = registrations
@@ -97,6 +95,9 @@ class UserAuthorization:
         self._loading = SingleFlight()
         self._flight = SingleFlight()
         self._authorizer: Authorizer | None = None
+        self._read_at = 0.0
+        self._changing = 0
+        self._changes = 0
         self._key: Signer | None = None
 
     def __repr__(self) -> str:
@@ -107,6 +108,9 @@ class UserAuthorization:
     async def headers(self, method: str, url: str, exchanges: Exchanges) -> Mapping[str, str]:
         """Return what goes with a request; tokens that are about to end are renewed before."""
         authorizer = self._authorizer or await self._load(exchanges.runtime)
+        if exchanges.runtime.now() - self._read_at > READ_AGAIN_SECONDS:
+            await self._read_again(exchanges.runtime)
+            authorizer = self._authorizer or authorizer
         if authorizer.due:
             await self._renew(exchanges)
             authorizer = self._authorizer or authorizer
@@ -135,16 +139,38 @@ class UserAuthorization:
             if self._authorizer is not None:
                 return
             if not self._registrations.loaded:
-                kept = await self._store(runtime, lambda: self._adapter.get(NOBODY, self.server_id))
-                self._registrations.known.update((kept or {}).get("clients") or {})
+                kept = await self._store.get(runtime, NOBODY, self.server_id)
+                self._registrations.kept = dict((kept or {}).get("clients") or {})
+                self._registrations.known.update(self._registrations.kept)
                 self._registrations.loaded = True
-            kept = await self._store(runtime, lambda: self._adapter.get(self.user_id, self.server_id))
-            self._authorizer = self._make(kept)
+            self._authorizer = self._make(await self._store.get(runtime, self.user_id, self.server_id))
+            self._read_at = runtime.now()
 
         await self._loading.run(runtime, work)
         if self._authorizer is None:
             raise AssertionError("loaded")
         return self._authorizer
+
+    async def _read_again(self, runtime: Runtime) -> None:
+        """Hear of what other processes have done, unless something is being done here."""
+
+        async def work() -> None:
+            self._read_at = runtime.now()  # where that fails, too: there is a next time
+            changes = self._changes
+            try:
+                kept = await self._store.get(runtime, self.user_id, self.server_id)
+            except OAuthError as error:
+                log.warning("%s: the record of a user could not be read again: %s", self.server_id, error)
+                return
+            if changes == self._changes and not self._changing and self._authorizer is not None:
+                self._authorizer.record = GrantRecord(dict(kept or {}))
+
+        await self._loading.run(runtime, work)
+
+    def changing(self, begins: bool) -> None:
+        """Note that the record is being changed, under its lock, or no longer."""
+        self._changing += 1 if begins else -1
+        self._changes += 1
 
     def _make(self, kept: Record | None) -> Authorizer:
         record = GrantRecord(dict(kept or {}))
@@ -167,23 +193,18 @@ class UserAuthorization:
             self._endpoint, application, record, self._registrations.known, random=os.urandom, clock=time.time
         )
 
-    async def _store(self, runtime: Runtime, work: Callable[[], T]) -> T:
-        return await in_store(self._adapter, runtime, work)
-
     # ---- renewing, signing in --------------------------------------------------------------------------
 
     async def _renew(self, exchanges: Exchanges) -> None:
         """Renew tokens before they end, once for all who ask at the same time."""
         runtime = exchanges.runtime
-        before = self.in_use
 
         async def work() -> None:
-            if self.in_use == before:
-                async with _Locked(self, exchanges) as locked:
-                    authorizer = locked.authorizer
-                    if self.in_use == before and authorizer.due:
-                        await self._drive(authorizer.renew(), locked, None)
-                        self._tell("refresh")
+            async with _Locked(self, exchanges) as locked:
+                # Another process may have renewed them, perhaps so long ago that they are due again.
+                if locked.authorizer.due:
+                    await self._drive(locked.authorizer.renew(), locked, None)
+                    self._tell("refresh")
 
         try:
             await self._flight.run(runtime, work)
@@ -232,15 +253,25 @@ class UserAuthorization:
             except StopIteration as end:
                 return cast("T", end.value)
             if isinstance(step, HTTPStep):
-                answer = await self._fetch(step, locked.exchanges)
+                answer = await self._fetch(step, locked)
             else:
                 answer = await locked.aside(
                     lambda step=step: self._ask(step, locked.exchanges.runtime, clock)
                 )
 
-    async def _fetch(self, step: HTTPStep, exchanges: Exchanges) -> HTTPAnswer:
+    async def _fetch(self, step: HTTPStep, locked: _Locked) -> HTTPAnswer:
+        exchanges, limit = locked.exchanges, await locked.time_left()
+        runtime = exchanges.runtime
+        scope = runtime.deadline(None if limit is None else runtime.now() + limit)
         try:
-            found = await exchanges.fetch(step.method, step.url, step.headers, step.body, MAX_ANSWER)
+            async with scope:
+                found = await exchanges.fetch(step.method, step.url, step.headers, step.body, MAX_ANSWER)
+        except TimeoutError as error:
+            if not scope.expired:
+                raise
+            # Longer, and somebody else would begin the same: the lock is a lease.
+            message = f"{step.url.partition('?')[0]} took longer than {limit:g} s"
+            raise TransportError(message, code="timeout", not_run=True) from error
         except LocalProtocolError as error:
             raise OAuthError(f"a request of signing in cannot be sent: {error}") from error
         except TransportError as error:
@@ -312,14 +343,15 @@ class UserAuthorization:
 
     async def reload(self, runtime: Runtime) -> Authorizer:
         """Read the record again, as another process may have changed it."""
-        kept = await self._store(runtime, lambda: self._adapter.get(self.user_id, self.server_id))
+        kept = await self._store.get(runtime, self.user_id, self.server_id)
+        self._read_at = runtime.now()
         if self._authorizer is None:
             self._authorizer = self._make(kept)
         else:
             self._authorizer.record = GrantRecord(dict(kept or {}))
         return self._authorizer
 
-    async def keep(self, runtime: Runtime, lock: AdapterLock) -> None:
+    async def keep(self, runtime: Runtime, lock: HeldLock) -> None:
         """Write the record, and what the application was registered as."""
         authorizer = self._authorizer
         if authorizer is None:
@@ -328,28 +360,22 @@ class UserAuthorization:
         made = getattr(self._key, "kept", None)
         if made is not None:
             members["dpop_key"] = made
-        clients = dict(self._registrations.known)
+        await self._store.set(runtime, self.user_id, self.server_id, members, lock.lock)
+        registered = dict(self._registrations.known)
+        if registered != self._registrations.kept:
+            record = await self._store.get(runtime, NOBODY, self.server_id) or {}
+            if record.get("clients", {}) != registered:
+                await self._store.set(runtime, NOBODY, self.server_id, {**record, "clients": registered})
+            self._registrations.kept = registered
 
-        def write() -> None:
-            self._adapter.set(self.user_id, self.server_id, members, lock=lock)
-            record = self._adapter.get(NOBODY, self.server_id) or {}
-            if record.get("clients", {}) != clients:
-                self._adapter.set(NOBODY, self.server_id, {**record, "clients": clients})
-
-        await self._store(runtime, write)
-
-    async def acquire(self, runtime: Runtime) -> AdapterLock:
+    async def acquire(self, runtime: Runtime) -> HeldLock:
         """Wait for the record's lock, without holding a thread meanwhile."""
-        lock = self._adapter.lock(self.user_id, self.server_id)
+        lock = self._store.adapter.lock(self.user_id, self.server_id)
         pause = FIRST_LOOK
-        while not await self._store(runtime, lock.acquire):
+        while not await self._store.do(runtime, lock.acquire):
             await runtime.sleep(pause * (0.5 + runtime.random()))
             pause = min(pause * 2, LONGEST_LOOK)
-        return lock
-
-    async def release(self, runtime: Runtime, lock: AdapterLock) -> None:
-        """Give the lock up."""
-        await self._store(runtime, lock.release)
+        return HeldLock(self._store, lock, runtime)
 
 
 class _Attempt:
@@ -383,7 +409,7 @@ class _Locked:
     def __init__(self, owner: UserAuthorization, exchanges: Exchanges) -> None:
         self._owner = owner
         self.exchanges = exchanges
-        self._lock: AdapterLock | None = None
+        self._lock: HeldLock | None = None
 
     @property
     def authorizer(self) -> Authorizer:
@@ -396,12 +422,27 @@ class _Locked:
     async def __aenter__(self) -> Self:
         runtime = self.exchanges.runtime
         self._lock = await self._owner.acquire(runtime)
+        self._owner.changing(True)
         try:
             await self._owner.reload(runtime)
         except BaseException:
-            self._lock.release()
+            self._owner.changing(False)
+            async with runtime.shield(RELEASE_SECONDS):
+                await self._lock.release()
             raise
         return self
+
+    async def time_left(self) -> float | None:
+        """Make the lock last longer, and return the seconds that one request may take, None for any.
+
+        Raises:
+            LockLostError: Somebody else may have the lock by now.
+        """
+        lock = self._lock
+        if lock is None:
+            raise AssertionError("requests are made under the lock")
+        await lock.hold_on()
+        return lock.seconds * REQUEST_PART if lock.seconds is not None else None
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         await self._end(kind is None or issubclass(kind, MCPError))
@@ -415,8 +456,9 @@ class _Locked:
             if keep:
                 await self._owner.keep(runtime, lock)
         finally:
+            self._owner.changing(False)
             async with runtime.shield(RELEASE_SECONDS):
-                await self._owner.release(runtime, lock)
+                await lock.release()
 
     async def aside(self, work: Callable[[], Any]) -> Any:
         """Do something that may take a person's time, while others may use the record."""

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import TypeVar
 
-from routermcp_adapters.runtime import Runtime
 from routermcp_proto.exceptions import ConfigError
 from routermcp_proto.http.url import EndpointURL
 
-from ._authorization import Registrations, UserAuthorization, in_store
+from ._authorization import Registrations, UserAuthorization
+from ._storing import Store, runtime_of
 from .config import OAuthConfig
-from .store import TokenAdapter
-
-T = TypeVar("T")
 
 #: What the only user of a client is called, where nobody has said.
 ONLY_USER = "default"
@@ -40,24 +36,21 @@ class OAuthUsers:
         self._config = config
         self._tag = tag
         self.server_id = config.server_id or _server_id(endpoint)
+        self.store = Store(config.adapter)
         self._registrations = Registrations()
         self._users: weakref.WeakValueDictionary[str, UserAuthorization] = weakref.WeakValueDictionary()
+
+    @property
+    def awaited(self) -> bool:
+        """Whether the adapter is one whose methods are awaited."""
+        return runtime_of(self._config.adapter) is not None
 
     def __repr__(self) -> str:
         return f"<OAuthUsers of {self.server_id}>"
 
-    @property
-    def adapter(self) -> TokenAdapter:
-        """Where tokens are kept."""
-        return self._config.adapter
-
-    async def store(self, runtime: Runtime, work: Callable[[], T]) -> T:
-        """Use the adapter, without holding up anybody else."""
-        return await in_store(self.adapter, runtime, work)
-
     def at(self, endpoint: str, server_id: str, user_id: str) -> UserAuthorization:
         """Return what sees to a user at another server that the same store knows."""
-        return UserAuthorization(endpoint, self._config, user_id, server_id, Registrations())
+        return UserAuthorization(endpoint, self._config, self.store, user_id, server_id, Registrations())
 
     def of(self, user_id: str | None) -> UserAuthorization:
         """Return what sees to the requests of a user."""
@@ -65,8 +58,9 @@ class OAuthUsers:
         kept = self._users.get(user)
         if kept is not None:
             return kept
+        tag = self._tag(user)
         made = UserAuthorization(
-            self._endpoint.url, self._config, user, self.server_id, self._registrations, self._tag(user)
+            self._endpoint.url, self._config, self.store, user, self.server_id, self._registrations, tag
         )
         return self._users.setdefault(user, made)
 
@@ -102,6 +96,8 @@ def _check_adapter(adapter: object) -> None:
                 f"OAuthConfig(adapter=...) has a method {name}(), as memory_adapter() has; "
                 f"{type(adapter).__name__} has none"
             )
+    if runtime_of(adapter) not in (None, "asyncio", "trio", "any"):
+        raise ConfigError("the runtime of an adapter is 'asyncio', 'trio' or 'any'")
 
 
 def _server_id(endpoint: EndpointURL) -> str:

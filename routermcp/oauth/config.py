@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from routermcp_proto.oauth.machine import MachineGrant
 
 from .audit import OnAudit
-from .store import TokenAdapter
+from .store import AnyAdapter
 
 Authorize = Callable[[str], "str | Awaitable[str]"]
 """Is given the URL where a user signs in; returns the URL that the user's browser came back to.
@@ -48,7 +48,7 @@ class OAuthConfig:
         on_audit: Told when a token is obtained, renewed, used or revoked, and whose.
     """
 
-    adapter: TokenAdapter
+    adapter: AnyAdapter
     authorize: Authorize | None = field(default=None, kw_only=True)
     grant: MachineGrant | None = field(default=None, kw_only=True)
     redirect_uri: str | None = field(default=None, kw_only=True)

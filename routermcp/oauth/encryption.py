@@ -9,6 +9,7 @@ from typing import Any, cast
 from routermcp_proto.exceptions import ConfigError, OAuthError
 
 from ._extra import needs_extra
+from ._storing import runtime_of
 from .store import AdapterLock, Record, TokenAdapter
 
 #: The only member of a record that was encrypted.
@@ -71,6 +72,8 @@ def encrypted(adapter: TokenAdapter, key: str | bytes | Sequence[str | bytes]) -
     Raises:
         ConfigError: It is no key, or ``cryptography`` is missing.
     """
+    if runtime_of(adapter) is not None:
+        raise ConfigError("encrypted() goes around an adapter with plain methods, a TokenAdapter")
     keys = [key] if isinstance(key, str | bytes) else list(key)
     if not keys:
         raise ConfigError("encrypted() needs a key")

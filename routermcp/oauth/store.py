@@ -101,3 +101,55 @@ class TokenAdapter(Protocol):
     def lock(self, user_id: str, server_id: str) -> AdapterLock:
         """Make a lock on a record, which need not exist; it is not acquired yet."""
         ...
+
+
+class AsyncAdapterLock(Protocol):
+    """An :class:`AdapterLock` whose methods are awaited."""
+
+    seconds: float | None
+    """How long it lasts without :meth:`renew`; None where it ends with its process."""
+
+    async def acquire(self) -> bool:
+        """Take the lock if it is free, without waiting; say whether that worked."""
+        ...
+
+    async def renew(self) -> bool:
+        """Make it last longer; say whether it is still ours."""
+        ...
+
+    async def release(self) -> None:
+        """Give it up; does nothing where it is not ours."""
+        ...
+
+
+class AsyncTokenAdapter(Protocol):
+    """A :class:`TokenAdapter` whose methods are awaited, for clients on asyncio, on trio, or both."""
+
+    runtime: str
+    """``"asyncio"``, ``"trio"``, or ``"any"`` for both."""
+
+    async def get(self, user_id: str, server_id: str) -> Record | None:
+        """Return a record, None where there is none."""
+        ...
+
+    async def set(
+        self, user_id: str, server_id: str, record: Record, *, lock: AsyncAdapterLock | None = None
+    ) -> None:
+        """Keep a record in place of what was there, whole or not at all."""
+        ...
+
+    async def delete(self, user_id: str, server_id: str) -> None:
+        """Forget a record; does nothing where there is none."""
+        ...
+
+    async def list(self, user_id: str) -> list[str]:
+        """Return the ids of the servers for which there are records of a user, sorted."""
+        ...
+
+    def lock(self, user_id: str, server_id: str) -> AsyncAdapterLock:
+        """Make a lock on a record, which need not exist; it is not acquired yet."""
+        ...
+
+
+AnyAdapter = TokenAdapter | AsyncTokenAdapter
+"""Where tokens can be kept."""

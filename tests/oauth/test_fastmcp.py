@@ -234,6 +234,8 @@ def test_who_is_killed_costs_a_consent_at_most(server: OAuthPeer, store: str) ->
     lost = {line for line in said.splitlines() if line.startswith("needs-authorization")}
     print({"kills": kills, "lost": lost, "told": server.told()})
     assert len(lost) <= kills
+    told = server.told()
+    assert sum(told["late", number] for number in range(USERS)) == 0
     adapter = open_store(store)
     for number in range(USERS):
         record = adapter.get(f"user-{number}", "s")
