@@ -28,6 +28,7 @@ class ProtectedServer(ScriptedServer):
         life: Seconds that new tokens last.
         issuer: The authorization server that it names, None for its own.
         hangs_up: Whether nobody is given a token just now.
+        hangs_on: Whether nobody who asks for a token is answered at all.
         shows_user: Whose consent the next visit of the page is.
         refreshes: Renewals by user.
         sign_ins: Codes that were turned into tokens, by user.
@@ -40,6 +41,7 @@ class ProtectedServer(ScriptedServer):
         self.life = LIFE
         self.issuer: str | None = None
         self.hangs_up = False
+        self.hangs_on = False
         self.shows_user = "alice"
         self.refreshes: Counter[str] = Counter()
         self.sign_ins: Counter[str] = Counter()
@@ -108,6 +110,8 @@ class ProtectedServer(ScriptedServer):
             exchange.status(302, Location=self._consent(query))
         elif path == "/oauth/token" and self.hangs_up:
             exchange.hang_up()
+        elif path == "/oauth/token" and self.hangs_on:
+            exchange.closed_by_client()
         elif path == "/oauth/token":
             status, answer = self._token(seen.body.decode())
             exchange.status(status, answer)
