@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
+from urllib.parse import quote_plus
 
 from ..exceptions import OAuthError
 from .clients import PRIVATE_KEY, Client, Signer, authenticate
@@ -37,6 +38,18 @@ RENEW_PART_OF_SHORT = 0.7
 
 #: Seconds that an assertion of ours is good for.
 ASSERTION_SECONDS = 300
+
+#: Members of a request to a token endpoint that are secret.
+SECRETS = (
+    "code",
+    "code_verifier",
+    "refresh_token",
+    "client_secret",
+    "client_assertion",
+    "assertion",
+    "subject_token",
+    "actor_token",
+)
 
 #: Seconds of the longest life of a token that is believed: ten years.
 MAX_LIFE = 10 * 365 * 86_400.0
@@ -137,8 +150,12 @@ class Desk:
             answer = yield from self._post(form, nonce)
             document = json_object(answer) or {}
         if answer.status != 200:
-            raise refused(self.issuer, answer.status, document)
+            raise refused(self.issuer, answer.status, document, self._secrets(form))
         return self._read(document, scope, began)
+
+    def _secrets(self, form: Mapping[str, str]) -> list[str]:
+        sent = [form[name] for name in SECRETS if name in form]
+        return [*sent, self.client.client_secret] if self.client and self.client.client_secret else sent
 
     def _post(self, form: Mapping[str, str], nonce: str | None) -> Flow[HTTPAnswer]:
         filled = dict(form)
@@ -181,13 +198,30 @@ class Desk:
         )
 
 
-def refused(issuer: str, status: int, document: Mapping[str, Any]) -> TokenError:
-    """Return the error for a refusal of an authorization server."""
-    code, description = words(document.get("error")), words(document.get("error_description"))
+def refused(issuer: str, status: int, document: Mapping[str, Any], secrets: Sequence[str] = ()) -> TokenError:
+    """Return the error for a refusal of an authorization server.
+
+    Args:
+        issuer: The server.
+        status: The status of its answer.
+        document: What it says.
+        secrets: What it was sent, and might give back in its words.
+    """
+    said = [document.get("error"), document.get("error_description")]
+    code, description = (words(_without(each, secrets)) for each in said)
     message = f"{issuer} gave no token: {code or f'HTTP {status}'}"
     if description:
         message += f" ({description})"
     return (InvalidGrantError if code == "invalid_grant" else TokenError)(message, code)
+
+
+def _without(said: Any, secrets: Sequence[str]) -> Any:
+    if not isinstance(said, str):
+        return said
+    for secret in secrets:
+        for written in (secret, quote_plus(secret)):
+            said = said.replace(written, "...")
+    return said
 
 
 def refresh(desk: Desk, tokens: Tokens, resource: str | None) -> Flow[Tokens]:

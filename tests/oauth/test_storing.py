@@ -82,7 +82,7 @@ def test_an_adapter_may_be_awaited(server: ProtectedServer, runtime: str, declar
     async def body() -> None:
         oauth = OAuthConfig(adapter, authorize=lambda url: callback(server, "ada", url))
         async with make_client(runtime, url=server.url, user_id="ada", oauth=oauth) as client:
-            calls: list[Callable[[], Any]] = [lambda: client.list_tools()] * 5
+            calls: list[Callable[[], Any]] = [client.list_tools] * 5
             await gather(runtime, calls)
             server.expire()
             await gather(runtime, calls)

@@ -1,0 +1,213 @@
+"""Secrets that are planted everywhere show nowhere: not in logs, reprs, errors, tracebacks or pickles."""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from routermcp import SyncRouterMCPClient
+from routermcp.gateway import LocalGateway
+from routermcp.oauth import (
+    AuditEvent,
+    OAuthConfig,
+    TokenAdapter,
+    client_credentials,
+    cloud_adapter,
+    encrypted,
+    file_adapter,
+    memory_adapter,
+    redis_adapter,
+    sql_adapter,
+)
+from routermcp.oauth.signing import ProofKey
+from routermcp.types import MCPError
+from routermcp_proto.oauth.records import GrantRecord
+from tests.oauth.conftest import KEY
+from tests.oauth.protected_server import ProtectedServer, callback
+from tests.programs import free_port
+from tests.routermcp.server import Exchange
+
+#: What secrets of the tests' own begin with; those of the server begin with what they are.
+PLANTED = "planted-secret"
+TOKENS = ("access-ada", "refresh-ada", "code-")
+
+OTHER_KEY = "bN7vQm1nR0y6ZcWl5Yl0x8m3y0D0q8oXhVtq3N2c4bE="
+
+
+@pytest.fixture
+def server() -> Iterator[ProtectedServer]:
+    with ProtectedServer() as server:
+        yield server
+
+
+def shown_by(error: BaseException) -> str:
+    """Return all that an error and those behind it give to see."""
+    shown = "".join(traceback.format_exception(error))
+    behind: BaseException | None = error
+    while behind is not None:
+        shown += str(behind) + repr(behind)
+        behind = behind.__cause__ or behind.__context__
+    return shown + pickle.dumps(error).decode("latin-1")
+
+
+def assert_clean(shown: str, *more: str) -> None:
+    for secret in (PLANTED, *TOKENS, KEY, OTHER_KEY, *more):
+        assert secret not in shown
+
+
+def config(server: ProtectedServer, adapter: TokenAdapter | None = None, **more: Any) -> OAuthConfig:
+    options = {"authorize": lambda url: callback(server, "ada", url), **more}
+    return OAuthConfig(adapter or memory_adapter(), **options)
+
+
+def test_a_whole_life_of_tokens(server: ProtectedServer, caplog: pytest.LogCaptureFixture) -> None:
+    """The log on the wire is on, and everything is looked at on the way."""
+    caplog.set_level(logging.DEBUG, "routermcp")
+    adapter, events = memory_adapter(), list[AuditEvent]()
+    seen: list[object] = []
+    oauth = config(server, adapter, client_secret=f"{PLANTED}-1", client_id="app", on_audit=events.append)
+    with SyncRouterMCPClient(
+        server.url, user_id="ada", oauth=oauth, debug=True, headers={"X-Secret-Token": f"{PLANTED}-2"}
+    ) as client:
+        client.list_tools()
+        server.expire()
+        client.list_tools()
+        begun = client.authorize()
+        seen += [client, oauth, adapter, begun, client.connections(), vars(client)]
+        record = adapter.get("ada", adapter.list("ada")[0]) or {}
+        grant = GrantRecord(record)
+        key = ProofKey()
+        key.sign({})
+        seen += [grant, grant.tokens, grant.client, key]
+        client.revoke()
+    state = begun.url.partition("state=")[2].partition("&")[0]
+    verifier = record["pending"][state]["verifier"]
+    secrets = ((key.kept or {})["d"], verifier)
+    assert_clean(caplog.text, *secrets)
+    assert_clean(repr(seen), *secrets)
+    assert_clean(repr(events), *secrets)
+    assert {event.action for event in events} == {"obtain", "use", "refresh", "revoke"}
+    assert "authorization" in caplog.text.lower()  # it is there, without what it holds
+
+
+def echo(exchange: Exchange) -> None:
+    """Give everything back that was sent, as a careless server does."""
+    sent = exchange.seen.body.decode()
+    said = {"error": "invalid_client", "error_description": f"not good: {sent}", "hint": sent}
+    exchange.status(400, said)
+
+
+@pytest.mark.parametrize("when", ["obtain", "renew"])
+def test_an_authorization_server_that_gives_secrets_back(
+    server: ProtectedServer, when: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "routermcp")
+    oauth = config(server, client_id="app", client_secret=f"{PLANTED}-1")
+    treat = server._treat
+
+    def careless(exchange: Exchange) -> None:
+        echo(exchange) if exchange.seen.target == "/oauth/token" else treat(exchange)
+
+    client = SyncRouterMCPClient(server.url, user_id="ada", oauth=oauth, debug=True)
+    if when == "renew":
+        with client:
+            client.list_tools()
+            server.expire()
+            monkeypatch.setattr(server, "_treat", careless)
+            with pytest.raises(MCPError) as caught:
+                client.list_tools()
+    else:
+        monkeypatch.setattr(server, "_treat", careless)
+        with pytest.raises(MCPError) as caught:
+            client.connect()
+    assert_clean(shown_by(caught.value))
+    assert_clean(caplog.text)
+
+
+def corrupt(folder: Path) -> TokenAdapter:
+    adapter = file_adapter(folder)
+    adapter.set("ada", "s", {"tokens": {"access_token": PLANTED}})
+    (path,) = folder.rglob("*.json")
+    path.write_text('{"tokens": {"access_token": "' + PLANTED)
+    return adapter
+
+
+def encrypted_otherwise(_: Path) -> TokenAdapter:
+    inner = memory_adapter()
+    encrypted(inner, KEY).set("ada", "s", {"tokens": {"access_token": PLANTED}})
+    return encrypted(inner, OTHER_KEY)
+
+
+def nowhere(scheme: str) -> Callable[[Path], TokenAdapter]:
+    url = f"{scheme}://user:{PLANTED}@127.0.0.1:{free_port()}/0"
+    return {
+        "redis": lambda _: redis_adapter(url),
+        "postgresql": lambda _: sql_adapter(url),
+        "http": lambda _: cloud_adapter(PLANTED, base_url=url.replace(f"user:{PLANTED}@", "")),
+    }[scheme]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [corrupt, encrypted_otherwise, nowhere("redis"), nowhere("postgresql"), nowhere("http")],
+    ids=["corrupt", "encrypted", "redis", "postgresql", "cloud"],
+)
+def test_a_store_that_does_not_work(
+    server: ProtectedServer,
+    broken: Callable[[Path], TokenAdapter],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG, "routermcp")
+    adapter = broken(tmp_path)
+    assert_clean(repr(adapter))
+    client = SyncRouterMCPClient(
+        server.url, user_id="ada", oauth=config(server, adapter, server_id="s"), debug=True
+    )
+    with pytest.raises(MCPError) as caught:
+        client.connect()
+    assert_clean(shown_by(caught.value))
+    assert_clean(caplog.text)
+    getattr(adapter, "close", lambda: None)()
+
+
+def test_what_machines_sign_in_with() -> None:
+    grant = client_credentials("reporting", f"{PLANTED}-3")
+    assert_clean(repr([grant, OAuthConfig(memory_adapter(), grant=grant)]))
+
+
+def test_a_gateway_that_keeps_tokens(
+    server: ProtectedServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither its log nor what its clients get holds what its users have."""
+    caplog.set_level(logging.DEBUG, "routermcp")
+    config = {
+        "oauth": {"store": f"file:{tmp_path}", "encryptionKeys": [KEY]},
+        "mcpServers": {"mail": {"url": server.url, "oauth": {"clientId": "a", "clientSecret": PLANTED}}},
+    }
+    with LocalGateway(config) as gateway:
+        url = gateway.url.removesuffix("/mcp") + "/v1/mcp/default"
+        with SyncRouterMCPClient(url, user_id="ada", debug=True) as client:
+            with pytest.raises(MCPError) as caught:
+                client.call_tool("mail.add", {"a": 1, "b": 2})
+            back = callback(server, "ada", client.authorize("mail").url)
+            client.complete_authorization(back)
+            assert client.call_tool("mail.add", {"a": 1, "b": 2}).text == "3"
+            told = json.dumps([tool.to_wire() for tool in client.list_tools()]) + repr(client.connections())
+            server.withdraw()
+            with pytest.raises(MCPError) as again:
+                client.call_tool("mail.add", {"a": 1, "b": 2})
+    for error in (caught.value, again.value):
+        assert_clean(shown_by(error))
+    assert_clean(told)
+    # The code is on its way to the gateway in the callback that the application hands over.
+    assert_clean(caplog.text.replace(back, ""))
+    kept = "".join(path.read_text() for path in tmp_path.rglob("*.json"))
+    assert_clean(kept)
