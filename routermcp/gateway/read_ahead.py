@@ -64,6 +64,7 @@ class ReadAhead:
 
     async def receive(self) -> MutableMapping[str, Any]:
         """Give out what was read, then what follows."""
+        self._begun = True
         body, self._body = self._body, None
         if body is None:
             return await self._receive()

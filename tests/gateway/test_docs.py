@@ -12,17 +12,22 @@ from tests.gateway.servers import Shop, serving
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 GUIDE = (DOCS / "gateway.md").read_text()
-VARIABLES = {"GATEWAY_KEY": "rmc_key", "GITHUB_TOKEN": "token"}
+VARIABLES = {
+    "GATEWAY_KEY": "rmc_key",
+    "GITHUB_TOKEN": "token",
+    "FERNET_KEY": "yX2u6yQ0yqWbq0q3V1J9yJ0b6o3o6Qm1tq0m0S8d8Zk=",
+}
 
 
-def block(language: str) -> str:
-    (found,) = re.findall(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)
-    return found
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)
 
 
 def test_configurations(caplog: pytest.LogCaptureFixture) -> None:
-    guide = parse(block("jsonc"), source="gateway.md", environ=VARIABLES)
-    assert set(guide.enabled_servers) == {"time", "github"}
+    guide, users = (parse(text, source="gateway.md", environ=VARIABLES) for text in blocks("jsonc"))
+    assert set(guide.enabled_servers) == {"time", "github", "mail"}
+    assert users.oauth.tokenApi
+    assert users.oauth.redirectUri == "https://app.example/oauth/back"
     text = (DOCS / "deployment" / "routermcp.jsonc").read_text()
     deployed = parse(text, source="routermcp.jsonc", environ=VARIABLES)
     assert deployed.session.store is not None
@@ -31,8 +36,9 @@ def test_configurations(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_the_example(capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = blocks("python")
     with serving(Shop()) as url:
-        source = block("python").replace("http://127.0.0.1:8000/mcp", url)
+        source = example.replace("http://127.0.0.1:8000/mcp", url)
         exec(compile(source, "gateway.md", "exec"), {"__name__": "__main__"})
     tools, total = capsys.readouterr().out.splitlines()
     assert "'demo.add'" in tools

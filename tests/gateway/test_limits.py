@@ -163,6 +163,23 @@ def test_the_rest_of_a_body_that_is_too_long_is_not_taken_for_another() -> None:
     run("asyncio", body)
 
 
+def test_a_body_that_somebody_else_read_is_not_waited_for() -> None:
+    received = 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal received
+        received += 1
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def body() -> None:
+        read_ahead = ReadAhead(RequestHead({"method": "POST", "path": "/", "headers": []}), receive)
+        assert (await read_ahead.receive())["body"] == b"{}"
+        assert await read_ahead.request_id() is None
+        assert received == 1
+
+    run("asyncio", body)
+
+
 # ---- requests at once --------------------------------------------------------------------------------
 
 

@@ -50,7 +50,7 @@ MORE: dict[str, set[str]] = {
 }
 
 #: What a client has besides its calls; none of it waits.
-BESIDES = {"create_session", "stats"}
+BESIDES = {"create_session", "sessions", "stats"}
 
 #: What a client and a session have for the tokens of their user.
 FOR_TOKENS = {"connections", "authorize", "complete_authorization", "revoke", "revoke_all"}
