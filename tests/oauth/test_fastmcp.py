@@ -39,10 +39,12 @@ pytestmark = pytest.mark.interop
 ROOT = Path(__file__).resolve().parents[2]
 HERE = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'adapters'}"}
 PROGRAM = ROOT / "tests" / "interop" / "peers" / "oauth_server.py"
-STORES = ("file", "redis", "postgres")
 
 #: Whether the long profile is asked for: ``.ci/run --full``.
 LONG = settings.get_current_profile_name() == "long"
+
+#: The short form leaves the other stores to ``test_processes.py``.
+STORES = ("file", "redis", "postgres") if LONG else ("file",)
 
 #: Seconds that a token lasts.
 LIFE = 2
