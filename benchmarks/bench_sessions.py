@@ -5,7 +5,8 @@
     python benchmarks/bench_sessions.py [--check]
 
 The client opens 10,000 sessions of as many users, at a server in another process that lets
-everybody keep what it says of itself, and then at one of the handshake era. What the process has
+everybody keep what it says of itself, and then at one of the handshake era; then both again with
+OAuth, each user with tokens in the store, whose own memory is not counted. What the process has
 grown by is read from ``/proc`` (Linux), after a garbage collection and with the pool warm.
 
 ``--check`` ends with 1 where a session takes more than 4 KB (stateless era) or 6 KB (handshake
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from routermcp import RouterMCPClient
+from routermcp.oauth import OAuthConfig, memory_adapter
 
 #: Sessions that are opened.
 SESSIONS = 10_000
@@ -126,9 +128,36 @@ async def counted(port: int) -> int:
     return int(found["requests"])
 
 
-async def measure(port: int) -> tuple[float, float, float]:
+def signed_in(url: str) -> OAuthConfig:
+    """Return a configuration whose store has tokens of every user."""
+    adapter = memory_adapter()
+    origin = url.rpartition("/")[0]
+    for number in range(WARM_UP + SESSIONS):
+        now = time.time()
+        record = {
+            "endpoint": url,
+            "resource": url,
+            "issuer": origin,
+            "token_endpoint": f"{origin}/token",
+            "client": {"client_id": "bench", "token_endpoint_auth_method": "none"},
+            "tokens": {
+                "access_token": f"access-{number:025}",
+                "refresh_token": f"refresh-{number:024}",
+                "token_type": "bearer",
+                "issuer": origin,
+                "obtained_at": now,
+                "expires_at": now + 3600,
+            },
+        }
+        adapter.set(f"user-{number}", "bench", record)
+    return OAuthConfig(adapter, server_id="bench", redirect_uri="https://app.example/back")
+
+
+async def measure(port: int, with_tokens: bool) -> tuple[float, float, float]:
     """Return bytes, requests and microseconds for each session."""
-    async with RouterMCPClient(f"http://127.0.0.1:{port}/mcp") as client:
+    url = f"http://127.0.0.1:{port}/mcp"
+    oauth = signed_in(url) if with_tokens else None
+    async with RouterMCPClient(url, user_id="admin", oauth=oauth) as client:
         kept: list[Any] = [None] * (SESSIONS + WARM_UP)
         for number in range(WARM_UP):
             kept[number] = client.create_session(f"user-{number}")
@@ -144,25 +173,39 @@ async def measure(port: int) -> tuple[float, float, float]:
     return grown / SESSIONS, asked / SESSIONS, took / SESSIONS * 1e6
 
 
+def measure_alone(era: str, with_tokens: bool) -> tuple[float, float, float]:
+    """Measure in a process of its own: what another one has freed would be used again."""
+    command = [sys.executable, __file__]
+    with subprocess.Popen([*command, "--serve", era], stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        port = server.stdout.readline().decode().strip()
+        more = ["--tokens"] if with_tokens else []
+        size, requests, took = json.loads(subprocess.check_output([*command, "--measure", port, *more]))
+        server.kill()
+    return size, requests, took
+
+
 def main() -> int:
     """Run the benchmark and return its exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="fail beyond the bounds")
     parser.add_argument("--serve", metavar="ERA", help=argparse.SUPPRESS)
+    parser.add_argument("--measure", metavar="PORT", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--tokens", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         asyncio.run(serve(options.serve))
+    if options.measure:
+        print(json.dumps(asyncio.run(measure(options.measure, options.tokens))))
+        return 0
     missed = False
-    print("era         bytes each   most  requests each  most    time each")
-    for era, most in MOST_BYTES.items():
-        command = [sys.executable, __file__, "--serve", era]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as server:
-            assert server.stdout is not None
-            size, requests, took = asyncio.run(measure(int(server.stdout.readline())))
-            server.kill()
+    print("era         tokens  bytes each   most  requests each  most    time each")
+    for with_tokens, (era, most) in itertools.product((False, True), MOST_BYTES.items()):
+        size, requests, took = measure_alone(era, with_tokens)
         missed = missed or size > most or requests > MOST_REQUESTS[era]
         print(
-            f"{era}  {size:>10.0f}  {most:>5}  {requests:>13.2f}  {MOST_REQUESTS[era]:>4.0f}  {took:>8.0f} us"
+            f"{era}  {'yes' if with_tokens else 'no':<6}  {size:>10.0f}  {most:>5}  "
+            f"{requests:>13.2f}  {MOST_REQUESTS[era]:>4.0f}  {took:>8.0f} us"
         )
     return int(options.check and missed)
 

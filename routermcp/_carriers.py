@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from routermcp_adapters._carrier import Carrier
 from routermcp_adapters._driver import Driver, DriverSettings
-from routermcp_adapters._exchanges import Exchanges
+from routermcp_adapters._exchanges import Exchanges, SharedExchanges
 from routermcp_adapters._http_carrier import HTTPCarrier
 from routermcp_adapters._limits import PoolLimits
 from routermcp_adapters._stream_carrier import StreamCarrier
@@ -17,7 +17,7 @@ from ._responder import Callbacks
 from ._settings import ClientSettings
 
 
-def connections_of(settings: ClientSettings, limits: PoolLimits | None) -> Exchanges | None:
+def connections_of(settings: ClientSettings, limits: PoolLimits | None) -> SharedExchanges | None:
     """Return the connections that a client shares with its sessions, None where each has its own."""
     endpoint = settings.endpoint
     if endpoint is None:
@@ -33,7 +33,7 @@ def connections_of(settings: ClientSettings, limits: PoolLimits | None) -> Excha
     return HttpxExchanges(endpoint, settings.http_client)
 
 
-def driver_of(settings: ClientSettings, callbacks: Callbacks, transport: Exchanges | None) -> Driver:
+def driver_of(settings: ClientSettings, callbacks: Callbacks, transport: SharedExchanges | None) -> Driver:
     """Return what drives a new session."""
     machine = ClientSession(
         client_info=settings.client_info,
@@ -54,19 +54,20 @@ def driver_of(settings: ClientSettings, callbacks: Callbacks, transport: Exchang
 
 
 def carrier_of(
-    settings: ClientSettings, machine: ClientSession, callbacks: Callbacks, transport: Exchanges | None
+    settings: ClientSettings, machine: ClientSession, callbacks: Callbacks, transport: SharedExchanges | None
 ) -> Carrier:
     """Return what carries the messages of one session."""
     if settings.stream is not None:
         return StreamCarrier(settings.stream, machine, callbacks)
     if settings.endpoint is None or transport is None:
         raise AssertionError("settings have a URL or a transport")
+    exchanges: Exchanges = transport
     if settings.oauth is not None:
         from routermcp_adapters._authorization import AuthorizedExchanges  # noqa: PLC0415 - few need it
 
-        transport = AuthorizedExchanges(transport, settings.oauth.of(settings.user_id))
+        exchanges = AuthorizedExchanges(transport, settings.oauth.of(settings.user_id))
     return HTTPCarrier(
-        transport,
+        exchanges,
         HTTPBinding(
             machine,
             settings.endpoint,

@@ -16,7 +16,7 @@ Over HTTP the same machine is used a message at a time, see
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -172,19 +172,21 @@ class ClientSession(Session):
     def _write_in(self, revision: Revision) -> None:
         self._revision = revision
         self._last_stamp = (None, b"")
-        self._stamp = _shared(self._stamp_for(self._capabilities)) if revision.stamps_requests else b""
+        self._stamp = self._stamp_for(self._capabilities) if revision.stamps_requests else b""
 
     def _stamp_for(self, capabilities: Mapping[str, Any]) -> bytes:
         known, stamp = self._last_stamp
         if known == capabilities:
             return stamp
         revision = self._revision or LATEST
-        stamp = jsonrpc.dumps(
-            {
-                PROTOCOL_VERSION_KEY: revision.name,
-                CLIENT_INFO_KEY: self._client_info,
-                CAPABILITIES_KEY: capabilities,
-            }
+        stamp = _shared(
+            jsonrpc.dumps(
+                {
+                    PROTOCOL_VERSION_KEY: revision.name,
+                    CLIENT_INFO_KEY: self._client_info,
+                    CAPABILITIES_KEY: capabilities,
+                }
+            )
         )
         self._last_stamp = (capabilities, stamp)
         return stamp
@@ -252,6 +254,15 @@ class ClientSession(Session):
             raise LocalProtocolError("a session of the handshake era needs a handshake of its own")
         self._move(SessionInput.PROBE)
         return self._agree(agreement)
+
+    def recognize(self, server: InitializeResult) -> None:
+        """Let what the server said be the same object that another session has, where it is equal.
+
+        What a server says is several times as large as all else that a session keeps.
+        """
+        agreement = self._agreement
+        if agreement is not None and agreement.server == server:
+            self._agreement = replace(agreement, server=server)
 
     def _agree(self, agreement: Agreement) -> Connected:
         self._move(SessionInput.AGREE)

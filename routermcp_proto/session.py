@@ -48,7 +48,7 @@ from .events import (
 )
 from .exceptions import LocalProtocolError, ResponseValidationError
 from .jsonrpc import ErrorObject, RequestId
-from .lines import LineDecoder
+from .lines import MAX_LINE_SIZE, LineDecoder
 from .outgoing import Outgoing
 from .states import (
     RequestInput,
@@ -99,7 +99,8 @@ class Session:
         self._ids: Iterator[RequestId] = itertools.count(1)
         self._pending: dict[RequestId, Pending] = {}
         self._asked: dict[RequestId, Revision] = {}
-        self._lines = LineDecoder() if max_message_size is None else LineDecoder(max_message_size)
+        self._max_line_size = MAX_LINE_SIZE if max_message_size is None else max_message_size
+        self._lines: LineDecoder | None = None
         self._events: list[Event] = []
         self._to_send: list[bytes] = []
 
@@ -291,7 +292,8 @@ class Session:
             LocalProtocolError: The session is closed.
         """
         self._must_be_open()
-        for line in self._lines.receive_data(data):
+        lines = self._lines = self._lines or LineDecoder(self._max_line_size)
+        for line in lines.receive_data(data):
             self._receive_line(line)
 
     def receive_eof(self) -> None:
@@ -302,7 +304,7 @@ class Session:
         """
         if self._state is SessionState.CLOSED:
             return
-        for line in self._lines.receive_eof():
+        for line in self._lines.receive_eof() if self._lines is not None else ():
             self._receive_line(line)
         for request_id in tuple(self._pending):
             self._end(request_id, RequestInput.EOF)

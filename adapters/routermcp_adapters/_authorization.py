@@ -13,7 +13,7 @@ from routermcp_proto.http.fetching import HTTPExchange
 from routermcp_proto.http.headers import HeaderBlock, HTTPRequest
 
 from ._clock import CallClock
-from ._exchanges import Elsewhere, EndpointMemory, Exchanges, OnEvent, Outcome
+from ._exchanges import Elsewhere, Exchanges, OnEvent, Outcome, SharedExchanges
 from ._limits import PoolStats
 from ._listening import Turn
 from ._pool import ConnectionPool
@@ -41,7 +41,7 @@ class Attempt(Protocol):
 class Authorization(Protocol):
     """Sees to it that the requests of one session are let in."""
 
-    async def headers(self, method: str, url: str, exchanges: Exchanges) -> Mapping[str, str]:
+    async def headers(self, method: str, url: str, exchanges: SharedExchanges) -> Mapping[str, str]:
         """Return what goes with one request, fresh each time.
 
         Args:
@@ -51,7 +51,7 @@ class Authorization(Protocol):
         """
         ...
 
-    def attempt(self, sent: Mapping[str, str], exchanges: Exchanges) -> Attempt:
+    def attempt(self, sent: Mapping[str, str], exchanges: SharedExchanges) -> Attempt:
         """Begin to have a request let in that was refused.
 
         Args:
@@ -75,11 +75,10 @@ class AuthorizedExchanges(Exchanges):
         authorization: Sees to this session's requests.
     """
 
-    def __init__(self, shared: Exchanges, authorization: Authorization) -> None:
-        super().__init__(shared.endpoint)
+    def __init__(self, shared: SharedExchanges, authorization: Authorization) -> None:
+        super().__init__(shared.endpoint, shared.memory)
         self._shared = shared
         self._authorization = authorization
-        self.memory: EndpointMemory = shared.memory
 
     def open(self, runtime: Runtime, user: object) -> Runtime:
         """Take the connections into use; see :meth:`Exchanges.open`."""

@@ -132,6 +132,9 @@ class Connector:
             return
         if agreement.revision.era is Era.HANDSHAKE:
             memory.protocol = agreement.revision.name
+            if memory.server is not None:
+                self._session.recognize(memory.server)
+            memory.server = self._session.server
         found = agreement.discovered
         if found is not None and found.cacheScope == "public" and found.ttlMs > 0:
             memory.agreement, memory.fresh_until = agreement, runtime.now() + found.ttlMs / 1000

@@ -115,7 +115,7 @@ class Driver:
         self._settings = settings
         self._runtime: Runtime | None = None
         self._gate = threading.Lock()
-        self._connecting: set[object] = set()
+        self._connecting: list[object] = []
         self._entered = False
 
     # ---- the public face -------------------------------------------------------------
@@ -175,18 +175,19 @@ class Driver:
                     _fork.watch(self)
                 else:
                     self._runtime.check()
-                self._connecting.add(mine)
+                self._connecting.append(mine)
             await self._limited(None, timeout, lambda clock: self._let_in(self._carrier.connect, clock))
             self._entered = True
         except BaseException:
             with self._gate:
                 # Whoever did not get in has nothing to leave again, a with block for example.
                 # What somebody else got into stays.
-                if not self._entered and self._connecting <= {mine}:
+                if not self._entered and all(each is mine for each in self._connecting):
                     self._leave()
             raise
         finally:
-            self._connecting.discard(mine)
+            if mine in self._connecting:
+                self._connecting.remove(mine)
         server = self._session.server
         if server is None:
             raise TransportError("the client was disconnected meanwhile", code="closed", not_run=True)

@@ -24,6 +24,7 @@ from routermcp_proto.http.fetching import Fetched, FetchExchange, HTTPExchange, 
 from routermcp_proto.http.headers import HTTPRequest
 from routermcp_proto.http.url import EndpointURL
 from routermcp_proto.oauth.places import admits, is_private
+from routermcp_proto.types import InitializeResult
 
 from ._clock import CallClock
 from ._dial import Admit, Resolver
@@ -76,24 +77,23 @@ class EndpointMemory:
         """A public answer to ``server/discover``."""
         self.fresh_until = 0.0
         """Until when that answer may be used, in the runtime's clock."""
+        self.server: InitializeResult | None = None
+        """What a server of the handshake era said last; most say the same to everybody."""
 
 
 class Exchanges(ABC):
-    """Carries the exchanges of a client and its sessions.
+    """Carries the exchanges of a session.
 
     Args:
         endpoint: Where the MCP server is.
+        memory: What is known of it.
     """
 
-    def __init__(self, endpoint: EndpointURL) -> None:
+    def __init__(self, endpoint: EndpointURL, memory: EndpointMemory) -> None:
         self.endpoint = endpoint
-        self.memory = EndpointMemory()
-        self._runtime: Runtime | None = None
-        self._users: set[object] = set()
-        self._lock = threading.Lock()
-        self._retries = 0
-        self._resolver: Resolver | None = None
+        self.memory = memory
 
+    @abstractmethod
     def open(self, runtime: Runtime, user: object) -> Runtime:
         """Take the connections into use for one more session.
 
@@ -107,20 +107,10 @@ class Exchanges(ABC):
         Raises:
             ConfigError: They are in use elsewhere.
         """
-        if self._runtime is not None and self._users and self._runtime.over:
-            self.close_all()
-        if self._runtime is not None and self._users:
-            self._runtime.check()
-        else:
-            self._runtime = runtime
-        self._users.add(user)
-        return self._runtime
 
+    @abstractmethod
     def close(self, user: object) -> None:
         """Give the connections back; they close with their last user."""
-        self._users.discard(user)
-        if not self._users:
-            self.close_all()
 
     @abstractmethod
     def close_all(self) -> None:
@@ -174,6 +164,69 @@ class Exchanges(ABC):
         del method, url
         return {}
 
+    @abstractmethod
+    async def mention(self, request: HTTPRequest) -> None:
+        """Send a message whose answer nobody waits for, if that takes no time."""
+
+    @abstractmethod
+    def stats(self) -> PoolStats:
+        """Return what the connections are doing, and what they have done."""
+
+    @abstractmethod
+    def note_retry(self) -> None:
+        """Count that a request is sent again."""
+
+
+class SharedExchanges(Exchanges):
+    """Carries the exchanges of a client and its sessions.
+
+    Args:
+        endpoint: Where the MCP server is.
+    """
+
+    def __init__(self, endpoint: EndpointURL) -> None:
+        super().__init__(endpoint, EndpointMemory())
+        self._runtime: Runtime | None = None
+        self._users: set[object] = set()
+        self._lock = threading.Lock()
+        self._retries = 0
+        self._resolver: Resolver | None = None
+
+    @property
+    def runtime(self) -> Runtime:
+        """The runtime that the connections are bound to.
+
+        Raises:
+            TransportError: The client is disconnected.
+        """
+        if self._runtime is None:
+            raise TransportError("the client is disconnected", code="closed", not_run=True)
+        return self._runtime
+
+    @property
+    def resolver(self) -> Resolver:
+        """Looks names up."""
+        if self._resolver is None:
+            self._resolver = Resolver()
+        return self._resolver
+
+    def open(self, runtime: Runtime, user: object) -> Runtime:
+        """Take the connections into use for one more session; see :meth:`Exchanges.open`."""
+        if self._runtime is not None and self._users and self._runtime.over:
+            self.close_all()
+        if self._runtime is not None and self._users:
+            self._runtime.check()
+        else:
+            self._runtime = runtime
+        self._users.add(user)
+        return self._runtime
+
+    def close(self, user: object) -> None:
+        """Give the connections back; they close with their last user."""
+        self._users.discard(user)
+        if not self._users:
+            self.close_all()
+
     async def fetch(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, max_size: int
     ) -> Fetched:
@@ -212,32 +265,6 @@ class Exchanges(ABC):
             return None
         own = await self.resolver.addresses(self._runtime, self.endpoint.host, self.endpoint.port)
         return None if any(is_private(str(where[0])) for _, where in own) else admits
-
-    @property
-    def runtime(self) -> Runtime:
-        """The runtime that the connections are bound to.
-
-        Raises:
-            TransportError: The client is disconnected.
-        """
-        if self._runtime is None:
-            raise TransportError("the client is disconnected", code="closed", not_run=True)
-        return self._runtime
-
-    @property
-    def resolver(self) -> Resolver:
-        """Looks names up."""
-        if self._resolver is None:
-            self._resolver = Resolver()
-        return self._resolver
-
-    @abstractmethod
-    async def mention(self, request: HTTPRequest) -> None:
-        """Send a message whose answer nobody waits for, if that takes no time."""
-
-    @abstractmethod
-    def stats(self) -> PoolStats:
-        """Return what the connections are doing, and what they have done."""
 
     def note_retry(self) -> None:
         """Count that a request is sent again."""

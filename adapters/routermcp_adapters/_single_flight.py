@@ -23,12 +23,15 @@ class SingleFlight:
 
     A leader that is cancelled takes nobody with it: one of those who wait becomes the next.
     An error is shared, each caller raising a copy of its own.
+
+    Args:
+        lock: Held for a moment, so that many may have the same one.
     """
 
     __slots__ = ("_flight", "_lock")
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, lock: threading.Lock | None = None) -> None:
+        self._lock = lock or threading.Lock()
         self._flight: _Flight | None = None
 
     async def run(self, runtime: Runtime, work: Callable[[], Awaitable[object]]) -> None:

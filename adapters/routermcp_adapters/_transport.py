@@ -21,7 +21,7 @@ from . import _forgotten, _fork, _wire
 from ._clock import CallClock
 from ._connection import Connection
 from ._dial import is_deadline
-from ._exchanges import OUTCOMES, Elsewhere, Exchanges, OnEvent, Outcome
+from ._exchanges import OUTCOMES, Elsewhere, OnEvent, Outcome, SharedExchanges
 from ._limits import PoolLimits, PoolStats
 from ._listening import Turn
 from ._pool import ConnectionPool
@@ -29,7 +29,7 @@ from ._wire import log
 from .runtime import Runtime, StreamClosedError
 
 
-class HTTPTransport(Exchanges):
+class HTTPTransport(SharedExchanges):
     """The connections of a client, shared by its sessions.
 
     Args:

@@ -25,7 +25,7 @@ from routermcp_proto.http.url import EndpointURL
 from . import _wire
 from ._clock import CallClock
 from ._dial import admitted
-from ._exchanges import OUTCOMES, Elsewhere, Exchanges, OnEvent, Outcome
+from ._exchanges import OUTCOMES, Elsewhere, OnEvent, Outcome, SharedExchanges
 from ._limits import PoolLimits, PoolStats
 from ._listening import Turn
 from ._wire import log
@@ -150,7 +150,7 @@ def _without_password(url: str) -> str:
     return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
-class HttpxExchanges(Exchanges):
+class HttpxExchanges(SharedExchanges):
     """The exchanges of a client and its sessions over one httpx client.
 
     Args:

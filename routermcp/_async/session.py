@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from routermcp_adapters._exchanges import Exchanges
+from routermcp_adapters._exchanges import SharedExchanges
 from routermcp_adapters._stepping import native as run
 from routermcp_adapters.detect import running as runtime_here
 from routermcp_proto.exceptions import AuthorizationRequiredError
@@ -23,7 +23,9 @@ from .methods import AsyncMethods
 class AsyncSessionBase(AsyncMethods):
     """A session over connections that it may share with others."""
 
-    def __init__(self, settings: ClientSettings, callbacks: Callbacks, transport: Exchanges | None) -> None:
+    def __init__(
+        self, settings: ClientSettings, callbacks: Callbacks, transport: SharedExchanges | None
+    ) -> None:
         self._settings = settings
         self._callbacks = callbacks = callbacks.of_session(self._request_of)
         self._transport = transport

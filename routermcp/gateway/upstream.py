@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from typing import Any
 
-from routermcp_adapters._exchanges import Exchanges
+from routermcp_adapters._exchanges import SharedExchanges
 from routermcp_proto.calls import Call
 from routermcp_proto.exceptions import (
     AuthorizationRequiredError,
@@ -114,7 +114,7 @@ class Upstream:
         allows: Callable[[Listing, str], bool] = lambda _listing, _name: True,
         prefix: bool = True,
         timeout: int = CALL_TIMEOUT,
-        exchanges: Exchanges | None = None,
+        exchanges: SharedExchanges | None = None,
         sign_in: SignIn | None = None,
     ) -> None:
         self.alias = alias

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from routermcp_adapters._driver import CallOptions
-from routermcp_adapters._exchanges import Exchanges
+from routermcp_adapters._exchanges import SharedExchanges
 from routermcp_adapters.detect import running
 from routermcp_proto import calls
 from routermcp_proto.calls import Call
@@ -50,7 +50,7 @@ class Wire:
     def __init__(
         self,
         settings: ClientSettings,
-        exchanges: Exchanges | None,
+        exchanges: SharedExchanges | None,
         capabilities: Mapping[str, Any],
         on_news: OnNews,
     ) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeVar
 
-from routermcp_adapters._exchanges import Exchanges
+from routermcp_adapters._exchanges import SharedExchanges
 from routermcp_adapters.runtime import Runtime
 from routermcp_proto.exceptions import ConfigError, TransportError
 from routermcp_proto.oauth.authorization import state_of
@@ -90,7 +90,7 @@ class UserAccess:
     """
 
     def __init__(
-        self, settings: ClientSettings, exchanges: Exchanges | None, runtime: Runtime, timeout: int
+        self, settings: ClientSettings, exchanges: SharedExchanges | None, runtime: Runtime, timeout: int
     ) -> None:
         if settings.oauth is None or exchanges is None:
             raise ConfigError("this client has no oauth=, so it keeps no tokens")
@@ -123,7 +123,7 @@ class UserAccess:
     async def connections(self) -> list[Connection]:
         """Return the servers of which tokens are kept."""
 
-        async def read(_: Exchanges) -> list[Connection]:
+        async def read(_: SharedExchanges) -> list[Connection]:
             servers = await self._users.store.list(self._runtime, self._authorization.user_id)
             kept = [(server_id, await self._read(server_id)) for server_id in servers]
             return [connection_of(server_id, GrantRecord(record)) for server_id, record in kept if record]
@@ -160,7 +160,7 @@ class UserAccess:
         """Give back what a record of another server holds, which says where that is."""
         user = self._authorization.user_id
 
-        async def work(exchanges: Exchanges) -> None:
+        async def work(exchanges: SharedExchanges) -> None:
             endpoint = GrantRecord(await self._read(server_id)).text("endpoint")
             if endpoint is not None:
                 await self._users.at(endpoint, server_id, user).revoke(exchanges)
@@ -177,13 +177,13 @@ class UserAccess:
             TransportError: That took too long (``timeout``).
         """
 
-        async def look(_: Exchanges) -> None:
+        async def look(_: SharedExchanges) -> None:
             while GrantRecord(await self._read(self.server_id)).tokens is None:
                 await self._runtime.sleep(LOOK_SECONDS)
 
         await self._within(look)
 
-    async def _within(self, work: Callable[[Exchanges], Awaitable[T]]) -> T:
+    async def _within(self, work: Callable[[SharedExchanges], Awaitable[T]]) -> T:
         """Do something in time, with connections that may be opened for it alone."""
         exchanges, token = self._exchanges, object()
         runtime = exchanges.open(self._runtime, token)

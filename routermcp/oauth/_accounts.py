@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol, TypeVar
 
 from routermcp_adapters._driver import CallOptions, Driver
-from routermcp_adapters._exchanges import Exchanges
+from routermcp_adapters._exchanges import SharedExchanges
 from routermcp_adapters.runtime import Runtime
 from routermcp_proto import gateway_calls
 from routermcp_proto.calls import Call
@@ -144,7 +144,7 @@ class UserAccounts:
     def __init__(
         self,
         settings: ClientSettings,
-        exchanges: Exchanges | None,
+        exchanges: SharedExchanges | None,
         driver: Driver,
         runtime: Runtime,
         timeout: int,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 
+from routermcp_adapters import _fork
 from routermcp_proto.exceptions import ConfigError
 from routermcp_proto.http.url import EndpointURL
 
-from ._authorization import Registrations, UserAuthorization
+from ._authorization import UserAuthorization
+from ._resource import Resource
 from ._storing import Store, runtime_of
 from .config import OAuthConfig
 
@@ -32,13 +34,19 @@ class OAuthUsers:
     def __init__(
         self, endpoint: EndpointURL, config: OAuthConfig, tag: Callable[[str], str] = _no_tag
     ) -> None:
-        self._endpoint = endpoint
         self._config = config
         self._tag = tag
         self.server_id = config.server_id or _server_id(endpoint)
         self.store = Store(config.adapter)
-        self._registrations = Registrations()
+        self._resource = Resource(endpoint.url, self.server_id, config, self.store)
         self._users: weakref.WeakValueDictionary[str, UserAuthorization] = weakref.WeakValueDictionary()
+        _fork.watch(self)
+
+    def after_fork(self) -> None:
+        """Wait for nobody who signs in or renews in the parent process."""
+        self._resource.after_fork()
+        for user in list(self._users.values()):
+            user.after_fork()
 
     @property
     def awaited(self) -> bool:
@@ -50,7 +58,7 @@ class OAuthUsers:
 
     def at(self, endpoint: str, server_id: str, user_id: str) -> UserAuthorization:
         """Return what sees to a user at another server that the same store knows."""
-        return UserAuthorization(endpoint, self._config, self.store, user_id, server_id, Registrations())
+        return UserAuthorization(Resource(endpoint, server_id, self._config, self.store), user_id)
 
     def of(self, user_id: str | None) -> UserAuthorization:
         """Return what sees to the requests of a user."""
@@ -58,10 +66,7 @@ class OAuthUsers:
         kept = self._users.get(user)
         if kept is not None:
             return kept
-        tag = self._tag(user)
-        made = UserAuthorization(
-            self._endpoint.url, self._config, self.store, user, self.server_id, self._registrations, tag
-        )
+        made = UserAuthorization(self._resource, user, self._tag(user))
         return self._users.setdefault(user, made)
 
 

@@ -141,7 +141,9 @@ class HTTPBinding:
         template = self._templates.get(key) if extra is None else None
         if template is None:
             template = self._template(outgoing.method, extra)
-            if extra is None and len(self._templates) < MAX_TEMPLATES:
+            # A handshake is made once.
+            repeated = outgoing.call is not None and self.session.server is not None
+            if repeated and extra is None and len(self._templates) < MAX_TEMPLATES:
                 self._templates[key] = template
         raw, call = template.raw, outgoing.call
         if (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -111,3 +112,52 @@ def test_killed_processes_cost_a_consent_at_most(store: str, server: ProtectedSe
     getattr(adapter, "close", lambda: None)()
     assert len(ended) <= kills
     assert said.count("needs authorization") <= kills * USERS
+
+
+FORKED = """
+import json, os, sys, threading
+from routermcp import SyncRouterMCPClient
+from routermcp.oauth import OAuthConfig, memory_adapter
+
+parent, reading, go_on = os.getpid(), threading.Event(), threading.Event()
+
+class SlowInTheParent:
+    def __init__(self):
+        self.kept = memory_adapter()
+    def get(self, user_id, server_id):
+        if user_id == "ada" and os.getpid() == parent:
+            reading.set(), go_on.wait()
+        return self.kept.get(user_id, server_id)
+    def __getattr__(self, name):
+        return getattr(self.kept, name)
+
+adapter = SlowInTheParent()
+adapter.set("ada", "s", json.loads(sys.argv[2]))
+oauth = OAuthConfig(adapter, server_id="s", redirect_uri="https://app.example/")
+client = SyncRouterMCPClient(sys.argv[1], user_id="ada", oauth=oauth)
+connecting = threading.Thread(target=client.connect)
+connecting.start()
+reading.wait()
+child = os.fork()
+if not child:
+    client.connect(timeout=20_000)
+    assert client.call_tool("add", {"a": 1, "b": 2}).text == "3"
+    os._exit(0)
+_, status = os.waitpid(child, 0)
+go_on.set()
+connecting.join()
+assert client.call_tool("add", {"a": 1, "b": 2}).text == "3"
+client.disconnect()
+print(status)
+"""
+
+
+def test_a_child_process_does_not_wait_for_what_its_parent_reads() -> None:
+    with ProtectedServer() as server:
+        record = json.dumps(server.grant("ada"))
+        # Python 3.12 warns of forks where there are threads.
+        command = [sys.executable, "-W", "ignore", "-c", FORKED, server.url, record]
+        done = subprocess.run(
+            command, env=HERE, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
+        )
+    assert (done.stdout, done.stderr) == ("0\n", "")

@@ -142,6 +142,17 @@ def test_what_one_session_found_out_another_takes_over() -> None:
         ClientSession().adopt(old)
 
 
+def test_what_servers_say_alike_is_kept_once() -> None:
+    first, second = connected("2025-11-25"), connected("2025-11-25")
+    assert first.server is not None
+    assert second.server is not first.server
+    second.recognize(first.server)
+    assert second.server is first.server
+    second.recognize(first.server.model_copy(update={"instructions": "for one user"}))
+    assert second.server is first.server
+    ClientSession().recognize(first.server)
+
+
 def test_initialize_must_not_be_cancelled() -> None:
     session = ClientSession(protocol="2025-11-25")
     first = session.start_handshake()

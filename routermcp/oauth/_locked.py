@@ -1,0 +1,189 @@
+"""Runs flows of OAuth on a user's record, under its lock."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Protocol, Self, TypeVar, cast
+
+from routermcp_adapters._clock import CallClock
+from routermcp_adapters._exchanges import SharedExchanges
+from routermcp_adapters.runtime import Runtime
+from routermcp_proto.exceptions import (
+    AuthorizationRequiredError,
+    LocalProtocolError,
+    MCPError,
+    OAuthError,
+    TransportError,
+)
+from routermcp_proto.oauth.authorizer import Authorizer
+from routermcp_proto.oauth.steps import MAX_ANSWER, AskUser, Flow, HTTPAnswer, HTTPStep
+
+from ._resource import Resource
+from ._storing import HeldLock
+
+T = TypeVar("T")
+
+#: The part of a lease that one request to an authorization server may take: what is left is for
+#: keeping what it gave.
+REQUEST_PART = 0.5
+
+#: Seconds to give a lock up in: a round trip to a store.
+RELEASE_SECONDS = 2.0
+
+
+class Owner(Protocol):
+    """Whose record it is."""
+
+    user_id: str
+    resource: Resource
+
+    @property
+    def authorizer(self) -> Authorizer | None:
+        """The flows on the record, once it was read."""
+        ...
+
+    def changing(self, begins: bool) -> None:
+        """Note that the record is being changed, under its lock, or no longer."""
+        ...
+
+    async def reload(self, runtime: Runtime) -> object:
+        """Read the record again, as another process may have changed it."""
+        ...
+
+    async def keep(self, runtime: Runtime, lock: HeldLock) -> None:
+        """Write the record."""
+        ...
+
+
+class Locked:
+    """The record of a user while nobody else changes it; it is written at the end.
+
+    Args:
+        owner: Whose it is.
+        exchanges: The connections.
+    """
+
+    def __init__(self, owner: Owner, exchanges: SharedExchanges) -> None:
+        self._owner = owner
+        self._exchanges = exchanges
+        self._lock: HeldLock | None = None
+
+    @property
+    def authorizer(self) -> Authorizer:
+        """The flows on the record as it is now."""
+        authorizer = self._owner.authorizer
+        if authorizer is None:
+            raise AssertionError("loaded when it was locked")
+        return authorizer
+
+    async def __aenter__(self) -> Self:
+        runtime = self._exchanges.runtime
+        self._lock = await self._owner.resource.acquire(runtime, self._owner.user_id)
+        self._owner.changing(True)
+        try:
+            await self._owner.reload(runtime)
+        except BaseException:
+            self._owner.changing(False)
+            async with runtime.shield(RELEASE_SECONDS):
+                await self._lock.release()
+            raise
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        await self._end(kind is None or issubclass(kind, MCPError))
+
+    async def _end(self, keep: bool) -> None:
+        runtime, lock = self._exchanges.runtime, self._lock
+        self._lock = None
+        if lock is None:
+            return
+        try:
+            if keep:
+                await self._owner.keep(runtime, lock)
+        finally:
+            self._owner.changing(False)
+            async with runtime.shield(RELEASE_SECONDS):
+                await lock.release()
+
+    # ---- flows ----------------------------------------------------------------------------------------
+
+    async def drive(self, flow: Flow[T], clock: CallClock | None = None) -> T:
+        """Make the requests of a flow, and ask the user where it wants that.
+
+        Args:
+            flow: The flow.
+            clock: The deadline of the call that it is for, which stands still while a user is asked;
+                None where nobody may be asked.
+
+        Raises:
+            OAuthError: It failed.
+            TransportError: An authorization server cannot be reached.
+        """
+        answer: Any = None
+        while True:
+            try:
+                step = flow.send(answer)
+            except StopIteration as end:
+                return cast("T", end.value)
+            if isinstance(step, HTTPStep):
+                answer = await self._fetch(step)
+            else:
+                answer = await self._aside(lambda step=step: self._ask(step, clock))
+
+    async def _fetch(self, step: HTTPStep) -> HTTPAnswer:
+        exchanges, limit = self._exchanges, await self._time_left()
+        runtime = exchanges.runtime
+        scope = runtime.deadline(None if limit is None else runtime.now() + limit)
+        try:
+            async with scope:
+                found = await exchanges.fetch(step.method, step.url, step.headers, step.body, MAX_ANSWER)
+        except TimeoutError as error:
+            if not scope.expired:
+                raise
+            # Longer, and somebody else would begin the same: the lock is a lease.
+            message = f"{step.url.partition('?')[0]} took longer than {limit:g} s"
+            raise TransportError(message, code="timeout", not_run=True) from error
+        except LocalProtocolError as error:
+            raise OAuthError(f"a request of signing in cannot be sent: {error}") from error
+        except TransportError as error:
+            # The request of the application was refused, or is not sent yet.
+            error.not_run = True
+            raise
+        return HTTPAnswer(found.status, found.headers, found.body)
+
+    async def _ask(self, step: AskUser, clock: CallClock | None) -> str:
+        authorize, runtime = self._owner.resource.config.authorize, self._exchanges.runtime
+        if authorize is None or clock is None:
+            raise AuthorizationRequiredError("a user has to sign in first", url=step.url)
+
+        async def ask() -> str:
+            if inspect.iscoroutinefunction(authorize) or inspect.iscoroutinefunction(
+                getattr(authorize, "__call__", None)  # noqa: B004 - an object with an async __call__
+            ):
+                return await cast("Any", authorize)(step.url)
+            return cast("str", await runtime.run_blocking(lambda: authorize(step.url)))
+
+        callback = await clock.interact(ask)
+        if not isinstance(callback, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise OAuthError("authorize= returns the URL that the user's browser came back to")
+        return callback
+
+    async def _time_left(self) -> float | None:
+        """Make the lock last longer, and return the seconds that one request may take, None for any.
+
+        Raises:
+            LockLostError: Somebody else may have the lock by now.
+        """
+        lock = self._lock
+        if lock is None:
+            raise AssertionError("requests are made under the lock")
+        await lock.hold_on()
+        return lock.seconds * REQUEST_PART if lock.seconds is not None else None
+
+    async def _aside(self, work: Callable[[], Any]) -> Any:
+        """Do something that may take a person's time, while others may use the record."""
+        await self._end(True)
+        result = await work()
+        await self.__aenter__()
+        return result

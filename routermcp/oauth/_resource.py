@@ -1,0 +1,130 @@
+"""A server that users sign in at, and what the users of one client share about it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import Any, cast
+
+from routermcp_adapters.runtime import Runtime
+from routermcp_proto.oauth.authorizer import Application, Authorizer
+from routermcp_proto.oauth.clients import Signer
+from routermcp_proto.oauth.records import GrantRecord
+
+from ._storing import HeldLock, Store
+from .audit import Action, AuditEvent
+from .config import OAuthConfig
+from .store import Record
+
+#: Seconds between two looks at a lock that somebody else holds, from the first to the longest.
+FIRST_LOOK = 0.01
+LONGEST_LOOK = 0.25
+
+#: Whose record holds what an application was registered as: nobody's.
+NOBODY = ""
+
+
+class Resource:
+    """An MCP server as a protected resource (RFC 9728).
+
+    Args:
+        endpoint: Its URL.
+        server_id: What the records of its users are called.
+        config: How to sign in.
+        store: Where tokens are kept.
+    """
+
+    __slots__ = ("_endpoint", "_kept", "_loaded", "_registered", "config", "lock", "server_id", "store")
+
+    def __init__(self, endpoint: str, server_id: str, config: OAuthConfig, store: Store) -> None:
+        self._endpoint = endpoint
+        self.server_id = server_id
+        self.config = config
+        self.store = store
+        self.lock = threading.Lock()
+        """Held for a moment, by whoever begins something for a user."""
+        # What the application was registered as, by authorization server; what the store holds of that.
+        self._registered: dict[str, Any] = {}
+        self._kept: dict[str, Any] = {}
+        self._loaded = False
+
+    def after_fork(self) -> None:
+        """Leave the lock to the parent process."""
+        self.lock = threading.Lock()
+
+    async def read(self, runtime: Runtime, user_id: str) -> Record | None:
+        """Return the record of a user."""
+        return await self.store.get(runtime, user_id, self.server_id)
+
+    async def read_registrations(self, runtime: Runtime) -> None:
+        """Read what the application was registered as, once."""
+        if not self._loaded:
+            kept = await self.read(runtime, NOBODY)
+            self._kept = dict((kept or {}).get("clients") or {})
+            self._registered.update(self._kept)
+            self._loaded = True
+
+    async def keep(self, runtime: Runtime, user_id: str, members: Record, lock: HeldLock) -> None:
+        """Write the record of a user, and what the application was registered as."""
+        await self.store.set(runtime, user_id, self.server_id, members, lock.lock)
+        registered = dict(self._registered)
+        if registered != self._kept:
+            record = await self.read(runtime, NOBODY) or {}
+            if record.get("clients", {}) != registered:
+                await self.store.set(runtime, NOBODY, self.server_id, {**record, "clients": registered})
+            self._kept = registered
+
+    async def acquire(self, runtime: Runtime, user_id: str) -> HeldLock:
+        """Wait for the lock of a user's record, without holding a thread meanwhile."""
+        lock = self.store.adapter.lock(user_id, self.server_id)
+        pause = FIRST_LOOK
+        while not await self.store.do(runtime, lock.acquire):
+            await runtime.sleep(pause * (0.5 + runtime.random()))
+            pause = min(pause * 2, LONGEST_LOOK)
+        return HeldLock(self.store, lock, runtime)
+
+    def authorizer(self, record: GrantRecord, key: Signer | None, tag: str) -> Authorizer:
+        """Return the flows on a record.
+
+        Args:
+            record: What is known of a user.
+            key: What the user's requests are signed with, if they are.
+            tag: What the state of each sign-in ends with.
+        """
+        config = self.config
+        application = Application(
+            name=config.client_name,
+            redirect_uri=config.redirects_to(),
+            client_id=config.client_id,
+            client_secret=config.client_secret,
+            issuer=config.issuer,
+            metadata_url=config.client_metadata_url,
+            scope=tuple(config.scopes),
+            grant=config.grant,
+            interactive=config.authorize is not None,
+            signer=key,
+            tag=tag,
+        )
+        return Authorizer(
+            self._endpoint, application, record, self._registered, random=os.urandom, clock=time.time
+        )
+
+    def tell(self, action: Action, user_id: str, authorizer: Authorizer | None) -> None:
+        """Let the application know what was done."""
+        if self.config.on_audit is not None:
+            tokens = authorizer.tokens if authorizer is not None else None
+            issuer = tokens.issuer if tokens is not None else None
+            self.config.on_audit(AuditEvent(action, user_id, self.server_id, issuer))
+
+
+def proof_key(config: OAuthConfig, record: GrantRecord) -> Signer | None:
+    """Return what a user signs with, None where there is nothing to sign with."""
+    if not config.dpop:
+        return None
+    try:
+        from .signing import ProofKey  # noqa: PLC0415 - of the extra ``oauth``
+    except ImportError:
+        return None
+    kept = record.members.get("dpop_key")
+    return ProofKey(cast("dict[str, Any]", kept) if isinstance(kept, dict) else None)
