@@ -24,7 +24,7 @@ HERE = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'adapters'}"}
 LONG = settings.get_current_profile_name() == "long"
 
 #: Processes, users, and seconds for which they work; seconds that a token lasts.
-PROCESSES, USERS, SECONDS = (16, 8, 60.0) if LONG else (3, 4, 4.0)
+PROCESSES, USERS, SECONDS = (16, 8, 60.0) if LONG else (3, 4, 3.0)
 LIFE = 2.0 if LONG else 1.0
 
 WORK = """

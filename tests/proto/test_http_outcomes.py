@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from routermcp_proto.events import HTTPRefused
-from routermcp_proto.exceptions import InvalidParamsError, RateLimitError, ResourceNotFoundError, RPCError
+from routermcp_proto.exceptions import (
+    AuthorizationRequiredError,
+    InvalidParamsError,
+    RateLimitError,
+    ResourceNotFoundError,
+    RPCError,
+)
 from routermcp_proto.http.outcomes import refusal, rpc_error, session_unknown
 from routermcp_proto.http.url import EndpointURL
 from routermcp_proto.jsonrpc import ErrorObject
@@ -83,3 +89,34 @@ def test_a_gateways_own_codes_have_a_meaning_only_there() -> None:
     assert (at_gateway.status_code, at_gateway.retry_after) == (429, 3)
     elsewhere = rpc_error(ErrorObject(-32005, "slow"), method="tools/call", about="x", gateway=False)
     assert type(elsewhere) is RPCError
+
+
+@pytest.mark.parametrize(
+    ("data", "url"),
+    [
+        (
+            {"elicitations": [{"mode": "url"}, {"url": "https://a.example/1"}, {"url": "u"}]},
+            "https://a.example/1",
+        ),
+        ({"url": "https://a.example/2", "elicitations": "none"}, "https://a.example/2"),
+        ({"elicitations": [7, {"url": 7}]}, None),
+        ("nothing", None),
+    ],
+)
+def test_an_error_says_where_the_user_has_to_go(data: object, url: str | None) -> None:
+    error = rpc_error(
+        ErrorObject(-32042, "sign in", data), method="tools/call", about="mail.send", gateway=False
+    )
+    assert isinstance(error, AuthorizationRequiredError)
+    assert (error.url, error.server_id, error.user_id) == (url, None, None)
+    assert "mail.send: sign in" in str(error)
+
+
+def test_a_gateway_says_where_its_user_has_to_go() -> None:
+    data = {"reason": "authorization_required", "url": "u", "server": "mail", "user": "ada"}
+    said = ErrorObject(-32001, "sign in", data)
+    error = rpc_error(said, method="tools/call", about="", gateway=True)
+    assert isinstance(error, AuthorizationRequiredError)
+    assert (error.url, error.server_id, error.user_id) == ("u", "mail", "ada")
+    other = rpc_error(said, method="tools/call", about="", gateway=False)
+    assert not isinstance(other, AuthorizationRequiredError)
