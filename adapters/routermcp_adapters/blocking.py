@@ -20,9 +20,9 @@ from .runtime import ByteStream, Descriptor, Event
 
 T = TypeVar("T")
 
-#: Seconds that one wait in a thread blocks at most before it looks at Ctrl-C again. Lock
-#: waits are interruptible on POSIX; on Windows they are not, and this is what a person
-#: notices there.
+#: Seconds that one wait blocks at most before CPython looks at Ctrl-C again. A signal that
+#: comes between its last look and the system call does not end the call; on Windows none ends
+#: a wait for a lock either. This is what a person notices then.
 _LONGEST_WAIT = 1.0
 
 
@@ -112,8 +112,10 @@ class BlockingRuntime:
 
     async def sleep(self, seconds: float) -> None:
         """Wait, but not past the deadline."""
-        remaining = self._remaining()
-        time.sleep(seconds if remaining is None else min(seconds, remaining))
+        until = self.now() + seconds
+        while (left := until - self.now()) > 0:
+            remaining = self._remaining()
+            time.sleep(min(left, _LONGEST_WAIT, left if remaining is None else remaining))
         self._remaining()
 
     def event(self) -> _Event:
@@ -182,21 +184,23 @@ if hasattr(select, "poll"):
     def _any_ready(
         readable: Sequence[Descriptor], writable: Sequence[Descriptor], seconds: float | None
     ) -> bool:
+        seconds = _LONGEST_WAIT if seconds is None else min(seconds, _LONGEST_WAIT)
         poll = select.poll()
         for source in readable:
             poll.register(source, select.POLLIN)
         for source in writable:
             poll.register(source, select.POLLOUT)
         # poll() counts whole milliseconds; one more keeps a wait from ending just too early.
-        return bool(poll.poll(None if seconds is None else seconds * 1000 + 1))
+        return bool(poll.poll(seconds * 1000 + 1))
 
 else:  # Windows has no poll, and its select has no limit on descriptor numbers
 
     def _any_ready(
         readable: Sequence[Descriptor], writable: Sequence[Descriptor], seconds: float | None
     ) -> bool:
+        seconds = _LONGEST_WAIT if seconds is None else min(seconds, _LONGEST_WAIT)
         if not readable and not writable:
-            time.sleep(_LONGEST_WAIT if seconds is None else seconds)
+            time.sleep(seconds)
             return False
         # A refused connection is reported as exceptional there, not as writable.
         return any(select.select(readable, writable, writable, seconds))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import _thread
 import gc
+import signal
+import socket
 import ssl
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -15,6 +19,7 @@ from routermcp_adapters._http_carrier import HTTPCarrier
 from routermcp_adapters._limits import PoolLimits
 from routermcp_adapters._stepping import limits, step
 from routermcp_adapters._transport import HTTPTransport
+from routermcp_adapters.blocking import BlockingRuntime
 from routermcp_adapters.memory import Break, MemoryRuntime, Move, Pause
 from routermcp_proto import calls
 from routermcp_proto.exceptions import TransportError
@@ -280,3 +285,39 @@ def test_who_waits_is_woken_wherever_ctrl_c_comes(way: str, outcome: str) -> Non
         if way == "close":
             waiting.act(way)  # who has pressed Ctrl-C may close again
         assert waiting.outcome() == [outcome], ctrl_c.where
+
+
+# ---- the system's waits --------------------------------------------------------------------------
+
+
+async def wait_for_data(runtime: BlockingRuntime) -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        await runtime.wait_ready([here], [])
+
+
+async def wait_for_a_flag(runtime: BlockingRuntime) -> None:
+    await runtime.event().wait()
+
+
+async def wait_for_a_time(runtime: BlockingRuntime) -> None:
+    await runtime.sleep(60)
+
+
+@pytest.mark.parametrize("wait", [wait_for_data, wait_for_a_flag, wait_for_a_time])
+def test_ctrl_c_that_does_not_end_a_wait_is_noticed_soon(
+    wait: Callable[[BlockingRuntime], Coroutine[Any, Any, None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when it comes between CPython's last look and the system call."""
+    monkeypatch.setattr("routermcp_adapters.blocking._LONGEST_WAIT", 0.1)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    timer = threading.Timer(0.2, _thread.interrupt_main)
+    try:
+        timer.start()
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            step(wait(BlockingRuntime()))
+        assert time.monotonic() - began < 30
+    finally:
+        timer.join()
+        signal.signal(signal.SIGINT, before)
