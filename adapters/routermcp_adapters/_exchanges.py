@@ -6,6 +6,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from routermcp_proto.events import (
     ErrorReceived,
@@ -31,6 +32,7 @@ from ._dial import Admit, Resolver
 from ._limits import PoolStats
 from ._listening import Turn
 from ._pool import ConnectionPool
+from ._undertaking import Undertaking
 from .runtime import Runtime
 
 Outcome = (
@@ -56,6 +58,11 @@ OUTCOMES = (
     Fetched,
 )
 OnEvent = Callable[[Event], Awaitable[None]]
+T = TypeVar("T")
+
+#: Seconds that the end of a client waits for what must not be cut off: what an authorization
+#: server takes on a bad day.
+UNDERTAKING_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +195,7 @@ class SharedExchanges(Exchanges):
         super().__init__(endpoint, EndpointMemory())
         self._runtime: Runtime | None = None
         self._users: set[object] = set()
+        self._undertakings: set[Undertaking[Any]] = set()
         self._lock = threading.Lock()
         self._retries = 0
         self._resolver: Resolver | None = None
@@ -226,6 +234,53 @@ class SharedExchanges(Exchanges):
         self._users.discard(user)
         if not self._users:
             self.close_all()
+
+    def undertake(
+        self, work: Callable[[], Awaitable[T]], clean_up: Callable[[], Awaitable[object]]
+    ) -> Undertaking[T]:
+        """Begin work that is done to the end, for which the connections stay open.
+
+        Args:
+            work: What to do.
+            clean_up: What is to be done after it, by the caller or in the caller's place.
+
+        Raises:
+            OSError: Too much such work is waiting.
+            TransportError: The client is disconnected.
+        """
+        undertaking = Undertaking(self.runtime, work, clean_up, self._ended)
+        self._undertakings.add(undertaking)
+        self._users.add(undertaking)
+        try:
+            undertaking.begin()
+        except BaseException:
+            self._ended(undertaking)
+            raise
+        return undertaking
+
+    def _ended(self, undertaking: Undertaking[Any]) -> None:
+        self._undertakings.discard(undertaking)
+        if undertaking in self._users:
+            self.close(undertaking)
+
+    async def finish(self, user: object, everything: bool) -> None:
+        """Wait for what must not be cut off, where the connections are about to close."""
+        others = self._users - self._undertakings - {user}
+        if self._runtime is None or not self._undertakings or (others and not everything):
+            return
+        scope = self._runtime.deadline(self._runtime.now() + UNDERTAKING_SECONDS)
+        try:
+            async with scope:
+                for undertaking in tuple(self._undertakings):
+                    await undertaking.end()
+        except TimeoutError:
+            if not scope.expired:
+                raise
+
+    def forget_undertakings(self) -> None:
+        """Leave them to the parent process."""
+        self._users -= self._undertakings
+        self._undertakings.clear()
 
     async def fetch(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, max_size: int

@@ -34,6 +34,11 @@ class SingleFlight:
         self._lock = lock or threading.Lock()
         self._flight: _Flight | None = None
 
+    @property
+    def busy(self) -> bool:
+        """Whether somebody is doing the work."""
+        return self._flight is not None
+
     async def run(self, runtime: Runtime, work: Callable[[], Awaitable[object]]) -> None:
         """Do the work, or wait until somebody has done it.
 

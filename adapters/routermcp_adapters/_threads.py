@@ -126,13 +126,13 @@ class Crew:
             return None
 
 
-_crew = Crew()
+_crew, _long_crew = Crew(), Crew()
 
 
 def _after_fork() -> None:
     """Forget the threads of the parent process."""
-    global _crew  # noqa: PLW0603 - the threads are one set for the process
-    _crew = Crew()
+    global _crew, _long_crew
+    _crew, _long_crew = Crew(), Crew()
 
 
 _fork.do_in_child(_after_fork)
@@ -154,3 +154,22 @@ def start(work: Callable[[], T], done: Callable[[T | None, BaseException | None]
     job = Job(work, done)
     _crew.take(job)
     return job
+
+
+def start_long(work: Callable[[], object]) -> None:
+    """Run work in a daemon thread that may itself have work done by :func:`start`.
+
+    It has threads of its own, so that none of them waits for one that waits for it.
+
+    Args:
+        work: What to do; it raises nothing.
+
+    Raises:
+        OSError: Too much such work is waiting.
+    """
+
+    def ended(_: object, error: BaseException | None) -> None:
+        if error is not None:
+            raise error
+
+    _long_crew.take(Job(work, ended))

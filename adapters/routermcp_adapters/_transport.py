@@ -65,6 +65,7 @@ class HTTPTransport(SharedExchanges):
         """Leave the connections to the parent process, unsent; what goes on here opens its own."""
         self._lock = threading.Lock()
         self._resolver = None
+        self.forget_undertakings()
         pool, runtime = self._pool, self._runtime
         if pool is not None:
             self._watch.holdings = None

@@ -16,7 +16,7 @@ from routermcp_proto.exceptions import ConfigError
 
 from . import _threads
 from ._race import Address, connect_first
-from .runtime import RECEIVE_SIZE, ByteStream, Descriptor, Event, StreamClosedError
+from .runtime import RECEIVE_SIZE, ByteStream, Descriptor, Event, StreamClosedError, Work
 
 T = TypeVar("T")
 
@@ -301,6 +301,8 @@ class AsyncioRuntime:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
+        # The loop itself does not keep them alive.
+        self._begun: set[asyncio.Task[None]] = set()
 
     @property
     def over(self) -> bool:
@@ -349,6 +351,12 @@ class AsyncioRuntime:
     def shield(self, seconds: float) -> _Shield:
         """Let the enclosed code run for so long although its caller is being cancelled."""
         return _Shield(self._loop, self.now() + seconds)
+
+    def begin(self, work: Work) -> None:
+        """Have work done in a task of its own."""
+        task = self._loop.create_task(work())
+        self._begun.add(task)
+        task.add_done_callback(self._begun.discard)
 
     async def run_blocking(self, work: Callable[[], T]) -> T:
         """Run work in a daemon thread; on cancellation it is abandoned."""

@@ -15,8 +15,8 @@ from typing import Self, TypeVar, cast
 from . import _threads
 from ._race import Address, connect_first
 from ._sockets import SocketStream, open_stream
-from ._stepping import limits
-from .runtime import ByteStream, Descriptor, Event
+from ._stepping import limits, step
+from .runtime import ByteStream, Descriptor, Event, Work
 
 T = TypeVar("T")
 
@@ -144,6 +144,10 @@ class BlockingRuntime:
                 seconds = until - self.now()
                 if seconds <= 0:
                     return
+
+    def begin(self, work: Work) -> None:
+        """Have work done in a daemon thread."""
+        _threads.start_long(lambda: step(work()))
 
     async def run_blocking(self, work: Callable[[], T]) -> T:
         """Run work in a daemon thread and wait for it until the deadline."""

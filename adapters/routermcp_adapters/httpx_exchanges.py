@@ -189,7 +189,9 @@ class HttpxExchanges(SharedExchanges):
 
     async def finish(self, user: object, everything: bool) -> None:
         """Close a client that was made here, with its last user or for all of them."""
-        if self._brought is None and self._face is not None and (everything or self._users <= {user}):
+        await super().finish(user, everything)
+        last = everything or self._users - self._undertakings <= {user}
+        if self._brought is None and self._face is not None and last:
             await self._face.aclose()
 
     def close_all(self) -> None:

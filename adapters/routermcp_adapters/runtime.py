@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
@@ -17,6 +17,9 @@ from typing import Any, Protocol, TypeVar
 from ._race import Address
 
 T = TypeVar("T")
+
+Work = Callable[[], Coroutine[Any, Any, None]]
+"""What is begun and goes on by itself."""
 
 Descriptor = int | socket.socket
 """What the system can watch."""
@@ -176,6 +179,17 @@ class Runtime(Protocol):
             writable: Those one of which takes data or has failed.
             flag: Made by :meth:`event`, or None.
             seconds: The longest wait, None for no limit but the deadline.
+        """
+        ...
+
+    def begin(self, work: Work) -> None:
+        """Have work done that goes on although its caller gives up, at most until the runtime ends.
+
+        Args:
+            work: What to do, in the caller's context; it raises nothing.
+
+        Raises:
+            OSError: Too much such work is waiting.
         """
         ...
 

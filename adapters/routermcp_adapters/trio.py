@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import errno
 import random
 import socket
@@ -17,7 +18,7 @@ from routermcp_proto.exceptions import ConfigError
 from . import _threads
 from ._race import Address, connect_first
 from ._sockets import SocketStream, open_stream
-from .runtime import ByteStream, Descriptor, Event
+from .runtime import ByteStream, Descriptor, Event, Work
 
 T = TypeVar("T")
 
@@ -126,6 +127,10 @@ class TrioRuntime:
     async def wait_any(self, streams: Sequence[ByteStream], flag: Event | None) -> None:
         """Wait until one of the streams has data, or the flag is raised."""
         await self.wait_ready([cast("SocketStream", stream).fileno() for stream in streams], [], flag)
+
+    def begin(self, work: Work) -> None:
+        """Have work done in a task of the system's."""
+        trio.lowlevel.spawn_system_task(work, context=contextvars.copy_context())
 
     async def run_blocking(self, work: Callable[[], T]) -> T:
         """Run work in a daemon thread; on cancellation it is abandoned."""

@@ -26,12 +26,18 @@ from routermcp_proto.oauth.steps import InvalidGrantError
 from ._locked import Locked
 from ._resource import Resource, proof_key
 from ._storing import HeldLock
-from .audit import Action
 from .store import Record
 
 #: Seconds after which the record is read again that is used all the time: so soon is heard of what
 #: another process has done with it, such as given the tokens back.
 READ_AGAIN_SECONDS = 60.0
+
+#: Seconds that the call which renews tokens waits for that while they are still good; others do not
+#: wait at all. An authorization server that is well answers in a part of it.
+PATIENCE_SECONDS = 1.0
+
+#: Seconds from one attempt to renew tokens that are still good to the next.
+TRY_AGAIN_SECONDS = 5.0
 
 
 class UserAuthorization:
@@ -52,6 +58,7 @@ class UserAuthorization:
         "_loading",
         "_read_at",
         "_tag",
+        "_try_at",
         "authorizer",
         "resource",
         "user_id",
@@ -66,6 +73,7 @@ class UserAuthorization:
         self._read_at = 0.0
         self._changing = 0
         self._changes = 0
+        self._try_at = 0.0
         self._key: Signer | None = None
         self.after_fork()
 
@@ -92,11 +100,11 @@ class UserAuthorization:
             await self._read_again(exchanges.runtime)
             authorizer = self.authorizer or authorizer
         if authorizer.due:
-            await self._renew(exchanges)
+            await (self._renew if authorizer.ending else self._renew_ahead)(exchanges)
             authorizer = self.authorizer or authorizer
         headers = authorizer.headers(method, url)
         if headers:
-            self._tell("use")
+            self.resource.tell("use", self.user_id, authorizer)
         return headers
 
     def attempt(self, sent: Mapping[str, str], exchanges: SharedExchanges) -> _Attempt:
@@ -155,6 +163,21 @@ class UserAuthorization:
 
     # ---- renewing, signing in --------------------------------------------------------------------------
 
+    async def _renew_ahead(self, exchanges: SharedExchanges) -> None:
+        """Renew tokens that are still good: one call sees to it, and does not wait for long."""
+        runtime = exchanges.runtime
+        if self._flight.busy or runtime.now() < self._try_at:
+            return
+        self._try_at = runtime.now() + TRY_AGAIN_SECONDS
+        scope = runtime.deadline(runtime.now() + PATIENCE_SECONDS)
+        try:
+            async with scope:
+                await self._renew(exchanges)
+        except TimeoutError:
+            if not scope.expired:
+                raise
+            log.info("%s: renewing the token takes its time; it is still good", self.server_id)
+
     async def _renew(self, exchanges: SharedExchanges) -> None:
         """Renew tokens before they end, once for all who ask at the same time."""
         runtime = exchanges.runtime
@@ -164,7 +187,6 @@ class UserAuthorization:
                 # Another process may have renewed them, perhaps so long ago that they are due again.
                 if locked.authorizer.due:
                     await locked.drive(locked.authorizer.renew())
-                    self._tell("refresh")
 
         try:
             await self._flight.run(runtime, work)
@@ -196,11 +218,8 @@ class UserAuthorization:
                 if self.in_use not in (used, None):
                     verdict = True  # another process has renewed or obtained it
                     return
-                sign_ins = trial.sign_ins
                 flow = locked.authorizer.challenged(refused.status, challenges, trial)
                 verdict = await locked.drive(flow, clock)
-                if verdict:
-                    self._tell("obtain" if trial.sign_ins > sign_ins else "refresh")
 
         try:
             await self._flight.run(exchanges.runtime, work)
@@ -235,7 +254,6 @@ class UserAuthorization:
             waiting = cast("dict[str, Any]", locked.authorizer.record.members.get("pending") or {})
             kept = cast("dict[str, Any]", waiting.get(state_of(callback_url) or "") or {})
             await locked.drive(locked.authorizer.complete(callback_url))
-        self._tell("obtain")
         return kept.get("next_url")
 
     async def revoke(self, exchanges: SharedExchanges) -> None:
@@ -243,12 +261,14 @@ class UserAuthorization:
         await self._load(exchanges.runtime)
         async with Locked(self, exchanges) as locked:
             await locked.drive(locked.authorizer.revoke())
-        self._tell("revoke")
-
-    def _tell(self, action: Action) -> None:
-        self.resource.tell(action, self.user_id, self.authorizer)
 
     # ---- under the lock -----------------------------------------------------------------------------
+
+    def tell_deeds(self) -> None:
+        """Let the application know what was done with tokens."""
+        authorizer = self.authorizer
+        for deed in authorizer.deeds() if authorizer is not None else ():
+            self.resource.tell(deed, self.user_id, authorizer)
 
     async def reload(self, runtime: Runtime) -> Authorizer:
         """Read the record again, as another process may have changed it."""

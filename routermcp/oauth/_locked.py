@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, Protocol, Self, TypeVar, cast
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, Protocol, Self, TypeVar, cast
 
 from routermcp_adapters._clock import CallClock
 from routermcp_adapters._exchanges import SharedExchanges
+from routermcp_adapters._undertaking import Undertaking
 from routermcp_adapters.runtime import Runtime
 from routermcp_proto.exceptions import (
     AuthorizationRequiredError,
@@ -17,7 +20,7 @@ from routermcp_proto.exceptions import (
     TransportError,
 )
 from routermcp_proto.oauth.authorizer import Authorizer
-from routermcp_proto.oauth.steps import MAX_ANSWER, AskUser, Flow, HTTPAnswer, HTTPStep
+from routermcp_proto.oauth.steps import MAX_ANSWER, AskUser, Flow, HTTPAnswer, HTTPStep, Step
 
 from ._resource import Resource
 from ._storing import HeldLock
@@ -27,6 +30,9 @@ T = TypeVar("T")
 #: The part of a lease that one request to an authorization server may take: what is left is for
 #: keeping what it gave.
 REQUEST_PART = 0.5
+
+#: Seconds for the answer to a request that spends something, which nobody's deadline cuts off.
+SPENDING_SECONDS = 15.0
 
 #: Seconds to give a lock up in: a round trip to a store.
 RELEASE_SECONDS = 2.0
@@ -47,6 +53,10 @@ class Owner(Protocol):
         """Note that the record is being changed, under its lock, or no longer."""
         ...
 
+    def tell_deeds(self) -> None:
+        """Let the application know what was done with tokens."""
+        ...
+
     async def reload(self, runtime: Runtime) -> object:
         """Read the record again, as another process may have changed it."""
         ...
@@ -56,8 +66,18 @@ class Owner(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _End(Generic[T]):
+    """A flow is over."""
+
+    value: T
+
+
 class Locked:
     """The record of a user while nobody else changes it; it is written at the end.
+
+    What spends something (:attr:`~routermcp_proto.oauth.steps.HTTPStep.spends`) is done to the end
+    and written even if the caller gives up meanwhile; the lock is given up after that.
 
     Args:
         owner: Whose it is.
@@ -68,6 +88,8 @@ class Locked:
         self._owner = owner
         self._exchanges = exchanges
         self._lock: HeldLock | None = None
+        self._undertaking: Undertaking[Any] | None = None
+        self._written = False
 
     @property
     def authorizer(self) -> Authorizer:
@@ -94,17 +116,20 @@ class Locked:
         await self._end(kind is None or issubclass(kind, MCPError))
 
     async def _end(self, keep: bool) -> None:
-        runtime, lock = self._exchanges.runtime, self._lock
-        self._lock = None
-        if lock is None:
+        lock, undertaking = self._lock, self._undertaking
+        self._lock = self._undertaking = None
+        if lock is None or (undertaking is not None and undertaking.leave()):
             return
         try:
-            if keep:
-                await self._owner.keep(runtime, lock)
+            if keep and not self._written:
+                await self._owner.keep(lock.runtime, lock)
         finally:
-            self._owner.changing(False)
-            async with runtime.shield(RELEASE_SECONDS):
-                await lock.release()
+            await self._unlock(lock)
+
+    async def _unlock(self, lock: HeldLock) -> None:
+        self._owner.changing(False)
+        async with lock.runtime.shield(RELEASE_SECONDS):
+            await lock.release()
 
     # ---- flows ----------------------------------------------------------------------------------------
 
@@ -120,20 +145,48 @@ class Locked:
             OAuthError: It failed.
             TransportError: An authorization server cannot be reached.
         """
-        answer: Any = None
-        while True:
-            try:
-                step = flow.send(answer)
-            except StopIteration as end:
-                return cast("T", end.value)
-            if isinstance(step, HTTPStep):
-                answer = await self._fetch(step)
+        step = self._advance(flow, None)
+        while not isinstance(step, _End):
+            if isinstance(step, AskUser):
+                step = self._advance(flow, await self._aside(partial(self._ask, step, clock)))
+            elif step.spends:
+                step = await self._spend(flow, step)
             else:
-                answer = await self._aside(lambda step=step: self._ask(step, clock))
+                step = self._advance(flow, await self._fetch(step, await self._time_left()))
+        return step.value
 
-    async def _fetch(self, step: HTTPStep) -> HTTPAnswer:
-        exchanges, limit = self._exchanges, await self._time_left()
-        runtime = exchanges.runtime
+    def _advance(self, flow: Flow[T], answer: Any) -> Step | _End[T]:
+        self._written = False
+        try:
+            return flow.send(answer)
+        except StopIteration as end:
+            return _End(cast("T", end.value))
+        finally:
+            self._owner.tell_deeds()
+
+    async def _spend(self, flow: Flow[T], step: HTTPStep) -> Step | _End[T]:
+        """Make a request that spends something, and write what comes of it, whoever gives up meanwhile."""
+        limit, lock = await self._time_left(), self._lock
+        if lock is None:
+            raise AssertionError("requests are made under the lock")
+
+        async def work() -> Step | _End[T]:
+            answer = await self._fetch(step, min(limit or SPENDING_SECONDS, SPENDING_SECONDS))
+            following = self._advance(flow, answer)
+            await self._owner.keep(lock.runtime, lock)
+            self._written = True
+            return following
+
+        try:
+            self._undertaking = self._exchanges.undertake(work, partial(self._unlock, lock))
+        except OSError as error:
+            raise OAuthError(f"tokens cannot be asked for now: {error}") from error
+        following = await self._undertaking.outcome()
+        self._undertaking = None
+        return following
+
+    async def _fetch(self, step: HTTPStep, limit: float | None) -> HTTPAnswer:
+        exchanges, runtime = self._exchanges, self._exchanges.runtime
         scope = runtime.deadline(None if limit is None else runtime.now() + limit)
         try:
             async with scope:

@@ -87,7 +87,7 @@ class HeldLock:
     def __init__(self, store: Store, lock: AdapterLock | AsyncAdapterLock, runtime: Runtime) -> None:
         self._store = store
         self.lock = lock
-        self._runtime = runtime
+        self.runtime = runtime
         self._since = runtime.now()
 
     @property
@@ -101,16 +101,16 @@ class HeldLock:
         Raises:
             LockLostError: Somebody else may have it by now.
         """
-        seconds, now = self.lock.seconds, self._runtime.now()
+        seconds, now = self.lock.seconds, self.runtime.now()
         if seconds is None or now - self._since < seconds * RENEW_PART:
             return
-        if not await self._store.do(self._runtime, self.lock.renew):
+        if not await self._store.do(self.runtime, self.lock.renew):
             raise LockLostError("renewing tokens took so long that somebody else has begun to")
         self._since = now
 
     async def release(self) -> None:
         """Give it up."""
-        await self._store.do(self._runtime, self.lock.release)
+        await self._store.do(self.runtime, self.lock.release)
 
 
 def runtime_of(adapter: object) -> str | None:

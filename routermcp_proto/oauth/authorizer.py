@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from ..exceptions import AuthorizationRequiredError, OAuthError
 from .authorization import Pending, begin, code_from, exchange_form, state_of
@@ -21,6 +21,9 @@ from .tokens import Desk, Tokens, refresh, revoke
 
 #: Sign-ins for one request of the application: a first one, and two that ask for more.
 MAX_SIGN_INS = 3
+
+Deed = Literal["obtain", "refresh", "revoke"]
+"""What was done with tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +95,14 @@ class Authorizer:
         self._random = random
         self._clock = clock
         self._nonce: str | None = None
+        self._deeds: list[Deed] = []
         signer = application.signer
         self._prover = Prover(signer, random, clock) if signer is not None else None
+
+    def deeds(self) -> list[Deed]:
+        """Return what was done with tokens since this was asked last."""
+        deeds, self._deeds = self._deeds, []
+        return deeds
 
     # ---- with each request ----------------------------------------------------------------------
 
@@ -133,6 +142,11 @@ class Authorizer:
         tokens = self.tokens
         return tokens is not None and tokens.due(self._clock()) and self._renewable(tokens)
 
+    @property
+    def ending(self) -> bool:
+        """Whether the tokens have to be renewed before the next request."""
+        return self.due and self.tokens is not None and self.tokens.ending(self._clock())
+
     def _renewable(self, tokens: Tokens) -> bool:
         return tokens.refresh_token is not None or self._application.grant is not None
 
@@ -153,6 +167,7 @@ class Authorizer:
         desk = Desk(tokens.issuer, token_endpoint, self.record.client, self._random, self._clock, prover)
         try:
             self.record.renew((yield from refresh(desk, tokens, self.record.text("resource"))))
+            self._deeds.append("refresh")
         except InvalidGrantError:
             self.record.forget_tokens()
             raise
@@ -236,9 +251,8 @@ class Authorizer:
                 self._dpop(place, challenge),
             )
             tokens = yield from grant.obtain(desk, place, self.endpoint, scope)
-            self.record.settle(
+            self._settle(
                 tokens,
-                endpoint=self.endpoint,
                 client=None,
                 resource=place.resource,
                 token_endpoint=server.token_endpoint,
@@ -302,14 +316,32 @@ class Authorizer:
         prover = self._prover if kept.get("dpop") else None
         desk = Desk(issuer, token_endpoint, client, self._random, self._clock, prover)
         tokens = yield from desk.ask(exchange_form(code, kept), tuple(str(kept.get("scope", "")).split()))
-        self.record.settle(
+        self._settle(
             tokens,
-            endpoint=self.endpoint,
             client=client,
             resource=kept.get("resource"),
             token_endpoint=token_endpoint,
             revocation_endpoint=kept.get("revocation_endpoint"),
         )
+
+    def _settle(
+        self,
+        tokens: Tokens,
+        *,
+        client: Client | None,
+        resource: str | None,
+        token_endpoint: str,
+        revocation_endpoint: str | None,
+    ) -> None:
+        self.record.settle(
+            tokens,
+            endpoint=self.endpoint,
+            client=client,
+            resource=resource,
+            token_endpoint=token_endpoint,
+            revocation_endpoint=revocation_endpoint,
+        )
+        self._deeds.append("obtain")
 
     def _client(self, place: Place, redirect_uri: str, scope: tuple[str, ...]) -> Flow[Client]:
         """Find out what the authorization server knows the application as; register it at last."""
@@ -341,5 +373,6 @@ class Authorizer:
         client = self.record.client
         self.record.forget_tokens()
         self.record.members["revoked"] = True
+        self._deeds.append("revoke")
         if tokens is not None and endpoint is not None:
             yield from revoke(checked(endpoint, "revocation_endpoint"), client, tokens)

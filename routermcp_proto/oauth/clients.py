@@ -124,7 +124,8 @@ def register(
         "grant_types": list(GRANTS),
         "response_types": ["code"],
         "token_endpoint_auth_method": _wished_method(server),
-        "application_type": "native" if redirect_uri.startswith("http://") else "web",
+        # Loopback addresses and schemes of an application's own are those of programs (RFC 8252).
+        "application_type": "web" if redirect_uri.startswith("https://") else "native",
     }
     if scopes:
         document["scope"] = " ".join(scopes)

@@ -36,6 +36,9 @@ class HTTPStep:
     url: str
     headers: Mapping[str, str] = field(repr=False, default_factory=dict[str, str])
     body: bytes = field(repr=False, default=b"")
+    spends: bool = False
+    """Whether it shows something that is good once. Its answer must not be lost then, nor what is
+    made of it: it is to be kept before anything else, also where nobody waits for it any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +71,15 @@ def fetch(step: HTTPStep) -> Flow[HTTPAnswer]:
     return answer
 
 
+#: What may be good once: a code always is, and many servers have refresh tokens rotate.
+SPENT = ("code", "refresh_token")
+
+
 def post_form(url: str, form: Mapping[str, str], headers: Mapping[str, str]) -> HTTPStep:
     """Return the request that posts a form, as all endpoints of OAuth but registration take it."""
     own = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
-    return HTTPStep("POST", url, {**own, **headers}, urlencode(form).encode("ascii"))
+    spends = any(name in form for name in SPENT)
+    return HTTPStep("POST", url, {**own, **headers}, urlencode(form).encode("ascii"), spends)
 
 
 def json_object(answer: HTTPAnswer) -> dict[str, Any] | None:

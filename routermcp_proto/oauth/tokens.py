@@ -76,9 +76,20 @@ class Tokens:
         """Say whether it is time to renew them."""
         if self.expires_at is None:
             return False
-        life = max(self.expires_at - self.obtained_at, 0.0)
-        least = min(RENEW_AT_LEAST, life * RENEW_PART_OF_SHORT)
-        return now >= self.expires_at - min(RENEW_SECONDS, max(life * RENEW_PART, least))
+        ahead = min(RENEW_SECONDS, max(self._life * RENEW_PART, self._least))
+        return now >= self.expires_at - ahead
+
+    def ending(self, now: float) -> bool:
+        """Say whether it is too late to use them once more before they are renewed."""
+        return self.expires_at is not None and now >= self.expires_at - self._least
+
+    @property
+    def _life(self) -> float:
+        return max((self.expires_at or 0.0) - self.obtained_at, 0.0)
+
+    @property
+    def _least(self) -> float:
+        return min(RENEW_AT_LEAST, self._life * RENEW_PART_OF_SHORT)
 
     def to_json(self) -> dict[str, Any]:
         """Return what is kept of them."""

@@ -286,6 +286,37 @@ def test_several_streams_and_a_flag_are_waited_for_at_once(name: str) -> None:
         run(name, body)
 
 
+def test_what_is_begun_goes_on_by_itself(name: str) -> None:
+    tenant: contextvars.ContextVar[str] = contextvars.ContextVar("tenant", default="nobody")
+    heard: list[str] = []
+
+    async def body(runtime: Runtime) -> None:
+        go_on, over = runtime.event(), runtime.event()
+
+        async def work() -> None:
+            await go_on.wait()
+            heard.append(tenant.get())
+            # It may need a thread of its own meanwhile.
+            heard.append(await runtime.run_blocking(lambda: "done"))
+            over.set()
+
+        tenant.set("acme")
+
+        async def begin() -> None:
+            async with runtime.deadline(runtime.now() + 0.05):
+                runtime.begin(work)
+                await over.wait()
+
+        with pytest.raises(TimeoutError):
+            await begin()
+        assert heard == []
+        go_on.set()
+        await over.wait()
+
+    contextvars.copy_context().run(run, name, body)
+    assert heard == ["acme", "done"]
+
+
 def test_blocking_work_is_done_elsewhere(name: str) -> None:
     async def body(runtime: Runtime) -> None:
         here = threading.get_ident()

@@ -26,6 +26,7 @@ DRIVER = [
         "_stream_carrier",
         "_channel",
         "_mutex",
+        "_undertaking",
     ]
 ]
 RUNTIMES = {"asyncio", "trio", "anyio", "time", "select", "socket", "httpx"}

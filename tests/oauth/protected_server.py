@@ -20,6 +20,9 @@ from tests.routermcp.server import Exchange, ScriptedServer
 #: Seconds that a token lasts unless a test says otherwise.
 LIFE = 3600.0
 
+#: Seconds that an answer is held back at most.
+LATEST = 60.0
+
 
 class ProtectedServer(ScriptedServer):
     """Both servers at one address.
@@ -29,6 +32,7 @@ class ProtectedServer(ScriptedServer):
         issuer: The authorization server that it names, None for its own.
         hangs_up: Whether nobody is given a token just now.
         hangs_on: Whether nobody who asks for a token is answered at all.
+        answers_when: Raised when those who ask for a token get their answer, which is made before.
         shows_user: Whose consent the next visit of the page is.
         refreshes: Renewals by user.
         sign_ins: Codes that were turned into tokens, by user.
@@ -42,6 +46,8 @@ class ProtectedServer(ScriptedServer):
         self.issuer: str | None = None
         self.hangs_up = False
         self.hangs_on = False
+        self.answers_when = threading.Event()
+        self.answers_when.set()
         self.shows_user = "alice"
         self.refreshes: Counter[str] = Counter()
         self.sign_ins: Counter[str] = Counter()
@@ -114,6 +120,7 @@ class ProtectedServer(ScriptedServer):
             exchange.closed_by_client()
         elif path == "/oauth/token":
             status, answer = self._token(seen.body.decode())
+            self.answers_when.wait(LATEST)
             exchange.status(status, answer)
         elif path == "/oauth/revoke":
             self.revoked.append(parse_qs(seen.body.decode())["token"][0])

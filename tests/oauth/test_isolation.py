@@ -25,8 +25,11 @@ LONG = settings.get_current_profile_name() == "long"
 ERAS = ("2026-07-28", "2025-11-25")
 
 #: What a user or the world does. Those after the bar end what a user had.
-ACTIONS = ("call", "list", "leave", "sign in", "cancel", "expire", "forget session", "steal")
+ACTIONS = ("call", "list", "leave", "sign in", "cancel", "give up", "expire", "forget session", "steal")
 ENDS = ("withdraw", "revoke")
+
+#: Turns of the event loop within which a call whose token has ended is given up.
+STEPS = 120
 
 #: Users of one interleaving, and what they do at once, several times.
 FEW = st.lists(st.integers(0, USERS - 1), min_size=2, max_size=5, unique=True)
@@ -109,8 +112,13 @@ class Company:
         elif action == "list":
             assert [tool.name for tool in await session.list_tools()] == [f"tool-of-{user}"]
         else:
+            steps = 1
+            if action == "give up":  # wherever it is in having its token renewed
+                self.crowd.expire(user)
+                steps += self.done[action] % STEPS
             call = asyncio.create_task(session.call_tool("whoami"))
-            await asyncio.sleep(0)
+            for _ in range(steps):
+                await asyncio.sleep(0)
             call.cancel()
             with suppress(asyncio.CancelledError):
                 assert (await call).text == user

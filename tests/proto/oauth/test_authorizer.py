@@ -119,6 +119,9 @@ def test_tokens_are_renewed_ahead_of_their_end() -> None:
     assert not party.authorizer.due
     party.chance.time += 3600 - 60
     assert party.authorizer.due
+    assert not party.authorizer.ending
+    party.chance.time += 59
+    assert party.authorizer.ending
     party.world.token = {"access_token": "access-2", "expires_in": 3600}
     party.world.steps.clear()
     party.world.drive(party.authorizer.renew())
@@ -133,6 +136,22 @@ def test_a_token_without_a_way_to_renew_it_is_never_due() -> None:
     refused(party)
     party.chance.time += 1e6
     assert not party.authorizer.due
+    assert not party.authorizer.ending
+
+
+def test_what_was_done_is_told_once() -> None:
+    party = signed_in()
+    assert party.authorizer.deeds() == ["obtain"]
+    party.world.drive(party.authorizer.renew())
+    party.world.drive(party.authorizer.revoke())
+    assert party.authorizer.deeds() == ["refresh", "revoke"]
+    assert party.authorizer.deeds() == []
+    refused(party)
+    party.world.handlers[f"{ISSUER}/token"] = lambda _: answer(400, {"error": "invalid_grant"})
+    party.authorizer.deeds()
+    with pytest.raises(InvalidGrantError):
+        party.world.drive(party.authorizer.renew())
+    assert party.authorizer.deeds() == []
 
 
 def test_what_was_withdrawn_is_forgotten() -> None:

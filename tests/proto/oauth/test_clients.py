@@ -28,10 +28,14 @@ def server(**changes: Any) -> ServerMetadata:
     return server_metadata({**World().server, **changes}, ISSUER)
 
 
-def registered(document: Any, status: int = 201, **changes: Any) -> tuple[Client, dict[str, Any]]:
+def registered(
+    document: Any, status: int = 201, redirect_uri: str = REDIRECT, **changes: Any
+) -> tuple[Client, dict[str, Any]]:
     world = World()
     world.handlers[f"{ISSUER}/register"] = lambda _: answer(status, document)
-    client = world.drive(register(server(**changes), redirect_uri=REDIRECT, name="app", scopes=("a", "b")))
+    client = world.drive(
+        register(server(**changes), redirect_uri=redirect_uri, name="app", scopes=("a", "b"))
+    )
     return client, json.loads(world.steps[0].body)
 
 
@@ -47,6 +51,15 @@ def test_what_is_registered() -> None:
         "application_type": "native",
         "scope": "a b",
     }
+
+
+@pytest.mark.parametrize(
+    ("redirect_uri", "kind"),
+    [("https://app.example/", "web"), ("http://127.0.0.1:1/", "native"), ("com.example.app:/back", "native")],
+)
+def test_programs_are_native_applications(redirect_uri: str, kind: str) -> None:
+    _, sent = registered({"client_id": "c"}, redirect_uri=redirect_uri)
+    assert sent["application_type"] == kind
 
 
 @pytest.mark.parametrize(

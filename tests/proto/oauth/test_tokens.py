@@ -121,6 +121,23 @@ def test_when_to_renew(life: float, early: float) -> None:
     assert not Tokens("a", "bearer", ISSUER, 0).due(1e12)
 
 
+@pytest.mark.parametrize(("life", "least"), [(3600, 1.4), (100, 1.4), (5, 1.4), (2, 1.4), (1, 0.7), (0, 0)])
+def test_when_it_is_too_late_to_use_them_first(life: float, least: float) -> None:
+    tokens = Tokens("a", "bearer", ISSUER, 1000.0, 1000.0 + life)
+    assert not tokens.ending(1000.0 + life - least - 0.01)
+    assert tokens.ending(1000.0 + life - least)
+    assert not Tokens("a", "bearer", ISSUER, 0).ending(1e12)
+
+
+def test_requests_that_spend_something_say_so() -> None:
+    world = World()
+    world.drive(refresh(desk(Client("c")), Tokens("a", "bearer", ISSUER, 0, 1, "r"), None))
+    world.drive(desk(Client("c")).ask({"grant_type": "authorization_code", "code": "c"}))
+    world.drive(desk(Client("c")).ask({"grant_type": "client_credentials"}))
+    world.drive(revoke(f"{ISSUER}/revoke", None, Tokens("a", "bearer", ISSUER, 0, None, "r")))
+    assert [step.spends for step in world.steps] == [True, True, False, False, False]
+
+
 def test_renewing_keeps_a_refresh_token_that_is_not_replaced() -> None:
     world = World()
     old = Tokens("a", "bearer", ISSUER, 0, 1, "r", ("s",))
