@@ -200,7 +200,7 @@ class Fetched:
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
-    """Values by name in lower case; of a name that is given twice, the last."""
+    """Values by name in lower case; those of a name that is given twice with a comma between."""
 
     body: bytes = field(repr=False)
 

@@ -51,6 +51,10 @@ class Authorization(Protocol):
         """
         ...
 
+    def note_nonce(self, nonce: str) -> None:
+        """Note what the next proofs have to carry (RFC 9449, section 8.2)."""
+        ...
+
     def attempt(self, sent: Mapping[str, str], exchanges: SharedExchanges) -> Attempt:
         """Begin to have a request let in that was refused.
 
@@ -134,6 +138,8 @@ class AuthorizedExchanges(Exchanges):
                 _with(request, sent), exchange, on_event, control=control, turn=turn, elsewhere=elsewhere
             )
             rounds += 1
+            if "DPoP" in sent and isinstance(exchange, MCPExchange) and exchange.dpop_nonce is not None:
+                self._authorization.note_nonce(exchange.dpop_nonce)
             if not isinstance(outcome, HTTPRefused) or outcome.status not in (401, 403):
                 return outcome
             if not seen_to or rounds > MAX_ROUNDS or clock is None or not isinstance(exchange, MCPExchange):

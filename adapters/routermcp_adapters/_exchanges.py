@@ -197,6 +197,8 @@ class SharedExchanges(Exchanges):
         self._users: set[object] = set()
         self._undertakings: set[Undertaking[Any]] = set()
         self._lock = threading.Lock()
+        self._gate = threading.RLock()
+        """Held by whoever takes the connections into use or gives them back."""
         self._retries = 0
         self._resolver: Resolver | None = None
 
@@ -220,20 +222,25 @@ class SharedExchanges(Exchanges):
 
     def open(self, runtime: Runtime, user: object) -> Runtime:
         """Take the connections into use for one more session; see :meth:`Exchanges.open`."""
-        if self._runtime is not None and self._users and self._runtime.over:
-            self.close_all()
-        if self._runtime is not None and self._users:
-            self._runtime.check()
-        else:
-            self._runtime = runtime
-        self._users.add(user)
-        return self._runtime
+        with self._gate:
+            if self._runtime is not None and self._users and self._runtime.over:
+                self.close_all()
+            if self._runtime is not None and self._users:
+                self._runtime.check()
+            else:
+                self._runtime = runtime
+                # Its clock may be another one: that of trio begins anew with each run.
+                self.memory.fresh_until = 0.0
+                self._resolver = None
+            self._users.add(user)
+            return self._runtime
 
     def close(self, user: object) -> None:
         """Give the connections back; they close with their last user."""
-        self._users.discard(user)
-        if not self._users:
-            self.close_all()
+        with self._gate:
+            self._users.discard(user)
+            if not self._users:
+                self.close_all()
 
     def undertake(
         self, work: Callable[[], Awaitable[T]], clean_up: Callable[[], Awaitable[object]]
@@ -259,9 +266,10 @@ class SharedExchanges(Exchanges):
         return undertaking
 
     def _ended(self, undertaking: Undertaking[Any]) -> None:
-        self._undertakings.discard(undertaking)
-        if undertaking in self._users:
-            self.close(undertaking)
+        with self._gate:
+            self._undertakings.discard(undertaking)
+            if undertaking in self._users:
+                self.close(undertaking)
 
     async def finish(self, user: object, everything: bool) -> None:
         """Wait for what must not be cut off, where the connections are about to close."""

@@ -52,10 +52,11 @@ class HTTPTransport(SharedExchanges):
 
     def open(self, runtime: Runtime, user: object) -> Runtime:
         """Take the connections into use for one more session; see :meth:`Exchanges.open`."""
-        bound = super().open(runtime, user)
-        if self._pool is None:
-            self._make_pool(bound)
-        return bound
+        with self._gate:
+            bound = super().open(runtime, user)
+            if self._pool is None:
+                self._make_pool(bound)
+            return bound
 
     def _make_pool(self, runtime: Runtime) -> None:
         self._pool = ConnectionPool(runtime, self._tls, self.resolver, self._limits)
@@ -63,7 +64,7 @@ class HTTPTransport(SharedExchanges):
 
     def after_fork(self) -> None:
         """Leave the connections to the parent process, unsent; what goes on here opens its own."""
-        self._lock = threading.Lock()
+        self._lock, self._gate = threading.Lock(), threading.RLock()
         self._resolver = None
         self.forget_undertakings()
         pool, runtime = self._pool, self._runtime

@@ -78,13 +78,14 @@ class Undertaking(Generic[T]):
 
     async def _run(self) -> None:
         try:
-            self._result = await self._work()
+            if not self._left:  # it may have waited long for its turn
+                self._result = await self._work()
         except Exception as error:  # noqa: BLE001 - for the caller, whatever it is
             self._error = error
         finally:
             with self._gate:
-                self._done = True
-            if self._left:
+                self._done, left = True, self._left
+            if left:
                 async with self._runtime.shield(CLEAN_UP_SECONDS):
                     await self._forlorn()
             self._ended.set()

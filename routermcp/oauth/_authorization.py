@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -57,8 +58,10 @@ class UserAuthorization:
         "_key",
         "_loading",
         "_read_at",
+        "_stored",
         "_tag",
         "_try_at",
+        "_unwritten",
         "authorizer",
         "resource",
         "user_id",
@@ -75,6 +78,9 @@ class UserAuthorization:
         self._changes = 0
         self._try_at = 0.0
         self._key: Signer | None = None
+        # The refresh token that the store holds, and whether what we have is newer than that.
+        self._stored: str | None = None
+        self._unwritten = False
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -96,7 +102,7 @@ class UserAuthorization:
     async def headers(self, method: str, url: str, exchanges: SharedExchanges) -> Mapping[str, str]:
         """Return what goes with a request; tokens that are about to end are renewed before."""
         authorizer = self.authorizer or await self._load(exchanges.runtime)
-        if exchanges.runtime.now() - self._read_at > READ_AGAIN_SECONDS:
+        if time.monotonic() - self._read_at > READ_AGAIN_SECONDS:
             await self._read_again(exchanges.runtime)
             authorizer = self.authorizer or authorizer
         if authorizer.due:
@@ -106,6 +112,11 @@ class UserAuthorization:
         if headers:
             self.resource.tell("use", self.user_id, authorizer)
         return headers
+
+    def note_nonce(self, nonce: str) -> None:
+        """Note what the next proofs have to carry."""
+        if self.authorizer is not None:
+            self.authorizer.note_nonce(nonce)
 
     def attempt(self, sent: Mapping[str, str], exchanges: SharedExchanges) -> _Attempt:
         """Begin to have a request let in that was refused."""
@@ -127,8 +138,8 @@ class UserAuthorization:
             if self.authorizer is not None:
                 return
             await self.resource.read_registrations(runtime)
-            self.authorizer = self._make(await self.resource.read(runtime, self.user_id))
-            self._read_at = runtime.now()
+            self._adopt(await self.resource.read(runtime, self.user_id))
+            self._read_at = time.monotonic()
 
         await self._loading.run(runtime, work)
         if self.authorizer is None:
@@ -137,38 +148,60 @@ class UserAuthorization:
 
     async def _read_again(self, runtime: Runtime) -> None:
         """Hear of what other processes have done, unless something is being done here."""
+        scope = runtime.deadline(runtime.now() + PATIENCE_SECONDS)
 
         async def work() -> None:
-            self._read_at = runtime.now()  # where that fails, too: there is a next time
+            self._read_at = time.monotonic()  # where that fails, too: there is a next time
             changes = self._changes
             try:
-                kept = await self.resource.read(runtime, self.user_id)
-            except OAuthError as error:
+                async with scope:
+                    kept = await self.resource.read(runtime, self.user_id)
+            except (OAuthError, TimeoutError) as error:
+                if isinstance(error, TimeoutError) and not scope.expired:
+                    raise
                 log.warning("%s: the record of a user could not be read again: %s", self.server_id, error)
                 return
-            if changes == self._changes and not self._changing and self.authorizer is not None:
-                self.authorizer.record = GrantRecord(dict(kept or {}))
+            with self.resource.lock:
+                if changes == self._changes and not self._changing:
+                    self._adopt(kept)
 
         await self._loading.run(runtime, work)
 
     def changing(self, begins: bool) -> None:
         """Note that the record is being changed, under its lock, or no longer."""
-        self._changing += 1 if begins else -1
-        self._changes += 1
+        with self.resource.lock:
+            self._changing += 1 if begins else -1
+            self._changes += 1
 
-    def _make(self, kept: Record | None) -> Authorizer:
+    def _adopt(self, kept: Record | None) -> None:
+        """Take what the store holds for what is, unless what could not be written is newer."""
         record = GrantRecord(dict(kept or {}))
-        self._key = self._key or proof_key(self.resource.config, record)
-        return self.resource.authorizer(record, self._key, self._tag)
+        tokens = record.tokens
+        stored = tokens.refresh_token if tokens is not None else None
+        if self._unwritten and self.authorizer is not None and stored == self._stored:
+            return
+        self._unwritten, self._stored = False, stored
+        if self._key is None or record.members.get("dpop_key") not in (
+            None,
+            getattr(self._key, "kept", None),
+        ):
+            # Tokens are bound to the key that they were asked for with, perhaps in another process.
+            self._key = proof_key(self.resource.config, record)
+            if self.authorizer is not None:
+                self.authorizer.sign_with(self._key)
+        if self.authorizer is None:
+            self.authorizer = self.resource.authorizer(record, self._key, self._tag)
+        else:
+            self.authorizer.record = record
 
     # ---- renewing, signing in --------------------------------------------------------------------------
 
     async def _renew_ahead(self, exchanges: SharedExchanges) -> None:
         """Renew tokens that are still good: one call sees to it, and does not wait for long."""
         runtime = exchanges.runtime
-        if self._flight.busy or runtime.now() < self._try_at:
+        if self._flight.busy or time.monotonic() < self._try_at:
             return
-        self._try_at = runtime.now() + TRY_AGAIN_SECONDS
+        self._try_at = time.monotonic() + TRY_AGAIN_SECONDS
         scope = runtime.deadline(runtime.now() + PATIENCE_SECONDS)
         try:
             async with scope:
@@ -207,7 +240,7 @@ class UserAuthorization:
         """Do what a refusal asks for, once for all who were refused with the same token."""
         challenges = parse_challenges(refused.challenges)
         authorizer = self.authorizer or await self._load(exchanges.runtime)
-        heard = authorizer.hear(challenges, refused.dpop_nonce)
+        heard = authorizer.hear(challenges, refused.dpop_nonce, trial)
         if heard is not None:
             return heard
         verdict = False
@@ -270,15 +303,11 @@ class UserAuthorization:
         for deed in authorizer.deeds() if authorizer is not None else ():
             self.resource.tell(deed, self.user_id, authorizer)
 
-    async def reload(self, runtime: Runtime) -> Authorizer:
+    async def reload(self, runtime: Runtime) -> None:
         """Read the record again, as another process may have changed it."""
         kept = await self.resource.read(runtime, self.user_id)
-        self._read_at = runtime.now()
-        if self.authorizer is None:
-            self.authorizer = self._make(kept)
-        else:
-            self.authorizer.record = GrantRecord(dict(kept or {}))
-        return self.authorizer
+        self._read_at = time.monotonic()
+        self._adopt(kept)
 
     async def keep(self, runtime: Runtime, lock: HeldLock) -> None:
         """Write the record, and what the application was registered as."""
@@ -289,7 +318,11 @@ class UserAuthorization:
         made = getattr(self._key, "kept", None)
         if made is not None:
             members["dpop_key"] = made
+        tokens = authorizer.record.tokens
+        refresh_token = tokens.refresh_token if tokens is not None else None
+        self._unwritten = refresh_token != self._stored
         await self.resource.keep(runtime, self.user_id, members, lock)
+        self._unwritten, self._stored = False, refresh_token
 
 
 class _Attempt:

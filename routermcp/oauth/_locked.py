@@ -11,19 +11,21 @@ from typing import Any, Generic, Protocol, Self, TypeVar, cast
 from routermcp_adapters._clock import CallClock
 from routermcp_adapters._exchanges import SharedExchanges
 from routermcp_adapters._undertaking import Undertaking
+from routermcp_adapters._wire import log
 from routermcp_adapters.runtime import Runtime
 from routermcp_proto.exceptions import (
     AuthorizationRequiredError,
     LocalProtocolError,
+    LockLostError,
     MCPError,
     OAuthError,
     TransportError,
 )
 from routermcp_proto.oauth.authorizer import Authorizer
-from routermcp_proto.oauth.steps import MAX_ANSWER, AskUser, Flow, HTTPAnswer, HTTPStep, Step
+from routermcp_proto.oauth.steps import MAX_ANSWER, AskUser, Flow, HTTPAnswer, HTTPStep, Keep, Step
 
 from ._resource import Resource
-from ._storing import HeldLock
+from ._storing import RELEASE_SECONDS, HeldLock
 
 T = TypeVar("T")
 
@@ -34,8 +36,10 @@ REQUEST_PART = 0.5
 #: Seconds for the answer to a request that spends something, which nobody's deadline cuts off.
 SPENDING_SECONDS = 15.0
 
-#: Seconds to give a lock up in: a round trip to a store.
-RELEASE_SECONDS = 2.0
+#: Times that what was obtained is written, and seconds before the second time; before each further
+#: one it is twice as long.
+WRITES = 4
+WRITE_PAUSE = 0.1
 
 
 class Owner(Protocol):
@@ -106,9 +110,10 @@ class Locked:
         try:
             await self._owner.reload(runtime)
         except BaseException:
+            lock, self._lock = self._lock, None
             self._owner.changing(False)
             async with runtime.shield(RELEASE_SECONDS):
-                await self._lock.release()
+                await lock.release()
             raise
         return self
 
@@ -149,10 +154,13 @@ class Locked:
         while not isinstance(step, _End):
             if isinstance(step, AskUser):
                 step = self._advance(flow, await self._aside(partial(self._ask, step, clock)))
+            elif isinstance(step, Keep):
+                lock = self._held()
+                step = self._advance(flow, await self._owner.keep(lock.runtime, lock))
             elif step.spends:
                 step = await self._spend(flow, step)
             else:
-                step = self._advance(flow, await self._fetch(step, await self._time_left()))
+                step = self._advance(flow, await self._fetch(step, await self._time_left(self._held())))
         return step.value
 
     def _advance(self, flow: Flow[T], answer: Any) -> Step | _End[T]:
@@ -166,15 +174,13 @@ class Locked:
 
     async def _spend(self, flow: Flow[T], step: HTTPStep) -> Step | _End[T]:
         """Make a request that spends something, and write what comes of it, whoever gives up meanwhile."""
-        limit, lock = await self._time_left(), self._lock
-        if lock is None:
-            raise AssertionError("requests are made under the lock")
+        lock = self._held()
 
         async def work() -> Step | _End[T]:
+            limit = await self._time_left(lock)  # it may have waited for its turn
             answer = await self._fetch(step, min(limit or SPENDING_SECONDS, SPENDING_SECONDS))
             following = self._advance(flow, answer)
-            await self._owner.keep(lock.runtime, lock)
-            self._written = True
+            await self._write(lock)
             return following
 
         try:
@@ -184,6 +190,31 @@ class Locked:
         following = await self._undertaking.outcome()
         self._undertaking = None
         return following
+
+    async def _write(self, lock: HeldLock) -> None:
+        """Write the record, again where that does not work: what it holds may be nowhere else.
+
+        Raises:
+            OAuthError: It cannot be written.
+        """
+        pause = WRITE_PAUSE
+        for attempt in range(1, WRITES + 1):
+            try:
+                await self._owner.keep(lock.runtime, lock)
+            except OAuthError as error:
+                if attempt == WRITES or isinstance(error, LockLostError):
+                    raise
+                log.warning("what an authorization server gave could not be written: %s", error)
+            else:
+                self._written = True
+                return
+            await lock.runtime.sleep(pause)
+            pause *= 2
+
+    def _held(self) -> HeldLock:
+        if self._lock is None:
+            raise AssertionError("everything is done under the lock")
+        return self._lock
 
     async def _fetch(self, step: HTTPStep, limit: float | None) -> HTTPAnswer:
         exchanges, runtime = self._exchanges, self._exchanges.runtime
@@ -222,15 +253,13 @@ class Locked:
             raise OAuthError("authorize= returns the URL that the user's browser came back to")
         return callback
 
-    async def _time_left(self) -> float | None:
+    @staticmethod
+    async def _time_left(lock: HeldLock) -> float | None:
         """Make the lock last longer, and return the seconds that one request may take, None for any.
 
         Raises:
             LockLostError: Somebody else may have the lock by now.
         """
-        lock = self._lock
-        if lock is None:
-            raise AssertionError("requests are made under the lock")
         await lock.hold_on()
         return lock.seconds * REQUEST_PART if lock.seconds is not None else None
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
 from typing import Any, cast
 
+from routermcp_adapters._wire import log
 from routermcp_adapters.runtime import Runtime
+from routermcp_proto.exceptions import MCPError
 from routermcp_proto.oauth.authorizer import Application, Authorizer
 from routermcp_proto.oauth.clients import Signer
 from routermcp_proto.oauth.records import GrantRecord
 
-from ._storing import HeldLock, Store
+from ._storing import RELEASE_SECONDS, HeldLock, Store
 from .audit import Action, AuditEvent
 from .config import OAuthConfig
 from .store import Record
@@ -77,12 +80,20 @@ class Resource:
 
     async def acquire(self, runtime: Runtime, user_id: str) -> HeldLock:
         """Wait for the lock of a user's record, without holding a thread meanwhile."""
-        lock = self.store.adapter.lock(user_id, self.server_id)
+        held = HeldLock(self.store, self.store.adapter.lock(user_id, self.server_id), runtime)
         pause = FIRST_LOOK
-        while not await self.store.do(runtime, lock.acquire):
-            await runtime.sleep(pause * (0.5 + runtime.random()))
-            pause = min(pause * 2, LONGEST_LOOK)
-        return HeldLock(self.store, lock, runtime)
+        try:
+            while not await held.acquire():
+                await runtime.sleep(pause * (0.5 + runtime.random()))
+                pause = min(pause * 2, LONGEST_LOOK)
+        except BaseException:
+            # It may have been taken without a word, or be taken yet in a thread that goes on.
+            held.give_up()
+            async with runtime.shield(RELEASE_SECONDS):
+                with contextlib.suppress(MCPError):
+                    await held.release()
+            raise
+        return held
 
     def authorizer(self, record: GrantRecord, key: Signer | None, tag: str) -> Authorizer:
         """Return the flows on a record.
@@ -115,7 +126,11 @@ class Resource:
         if self.config.on_audit is not None:
             tokens = authorizer.tokens if authorizer is not None else None
             issuer = tokens.issuer if tokens is not None else None
-            self.config.on_audit(AuditEvent(action, user_id, self.server_id, issuer))
+            try:
+                self.config.on_audit(AuditEvent(action, user_id, self.server_id, issuer))
+            except Exception:  # noqa: BLE001 - the application's own, whatever it is
+                # It is done already: what was obtained must not be lost for that.
+                log.exception("on_audit failed for %s", action)
 
 
 def proof_key(config: OAuthConfig, record: GrantRecord) -> Signer | None:

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
 
 from routermcp_adapters._dial import is_deadline
+from routermcp_adapters._wire import log
 from routermcp_adapters.runtime import Runtime
-from routermcp_proto.exceptions import ConfigError, LockLostError, OAuthError
+from routermcp_proto.exceptions import ConfigError, LockLostError, MCPError, OAuthError
 
 from .store import AdapterLock, AnyAdapter, AsyncAdapterLock, Record, TokenAdapter
 
@@ -15,6 +16,9 @@ T = TypeVar("T")
 
 #: The part of a lease after which it is made longer: one attempt may fail, and there is time for another.
 RENEW_PART = 1 / 3
+
+#: Seconds to give a lock up in: a round trip to a store.
+RELEASE_SECONDS = 2.0
 
 
 class Store:
@@ -76,11 +80,11 @@ class Store:
 
 
 class HeldLock:
-    """A lock on a record that is held, and lasts as long as it is looked after.
+    """A lock on a record, which is held once it was acquired and lasts as long as it is looked after.
 
     Args:
         store: Whose it is.
-        lock: The adapter's, which was acquired.
+        lock: The adapter's.
         runtime: Where it is held.
     """
 
@@ -89,6 +93,28 @@ class HeldLock:
         self.lock = lock
         self.runtime = runtime
         self._since = runtime.now()
+        self._given_up = False
+
+    async def acquire(self) -> bool:
+        """Take the lock if it is free; say whether that worked."""
+        lock, since = self.lock, self.runtime.now()
+        if runtime_of(self._store.adapter) is None:
+            taken = await self._store.do(self.runtime, self._take)
+        else:
+            taken = await self._store.do(self.runtime, lock.acquire)
+        self._since = since
+        return taken
+
+    def _take(self) -> bool:
+        lock = cast("AdapterLock", self.lock)
+        taken = lock.acquire()
+        if taken and self._given_up:
+            lock.release()
+        return taken
+
+    def give_up(self) -> None:
+        """Do not want it any more, although it may just be taken."""
+        self._given_up = True
 
     @property
     def seconds(self) -> float | None:
@@ -109,8 +135,22 @@ class HeldLock:
         self._since = now
 
     async def release(self) -> None:
-        """Give it up."""
-        await self._store.do(self.runtime, self.lock.release)
+        """Give it up. What is awaited for that is done to the end, also if the caller is cancelled."""
+        if runtime_of(self._store.adapter) is None:
+            await self._store.do(self.runtime, self.lock.release)
+            return
+        done = self.runtime.event()
+
+        async def work() -> None:
+            try:
+                await self._store.do(self.runtime, self.lock.release)
+            except MCPError as error:
+                log.warning("the lock of a record could not be given up: %s", error)
+            finally:
+                done.set()
+
+        self.runtime.begin(work)
+        await done.wait()
 
 
 def runtime_of(adapter: object) -> str | None:

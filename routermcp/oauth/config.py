@@ -37,15 +37,16 @@ class OAuthConfig:
         redirect_uri: Where users come back to; default that of ``authorize``.
         client_id: The id of an application that was registered by hand.
         client_secret: The secret that goes with it.
-        issuer: The authorization server that knows the application by that id; others are not
-            told it. Default: whichever the server names.
+        issuer: The authorization server that knows the application by that id; others are shown
+            nothing. Default: the one where it is used first.
         client_metadata_url: URL of the application's client id metadata document.
         client_name: What users are told who asks.
         scopes: Scopes to ask for beside those that the server asks for.
         server_id: What the records of this server are called; default its host and path.
         dpop: Have tokens bound to a key where the server can do that; needs
             ``routermcp[oauth]``.
-        on_audit: Told when a token is obtained, renewed, used or revoked, and whose.
+        on_audit: Told when a token is obtained, renewed, used or revoked, and whose. What it raises
+            is logged: by then it is done.
     """
 
     adapter: AnyAdapter

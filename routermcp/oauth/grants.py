@@ -20,6 +20,7 @@ def client_credentials(
     private_key: str | None = None,
     algorithm: str = "ES256",
     method: str | None = None,
+    issuer: str | None = None,
 ) -> MachineGrant:
     """Let an application sign in in its own name.
 
@@ -30,6 +31,8 @@ def client_credentials(
         algorithm: How the key signs.
         method: How the secret is sent: ``client_secret_basic`` (the default) or
             ``client_secret_post``.
+        issuer: The authorization server that knows it by that id; others are shown nothing.
+            Default: the one where it is used first.
 
     Raises:
         ConfigError: Neither a secret nor a key is given, or the key is none.
@@ -39,23 +42,25 @@ def client_credentials(
     if method not in (None, BASIC, POST):
         raise ConfigError(f"method is {BASIC!r} or {POST!r}, not {method!r}")
     if private_key is None:
-        return ClientCredentials(Client(client_id, client_secret, method or BASIC))
+        return ClientCredentials(Client(client_id, client_secret, method or BASIC), issuer=issuer)
     with needs_extra("private_key"):
         from .signing import AssertionKey  # noqa: PLC0415 - of the extra ``oauth``
     try:
         key = AssertionKey(private_key, algorithm)
     except ValueError as error:
         raise ConfigError("private_key is no private key in PEM that fits the algorithm") from error
-    return ClientCredentials(Client(client_id, None, PRIVATE_KEY), key)
+    return ClientCredentials(Client(client_id, None, PRIVATE_KEY), key, issuer)
 
 
-def workload_identity(assertion: Secret) -> MachineGrant:
+def workload_identity(assertion: Secret, *, issuer: str | None = None) -> MachineGrant:
     """Let a workload sign in with what its platform says of it (SEP-1933).
 
     Args:
         assertion: The platform's signed assertion, or what returns one that is good now.
+        issuer: The authorization server that it is for; others are shown nothing. Default: the
+            one where it is used first.
     """
-    return WorkloadIdentity(assertion)
+    return WorkloadIdentity(assertion, issuer)
 
 
 def enterprise_managed(
@@ -66,6 +71,7 @@ def enterprise_managed(
     identity_client_id: str,
     identity_token_endpoint: str,
     identity_client_secret: str | None = None,
+    issuer: str | None = None,
 ) -> MachineGrant:
     """Let a user in whom the enterprise has signed in already (SEP-990).
 
@@ -76,6 +82,8 @@ def enterprise_managed(
         identity_client_id: What the identity provider knows the application as.
         identity_token_endpoint: Where the identity provider exchanges tokens.
         identity_client_secret: The secret there, where it has one.
+        issuer: The MCP server's authorization server; others are shown nothing. Default: the one
+            where it is used first.
     """
     return EnterpriseManaged(
         Client(client_id, client_secret, BASIC),
@@ -83,4 +91,5 @@ def enterprise_managed(
         identity_token_endpoint,
         id_token,
         identity_client_secret,
+        issuer,
     )

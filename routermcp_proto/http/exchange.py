@@ -97,6 +97,8 @@ class MCPExchange:
         """Whether the request has its outcome."""
         self.session_id: str | None = None
         """The ``Mcp-Session-Id`` of the answer, where it had a valid one."""
+        self.dpop_nonce: str | None = None
+        """What the next proofs have to carry (RFC 9449, section 8.2), where the answer says so."""
 
     @property
     def last_event_id(self) -> str:
@@ -125,6 +127,7 @@ class MCPExchange:
         self._body = Body.UNKNOWN
         self._received.clear()
         self.finished = False
+        self.dpop_nonce = None
 
     def resume(self) -> None:
         """Get ready for the answer to a GET that resumes the stream."""
@@ -159,6 +162,8 @@ class MCPExchange:
                 content_type = value
             elif name == b"mcp-session-id":
                 self.session_id = _valid_session_id(value)
+            elif name == b"dpop-nonce":
+                self.dpop_nonce = value.decode("latin-1") or None
             elif name == b"content-encoding" and value.strip().lower() not in (b"identity", b""):
                 encoding = value.decode("ascii", "replace")[:40]
                 raise RemoteProtocolError(
@@ -277,8 +282,7 @@ class MCPExchange:
         wait = retry_after(self._head)
         if wait is None:
             wait = _retry_after_in_body(self._received)
-        nonce = _header(self._head, b"dpop-nonce").decode("latin-1") or None
-        return [HTTPRefused(self._head.status, error, addressed, body, wait, challenges, nonce)]
+        return [HTTPRefused(self._head.status, error, addressed, body, wait, challenges, self.dpop_nonce)]
 
     def _find_error(self) -> tuple[ErrorObject | None, bool]:
         messages = jsonrpc.decode(self._received) if self._received.startswith(b"{") else ()

@@ -77,7 +77,10 @@ class FetchExchange:
             self._body += item.data
             return []
         self.finished = True
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in self._head.headers}
+        headers: dict[str, str] = {}
+        for raw, value in self._head.headers:
+            name, text = raw.decode("latin-1"), value.decode("latin-1")
+            headers[name] = f"{headers[name]}, {text}" if name in headers else text
         return [Fetched(self._head.status, headers, bytes(self._body))]
 
 

@@ -86,6 +86,7 @@ def begin(
     if OFFLINE_ACCESS in scope:
         query["prompt"] = "consent"  # OpenID Connect Core, section 11
     joint = "&" if urlsplit(server.authorization_endpoint).query else "?"
+    url = f"{server.authorization_endpoint}{joint}{urlencode(query)}"
     kept: dict[str, Any] = {
         "verifier": verifier,
         "issuer": server.issuer,
@@ -97,9 +98,11 @@ def begin(
         "scope": " ".join(scope),
         "client": client.to_json(),
         "dpop": dpop,
+        "resource_metadata": place.metadata_url,
         "expires_at": clock() + PENDING_SECONDS,
+        "url": url,
     }
-    return Pending(f"{server.authorization_endpoint}{joint}{urlencode(query)}", state, kept)
+    return Pending(url, state, kept)
 
 
 def state_of(callback_url: str) -> str | None:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ..exceptions import AuthorizationRequiredError, OAuthError
-from .authorization import Pending, begin, code_from, exchange_form, state_of
+from .authorization import PENDING_SECONDS, Pending, begin, code_from, exchange_form, state_of
 from .challenges import Challenge, for_tokens
 from .clients import NONE, Client, Signer, method_for, register
 from .dpop import ALGORITHM, USE_NONCE, Prover
 from .machine import MachineGrant
-from .metadata import Place, discover
+from .metadata import Place, ServerMetadata, discover
 from .places import checked
 from .records import GrantRecord
 from .scopes import chosen, union
-from .steps import AskUser, Clock, Entropy, Flow, InvalidGrantError
+from .steps import AskUser, Clock, Entropy, Flow, InvalidGrantError, Keep, TokenError
 from .tokens import Desk, Tokens, refresh, revoke
 
 #: Sign-ins for one request of the application: a first one, and two that ask for more.
 MAX_SIGN_INS = 3
+
+#: Errors of an authorization server that does not know the application any more.
+UNKNOWN_CLIENT = ("invalid_client", "unauthorized_client")
 
 Deed = Literal["obtain", "refresh", "revoke"]
 """What was done with tokens."""
@@ -63,6 +66,7 @@ class Trial:
 
     sign_ins: int = 0
     refreshed: bool = False
+    nonce: str | None = None
 
 
 class Authorizer:
@@ -94,10 +98,14 @@ class Authorizer:
         self._application = application
         self._random = random
         self._clock = clock
-        self._nonce: str | None = None
         self._deeds: list[Deed] = []
-        signer = application.signer
-        self._prover = Prover(signer, random, clock) if signer is not None else None
+        self._metadata_url: str | None = None
+        self._prover: Prover | None = None
+        self.sign_with(application.signer)
+
+    def sign_with(self, signer: Signer | None) -> None:
+        """Sign the proofs of the user's requests with a key, None for plain tokens only."""
+        self._prover = Prover(signer, self._random, self._clock) if signer is not None else None
 
     def deeds(self) -> list[Deed]:
         """Return what was done with tokens since this was asked last."""
@@ -120,21 +128,31 @@ class Authorizer:
             return {"Authorization": f"Bearer {tokens.access_token}"}
         if self._prover is None:
             return {}
-        proof = self._prover.proof(method, url, nonce=self._nonce, token=tokens.access_token)
+        proof = self._prover.proof(method, url, token=tokens.access_token)
         return {"Authorization": f"DPoP {tokens.access_token}", "DPoP": proof}
 
-    def hear(self, challenges: Sequence[Challenge], nonce: str | None) -> bool | None:
-        """Note the nonce that the next proofs have to carry (RFC 9449, section 9).
+    def note_nonce(self, nonce: str) -> None:
+        """Note the nonce that the next proofs have to carry (RFC 9449, sections 8.2 and 9)."""
+        if self._prover is not None:
+            self._prover.note_nonce(self.endpoint, nonce)
+
+    def hear(self, challenges: Sequence[Challenge], nonce: str | None, trial: Trial) -> bool | None:
+        """Note the nonce that comes with a refusal.
 
         Returns:
             Whether the request may be made again with it; None where the refusal is about
             something else, so that :meth:`challenged` has to see to it.
         """
-        news = nonce is not None and nonce != self._nonce
+        news = nonce is not None and nonce != trial.nonce
         if nonce is not None:
-            self._nonce = nonce
-        challenge = for_tokens(challenges)
+            trial.nonce = nonce
+            self.note_nonce(nonce)
+        challenge = self._said(challenges)
         return news if challenge is not None and challenge.error == USE_NONCE else None
+
+    def _said(self, challenges: Sequence[Challenge]) -> Challenge | None:
+        tokens = self.tokens
+        return for_tokens(challenges, tokens.token_type if tokens is not None else None)
 
     @property
     def due(self) -> bool:
@@ -160,11 +178,11 @@ class Authorizer:
         tokens, token_endpoint = self.tokens, self.record.text("token_endpoint")
         if tokens is None or token_endpoint is None:
             raise InvalidGrantError(f"there are no tokens to renew for {self.endpoint}", "invalid_grant")
-        if self._application.grant is not None and tokens.refresh_token is None:
-            yield from self._sign_in((yield from discover(self.endpoint, None)), tokens.scope)
+        if self._application.grant is not None:
+            yield from self._sign_in((yield from self._discover(None)), tokens.scope)
             return
         prover = self._prover if tokens.token_type == "dpop" else None  # noqa: S105 - a name
-        desk = Desk(tokens.issuer, token_endpoint, self.record.client, self._random, self._clock, prover)
+        desk = self._desk(tokens.issuer, token_endpoint, self.record.client, prover)
         try:
             self.record.renew((yield from refresh(desk, tokens, self.record.text("resource"))))
             self._deeds.append("refresh")
@@ -186,7 +204,7 @@ class Authorizer:
             AuthorizationRequiredError: A user has to sign in, and cannot be asked now.
             OAuthError: It cannot be done.
         """
-        challenge = for_tokens(challenges)
+        challenge = self._said(challenges)
         if status == 401 and (challenge is not None or not challenges):
             return (yield from self._unknown(challenge or Challenge("bearer"), trial))
         if status == 403 and challenge is not None and challenge.error == "insufficient_scope":
@@ -197,25 +215,50 @@ class Authorizer:
         """The token is missing, or no longer good."""
         if trial.sign_ins:
             return False
-        place = yield from discover(self.endpoint, challenge.resource_metadata)
+        place = yield from self._discover(challenge.resource_metadata)
         tokens = self.tokens
-        if tokens is not None and tokens.issuer != place.server.issuer:
-            # The server has moved: what another authorization server gave is nothing here.
-            self.record.forget_tokens()
-            tokens = None
-        if tokens is not None and tokens.refresh_token is not None and not trial.refreshed:
+        # If the server has moved, what another authorization server gave is nothing here.
+        renewable = tokens is not None and tokens.refresh_token and tokens.issuer == place.server.issuer
+        if renewable and self._application.grant is None and not trial.refreshed:
             trial.refreshed = True
-            try:
-                yield from self.renew()
-            except InvalidGrantError:
-                pass
-            else:
+            if (yield from self._renewed(place.server.issuer)):
                 return True
-        scope = chosen(
-            challenge.scope, place.scopes_supported, self._application.scope, place.server.scopes_supported
-        )
-        yield from self._sign_in(place, scope, trial, challenge)
+        self.record.forget_tokens()
+        yield from self._sign_in(place, self._scope(place, challenge.scope), trial, challenge)
         return True
+
+    def _renewed(self, issuer: str) -> Flow[bool]:
+        """Renew the tokens; say no if only a user can help.
+
+        Raises:
+            OAuthError: It did not work this time.
+        """
+        try:
+            yield from self.renew()
+        except InvalidGrantError:
+            return False
+        except TokenError as error:
+            client = self.record.client
+            registered = Client.from_json(self.registrations.get(issuer))
+            if error.error not in UNKNOWN_CLIENT or self._application.client_id is not None:
+                raise
+            if client is not None and registered is not None and registered.client_id == client.client_id:
+                # The server has forgotten the application, or its secret has ended.
+                del self.registrations[issuer]
+            return False
+        return True
+
+    def _scope(self, place: Place, challenged: tuple[str, ...] | None) -> tuple[str, ...]:
+        """Return what to ask for: all that the user was asked for before, too."""
+        server = place.server
+        scope = chosen(
+            challenged,
+            place.scopes_supported,
+            self._application.scope,
+            server.scopes_supported,
+            lasting=self._application.grant is None,
+        )
+        return union(scope, self.record.requested(server.issuer))
 
     def _too_little(self, challenge: Challenge, trial: Trial) -> Flow[bool]:
         """The token is good, but not for this."""
@@ -224,9 +267,29 @@ class Authorizer:
         wanted = union(had, challenge.scope or ())
         if trial.sign_ins >= MAX_SIGN_INS or wanted == had:
             return False
-        place = yield from discover(self.endpoint, challenge.resource_metadata)
+        place = yield from self._discover(challenge.resource_metadata)
+        wanted = union(self.record.requested(place.server.issuer), wanted)
         yield from self._sign_in(place, wanted, trial, challenge)
         return True
+
+    def _discover(self, metadata_url: str | None, *, ask: bool = False) -> Flow[Place]:
+        """Find out where to sign in, and remember where the server has said that it describes itself."""
+        grant, application, record = self._application.grant, self._application, self.record
+        ours = record.text("endpoint") in (None, self.endpoint)
+        kept = record.text("issuer") if ours else None
+        wanted = grant.issuer if grant is not None else application.issuer
+        place = yield from discover(
+            self.endpoint,
+            metadata_url or self._metadata_url or (record.text("resource_metadata") if ours else None),
+            issuers=[issuer for issuer in (wanted, kept) if issuer is not None],
+            guess=grant is None,
+            ask=ask,
+        )
+        self._metadata_url = place.metadata_url
+        return place
+
+    def _desk(self, issuer: str, token_endpoint: str, client: Client | None, prover: Prover | None) -> Desk:
+        return Desk(issuer, token_endpoint, client, self._random, self._clock, prover)
 
     # ---- signing in -----------------------------------------------------------------------------------
 
@@ -242,14 +305,8 @@ class Authorizer:
         grant = self._application.grant
         if grant is not None:
             server = place.server
-            desk = Desk(
-                server.issuer,
-                server.token_endpoint,
-                None,
-                self._random,
-                self._clock,
-                self._dpop(place, challenge),
-            )
+            self._bind(grant.client.client_id if grant.client else "the assertion", grant.issuer, server)
+            desk = self._desk(server.issuer, server.token_endpoint, None, self._dpop(place, challenge))
             tokens = yield from grant.obtain(desk, place, self.endpoint, scope)
             self._settle(
                 tokens,
@@ -257,9 +314,12 @@ class Authorizer:
                 resource=place.resource,
                 token_endpoint=server.token_endpoint,
                 revocation_endpoint=server.revocation_endpoint,
+                requested=scope,
+                resource_metadata=place.metadata_url,
             )
             return
-        pending = yield from self._begin(place, scope, challenge)
+        # Who cannot be asked now is sent to one page, however many requests are refused meanwhile.
+        pending = yield from self._begin(place, scope, challenge, again=not self._application.interactive)
         if not self._application.interactive:
             raise AuthorizationRequiredError(
                 f"a user has to sign in at {place.server.issuer} before {self.endpoint} can be used",
@@ -274,23 +334,36 @@ class Authorizer:
         Raises:
             OAuthError: There is no way to sign in.
         """
-        place = yield from discover(self.endpoint, None)
-        scope = chosen(None, place.scopes_supported, self._application.scope, place.server.scopes_supported)
-        return (yield from self._begin(place, scope, None))
+        place = yield from self._discover(None, ask=True)
+        return (yield from self._begin(place, self._scope(place, None), None))
 
-    def _begin(self, place: Place, scope: tuple[str, ...], challenge: Challenge | None) -> Flow[Pending]:
+    def _begin(
+        self, place: Place, scope: tuple[str, ...], challenge: Challenge | None, *, again: bool = False
+    ) -> Flow[Pending]:
         redirect_uri = self._application.redirect_uri
         if redirect_uri is None:
             raise AuthorizationRequiredError(
                 f"{self.endpoint} wants a user to sign in, and OAuthConfig has no way to ask one"
             )
         client = yield from self._client(place, redirect_uri, scope)
+        dpop = self._dpop(place, challenge) is not None
+        same = {
+            "issuer": place.server.issuer,
+            "redirect_uri": redirect_uri,
+            "resource": place.resource,
+            "scope": " ".join(scope),
+            "client": client.to_json(),
+            "dpop": dpop,
+        }
+        waiting = self.record.find_pending(same, self._clock() + PENDING_SECONDS / 2) if again else None
+        if waiting is not None and "next_url" not in waiting:
+            return Pending(str(waiting["url"]), "", waiting)
         pending = begin(
             place,
             client,
             redirect_uri=redirect_uri,
             scope=scope,
-            dpop=self._dpop(place, challenge) is not None,
+            dpop=dpop,
             tag=self._application.tag,
             random=self._random,
             clock=self._clock,
@@ -313,15 +386,17 @@ class Authorizer:
         if client is None:
             raise OAuthError("what was kept of the sign-in cannot be read")
         issuer, token_endpoint = str(kept["issuer"]), checked(kept.get("token_endpoint"), "token_endpoint")
-        prover = self._prover if kept.get("dpop") else None
-        desk = Desk(issuer, token_endpoint, client, self._random, self._clock, prover)
-        tokens = yield from desk.ask(exchange_form(code, kept), tuple(str(kept.get("scope", "")).split()))
+        scope = tuple(str(kept.get("scope", "")).split())
+        desk = self._desk(issuer, token_endpoint, client, self._prover if kept.get("dpop") else None)
+        tokens = yield from desk.ask(exchange_form(code, kept), scope)
         self._settle(
             tokens,
             client=client,
             resource=kept.get("resource"),
             token_endpoint=token_endpoint,
             revocation_endpoint=kept.get("revocation_endpoint"),
+            requested=scope,
+            resource_metadata=kept.get("resource_metadata"),
         )
 
     def _settle(
@@ -332,6 +407,8 @@ class Authorizer:
         resource: str | None,
         token_endpoint: str,
         revocation_endpoint: str | None,
+        requested: tuple[str, ...],
+        resource_metadata: str | None,
     ) -> None:
         self.record.settle(
             tokens,
@@ -340,23 +417,46 @@ class Authorizer:
             resource=resource,
             token_endpoint=token_endpoint,
             revocation_endpoint=revocation_endpoint,
+            requested=requested,
+            resource_metadata=resource_metadata,
         )
         self._deeds.append("obtain")
 
     def _client(self, place: Place, redirect_uri: str, scope: tuple[str, ...]) -> Flow[Client]:
         """Find out what the authorization server knows the application as; register it at last."""
         server, application = place.server, self._application
-        if application.client_id is not None and application.issuer in (None, server.issuer):
+        if application.client_id is not None:
+            self._bind(application.client_id, application.issuer, server)
             method = method_for(application.client_secret, server)
             return Client(application.client_id, application.client_secret, method, server.issuer)
         if application.metadata_url is not None and server.takes_metadata_documents:
             return Client(application.metadata_url, None, NONE, server.issuer)
         kept = Client.from_json(self.registrations.get(server.issuer))
-        if kept is not None and kept.redirect_uri == redirect_uri and not kept.expired(self._clock()):
+        if kept is not None and (kept.redirect_uri != redirect_uri or kept.expired(self._clock())):
+            kept = None
+        # Some servers give no more than what an application was registered for.
+        if kept is not None and set(scope) <= set(kept.scope):
             return kept
-        client = yield from register(server, redirect_uri=redirect_uri, name=application.name, scopes=scope)
+        scopes = union(union(kept.scope if kept is not None else (), scope), place.scopes_supported or ())
+        client = yield from register(server, redirect_uri=redirect_uri, name=application.name, scopes=scopes)
         self.registrations[server.issuer] = client.to_json()
         return client
+
+    def _bind(self, who: str, issuer: str | None, server: ServerMetadata) -> None:
+        """See that credentials which were made by hand are shown to one authorization server only.
+
+        Without the word of the application that is the one where they were used first (MCP
+        authorization, "Authorization Server Binding").
+
+        Raises:
+            OAuthError: The MCP server names another one.
+        """
+        bound = issuer or str(self.registrations.setdefault(f"issuer for {who}", server.issuer))
+        if bound != server.issuer:
+            raise OAuthError(
+                f"{self.endpoint} names {server.issuer} as its authorization server, and {who} is for "
+                f"{bound}: if the server has moved, say so with issuer="
+            )
 
     def _dpop(self, place: Place, challenge: Challenge | None) -> Prover | None:
         """Say whether tokens are to be bound to our key."""
@@ -370,9 +470,14 @@ class Authorizer:
     def revoke(self) -> Flow[None]:
         """Give the tokens back, and note that the user wants no more."""
         tokens, endpoint = self.tokens, self.record.text("revocation_endpoint")
-        client = self.record.client
+        grant, client = self._application.grant, self.record.client
         self.record.forget_tokens()
+        self.record.members.pop("requested", None)
         self.record.members["revoked"] = True
         self._deeds.append("revoke")
+        yield Keep()  # also if nobody waits for what follows any more
         if tokens is not None and endpoint is not None:
-            yield from revoke(checked(endpoint, "revocation_endpoint"), client, tokens)
+            desk = self._desk(tokens.issuer, "", client, None)
+            if grant is not None:
+                desk = replace(desk, client=grant.client, signer=grant.signer)
+            yield from revoke(checked(endpoint, "revocation_endpoint"), desk, tokens)

@@ -16,7 +16,8 @@ _PARAMETER = re.compile(
     rf"""[\s,]*({_NAME})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|({_NAME}))[ \t]*(?=,|$)""", re.DOTALL
 )
 _TOKEN68 = re.compile(r"[A-Za-z0-9\-._~+/]+=*[ \t]*(?=,|$)")
-_TO_COMMA = re.compile(r"[^,]*,?")
+# With the separators behind it, so that each is looked at once, however many there are.
+_TO_COMMA = re.compile(r"[^,]*[\s,]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +88,22 @@ def _parameters(value: str, at: int) -> tuple[dict[str, str], int]:
     return parameters, at
 
 
-def for_tokens(challenges: Iterable[Challenge]) -> Challenge | None:
-    """Return the challenge that asks for a token of OAuth, None where there is none."""
+def for_tokens(challenges: Iterable[Challenge], used: str | None = None) -> Challenge | None:
+    """Return what all challenges for tokens of OAuth say together, None where there is none.
+
+    A server may offer plain tokens and those that are bound to a key side by side (RFC 9449,
+    section 7.1). What was wrong with the request counts first, and of that what is about the
+    token that it carried. The scheme is that of plain tokens unless only the other one is offered.
+
+    Args:
+        challenges: All challenges of a refusal.
+        used: The scheme of the token that the request carried, in lower case.
+    """
     wanted = [challenge for challenge in challenges if challenge.scheme in ("bearer", "dpop")]
-    # One that says where the server describes itself is worth more than one that does not.
-    wanted.sort(key=lambda challenge: challenge.resource_metadata is None)
-    return wanted[0] if wanted else None
+    if not wanted:
+        return None
+    wanted.sort(key=lambda challenge: (challenge.error is None, challenge.scheme != used))
+    parameters: dict[str, str] = {}
+    for challenge in reversed(wanted):
+        parameters.update(challenge.parameters)
+    return Challenge(min(challenge.scheme for challenge in wanted), parameters)

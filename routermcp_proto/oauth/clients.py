@@ -11,11 +11,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, cast
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, urlsplit
 
 from ..exceptions import OAuthError
 from .metadata import ServerMetadata
-from .places import checked
+from .places import LOOPBACK_NAMES, checked
 from .steps import Flow, HTTPStep, fetch, json_object, seconds, words
 
 NONE = "none"
@@ -54,6 +54,9 @@ class Client:
     redirect_uri: str | None = None
     """Where its users may come back to, as it was registered; None where somebody else saw to that."""
 
+    scope: tuple[str, ...] = ()
+    """What it may ask for, as it was registered."""
+
     def expired(self, now: float) -> bool:
         """Say whether its secret has ended."""
         return 0 < self.expires_at <= now
@@ -67,6 +70,7 @@ class Client:
             "issuer": self.issuer,
             "client_secret_expires_at": self.expires_at,
             "redirect_uri": self.redirect_uri,
+            "scope": " ".join(self.scope),
         }
         return {name: value for name, value in kept.items() if value}
 
@@ -86,6 +90,7 @@ class Client:
             issuer if isinstance(issuer, str) else None,
             seconds(known.get("client_secret_expires_at")) or 0.0,
             redirect_uri if isinstance(redirect_uri, str) else None,
+            tuple(str(known.get("scope") or "").split()),
         )
 
 
@@ -124,8 +129,7 @@ def register(
         "grant_types": list(GRANTS),
         "response_types": ["code"],
         "token_endpoint_auth_method": _wished_method(server),
-        # Loopback addresses and schemes of an application's own are those of programs (RFC 8252).
-        "application_type": "web" if redirect_uri.startswith("https://") else "native",
+        "application_type": "web" if _of_a_site(redirect_uri) else "native",
     }
     if scopes:
         document["scope"] = " ".join(scopes)
@@ -138,7 +142,13 @@ def register(
         )
     )
     client = _registered(answer.status, json_object(answer) or {}, server)
-    return replace(client, redirect_uri=redirect_uri)
+    return replace(client, redirect_uri=redirect_uri, scope=scopes)
+
+
+def _of_a_site(redirect_uri: str) -> bool:
+    """Say no of addresses of one's own machine and schemes of one's own: those are of programs (RFC 8252)."""
+    parts = urlsplit(redirect_uri)
+    return parts.scheme in ("http", "https") and parts.hostname not in LOOPBACK_NAMES
 
 
 def _wished_method(server: ServerMetadata) -> str:

@@ -16,6 +16,9 @@ ID_BYTES = 16
 
 USE_NONCE = "use_dpop_nonce"
 
+#: Places whose nonces are known: a token endpoint and an MCP endpoint, and those of a server that moved.
+MAX_NONCES = 8
+
 
 class Prover:
     """Makes proofs that a request comes from the holder of a key.
@@ -30,20 +33,28 @@ class Prover:
         self._signer = signer
         self._random = random
         self._clock = clock
+        self._nonces: dict[str, str] = {}
 
-    def proof(self, method: str, url: str, *, nonce: str | None = None, token: str | None = None) -> str:
+    def note_nonce(self, url: str, nonce: str) -> None:
+        """Note what the proofs for a place have to carry from now on (RFC 9449, sections 8.2 and 9)."""
+        self._nonces.pop(_place(url), None)
+        self._nonces[_place(url)] = nonce
+        if len(self._nonces) > MAX_NONCES:
+            del self._nonces[next(iter(self._nonces))]
+
+    def proof(self, method: str, url: str, *, token: str | None = None) -> str:
         """Return a proof for one request; each is good once.
 
         Args:
             method: Its method.
             url: Where it goes; query and fragment do not count.
-            nonce: What the server wants to see in it.
             token: The access token that goes with it.
         """
+        nonce = self._nonces.get(_place(url))
         claims: dict[str, Any] = {
             "jti": base64url(self._random(ID_BYTES)),
             "htm": method,
-            "htu": url.partition("#")[0].partition("?")[0],
+            "htu": _place(url),
             "iat": int(self._clock()),
         }
         if token is not None:
@@ -51,3 +62,7 @@ class Prover:
         if nonce is not None:
             claims["nonce"] = nonce
         return self._signer.sign(claims)
+
+
+def _place(url: str) -> str:
+    return url.partition("#")[0].partition("?")[0]

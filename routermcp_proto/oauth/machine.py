@@ -15,7 +15,7 @@ from .clients import BASIC, Client, Signer, authenticate
 from .metadata import Place
 from .places import checked
 from .steps import Flow, fetch, json_object, post_form
-from .tokens import Desk, Tokens, refused
+from .tokens import Desk, Tokens, refused, secrets_of
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a name
@@ -28,6 +28,21 @@ Secret = str | Callable[[], str]
 
 class MachineGrant(Protocol):
     """A way to get tokens that asks no user."""
+
+    @property
+    def client(self) -> Client | None:
+        """Who asks, None for who proves that by the grant itself."""
+        ...
+
+    @property
+    def signer(self) -> Signer | None:
+        """The client's key, for ``private_key_jwt``."""
+        ...
+
+    @property
+    def issuer(self) -> str | None:
+        """The authorization server that it is for; None for the one that the MCP server names first."""
+        ...
 
     def obtain(self, desk: Desk, place: Place, endpoint: str, scope: tuple[str, ...]) -> Flow[Tokens]:
         """Get tokens.
@@ -50,6 +65,7 @@ class ClientCredentials:
 
     client: Client
     signer: Signer | None = field(default=None, repr=False)
+    issuer: str | None = None
 
     def obtain(self, desk: Desk, place: Place, endpoint: str, scope: tuple[str, ...]) -> Flow[Tokens]:
         """Get tokens by the client's own credentials."""
@@ -63,6 +79,15 @@ class WorkloadIdentity:
     """A workload that its platform vouches for; it asks once, as a second try would say the same."""
 
     assertion: Secret = field(repr=False)
+    issuer: str | None = None
+
+    @property
+    def client(self) -> None:
+        """Nobody: the assertion says who it is."""
+
+    @property
+    def signer(self) -> None:
+        """None is needed."""
 
     def obtain(self, desk: Desk, place: Place, endpoint: str, scope: tuple[str, ...]) -> Flow[Tokens]:
         """Get tokens by the platform's assertion."""
@@ -80,6 +105,11 @@ class EnterpriseManaged:
     identity_token_endpoint: str
     id_token: Secret = field(repr=False)
     identity_client_secret: str | None = field(default=None, repr=False)
+    issuer: str | None = None
+
+    @property
+    def signer(self) -> None:
+        """None is needed."""
 
     def obtain(self, desk: Desk, place: Place, endpoint: str, scope: tuple[str, ...]) -> Flow[Tokens]:
         """Get tokens by the identity provider's word for the user."""
@@ -106,7 +136,7 @@ class EnterpriseManaged:
         document = json_object(answer) or {}
         grant = document.get("access_token")
         if answer.status != 200:
-            raise refused(url, answer.status, document)
+            raise refused(url, answer.status, document, secrets_of(form, asker))
         if not isinstance(grant, str) or document.get("issued_token_type") != ID_JAG:
             raise OAuthError(f"{url} gave something else than an identity assertion")
         return grant

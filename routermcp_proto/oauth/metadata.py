@@ -7,17 +7,21 @@ server); MCP authorization, sections "Protected Resource Metadata Discovery Requ
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from ..exceptions import OAuthError
-from .places import checked, covers, origin_of, path_of
+from .challenges import for_tokens, parse_challenges
+from .places import checked, covers, origin_of, path_of, same_origin, target_of
 from .steps import Flow, HTTPStep, fetch, json_object
 
 _RESOURCE = "/.well-known/oauth-protected-resource"
 _SERVER = "/.well-known/oauth-authorization-server"
 _OPENID = "/.well-known/openid-configuration"
+
+# Any request would do; one that is let in after all has a short answer.
+_PING = b'{"jsonrpc":"2.0","id":0,"method":"ping"}'
 
 #: Entries of a list that are read; the longest lists of scopes have a few hundred.
 MAX_ENTRIES = 1_000
@@ -31,7 +35,7 @@ class ResourceMetadata:
     """Its identifier, to be repeated letter by letter (RFC 8707)."""
 
     authorization_servers: tuple[str, ...]
-    """Their issuers; the first one is used."""
+    """Their issuers."""
 
     scopes_supported: tuple[str, ...] | None
     dpop_required: bool
@@ -70,25 +74,54 @@ class Place:
 
     scopes_supported: tuple[str, ...] | None = None
     dpop_required: bool = False
+    metadata_url: str | None = None
+    """Where the server itself says that it describes itself."""
 
 
-def discover(endpoint: str, metadata_url: str | None) -> Flow[Place]:
+def discover(
+    endpoint: str,
+    metadata_url: str | None,
+    *,
+    issuers: Sequence[str] = (),
+    guess: bool = True,
+    ask: bool = False,
+) -> Flow[Place]:
     """Find out where to sign in for an endpoint.
 
     Args:
         endpoint: URL of the MCP server.
         metadata_url: Where the server says that it describes itself, None where it does not say.
+        issuers: Authorization servers to be preferred if the server names several.
+        guess: Whether endpoints may be guessed where a server of MCP 2025-03-26 has no metadata.
+        ask: Whether to ask the server itself where it describes itself, if that is nowhere else.
 
     Raises:
         OAuthError: It cannot be found out, or the documents contradict each other.
     """
     resource = yield from find_resource(endpoint, metadata_url)
+    if resource is None and metadata_url is None and ask:
+        metadata_url = yield from _asked_for(endpoint)
+        if metadata_url is not None:
+            resource = yield from find_resource(endpoint, metadata_url)
     if resource is None:
-        return Place((yield from _legacy_server(endpoint)), None)
+        known = all(same_origin(issuer, endpoint) for issuer in issuers)
+        if metadata_url is not None or not known:
+            raise OAuthError(f"{endpoint} describes itself nowhere, so there is no telling where to sign in")
+        return Place((yield from _legacy_server(endpoint, guess)), None)
     if not resource.authorization_servers:
         raise OAuthError(f"{resource.resource} names no authorization server in its metadata")
-    server = yield from find_server(resource.authorization_servers[0])
-    return Place(server, resource.resource, resource.scopes_supported, resource.dpop_required)
+    named = resource.authorization_servers
+    issuer = next((issuer for issuer in issuers if issuer in named), named[0])
+    server = yield from find_server(issuer)
+    return Place(server, resource.resource, resource.scopes_supported, resource.dpop_required, metadata_url)
+
+
+def _asked_for(endpoint: str) -> Flow[str | None]:
+    """Let the server refuse a request, and return where it says that it describes itself."""
+    headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+    answer = yield from fetch(HTTPStep("POST", endpoint, headers, _PING))
+    challenge = for_tokens(parse_challenges([answer.headers.get("www-authenticate", "")]))
+    return challenge.resource_metadata if answer.status == 401 and challenge is not None else None
 
 
 def find_resource(endpoint: str, metadata_url: str | None) -> Flow[ResourceMetadata | None]:
@@ -97,16 +130,13 @@ def find_resource(endpoint: str, metadata_url: str | None) -> Flow[ResourceMetad
     Raises:
         OAuthError: They are those of another server.
     """
-    origin, path = origin_of(endpoint), path_of(endpoint)
-    candidates = [f"{origin}{_RESOURCE}{path}"] if path else []
-    candidates.append(f"{origin}{_RESOURCE}")
+    origin = origin_of(endpoint)
+    # The path as it is (RFC 9728, section 3.1), and without the slash at its end, as many servers do.
+    candidates = [f"{origin}{_RESOURCE}{path}" for path in (target_of(endpoint), path_of(endpoint), "")]
     if metadata_url is not None:
         candidates = [checked(metadata_url, "the URL of the server's metadata"), *candidates]
-    for url in dict.fromkeys(candidates):
-        document = yield from _document(url)
-        if document is not None and "resource" in document:
-            return _resource(document, endpoint)
-    return None
+    document = yield from _first_document(candidates, "resource", metadata_url)
+    return _resource(document, endpoint) if document is not None else None
 
 
 def find_server(issuer: str) -> Flow[ServerMetadata]:
@@ -120,22 +150,23 @@ def find_server(issuer: str) -> Flow[ServerMetadata]:
     candidates = [f"{origin}{_SERVER}{path}", f"{origin}{_OPENID}{path}"]
     if path:
         candidates.append(f"{origin}{path}{_OPENID}")
-    for url in candidates:
-        document = yield from _document(url)
-        if document is not None:
-            return server_metadata(document, issuer)
+    document = yield from _first_document(candidates)
+    if document is not None:
+        return server_metadata(document, issuer)
     raise OAuthError(f"the authorization server {issuer} has no metadata: asked {', '.join(candidates)}")
 
 
-def _legacy_server(endpoint: str) -> Flow[ServerMetadata]:
+def _legacy_server(endpoint: str, guess: bool) -> Flow[ServerMetadata]:
     """MCP 2025-03-26: the server is its own authorization server, at the root of its origin."""
     origin = origin_of(endpoint)
-    document = yield from _document(f"{origin}{_SERVER}")
+    document = yield from _first_document([f"{origin}{_SERVER}"])
     if document is not None:
         issuer = document.get("issuer")
         if not isinstance(issuer, str) or not covers(issuer, f"{origin}/"):
             raise OAuthError(f"the metadata at {origin} are those of another issuer")
         return server_metadata(document, issuer)
+    if not guess:
+        raise OAuthError(f"{endpoint} describes itself nowhere, so there is no telling where to sign in")
     checked(origin, "the server's origin")
     return ServerMetadata(
         issuer=origin,
@@ -146,14 +177,38 @@ def _legacy_server(endpoint: str) -> Flow[ServerMetadata]:
     )
 
 
-def _document(url: str) -> Flow[dict[str, Any] | None]:
-    answer = yield from fetch(HTTPStep("GET", url, {"Accept": "application/json"}))
-    return json_object(answer) if answer.status == 200 else None
+def _first_document(
+    urls: Sequence[str], member: str | None = None, named: str | None = None
+) -> Flow[dict[str, Any] | None]:
+    """Return the first document that is there, None where none is.
+
+    Args:
+        urls: Where it may be.
+        member: What it has to hold.
+        named: The place where it is known to be.
+
+    Raises:
+        OAuthError: It may be there, but cannot be had now, which is not the same as not being there.
+    """
+    busy: OAuthError | None = None
+    for url in dict.fromkeys(urls):
+        answer = yield from fetch(HTTPStep("GET", url, {"Accept": "application/json"}))
+        document = json_object(answer) if answer.status == 200 else None
+        if document is not None and (member is None or member in document):
+            return document
+        if answer.status == 429 or answer.status >= 500:
+            busy = busy or OAuthError(f"{url} cannot be had now: HTTP {answer.status}; try again later")
+            if url == named:
+                raise busy
+    if busy is not None:
+        raise busy
+    return None
 
 
 def _resource(document: Mapping[str, Any], endpoint: str) -> ResourceMetadata:
     resource = document["resource"]
-    if not isinstance(resource, str) or not covers(resource, endpoint):
+    # Without a fragment, as it goes into requests (RFC 8707, section 2).
+    if not isinstance(resource, str) or "#" in resource or not covers(resource, endpoint):
         raise OAuthError(f"the metadata found for {origin_of(endpoint)} are those of another server")
     return ResourceMetadata(
         resource=resource,

@@ -11,7 +11,7 @@ from ..http.url import EndpointURL
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _SHARED = ipaddress.ip_network("100.64.0.0/10")  # carrier-grade NAT, RFC 6598
-_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 def checked(url: object, what: str) -> str:
@@ -33,7 +33,7 @@ def checked(url: object, what: str) -> str:
         raise OAuthError(f"{what} is no URL that can be used: {error}") from error
     if urlsplit(url).fragment or "#" in url:
         raise OAuthError(f"{what} has a fragment: {parsed}")
-    if parsed.unix or not (parsed.tls or parsed.host in _LOOPBACK_NAMES):
+    if parsed.unix or not (parsed.tls or parsed.host in LOOPBACK_NAMES):
         raise OAuthError(f"{what} is not https: {parsed}")
     return url
 
@@ -47,6 +47,20 @@ def origin_of(url: str) -> str:
 def path_of(url: str) -> str:
     """Return the path of a URL, without a slash at its end, so that it is empty at the root."""
     return EndpointURL.parse(url).target.partition("?")[0].rstrip("/")
+
+
+def target_of(url: str) -> str:
+    """Return path and query of a URL as they are, without the slash at the root."""
+    path, mark, query = EndpointURL.parse(url).target.partition("?")
+    return f"{'' if path == '/' else path}{mark}{query}"
+
+
+def same_origin(url: str, other: str) -> bool:
+    """Say whether two URLs have scheme, host and port in common."""
+    try:
+        return EndpointURL.parse(url).same_origin(EndpointURL.parse(other))
+    except LocalProtocolError:
+        return False
 
 
 def covers(resource: str, endpoint: str) -> bool:

@@ -57,6 +57,8 @@ class GrantRecord:
         resource: str | None,
         token_endpoint: str,
         revocation_endpoint: str | None,
+        requested: tuple[str, ...],
+        resource_metadata: str | None,
     ) -> None:
         """Note tokens and all that is needed to renew and to revoke them."""
         self.members.update(
@@ -67,6 +69,8 @@ class GrantRecord:
             token_endpoint=token_endpoint,
             revocation_endpoint=revocation_endpoint,
             tokens=tokens.to_json(),
+            requested={tokens.issuer: " ".join(requested)},
+            resource_metadata=resource_metadata,
         )
         if client is not None:
             self.members["client"] = client.to_json()
@@ -80,6 +84,12 @@ class GrantRecord:
         """Forget the tokens, which are no longer good."""
         self.members.pop("tokens", None)
 
+    def requested(self, issuer: str) -> tuple[str, ...]:
+        """Return the scopes that the user was asked for there so far."""
+        kept = self.members.get("requested")
+        scopes = cast("dict[str, Any]", kept).get(issuer) if isinstance(kept, dict) else None
+        return tuple(scopes.split()) if isinstance(scopes, str) else ()
+
     # ---- sign-ins that wait --------------------------------------------------------------------
 
     def _waiting(self) -> dict[str, Any]:
@@ -92,6 +102,18 @@ class GrantRecord:
         while len(waiting) >= MAX_PENDING:
             del waiting[min(waiting, key=lambda key: _until(waiting[key]))]
         self.members["pending"] = {**waiting, state: dict(kept)}
+
+    def find_pending(self, like: Mapping[str, Any], until: float) -> dict[str, Any] | None:
+        """Return what is kept of a sign-in that waits at least so long, None where there is none.
+
+        Args:
+            like: Members that it has.
+            until: Seconds since 1970.
+        """
+        for kept in self._waiting().values():
+            if _until(kept) >= until and all(kept.get(name) == value for name, value in like.items()):
+                return kept
+        return None
 
     def take_pending(self, state: str, now: float) -> dict[str, Any] | None:
         """Return what was kept of a sign-in, once; None where it is unknown or too old."""

@@ -13,6 +13,8 @@ def chosen(
     supported: Iterable[str] | None,
     wished: Iterable[str] | None,
     server_supported: Iterable[str] | None,
+    *,
+    lasting: bool = True,
 ) -> tuple[str, ...]:
     """Return the scopes to ask for first, none where nobody names any.
 
@@ -21,10 +23,11 @@ def chosen(
         supported: What the protected server says it knows.
         wished: What the application wants in any case.
         server_supported: What the authorization server says it knows.
+        lasting: Whether to ask for a refresh token, where the server wants to be asked for one.
     """
     scopes = tuple(challenged or supported or ())
     scopes = union(scopes, wished or ())
-    if scopes and OFFLINE_ACCESS in (server_supported or ()):
+    if lasting and scopes and OFFLINE_ACCESS in (server_supported or ()):
         scopes = union(scopes, (OFFLINE_ACCESS,))
     return scopes
 

@@ -47,7 +47,7 @@ class HTTPAnswer:
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
-    """Values by name in lower case; of a name that is given twice, the last."""
+    """Values by name in lower case; those of a name that is given twice with a comma between."""
 
     body: bytes = field(repr=False)
 
@@ -60,9 +60,14 @@ class AskUser:
     redirect_uri: str
 
 
-Step = HTTPStep | AskUser
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Write the record as it is now, before anything else; answered with nothing."""
+
+
+Step = HTTPStep | AskUser | Keep
 Flow = Generator[Step, Any, T]
-"""Yields steps, is sent an :class:`HTTPAnswer` or a URL for each, and returns a ``T``."""
+"""Yields steps, is sent an :class:`HTTPAnswer`, a URL or nothing for each, and returns a ``T``."""
 
 
 def fetch(step: HTTPStep) -> Flow[HTTPAnswer]:

@@ -154,26 +154,31 @@ class Desk:
             OAuthError: The server refuses for another reason, or gives nothing of use.
         """
         began = self.clock()
-        answer = yield from self._post(form, None)
+        filled, answer = yield from self._post(form)
         document = json_object(answer) or {}
         nonce = answer.headers.get("dpop-nonce")
         if answer.status in (400, 401) and document.get("error") == USE_NONCE and nonce and self.prover:
-            answer = yield from self._post(form, nonce)
+            filled, answer = yield from self._post(form)
             document = json_object(answer) or {}
         if answer.status != 200:
-            raise refused(self.issuer, answer.status, document, self._secrets(form))
+            raise refused(self.issuer, answer.status, document, secrets_of(filled, self.client))
         return self._read(document, scope, began)
 
-    def _secrets(self, form: Mapping[str, str]) -> list[str]:
-        sent = [form[name] for name in SECRETS if name in form]
-        return [*sent, self.client.client_secret] if self.client and self.client.client_secret else sent
+    def _post(self, form: Mapping[str, str]) -> Flow[tuple[Mapping[str, str], HTTPAnswer]]:
+        filled, headers = self.signed(form)
+        if self.prover is not None:
+            headers["DPoP"] = self.prover.proof("POST", self.token_endpoint)
+        answer = yield from fetch(post_form(self.token_endpoint, filled, headers))
+        nonce = answer.headers.get("dpop-nonce")
+        if self.prover is not None and nonce:
+            self.prover.note_nonce(self.token_endpoint, nonce)
+        return filled, answer
 
-    def _post(self, form: Mapping[str, str], nonce: str | None) -> Flow[HTTPAnswer]:
+    def signed(self, form: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+        """Return a form with who sends it, and the headers that go with it."""
         filled = dict(form)
         headers = authenticate(self.client, filled, assertion=self._assertion()) if self.client else {}
-        if self.prover is not None:
-            headers["DPoP"] = self.prover.proof("POST", self.token_endpoint, nonce=nonce)
-        return (yield from fetch(post_form(self.token_endpoint, filled, headers)))
+        return filled, headers
 
     def _assertion(self) -> str | None:
         if self.signer is None or self.client is None or self.client.method != PRIVATE_KEY:
@@ -207,6 +212,12 @@ class Desk:
             refresh_token=refresh if isinstance(refresh, str) and refresh else None,
             scope=tuple(given.split()) if isinstance(given, str) and given else scope,
         )
+
+
+def secrets_of(form: Mapping[str, str], client: Client | None) -> list[str]:
+    """Return what a form holds, and the headers beside it, that no error may show."""
+    sent = [form[name] for name in SECRETS if name in form]
+    return [*sent, client.client_secret] if client is not None and client.client_secret else sent
 
 
 def refused(issuer: str, status: int, document: Mapping[str, Any], secrets: Sequence[str] = ()) -> TokenError:
@@ -262,11 +273,16 @@ def refresh(desk: Desk, tokens: Tokens, resource: str | None) -> Flow[Tokens]:
     )
 
 
-def revoke(endpoint: str, client: Client | None, tokens: Tokens) -> Flow[None]:
-    """Tell the authorization server that tokens are no longer wanted; what it answers is its affair."""
+def revoke(endpoint: str, desk: Desk, tokens: Tokens) -> Flow[None]:
+    """Tell the authorization server that tokens are no longer wanted; what it answers is its affair.
+
+    Args:
+        endpoint: Its revocation endpoint (RFC 7009).
+        desk: Who asks.
+        tokens: The tokens.
+    """
     secrets = [(tokens.refresh_token, "refresh_token"), (tokens.access_token, "access_token")]
     for token, kind in secrets:
         if token is not None:
-            form = {"token": token, "token_type_hint": kind}
-            headers = authenticate(client, form) if client is not None else {}
+            form, headers = desk.signed({"token": token, "token_type_hint": kind})
             yield from fetch(post_form(endpoint, form, headers))

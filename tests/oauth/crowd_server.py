@@ -32,6 +32,7 @@ class Crowd:
         self.origin = ""
         self.mixed: list[str] = []
         self.calls = 0
+        self.connections: set[asyncio.Future[None]] = set()
         self._access: dict[str, str] = {}
         self._refresh: dict[str, str] = {}
         self._codes: dict[str, str] = {}
@@ -199,6 +200,12 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport: Any = transport
+        self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._crowd.connections.add(self._gone)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._crowd.connections.discard(self._gone)
+        self._gone.set_result(None)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data

@@ -76,6 +76,8 @@ class Company:
         await asyncio.gather(*(session.disconnect() for session in self.sessions))
         await self.client.disconnect()
         self._server.close()
+        if self.crowd.connections:  # the clients have closed their ends
+            await asyncio.wait(self.crowd.connections, timeout=60)
 
     # ---- what happens ---------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from .world import (
     ISSUER,
     REDIRECT,
     RESOURCE_METADATA,
+    SERVER_METADATA,
     Party,
     PlainSigner,
     answer,
@@ -144,6 +145,7 @@ def test_what_was_done_is_told_once() -> None:
     assert party.authorizer.deeds() == ["obtain"]
     party.world.drive(party.authorizer.renew())
     party.world.drive(party.authorizer.revoke())
+    assert party.world.kept == 1  # before anything is asked of a server
     assert party.authorizer.deeds() == ["refresh", "revoke"]
     assert party.authorizer.deeds() == []
     refused(party)
@@ -253,7 +255,188 @@ def test_a_registration_that_does_not_fit_is_made_anew() -> None:
 def test_a_client_that_was_registered_by_hand() -> None:
     assert client_id(signed_in(client_id="mine", client_secret="s")) == "mine"
     assert client_id(signed_in(client_id="mine", issuer=ISSUER)) == "mine"
-    assert client_id(signed_in(client_id="mine", issuer=OTHER)) == "registered"
+    with pytest.raises(OAuthError, match=r"mine is for https://other\.example"):
+        signed_in(client_id="mine", client_secret="s", issuer=OTHER)
+
+
+def test_a_secret_is_for_the_server_where_it_was_used_first() -> None:
+    party = signed_in(client_id="mine", client_secret="s")
+    moves(party)
+    with pytest.raises(OAuthError, match=f"mine is for {ISSUER}"):
+        refused(party)
+    assert [url for url in party.world.asked() if url.startswith(f"{OTHER}/token")] == []
+
+
+def test_the_server_that_knows_the_client_is_preferred() -> None:
+    for first in (Party(client_id="mine", issuer=ISSUER), signed_in()):
+        moves(first)
+        first.world.resource["authorization_servers"] = [OTHER, ISSUER]
+        refused(first)
+        assert [url for url in first.world.asked() if url.startswith(OTHER)] == []
+
+
+def test_an_application_is_registered_again_for_more_than_before() -> None:
+    party = Party()
+    registered: list[Any] = []
+
+    def register(step: HTTPStep) -> HTTPAnswer:
+        registered.append(json.loads(step.body).get("scope"))
+        return answer(201, {"client_id": f"client-{len(registered)}"})
+
+    party.world.handlers[f"{ISSUER}/register"] = register
+    party.world.token["scope"] = "a"
+    refused(party, challenge=Challenge("bearer", {"scope": "a"}))
+    more = Challenge("bearer", {"error": "insufficient_scope", "scope": "b"})
+    refused(party, 403, more)
+    refused(party, 403, more)
+    assert registered == ["a", "a b"]
+    assert client_id(party) == "client-2"
+
+
+@pytest.mark.parametrize("error", ["invalid_client", "unauthorized_client"])
+def test_a_server_that_has_forgotten_the_application_registers_it_again(error: str) -> None:
+    party = signed_in()
+
+    def token(step: HTTPStep) -> HTTPAnswer:
+        if form_of(step)["grant_type"] == "refresh_token":
+            return answer(401, {"error": error})
+        return answer(document={"access_token": "access-2"})
+
+    party.world.handlers[f"{ISSUER}/token"] = token
+    assert refused(party)
+    assert party.world.asked().count(f"{ISSUER}/register") == 2
+    assert party.authorizer.headers("POST", ENDPOINT) == {"Authorization": "Bearer access-2"}
+    # Another user may have registered it anew meanwhile.
+    party = signed_in()
+    party.registrations[ISSUER]["client_id"] = "newer"
+    party.world.handlers[f"{ISSUER}/token"] = token
+    assert refused(party)
+    assert party.world.asked().count(f"{ISSUER}/register") == 1
+
+
+def test_nobody_else_can_register_what_was_registered_by_hand() -> None:
+    party = signed_in(client_id="mine", client_secret="s")
+    party.world.handlers[f"{ISSUER}/token"] = lambda _: answer(401, {"error": "invalid_client"})
+    with pytest.raises(TokenError, match="invalid_client"):
+        refused(party)
+
+
+def test_other_errors_of_renewing_cost_nothing() -> None:
+    party = signed_in()
+    party.world.handlers[f"{ISSUER}/token"] = lambda _: answer(500)
+    with pytest.raises(TokenError, match="HTTP 500"):
+        refused(party)
+    assert party.authorizer.tokens is not None
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_server_that_is_busy_costs_no_tokens(status: int) -> None:
+    party = signed_in()
+    party.world.handlers[RESOURCE_METADATA] = lambda _: answer(status)
+    party.world.steps.clear()
+    with pytest.raises(OAuthError, match=f"cannot be had now: HTTP {status}"):
+        refused(party)
+    assert party.authorizer.tokens is not None
+    assert not any(step.method == "POST" for step in party.world.steps)
+
+
+def test_a_server_that_describes_itself_no_more_costs_nothing_either() -> None:
+    party = signed_in()
+    del party.world.handlers[RESOURCE_METADATA]
+    for issuer in (ISSUER, "no URL"):
+        party.authorizer.record.members["issuer"] = issuer
+        with pytest.raises(OAuthError, match="describes itself nowhere"):
+            refused(party)
+    assert party.authorizer.tokens is not None
+
+
+def test_where_the_server_describes_itself_is_remembered() -> None:
+    party = Party()
+    del party.world.handlers[RESOURCE_METADATA]
+    named = "https://mcp.example/custom"
+    party.world.handlers[named] = lambda _: answer(document=party.world.resource)
+    refused(party, challenge=Challenge("bearer", {"resource_metadata": named}))
+    party.world.drive(party.authorizer.begin())
+    assert party.world.asked().count(named) == 2
+    # By another process, too, but not for another endpoint that the record was kept for.
+    other = Party(party.authorizer.record.members)
+    other.world.handlers = party.world.handlers
+    other.world.drive(other.authorizer.begin())
+    assert other.world.asked() == [named, SERVER_METADATA, f"{ISSUER}/register"]
+    moved = Party({**party.authorizer.record.members, "endpoint": "https://old.example/mcp"})
+    moved.world.drive(moved.authorizer.begin())
+    assert named not in moved.world.asked()
+
+
+def test_a_server_is_asked_where_it_describes_itself() -> None:
+    party = Party()
+    del party.world.handlers[RESOURCE_METADATA]
+    named = "https://mcp.example/custom"
+    party.world.handlers[named] = lambda _: answer(document=party.world.resource)
+    challenge = f'Bearer resource_metadata="{named}"'
+    party.world.handlers[ENDPOINT] = lambda _: answer(401, www_authenticate=challenge)
+    pending = party.world.drive(party.authorizer.begin())
+    assert pending.url.startswith(f"{ISSUER}/authorize?")
+    party.world.drive(party.authorizer.complete(party.world.comes_back(pending.url)))
+    assert party.authorizer.record.text("resource_metadata") == named
+
+
+def test_scopes_that_were_asked_for_once_are_asked_for_again() -> None:
+    party = Party()
+    party.world.server["scopes_supported"] = ["offline_access"]
+    party.world.token["scope"] = "a"  # the server says nothing of offline_access
+    refused(party, challenge=Challenge("bearer", {"scope": "a"}))
+    refused(party, 403, Challenge("bearer", {"error": "insufficient_scope", "scope": "b"}))
+    party.world.handlers[f"{ISSUER}/token"] = lambda step: (
+        answer(400, {"error": "invalid_grant"})
+        if form_of(step)["grant_type"] == "refresh_token"
+        else answer(document=party.world.token)
+    )
+    refused(party, challenge=Challenge("bearer", {"scope": "a"}))
+    assert [scope_of(url) for url in party.world.visits] == [
+        "a offline_access",
+        "a offline_access b",
+        "a offline_access b",
+    ]
+    party.world.drive(party.authorizer.revoke())
+    refused(party, challenge=Challenge("bearer", {"scope": "a"}))
+    assert scope_of(party.world.visits[-1]) == "a offline_access"
+
+
+def test_who_is_refused_again_and_again_is_sent_to_one_page() -> None:
+    party = Party(interactive=False)
+    urls: set[str | None] = set()
+
+    def knock() -> None:
+        with pytest.raises(AuthorizationRequiredError) as caught:
+            refused(party)
+        urls.add(caught.value.url)
+
+    for _ in range(MAX_PENDING + 2):
+        knock()
+    (url,) = urls
+    assert url is not None
+    party.world.drive(party.authorizer.complete(party.world.comes_back(url)))
+    assert party.authorizer.tokens is not None
+    party.authorizer.record.forget_tokens()
+    party.chance.time += 1
+    knock()
+    assert len(urls) == 2
+    party.chance.time += 400  # too late to begin with it
+    knock()
+    assert len(urls) == 3
+
+
+def moves(party: Party) -> None:
+    """Let the MCP server name another authorization server."""
+    party.world.resource["authorization_servers"] = [OTHER]
+    moved = {name: str(value).replace(ISSUER, OTHER) for name, value in party.world.server.items()}
+    moved |= {"code_challenge_methods_supported": ["S256"], "token_endpoint_auth_methods_supported": ["none"]}
+    party.world.handlers |= {
+        f"{OTHER}/.well-known/oauth-authorization-server": lambda _: answer(document=moved),
+        f"{OTHER}/register": lambda _: answer(201, {"client_id": "new"}),
+        f"{OTHER}/token": lambda _: answer(document={"access_token": "new-token"}),
+    }
 
 
 def test_a_client_that_is_a_document() -> None:
@@ -266,14 +449,7 @@ def test_a_client_that_is_a_document() -> None:
 
 def test_nothing_of_the_old_server_goes_to_the_new_one() -> None:
     party = signed_in()
-    party.world.resource["authorization_servers"] = [OTHER]
-    moved = {name: str(value).replace(ISSUER, OTHER) for name, value in party.world.server.items()}
-    moved |= {"code_challenge_methods_supported": ["S256"], "token_endpoint_auth_methods_supported": ["none"]}
-    party.world.handlers |= {
-        f"{OTHER}/.well-known/oauth-authorization-server": lambda _: answer(document=moved),
-        f"{OTHER}/register": lambda _: answer(201, {"client_id": "new"}),
-        f"{OTHER}/token": lambda _: answer(document={"access_token": "new-token"}),
-    }
+    moves(party)
     party.world.steps.clear()
     assert refused(party)
     assert [url for url in party.world.asked() if url.startswith(ISSUER)] == []
@@ -387,12 +563,20 @@ def test_renewing_shows_the_key_too() -> None:
 def test_a_nonce_asks_for_no_new_sign_in() -> None:
     party = bound()
     wanted = (Challenge("dpop", {"error": "use_dpop_nonce"}),)
-    assert party.authorizer.hear(wanted, "n") is True
+    first, second = Trial(), Trial()
+    assert party.authorizer.hear(wanted, "n", first) is True
     assert PlainSigner.read(party.authorizer.headers("POST", ENDPOINT)["DPoP"])["nonce"] == "n"
-    assert party.authorizer.hear(wanted, "n") is False
-    assert party.authorizer.hear(wanted, None) is False
-    assert party.authorizer.hear((BEARER,), None) is None
+    # Another request was on its way without it.
+    assert party.authorizer.hear(wanted, "n", second) is True
+    assert party.authorizer.hear(wanted, "n", first) is False
+    assert party.authorizer.hear(wanted, None, first) is False
+    assert party.authorizer.hear((BEARER,), None, first) is None
     assert len(party.world.visits) == 1
+    both = (Challenge("bearer", {"resource_metadata": "https://x/"}), *wanted)
+    assert party.authorizer.hear(both, "m", first) is True
+    party.authorizer.note_nonce("o")
+    assert PlainSigner.read(party.authorizer.headers("POST", ENDPOINT)["DPoP"])["nonce"] == "o"
+    Party().authorizer.note_nonce("nobody signs anything")
 
 
 def test_a_challenge_may_ask_for_proofs() -> None:

@@ -64,7 +64,27 @@ def test_what_a_challenge_says() -> None:
     assert Challenge("bearer").scope is None
 
 
-def test_the_challenge_that_says_most_is_taken() -> None:
+def test_all_challenges_count_together() -> None:
     found = parse_challenges(['Basic realm="x"', "Bearer", 'DPoP resource_metadata="https://x/"'])
-    assert for_tokens(found) is found[2]
+    assert for_tokens(found) == Challenge("bearer", {"resource_metadata": "https://x/"})
+    assert for_tokens(found[2:]) == found[2]
     assert for_tokens(parse_challenges(["Basic"])) is None
+
+
+def test_what_was_wrong_with_the_token_that_was_shown_counts_first() -> None:
+    found = parse_challenges(
+        ['Bearer error="invalid_token", scope="a"', 'DPoP error="use_dpop_nonce", algs="ES256"']
+    )
+    assert [getattr(for_tokens(found, used), "error", "") for used in ("bearer", "dpop")] == [
+        "invalid_token",
+        "use_dpop_nonce",
+    ]
+    (_, other) = found
+    assert for_tokens((Challenge("bearer", {"scope": "a"}), other), "bearer") == Challenge(
+        "bearer", {"error": "use_dpop_nonce", "algs": "ES256", "scope": "a"}
+    )
+
+
+@pytest.mark.parametrize("line", ["," * 1_000_000, " ," * 500_000 + "(", "(," * 500_000])
+def test_long_lines_take_no_time(line: str) -> None:
+    assert parse_challenges([line]) == ()

@@ -41,7 +41,7 @@ def registered(
 
 def test_what_is_registered() -> None:
     client, sent = registered({"client_id": "c", "client_secret": "s", "token_endpoint_auth_method": POST})
-    assert client == Client("c", "s", POST, ISSUER, 0.0, REDIRECT)
+    assert client == Client("c", "s", POST, ISSUER, 0.0, REDIRECT, ("a", "b"))
     assert sent == {
         "client_name": "app",
         "redirect_uris": [REDIRECT],
@@ -55,7 +55,12 @@ def test_what_is_registered() -> None:
 
 @pytest.mark.parametrize(
     ("redirect_uri", "kind"),
-    [("https://app.example/", "web"), ("http://127.0.0.1:1/", "native"), ("com.example.app:/back", "native")],
+    [
+        ("https://app.example/", "web"),
+        ("http://127.0.0.1:1/", "native"),
+        ("https://localhost:1/", "native"),
+        ("com.example.app:/back", "native"),
+    ],
 )
 def test_programs_are_native_applications(redirect_uri: str, kind: str) -> None:
     _, sent = registered({"client_id": "c"}, redirect_uri=redirect_uri)

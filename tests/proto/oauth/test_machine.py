@@ -14,6 +14,7 @@ from routermcp_proto.oauth.machine import (
     JWT_BEARER,
     ClientCredentials,
     EnterpriseManaged,
+    MachineGrant,
     WorkloadIdentity,
 )
 from routermcp_proto.oauth.steps import TokenError
@@ -113,9 +114,73 @@ def test_an_identity_provider_may_refuse(answers: Any, words: str) -> None:
 
 def test_an_old_server_names_no_resource() -> None:
     party = Party(redirect_uri=None, grant=ClientCredentials(Client("c", "s", POST)))
-    party.world.handlers = {"https://mcp.example/token": lambda _: answer(document=party.world.token)}
+    own = {"issuer": "https://mcp.example", "token_endpoint": "https://mcp.example/token"}
+    party.world.handlers = {
+        "https://mcp.example/.well-known/oauth-authorization-server": lambda _: answer(document=own),
+        "https://mcp.example/token": lambda _: answer(document=party.world.token),
+    }
     signed_in_again(party)
     assert "resource" not in form_of(party.world.steps[-1])
+
+
+def test_no_secret_goes_where_it_was_guessed_to() -> None:
+    party = Party(redirect_uri=None, grant=ClientCredentials(Client("c", "s", POST)))
+    party.world.handlers = {"https://mcp.example/token": lambda _: answer(document=party.world.token)}
+    with pytest.raises(OAuthError, match="describes itself nowhere"):
+        signed_in_again(party)
+    assert not any(step.method == "POST" for step in party.world.steps)
+
+
+@pytest.mark.parametrize(
+    ("grant", "who"),
+    [
+        (ClientCredentials(Client("c", "s", POST)), "c"),
+        (ClientCredentials(Client("c", "s", POST), issuer=ISSUER), "c"),
+        (WorkloadIdentity("word"), "the assertion"),
+    ],
+)
+def test_credentials_are_for_one_authorization_server(grant: MachineGrant, who: str) -> None:
+    party = Party(redirect_uri=None, grant=grant)
+    signed_in_again(party)
+    other = "https://other.example"
+    moved = {**party.world.server, "issuer": other, "token_endpoint": f"{other}/token"}
+    party.world.resource["authorization_servers"] = [other]
+    party.world.handlers[f"{other}/.well-known/oauth-authorization-server"] = lambda _: answer(document=moved)
+    with pytest.raises(OAuthError, match=f"{who} is for {ISSUER}"):
+        signed_in_again(party)
+    assert f"{other}/token" not in party.world.asked()
+
+
+def test_a_refresh_token_is_not_used_by_who_can_ask_anew() -> None:
+    party = Party(redirect_uri=None, grant=ClientCredentials(Client("c", "s", POST)))
+    party.world.server["scopes_supported"] = ["x", "offline_access"]
+    party.world.resource["scopes_supported"] = ["x"]
+    signed_in_again(party)
+    signed_in_again(party)
+    party.world.drive(party.authorizer.renew())
+    assert [form["grant_type"] for form in party.world.forms()] == ["client_credentials"] * 3
+    assert {form["scope"] for form in party.world.forms()} == {"x"}
+
+
+@pytest.mark.parametrize("key", [False, True])
+def test_tokens_are_given_back_by_who_has_asked_for_them(key: bool) -> None:
+    client = Client("c", None, PRIVATE_KEY) if key else Client("c", "s", POST)
+    party = Party(redirect_uri=None, grant=ClientCredentials(client, PlainSigner() if key else None))
+    signed_in_again(party)
+    party.world.steps.clear()
+    party.world.drive(party.authorizer.revoke())
+    form = form_of(party.world.steps[-1])
+    assert form["client_id"] == "c"
+    assert "client_assertion" in form if key else form["client_secret"] == "s"
+
+
+def test_what_an_identity_provider_gives_back_is_not_shown() -> None:
+    party = Party(redirect_uri=None, grant=enterprise(identity_client_secret="hush-1", id_token="hush-2"))
+    said = {"error": "invalid_request", "error_description": "bad hush-2 of hush-1"}
+    party.world.handlers[IDENTITY] = lambda _: answer(400, said)
+    with pytest.raises(OAuthError, match="bad") as caught:
+        signed_in_again(party)
+    assert "hush" not in str(caught.value)
 
 
 def test_renewing_is_signing_in_again() -> None:

@@ -57,6 +57,51 @@ def test_metadata_of_another_server_end_it(resource: Any) -> None:
     assert world.asked() == [RESOURCE_METADATA]
 
 
+def test_a_resource_has_no_fragment() -> None:
+    world = World()
+    world.resource["resource"] = f"{ENDPOINT}#x"
+    with pytest.raises(OAuthError, match="another server"):
+        world.drive(discover(ENDPOINT, None))
+
+
+def test_the_path_is_asked_for_as_it_is_first() -> None:
+    world = World()
+    world.drive(discover(f"{ENDPOINT}/?tenant=1", None))
+    assert world.asked()[:2] == [f"{RESOURCE_METADATA}/?tenant=1", RESOURCE_METADATA]
+    world.steps.clear()
+    with pytest.raises(OAuthError):
+        world.drive(discover("https://mcp.example/?tenant=1", None, guess=False))
+    assert world.asked()[:2] == [f"{ROOT_METADATA}?tenant=1", ROOT_METADATA]
+
+
+def test_a_place_that_is_busy_is_not_one_that_is_not_there() -> None:
+    world = World()
+    world.handlers[f"{RESOURCE_METADATA}/"] = lambda _: answer(500)
+    # Some servers fail at what they do not know: it may be elsewhere.
+    assert world.drive(discover(f"{ENDPOINT}/", None)).server.issuer == ISSUER
+    named = "https://mcp.example/custom"
+    world.handlers[named] = lambda _: answer(503)
+    world.steps.clear()
+    with pytest.raises(OAuthError, match="custom cannot be had now: HTTP 503"):
+        world.drive(discover(ENDPOINT, named))
+    assert world.asked() == [named]
+    world.handlers[SERVER_METADATA] = lambda _: answer(429)
+    with pytest.raises(OAuthError, match="cannot be had now: HTTP 429"):
+        world.drive(discover(ENDPOINT, None))
+
+
+@pytest.mark.parametrize(
+    "refusal", [answer(200), answer(401), answer(401, www_authenticate="Basic"), answer(404)]
+)
+def test_a_server_may_not_say_where_it_describes_itself(refusal: HTTPAnswer) -> None:
+    world = World()
+    del world.handlers[RESOURCE_METADATA]
+    world.handlers[ENDPOINT] = lambda _: refusal
+    assert world.drive(discover(ENDPOINT, None, ask=True)).resource is None
+    assert ENDPOINT in world.asked()
+    assert not world.drive(discover(ENDPOINT, None)).resource
+
+
 @pytest.mark.parametrize("servers", [[], None, "https://auth.example", [7]])
 def test_a_server_has_to_be_named(servers: Any) -> None:
     world = World()

@@ -10,7 +10,7 @@ import pytest
 
 from routermcp_proto.exceptions import OAuthError
 from routermcp_proto.oauth.clients import BASIC, PRIVATE_KEY, Client
-from routermcp_proto.oauth.dpop import Prover
+from routermcp_proto.oauth.dpop import MAX_NONCES, Prover
 from routermcp_proto.oauth.steps import HTTPAnswer, HTTPStep, InvalidGrantError, TokenError, seconds
 from routermcp_proto.oauth.tokens import MAX_LIFE, Desk, Tokens, refresh, revoke
 
@@ -113,6 +113,32 @@ def test_a_nonce_is_shown_once_with_a_new_proof() -> None:
     assert len(proofs) == 4
 
 
+def test_a_nonce_that_comes_with_tokens_is_for_the_next_ones() -> None:
+    world, asking = World(), desk(prover=True)
+    world.handlers[f"{ISSUER}/token"] = lambda _: answer(document=world.token, dpop_nonce="later")
+    for _ in range(2):
+        world.drive(asking.ask({}))
+    proofs = [PlainSigner.read(step.headers["DPoP"]) for step in world.steps]
+    assert [proof.get("nonce") for proof in proofs] == [None, "later"]
+
+
+def test_nonces_of_many_places_are_forgotten() -> None:
+    prover = Prover(PlainSigner(), CHANCE.random, CHANCE.now)
+    for number in range(MAX_NONCES + 1):
+        prover.note_nonce(f"https://a.example/{number}?query", "n")
+    nonces = [PlainSigner.read(prover.proof("GET", f"https://a.example/{n}")).get("nonce") for n in (0, 1)]
+    assert nonces == [None, "n"]
+
+
+def test_an_assertion_that_a_server_gives_back_is_not_shown() -> None:
+    world = World()
+    world.handlers[f"{ISSUER}/token"] = lambda step: answer(
+        400, {"error": "invalid_client", "error_description": form_of(step)["client_assertion"]}
+    )
+    with pytest.raises(TokenError, match=r"invalid_client \(\.\.\.\)"):
+        world.drive(desk(Client("c", None, PRIVATE_KEY), signer=True).ask({}))
+
+
 @pytest.mark.parametrize(
     ("life", "early", "least"),
     [(3600, 60, 1.4), (100, 20, 1.4), (5, 1.4, 1.4), (2, 1.4, 1.4), (1, 0.7, 0.7), (0, 0, 0)],
@@ -133,7 +159,7 @@ def test_requests_that_spend_something_say_so() -> None:
     world.drive(refresh(desk(Client("c")), Tokens("a", "bearer", ISSUER, 0, 1, "r"), None))
     world.drive(desk(Client("c")).ask({"grant_type": "authorization_code", "code": "c"}))
     world.drive(desk(Client("c")).ask({"grant_type": "client_credentials"}))
-    world.drive(revoke(f"{ISSUER}/revoke", None, Tokens("a", "bearer", ISSUER, 0, None, "r")))
+    world.drive(revoke(f"{ISSUER}/revoke", desk(), Tokens("a", "bearer", ISSUER, 0, None, "r")))
     assert [step.spends for step in world.steps] == [True, True, False, False, False]
 
 
@@ -158,9 +184,9 @@ def test_there_may_be_nothing_to_renew_with() -> None:
 
 def test_giving_back() -> None:
     world = World()
-    world.drive(revoke(f"{ISSUER}/revoke", Client("c"), Tokens("a", "bearer", ISSUER, 0, None, "r")))
+    world.drive(revoke(f"{ISSUER}/revoke", desk(Client("c")), Tokens("a", "bearer", ISSUER, 0, None, "r")))
     assert [form_of(step)["token"] for step in world.steps] == ["r", "a"]
-    world.drive(revoke(f"{ISSUER}/revoke", None, Tokens("a", "bearer", ISSUER, 0)))
+    world.drive(revoke(f"{ISSUER}/revoke", desk(), Tokens("a", "bearer", ISSUER, 0)))
     assert form_of(world.steps[-1]) == {"token": "a", "token_type_hint": "access_token"}
 
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from routermcp_proto.oauth.authorizer import Application, Authorizer
 from routermcp_proto.oauth.records import GrantRecord
-from routermcp_proto.oauth.steps import AskUser, Flow, HTTPAnswer, HTTPStep
+from routermcp_proto.oauth.steps import AskUser, Flow, HTTPAnswer, HTTPStep, Keep
 
 T = TypeVar("T")
 
@@ -64,6 +64,7 @@ class World:
     def __init__(self) -> None:
         self.steps: list[HTTPStep] = []
         self.visits: list[str] = []
+        self.kept = 0
         self.resource: dict[str, Any] = {"resource": ENDPOINT, "authorization_servers": [ISSUER]}
         self.server: dict[str, Any] = {
             "issuer": ISSUER,
@@ -96,7 +97,11 @@ class World:
                 step = flow.send(reply)
             except StopIteration as end:
                 return end.value
-            reply = self._visit(step) if isinstance(step, AskUser) else self._request(step)
+            if isinstance(step, Keep):
+                self.kept += 1
+                reply = None
+            else:
+                reply = self._visit(step) if isinstance(step, AskUser) else self._request(step)
 
     def _request(self, step: HTTPStep) -> HTTPAnswer:
         self.steps.append(step)
