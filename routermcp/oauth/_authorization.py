@@ -37,6 +37,9 @@ READ_AGAIN_SECONDS = 60.0
 #: wait at all. An authorization server that is well answers in a part of it.
 PATIENCE_SECONDS = 1.0
 
+#: Seconds that the record may take to be read again. A store that is well takes a hundredth of it.
+READ_SECONDS = 0.25
+
 #: Seconds from one attempt to renew tokens that are still good to the next.
 TRY_AGAIN_SECONDS = 5.0
 
@@ -148,7 +151,7 @@ class UserAuthorization:
 
     async def _read_again(self, runtime: Runtime) -> None:
         """Hear of what other processes have done, unless something is being done here."""
-        scope = runtime.deadline(runtime.now() + PATIENCE_SECONDS)
+        scope = runtime.deadline(runtime.now() + READ_SECONDS)
 
         async def work() -> None:
             self._read_at = time.monotonic()  # where that fails, too: there is a next time
