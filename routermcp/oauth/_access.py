@@ -10,13 +10,14 @@ from typing import TypeVar
 
 from routermcp_adapters._exchanges import SharedExchanges
 from routermcp_adapters.runtime import Runtime
-from routermcp_proto.exceptions import ConfigError, TransportError
+from routermcp_proto.exceptions import ConfigError, OAuthError, TransportError
 from routermcp_proto.oauth.authorization import state_of
 from routermcp_proto.oauth.records import GrantRecord
 from routermcp_proto.timers import deadline_after
 
 from .._settings import ClientSettings
 from ._authorization import UserAuthorization
+from ._locked import RELEASE_SECONDS
 from ._users import OAuthUsers
 from .store import Record
 
@@ -65,6 +66,27 @@ class Begun:
     server_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A sign-in that a user was sent to, and what there was before.
+
+    Attributes:
+        state: The state of the sign-in, None where its page has none.
+        token: The access token that was there before, None without one.
+    """
+
+    state: str | None = field(repr=False)
+    token: str | None = field(repr=False)
+
+    def succeeded(self, record: GrantRecord) -> bool:
+        """Say whether there are other tokens than before."""
+        return record.tokens is not None and record.tokens.access_token != self.token
+
+    def waits(self, record: GrantRecord) -> bool:
+        """Say whether the user may still come back, as far as can be told."""
+        return self.state is None or self.state in (record.members.get("pending") or {})
+
+
 def connection_of(server_id: str, record: GrantRecord) -> Connection:
     """Return what a record says."""
     tokens = record.tokens
@@ -84,13 +106,19 @@ class UserAccess:
         exchanges: Its connections.
         runtime: Where it runs.
         timeout: Milliseconds for what is done, 0 for no limit.
+        sent: The sign-in that :meth:`settled` waits for, None for any.
 
     Raises:
         ConfigError: The client has no ``oauth=``.
     """
 
     def __init__(
-        self, settings: ClientSettings, exchanges: SharedExchanges | None, runtime: Runtime, timeout: int
+        self,
+        settings: ClientSettings,
+        exchanges: SharedExchanges | None,
+        runtime: Runtime,
+        timeout: int,
+        sent: Sent | None = None,
     ) -> None:
         if settings.oauth is None or exchanges is None:
             raise ConfigError("this client has no oauth=, so it keeps no tokens")
@@ -100,6 +128,7 @@ class UserAccess:
         self._exchanges = exchanges
         self._runtime = runtime
         self._timeout = timeout
+        self._sent = sent
 
     @property
     def runtime(self) -> Runtime:
@@ -108,7 +137,21 @@ class UserAccess:
 
     def within(self, runtime: Runtime, timeout: int) -> UserAccess:
         """Return the same, with another limit."""
-        return UserAccess(self._settings, self._exchanges, runtime, timeout)
+        return UserAccess(self._settings, self._exchanges, runtime, timeout, self._sent)
+
+    async def sent_to(self, url: str) -> UserAccess:
+        """Return the same, of which :meth:`settled` waits for what comes of one sign-in.
+
+        Args:
+            url: The page that the user is sent to now.
+        """
+        # What the refused request was made with is here; the store may hold the answer already.
+        authorizer = self._authorization.authorizer
+        record = authorizer.record if authorizer is not None else GrantRecord()
+        sent = Sent(state_of(url), record.tokens.access_token if record.tokens is not None else None)
+        if not sent.waits(record):
+            sent = Sent(sent.state, None)  # the tokens that are there came of it
+        return UserAccess(self._settings, self._exchanges, self._runtime, self._timeout, sent)
 
     @property
     def server_id(self) -> str:
@@ -171,17 +214,39 @@ class UserAccess:
         return await self._users.store.get(self._runtime, self._authorization.user_id, server_id)
 
     async def settled(self) -> None:
-        """Wait until the user has tokens, whoever has taken them.
+        """Wait until the user has tokens, whoever has taken them; see :meth:`sent_to`.
 
         Raises:
+            OAuthError: Nothing can come of that sign-in any more, as where the user said no.
             TransportError: That took too long (``timeout``).
         """
+        sent = self._sent or Sent(None, None)
 
-        async def look(_: SharedExchanges) -> None:
-            while GrantRecord(await self._read(self.server_id)).tokens is None:
+        async def look(exchanges: SharedExchanges) -> None:
+            record = GrantRecord(await self._read(self.server_id))
+            while not sent.succeeded(record):
+                if not sent.waits(record):
+                    record = await self._read_at_rest(exchanges.runtime)
+                    if sent.succeeded(record):
+                        return
+                    if not sent.waits(record):
+                        raise OAuthError(f"the sign-in at {self.server_id} came to nothing; begin again")
                 await self._runtime.sleep(LOOK_SECONDS)
+                record = GrantRecord(await self._read(self.server_id))
 
         await self._within(look)
+
+    async def _read_at_rest(self, runtime: Runtime) -> GrantRecord:
+        """Return the record while nobody changes it.
+
+        Whoever takes an answer has it out of the record before the tokens are in it.
+        """
+        lock = await self._authorization.resource.acquire(runtime, self._authorization.user_id)
+        try:
+            return GrantRecord(await self._read(self.server_id))
+        finally:
+            async with runtime.shield(RELEASE_SECONDS):
+                await lock.release()
 
     async def _within(self, work: Callable[[SharedExchanges], Awaitable[T]]) -> T:
         """Do something in time, with connections that may be opened for it alone."""

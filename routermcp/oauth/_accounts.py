@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from routermcp_adapters._driver import CallOptions, Driver
@@ -41,10 +42,19 @@ class Access(Protocol):
         """Give the tokens back."""
         ...
 
+    async def sent_to(self, url: str) -> Access:
+        """Return the same, of which :meth:`settled` waits for what comes of one sign-in.
+
+        Args:
+            url: The page that the user is sent to now.
+        """
+        ...
+
     async def settled(self) -> None:
-        """Wait until the user has tokens.
+        """Wait until the user has tokens, other ones than when sent to the page.
 
         Raises:
+            OAuthError: Nothing can come of that sign-in any more, as where the user said no.
             TransportError: That took too long (``timeout``).
         """
         ...
@@ -62,17 +72,41 @@ class GatewayAccess:
         runtime: Where it runs.
         timeout: Milliseconds for what is done, 0 for no limit.
         server_id: The alias of the server.
+        before: How the user was there when sent to sign in, None where that is not known.
     """
 
-    def __init__(self, driver: Driver, runtime: Runtime, timeout: int, server_id: str) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        runtime: Runtime,
+        timeout: int,
+        server_id: str,
+        before: Connection | None = None,
+    ) -> None:
         self._driver = driver
         self._runtime = runtime
         self._timeout = timeout
         self._server_id = server_id
+        self._before = before
 
     def within(self, runtime: Runtime, timeout: int) -> GatewayAccess:
         """Return the same, with another limit."""
-        return GatewayAccess(self._driver, runtime, timeout, self._server_id)
+        return GatewayAccess(self._driver, runtime, timeout, self._server_id, self._before)
+
+    async def sent_to(self, url: str) -> GatewayAccess:
+        """Return the same, of which :meth:`settled` waits for what comes of one sign-in.
+
+        The gateway does not say what becomes of the sign-in itself: a user who says no is waited
+        for like one who takes long.
+
+        Args:
+            url: The page that the user is sent to now.
+        """
+        del url
+        before: Connection | None = None
+        with suppress(MCPError):  # the user can sign in all the same
+            before = await self._connection()
+        return GatewayAccess(self._driver, self._runtime, self._timeout, self._server_id, before)
 
     async def begin(self, next_url: str | None) -> Begun:
         """Prepare to send the user to sign in."""
@@ -88,7 +122,7 @@ class GatewayAccess:
         await self._ask(gateway_calls.revoke(self._server_id))
 
     async def settled(self) -> None:
-        """Wait until the user has tokens, whoever has taken them.
+        """Wait until the user has tokens, whoever has taken them; see :meth:`sent_to`.
 
         Raises:
             TransportError: That took too long (``timeout``).
@@ -103,10 +137,16 @@ class GatewayAccess:
             raise TransportError(message, code="timeout") from error
 
     async def _connected(self) -> bool:
+        now, before = await self._connection(), self._before
+        if now is None or now.state is not ConnectionState.CONNECTED:
+            return False
+        # Where nothing is known of their end, the next tokens look like those before.
+        unknown = before is None or before.expires_at is None
+        return unknown or now != before
+
+    async def _connection(self) -> Connection | None:
         found = await self.connections()
-        return Connection(self._server_id, ConnectionState.CONNECTED) in [
-            Connection(each.server_id, each.state) for each in found
-        ]
+        return next((each for each in found if each.server_id == self._server_id), None)
 
     async def connections(self) -> list[Connection]:
         """Return how the user is at all servers behind the gateway."""

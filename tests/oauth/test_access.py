@@ -14,7 +14,7 @@ from routermcp.oauth import OAuthConfig, TokenAdapter, file_adapter, memory_adap
 from routermcp.oauth._access import ConnectionState, connection_of
 from routermcp.types import AuthorizationRequiredError, ConfigError, OAuthError, TransportError
 from routermcp_proto.oauth.records import GrantRecord
-from tests.oauth.protected_server import ProtectedServer
+from tests.oauth.protected_server import ProtectedServer, state_in
 from tests.oauth.test_signing_in import visit
 from tests.three_runtimes import RUNTIMES, make_client, run
 
@@ -148,5 +148,87 @@ def test_a_sign_in_elsewhere_is_noticed(server: ProtectedServer, runtime: str) -
         later.start()
         await done(request.wait(timeout=20_000))
         later.join()
+
+    run(runtime, body)
+
+
+def test_tokens_that_were_there_before_are_not_those_waited_for(
+    server: ProtectedServer, runtime: str
+) -> None:
+    adapter = memory_adapter()
+    adapter.set("alice", "srv", server.grant("alice"))
+
+    async def body() -> None:
+        request = await client_of(runtime, server, adapter).authorize()
+        with pytest.raises(TransportError, match="timeout=50 ms"):
+            await done(request.wait(timeout=50))
+        await done(request.complete(visit(request.url)))
+        await done(request.wait(timeout=5000))
+
+    run(runtime, body)
+
+
+def test_a_call_whose_tokens_are_dead_waits_for_new_ones(server: ProtectedServer, runtime: str) -> None:
+    adapter, record = memory_adapter(), server.grant("alice")
+    del record["tokens"]["refresh_token"]
+    adapter.set("alice", "srv", record)
+    server.expire()
+    early: list[str] = []
+
+    def sign_in(request: Any) -> Any:
+        if runtime == "blocking":
+            with pytest.raises(TransportError):
+                request.wait(timeout=50)
+            request.complete(visit(request.url))
+            early.append(request.server_id)
+            return request.wait(timeout=5000)
+
+        async def work() -> None:
+            with pytest.raises(TransportError):
+                await request.wait(timeout=50)
+            await request.complete(visit(request.url))
+            early.append(request.server_id)
+            await request.wait(timeout=5000)
+
+        return work()
+
+    async def body() -> None:
+        oauth = OAuthConfig(adapter, redirect_uri=CALLBACK, server_id="srv")
+        client = make_client(runtime, url=server.url, user_id="alice", oauth=oauth, on_authorization=sign_in)
+        async with client:
+            assert (await client.call_tool("add", {"a": 1, "b": 2})).text == "3"
+
+    run(runtime, body)
+    assert early == ["srv"]
+
+
+def test_a_user_who_says_no_is_not_waited_for(server: ProtectedServer, runtime: str) -> None:
+    async def body() -> None:
+        adapter = memory_adapter()
+        request = await client_of(runtime, server, adapter).authorize()
+        session = client_of(runtime, server, adapter).create_session("alice")
+        no = f"{CALLBACK}?error=access_denied&state={state_in(request.url)}"
+        with pytest.raises(OAuthError, match="access_denied"):
+            await session.complete_authorization(no)
+        with pytest.raises(OAuthError, match="begin again"):
+            await done(request.wait(timeout=20_000))
+
+    run(runtime, body)
+
+
+def test_an_answer_that_is_being_taken_is_waited_for(server: ProtectedServer, runtime: str) -> None:
+    """It is out of the record before the tokens are in it, under one lock."""
+    adapter = memory_adapter()
+
+    async def body() -> None:
+        request = await client_of(runtime, server, adapter).authorize()
+        lock = adapter.lock("alice", "srv")
+        assert lock.acquire()
+        adapter.set("alice", "srv", {"pending": {}})
+        with pytest.raises(TransportError, match="timeout=50 ms"):
+            await done(request.wait(timeout=50))
+        adapter.set("alice", "srv", server.grant("alice"))
+        lock.release()
+        await done(request.wait(timeout=5000))
 
     run(runtime, body)
