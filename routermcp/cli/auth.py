@@ -126,15 +126,20 @@ def revoke(
 ) -> None:
     """Give tokens back, and forget them."""
     with ClientOptions(url, api_key, user_id, timeout, debug).made() as client:
-        _reach(client)
         if everything and server is not None:
             raise ConfigError("give either a server or --all")
+        _reach(client)
+        place = server or client.server_id
+        signed_in = {each.server_id for each in client.connections() if _has_tokens(each)}
         if everything:
             client.revoke_all()
         else:
             client.revoke(server)
         client.disconnect()
-    typer.echo(f"signed out at {'all servers' if everything else server or client.server_id}")
+    if everything:
+        typer.echo("signed out at all servers" if signed_in else "you are signed in nowhere")
+    else:
+        typer.echo(f"signed out at {place}" if place in signed_in else f"you are not signed in at {place}")
 
 
 def _reach(client: SyncRouterMCPClient) -> None:
@@ -145,6 +150,10 @@ def _reach(client: SyncRouterMCPClient) -> None:
 
 def _good(connection: Connection) -> bool:
     return connection.state is ConnectionState.CONNECTED
+
+
+def _has_tokens(connection: Connection) -> bool:
+    return connection.state in (ConnectionState.CONNECTED, ConnectionState.EXPIRED)
 
 
 def _until(connection: Connection) -> str:

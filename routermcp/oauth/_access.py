@@ -18,6 +18,7 @@ from routermcp_proto.timers import deadline_after
 from .._settings import ClientSettings
 from ._authorization import UserAuthorization
 from ._locked import RELEASE_SECONDS
+from ._resource import Resource
 from ._users import OAuthUsers
 from .store import Record
 
@@ -96,6 +97,36 @@ def connection_of(server_id: str, record: GrantRecord) -> Connection:
     ended = tokens.expires_at is not None and tokens.expires_at <= time.time()
     state = ConnectionState.EXPIRED if ended and tokens.refresh_token is None else ConnectionState.CONNECTED
     return Connection(server_id, state, tokens.expires_at, tokens.scope)
+
+
+class _AtRest:
+    """The record of a user in a ``with`` block, in which nobody else changes it."""
+
+    def __init__(self, resource: Resource, runtime: Runtime, user_id: str) -> None:
+        self._resource = resource
+        self._runtime = runtime
+        self._user_id = user_id
+
+    async def __aenter__(self) -> Record:
+        self._lock = await self._resource.acquire(self._runtime, self._user_id)
+        try:
+            return await self._resource.read(self._runtime, self._user_id) or {}
+        except BaseException:
+            await self._release()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._release()
+
+    async def _release(self) -> None:
+        async with self._runtime.shield(RELEASE_SECONDS):
+            await self._lock.release()
+
+
+def _used(record: Record) -> bool:
+    """Say whether a record is of a server where the user has signed in, be it long ago."""
+    grant = GrantRecord(record)
+    return grant.tokens is not None or grant.text("endpoint") is not None
 
 
 class UserAccess:
@@ -189,15 +220,15 @@ class UserAccess:
         return await self._within(lambda exchanges: self._authorization.complete(exchanges, callback_url))
 
     async def revoke(self) -> None:
-        """Give the tokens back."""
-        await self._within(self._authorization.revoke)
+        """Give the tokens back; of who has never signed in, forget the sign-ins that wait."""
+        if not await self.forget_unused(self.server_id):
+            await self._within(self._authorization.revoke)
 
     async def keeps_other(self, server_id: str) -> bool:
-        """Say whether the store holds where another server is, at which the user has signed in."""
+        """Say whether the store holds something of the user at another server."""
         if server_id == self.server_id:
             return False
-        record = await self._within(lambda _: self._read(server_id))
-        return GrantRecord(record).text("endpoint") is not None
+        return await self._within(lambda _: self._read(server_id)) is not None
 
     async def revoke_at(self, server_id: str) -> None:
         """Give back what a record of another server holds, which says where that is."""
@@ -208,7 +239,28 @@ class UserAccess:
             if endpoint is not None:
                 await self._users.at(endpoint, server_id, user).revoke(exchanges)
 
-        await self._within(work)
+        if not await self.forget_unused(server_id):
+            await self._within(work)
+
+    async def forget_unused(self, server_id: str) -> bool:
+        """Forget what is kept of a server where the user has never signed in.
+
+        Returns:
+            Whether the user has not: sign-ins that wait are forgotten, and there was nothing else.
+        """
+        user, store = self._authorization.user_id, self._users.store
+
+        async def work(exchanges: SharedExchanges) -> bool:
+            runtime = exchanges.runtime
+            kept = await self._read(server_id)
+            if kept is None or _used(kept):
+                return kept is None
+            async with self._at_rest(runtime, server_id) as record:
+                if not _used(record):
+                    await store.do(runtime, lambda: store.adapter.delete(user, server_id))
+                return not _used(record)
+
+        return await self._within(work)
 
     async def _read(self, server_id: str) -> Record | None:
         return await self._users.store.get(self._runtime, self._authorization.user_id, server_id)
@@ -226,7 +278,9 @@ class UserAccess:
             record = GrantRecord(await self._read(self.server_id))
             while not sent.succeeded(record):
                 if not sent.waits(record):
-                    record = await self._read_at_rest(exchanges.runtime)
+                    # Whoever takes an answer has it out of the record before the tokens are in it.
+                    async with self._at_rest(exchanges.runtime, self.server_id) as kept:
+                        record = GrantRecord(kept)
                     if sent.succeeded(record):
                         return
                     if not sent.waits(record):
@@ -236,17 +290,9 @@ class UserAccess:
 
         await self._within(look)
 
-    async def _read_at_rest(self, runtime: Runtime) -> GrantRecord:
-        """Return the record while nobody changes it.
-
-        Whoever takes an answer has it out of the record before the tokens are in it.
-        """
-        lock = await self._authorization.resource.acquire(runtime, self._authorization.user_id)
-        try:
-            return GrantRecord(await self._read(self.server_id))
-        finally:
-            async with runtime.shield(RELEASE_SECONDS):
-                await lock.release()
+    def _at_rest(self, runtime: Runtime, server_id: str) -> _AtRest:
+        resource = self._users.at(self._settings.place, server_id, self._authorization.user_id).resource
+        return _AtRest(resource, runtime, self._authorization.user_id)
 
     async def _within(self, work: Callable[[SharedExchanges], Awaitable[T]]) -> T:
         """Do something in time, with connections that may be opened for it alone."""

@@ -26,6 +26,8 @@ from ._access import LOOK_SECONDS, Begun, Connection, ConnectionState, UserAcces
 
 ResultT = TypeVar("ResultT", bound=WireModel)
 
+_WITH_TOKENS = (ConnectionState.CONNECTED, ConnectionState.EXPIRED)
+
 
 class Access(Protocol):
     """The tokens of one user at one server, outside of calls."""
@@ -262,13 +264,18 @@ class UserAccounts:
     async def revoke_all(self) -> None:
         """Give back all tokens of the user.
 
+        A server where there are none is not told, nor noted as one whose tokens were given back.
+
         Raises:
             MCPError: The first that was raised; all others are given back all the same.
         """
         failed: MCPError | None = None
         for connection in await self.connections():
             try:
-                await self.revoke(connection.server_id)
+                if connection.state in _WITH_TOKENS:
+                    await self.revoke(connection.server_id)
+                elif self._own is not None:
+                    await self._own.forget_unused(connection.server_id)
             except MCPError as error:
                 failed = failed or error
         if failed is not None:

@@ -58,6 +58,9 @@ def test_tokens_of_a_sign_in_are_for_all_commands(server: ProtectedServer, tmp_p
 
     assert auth("auth", "revoke").stdout.startswith("signed out at")
     assert "revoked" in auth("auth", "status").stdout
+    again = auth("auth", "revoke")
+    assert (again.returncode, again.stdout) == (0, f"you are not signed in at 127.0.0.1:{server.port}/mcp\n")
+    assert auth("auth", "revoke", "--all").stdout == "you are signed in nowhere\n"
     assert auth("tools").returncode == 3
 
 

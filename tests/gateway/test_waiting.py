@@ -82,3 +82,20 @@ def test_tokens_without_an_end_cannot_be_told_apart(mail: ProtectedServer) -> No
     tokens.set("ada", "mail", record)
     with gateway_for(mail, tokens) as gateway, SyncRouterMCPClient(project(gateway), user_id="ada") as client:
         client.authorize("mail").wait(timeout=5000)
+
+
+def test_giving_everything_back_leaves_the_servers_alone_where_nobody_signed_in(
+    mail: ProtectedServer,
+) -> None:
+    tokens = memory_adapter()
+    tokens.set("ada", "mail", mail.grant("ada"))
+    servers = {name: {"url": mail.url, "authType": "oauth"} for name in ("mail", "files")}
+    with (
+        LocalGateway({"mcpServers": servers}, tokens=tokens) as gateway,
+        SyncRouterMCPClient(project(gateway), user_id="ada") as client,
+    ):
+        client.revoke_all()
+        assert {each.server_id: each.state.value for each in client.connections()} == {
+            "files": "needs_authorization",
+            "mail": "revoked",
+        }

@@ -112,6 +112,41 @@ def test_consent_is_withdrawn(server: ProtectedServer, runtime: str) -> None:
     assert (adapter.get("bob", "srv") or {})["tokens"]
 
 
+def test_who_never_signed_in_has_nothing_to_give_back(server: ProtectedServer, runtime: str) -> None:
+    """Sign-ins that wait are forgotten, here and at other servers of the store."""
+    adapter = memory_adapter()
+    elsewhere = OAuthConfig(adapter, redirect_uri=CALLBACK, server_id="other")
+
+    async def begin() -> tuple[Any, Any]:
+        for each in ("srv", "other"):
+            adapter.delete("alice", each)
+        client = client_of(runtime, server, adapter)
+        other = make_client(runtime, url=server.url, user_id="alice", oauth=elsewhere)
+        requests = await client.authorize(), await other.authorize()
+        assert [(each.server_id, each.state) for each in await client.connections()] == [
+            ("other", ConnectionState.NEEDS_AUTHORIZATION),
+            ("srv", ConnectionState.NEEDS_AUTHORIZATION),
+        ]
+        return client, requests
+
+    async def body() -> None:
+        for ask in ("revoke_all", "revoke"):
+            client, (request, _) = await begin()
+            if ask == "revoke":
+                await client.revoke("other")
+                await client.revoke()
+            else:
+                await client.revoke_all()
+            assert await client.connections() == []
+            assert adapter.list("alice") == []
+            with pytest.raises(OAuthError, match="begin again"):
+                await done(request.wait(timeout=5000))
+        with pytest.raises(ConfigError, match="this session is at 'srv'"):
+            await client.revoke("nowhere")
+
+    run(runtime, body)
+
+
 def test_states_of_connections() -> None:
     tokens = {"access_token": "a", "issuer": "i", "expires_at": time.time() - 1, "scope": "x y"}
     assert connection_of("s", GrantRecord({"tokens": tokens})).state is ConnectionState.EXPIRED
