@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import socket
 import sys
+import threading
 import time
 import unicodedata
 import webbrowser
@@ -23,6 +25,12 @@ RECEIVE_SECONDS = 600.0
 
 #: Seconds for one request of the browser, so that a connection without one holds nobody up.
 REQUEST_SECONDS = 5.0
+
+#: Browsers that may be open at once for which somebody waits; the page of any further is only shown.
+#: Those with windows are done at once; in a terminal there is room for one.
+MAX_BROWSERS = 4
+
+_browsers = threading.BoundedSemaphore(MAX_BROWSERS)
 
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
 <body style="font:16px/1.5 system-ui;max-width:32em;margin:4em auto;padding:0 1em">
@@ -108,6 +116,9 @@ class _Server(http.server.HTTPServer):
     allow_reuse_address = sys.platform != "win32"
     address_family = socket.AF_INET
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of a browser that leaves early, and nothing of what it asked for."""
+
 
 def on_standard_error(line: str) -> None:
     """Show a line to the user."""
@@ -127,7 +138,22 @@ def show_page(url: str, show: Callable[[str], object], *, open_browser: bool) ->
     if warning:
         show(f"Look twice before you go there: {warning}.\n")
     elif open_browser:
-        webbrowser.open(url)
+        _open(url)
+
+
+def _open(url: str) -> None:
+    """Open a page in a browser, which some stay in until their user closes them."""
+    if not _browsers.acquire(blocking=False):
+        return
+
+    def work() -> None:
+        try:
+            with contextlib.suppress(OSError, webbrowser.Error):  # the URL was shown
+                webbrowser.open(url)
+        finally:
+            _browsers.release()
+
+    threading.Thread(target=work, name="routermcp browser", daemon=True).start()
 
 
 def suspicion(host: str) -> str | None:
