@@ -17,6 +17,7 @@ from .._responder import Callbacks
 from .._settings import ClientSettings, checked_timeout
 from ..oauth._access import Connection
 from ..oauth._accounts import Access, UserAccounts
+from ..oauth._pages import checked_page
 from .authorization import AuthorizationRequest
 from .methods import BlockingMethods
 
@@ -86,6 +87,8 @@ class BlockingSessionBase(BlockingMethods):
     def _request_of(self, required: AuthorizationRequiredError) -> AuthorizationRequest:
         """Return what ``on_authorization`` is given."""
         server_id, url = required.server_id, required.url or ""
+        if required.url is not None:
+            checked_page(url, server_id or self._settings.place)
         access: Access | None = None
         if server_id is not None:
             access = run(self._accounts().at(server_id).sent_to(url))

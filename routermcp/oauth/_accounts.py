@@ -23,6 +23,7 @@ from routermcp_proto.types import WireModel
 
 from .._settings import ClientSettings
 from ._access import LOOK_SECONDS, Begun, Connection, ConnectionState, UserAccess
+from ._pages import checked_page
 
 ResultT = TypeVar("ResultT", bound=WireModel)
 
@@ -113,7 +114,7 @@ class GatewayAccess:
     async def begin(self, next_url: str | None) -> Begun:
         """Prepare to send the user to sign in."""
         begun = await self._ask(gateway_calls.authorize(self._server_id, next_url))
-        return Begun(begun.url, begun.expiresAt, self._server_id)
+        return Begun(checked_page(begun.url, self._server_id), begun.expiresAt, self._server_id)
 
     async def complete(self, callback_url: str) -> str | None:
         """Take the URL that the user came back to."""

@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 from routermcp_proto.exceptions import ConfigError, OAuthError
 from routermcp_proto.oauth.authorization import state_of
 
+from ._pages import checked_page
+
 #: The port that users come back to unless another is given.
 DEFAULT_PORT = 33418
 
@@ -64,8 +66,9 @@ class LoopbackReceiver:
         """Let the user sign in at a URL; return the one that the browser came back to.
 
         Raises:
-            OAuthError: The port is taken, or nobody came back.
+            OAuthError: It is no page, the port is taken, or nobody came back.
         """
+        checked_page(url, "the server")
         expected = state_of(url)
         found: list[str] = []
         origin = f"http://127.0.0.1:{self._port}"

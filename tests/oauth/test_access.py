@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from routermcp import SyncRouterMCPClient
 from routermcp.oauth import OAuthConfig, TokenAdapter, file_adapter, memory_adapter
 from routermcp.oauth._access import ConnectionState, connection_of
 from routermcp.types import AuthorizationRequiredError, ConfigError, OAuthError, TransportError
 from routermcp_proto.oauth.records import GrantRecord
 from tests.oauth.protected_server import ProtectedServer, state_in
 from tests.oauth.test_signing_in import visit
+from tests.routermcp.server import Exchange, ScriptedServer
 from tests.three_runtimes import RUNTIMES, make_client, run
 
 CALLBACK = "https://app.example/callback"
@@ -267,3 +269,40 @@ def test_an_answer_that_is_being_taken_is_waited_for(server: ProtectedServer, ru
         await done(request.wait(timeout=5000))
 
     run(runtime, body)
+
+
+NO_PAGES = [
+    "file:///etc/passwd",
+    "javascript:alert(1)",
+    "https:///nowhere",
+    "http://[bad",
+    "https://auth.example:port/",
+    "https://auth.example/\x1b]0;title\x07",
+    "https://auth.example/\u202egnp",
+    "https://auth.example/ page",
+    "",
+]
+
+
+@pytest.mark.parametrize("url", NO_PAGES)
+def test_nobody_is_sent_to_what_is_no_page(url: str) -> None:
+    """A gateway may say anything, and what it says is opened in a browser."""
+
+    def wants_a_user(exchange: Exchange) -> None:
+        data = {"reason": "authorization_required", "server": "mail", "url": url}
+        exchange.error(-32001, "sign in first", data=data)
+
+    def sign_in(request: Any) -> None:
+        pytest.fail(f"sent to {request.url!r}")
+
+    with ScriptedServer(path="/v1/mcp/default/request") as gateway:
+        gateway.results["routermcp/connections"] = {"connections": []}
+        gateway.results["routermcp/authorize"] = {"serverId": "mail", "url": url, "expiresAt": 2e9}
+        with SyncRouterMCPClient(gateway.url, user_id="ada", on_authorization=sign_in) as client:
+            with pytest.raises(OAuthError, match="no page to sign in at") as caught:
+                client.authorize("mail")
+            assert str(caught.value).isprintable()
+            if url:
+                gateway.script("tools/call", wants_a_user)
+                with pytest.raises(OAuthError, match="no page to sign in at"):
+                    client.call_tool("mail.send")

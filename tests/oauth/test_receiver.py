@@ -71,6 +71,13 @@ def test_a_port_that_is_taken_is_named() -> None:
             loopback_receiver(port, open_browser=False)(PAGE)
 
 
+def test_what_is_no_page_is_not_shown() -> None:
+    shown: list[str] = []
+    with pytest.raises(OAuthError, match="no page to sign in at"):
+        loopback_receiver(free_port(), show=shown.append, seconds=0.05)("file:///etc/passwd")
+    assert shown == []
+
+
 def test_nobody_may_come_back() -> None:
     with pytest.raises(OAuthError, match="nobody came back"):
         loopback_receiver(free_port(), open_browser=False, show=lambda _: None, seconds=0.05)(PAGE)
