@@ -10,9 +10,8 @@ from typing import Annotated
 import typer
 
 from .. import SyncRouterMCPClient
-from ..oauth import loopback_receiver
 from ..oauth._access import Connection, ConnectionState
-from ..oauth.receiver import DEFAULT_PORT, on_standard_error, show_page
+from ..oauth.receiver import DEFAULT_PORT, LoopbackReceiver, on_standard_error, show_page
 from ..types import AuthorizationRequiredError, ConfigError
 from .options import (
     ApiKeyOption,
@@ -51,12 +50,13 @@ def login(
         bool, typer.Option("--browser/--no-browser", help="Open a browser, or only show the page's URL.")
     ] = True,
     port: Annotated[
-        int, typer.Option("--port", help="Where the browser comes back to, on this machine.")
+        int,
+        typer.Option("--port", min=1, max=65535, help="Where the browser comes back to, on this machine."),
     ] = DEFAULT_PORT,
     debug: DebugOption = False,
 ) -> None:
     """Sign in, in a browser."""
-    receiver = loopback_receiver(port, open_browser=browser)
+    receiver = LoopbackReceiver(port, browser, elsewhere="--port")
     options = ClientOptions(url, api_key, user_id, SIGN_IN_TIMEOUT, debug)
     with options.connected(authorize=receiver, interaction_timeout=SIGN_IN_TIMEOUT) as client:
         if server is None:

@@ -19,8 +19,9 @@ from routermcp_proto.oauth.authorization import state_of
 
 from ._pages import checked_page
 
-#: The port that users come back to unless another is given.
-DEFAULT_PORT = 33418
+#: The port that users come back to unless another is given: below those that systems give to
+#: connections (from 32768 on Linux, from 49152 elsewhere), so that none of them has taken it.
+DEFAULT_PORT = 28418
 
 #: Seconds for the user, after which nobody listens any more; the client stops waiting before.
 RECEIVE_SECONDS = 600.0
@@ -48,16 +49,24 @@ class LoopbackReceiver:
         port: Where the browser comes back to, on this machine only.
         open_browser: Whether to open the browser; the URL is shown in any case.
         show: Shows lines to the user; default on standard error.
+        seconds: How long to wait for the user at most.
+        elsewhere: How to choose another port, for the error where it is taken.
     """
 
     def __init__(
-        self, port: int, open_browser: bool, show: Callable[[str], object] | None, seconds: float
+        self,
+        port: int,
+        open_browser: bool,
+        show: Callable[[str], object] | None = None,
+        seconds: float = RECEIVE_SECONDS,
+        elsewhere: str = "loopback_receiver(port=...)",
     ) -> None:
         self.redirect_uri = f"http://127.0.0.1:{port}/callback"
         self._port = port
         self._open_browser = open_browser
         self._show = show or on_standard_error
         self._seconds = seconds
+        self._elsewhere = elsewhere
 
     def __repr__(self) -> str:
         return f"<loopback_receiver {self.redirect_uri}>"
@@ -100,7 +109,7 @@ class LoopbackReceiver:
             server = _Server(("127.0.0.1", self._port), Handler)
         except OSError as error:
             raise OAuthError(
-                f"port {self._port} of this machine is taken; give loopback_receiver(port=...)"
+                f"port {self._port} of this machine is taken; give another with {self._elsewhere}"
             ) from error
         with server:
             show_page(url, self._show, open_browser=self._open_browser)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,6 +63,15 @@ def test_tokens_of_a_sign_in_are_for_all_commands(server: ProtectedServer, tmp_p
     assert (again.returncode, again.stdout) == (0, f"you are not signed in at 127.0.0.1:{server.port}/mcp\n")
     assert auth("auth", "revoke", "--all").stdout == "you are signed in nowhere\n"
     assert auth("tools").returncode == 3
+
+
+def test_a_port_that_is_taken_can_be_another(server: ProtectedServer, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        login = ("auth", "login", "--no-browser", "--url", server.url, "--port", port)
+        ended = ran(*login, cwd=tmp_path, HOME=str(tmp_path))
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert ended.stderr == f"routermcp: port {port} of this machine is taken; give another with --port\n"
 
 
 def test_signing_in_behind_a_gateway(server: ProtectedServer, tmp_path: Path) -> None:

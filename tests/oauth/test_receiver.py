@@ -13,7 +13,8 @@ import pytest
 
 from routermcp.oauth import OAuthConfig, loopback_receiver, memory_adapter
 from routermcp.oauth import receiver as receiver_module
-from routermcp.oauth.receiver import suspicion
+from routermcp.oauth.config import DEFAULT_REDIRECT_URI
+from routermcp.oauth.receiver import DEFAULT_PORT, suspicion
 from routermcp.types import ConfigError, OAuthError
 from tests.oauth.protected_server import ProtectedServer
 from tests.programs import free_port
@@ -76,6 +77,11 @@ def test_what_is_no_page_is_not_shown() -> None:
     with pytest.raises(OAuthError, match="no page to sign in at"):
         loopback_receiver(free_port(), show=shown.append, seconds=0.05)("file:///etc/passwd")
     assert shown == []
+
+
+def test_the_usual_port_is_none_that_connections_are_given() -> None:
+    assert loopback_receiver().redirect_uri == DEFAULT_REDIRECT_URI
+    assert 1024 < DEFAULT_PORT < 32768, "the first that Linux gives to connections"
 
 
 def test_nobody_may_come_back() -> None:
