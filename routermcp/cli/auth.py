@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -12,7 +12,8 @@ import typer
 from .. import SyncRouterMCPClient
 from ..oauth._access import Connection, ConnectionState
 from ..oauth.receiver import DEFAULT_PORT, LoopbackReceiver, on_standard_error, show_page
-from ..types import AuthorizationRequiredError, ConfigError
+from ..types import AuthorizationRequiredError, ConfigError, LocalProtocolError, MCPError, TransportError
+from .failures import complain
 from .options import (
     ApiKeyOption,
     ClientOptions,
@@ -88,7 +89,9 @@ def status(
     """Show where you are signed in."""
     options = ClientOptions(url, api_key, user_id, timeout, debug)
     with options.made() as client:
-        _reach(client)
+        failure = _reach(client)
+        if failure is not None:
+            _go_on_without(failure)
         found = client.connections()
         client.disconnect()
     if as_json:
@@ -128,32 +131,55 @@ def revoke(
     with ClientOptions(url, api_key, user_id, timeout, debug).made() as client:
         if everything and server is not None:
             raise ConfigError("give either a server or --all")
-        _reach(client)
+        failure = _reach(client)
+        before = client.connections()
+        if failure is not None:
+            if server is not None and all(each.server_id != server for each in before):
+                raise failure
+            _go_on_without(failure)
         place = server or client.server_id
-        signed_in = {each.server_id for each in client.connections() if _has_tokens(each)}
-        if everything:
-            client.revoke_all()
-        else:
-            client.revoke(server)
+        try:
+            if everything:
+                client.revoke_all()
+            else:
+                client.revoke(server)
+        except TransportError as error:
+            if not _signed_in(client.connections(), None if everything else place):
+                error.add_note("the tokens are forgotten on this machine all the same")
+            raise
         client.disconnect()
-    if everything:
-        typer.echo("signed out at all servers" if signed_in else "you are signed in nowhere")
+    places = _signed_in(before, None if everything else place)
+    if places:
+        typer.echo(f"signed out at {', '.join(places)}")
     else:
-        typer.echo(f"signed out at {place}" if place in signed_in else f"you are not signed in at {place}")
+        typer.echo("you are signed in nowhere" if everything else f"you are not signed in at {place}")
 
 
-def _reach(client: SyncRouterMCPClient) -> None:
-    """Connect, as a gateway knows more than the files of this machine."""
-    with contextlib.suppress(AuthorizationRequiredError):
+def _reach(client: SyncRouterMCPClient) -> MCPError | None:
+    """Connect, as a gateway knows more than the files of this machine; return why that cannot be."""
+    try:
         client.connect()
+    except (ConfigError, LocalProtocolError):
+        raise
+    except AuthorizationRequiredError:
+        return None
+    except MCPError as error:
+        return error
+    return None
+
+
+def _go_on_without(failure: MCPError) -> None:
+    complain(f"{failure}; going on with what this machine keeps")
 
 
 def _good(connection: Connection) -> bool:
     return connection.state is ConnectionState.CONNECTED
 
 
-def _has_tokens(connection: Connection) -> bool:
-    return connection.state in (ConnectionState.CONNECTED, ConnectionState.EXPIRED)
+def _signed_in(connections: Sequence[Connection], place: str | None) -> list[str]:
+    """Return the servers of which there are tokens; only the given one, where one is given."""
+    held = (ConnectionState.CONNECTED, ConnectionState.EXPIRED)
+    return [each.server_id for each in connections if each.state in held and place in (None, each.server_id)]
 
 
 def _until(connection: Connection) -> str:
