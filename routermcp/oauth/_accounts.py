@@ -200,6 +200,7 @@ class UserAccounts:
             if settings.oauth is not None and exchanges is not None
             else None
         )
+        self._at_project = settings.gateway
         self._gateway = driver.connected and driver.gateway
 
     def at(self, server_id: str | None) -> Access:
@@ -223,7 +224,12 @@ class UserAccounts:
             )
         if self._gateway:
             raise ConfigError("say at which server behind the gateway: server_id=")
-        raise ConfigError("this client has no oauth=, so it keeps no tokens")
+        raise self._nothing_kept()
+
+    def _nothing_kept(self) -> ConfigError:
+        if self._at_project:
+            return ConfigError("the gateway keeps the tokens of its users: connect first")
+        return ConfigError("this client has no oauth=, so it keeps no tokens")
 
     def _behind(self, server_id: str) -> GatewayAccess:
         return GatewayAccess(self._driver, self._runtime, self._timeout, server_id)
@@ -231,7 +237,7 @@ class UserAccounts:
     async def connections(self) -> list[Connection]:
         """Return how the user is at each server."""
         if self._own is None and not self._gateway:
-            raise ConfigError("this client has no oauth=, so it keeps no tokens")
+            raise self._nothing_kept()
         kept = await self._own.connections() if self._own is not None else []
         found = await self._behind("").connections() if self._gateway else []
         together = {each.server_id: each for each in (*kept, *found)}
@@ -244,7 +250,7 @@ class UserAccounts:
             return await own.complete(callback_url)
         if self._gateway:
             return await self._behind("").complete(callback_url)
-        raise ConfigError("this client has no oauth=, so it keeps no tokens")
+        raise self._nothing_kept()
 
     async def revoke(self, server_id: str | None) -> None:
         """Give the tokens of a server back."""

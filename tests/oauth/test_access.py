@@ -6,6 +6,7 @@ import inspect
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -162,6 +163,21 @@ def test_a_client_without_oauth_keeps_no_tokens(runtime: str) -> None:
         client: Any = make_client(runtime, url="http://127.0.0.1/mcp")
         for ask in (client.connections, client.authorize, client.revoke, client.revoke_all):
             with pytest.raises(ConfigError, match="no oauth="):
+                await ask()
+
+    run(runtime, body)
+
+
+def test_a_gateway_has_to_be_connected_to(runtime: str) -> None:
+    """It keeps the tokens, so that nothing is missing from the client."""
+
+    async def body() -> None:
+        client: Any = make_client(runtime, url="http://127.0.0.1/v1/mcp/default", user_id="ada")
+        asks = [client.connections, client.revoke_all]
+        asks += [partial(ask, "mail") for ask in (client.authorize, client.revoke)]
+        asks += [partial(client.complete_authorization, f"{CALLBACK}?code=x&state=y")]
+        for ask in asks:
+            with pytest.raises(ConfigError, match="connect first"):
                 await ask()
 
     run(runtime, body)
