@@ -133,7 +133,8 @@ class Callbacks:
         """Have the user sign in, where there is a callback for that; say whether there is."""
         if self._on_authorization is None or self._request_of is None:
             return False
-        await settled(self._on_authorization(self._request_of(required)))
+        request = await settled(self._request_of(required))
+        await settled(self._on_authorization(request))
         return True
 
     def take_over(self, asked: RequestReceived, reply: Reply) -> bool:

@@ -20,8 +20,10 @@ def running() -> Runtime:
     Raises:
         ConfigError: There is none.
     """
-    trio = sys.modules.get("trio")
-    if trio is not None and trio.lowlevel.in_trio_task():
+    # A module that another thread is importing is there before its names are; nothing runs in it yet.
+    lowlevel = getattr(sys.modules.get("trio"), "lowlevel", None)
+    in_trio_task = getattr(lowlevel, "in_trio_task", None)
+    if in_trio_task is not None and in_trio_task():
         from .trio import TrioRuntime  # noqa: PLC0415 - only where trio is used
 
         return TrioRuntime()

@@ -67,10 +67,14 @@ class AuthorizationRequest:
     async def wait(self, *, timeout: int = WAIT_TIMEOUT) -> None:
         """Wait until the user has signed in, whichever process takes the answer.
 
+        Tokens that were there before do not count, as far as the server lets them be told apart.
+
         Args:
             timeout: Milliseconds, 0 for no limit.
 
         Raises:
+            OAuthError: The user said no, or the sign-in failed otherwise. A gateway does not tell:
+                behind one, that takes until the timeout.
             TransportError: The user has not signed in by then (``timeout``).
             ConfigError: The server keeps the sign-in to itself.
         """

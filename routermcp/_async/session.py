@@ -15,7 +15,8 @@ from .._carriers import driver_of
 from .._responder import Callbacks
 from .._settings import ClientSettings, checked_timeout
 from ..oauth._access import Connection
-from ..oauth._accounts import UserAccounts
+from ..oauth._accounts import Access, UserAccounts
+from ..oauth._pages import checked_page
 from .authorization import AuthorizationRequest
 from .methods import AsyncMethods
 
@@ -83,11 +84,15 @@ class AsyncSessionBase(AsyncMethods):
         limit = self._timeout if timeout is None else checked_timeout(timeout)
         return UserAccounts(self._settings, self._transport, self._driver, runtime_here(), limit)
 
-    def _request_of(self, required: AuthorizationRequiredError) -> AuthorizationRequest:
+    async def _request_of(self, required: AuthorizationRequiredError) -> AuthorizationRequest:
         """Return what ``on_authorization`` is given."""
-        server_id, url = required.server_id, required.url
-        access = self._accounts().at(server_id) if server_id is not None else None
-        return AuthorizationRequest(access, url or "", None, server_id, self._settings.user_id)
+        server_id, url = required.server_id, required.url or ""
+        if required.url is not None:
+            checked_page(url, server_id or self._settings.place)
+        access: Access | None = None
+        if server_id is not None:
+            access = await run(self._accounts().at(server_id).sent_to(url))
+        return AuthorizationRequest(access, url, None, server_id, self._settings.user_id)
 
     async def connections(self, *, timeout: int | None = None) -> list[Connection]:
         """Return at which servers the user has signed in, and whether that still holds.
@@ -126,8 +131,9 @@ class AsyncSessionBase(AsyncMethods):
         """
         access = self._accounts(timeout).at(server_id)
         begun = await run(access.begin(next_url))
+        sent = await run(access.sent_to(begun.url))
         return AuthorizationRequest(
-            access, begun.url, begun.expires_at, begun.server_id, self._settings.user_id
+            sent, begun.url, begun.expires_at, begun.server_id, self._settings.user_id
         )
 
     async def complete_authorization(self, callback_url: str, *, timeout: int | None = None) -> str | None:

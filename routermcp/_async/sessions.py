@@ -119,7 +119,7 @@ class Sessions:
             kept = self._kept.get(user_id)
             if kept is None:
                 kept = self._kept[user_id] = _Kept(self._make(user_id))
-            self._kept.move_to_end(user_id)
+            self._kept.move_to_end(user_id)  # out of the way of the search for idle ones
             kept.borrowers += 1
             return kept.session
 
@@ -129,7 +129,9 @@ class Sessions:
             kept = self._kept.get(user_id)
             if kept is not None and kept.session is session:
                 kept.borrowers -= 1
-                kept.used_at = self._clock()
+                if not kept.borrowers:
+                    kept.used_at = self._clock()
+                    self._kept.move_to_end(user_id)
 
     async def tidy(self) -> None:
         """End the sessions that are too many or too old, as borrowing one does."""
@@ -144,7 +146,7 @@ class Sessions:
                     continue
                 if too_many or (self._idle and now - kept.used_at >= self._idle):
                     return self._kept.pop(user_id).session
-                return None  # those after it were used later
+                return None  # the idle ones after it were given back later
             return None
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from .. import SyncRouterMCPClient
-from ..oauth import loopback_receiver
 from ..oauth._access import Connection, ConnectionState
-from ..oauth.receiver import DEFAULT_PORT, on_standard_error, show_page
-from ..types import AuthorizationRequiredError, ConfigError
+from ..oauth.receiver import DEFAULT_PORT, LoopbackReceiver, on_standard_error, show_page
+from ..types import AuthorizationRequiredError, ConfigError, LocalProtocolError, MCPError, TransportError
+from .failures import complain
 from .options import (
     ApiKeyOption,
     ClientOptions,
@@ -51,12 +51,13 @@ def login(
         bool, typer.Option("--browser/--no-browser", help="Open a browser, or only show the page's URL.")
     ] = True,
     port: Annotated[
-        int, typer.Option("--port", help="Where the browser comes back to, on this machine.")
+        int,
+        typer.Option("--port", min=1, max=65535, help="Where the browser comes back to, on this machine."),
     ] = DEFAULT_PORT,
     debug: DebugOption = False,
 ) -> None:
     """Sign in, in a browser."""
-    receiver = loopback_receiver(port, open_browser=browser)
+    receiver = LoopbackReceiver(port, browser, elsewhere="--port")
     options = ClientOptions(url, api_key, user_id, SIGN_IN_TIMEOUT, debug)
     with options.connected(authorize=receiver, interaction_timeout=SIGN_IN_TIMEOUT) as client:
         if server is None:
@@ -88,7 +89,9 @@ def status(
     """Show where you are signed in."""
     options = ClientOptions(url, api_key, user_id, timeout, debug)
     with options.made() as client:
-        _reach(client)
+        failure = _reach(client)
+        if failure is not None:
+            _go_on_without(failure)
         found = client.connections()
         client.disconnect()
     if as_json:
@@ -126,25 +129,57 @@ def revoke(
 ) -> None:
     """Give tokens back, and forget them."""
     with ClientOptions(url, api_key, user_id, timeout, debug).made() as client:
-        _reach(client)
         if everything and server is not None:
             raise ConfigError("give either a server or --all")
-        if everything:
-            client.revoke_all()
-        else:
-            client.revoke(server)
+        failure = _reach(client)
+        before = client.connections()
+        if failure is not None:
+            if server is not None and all(each.server_id != server for each in before):
+                raise failure
+            _go_on_without(failure)
+        place = server or client.server_id
+        try:
+            if everything:
+                client.revoke_all()
+            else:
+                client.revoke(server)
+        except TransportError as error:
+            if not _signed_in(client.connections(), None if everything else place):
+                error.add_note("the tokens are forgotten on this machine all the same")
+            raise
         client.disconnect()
-    typer.echo(f"signed out at {'all servers' if everything else server or client.server_id}")
+    places = _signed_in(before, None if everything else place)
+    if places:
+        typer.echo(f"signed out at {', '.join(places)}")
+    else:
+        typer.echo("you are signed in nowhere" if everything else f"you are not signed in at {place}")
 
 
-def _reach(client: SyncRouterMCPClient) -> None:
-    """Connect, as a gateway knows more than the files of this machine."""
-    with contextlib.suppress(AuthorizationRequiredError):
+def _reach(client: SyncRouterMCPClient) -> MCPError | None:
+    """Connect, as a gateway knows more than the files of this machine; return why that cannot be."""
+    try:
         client.connect()
+    except (ConfigError, LocalProtocolError):
+        raise
+    except AuthorizationRequiredError:
+        return None
+    except MCPError as error:
+        return error
+    return None
+
+
+def _go_on_without(failure: MCPError) -> None:
+    complain(f"{failure}; going on with what this machine keeps")
 
 
 def _good(connection: Connection) -> bool:
     return connection.state is ConnectionState.CONNECTED
+
+
+def _signed_in(connections: Sequence[Connection], place: str | None) -> list[str]:
+    """Return the servers of which there are tokens; only the given one, where one is given."""
+    held = (ConnectionState.CONNECTED, ConnectionState.EXPIRED)
+    return [each.server_id for each in connections if each.state in held and place in (None, each.server_id)]
 
 
 def _until(connection: Connection) -> str:

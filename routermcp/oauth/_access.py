@@ -10,13 +10,15 @@ from typing import TypeVar
 
 from routermcp_adapters._exchanges import SharedExchanges
 from routermcp_adapters.runtime import Runtime
-from routermcp_proto.exceptions import ConfigError, TransportError
+from routermcp_proto.exceptions import ConfigError, OAuthError, TransportError
 from routermcp_proto.oauth.authorization import state_of
 from routermcp_proto.oauth.records import GrantRecord
 from routermcp_proto.timers import deadline_after
 
 from .._settings import ClientSettings
 from ._authorization import UserAuthorization
+from ._locked import RELEASE_SECONDS
+from ._resource import Resource
 from ._users import OAuthUsers
 from .store import Record
 
@@ -65,6 +67,27 @@ class Begun:
     server_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A sign-in that a user was sent to, and what there was before.
+
+    Attributes:
+        state: The state of the sign-in, None where its page has none.
+        token: The access token that was there before, None without one.
+    """
+
+    state: str | None = field(repr=False)
+    token: str | None = field(repr=False)
+
+    def succeeded(self, record: GrantRecord) -> bool:
+        """Say whether there are other tokens than before."""
+        return record.tokens is not None and record.tokens.access_token != self.token
+
+    def waits(self, record: GrantRecord) -> bool:
+        """Say whether the user may still come back, as far as can be told."""
+        return self.state is None or self.state in (record.members.get("pending") or {})
+
+
 def connection_of(server_id: str, record: GrantRecord) -> Connection:
     """Return what a record says."""
     tokens = record.tokens
@@ -76,6 +99,36 @@ def connection_of(server_id: str, record: GrantRecord) -> Connection:
     return Connection(server_id, state, tokens.expires_at, tokens.scope)
 
 
+class _AtRest:
+    """The record of a user in a ``with`` block, in which nobody else changes it."""
+
+    def __init__(self, resource: Resource, runtime: Runtime, user_id: str) -> None:
+        self._resource = resource
+        self._runtime = runtime
+        self._user_id = user_id
+
+    async def __aenter__(self) -> Record:
+        self._lock = await self._resource.acquire(self._runtime, self._user_id)
+        try:
+            return await self._resource.read(self._runtime, self._user_id) or {}
+        except BaseException:
+            await self._release()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._release()
+
+    async def _release(self) -> None:
+        async with self._runtime.shield(RELEASE_SECONDS):
+            await self._lock.release()
+
+
+def _used(record: Record) -> bool:
+    """Say whether a record is of a server where the user has signed in, be it long ago."""
+    grant = GrantRecord(record)
+    return grant.tokens is not None or grant.text("endpoint") is not None
+
+
 class UserAccess:
     """The tokens of one user, outside of calls.
 
@@ -84,13 +137,19 @@ class UserAccess:
         exchanges: Its connections.
         runtime: Where it runs.
         timeout: Milliseconds for what is done, 0 for no limit.
+        sent: The sign-in that :meth:`settled` waits for, None for any.
 
     Raises:
         ConfigError: The client has no ``oauth=``.
     """
 
     def __init__(
-        self, settings: ClientSettings, exchanges: SharedExchanges | None, runtime: Runtime, timeout: int
+        self,
+        settings: ClientSettings,
+        exchanges: SharedExchanges | None,
+        runtime: Runtime,
+        timeout: int,
+        sent: Sent | None = None,
     ) -> None:
         if settings.oauth is None or exchanges is None:
             raise ConfigError("this client has no oauth=, so it keeps no tokens")
@@ -100,6 +159,7 @@ class UserAccess:
         self._exchanges = exchanges
         self._runtime = runtime
         self._timeout = timeout
+        self._sent = sent
 
     @property
     def runtime(self) -> Runtime:
@@ -108,7 +168,21 @@ class UserAccess:
 
     def within(self, runtime: Runtime, timeout: int) -> UserAccess:
         """Return the same, with another limit."""
-        return UserAccess(self._settings, self._exchanges, runtime, timeout)
+        return UserAccess(self._settings, self._exchanges, runtime, timeout, self._sent)
+
+    async def sent_to(self, url: str) -> UserAccess:
+        """Return the same, of which :meth:`settled` waits for what comes of one sign-in.
+
+        Args:
+            url: The page that the user is sent to now.
+        """
+        # What the refused request was made with is here; the store may hold the answer already.
+        authorizer = self._authorization.authorizer
+        record = authorizer.record if authorizer is not None else GrantRecord()
+        sent = Sent(state_of(url), record.tokens.access_token if record.tokens is not None else None)
+        if not sent.waits(record):
+            sent = Sent(sent.state, None)  # the tokens that are there came of it
+        return UserAccess(self._settings, self._exchanges, self._runtime, self._timeout, sent)
 
     @property
     def server_id(self) -> str:
@@ -146,15 +220,15 @@ class UserAccess:
         return await self._within(lambda exchanges: self._authorization.complete(exchanges, callback_url))
 
     async def revoke(self) -> None:
-        """Give the tokens back."""
-        await self._within(self._authorization.revoke)
+        """Give the tokens back; of who has never signed in, forget the sign-ins that wait."""
+        if not await self.forget_unused(self.server_id):
+            await self._within(self._authorization.revoke)
 
     async def keeps_other(self, server_id: str) -> bool:
-        """Say whether the store holds where another server is, at which the user has signed in."""
+        """Say whether the store holds something of the user at another server."""
         if server_id == self.server_id:
             return False
-        record = await self._within(lambda _: self._read(server_id))
-        return GrantRecord(record).text("endpoint") is not None
+        return await self._within(lambda _: self._read(server_id)) is not None
 
     async def revoke_at(self, server_id: str) -> None:
         """Give back what a record of another server holds, which says where that is."""
@@ -165,23 +239,60 @@ class UserAccess:
             if endpoint is not None:
                 await self._users.at(endpoint, server_id, user).revoke(exchanges)
 
-        await self._within(work)
+        if not await self.forget_unused(server_id):
+            await self._within(work)
+
+    async def forget_unused(self, server_id: str) -> bool:
+        """Forget what is kept of a server where the user has never signed in.
+
+        Returns:
+            Whether the user has not: sign-ins that wait are forgotten, and there was nothing else.
+        """
+        user, store = self._authorization.user_id, self._users.store
+
+        async def work(exchanges: SharedExchanges) -> bool:
+            runtime = exchanges.runtime
+            kept = await self._read(server_id)
+            if kept is None or _used(kept):
+                return kept is None
+            async with self._at_rest(runtime, server_id) as record:
+                if not _used(record):
+                    await store.do(runtime, lambda: store.adapter.delete(user, server_id))
+                return not _used(record)
+
+        return await self._within(work)
 
     async def _read(self, server_id: str) -> Record | None:
         return await self._users.store.get(self._runtime, self._authorization.user_id, server_id)
 
     async def settled(self) -> None:
-        """Wait until the user has tokens, whoever has taken them.
+        """Wait until the user has tokens, whoever has taken them; see :meth:`sent_to`.
 
         Raises:
+            OAuthError: Nothing can come of that sign-in any more, as where the user said no.
             TransportError: That took too long (``timeout``).
         """
+        sent = self._sent or Sent(None, None)
 
-        async def look(_: SharedExchanges) -> None:
-            while GrantRecord(await self._read(self.server_id)).tokens is None:
+        async def look(exchanges: SharedExchanges) -> None:
+            record = GrantRecord(await self._read(self.server_id))
+            while not sent.succeeded(record):
+                if not sent.waits(record):
+                    # Whoever takes an answer has it out of the record before the tokens are in it.
+                    async with self._at_rest(exchanges.runtime, self.server_id) as kept:
+                        record = GrantRecord(kept)
+                    if sent.succeeded(record):
+                        return
+                    if not sent.waits(record):
+                        raise OAuthError(f"the sign-in at {self.server_id} came to nothing; begin again")
                 await self._runtime.sleep(LOOK_SECONDS)
+                record = GrantRecord(await self._read(self.server_id))
 
         await self._within(look)
+
+    def _at_rest(self, runtime: Runtime, server_id: str) -> _AtRest:
+        resource = self._users.at(self._settings.place, server_id, self._authorization.user_id).resource
+        return _AtRest(resource, runtime, self._authorization.user_id)
 
     async def _within(self, work: Callable[[SharedExchanges], Awaitable[T]]) -> T:
         """Do something in time, with connections that may be opened for it alone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from routermcp_adapters._driver import CallOptions, Driver
@@ -22,8 +23,11 @@ from routermcp_proto.types import WireModel
 
 from .._settings import ClientSettings
 from ._access import LOOK_SECONDS, Begun, Connection, ConnectionState, UserAccess
+from ._pages import checked_page
 
 ResultT = TypeVar("ResultT", bound=WireModel)
+
+_WITH_TOKENS = (ConnectionState.CONNECTED, ConnectionState.EXPIRED)
 
 
 class Access(Protocol):
@@ -41,10 +45,19 @@ class Access(Protocol):
         """Give the tokens back."""
         ...
 
+    async def sent_to(self, url: str) -> Access:
+        """Return the same, of which :meth:`settled` waits for what comes of one sign-in.
+
+        Args:
+            url: The page that the user is sent to now.
+        """
+        ...
+
     async def settled(self) -> None:
-        """Wait until the user has tokens.
+        """Wait until the user has tokens, other ones than when sent to the page.
 
         Raises:
+            OAuthError: Nothing can come of that sign-in any more, as where the user said no.
             TransportError: That took too long (``timeout``).
         """
         ...
@@ -62,22 +75,46 @@ class GatewayAccess:
         runtime: Where it runs.
         timeout: Milliseconds for what is done, 0 for no limit.
         server_id: The alias of the server.
+        before: How the user was there when sent to sign in, None where that is not known.
     """
 
-    def __init__(self, driver: Driver, runtime: Runtime, timeout: int, server_id: str) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        runtime: Runtime,
+        timeout: int,
+        server_id: str,
+        before: Connection | None = None,
+    ) -> None:
         self._driver = driver
         self._runtime = runtime
         self._timeout = timeout
         self._server_id = server_id
+        self._before = before
 
     def within(self, runtime: Runtime, timeout: int) -> GatewayAccess:
         """Return the same, with another limit."""
-        return GatewayAccess(self._driver, runtime, timeout, self._server_id)
+        return GatewayAccess(self._driver, runtime, timeout, self._server_id, self._before)
+
+    async def sent_to(self, url: str) -> GatewayAccess:
+        """Return the same, of which :meth:`settled` waits for what comes of one sign-in.
+
+        The gateway does not say what becomes of the sign-in itself: a user who says no is waited
+        for like one who takes long.
+
+        Args:
+            url: The page that the user is sent to now.
+        """
+        del url
+        before: Connection | None = None
+        with suppress(MCPError):  # the user can sign in all the same
+            before = await self._connection()
+        return GatewayAccess(self._driver, self._runtime, self._timeout, self._server_id, before)
 
     async def begin(self, next_url: str | None) -> Begun:
         """Prepare to send the user to sign in."""
         begun = await self._ask(gateway_calls.authorize(self._server_id, next_url))
-        return Begun(begun.url, begun.expiresAt, self._server_id)
+        return Begun(checked_page(begun.url, self._server_id), begun.expiresAt, self._server_id)
 
     async def complete(self, callback_url: str) -> str | None:
         """Take the URL that the user came back to."""
@@ -88,7 +125,7 @@ class GatewayAccess:
         await self._ask(gateway_calls.revoke(self._server_id))
 
     async def settled(self) -> None:
-        """Wait until the user has tokens, whoever has taken them.
+        """Wait until the user has tokens, whoever has taken them; see :meth:`sent_to`.
 
         Raises:
             TransportError: That took too long (``timeout``).
@@ -103,10 +140,16 @@ class GatewayAccess:
             raise TransportError(message, code="timeout") from error
 
     async def _connected(self) -> bool:
+        now, before = await self._connection(), self._before
+        if now is None or now.state is not ConnectionState.CONNECTED:
+            return False
+        # Where nothing is known of their end, the next tokens look like those before.
+        unknown = before is None or before.expires_at is None
+        return unknown or now != before
+
+    async def _connection(self) -> Connection | None:
         found = await self.connections()
-        return Connection(self._server_id, ConnectionState.CONNECTED) in [
-            Connection(each.server_id, each.state) for each in found
-        ]
+        return next((each for each in found if each.server_id == self._server_id), None)
 
     async def connections(self) -> list[Connection]:
         """Return how the user is at all servers behind the gateway."""
@@ -157,6 +200,7 @@ class UserAccounts:
             if settings.oauth is not None and exchanges is not None
             else None
         )
+        self._at_project = settings.gateway
         self._gateway = driver.connected and driver.gateway
 
     def at(self, server_id: str | None) -> Access:
@@ -180,7 +224,12 @@ class UserAccounts:
             )
         if self._gateway:
             raise ConfigError("say at which server behind the gateway: server_id=")
-        raise ConfigError("this client has no oauth=, so it keeps no tokens")
+        raise self._nothing_kept()
+
+    def _nothing_kept(self) -> ConfigError:
+        if self._at_project:
+            return ConfigError("the gateway keeps the tokens of its users: connect first")
+        return ConfigError("this client has no oauth=, so it keeps no tokens")
 
     def _behind(self, server_id: str) -> GatewayAccess:
         return GatewayAccess(self._driver, self._runtime, self._timeout, server_id)
@@ -188,7 +237,7 @@ class UserAccounts:
     async def connections(self) -> list[Connection]:
         """Return how the user is at each server."""
         if self._own is None and not self._gateway:
-            raise ConfigError("this client has no oauth=, so it keeps no tokens")
+            raise self._nothing_kept()
         kept = await self._own.connections() if self._own is not None else []
         found = await self._behind("").connections() if self._gateway else []
         together = {each.server_id: each for each in (*kept, *found)}
@@ -201,7 +250,7 @@ class UserAccounts:
             return await own.complete(callback_url)
         if self._gateway:
             return await self._behind("").complete(callback_url)
-        raise ConfigError("this client has no oauth=, so it keeps no tokens")
+        raise self._nothing_kept()
 
     async def revoke(self, server_id: str | None) -> None:
         """Give the tokens of a server back."""
@@ -222,13 +271,18 @@ class UserAccounts:
     async def revoke_all(self) -> None:
         """Give back all tokens of the user.
 
+        A server where there are none is not told, nor noted as one whose tokens were given back.
+
         Raises:
             MCPError: The first that was raised; all others are given back all the same.
         """
         failed: MCPError | None = None
         for connection in await self.connections():
             try:
-                await self.revoke(connection.server_id)
+                if connection.state in _WITH_TOKENS:
+                    await self.revoke(connection.server_id)
+                elif self._own is not None:
+                    await self._own.forget_unused(connection.server_id)
             except MCPError as error:
                 failed = failed or error
         if failed is not None:

@@ -18,7 +18,7 @@ A plain function is called in a thread, so that it may wait for the user.
 
 #: Where a user comes back to when a function of yours does the asking: an address of this
 #: machine, of which authorization servers take any port (RFC 8252, section 7.3).
-DEFAULT_REDIRECT_URI = "http://127.0.0.1:33418/callback"
+DEFAULT_REDIRECT_URI = "http://127.0.0.1:28418/callback"
 
 
 @dataclass(frozen=True, slots=True)

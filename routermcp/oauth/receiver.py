@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import socket
 import sys
+import threading
 import time
 import unicodedata
 import webbrowser
@@ -15,14 +17,23 @@ from urllib.parse import urlsplit
 from routermcp_proto.exceptions import ConfigError, OAuthError
 from routermcp_proto.oauth.authorization import state_of
 
-#: The port that users come back to unless another is given.
-DEFAULT_PORT = 33418
+from ._pages import checked_page
+
+#: The port that users come back to unless another is given: below those that systems give to
+#: connections (from 32768 on Linux, from 49152 elsewhere), so that none of them has taken it.
+DEFAULT_PORT = 28418
 
 #: Seconds for the user, after which nobody listens any more; the client stops waiting before.
 RECEIVE_SECONDS = 600.0
 
 #: Seconds for one request of the browser, so that a connection without one holds nobody up.
 REQUEST_SECONDS = 5.0
+
+#: Browsers that may be open at once for which somebody waits; the page of any further is only shown.
+#: Those with windows are done at once; in a terminal there is room for one.
+MAX_BROWSERS = 4
+
+_browsers = threading.BoundedSemaphore(MAX_BROWSERS)
 
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
 <body style="font:16px/1.5 system-ui;max-width:32em;margin:4em auto;padding:0 1em">
@@ -38,16 +49,24 @@ class LoopbackReceiver:
         port: Where the browser comes back to, on this machine only.
         open_browser: Whether to open the browser; the URL is shown in any case.
         show: Shows lines to the user; default on standard error.
+        seconds: How long to wait for the user at most.
+        elsewhere: How to choose another port, for the error where it is taken.
     """
 
     def __init__(
-        self, port: int, open_browser: bool, show: Callable[[str], object] | None, seconds: float
+        self,
+        port: int,
+        open_browser: bool,
+        show: Callable[[str], object] | None = None,
+        seconds: float = RECEIVE_SECONDS,
+        elsewhere: str = "loopback_receiver(port=...)",
     ) -> None:
         self.redirect_uri = f"http://127.0.0.1:{port}/callback"
         self._port = port
         self._open_browser = open_browser
         self._show = show or on_standard_error
         self._seconds = seconds
+        self._elsewhere = elsewhere
 
     def __repr__(self) -> str:
         return f"<loopback_receiver {self.redirect_uri}>"
@@ -56,8 +75,9 @@ class LoopbackReceiver:
         """Let the user sign in at a URL; return the one that the browser came back to.
 
         Raises:
-            OAuthError: The port is taken, or nobody came back.
+            OAuthError: It is no page, the port is taken, or nobody came back.
         """
+        checked_page(url, "the server")
         expected = state_of(url)
         found: list[str] = []
         origin = f"http://127.0.0.1:{self._port}"
@@ -89,7 +109,7 @@ class LoopbackReceiver:
             server = _Server(("127.0.0.1", self._port), Handler)
         except OSError as error:
             raise OAuthError(
-                f"port {self._port} of this machine is taken; give loopback_receiver(port=...)"
+                f"port {self._port} of this machine is taken; give another with {self._elsewhere}"
             ) from error
         with server:
             show_page(url, self._show, open_browser=self._open_browser)
@@ -107,6 +127,9 @@ class _Server(http.server.HTTPServer):
 
     allow_reuse_address = sys.platform != "win32"
     address_family = socket.AF_INET
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of a browser that leaves early, and nothing of what it asked for."""
 
 
 def on_standard_error(line: str) -> None:
@@ -127,7 +150,22 @@ def show_page(url: str, show: Callable[[str], object], *, open_browser: bool) ->
     if warning:
         show(f"Look twice before you go there: {warning}.\n")
     elif open_browser:
-        webbrowser.open(url)
+        _open(url)
+
+
+def _open(url: str) -> None:
+    """Open a page in a browser, which some stay in until their user closes them."""
+    if not _browsers.acquire(blocking=False):
+        return
+
+    def work() -> None:
+        try:
+            with contextlib.suppress(OSError, webbrowser.Error):  # the URL was shown
+                webbrowser.open(url)
+        finally:
+            _browsers.release()
+
+    threading.Thread(target=work, name="routermcp browser", daemon=True).start()
 
 
 def suspicion(host: str) -> str | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import queue
+import sys
 import threading
+import types
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +15,7 @@ import pytest
 from routermcp_adapters import _gc_pause, _threads
 from routermcp_adapters._single_flight import SingleFlight
 from routermcp_adapters._stepping import native, step
+from routermcp_adapters.detect import running
 from routermcp_adapters.runtime import Runtime
 from routermcp_proto.exceptions import ConfigError, MCPError
 from tests.adapters.runtimes import PATIENCE, run, wait_until
@@ -229,3 +233,20 @@ def test_the_collector_is_paused_while_anybody_needs_it(monkeypatch: pytest.Monk
         assert not gc.isenabled(), "whoever has switched it off wants it off"
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("half", [{}, {"lowlevel": types.ModuleType("trio.lowlevel")}])
+def test_trio_may_be_half_imported_by_another_thread(
+    half: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module is there for all to see before its names are."""
+    trio = types.ModuleType("trio")
+    vars(trio).update(half)
+    monkeypatch.setitem(sys.modules, "trio", trio)
+
+    async def body() -> str:
+        return running().name
+
+    assert asyncio.run(body()) == "asyncio"
+    with pytest.raises(ConfigError, match="needs asyncio or trio"):
+        running()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,7 +59,19 @@ def test_tokens_of_a_sign_in_are_for_all_commands(server: ProtectedServer, tmp_p
 
     assert auth("auth", "revoke").stdout.startswith("signed out at")
     assert "revoked" in auth("auth", "status").stdout
+    again = auth("auth", "revoke")
+    assert (again.returncode, again.stdout) == (0, f"you are not signed in at 127.0.0.1:{server.port}/mcp\n")
+    assert auth("auth", "revoke", "--all").stdout == "you are signed in nowhere\n"
     assert auth("tools").returncode == 3
+
+
+def test_a_port_that_is_taken_can_be_another(server: ProtectedServer, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        login = ("auth", "login", "--no-browser", "--url", server.url, "--port", port)
+        ended = ran(*login, cwd=tmp_path, HOME=str(tmp_path))
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert ended.stderr == f"routermcp: port {port} of this machine is taken; give another with --port\n"
 
 
 def test_signing_in_behind_a_gateway(server: ProtectedServer, tmp_path: Path) -> None:
@@ -90,6 +103,41 @@ def test_signing_in_behind_a_gateway(server: ProtectedServer, tmp_path: Path) ->
         assert auth("auth", "revoke", "mail").stdout == "signed out at mail\n"
         assert auth(*call).returncode == 3
     assert [user for user, _ in server.calls] == ["ada"]
+
+
+def test_what_this_machine_keeps_is_there_without_the_server(server: ProtectedServer, tmp_path: Path) -> None:
+    kept = file_adapter(tmp_path / ".routermcp/mcp-oauth")
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    record = server.grant("ada")
+    for each in ("here", "there"):
+        kept.set("default", each, record)
+    lost = {**record, "revocation_endpoint": f"{nowhere}/revoke"}
+    kept.set("default", "lost", lost)
+
+    def auth(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return ran("auth", *arguments, "--url", f"{nowhere}/mcp", cwd=tmp_path, HOME=str(tmp_path))
+
+    status = auth("status", "--json")
+    assert status.returncode == 0
+    assert [each["server"] for each in json.loads(status.stdout)["connections"]] == ["here", "lost", "there"]
+    assert status.stderr.count("\n") == 1
+    assert "nothing listens there" in status.stderr
+    assert "what this machine keeps" in status.stderr
+
+    there = auth("revoke", "there")
+    assert (there.returncode, there.stdout) == (0, "signed out at there\n")
+    assert "nothing listens there" in there.stderr
+    unknown = auth("revoke", "mail")
+    assert (unknown.returncode, unknown.stdout) == (3, "")
+    assert unknown.stderr.count("nothing listens there") == 1
+    assert auth("revoke").stdout.startswith("you are not signed in at 127.0.0.1")
+
+    everything = auth("revoke", "--all")
+    assert (everything.returncode, everything.stdout) == (3, "")
+    assert "forgotten" in everything.stderr
+    assert not any((kept.get("default", each) or {}).get("tokens") for each in ("here", "there", "lost"))
+    assert len(server.revoked) == 4
+    assert auth("revoke", "--all").stdout == "you are signed in nowhere\n"
 
 
 def test_a_gateway_that_browsers_cannot_find_back_to_does_not_start(tmp_path: Path) -> None:

@@ -6,16 +6,19 @@ import inspect
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
+from routermcp import SyncRouterMCPClient
 from routermcp.oauth import OAuthConfig, TokenAdapter, file_adapter, memory_adapter
 from routermcp.oauth._access import ConnectionState, connection_of
 from routermcp.types import AuthorizationRequiredError, ConfigError, OAuthError, TransportError
 from routermcp_proto.oauth.records import GrantRecord
-from tests.oauth.protected_server import ProtectedServer
+from tests.oauth.protected_server import ProtectedServer, state_in
 from tests.oauth.test_signing_in import visit
+from tests.routermcp.server import Exchange, ScriptedServer
 from tests.three_runtimes import RUNTIMES, make_client, run
 
 CALLBACK = "https://app.example/callback"
@@ -112,6 +115,41 @@ def test_consent_is_withdrawn(server: ProtectedServer, runtime: str) -> None:
     assert (adapter.get("bob", "srv") or {})["tokens"]
 
 
+def test_who_never_signed_in_has_nothing_to_give_back(server: ProtectedServer, runtime: str) -> None:
+    """Sign-ins that wait are forgotten, here and at other servers of the store."""
+    adapter = memory_adapter()
+    elsewhere = OAuthConfig(adapter, redirect_uri=CALLBACK, server_id="other")
+
+    async def begin() -> tuple[Any, Any]:
+        for each in ("srv", "other"):
+            adapter.delete("alice", each)
+        client = client_of(runtime, server, adapter)
+        other = make_client(runtime, url=server.url, user_id="alice", oauth=elsewhere)
+        requests = await client.authorize(), await other.authorize()
+        assert [(each.server_id, each.state) for each in await client.connections()] == [
+            ("other", ConnectionState.NEEDS_AUTHORIZATION),
+            ("srv", ConnectionState.NEEDS_AUTHORIZATION),
+        ]
+        return client, requests
+
+    async def body() -> None:
+        for ask in ("revoke_all", "revoke"):
+            client, (request, _) = await begin()
+            if ask == "revoke":
+                await client.revoke("other")
+                await client.revoke()
+            else:
+                await client.revoke_all()
+            assert await client.connections() == []
+            assert adapter.list("alice") == []
+            with pytest.raises(OAuthError, match="begin again"):
+                await done(request.wait(timeout=5000))
+        with pytest.raises(ConfigError, match="this session is at 'srv'"):
+            await client.revoke("nowhere")
+
+    run(runtime, body)
+
+
 def test_states_of_connections() -> None:
     tokens = {"access_token": "a", "issuer": "i", "expires_at": time.time() - 1, "scope": "x y"}
     assert connection_of("s", GrantRecord({"tokens": tokens})).state is ConnectionState.EXPIRED
@@ -125,6 +163,21 @@ def test_a_client_without_oauth_keeps_no_tokens(runtime: str) -> None:
         client: Any = make_client(runtime, url="http://127.0.0.1/mcp")
         for ask in (client.connections, client.authorize, client.revoke, client.revoke_all):
             with pytest.raises(ConfigError, match="no oauth="):
+                await ask()
+
+    run(runtime, body)
+
+
+def test_a_gateway_has_to_be_connected_to(runtime: str) -> None:
+    """It keeps the tokens, so that nothing is missing from the client."""
+
+    async def body() -> None:
+        client: Any = make_client(runtime, url="http://127.0.0.1/v1/mcp/default", user_id="ada")
+        asks = [client.connections, client.revoke_all]
+        asks += [partial(ask, "mail") for ask in (client.authorize, client.revoke)]
+        asks += [partial(client.complete_authorization, f"{CALLBACK}?code=x&state=y")]
+        for ask in asks:
+            with pytest.raises(ConfigError, match="connect first"):
                 await ask()
 
     run(runtime, body)
@@ -150,3 +203,122 @@ def test_a_sign_in_elsewhere_is_noticed(server: ProtectedServer, runtime: str) -
         later.join()
 
     run(runtime, body)
+
+
+def test_tokens_that_were_there_before_are_not_those_waited_for(
+    server: ProtectedServer, runtime: str
+) -> None:
+    adapter = memory_adapter()
+    adapter.set("alice", "srv", server.grant("alice"))
+
+    async def body() -> None:
+        request = await client_of(runtime, server, adapter).authorize()
+        with pytest.raises(TransportError, match="timeout=50 ms"):
+            await done(request.wait(timeout=50))
+        await done(request.complete(visit(request.url)))
+        await done(request.wait(timeout=5000))
+
+    run(runtime, body)
+
+
+def test_a_call_whose_tokens_are_dead_waits_for_new_ones(server: ProtectedServer, runtime: str) -> None:
+    adapter, record = memory_adapter(), server.grant("alice")
+    del record["tokens"]["refresh_token"]
+    adapter.set("alice", "srv", record)
+    server.expire()
+    early: list[str] = []
+
+    def sign_in(request: Any) -> Any:
+        if runtime == "blocking":
+            with pytest.raises(TransportError):
+                request.wait(timeout=50)
+            request.complete(visit(request.url))
+            early.append(request.server_id)
+            return request.wait(timeout=5000)
+
+        async def work() -> None:
+            with pytest.raises(TransportError):
+                await request.wait(timeout=50)
+            await request.complete(visit(request.url))
+            early.append(request.server_id)
+            await request.wait(timeout=5000)
+
+        return work()
+
+    async def body() -> None:
+        oauth = OAuthConfig(adapter, redirect_uri=CALLBACK, server_id="srv")
+        client = make_client(runtime, url=server.url, user_id="alice", oauth=oauth, on_authorization=sign_in)
+        async with client:
+            assert (await client.call_tool("add", {"a": 1, "b": 2})).text == "3"
+
+    run(runtime, body)
+    assert early == ["srv"]
+
+
+def test_a_user_who_says_no_is_not_waited_for(server: ProtectedServer, runtime: str) -> None:
+    async def body() -> None:
+        adapter = memory_adapter()
+        request = await client_of(runtime, server, adapter).authorize()
+        session = client_of(runtime, server, adapter).create_session("alice")
+        no = f"{CALLBACK}?error=access_denied&state={state_in(request.url)}"
+        with pytest.raises(OAuthError, match="access_denied"):
+            await session.complete_authorization(no)
+        with pytest.raises(OAuthError, match="begin again"):
+            await done(request.wait(timeout=20_000))
+
+    run(runtime, body)
+
+
+def test_an_answer_that_is_being_taken_is_waited_for(server: ProtectedServer, runtime: str) -> None:
+    """It is out of the record before the tokens are in it, under one lock."""
+    adapter = memory_adapter()
+
+    async def body() -> None:
+        request = await client_of(runtime, server, adapter).authorize()
+        lock = adapter.lock("alice", "srv")
+        assert lock.acquire()
+        adapter.set("alice", "srv", {"pending": {}})
+        with pytest.raises(TransportError, match="timeout=50 ms"):
+            await done(request.wait(timeout=50))
+        adapter.set("alice", "srv", server.grant("alice"))
+        lock.release()
+        await done(request.wait(timeout=5000))
+
+    run(runtime, body)
+
+
+NO_PAGES = [
+    "file:///etc/passwd",
+    "javascript:alert(1)",
+    "https:///nowhere",
+    "http://[bad",
+    "https://auth.example:port/",
+    "https://auth.example/\x1b]0;title\x07",
+    "https://auth.example/\u202egnp",
+    "https://auth.example/ page",
+    "",
+]
+
+
+@pytest.mark.parametrize("url", NO_PAGES)
+def test_nobody_is_sent_to_what_is_no_page(url: str) -> None:
+    """A gateway may say anything, and what it says is opened in a browser."""
+
+    def wants_a_user(exchange: Exchange) -> None:
+        data = {"reason": "authorization_required", "server": "mail", "url": url}
+        exchange.error(-32001, "sign in first", data=data)
+
+    def sign_in(request: Any) -> None:
+        pytest.fail(f"sent to {request.url!r}")
+
+    with ScriptedServer(path="/v1/mcp/default/request") as gateway:
+        gateway.results["routermcp/connections"] = {"connections": []}
+        gateway.results["routermcp/authorize"] = {"serverId": "mail", "url": url, "expiresAt": 2e9}
+        with SyncRouterMCPClient(gateway.url, user_id="ada", on_authorization=sign_in) as client:
+            with pytest.raises(OAuthError, match="no page to sign in at") as caught:
+                client.authorize("mail")
+            assert str(caught.value).isprintable()
+            if url:
+                gateway.script("tools/call", wants_a_user)
+                with pytest.raises(OAuthError, match="no page to sign in at"):
+                    client.call_tool("mail.send")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import queue
 import socket
+import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,11 +13,15 @@ import pytest
 
 from routermcp.oauth import OAuthConfig, loopback_receiver, memory_adapter
 from routermcp.oauth import receiver as receiver_module
-from routermcp.oauth.receiver import suspicion
+from routermcp.oauth.config import DEFAULT_REDIRECT_URI
+from routermcp.oauth.receiver import DEFAULT_PORT, suspicion
 from routermcp.types import ConfigError, OAuthError
 from tests.oauth.protected_server import ProtectedServer
 from tests.programs import free_port
 from tests.three_runtimes import RUNTIMES, make_client, run
+
+#: Seconds that something may take that takes no time.
+PATIENCE = 10.0
 
 PAGE = "https://auth.example/authorize?state=right"
 
@@ -66,6 +72,18 @@ def test_a_port_that_is_taken_is_named() -> None:
             loopback_receiver(port, open_browser=False)(PAGE)
 
 
+def test_what_is_no_page_is_not_shown() -> None:
+    shown: list[str] = []
+    with pytest.raises(OAuthError, match="no page to sign in at"):
+        loopback_receiver(free_port(), show=shown.append, seconds=0.05)("file:///etc/passwd")
+    assert shown == []
+
+
+def test_the_usual_port_is_none_that_connections_are_given() -> None:
+    assert loopback_receiver().redirect_uri == DEFAULT_REDIRECT_URI
+    assert 1024 < DEFAULT_PORT < 32768, "the first that Linux gives to connections"
+
+
 def test_nobody_may_come_back() -> None:
     with pytest.raises(OAuthError, match="nobody came back"):
         loopback_receiver(free_port(), open_browser=False, show=lambda _: None, seconds=0.05)(PAGE)
@@ -88,14 +106,80 @@ def test_names_that_may_be_those_of_others(host: str) -> None:
 
 
 def test_a_suspicious_page_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[str] = []
-    monkeypatch.setattr(receiver_module.webbrowser, "open", opened.append)
+    opened: queue.Queue[str] = queue.Queue()
+    monkeypatch.setattr(receiver_module.webbrowser, "open", opened.put)
     shown: list[str] = []
-    for host in ("auth.example", "\u0430uth.example"):
+    for host in ("\u0430uth.example", "auth.example"):
         with pytest.raises(OAuthError):
             loopback_receiver(free_port(), show=shown.append, seconds=0.01)(f"https://{host}/?state=s")
-    assert opened == ["https://auth.example/?state=s"]
-    assert "Look twice" in shown[-1]
+    assert opened.get(timeout=PATIENCE) == "https://auth.example/?state=s"
+    assert opened.empty()
+    assert "Look twice" in shown[1]
+
+
+def test_a_browser_that_stays_in_the_foreground_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those do that run in a terminal: they end when their user has read the last page."""
+    read = threading.Event()
+    receiver = loopback_receiver(free_port(), show=lambda _: None, seconds=30)
+
+    def browse(_: str) -> bool:
+        with httpx.Client(trust_env=False) as browser:
+            browser.get(f"{receiver.redirect_uri}?state=right&code=x")
+        return read.wait(PATIENCE)
+
+    monkeypatch.setattr(receiver_module.webbrowser, "open", browse)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(receiver, PAGE).result(PATIENCE).endswith("code=x")
+        read.set()
+
+
+def test_a_browser_that_cannot_be_opened_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tried = threading.Event()
+
+    def browse(_: str) -> bool:
+        tried.set()
+        raise OSError("there is no such program")
+
+    monkeypatch.setattr(receiver_module.webbrowser, "open", browse)
+    with pytest.raises(OAuthError, match="nobody came back"):
+        loopback_receiver(free_port(), show=lambda _: None, seconds=0.05)(PAGE)
+    assert tried.wait(PATIENCE)
+    assert capsys.readouterr().err == ""
+
+
+def test_browsers_that_stay_are_not_opened_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = threading.Event()
+    opened: queue.Queue[str] = queue.Queue()
+
+    def browse(url: str) -> bool:
+        opened.put(url)
+        return read.wait(PATIENCE)
+
+    monkeypatch.setattr(receiver_module.webbrowser, "open", browse)
+    before = set(threading.enumerate())
+    try:
+        for _ in range(receiver_module.MAX_BROWSERS + 2):
+            receiver_module.show_page(PAGE, lambda _: None, open_browser=True)
+        for _ in range(receiver_module.MAX_BROWSERS):
+            opened.get(timeout=PATIENCE)
+        assert opened.empty()
+    finally:
+        read.set()
+        for thread in set(threading.enumerate()) - before:
+            thread.join(PATIENCE)
+
+
+def test_a_browser_that_leaves_early_is_not_talked_about(capsys: pytest.CaptureFixture[str]) -> None:
+    desk = Desk()
+    port = int(desk.receiver.redirect_uri.split(":")[2].partition("/")[0])
+    with socket.create_connection(("127.0.0.1", port)) as browser:
+        browser.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+    desk.get("/callback?state=right&code=x")
+    assert desk.result.result(PATIENCE).endswith("code=x")
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -264,7 +264,15 @@ def test_debug_shows_where_an_error_comes_from(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize(
-    "argv", [["nonsense"], ["call"], ["ping", "--timeout", "soon"], ["ping", "--nonsense"]]
+    "argv",
+    [
+        ["nonsense"],
+        ["call"],
+        ["ping", "--timeout", "soon"],
+        ["ping", "--nonsense"],
+        ["auth", "login", "--port", "99999"],
+        ["auth", "login", "--port", "0"],
+    ],
 )
 def test_wrong_usage_ends_with_2(argv: list[str]) -> None:
     ended = CliRunner().invoke(app, argv)

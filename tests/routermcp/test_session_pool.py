@@ -78,6 +78,50 @@ def test_what_nobody_uses_for_too_long_is_ended(server: ScriptedServer) -> None:
         sessions.close()
 
 
+def test_it_is_the_last_use_that_counts_not_the_first(server: ScriptedServer) -> None:
+    now = 0.0
+    with client_of(server) as client:
+        sessions = Sessions(client.create_session, max_open=2, idle_timeout=0, clock=lambda: now)
+        with sessions.get("ada"):
+            with sessions.get("bob"):
+                now = 1.0
+            now = 50.0
+        with sessions.get("eve"):
+            assert ended(server) == ["bob"]
+        sessions.close()
+
+
+def test_a_session_that_is_used_for_long_hides_none_that_nobody_uses(server: ScriptedServer) -> None:
+    now = 0.0
+    with client_of(server) as client:
+        sessions = Sessions(client.create_session, idle_timeout=60_000, clock=lambda: now)
+        with sessions.get("ada"):
+            with sessions.get("bob"):
+                pass
+            now = 59.0
+        now = 61.0
+        with sessions.get("eve"):
+            assert ended(server) == ["bob"]
+        sessions.close()
+
+
+def test_a_session_is_used_until_all_have_given_it_back(server: ScriptedServer) -> None:
+    now = 0.0
+    with client_of(server) as client:
+        sessions = Sessions(client.create_session, idle_timeout=60_000, clock=lambda: now)
+        with sessions.get("ada"):
+            with sessions.get("ada"):
+                pass
+            now = 100.0
+            with sessions.get("bob"):
+                assert ended(server) == []
+            now = 150.0
+        now = 160.0
+        with sessions.get("eve"):
+            assert ended(server) == ["bob"]
+        sessions.close()
+
+
 def test_a_session_that_cannot_be_connected_is_tried_again(server: ScriptedServer) -> None:
     with client_of(server) as client, client.sessions() as sessions:
         server.script("initialize", refused(403))
