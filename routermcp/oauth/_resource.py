@@ -11,7 +11,8 @@ from typing import Any, cast
 from routermcp_adapters._wire import log
 from routermcp_adapters.runtime import Runtime
 from routermcp_proto.exceptions import MCPError
-from routermcp_proto.oauth.authorizer import Application, Authorizer
+from routermcp_proto.oauth.application import Application
+from routermcp_proto.oauth.authorizer import Authorizer
 from routermcp_proto.oauth.clients import Signer
 from routermcp_proto.oauth.records import GrantRecord
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ..exceptions import AuthorizationRequiredError, OAuthError
+from .application import UNKNOWN_CLIENT, Application, Clients
 from .authorization import PENDING_SECONDS, Pending, begin, code_from, exchange_form, state_of
 from .challenges import Challenge, for_tokens
-from .clients import NONE, Client, Signer, method_for, register
+from .clients import Client, Signer
 from .dpop import ALGORITHM, USE_NONCE, Prover
-from .machine import MachineGrant
-from .metadata import Place, ServerMetadata, discover
+from .metadata import Place, discover
 from .places import checked
 from .records import GrantRecord
 from .scopes import chosen, union
@@ -22,42 +22,8 @@ from .tokens import Desk, Tokens, refresh, revoke
 #: Sign-ins for one request of the application: a first one, and two that ask for more.
 MAX_SIGN_INS = 3
 
-#: Errors of an authorization server that does not know the application any more.
-UNKNOWN_CLIENT = ("invalid_client", "unauthorized_client")
-
 Deed = Literal["obtain", "refresh", "revoke"]
 """What was done with tokens."""
-
-
-@dataclass(frozen=True, slots=True)
-class Application:
-    """What an application brings along to sign its users in.
-
-    Attributes:
-        name: What users are told who asks.
-        redirect_uri: Where users come back to; None where no user can sign in.
-        client_id: Its id, where it was registered by hand.
-        client_secret: The secret that goes with it.
-        issuer: The authorization server that knows it by that id; None for whichever it is.
-        metadata_url: URL of its client id metadata document.
-        scope: Scopes that it wants in any case.
-        grant: How it gets tokens without a user.
-        interactive: Whether a user can be asked while a request waits.
-        signer: Signs DPoP proofs; None for plain tokens.
-        tag: What each state ends with, for who has to tell whose answer comes back.
-    """
-
-    name: str
-    redirect_uri: str | None = None
-    client_id: str | None = None
-    client_secret: str | None = field(default=None, repr=False)
-    issuer: str | None = None
-    metadata_url: str | None = None
-    scope: tuple[str, ...] = ()
-    grant: MachineGrant | None = None
-    interactive: bool = True
-    signer: Signer | None = field(default=None, repr=False)
-    tag: str = field(default="", repr=False)
 
 
 @dataclass(slots=True)
@@ -94,8 +60,8 @@ class Authorizer:
     ) -> None:
         self.endpoint = endpoint
         self.record = record
-        self.registrations = registrations
         self._application = application
+        self._clients = Clients(endpoint, application, registrations, clock)
         self._random = random
         self._clock = clock
         self._deeds: list[Deed] = []
@@ -238,13 +204,10 @@ class Authorizer:
         except InvalidGrantError:
             return False
         except TokenError as error:
-            client = self.record.client
-            registered = Client.from_json(self.registrations.get(issuer))
             if error.error not in UNKNOWN_CLIENT or self._application.client_id is not None:
                 raise
-            if client is not None and registered is not None and registered.client_id == client.client_id:
-                # The server has forgotten the application, or its secret has ended.
-                del self.registrations[issuer]
+            # The server has forgotten the application, or its secret has ended.
+            self._clients.forget(issuer, self.record.client)
             return False
         return True
 
@@ -305,7 +268,8 @@ class Authorizer:
         grant = self._application.grant
         if grant is not None:
             server = place.server
-            self._bind(grant.client.client_id if grant.client else "the assertion", grant.issuer, server)
+            who = grant.client.client_id if grant.client is not None else "the assertion"
+            self._clients.bind(who, grant.issuer, server)
             desk = self._desk(server.issuer, server.token_endpoint, None, self._dpop(place, challenge))
             tokens = yield from grant.obtain(desk, place, self.endpoint, scope)
             self._settle(
@@ -345,7 +309,7 @@ class Authorizer:
             raise AuthorizationRequiredError(
                 f"{self.endpoint} wants a user to sign in, and OAuthConfig has no way to ask one"
             )
-        client = yield from self._client(place, redirect_uri, scope)
+        client = yield from self._clients.at(place, redirect_uri, scope)
         dpop = self._dpop(place, challenge) is not None
         same = {
             "issuer": place.server.issuer,
@@ -421,42 +385,6 @@ class Authorizer:
             resource_metadata=resource_metadata,
         )
         self._deeds.append("obtain")
-
-    def _client(self, place: Place, redirect_uri: str, scope: tuple[str, ...]) -> Flow[Client]:
-        """Find out what the authorization server knows the application as; register it at last."""
-        server, application = place.server, self._application
-        if application.client_id is not None:
-            self._bind(application.client_id, application.issuer, server)
-            method = method_for(application.client_secret, server)
-            return Client(application.client_id, application.client_secret, method, server.issuer)
-        if application.metadata_url is not None and server.takes_metadata_documents:
-            return Client(application.metadata_url, None, NONE, server.issuer)
-        kept = Client.from_json(self.registrations.get(server.issuer))
-        if kept is not None and (kept.redirect_uri != redirect_uri or kept.expired(self._clock())):
-            kept = None
-        # Some servers give no more than what an application was registered for.
-        if kept is not None and set(scope) <= set(kept.scope):
-            return kept
-        scopes = union(union(kept.scope if kept is not None else (), scope), place.scopes_supported or ())
-        client = yield from register(server, redirect_uri=redirect_uri, name=application.name, scopes=scopes)
-        self.registrations[server.issuer] = client.to_json()
-        return client
-
-    def _bind(self, who: str, issuer: str | None, server: ServerMetadata) -> None:
-        """See that credentials which were made by hand are shown to one authorization server only.
-
-        Without the word of the application that is the one where they were used first (MCP
-        authorization, "Authorization Server Binding").
-
-        Raises:
-            OAuthError: The MCP server names another one.
-        """
-        bound = issuer or str(self.registrations.setdefault(f"issuer for {who}", server.issuer))
-        if bound != server.issuer:
-            raise OAuthError(
-                f"{self.endpoint} names {server.issuer} as its authorization server, and {who} is for "
-                f"{bound}: if the server has moved, say so with issuer="
-            )
 
     def _dpop(self, place: Place, challenge: Challenge | None) -> Prover | None:
         """Say whether tokens are to be bound to our key."""
