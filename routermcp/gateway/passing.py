@@ -18,6 +18,7 @@ from routermcp_proto.exceptions import InvalidParamsError, RPCError
 from routermcp_proto.types import Progress
 
 from .backend import LOG_LEVELS, Caller, InputNeeded
+from .foreign import question
 
 Result = Mapping[str, Any]
 
@@ -64,6 +65,7 @@ class Passing:
         Raises:
             RPCError: The client cannot be asked that, or answered with an error.
         """
+        params = question(params)
         self._asked += 1
         key = f"question-{self._asked}"
         while True:

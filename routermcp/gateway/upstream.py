@@ -35,6 +35,7 @@ from .._settings import ClientSettings
 from .backend import Caller, Listing
 from .catalog import KINDS, Catalog, Entry
 from .codes import UPSTREAM_ERROR
+from .foreign import refusal, said_by
 from .passing import Parking, Passing, Result
 from .relay import EVERYTHING
 from .watching import Watch
@@ -258,10 +259,8 @@ class Upstream:
             raise MethodNotFoundError("changes are not announced of what is a user's own", code=-32601)
         try:
             await self._watch_over(await self._wire_for(caller)).add(uri)
-        except RPCError:
-            raise
         except MCPError as error:
-            raise self._unanswered("resources/subscribe", error) from error
+            raise self._told(error) or self._unanswered("resources/subscribe", error) from error
 
     async def unsubscribe(self, uri: str) -> None:
         """Hear of them no more; a server that is gone has forgotten it by itself."""
@@ -295,6 +294,20 @@ class Upstream:
             raise self._unanswered(call.method, error) from error
 
     async def _pass_on(self, call: Call[WireModel], caller: Caller) -> Result:
+        try:
+            return await self._carry(call, caller)
+        except MCPError as error:
+            told = self._told(error)
+            if told is None:
+                raise
+            raise told from error
+
+    def _told(self, error: MCPError) -> RPCError | None:
+        """Return what the client is told that the server said, None where it said nothing."""
+        said = said_by(error)
+        return refusal(said, self.alias) if said is not None else None
+
+    async def _carry(self, call: Call[WireModel], caller: Caller) -> Result:
         wire = await self._wire_for(caller)
         if self._sign_in is not None and self.state is not State.READY:
             self.look_again()  # the user has signed in by now
