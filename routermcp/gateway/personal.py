@@ -160,10 +160,10 @@ class People:
         return person
 
     def look_again(self, user_id: str, alias: str) -> None:
-        """Read a server's lists anew for a user whose tokens are others now."""
+        """Read a server's lists anew for a user whose tokens are others now, or given back."""
         person = self._people.get(user_id)
         if person is not None:
-            person.upstreams[alias].look_again()
+            person.upstreams[alias].begin_anew()
 
     def _make_room(self) -> None:
         now = self._clock()

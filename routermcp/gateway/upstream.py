@@ -186,6 +186,8 @@ class Upstream:
             try:
                 await self._try()
             except AuthorizationRequiredError as error:
+                if said_by(error) is None:
+                    self._show_nothing()
                 self._failed(error)
                 self._fresh_until = time.monotonic() + SIGN_IN_PAUSE
                 self._tried.set()
@@ -248,6 +250,21 @@ class Upstream:
         self._fresh_until = 0.0
         self.start()
 
+    def begin_anew(self) -> None:
+        """Read the lists anew; what was read before is shown no more, as it may not be for this user now."""
+        effort, self._effort = self._effort, None
+        if effort is not None:
+            effort.cancel()  # what it reads is what the user could see until now
+            self._see_out(effort)
+        self._show_nothing()
+        self.state = State.IDLE
+        self.look_again()
+
+    def _show_nothing(self) -> None:
+        changed = [kind.changed for listing, kind in KINDS.items() if self.catalog.replace(listing, {})]
+        for method in dict.fromkeys(changed):
+            self.on_change(method)
+
     async def subscribe(self, uri: str, caller: Caller) -> None:
         """Begin to hear of changes of a resource.
 
@@ -286,6 +303,8 @@ class Upstream:
             except AuthorizationRequiredError as required:
                 if self._sign_in is None:
                     raise
+                if self.state is State.READY:
+                    self.look_again()  # there may be nothing to see for the user any more
                 await self._sign_in(required, caller)
             return await self._pass_on(call, caller)
         except RPCError:
@@ -374,9 +393,11 @@ class Upstream:
         """End the session that a client had here."""
         wire = self._bound.pop(session_id, None)
         if wire is not None:
-            task = asyncio.create_task(self._close_wire(wire))
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            self._see_out(asyncio.create_task(self._close_wire(wire)))
+
+    def _see_out(self, task: asyncio.Task[None]) -> None:
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     async def _close_wire(self, wire: Wire) -> None:
         watch = self._watches.pop(wire, None)
