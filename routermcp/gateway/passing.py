@@ -167,6 +167,9 @@ class Parking:
     def __len__(self) -> int:
         return len(self._parked)
 
+    def __contains__(self, state: str | None) -> bool:
+        return state in self._parked
+
     async def run(self, caller: Caller, work: Callable[[Passing], Awaitable[Result]]) -> Result:
         """Begin the work, or go on with that for which an answer has come, up to the next question.
 

@@ -36,6 +36,7 @@ from .backend import Caller, Listing
 from .catalog import KINDS, Catalog, Entry
 from .codes import UPSTREAM_ERROR
 from .foreign import refusal, said_by
+from .interlude import Interlude, resumed
 from .passing import Parking, Passing, Result
 from .relay import EVERYTHING
 from .watching import Watch
@@ -82,7 +83,7 @@ class State(Enum):
     FAILED = "failed"
 
 
-SignIn = Callable[[AuthorizationRequiredError, Caller], Awaitable[None]]
+SignIn = Callable[[AuthorizationRequiredError, Interlude], Awaitable[None]]
 """Has a user sign in; returns when that is done, or raises what the client is told."""
 
 
@@ -297,16 +298,20 @@ class Upstream:
             InputNeeded: The client has to be asked first.
             RPCError: The server refused, or (-32004) could not be reached or understood.
         """
+        asked = resumed(caller)
+        parked = asked.caller.request_state in self._parking
         try:
             try:
-                return await self._pass_on(call, caller)
+                return await self._pass_on(call, asked.caller)
             except AuthorizationRequiredError as required:
                 if self._sign_in is None:
                     raise
                 if self.state is State.READY:
                     self.look_again()  # there may be nothing to see for the user any more
-                await self._sign_in(required, caller)
-            return await self._pass_on(call, caller)
+                if parked:  # its work is over, and has to begin anew
+                    asked = Interlude(caller.with_input(None, None), asked.answers)
+                await self._sign_in(required, asked)
+            return await self._pass_on(call, asked.caller)
         except RPCError:
             raise
         except MCPError as error:

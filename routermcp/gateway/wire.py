@@ -23,9 +23,9 @@ from .._settings import ClientSettings
 from .announcements import ACKNOWLEDGED, SUBSCRIPTION_ID_KEY
 from .backend import LOG_LEVEL_KEY, LOG_LEVELS, Caller, InputNeeded
 from .foreign import questions, without_meta
+from .interlude import passed_on
 from .passing import Passing, Result
 from .relay import OnNews, Relay
-from .sign_in import QUESTION
 
 log = logging.getLogger("routermcp.gateway")
 
@@ -118,14 +118,12 @@ class Wire:
         """
         caller = passing.caller
         responses, state = caller.input_responses, caller.request_state
-        if responses is not None and QUESTION in responses:  # which we have asked
-            responses = {key: each for key, each in responses.items() if key != QUESTION} or None
         if responses is not None or state is not None:
             call = call.with_params(inputResponses=responses, requestState=state)
         with self._relay.serving(passing):
             outcome = await self._driver.ask(call, self._options(passing, timeout))
         if isinstance(outcome, InputRequired):
-            raise InputNeeded(questions(outcome.requests), outcome.state)
+            raise passed_on(InputNeeded(questions(outcome.requests), outcome.state))
         return _unstamped(outcome.value)
 
     def _options(self, passing: Passing, timeout: int) -> CallOptions:
