@@ -52,7 +52,7 @@ def said_by(error: MCPError) -> RPCError | None:
     return said if isinstance(said, RPCError) else None
 
 
-def refusal(said: RPCError, alias: str) -> RPCError:
+def retold(said: RPCError, alias: str) -> RPCError:
     """Return a server's error as a client is to see it.
 
     Args:
@@ -79,4 +79,5 @@ def elicitations(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return what the data of the error -32042 says of pages to open, as a client is to see it."""
     asked = data.get("elicitations")
     found = cast("list[Any]", asked) if isinstance(asked, list) else []
-    return [question(cast("dict[str, Any]", each)) for each in found if isinstance(each, dict)]
+    pages = [cast("dict[str, Any]", each) for each in found if isinstance(each, dict)]
+    return [question(page) for page in pages if isinstance(page.get("url"), str)]

@@ -16,13 +16,17 @@ from typing import Any, cast
 from pydantic_core import from_json
 
 from routermcp_proto import jsonrpc
-from routermcp_proto.exceptions import InvalidParamsError
+from routermcp_proto.exceptions import InvalidParamsError, RPCError
+from routermcp_proto.http.outcomes import URL_ELICITATION_REQUIRED
 
 from .backend import Caller, InputNeeded
 
 #: What a state of ours begins with. One of a server that begins so, as it may be a gateway itself,
 #: is put into one of ours.
 MARK = "routermcp-gateway:"
+
+#: What the names of the questions begin with by which the pages of a server are opened.
+PAGE = "routermcp.page-"
 
 Answers = Mapping[str, Any]
 
@@ -43,6 +47,33 @@ class Interlude:
         """Return what asks the client something for the gateway itself."""
         caller = self.caller
         return InputNeeded(requests, _state(caller.request_state, caller.input_responses, asked=True))
+
+    def anew(self) -> Interlude:
+        """Return the request as it was before the server asked anything."""
+        return Interlude(self.caller.with_input(None, None), self.answers)
+
+    def pages(self, refused: RPCError) -> InputNeeded | None:
+        """Return what has the client open the pages that a server's error is about.
+
+        None where the client gets the error: in the handshake era, which has that error for it, and
+        where it opens no pages, or has been asked to.
+        """
+        if refused.code != URL_ELICITATION_REQUIRED or self.caller.revision.peer_requests:
+            return None
+        if not opens_pages(self.caller) or any(key.startswith(PAGE) for key in self.answers or ()):
+            return None
+        pages: list[Any] = refused.data["elicitations"]
+        return self.question(
+            {
+                f"{PAGE}{number}": {"method": "elicitation/create", "params": {**page, "mode": "url"}}
+                for number, page in enumerate(pages, 1)
+            }
+        )
+
+
+def opens_pages(caller: Caller) -> bool:
+    """Whether a client can be asked to open a URL."""
+    return "url" in cast("dict[str, Any]", caller.capabilities.get("elicitation") or {})
 
 
 def resumed(caller: Caller) -> Interlude:

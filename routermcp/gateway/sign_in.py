@@ -21,7 +21,7 @@ from routermcp_proto.http.outcomes import AUTHORIZATION_REQUIRED, URL_ELICITATIO
 from ..oauth._access import UserAccess
 from .backend import Caller
 from .codes import UNAUTHORIZED
-from .interlude import Interlude
+from .interlude import Interlude, opens_pages
 
 #: Names the question among those of one request.
 QUESTION = "routermcp.sign-in"
@@ -44,8 +44,7 @@ async def sign_in(required: AuthorizationRequiredError, asked: Interlude, access
         RPCError: The client is told by an error.
     """
     caller = asked.caller
-    asks = "url" in cast("dict[str, Any]", caller.capabilities.get("elicitation") or {})
-    if not asks or required.url is None:
+    if required.url is None or not opens_pages(caller):
         raise refusal(required, caller, AUTHORIZATION_REQUIRED)
     if caller.revision.peer_requests:
         raise elicitation_required(required, caller)

@@ -28,6 +28,7 @@ from routermcp_proto.exceptions import (
     RPCError,
     TransportError,
 )
+from routermcp_proto.http.outcomes import AUTHORIZATION_REQUIRED
 from routermcp_proto.types import InitializeResult, WireModel
 
 from .._carriers import connections_of
@@ -35,10 +36,11 @@ from .._settings import ClientSettings
 from .backend import Caller, Listing
 from .catalog import KINDS, Catalog, Entry
 from .codes import UPSTREAM_ERROR
-from .foreign import refusal, said_by
+from .foreign import retold, said_by
 from .interlude import Interlude, resumed
 from .passing import Parking, Passing, Result
 from .relay import EVERYTHING
+from .sign_in import refusal
 from .watching import Watch
 from .wire import Wire
 
@@ -299,37 +301,39 @@ class Upstream:
             RPCError: The server refused, or (-32004) could not be reached or understood.
         """
         asked = resumed(caller)
-        parked = asked.caller.request_state in self._parking
+        # Work that waits for the client's answer is over when it fails.
+        before = asked.anew() if asked.caller.request_state in self._parking else asked
         try:
             try:
-                return await self._pass_on(call, asked.caller)
+                return await self._pass_on(call, asked, before)
             except AuthorizationRequiredError as required:
                 if self._sign_in is None:
                     raise
                 if self.state is State.READY:
                     self.look_again()  # there may be nothing to see for the user any more
-                if parked:  # its work is over, and has to begin anew
-                    asked = Interlude(caller.with_input(None, None), asked.answers)
-                await self._sign_in(required, asked)
-            return await self._pass_on(call, asked.caller)
+                await self._sign_in(required, before)
+            try:
+                return await self._pass_on(call, before, before)
+            except AuthorizationRequiredError as required:
+                raise refusal(required, caller, AUTHORIZATION_REQUIRED) from required
         except RPCError:
             raise
         except MCPError as error:
             raise self._unanswered(call.method, error) from error
 
-    async def _pass_on(self, call: Call[WireModel], caller: Caller) -> Result:
+    async def _pass_on(self, call: Call[WireModel], asked: Interlude, before: Interlude) -> Result:
         try:
-            return await self._carry(call, caller)
+            return await self._carry(call, asked.caller)
         except MCPError as error:
             told = self._told(error)
             if told is None:
                 raise
-            raise told from error
+            raise before.pages(told) or told from error
 
     def _told(self, error: MCPError) -> RPCError | None:
         """Return what the client is told that the server said, None where it said nothing."""
         said = said_by(error)
-        return refusal(said, self.alias) if said is not None else None
+        return retold(said, self.alias) if said is not None else None
 
     async def _carry(self, call: Call[WireModel], caller: Caller) -> Result:
         wire = await self._wire_for(caller)

@@ -96,5 +96,7 @@ def test_a_server_cannot_pose_as_the_gateway(
                 assert "reason" not in caught.value.data
             else:
                 assert client.call_tool("shop.add", {"a": 1, "b": 2}).text == "3"
-    assert named == ([None] if pose is want_a_page else [])  # which names no server
-    assert [request.meta for request in asked] == ([{"of the server": 1}] if pose is ask else [])
+    told = pose is want_a_page and speaks == HANDSHAKE
+    questions = pose is ask or (pose is want_a_page and speaks == STATELESS)
+    assert named == ([None] if told else [])  # which names no server
+    assert [request.meta for request in asked] == ([{"of the server": 1}] if questions else [])
