@@ -207,7 +207,7 @@ def _see_to_browsers(config: GatewayConfig, backend: Aggregate) -> None:
     """
     host, port = config.httpServer.host, config.httpServer.port
     if host in LOOPBACK_HOSTS:
-        backend.listens_at(f"http://{host}:{port}")
+        backend.listens_at(f"http://{f'[{host}]' if ':' in host else host}:{port}")
     elif backend.personal and config.oauth.redirectUri is None:
         aliases = ", ".join(backend.personal)
         raise ConfigError(

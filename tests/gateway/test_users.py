@@ -15,6 +15,8 @@ import pytest
 from routermcp import RouterMCPClient, SyncRouterMCPClient
 from routermcp._responder import settled
 from routermcp.gateway import LocalGateway, upstream
+from routermcp.gateway.assembly import aggregate_of, front_of
+from routermcp.gateway.config import GatewayConfig
 from routermcp.oauth import TokenAdapter, cloud_adapter, file_adapter, memory_adapter
 from routermcp.types import (
     AuthorizationRequiredError,
@@ -322,3 +324,15 @@ def test_what_a_server_shows_no_more_is_shown_no_more(
             assert time.monotonic() < until
         consent(gmail, "ada", client.authorize("gmail").url)
         assert "gmail.gmail_send" in {tool.name for tool in client.list_tools()}
+
+
+@pytest.mark.parametrize(
+    ("host", "page"),
+    [("127.0.0.1", "http://127.0.0.1:7/"), ("localhost", "http://localhost:7/"), ("::1", "http://[::1]:7/")],
+)
+def test_browsers_are_sent_back_to_where_the_gateway_listens(host: str, page: str) -> None:
+    servers = {"gmail": {"url": "https://gmail.example/mcp", "authType": "oauth"}}
+    config = GatewayConfig.model_validate({"httpServer": {"host": host, "port": 7}, "mcpServers": servers})
+    backend = aggregate_of(config, tokens=memory_adapter())
+    front_of(config, backend)
+    assert backend.personal["gmail"].redirect_uri == f"{page}v1/oauth/callback"
