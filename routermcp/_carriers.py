@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
 from routermcp_adapters._carrier import Carrier
 from routermcp_adapters._driver import Driver, DriverSettings
 from routermcp_adapters._exchanges import Exchanges, SharedExchanges
@@ -9,12 +11,22 @@ from routermcp_adapters._http_carrier import HTTPCarrier
 from routermcp_adapters._limits import PoolLimits
 from routermcp_adapters._stream_carrier import StreamCarrier
 from routermcp_adapters._transport import HTTPTransport
+from routermcp_adapters.message_streams import Transport
 from routermcp_proto.client_session import ClientSession
 from routermcp_proto.http.binding import HTTPBinding
 
 from ._proxies import proxy_for
 from ._responder import Callbacks
 from ._settings import ClientSettings
+
+
+@runtime_checkable
+class LeadsUsers(Protocol):
+    """A transport to a server that knows users, as the gateway in the same process does."""
+
+    def for_user(self, user_id: str | None) -> Transport:
+        """Return the way there for a user, None where nobody says who it is."""
+        ...
 
 
 def connections_of(settings: ClientSettings, limits: PoolLimits | None) -> SharedExchanges | None:
@@ -57,8 +69,10 @@ def carrier_of(
     settings: ClientSettings, machine: ClientSession, callbacks: Callbacks, transport: SharedExchanges | None
 ) -> Carrier:
     """Return what carries the messages of one session."""
-    if settings.stream is not None:
-        return StreamCarrier(settings.stream, machine, callbacks)
+    stream = settings.stream
+    if stream is not None:
+        own = stream.for_user(settings.user_id) if isinstance(stream, LeadsUsers) else stream
+        return StreamCarrier(own, machine, callbacks)
     if settings.endpoint is None or transport is None:
         raise AssertionError("settings have a URL or a transport")
     exchanges: Exchanges = transport

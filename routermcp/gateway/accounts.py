@@ -134,7 +134,11 @@ class Accounts:
         return alias, next_url
 
     async def _revoke(self, user_id: str, params: Mapping[str, Any]) -> Result:
-        await self._server(params).access(user_id).revoke()
+        server = self._server(params)
+        try:
+            await server.access(user_id).revoke()
+        finally:  # part of it may be done where it failed
+            self._people.look_again(user_id, server.alias)
         return {}
 
     def _server(self, params: Mapping[str, Any]) -> PersonalServer:

@@ -174,11 +174,14 @@ def front_of(config: GatewayConfig, backend: Aggregate, tokens: TokenAdapter | N
     store = config.session.store
     if tokens is None and config.oauth.tokenApi:
         tokens = backend.tokens or store_of(config.oauth)
+    api = TokenAPI(tokens) if tokens is not None else None
     _see_to_browsers(config, backend)
 
     async def end() -> None:
         app.end_streams()
         await app.close()
+        if api is not None:
+            await api.close()
         await backend.close()
 
     return GatewayFront(
@@ -189,7 +192,7 @@ def front_of(config: GatewayConfig, backend: Aggregate, tokens: TokenAdapter | N
         allowed_hosts=names,
         session_secret=_secret_of(store.get_secret_value()) if store is not None else None,
         upstreams=backend.states,
-        tokens=TokenAPI(tokens) if tokens is not None else None,
+        tokens=api,
         accounts=backend.accounts,
         on_startup=backend.begin,
         on_shutdown=end,
@@ -204,7 +207,7 @@ def _see_to_browsers(config: GatewayConfig, backend: Aggregate) -> None:
     """
     host, port = config.httpServer.host, config.httpServer.port
     if host in LOOPBACK_HOSTS:
-        backend.listens_at(f"http://{host}:{port}")
+        backend.listens_at(f"http://{f'[{host}]' if ':' in host else host}:{port}")
     elif backend.personal and config.oauth.redirectUri is None:
         aliases = ", ".join(backend.personal)
         raise ConfigError(

@@ -94,6 +94,10 @@ class Caller(Protocol):
         """The text that came back with them."""
         ...
 
+    def with_input(self, responses: Mapping[str, Any] | None, state: str | None) -> Caller:
+        """Return the same caller with other answers and another text, None for none."""
+        ...
+
     async def report_progress(
         self, progress: float, *, total: float | None = None, message: str | None = None
     ) -> None:

@@ -110,6 +110,12 @@ class RequestCaller:
         state = self._asked.params.get("requestState")
         return state if isinstance(state, str) else None
 
+    def with_input(self, responses: Mapping[str, Any] | None, state: str | None) -> RequestCaller:
+        """Return the same caller with other answers and another text, None for none."""
+        params = {**self._asked.params, "inputResponses": responses, "requestState": state}
+        again = replace(self._asked, params=params)
+        return RequestCaller(again, self._machine, self._session, self.send, self.user_id)
+
     async def report_progress(
         self, progress: float, *, total: float | None = None, message: str | None = None
     ) -> None:
@@ -166,9 +172,7 @@ class RequestCaller:
         answers: dict[str, Any] = {}
         for key, request in needed.requests.items():
             answers[key] = await self.ask(key, request["method"], request.get("params") or {})
-        params = {**self._asked.params, "inputResponses": answers, "requestState": needed.state}
-        again = replace(self._asked, params=params)
-        return RequestCaller(again, self._machine, self._session, self.send, self.user_id)
+        return self.with_input(answers, needed.state)
 
     async def _ask_now(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         session = self._session

@@ -29,9 +29,9 @@ from . import callback, health, rate_limit, token_api
 from .accounts import Accounts
 from .app import MAX_BODY, GatewayApp
 from .asgi import Receive, Rejected, Reply, RequestHead, Scope, Send, reject
-from .codes import PROJECT_NOT_FOUND, UNAUTHORIZED
+from .codes import PROJECT_NOT_FOUND
 from .event_bridge import EventBridge, check_takes_events
-from .identity import Identity, identify
+from .identity import Identity, check_acts_for_users, identify
 from .keys import APIKey, KeyRing
 from .lifespan import Step, live
 from .rate_limit import RateLimit, TokenBucket
@@ -157,7 +157,7 @@ class GatewayFront:
             return
         check_origin(head, self._allowed_hosts)
         if self._tokens is not None and head.path.startswith(token_api.PREFIX):
-            _check_acts_for_users(identify(head, scope, self._keys))
+            check_acts_for_users(identify(head, scope, self._keys), head, scope)
             # The path as it was sent: an id may have a slash, percent-encoded.
             head.path = scope.get("raw_path", head.path.encode()).decode("latin-1")
             await self._tokens.answer(head, scope.get("query_string", b""), body.receive, send)
@@ -250,12 +250,6 @@ def _checked_slugs(projects: Sequence[str]) -> tuple[str, ...]:
                 f"a project slug has 1 to 50 lower-case letters, digits and hyphens, not {slug!r:.80}"
             )
     return tuple(projects)
-
-
-def _check_acts_for_users(identity: Identity) -> None:
-    if identity.key is not None and not identity.key.acts_for_users:
-        problem = "this API key may not act for users"
-        raise Rejected(403, ErrorObject(UNAUTHORIZED, problem, {"reason": "user_not_allowed"}))
 
 
 def _busy() -> Rejected:

@@ -52,11 +52,21 @@ def identify(head: RequestHead, scope: Scope, keys: KeyRing | None) -> Identity:
     if not is_visible(user_id) or len(user_id) > MAX_USER_ID:
         problem = f"{USER_HEADER} has 1 to {MAX_USER_ID} visible ASCII characters"
         raise Rejected(400, ErrorObject(jsonrpc.INVALID_REQUEST, problem))
-    if key is not None and not key.acts_for_users:
+    identity = Identity(key, user_id)
+    check_acts_for_users(identity, head, scope)
+    return identity
+
+
+def check_acts_for_users(identity: Identity, head: RequestHead, scope: Scope) -> None:
+    """See that whoever makes a request may act for users.
+
+    Raises:
+        Rejected: Another key is shown, or none from elsewhere than this machine (403).
+    """
+    if identity.key is not None and not identity.key.acts_for_users:
         raise _not_for_users("this API key may not act for users")
-    if key is None and not _is_near(head, scope):
-        raise _not_for_users("without an API key, only requests from this machine may name a user")
-    return Identity(key, user_id)
+    if identity.key is None and not _is_near(head, scope):
+        raise _not_for_users("without an API key, only requests from this machine may act for users")
 
 
 def _key_of(head: RequestHead, keys: KeyRing) -> APIKey:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import weakref
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +20,7 @@ MAX_WAITING = 64
 
 
 class MemoryTransport:
-    """Opens streams to a backend in the same event loop.
+    """Opens streams to a backend in the same event loop, each of which is one user's.
 
     Args:
         backend: What is offered.
@@ -36,6 +37,7 @@ class MemoryTransport:
         self._backend = backend
         self._name = name
         self._loop = loop
+        self._user_id: str | None = None
         self._streams: weakref.WeakSet[MemoryStream] = weakref.WeakSet()
         if isinstance(backend, Changing):
             backend.on_changed = self._announce
@@ -43,6 +45,12 @@ class MemoryTransport:
     def _announce(self, method: str, params: Mapping[str, Any]) -> None:
         for stream in tuple(self._streams):
             stream.announce(method, params)
+
+    def for_user(self, user_id: str | None) -> MemoryTransport:
+        """Return the same way there for a user; see :class:`~routermcp._carriers.LeadsUsers`."""
+        own = copy.copy(self)
+        own._user_id = user_id  # noqa: SLF001 - of a copy of ours
+        return own
 
     async def open(self, runtime: Runtime) -> MessageStream:
         """Open a stream.
@@ -52,7 +60,7 @@ class MemoryTransport:
         """
         if runtime.name != "asyncio" or self._loop not in (None, asyncio.get_running_loop()):
             raise ConfigError(f"{self._name} is reached from its own event loop only; use its url elsewhere")
-        stream = MemoryStream(self._backend)
+        stream = MemoryStream(self._backend, self._user_id)
         self._streams.add(stream)
         return stream
 
@@ -63,9 +71,9 @@ class MemoryTransport:
 class MemoryStream:
     """One client's connection."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, user_id: str | None) -> None:
         self._inbox: asyncio.Queue[bytes] = asyncio.Queue(MAX_WAITING)
-        self._server = StreamServer(backend, self._inbox.put)
+        self._server = StreamServer(backend, self._inbox.put, user_id)
         self._closed = False
         self._closing: asyncio.Task[None] | None = None
 

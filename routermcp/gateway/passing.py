@@ -18,6 +18,7 @@ from routermcp_proto.exceptions import InvalidParamsError, RPCError
 from routermcp_proto.types import Progress
 
 from .backend import LOG_LEVELS, Caller, InputNeeded
+from .foreign import question
 
 Result = Mapping[str, Any]
 
@@ -64,6 +65,7 @@ class Passing:
         Raises:
             RPCError: The client cannot be asked that, or answered with an error.
         """
+        params = question(params)
         self._asked += 1
         key = f"question-{self._asked}"
         while True:
@@ -164,6 +166,9 @@ class Parking:
 
     def __len__(self) -> int:
         return len(self._parked)
+
+    def __contains__(self, state: str | None) -> bool:
+        return state in self._parked
 
     async def run(self, caller: Caller, work: Callable[[Passing], Awaitable[Result]]) -> Result:
         """Begin the work, or go on with that for which an answer has come, up to the next question.

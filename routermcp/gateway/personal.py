@@ -21,6 +21,7 @@ from ..oauth._access import UserAccess
 from ..oauth._users import ONLY_USER
 from ..oauth.config import DEFAULT_REDIRECT_URI
 from .backend import Caller, Listing
+from .interlude import Interlude
 from .shelf import Shelf
 from .sign_in import sign_in
 from .upstream import CALL_TIMEOUT, Upstream
@@ -89,8 +90,8 @@ class PersonalServer:
             sign_in=partial(self._sign_in, user_id),
         )
 
-    async def _sign_in(self, user_id: str, required: AuthorizationRequiredError, caller: Caller) -> None:
-        await sign_in(required, caller, self.access(user_id))
+    async def _sign_in(self, user_id: str, required: AuthorizationRequiredError, asked: Interlude) -> None:
+        await sign_in(required, asked, self.access(user_id))
 
     def access(self, user_id: str) -> UserAccess:
         """Return what there is to do with a user's tokens."""
@@ -160,10 +161,10 @@ class People:
         return person
 
     def look_again(self, user_id: str, alias: str) -> None:
-        """Read a server's lists anew for a user whose tokens are others now."""
+        """Read a server's lists anew for a user whose tokens are others now, or given back."""
         person = self._people.get(user_id)
         if person is not None:
-            person.upstreams[alias].look_again()
+            person.upstreams[alias].begin_anew()
 
     def _make_room(self) -> None:
         now = self._clock()

@@ -14,13 +14,14 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, cast
 
-from routermcp_proto.exceptions import AuthorizationRequiredError, RPCError, TransportError
+from routermcp_proto.exceptions import AuthorizationRequiredError, OAuthError, RPCError, TransportError
 from routermcp_proto.gateway_calls import SERVER_ID_KEY
 from routermcp_proto.http.outcomes import AUTHORIZATION_REQUIRED, URL_ELICITATION_REQUIRED
 
 from ..oauth._access import UserAccess
 from .backend import Caller
 from .codes import UNAUTHORIZED
+from .interlude import Interlude, opens_pages
 
 #: Names the question among those of one request.
 QUESTION = "routermcp.sign-in"
@@ -30,29 +31,31 @@ QUESTION = "routermcp.sign-in"
 WAIT_TIMEOUT = 20_000
 
 
-async def sign_in(required: AuthorizationRequiredError, caller: Caller, access: UserAccess) -> None:
+async def sign_in(required: AuthorizationRequiredError, asked: Interlude, access: UserAccess) -> None:
     """Have a user sign in; returns when that is done.
 
     Args:
         required: What the server says.
-        caller: Whose client to tell.
+        asked: The request for which the user has to.
         access: The user's tokens of that server.
 
     Raises:
         InputNeeded: The client is asked, and the request comes again.
         RPCError: The client is told by an error.
     """
-    asks = "url" in cast("dict[str, Any]", caller.capabilities.get("elicitation") or {})
-    if not asks or required.url is None:
-        raise refusal(required, caller, "authorization_required")
+    caller = asked.caller
+    if required.url is None or not opens_pages(caller):
+        raise refusal(required, caller, AUTHORIZATION_REQUIRED)
     if caller.revision.peer_requests:
         raise elicitation_required(required, caller)
-    answer = await caller.ask(QUESTION, "elicitation/create", _question(required))
-    if answer.get("action") != "accept":
+    answer = (asked.answers or {}).get(QUESTION)
+    if not isinstance(answer, dict):
+        raise asked.question({QUESTION: {"method": "elicitation/create", "params": _question(required)}})
+    if cast("dict[str, Any]", answer).get("action") != "accept":
         raise refusal(required, caller, "authorization_declined")
     try:
         await access.within(access.runtime, WAIT_TIMEOUT).settled()
-    except TransportError as error:
+    except (OAuthError, TransportError) as error:
         raise refusal(required, caller, AUTHORIZATION_REQUIRED) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from typing import Any
 
@@ -17,10 +18,7 @@ from .announcements import Announcements
 from .answering import answer
 from .backend import Backend
 from .caller import INTERNAL_ERROR, RequestCaller
-from .sessions import MAX_ANNOUNCEMENTS, KeptSession, Work, concerns
-
-#: The name of the only session.
-SESSION_ID = "stream"
+from .sessions import ID_BYTES, MAX_ANNOUNCEMENTS, KeptSession, Work, concerns
 
 
 class _Only:
@@ -44,17 +42,22 @@ class StreamServer:
     Args:
         backend: What is offered.
         send: Sends a message to the client; called from several tasks.
+        user_id: Whom its requests are for, None where nobody says.
     """
 
-    def __init__(self, backend: Backend, send: Callable[[bytes], Awaitable[None]]) -> None:
+    def __init__(
+        self, backend: Backend, send: Callable[[bytes], Awaitable[None]], user_id: str | None = None
+    ) -> None:
         self._backend = backend
         self._send = send
+        self._user_id = user_id
         self._machine = ServerSession(
             server_info=backend.server_info,
             capabilities=backend.capabilities,
             instructions=backend.instructions,
         )
-        self._session = KeptSession(SESSION_ID, self._machine, 0.0)
+        # A backend may serve several streams, and keeps them apart by their sessions.
+        self._session = KeptSession(secrets.token_urlsafe(ID_BYTES), self._machine, 0.0)
         self._announcements = Announcements(backend, _Only(self._session))
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -85,7 +88,7 @@ class StreamServer:
         running = self._session.running
         work = running[asked.request_id] = Work()
         try:
-            caller = RequestCaller(asked, self._machine, session, self._send)
+            caller = RequestCaller(asked, self._machine, session, self._send, self._user_id)
             payload, _ = await answer(
                 self._backend, self._announcements, self._machine, session, asked, caller
             )
@@ -116,4 +119,4 @@ class StreamServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._announcements.forget(self._session)
-        await self._backend.end_session(SESSION_ID)
+        await self._backend.end_session(self._session.id)

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import time
-from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 from urllib.parse import parse_qs, unquote_to_bytes
 
 from pydantic_core import from_json
@@ -17,10 +12,10 @@ from routermcp_proto import jsonrpc
 from routermcp_proto.exceptions import OAuthError
 from routermcp_proto.jsonrpc import ErrorObject
 
-from ..oauth.store import AdapterLock, Record, TokenAdapter
+from ..oauth.store import Record, TokenAdapter
+from . import leases
 from .asgi import Receive, Rejected, Reply, RequestHead, Send, read_body
-
-T = TypeVar("T")
+from .leases import Leases
 
 #: What all paths of the API begin with.
 PREFIX = "/v1/oauth/users/"
@@ -28,38 +23,17 @@ PREFIX = "/v1/oauth/users/"
 #: Bytes of the longest record.
 MAX_RECORD = 1024 * 1024
 
-#: Seconds that a lock lasts without being renewed.
-LEASE_SECONDS = 30.0
-
-#: Records whose last fence is remembered. A writer that stalled for as long as it takes so many
-#: others to be locked is refused like one that is late.
-MAX_FENCES = 100_000
-
-
-@dataclass(slots=True)
-class _Lease:
-    """A lock that a client holds."""
-
-    token: str
-    until: float
-    lock: AdapterLock
-
 
 class TokenAPI:
     """Serves a store of tokens to applications that act for users.
 
     Args:
         adapter: The store.
-        clock: Tells the time, in seconds.
     """
 
-    def __init__(self, adapter: TokenAdapter, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, adapter: TokenAdapter) -> None:
         self._adapter = adapter
-        self._clock = clock
-        self._leases: dict[tuple[str, str], _Lease] = {}
-        self._fences: OrderedDict[tuple[str, str], int] = OrderedDict()
-        self._forgotten = 0
-        self._turn = asyncio.Lock()
+        self._leases = Leases(adapter)
 
     def __repr__(self) -> str:
         return f"<TokenAPI of {self._adapter!r}>"
@@ -86,30 +60,27 @@ class TokenAPI:
         except OAuthError as error:
             raise _refused(503, "the store of the tokens cannot be reached") from error
 
-    async def _do(self, work: Callable[[], T]) -> T:
-        return work() if self._adapter.inline else await asyncio.to_thread(work)
+    async def close(self) -> None:
+        """Give up the locks that applications hold."""
+        await self._leases.close()
 
     async def _list(self, head: RequestHead, user_id: str, reply: Reply) -> None:
         if head.method != "GET":
             raise _refused(405, "the list of servers takes GET")
-        servers = await self._do(lambda: self._adapter.list(user_id))
+        servers = await self._leases.do(lambda: self._adapter.list(user_id))
         await _json(reply, {"servers": servers})
 
     async def _record(self, head: RequestHead, key: tuple[str, str], receive: Receive, reply: Reply) -> None:
         if head.method == "GET":
-            record = await self._do(lambda: self._adapter.get(*key))
+            record = await self._leases.do(lambda: self._adapter.get(*key))
             await _json(reply, record, 200) if record is not None else await reply.empty(404)
         elif head.method == "DELETE":
-            await self._do(lambda: self._adapter.delete(*key))
+            await self._leases.do(lambda: self._adapter.delete(*key))
             await reply.empty(204)
         elif head.method == "PUT":
             record = await _object(head, receive)
-            fence = head.get("X-Lock-Fence")
-            async with self._turn:
-                late = fence is not None and fence != str(self._fences.get(key, self._forgotten))
-                if not late:
-                    await self._do(lambda: self._adapter.set(*key, record))
-            await reply.empty(409 if late else 204)
+            kept = await self._leases.keep(key, record, head.get("X-Lock-Fence"))
+            await reply.empty(204 if kept else 409)
         else:
             raise _refused(405, "a record takes GET, PUT and DELETE")
 
@@ -118,62 +89,20 @@ class TokenAPI:
     ) -> None:
         if head.method == "DELETE":
             tokens = parse_qs(query.decode("ascii", "replace")).get("token", [""])
-            await self._release(key, tokens[0])
+            await self._leases.release(key, tokens[0])
             await reply.empty(204)
             return
         token = (await _object(head, receive)).get("token")
         if not isinstance(token, str) or not token:
             raise _refused(400, "a lock has a token")
         if head.method == "POST":
-            fence = await self._acquire(key, token)
-            held = fence is not None
-            await _json(
-                reply, {"fence": fence, "seconds": LEASE_SECONDS} if held else {}, 200 if held else 409
-            )
+            fence = await self._leases.acquire(key, token)
+            lent = {"fence": fence, "seconds": leases.LEASE_SECONDS}
+            await _json(reply, lent if fence is not None else {}, 200 if fence is not None else 409)
         elif head.method == "PUT":
-            await _json(reply, {}, 200 if await self._renew(key, token) else 409)
+            await _json(reply, {}, 200 if await self._leases.renew(key, token) else 409)
         else:
             raise _refused(405, "a lock takes POST, PUT and DELETE")
-
-    # ---- leases --------------------------------------------------------------------------------
-
-    async def _acquire(self, key: tuple[str, str], token: str) -> int | None:
-        """Give a lock to a client; return its fence, None where somebody has it."""
-        async with self._turn:
-            held = self._leases.get(key)
-            if held is not None and held.token == token:
-                held.until = self._clock() + LEASE_SECONDS  # the answer to its first request was lost
-                return self._fences[key]
-            if held is not None and held.until > self._clock():
-                return None
-            if held is not None:
-                del self._leases[key]
-                await self._do(held.lock.release)
-            lock = self._adapter.lock(*key)
-            if not await self._do(lock.acquire):
-                return None
-            self._leases[key] = _Lease(token, self._clock() + LEASE_SECONDS, lock)
-            fence = self._fences.pop(key, self._forgotten) + 1
-            self._fences[key] = fence
-            if len(self._fences) > MAX_FENCES:
-                self._forgotten = max(self._forgotten, self._fences.popitem(last=False)[1])
-            return fence
-
-    async def _renew(self, key: tuple[str, str], token: str) -> bool:
-        async with self._turn:
-            held = self._leases.get(key)
-            mine = held is not None and held.token == token and held.until > self._clock()
-            if held is not None and mine:
-                held.until = self._clock() + LEASE_SECONDS
-                await self._do(held.lock.renew)
-            return mine
-
-    async def _release(self, key: tuple[str, str], token: str) -> None:
-        async with self._turn:
-            held = self._leases.get(key)
-            if held is not None and held.token == token:
-                del self._leases[key]
-                await self._do(held.lock.release)
 
 
 def _id(part: str) -> str:

@@ -28,6 +28,7 @@ from routermcp_proto.exceptions import (
     RPCError,
     TransportError,
 )
+from routermcp_proto.http.outcomes import AUTHORIZATION_REQUIRED
 from routermcp_proto.types import InitializeResult, WireModel
 
 from .._carriers import connections_of
@@ -35,8 +36,11 @@ from .._settings import ClientSettings
 from .backend import Caller, Listing
 from .catalog import KINDS, Catalog, Entry
 from .codes import UPSTREAM_ERROR
+from .foreign import retold, said_by
+from .interlude import Interlude, resumed
 from .passing import Parking, Passing, Result
 from .relay import EVERYTHING
+from .sign_in import refusal
 from .watching import Watch
 from .wire import Wire
 
@@ -81,7 +85,7 @@ class State(Enum):
     FAILED = "failed"
 
 
-SignIn = Callable[[AuthorizationRequiredError, Caller], Awaitable[None]]
+SignIn = Callable[[AuthorizationRequiredError, Interlude], Awaitable[None]]
 """Has a user sign in; returns when that is done, or raises what the client is told."""
 
 
@@ -185,6 +189,8 @@ class Upstream:
             try:
                 await self._try()
             except AuthorizationRequiredError as error:
+                if said_by(error) is None:
+                    self._show_nothing()
                 self._failed(error)
                 self._fresh_until = time.monotonic() + SIGN_IN_PAUSE
                 self._tried.set()
@@ -247,6 +253,21 @@ class Upstream:
         self._fresh_until = 0.0
         self.start()
 
+    def begin_anew(self) -> None:
+        """Read the lists anew; what was read before is shown no more, as it may not be for this user now."""
+        effort, self._effort = self._effort, None
+        if effort is not None:
+            effort.cancel()  # what it reads is what the user could see until now
+            self._see_out(effort)
+        self._show_nothing()
+        self.state = State.IDLE
+        self.look_again()
+
+    def _show_nothing(self) -> None:
+        changed = [kind.changed for listing, kind in KINDS.items() if self.catalog.replace(listing, {})]
+        for method in dict.fromkeys(changed):
+            self.on_change(method)
+
     async def subscribe(self, uri: str, caller: Caller) -> None:
         """Begin to hear of changes of a resource.
 
@@ -258,10 +279,8 @@ class Upstream:
             raise MethodNotFoundError("changes are not announced of what is a user's own", code=-32601)
         try:
             await self._watch_over(await self._wire_for(caller)).add(uri)
-        except RPCError:
-            raise
         except MCPError as error:
-            raise self._unanswered("resources/subscribe", error) from error
+            raise self._told(error) or self._unanswered("resources/subscribe", error) from error
 
     async def unsubscribe(self, uri: str) -> None:
         """Hear of them no more; a server that is gone has forgotten it by itself."""
@@ -281,20 +300,42 @@ class Upstream:
             InputNeeded: The client has to be asked first.
             RPCError: The server refused, or (-32004) could not be reached or understood.
         """
+        asked = resumed(caller)
+        # Work that waits for the client's answer is over when it fails.
+        before = asked.anew() if asked.caller.request_state in self._parking else asked
         try:
             try:
-                return await self._pass_on(call, caller)
+                return await self._pass_on(call, asked, before)
             except AuthorizationRequiredError as required:
                 if self._sign_in is None:
                     raise
-                await self._sign_in(required, caller)
-            return await self._pass_on(call, caller)
+                if self.state is State.READY:
+                    self.look_again()  # there may be nothing to see for the user any more
+                await self._sign_in(required, before)
+            try:
+                return await self._pass_on(call, before, before)
+            except AuthorizationRequiredError as required:
+                raise refusal(required, caller, AUTHORIZATION_REQUIRED) from required
         except RPCError:
             raise
         except MCPError as error:
             raise self._unanswered(call.method, error) from error
 
-    async def _pass_on(self, call: Call[WireModel], caller: Caller) -> Result:
+    async def _pass_on(self, call: Call[WireModel], asked: Interlude, before: Interlude) -> Result:
+        try:
+            return await self._carry(call, asked.caller)
+        except MCPError as error:
+            told = self._told(error)
+            if told is None:
+                raise
+            raise before.pages(told) or told from error
+
+    def _told(self, error: MCPError) -> RPCError | None:
+        """Return what the client is told that the server said, None where it said nothing."""
+        said = said_by(error)
+        return retold(said, self.alias) if said is not None else None
+
+    async def _carry(self, call: Call[WireModel], caller: Caller) -> Result:
         wire = await self._wire_for(caller)
         if self._sign_in is not None and self.state is not State.READY:
             self.look_again()  # the user has signed in by now
@@ -361,9 +402,11 @@ class Upstream:
         """End the session that a client had here."""
         wire = self._bound.pop(session_id, None)
         if wire is not None:
-            task = asyncio.create_task(self._close_wire(wire))
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            self._see_out(asyncio.create_task(self._close_wire(wire)))
+
+    def _see_out(self, task: asyncio.Task[None]) -> None:
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     async def _close_wire(self, wire: Wire) -> None:
         watch = self._watches.pop(wire, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 from routermcp_adapters._driver import CallOptions
 from routermcp_adapters._exchanges import SharedExchanges
@@ -22,9 +22,10 @@ from .._carriers import driver_of
 from .._settings import ClientSettings
 from .announcements import ACKNOWLEDGED, SUBSCRIPTION_ID_KEY
 from .backend import LOG_LEVEL_KEY, LOG_LEVELS, Caller, InputNeeded
+from .foreign import questions, without_meta
+from .interlude import passed_on
 from .passing import Passing, Result
 from .relay import OnNews, Relay
-from .sign_in import QUESTION
 
 log = logging.getLogger("routermcp.gateway")
 
@@ -117,14 +118,12 @@ class Wire:
         """
         caller = passing.caller
         responses, state = caller.input_responses, caller.request_state
-        if responses is not None and QUESTION in responses:  # which we have asked
-            responses = {key: each for key, each in responses.items() if key != QUESTION} or None
         if responses is not None or state is not None:
             call = call.with_params(inputResponses=responses, requestState=state)
         with self._relay.serving(passing):
             outcome = await self._driver.ask(call, self._options(passing, timeout))
         if isinstance(outcome, InputRequired):
-            raise InputNeeded(outcome.requests, outcome.state)
+            raise passed_on(InputNeeded(questions(outcome.requests), outcome.state))
         return _unstamped(outcome.value)
 
     def _options(self, passing: Passing, timeout: int) -> CallOptions:
@@ -156,7 +155,7 @@ class Wire:
                 if not each.done():
                     each.set_result(params)
         else:
-            self._on_news(method, _without_meta(params, SUBSCRIPTION_ID_KEY))
+            self._on_news(method, without_meta(params, SUBSCRIPTION_ID_KEY))
 
     def next_acknowledgement(self) -> asyncio.Future[Mapping[str, Any]]:
         """Return what the server will next acknowledge to tell of: the notification's parameters."""
@@ -202,14 +201,4 @@ def _unstamped(value: WireModel) -> Result:
     """Return a result without what its server's revision adds; that of the client adds its own."""
     result: dict[str, Any] = value.model_extra or {}
     result.pop("resultType", None)
-    return _without_meta(result, SERVER_INFO_KEY)
-
-
-def _without_meta(members: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return an object without a member of its ``_meta``, and without ``_meta`` where that was all."""
-    meta = members.get("_meta")
-    if not isinstance(meta, dict) or name not in meta:
-        return members
-    kept = {key: value for key, value in cast("dict[str, Any]", meta).items() if key != name}
-    others = {key: value for key, value in members.items() if key != "_meta"}
-    return {**others, "_meta": kept} if kept else others
+    return without_meta(result, SERVER_INFO_KEY)

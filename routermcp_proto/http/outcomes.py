@@ -75,11 +75,8 @@ def rpc_error(
         gateway: The peer is a RouterMCP gateway, whose own codes have a meaning.
         refused: The HTTP refusal that carried it, where one did.
     """
-    required = _authorization_required(error, about, gateway)
-    if required is not None:
-        return required
     kind = rpc_error_type(error.code, method=method, data=error.data, gateway=gateway)
-    return kind(
+    said = kind(
         error.message,
         code=error.code,
         data=error.data,
@@ -87,6 +84,11 @@ def rpc_error(
         status_code=refused.status if refused is not None else None,
         retry_after=refused.retry_after if refused is not None else None,
     )
+    required = _authorization_required(error, about, gateway)
+    if required is None:
+        return said
+    required.__cause__ = said  # all that the server said, and that it was the server
+    return required
 
 
 def _authorization_required(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import pytest
 
 from routermcp import RouterMCPClient, SyncRouterMCPClient
 from routermcp._responder import settled
-from routermcp.gateway import LocalGateway
+from routermcp.gateway import LocalGateway, upstream
+from routermcp.gateway.assembly import aggregate_of, front_of
+from routermcp.gateway.config import GatewayConfig
 from routermcp.oauth import TokenAdapter, cloud_adapter, file_adapter, memory_adapter
 from routermcp.types import (
     AuthorizationRequiredError,
@@ -26,6 +29,7 @@ from routermcp.types import (
     ToolNotFoundError,
     TransportError,
 )
+from tests.gateway.fronts import PATIENCE
 from tests.gateway.servers import ERAS, Shop, serving
 from tests.oauth.protected_server import ProtectedServer, callback, consent
 from tests.routermcp.server import Exchange
@@ -284,3 +288,51 @@ def test_a_name_that_several_servers_have_is_nobodys(gmail: ProtectedServer) -> 
         client.list_tools()
         with pytest.raises(InvalidParamsError, match=r"say which, one\.saw, other\.saw"):
             client.call_tool("saw")
+
+
+def test_what_a_user_has_given_back_shows_no_more(gmail: ProtectedServer) -> None:
+    with gateway_for(gmail) as gateway, SyncRouterMCPClient(project(gateway), user_id="ada") as client:
+
+        def names() -> set[str]:
+            return {tool.name for tool in client.list_tools()}
+
+        for _ in range(2):
+            consent(gmail, "ada", client.authorize("gmail").url)
+            assert "gmail.gmail_send" in names()
+            client.revoke("gmail")
+            assert names() == {"routermcp.searchMcpForTask"}
+            with pytest.raises(AuthorizationRequiredError):
+                client.call_tool("gmail.gmail_send", {"to": "bob"})
+
+
+@pytest.mark.parametrize("notices", ["a list", "a call"])
+def test_what_a_server_shows_no_more_is_shown_no_more(
+    gmail: ProtectedServer, notices: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the server, or another process, has ended what the user had."""
+    with gateway_for(gmail) as gateway, SyncRouterMCPClient(project(gateway), user_id="ada") as client:
+        if notices == "a list":
+            monkeypatch.setattr(upstream, "LIST_SECONDS", 0.0)
+        consent(gmail, "ada", client.authorize("gmail").url)
+        assert "gmail.gmail_send" in {tool.name for tool in client.list_tools()}
+        gmail.withdraw()
+        if notices == "a call":
+            with pytest.raises(AuthorizationRequiredError):
+                client.call_tool("gmail.gmail_send", {"to": "bob"})
+        until = time.monotonic() + PATIENCE
+        while "gmail.gmail_send" in {tool.name for tool in client.list_tools()}:
+            assert time.monotonic() < until
+        consent(gmail, "ada", client.authorize("gmail").url)
+        assert "gmail.gmail_send" in {tool.name for tool in client.list_tools()}
+
+
+@pytest.mark.parametrize(
+    ("host", "page"),
+    [("127.0.0.1", "http://127.0.0.1:7/"), ("localhost", "http://localhost:7/"), ("::1", "http://[::1]:7/")],
+)
+def test_browsers_are_sent_back_to_where_the_gateway_listens(host: str, page: str) -> None:
+    servers = {"gmail": {"url": "https://gmail.example/mcp", "authType": "oauth"}}
+    config = GatewayConfig.model_validate({"httpServer": {"host": host, "port": 7}, "mcpServers": servers})
+    backend = aggregate_of(config, tokens=memory_adapter())
+    front_of(config, backend)
+    assert backend.personal["gmail"].redirect_uri == f"{page}v1/oauth/callback"

@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from routermcp.gateway import LocalGateway, token_api
+from routermcp.gateway import leases as gateway_leases
 from routermcp.oauth import (
     TokenAdapter,
     cloud_adapter,
@@ -128,7 +129,7 @@ def test_the_holder_writes(adapter: TokenAdapter) -> None:
 
 @leases
 def test_a_lease_ends_with_its_time(adapter: TokenAdapter, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (redis_module, sql_module, token_api):
+    for module in (redis_module, sql_module, gateway_leases):
         monkeypatch.setattr(module, "LEASE_SECONDS", 0.2)
     stalled, following = adapter.lock("u", "s"), adapter.lock("u", "s")
     assert stalled.acquire()

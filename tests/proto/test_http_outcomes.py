@@ -108,6 +108,7 @@ def test_an_error_says_where_the_user_has_to_go(data: object, url: str | None) -
         ErrorObject(-32042, "sign in", data), method="tools/call", about="mail.send", gateway=False
     )
     assert isinstance(error, AuthorizationRequiredError)
+    assert isinstance(error.__cause__, RPCError)
     assert (error.url, error.server_id, error.user_id) == (url, None, None)
     assert "mail.send: sign in" in str(error)
 
