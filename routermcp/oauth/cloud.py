@@ -13,6 +13,7 @@ import weakref
 from typing import Any, cast
 from urllib.parse import quote
 
+from routermcp_adapters import _fork
 from routermcp_proto.exceptions import ConfigError, LocalProtocolError, LockLostError, OAuthError
 from routermcp_proto.http.url import EndpointURL
 
@@ -29,6 +30,10 @@ ATTEMPTS = 3
 
 #: Statuses that say "not now".
 NOT_NOW = frozenset({502, 503, 504})
+
+# What child processes have taken over. It is kept and never closed: closing waits for a lock that a
+# thread of the parent process may have held.
+_of_parents: list[Any] = []
 
 
 def segment(text: str) -> str:
@@ -70,11 +75,16 @@ class _CloudAdapter:
 
         self._errors = (httpx.HTTPError, httpx.InvalidURL)
         self._base = base_url.rstrip("/")
-        self._client = httpx.Client(
+        self._make_client = lambda: httpx.Client(
             headers={"Authorization": f"Bearer {api_key}"}, timeout=CLOUD_SECONDS, follow_redirects=False
         )
+        self._open()
+        _fork.watch(self)
+
+    def _open(self) -> None:
+        self._client = self._make_client()
         # An adapter that is made as an argument is nobody's to close.
-        weakref.finalize(self, self._client.close)
+        self._closing = weakref.finalize(self, self._client.close)
 
     def __repr__(self) -> str:
         return f"<cloud_adapter {self._base}>"
@@ -82,6 +92,11 @@ class _CloudAdapter:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+    def after_fork(self) -> None:
+        """Leave the connections to the parent process."""
+        _of_parents.append(self._closing.detach())
+        self._open()
 
     def ask(
         self,

@@ -8,9 +8,11 @@ import json
 import os
 import re
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from routermcp_adapters import _fork
 from routermcp_proto.exceptions import OAuthError
 
 from .store import AdapterLock, Record, TokenAdapter
@@ -68,8 +70,14 @@ class _FileLock:
         from filelock import FileLock, Timeout  # noqa: PLC0415 - only who keeps files needs it
 
         # Not per thread: whoever releases it may run in another one than who acquired it.
-        self._lock = FileLock(str(path), thread_local=False)
+        self._make = partial(FileLock, str(path), thread_local=False)
+        self._lock = self._make()
         self._timeout = Timeout
+        _fork.watch(self)
+
+    def after_fork(self) -> None:
+        """Leave what is held to the parent process."""
+        self._lock = self._make()
 
     def acquire(self) -> bool:
         try:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+from routermcp_adapters import _fork
 from routermcp_proto.exceptions import ConfigError, LockLostError, OAuthError
 
 from ._extra import needs_extra
@@ -21,6 +22,10 @@ LEASE_SECONDS = 30.0
 
 #: Seconds that SQLite waits for another writer.
 BUSY_SECONDS = 10.0
+
+# What child processes have taken over. It is kept, as databases do not bear that a connection is
+# closed by another process than the one that opened it.
+_of_parents: list[Any] = []
 
 
 class _SQLLock:
@@ -79,6 +84,7 @@ class _SQLAdapter:
         )
         self._made = False
         self._making = threading.Lock()
+        _fork.watch(self)
 
     def __repr__(self) -> str:
         return f"<sql_adapter {self._engine.url.get_backend_name()} {self._table.name}>"
@@ -86,6 +92,12 @@ class _SQLAdapter:
     def close(self) -> None:
         """Close the connections; the next use opens new ones."""
         self._engine.dispose()
+
+    def after_fork(self) -> None:
+        """Leave the connections to the parent process, and wait for nobody who makes the table there."""
+        _of_parents.append(self._engine.pool)
+        self._engine.dispose(close=False)
+        self._making = threading.Lock()
 
     # ---- rows ----------------------------------------------------------------------------------
 
