@@ -80,6 +80,8 @@ class _FileLock:
         self._lock = self._make()
 
     def acquire(self) -> bool:
+        if self._lock.is_locked:
+            return True  # it would count how often, and want to be released as often
         try:
             _make_private(self._path.parent)
             self._lock.acquire(timeout=0)

@@ -33,9 +33,14 @@ redis.call("HSET", KEYS[1], ARGV[1], ARGV[2])
 return 1
 """
 
-# Takes a lock and gives it a number that no holder has had before.
+# Takes a lock and gives it a number that no holder has had before; whoever has it already, as the
+# answer was lost, keeps its number.
 # KEYS: lock, hash of fences. ARGV: token, milliseconds, field.
 _ACQUIRE = """
+if redis.call("GET", KEYS[1]) == ARGV[1] then
+  redis.call("PEXPIRE", KEYS[1], ARGV[2])
+  return redis.call("HINCRBY", KEYS[2], ARGV[3], 0)
+end
 if redis.call("SET", KEYS[1], ARGV[1], "NX", "PX", ARGV[2]) then
   return redis.call("HINCRBY", KEYS[2], ARGV[3], 1)
 end

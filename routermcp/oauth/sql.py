@@ -181,15 +181,18 @@ class _SQLAdapter:
     # ---- leases --------------------------------------------------------------------------------
 
     def acquire(self, user_id: str, server_id: str, token: str) -> int | None:
-        """Take a lease that nobody has; return its fence, None where somebody has it."""
+        """Take a lease that nobody else has; return its fence, None where somebody has it."""
         columns, here = self._table.c, self._here(user_id, server_id)
         now = time.time()
+        # Who took it, and did not hear of that, keeps its fence.
+        again = self._lengthened(user_id, server_id, token, LEASE_SECONDS)
         free = self._sql.and_(here, columns.held_until <= now)
         taken = {"holder": token, "held_until": now + LEASE_SECONDS, "fence": columns.fence + 1}
 
         def work(connection: Any) -> int | None:
             self._make_row(connection, user_id, server_id)
-            if not connection.execute(self._table.update().where(free).values(taken)).rowcount:
+            updates = (again, self._table.update().where(free).values(taken))
+            if not any(connection.execute(update).rowcount for update in updates):
                 return None
             return connection.execute(self._sql.select(columns.fence).where(here)).scalar()
 
@@ -197,12 +200,16 @@ class _SQLAdapter:
 
     def extend(self, user_id: str, server_id: str, token: str, seconds: float) -> bool:
         """Let a lease last so much longer; say whether it is still that holder's."""
+        update = self._lengthened(user_id, server_id, token, seconds)
+        return bool(self._in_transaction(lambda connection: connection.execute(update).rowcount))
+
+    def _lengthened(self, user_id: str, server_id: str, token: str, seconds: float) -> Any:
+        """Return the statement that lets a lease last so much longer, if it is still that holder's."""
         now, columns = time.time(), self._table.c
         mine = self._sql.and_(
             self._here(user_id, server_id), columns.holder == token, columns.held_until > now
         )
-        update = self._table.update().where(mine).values(held_until=now + seconds)
-        return bool(self._in_transaction(lambda connection: connection.execute(update).rowcount))
+        return self._table.update().where(mine).values(held_until=now + seconds)
 
 
 def _key(text: str) -> str:

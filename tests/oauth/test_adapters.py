@@ -126,6 +126,37 @@ def test_the_holder_writes(adapter: TokenAdapter) -> None:
     assert adapter.get("u", "s") == RECORD
 
 
+@every
+def test_whoever_holds_a_lock_gets_it_again(adapter: TokenAdapter) -> None:
+    # The answer to the first request may have been lost.
+    lock, other = adapter.lock("u", "s"), adapter.lock("u", "s")
+    assert lock.acquire()
+    fence = getattr(lock, "fence", None)
+    assert lock.acquire()
+    assert getattr(lock, "fence", None) == fence
+    assert not other.acquire()
+    adapter.set("u", "s", RECORD, lock=lock)
+    lock.release()
+    assert other.acquire()
+    other.release()
+
+
+@leases
+def test_a_lease_that_is_had_again_lasts_from_then_on(
+    adapter: TokenAdapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, following = adapter.lock("u", "s"), adapter.lock("u", "s")
+    assert lock.acquire()
+    for module in (redis_module, sql_module, token_api):
+        monkeypatch.setattr(module, "LEASE_SECONDS", 0.2)
+    assert lock.acquire()
+    until = time.monotonic() + 10
+    while not following.acquire():
+        assert time.monotonic() < until
+    assert not lock.acquire()
+    following.release()
+
+
 @leases
 def test_a_lease_ends_with_its_time(adapter: TokenAdapter, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (redis_module, sql_module, token_api):
