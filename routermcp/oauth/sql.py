@@ -6,7 +6,7 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 from routermcp_adapters import _fork
@@ -22,6 +22,18 @@ LEASE_SECONDS = 30.0
 
 #: Seconds that SQLite waits for another writer.
 BUSY_SECONDS = 10.0
+
+#: Seconds for a connection to PostgreSQL; libpq takes whole ones, and two at least. As in Redis.
+CONNECT_SECONDS = 5
+
+#: Seconds for a statement, which reads or writes one row; it may wait for others who write that.
+STATEMENT_SECONDS = 10.0
+
+#: Seconds in which the machine of the database acknowledges what was sent, or that it is there.
+SILENT_SECONDS = 10.0
+
+#: Seconds to wait for a connection while other threads use all of them.
+POOL_SECONDS = 10.0
 
 # What child processes have taken over. It is kept, as databases do not bear that a connection is
 # closed by another process than the one that opened it.
@@ -66,8 +78,10 @@ class _SQLAdapter:
             if parsed.drivername in ("postgresql", "postgres"):
                 parsed = parsed.set(drivername="postgresql+psycopg")
             lite = parsed.get_backend_name() == "sqlite"
-            options: dict[str, Any] = {"connect_args": {"timeout": BUSY_SECONDS}} if lite else {}
-            self._engine: Any = sql.create_engine(parsed, pool_pre_ping=True, **options)
+            limits = {"timeout": BUSY_SECONDS} if lite else _limits(parsed.query)
+            self._engine: Any = sql.create_engine(
+                parsed, pool_pre_ping=True, pool_timeout=POOL_SECONDS, connect_args=limits
+            )
         except (sql.exc.ArgumentError, ImportError) as error:
             raise ConfigError(f"sql_adapter() cannot use that URL: {type(error).__name__}") from error
         if lite:
@@ -110,16 +124,22 @@ class _SQLAdapter:
             raise OAuthError(f"the database of the tokens cannot be used: {type(error).__name__}") from error
 
     def _make_table(self) -> None:
-        with self._making:
+        if not self._making.acquire(timeout=POOL_SECONDS):
+            raise OAuthError("the database of the tokens cannot be used: another thread waits for it")
+        try:
             if self._made:
                 return
-            try:
-                self._table.create(self._engine, checkfirst=True)
-            except self._sql.exc.SQLAlchemyError:
-                # Another process may have made it between the look and the making.
-                if not self._sql.inspect(self._engine).has_table(self._table.name):
-                    raise
+            with self._engine.connect() as connection:
+                try:
+                    with connection.begin():
+                        self._table.create(connection, checkfirst=True)
+                except self._sql.exc.SQLAlchemyError:
+                    # Another process may have made it between the look and the making.
+                    if not self._sql.inspect(connection).has_table(self._table.name):
+                        raise
             self._made = True
+        finally:
+            self._making.release()
 
     def _here(self, user_id: str, server_id: str) -> Any:
         columns, key = self._table.c, [_key(text) for text in (self._tenant, user_id, server_id)]
@@ -223,6 +243,21 @@ def _unkey(key: str) -> str:
     return key[1:] if key.startswith("~") else bytes.fromhex(key).decode("utf-8", "surrogatepass")
 
 
+def _limits(query: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the limits of a connection to PostgreSQL, where the URL sets no others."""
+    limits = {
+        "connect_timeout": CONNECT_SECONDS,
+        "tcp_user_timeout": int(SILENT_SECONDS * 1000),
+        # While an answer is waited for, the machine is asked whether it is there.
+        "keepalives_idle": int(SILENT_SECONDS),
+        "keepalives_interval": int(SILENT_SECONDS),
+    }
+    mine = {name: value for name, value in limits.items() if name not in query}
+    # The last one counts.
+    options = f"-c statement_timeout={int(STATEMENT_SECONDS * 1000)} {query.get('options', '')}"
+    return {**mine, "options": options.rstrip()}
+
+
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     """Let readers and a writer go on side by side."""
     cursor = connection.cursor()
@@ -236,7 +271,8 @@ def sql_adapter(url: str, *, tenant: str = "", table: str = "routermcp_oauth") -
     The clocks of the machines that share it may differ by seconds, not by a lease's thirty.
 
     Args:
-        url: Such as ``postgresql://user:password@host/name`` or ``sqlite:///tokens.db``.
+        url: Such as ``postgresql://user:password@host/name`` or ``sqlite:///tokens.db``. Limits of
+            time that it sets, ``?connect_timeout=2``, count instead of ours.
         tenant: Whose users they are, where several applications share the table.
         table: The name of the table.
 

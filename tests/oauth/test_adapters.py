@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -365,6 +368,56 @@ def test_a_store_that_is_not_there_is_said_to_be_so(tmp_path: Path) -> None:
             adapter.get("u", "s")
         assert "hush" not in str(caught.value)
         adapter.close()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_a_database_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql_module, "CONNECT_SECONDS", 2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        adapter = sql_adapter(f"postgresql://u:hush@127.0.0.1:{silent.getsockname()[1]}/x")
+        began = time.monotonic()
+        with pytest.raises(OAuthError) as caught:
+            adapter.get("u", "s")
+    assert time.monotonic() - began < 20
+    assert "hush" not in str(caught.value)
+
+
+@pytest.fixture
+def locked_table(postgres_url: str) -> Iterator[Any]:
+    """A connection that keeps everybody else from a table until it is closed."""
+    opened = sql_adapter(postgres_url, table="locked")
+    opened.set("u", "s", RECORD)
+    opened.close()  # pyright: ignore[reportAttributeAccessIssue]
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("LOCK TABLE locked")
+        yield connection
+
+
+def test_a_statement_has_its_time(
+    postgres_url: str, locked_table: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql_module, "STATEMENT_SECONDS", 0.2)
+    # What else the URL says of a connection counts too.
+    adapter = sql_adapter(f"{postgres_url}?options=-csearch_path%3Dpublic", table="locked")
+    with pytest.raises(OAuthError):
+        adapter.get("u", "s")
+    locked_table.rollback()
+    assert adapter.get("u", "s") == RECORD
+    adapter.close()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_a_connection_is_waited_for_some_time(
+    postgres_url: str, locked_table: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql_module, "POOL_SECONDS", 0.5)
+    adapter = sql_adapter(postgres_url, table="locked")
+    with ThreadPoolExecutor(20) as pool:
+        reading = [pool.submit(adapter.get, "u", "s") for _ in range(20)]
+        refused = next(as_completed(reading, timeout=60))
+        with pytest.raises(OAuthError, match="TimeoutError"):
+            refused.result()
+        locked_table.rollback()
+        assert RECORD in [each.result() for each in reading if each.exception() is None]
+    adapter.close()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @pytest.mark.parametrize("url", ["nonsense", "mysql+nothing://x/y"])
