@@ -78,6 +78,10 @@ class _SQLAdapter:
             if parsed.drivername in ("postgresql", "postgres"):
                 parsed = parsed.set(drivername="postgresql+psycopg")
             lite = parsed.get_backend_name() == "sqlite"
+            if lite and _is_in_memory(parsed):
+                raise ConfigError(
+                    "sql_adapter() needs a database in a file: in memory, take memory_adapter()"
+                )
             limits = {"timeout": BUSY_SECONDS} if lite else _limits(parsed.query)
             self._engine: Any = sql.create_engine(
                 parsed, pool_pre_ping=True, pool_timeout=POOL_SECONDS, connect_args=limits
@@ -243,6 +247,11 @@ def _unkey(key: str) -> str:
     return key[1:] if key.startswith("~") else bytes.fromhex(key).decode("utf-8", "surrogatepass")
 
 
+def _is_in_memory(url: Any) -> bool:
+    """Return whether a database of SQLite is in memory, where each connection has one of its own."""
+    return not url.database or ":memory:" in url.database or url.query.get("mode") == "memory"
+
+
 def _limits(query: Mapping[str, Any]) -> dict[str, Any]:
     """Return the limits of a connection to PostgreSQL, where the URL sets no others."""
     limits = {
@@ -277,6 +286,6 @@ def sql_adapter(url: str, *, tenant: str = "", table: str = "routermcp_oauth") -
         table: The name of the table.
 
     Raises:
-        ConfigError: The URL cannot be used, or SQLAlchemy is missing.
+        ConfigError: The URL cannot be used or is that of a database in memory, or SQLAlchemy is missing.
     """
     return _SQLAdapter(url, tenant, table)

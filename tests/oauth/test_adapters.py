@@ -426,6 +426,16 @@ def test_urls_of_databases_are_checked(url: str) -> None:
         sql_adapter(url)
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true", "sqlite:///file::memory:"],
+)
+def test_a_database_in_memory_is_refused(url: str) -> None:
+    # Each connection would have one of its own.
+    with pytest.raises(ConfigError, match=r"memory_adapter\(\)"):
+        sql_adapter(url)
+
+
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("redis", "sqlalchemy", "cryptography.fernet"):
         monkeypatch.setitem(sys.modules, name, None)
