@@ -10,11 +10,11 @@ import re
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
 
 from routermcp_adapters import _fork
 from routermcp_proto.exceptions import OAuthError
 
+from ._records import as_record, object_in
 from .store import AdapterLock, Record, TokenAdapter
 
 #: Where the command-line gateway keeps its tokens too.
@@ -169,13 +169,7 @@ def _parsed(data: bytes, path: Path) -> Record:
     Raises:
         OAuthError: It holds something else; it is left as it is.
     """
-    try:
-        value: Any = json.loads(data) if len(data) <= MAX_RECORD else None
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise OAuthError(f"{path} holds no tokens that can be read: move it away to sign in again")
-    return cast("Record", value)
+    return as_record(object_in(data) if len(data) <= MAX_RECORD else None, path)
 
 
 def _make_private(folder: Path) -> None:

@@ -6,11 +6,12 @@ import base64
 import json
 import secrets
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from routermcp_proto.exceptions import LockLostError, OAuthError
 
 from ._extra import needs_extra
+from ._records import as_record, ids_in, object_in
 from .store import AdapterLock, Record, TokenAdapter
 
 T = TypeVar("T")
@@ -132,7 +133,9 @@ class _RedisAdapter:
 
     def get(self, user_id: str, server_id: str) -> Record | None:
         data = self._asked(lambda: self._redis.hget(self.key("records", user_id), _field(server_id)))
-        return cast("Record", json.loads(data)) if data is not None else None
+        if data is None:
+            return None
+        return as_record(object_in(data), f"the record of {user_id!r} for {server_id!r} in Redis")
 
     def set(self, user_id: str, server_id: str, record: Record, *, lock: AdapterLock | None = None) -> None:
         fence = lock.fence if isinstance(lock, _RedisLock) else ""
@@ -146,9 +149,7 @@ class _RedisAdapter:
         self._asked(lambda: self._redis.hdel(self.key("records", user_id), _field(server_id)))
 
     def list(self, user_id: str) -> list[str]:
-        return sorted(
-            _text(field) for field in self._asked(lambda: self._redis.hkeys(self.key("records", user_id)))
-        )
+        return ids_in(self._asked(lambda: self._redis.hkeys(self.key("records", user_id))), _text)
 
     def lock(self, user_id: str, server_id: str) -> AdapterLock:
         return _RedisLock(self, user_id, server_id)

@@ -7,12 +7,13 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from routermcp_adapters import _fork
 from routermcp_proto.exceptions import ConfigError, LockLostError, OAuthError
 
 from ._extra import needs_extra
+from ._records import as_record, ids_in, object_in
 from .store import AdapterLock, Record, TokenAdapter
 
 T = TypeVar("T")
@@ -170,7 +171,10 @@ class _SQLAdapter:
     def get(self, user_id: str, server_id: str) -> Record | None:
         query = self._sql.select(self._table.c.record).where(self._here(user_id, server_id))
         data = self._in_transaction(lambda connection: connection.execute(query).scalar())
-        return cast("Record", json.loads(data)) if data is not None else None
+        if data is None:
+            return None
+        where = f"the record of {user_id!r} for {server_id!r} in {self._table.name}"
+        return as_record(object_in(data), where)
 
     def set(self, user_id: str, server_id: str, record: Record, *, lock: AdapterLock | None = None) -> None:
         where = self._here(user_id, server_id)
@@ -197,7 +201,7 @@ class _SQLAdapter:
         mine = self._sql.and_(columns.tenant == _key(self._tenant), columns.user_id == _key(user_id))
         query = self._sql.select(columns.server_id).where(mine, columns.record.is_not(None))
         rows = self._in_transaction(lambda connection: connection.execute(query).scalars().all())
-        return sorted(_unkey(row) for row in rows)
+        return ids_in(rows, _unkey)
 
     def lock(self, user_id: str, server_id: str) -> AdapterLock:
         return _SQLLock(self, user_id, server_id)

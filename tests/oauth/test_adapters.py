@@ -13,12 +13,14 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
+from cryptography.fernet import Fernet
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -36,7 +38,7 @@ from routermcp.oauth import redis as redis_module
 from routermcp.oauth import sql as sql_module
 from routermcp.oauth.file import MAX_NAME, decoded, encoded
 from routermcp.types import ConfigError, LockLostError, OAuthError
-from tests.oauth.conftest import ADAPTERS, KEY, LASTING, LEASES, open_store
+from tests.oauth.conftest import ADAPTERS, KEY, LASTING, LEASES, OPEN, open_store, spoil
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'adapters'}"}
@@ -91,6 +93,21 @@ def test_any_text_is_an_id(adapter: TokenAdapter, user: str, server: str) -> Non
     assert server in adapter.list(user)
     adapter.delete(user, server)
     assert server not in adapter.list(user)
+
+
+@pytest.mark.parametrize("store", OPEN, indirect=True)
+@pytest.mark.parametrize("data", ["", "{", "[]", "1", "null", '"hush"', "[" * 100_000])
+def test_what_is_no_record_is_said_to_be_so(store: str, adapter: TokenAdapter, data: str) -> None:
+    adapter.set("u", "s", RECORD)
+    spoil(store, adapter, data)
+    for _ in range(2):  # it is left as it is
+        with pytest.raises(OAuthError, match="no tokens that can be read") as caught:
+            adapter.get("u", "s")
+        assert "hush" not in repr(caught.value)
+        assert caught.value.__cause__ is None, "which would show the data"
+    assert adapter.list("u") == ["s"]
+    adapter.set("u", "s", RECORD)
+    assert adapter.get("u", "s") == RECORD
 
 
 @every
@@ -348,6 +365,14 @@ def test_a_record_that_was_moved_is_refused() -> None:
         adapter.get("v", "s")
 
 
+@pytest.mark.parametrize("value", [{}, {"user_id": "u", "server_id": "s"}, {"user_id": ["u"]}])
+def test_what_was_encrypted_by_somebody_else_is_refused(value: Any) -> None:
+    inner = memory_adapter()
+    inner.set("u", "s", {"encrypted": Fernet(KEY).encrypt(json.dumps(value).encode()).decode()})
+    with pytest.raises(OAuthError, match="tokens"):
+        encrypted(inner, KEY).get("u", "s")
+
+
 @pytest.mark.parametrize("key", ["", "short", b"x" * 44, []])
 def test_keys_are_checked(key: Any) -> None:
     with pytest.raises(ConfigError, match="key"):
@@ -505,6 +530,53 @@ def test_requests_that_are_none_of_the_api(
     with httpx.Client(trust_env=False, headers={"Authorization": "Bearer rmc_acts"}) as client:
         answer = client.request(method, f"{cloud_url}/v1/oauth/users/{path}", content=body)
     assert answer.status_code == status
+
+
+class _Page(BaseHTTPRequestHandler):
+    """Answers all requests alike."""
+
+    def answer(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.server.page)))
+        self.end_headers()
+        self.wfile.write(self.server.page)
+
+    do_GET = do_POST = do_PUT = answer
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        b"",
+        b"<html>hush</html>",
+        b"\xff",
+        b"[]",
+        b'{"servers": {}, "fence": "hush", "seconds": 1}',
+        b'{"servers": [1], "fence": 1, "seconds": null}',
+        b'{"servers": "hush", "fence": true, "seconds": 1}',
+        b'{"fence": 1, "seconds": 0}',
+        b'{"fence": 1, "seconds": NaN}',
+    ],
+)
+def test_answers_that_are_none_of_the_api_are_said_to_be_so(page: bytes) -> None:
+    with HTTPServer(("127.0.0.1", 0), _Page) as server, ThreadPoolExecutor(1) as pool:
+        server.page = page  # pyright: ignore[reportAttributeAccessIssue]
+        pool.submit(server.serve_forever, 0.01)
+        adapter = cloud_adapter("k", base_url=f"http://127.0.0.1:{server.server_port}")
+        acts = [lambda: adapter.list("u"), adapter.lock("u", "s").acquire]
+        if not page.startswith(b"{"):
+            acts.append(lambda: adapter.get("u", "s"))
+        try:
+            for act in acts:
+                with pytest.raises(OAuthError, match=r"127\.0\.0\.1.*none of the API") as caught:
+                    act()
+                assert "hush" not in repr(caught.value)
+        finally:
+            adapter.close()  # pyright: ignore[reportAttributeAccessIssue]
+            server.shutdown()
 
 
 @pytest.mark.parametrize("base_url", ["http://tokens.example", "nonsense"])
