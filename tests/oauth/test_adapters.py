@@ -21,7 +21,7 @@ import httpx
 import psycopg
 import pytest
 from cryptography.fernet import Fernet
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from routermcp.gateway import LocalGateway, token_api
@@ -295,6 +295,25 @@ def test_a_corrupt_file_is_named_and_left(tmp_path: Path, data: bytes) -> None:
     assert path.read_bytes() == data
 
 
+@pytest.mark.parametrize("name", ["=\u00fc", "=ff", "==ff", "Other", "con", "=61", "a.", ".tmp"])
+def test_files_of_others_are_passed_over(tmp_path: Path, name: str) -> None:
+    adapter = file_adapter(tmp_path)
+    long = "s" * 300
+    for server in ("s", long):
+        adapter.set("u", server, RECORD)
+    (tmp_path / "u" / f"{name}.json").write_text("{}")
+    assert adapter.list("u") == ["s", long]
+
+
+def test_a_long_name_that_is_lost_is_said_to_be_so(tmp_path: Path) -> None:
+    adapter = file_adapter(tmp_path)
+    adapter.set("u", "s" * 300, RECORD)
+    (path,) = (tmp_path / "u").glob("*.json")
+    path.write_text("[]")
+    with pytest.raises(OAuthError, match="no tokens that can be read"):
+        adapter.list("u")
+
+
 def test_a_folder_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "u").write_text("a file")
     adapter = file_adapter(tmp_path)
@@ -310,6 +329,8 @@ def test_a_folder_that_is_none_is_named(tmp_path: Path) -> None:
 
 
 @given(st.text(), st.text())
+@example("a.", "a")
+@example("A.", "a" * 300 + ".")
 def test_names_of_files(first: str, second: str) -> None:
     name = encoded(first)
     assert (name == encoded(second)) is (first == second)
@@ -318,6 +339,7 @@ def test_names_of_files(first: str, second: str) -> None:
     assert "/" not in name
     assert "\\" not in name
     assert name not in ("", ".", "..")
+    assert not name.endswith("."), "Windows drops it"
     if not name.startswith("=="):
         assert decoded(name) == first
 
@@ -328,7 +350,7 @@ def test_plain_names_stay(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["..", "", "CON", "con", "nul.json", ".hidden", "A", "a/b", "=41", "x" * 300]
+    "name", ["..", "", "a.", "CON", "con", "nul.json", ".hidden", "A", "a/b", "=41", "x" * 300]
 )
 def test_other_names_do_not(name: str) -> None:
     assert encoded(name).startswith("=")
