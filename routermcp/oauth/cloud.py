@@ -7,15 +7,18 @@ The product's own API for tokens is not public. What is spoken here is a small c
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 import weakref
 from typing import Any, cast
 from urllib.parse import quote
 
+from routermcp_adapters import _fork
 from routermcp_proto.exceptions import ConfigError, LocalProtocolError, LockLostError, OAuthError
 from routermcp_proto.http.url import EndpointURL
 
+from ._records import object_in
 from .store import AdapterLock, Record, TokenAdapter
 
 #: Where the API is unless another place is given.
@@ -29,6 +32,10 @@ ATTEMPTS = 3
 
 #: Statuses that say "not now".
 NOT_NOW = frozenset({502, 503, 504})
+
+# What child processes have taken over. It is kept and never closed: closing waits for a lock that a
+# thread of the parent process may have held.
+_of_parents: list[Any] = []
 
 
 def segment(text: str) -> str:
@@ -47,10 +54,17 @@ class _CloudLock:
         self._token = secrets.token_hex(16)
 
     def acquire(self) -> bool:
-        status, answer = self._adapter.ask("POST", self._path, {"token": self._token}, good=(200, 409))
+        status, content = self._adapter.ask("POST", self._path, {"token": self._token}, good=(200, 409))
         if status != 200:
             return False
-        self.fence, self.seconds = int(answer["fence"]), float(answer["seconds"])
+        answer = object_in(content) or {}
+        fence, seconds = answer.get("fence"), answer.get("seconds")
+        # True is an int too.
+        if not isinstance(fence, int) or isinstance(fence, bool):
+            raise self._adapter.astray("a lock")
+        if not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+            raise self._adapter.astray("a lock")
+        self.fence, self.seconds = fence, float(seconds)
         return True
 
     def renew(self) -> bool:
@@ -70,11 +84,16 @@ class _CloudAdapter:
 
         self._errors = (httpx.HTTPError, httpx.InvalidURL)
         self._base = base_url.rstrip("/")
-        self._client = httpx.Client(
+        self._make_client = lambda: httpx.Client(
             headers={"Authorization": f"Bearer {api_key}"}, timeout=CLOUD_SECONDS, follow_redirects=False
         )
+        self._open()
+        _fork.watch(self)
+
+    def _open(self) -> None:
+        self._client = self._make_client()
         # An adapter that is made as an argument is nobody's to close.
-        weakref.finalize(self, self._client.close)
+        self._closing = weakref.finalize(self, self._client.close)
 
     def __repr__(self) -> str:
         return f"<cloud_adapter {self._base}>"
@@ -82,6 +101,11 @@ class _CloudAdapter:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+    def after_fork(self) -> None:
+        """Leave the connections to the parent process."""
+        _of_parents.append(self._closing.detach())
+        self._open()
 
     def ask(
         self,
@@ -91,8 +115,11 @@ class _CloudAdapter:
         *,
         good: tuple[int, ...],
         headers: dict[str, str] | None = None,
-    ) -> tuple[int, Any]:
+    ) -> tuple[int, bytes]:
         """Make a request, again where it did not come through: all of them may be repeated.
+
+        Returns:
+            The status, and what came with it.
 
         Raises:
             OAuthError: It was refused, or did not come through.
@@ -111,20 +138,31 @@ class _CloudAdapter:
                 problem, cause = type(error).__name__, error
                 continue
             if answer.status_code in good:
-                return answer.status_code, answer.json() if answer.content else None
+                return answer.status_code, answer.content
             problem, cause = f"HTTP {answer.status_code}", None
             if answer.status_code not in NOT_NOW:
                 break
         advice = ": check the api_key" if problem in ("HTTP 401", "HTTP 403") else ""
         raise OAuthError(f"the tokens at {self._base} cannot be reached ({problem}){advice}") from cause
 
+    def astray(self, subject: str) -> OAuthError:
+        """Return what to raise where an answer is none of the API; it does not show, as it may be tokens."""
+        return OAuthError(
+            f"what {self._base} answers for {subject} is none of the API of tokens: check base_url"
+        )
+
     @staticmethod
     def _path(user_id: str, server_id: str) -> str:
         return f"{segment(user_id)}/servers/{segment(server_id)}"
 
     def get(self, user_id: str, server_id: str) -> Record | None:
-        status, record = self.ask("GET", self._path(user_id, server_id), good=(200, 404))
-        return cast("Record", record) if status == 200 else None
+        status, content = self.ask("GET", self._path(user_id, server_id), good=(200, 404))
+        if status != 200:
+            return None
+        record = object_in(content)
+        if record is None:
+            raise self.astray(f"the tokens of {user_id!r} for {server_id!r}")
+        return record
 
     def set(self, user_id: str, server_id: str, record: Record, *, lock: AdapterLock | None = None) -> None:
         headers = {"X-Lock-Fence": str(lock.fence)} if isinstance(lock, _CloudLock) else None
@@ -138,8 +176,11 @@ class _CloudAdapter:
         self.ask("DELETE", self._path(user_id, server_id), good=(204,))
 
     def list(self, user_id: str) -> list[str]:
-        _, answer = self.ask("GET", f"{segment(user_id)}/servers", good=(200,))
-        return cast("list[str]", answer["servers"])
+        _, content = self.ask("GET", f"{segment(user_id)}/servers", good=(200,))
+        servers: Any = (object_in(content) or {}).get("servers")
+        if not isinstance(servers, list) or not all(isinstance(each, str) for each in cast("Any", servers)):
+            raise self.astray(f"the servers of {user_id!r}")
+        return cast("list[str]", servers)
 
     def lock(self, user_id: str, server_id: str) -> AdapterLock:
         return _CloudLock(self, self._path(user_id, server_id))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, cast
 
 from routermcp_proto.exceptions import ConfigError, OAuthError
 
 from ._extra import needs_extra
+from ._records import as_record, object_in
 from ._storing import runtime_of
 from .store import AdapterLock, Record, TokenAdapter
 
@@ -39,12 +39,14 @@ class _Encrypted:
             return None
         where = f"the tokens of {user_id!r} for {server_id!r}"
         try:
-            value: Any = json.loads(self._fernet.decrypt(str(kept.get(MEMBER, ""))))
+            data = self._fernet.decrypt(str(kept.get(MEMBER, "")))
         except (self._invalid, ValueError) as error:
             raise OAuthError(f"{where} were encrypted with another key, or not at all") from error
-        if value["user_id"] != user_id or value["server_id"] != server_id:
+        place = f"the record of {user_id!r} for {server_id!r}"
+        value = as_record(object_in(data), place)
+        if value.get("user_id") != user_id or value.get("server_id") != server_id:
             raise OAuthError(f"{where} are those of somebody else")
-        return cast("Record", value["record"])
+        return as_record(value.get("record"), place)
 
     def set(self, user_id: str, server_id: str, record: Record, *, lock: AdapterLock | None = None) -> None:
         value = {"user_id": user_id, "server_id": server_id, "record": record}

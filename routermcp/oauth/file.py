@@ -8,11 +8,13 @@ import json
 import os
 import re
 import tempfile
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
 
+from routermcp_adapters import _fork
 from routermcp_proto.exceptions import OAuthError
 
+from ._records import as_record, ids_in, object_in
 from .store import AdapterLock, Record, TokenAdapter
 
 #: Where the command-line gateway keeps its tokens too.
@@ -36,22 +38,29 @@ def encoded(name: str) -> str:
     """Return a name as the name of a file: the same for the same id, another for any other.
 
     Plain ids stay as they are. In others, every byte that is not plain becomes ``=`` and two
-    hexadecimal digits, capitals included, as not all file systems tell them apart; what is too
-    long ends in a digest.
+    hexadecimal digits, capitals included, as not all file systems tell them apart, and a dot at
+    the end, which Windows drops; what is too long ends in a digest.
     """
     data = name.encode("utf-8", "surrogatepass")
-    if _PLAIN.fullmatch(name) and len(name) <= MAX_NAME and not _RESERVED.fullmatch(name):
+    plain = _PLAIN.fullmatch(name) and not name.endswith(".") and not _RESERVED.fullmatch(name)
+    if plain and len(name) <= MAX_NAME:
         return name
     text = "=" + "".join(
         chr(byte) if _PLAIN.fullmatch("a" + chr(byte)) and byte < 128 else f"={byte:02x}" for byte in data
     )
+    if text.endswith("."):
+        text = f"{text[:-1]}=2e"
     if len(text) <= MAX_NAME:
         return text
     return f"=={text[: MAX_NAME - 70]}={hashlib.sha256(data).hexdigest()}"
 
 
 def decoded(name: str) -> str:
-    """Return what :func:`encoded` has made a name of, unless that was too long."""
+    """Return what :func:`encoded` has made a name of, unless that was too long.
+
+    Raises:
+        ValueError: It has not.
+    """
     if not name.startswith("="):
         return name
     data = _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), name[1:].encode("ascii"))
@@ -68,10 +77,18 @@ class _FileLock:
         from filelock import FileLock, Timeout  # noqa: PLC0415 - only who keeps files needs it
 
         # Not per thread: whoever releases it may run in another one than who acquired it.
-        self._lock = FileLock(str(path), thread_local=False)
+        self._make = partial(FileLock, str(path), thread_local=False)
+        self._lock = self._make()
         self._timeout = Timeout
+        _fork.watch(self)
+
+    def after_fork(self) -> None:
+        """Leave what is held to the parent process."""
+        self._lock = self._make()
 
     def acquire(self) -> bool:
+        if self._lock.is_locked:
+            return True  # it would count how often, and want to be released as often
         try:
             _make_private(self._path.parent)
             self._lock.acquire(timeout=0)
@@ -106,13 +123,11 @@ class _FileAdapter:
     def get(self, user_id: str, server_id: str) -> Record | None:
         path = self._path(user_id, server_id)
         try:
-            with path.open("rb") as file:
-                data = file.read(MAX_RECORD + 1)
+            record = _read(path)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise OAuthError(f"the tokens in {path} cannot be read: {error}") from error
-        record = _parsed(data, path)
         record.pop(LONG_ID, None)
         return record
 
@@ -138,7 +153,7 @@ class _FileAdapter:
     def list(self, user_id: str) -> list[str]:
         folder = self._folder / encoded(user_id)
         try:
-            return sorted(_id_in(path) for path in folder.glob("*.json"))
+            return ids_in(folder.glob("*.json"), _id_in)
         except OSError as error:
             raise OAuthError(f"the tokens in {folder} cannot be read: {error}") from error
 
@@ -147,25 +162,26 @@ class _FileAdapter:
         return _FileLock(path.with_name(f"{path.name}.lock"))
 
 
-def _id_in(path: Path) -> str:
-    """Return the id of the server whose record is in a file."""
+def _id_in(path: Path) -> str | None:
+    """Return the id of the server whose record is in a file, None where the file is not ours."""
     name = path.name.removesuffix(".json")
-    return str(_parsed(path.read_bytes(), path).get(LONG_ID)) if name.startswith("==") else decoded(name)
+    try:
+        server_id = _read(path).get(LONG_ID) if name.startswith("==") else decoded(name)
+    except FileNotFoundError:
+        return None  # deleted meanwhile
+    return server_id if isinstance(server_id, str) and encoded(server_id) == name else None
 
 
-def _parsed(data: bytes, path: Path) -> Record:
+def _read(path: Path) -> Record:
     """Return the record in a file.
 
     Raises:
         OAuthError: It holds something else; it is left as it is.
+        OSError: It cannot be read.
     """
-    try:
-        value: Any = json.loads(data) if len(data) <= MAX_RECORD else None
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise OAuthError(f"{path} holds no tokens that can be read: move it away to sign in again")
-    return cast("Record", value)
+    with path.open("rb") as file:
+        data = file.read(MAX_RECORD + 1)
+    return as_record(object_in(data) if len(data) <= MAX_RECORD else None, path)
 
 
 def _make_private(folder: Path) -> None:

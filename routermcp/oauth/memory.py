@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import threading
 
+from routermcp_adapters import _fork
+
 from .store import AdapterLock, Record, TokenAdapter
 
 Key = tuple[str, str]
@@ -15,28 +17,21 @@ class _MemoryLock:
 
     seconds: float | None = None
 
-    def __init__(self, held: set[Key], guard: threading.Lock, key: Key) -> None:
-        self._held = held
-        self._guard = guard
+    def __init__(self, adapter: _MemoryAdapter, key: Key) -> None:
+        self._adapter = adapter
         self._key = key
-        self._mine = False
 
     def acquire(self) -> bool:
-        with self._guard:
-            if self._key in self._held:
-                return False
-            self._held.add(self._key)
-            self._mine = True
-            return True
+        with self._adapter.guard:
+            return self._adapter.held.setdefault(self._key, self) is self
 
     def renew(self) -> bool:
-        return self._mine
+        return self._adapter.held.get(self._key) is self
 
     def release(self) -> None:
-        with self._guard:
-            if self._mine:
-                self._mine = False
-                self._held.discard(self._key)
+        with self._adapter.guard:
+            if self._adapter.held.get(self._key) is self:
+                del self._adapter.held[self._key]
 
 
 class _MemoryAdapter:
@@ -46,31 +41,37 @@ class _MemoryAdapter:
 
     def __init__(self) -> None:
         self._records: dict[Key, Record] = {}
-        self._held: set[Key] = set()
-        self._guard = threading.Lock()
+        self.held: dict[Key, _MemoryLock] = {}
+        self.guard = threading.Lock()
+        _fork.watch(self)
 
     def __repr__(self) -> str:
         return f"<memory_adapter with {len(self._records)} records>"
 
+    def after_fork(self) -> None:
+        """Hold nothing for threads of the parent process, which would never give it up here."""
+        self.guard = threading.Lock()
+        self.held.clear()
+
     def get(self, user_id: str, server_id: str) -> Record | None:
-        with self._guard:
+        with self.guard:
             return copy.deepcopy(self._records.get((user_id, server_id)))
 
     def set(self, user_id: str, server_id: str, record: Record, *, lock: AdapterLock | None = None) -> None:
         del lock  # it cannot be lost
-        with self._guard:
+        with self.guard:
             self._records[(user_id, server_id)] = copy.deepcopy(record)
 
     def delete(self, user_id: str, server_id: str) -> None:
-        with self._guard:
+        with self.guard:
             self._records.pop((user_id, server_id), None)
 
     def list(self, user_id: str) -> list[str]:
-        with self._guard:
+        with self.guard:
             return sorted(server_id for user, server_id in self._records if user == user_id)
 
     def lock(self, user_id: str, server_id: str) -> AdapterLock:
-        return _MemoryLock(self._held, self._guard, (user_id, server_id))
+        return _MemoryLock(self, (user_id, server_id))
 
 
 def memory_adapter() -> TokenAdapter:

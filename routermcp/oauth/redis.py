@@ -6,11 +6,12 @@ import base64
 import json
 import secrets
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from routermcp_proto.exceptions import LockLostError, OAuthError
 
 from ._extra import needs_extra
+from ._records import as_record, ids_in, object_in
 from .store import AdapterLock, Record, TokenAdapter
 
 T = TypeVar("T")
@@ -33,9 +34,14 @@ redis.call("HSET", KEYS[1], ARGV[1], ARGV[2])
 return 1
 """
 
-# Takes a lock and gives it a number that no holder has had before.
+# Takes a lock and gives it a number that no holder has had before; whoever has it already, as the
+# answer was lost, keeps its number.
 # KEYS: lock, hash of fences. ARGV: token, milliseconds, field.
 _ACQUIRE = """
+if redis.call("GET", KEYS[1]) == ARGV[1] then
+  redis.call("PEXPIRE", KEYS[1], ARGV[2])
+  return redis.call("HINCRBY", KEYS[2], ARGV[3], 0)
+end
 if redis.call("SET", KEYS[1], ARGV[1], "NX", "PX", ARGV[2]) then
   return redis.call("HINCRBY", KEYS[2], ARGV[3], 1)
 end
@@ -127,7 +133,9 @@ class _RedisAdapter:
 
     def get(self, user_id: str, server_id: str) -> Record | None:
         data = self._asked(lambda: self._redis.hget(self.key("records", user_id), _field(server_id)))
-        return cast("Record", json.loads(data)) if data is not None else None
+        if data is None:
+            return None
+        return as_record(object_in(data), f"the record of {user_id!r} for {server_id!r} in Redis")
 
     def set(self, user_id: str, server_id: str, record: Record, *, lock: AdapterLock | None = None) -> None:
         fence = lock.fence if isinstance(lock, _RedisLock) else ""
@@ -141,9 +149,7 @@ class _RedisAdapter:
         self._asked(lambda: self._redis.hdel(self.key("records", user_id), _field(server_id)))
 
     def list(self, user_id: str) -> list[str]:
-        return sorted(
-            _text(field) for field in self._asked(lambda: self._redis.hkeys(self.key("records", user_id)))
-        )
+        return ids_in(self._asked(lambda: self._redis.hkeys(self.key("records", user_id))), _text)
 
     def lock(self, user_id: str, server_id: str) -> AdapterLock:
         return _RedisLock(self, user_id, server_id)

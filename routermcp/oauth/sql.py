@@ -6,12 +6,14 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
+from routermcp_adapters import _fork
 from routermcp_proto.exceptions import ConfigError, LockLostError, OAuthError
 
 from ._extra import needs_extra
+from ._records import as_record, ids_in, object_in
 from .store import AdapterLock, Record, TokenAdapter
 
 T = TypeVar("T")
@@ -21,6 +23,22 @@ LEASE_SECONDS = 30.0
 
 #: Seconds that SQLite waits for another writer.
 BUSY_SECONDS = 10.0
+
+#: Seconds for a connection to PostgreSQL; libpq takes whole ones, and two at least. As in Redis.
+CONNECT_SECONDS = 5
+
+#: Seconds for a statement, which reads or writes one row; it may wait for others who write that.
+STATEMENT_SECONDS = 10.0
+
+#: Seconds in which the machine of the database acknowledges what was sent, or that it is there.
+SILENT_SECONDS = 10.0
+
+#: Seconds to wait for a connection while other threads use all of them.
+POOL_SECONDS = 10.0
+
+# What child processes have taken over. It is kept, as databases do not bear that a connection is
+# closed by another process than the one that opened it.
+_of_parents: list[Any] = []
 
 
 class _SQLLock:
@@ -61,8 +79,14 @@ class _SQLAdapter:
             if parsed.drivername in ("postgresql", "postgres"):
                 parsed = parsed.set(drivername="postgresql+psycopg")
             lite = parsed.get_backend_name() == "sqlite"
-            options: dict[str, Any] = {"connect_args": {"timeout": BUSY_SECONDS}} if lite else {}
-            self._engine: Any = sql.create_engine(parsed, pool_pre_ping=True, **options)
+            if lite and _is_in_memory(parsed):
+                raise ConfigError(
+                    "sql_adapter() needs a database in a file: in memory, take memory_adapter()"
+                )
+            limits = {"timeout": BUSY_SECONDS} if lite else _limits(parsed.query)
+            self._engine: Any = sql.create_engine(
+                parsed, pool_pre_ping=True, pool_timeout=POOL_SECONDS, connect_args=limits
+            )
         except (sql.exc.ArgumentError, ImportError) as error:
             raise ConfigError(f"sql_adapter() cannot use that URL: {type(error).__name__}") from error
         if lite:
@@ -79,6 +103,7 @@ class _SQLAdapter:
         )
         self._made = False
         self._making = threading.Lock()
+        _fork.watch(self)
 
     def __repr__(self) -> str:
         return f"<sql_adapter {self._engine.url.get_backend_name()} {self._table.name}>"
@@ -86,6 +111,12 @@ class _SQLAdapter:
     def close(self) -> None:
         """Close the connections; the next use opens new ones."""
         self._engine.dispose()
+
+    def after_fork(self) -> None:
+        """Leave the connections to the parent process, and wait for nobody who makes the table there."""
+        _of_parents.append(self._engine.pool)
+        self._engine.dispose(close=False)
+        self._making = threading.Lock()
 
     # ---- rows ----------------------------------------------------------------------------------
 
@@ -98,16 +129,22 @@ class _SQLAdapter:
             raise OAuthError(f"the database of the tokens cannot be used: {type(error).__name__}") from error
 
     def _make_table(self) -> None:
-        with self._making:
+        if not self._making.acquire(timeout=POOL_SECONDS):
+            raise OAuthError("the database of the tokens cannot be used: another thread waits for it")
+        try:
             if self._made:
                 return
-            try:
-                self._table.create(self._engine, checkfirst=True)
-            except self._sql.exc.SQLAlchemyError:
-                # Another process may have made it between the look and the making.
-                if not self._sql.inspect(self._engine).has_table(self._table.name):
-                    raise
+            with self._engine.connect() as connection:
+                try:
+                    with connection.begin():
+                        self._table.create(connection, checkfirst=True)
+                except self._sql.exc.SQLAlchemyError:
+                    # Another process may have made it between the look and the making.
+                    if not self._sql.inspect(connection).has_table(self._table.name):
+                        raise
             self._made = True
+        finally:
+            self._making.release()
 
     def _here(self, user_id: str, server_id: str) -> Any:
         columns, key = self._table.c, [_key(text) for text in (self._tenant, user_id, server_id)]
@@ -134,7 +171,10 @@ class _SQLAdapter:
     def get(self, user_id: str, server_id: str) -> Record | None:
         query = self._sql.select(self._table.c.record).where(self._here(user_id, server_id))
         data = self._in_transaction(lambda connection: connection.execute(query).scalar())
-        return cast("Record", json.loads(data)) if data is not None else None
+        if data is None:
+            return None
+        where = f"the record of {user_id!r} for {server_id!r} in {self._table.name}"
+        return as_record(object_in(data), where)
 
     def set(self, user_id: str, server_id: str, record: Record, *, lock: AdapterLock | None = None) -> None:
         where = self._here(user_id, server_id)
@@ -161,7 +201,7 @@ class _SQLAdapter:
         mine = self._sql.and_(columns.tenant == _key(self._tenant), columns.user_id == _key(user_id))
         query = self._sql.select(columns.server_id).where(mine, columns.record.is_not(None))
         rows = self._in_transaction(lambda connection: connection.execute(query).scalars().all())
-        return sorted(_unkey(row) for row in rows)
+        return ids_in(rows, _unkey)
 
     def lock(self, user_id: str, server_id: str) -> AdapterLock:
         return _SQLLock(self, user_id, server_id)
@@ -169,15 +209,18 @@ class _SQLAdapter:
     # ---- leases --------------------------------------------------------------------------------
 
     def acquire(self, user_id: str, server_id: str, token: str) -> int | None:
-        """Take a lease that nobody has; return its fence, None where somebody has it."""
+        """Take a lease that nobody else has; return its fence, None where somebody has it."""
         columns, here = self._table.c, self._here(user_id, server_id)
         now = time.time()
+        # Who took it, and did not hear of that, keeps its fence.
+        again = self._lengthened(user_id, server_id, token, LEASE_SECONDS)
         free = self._sql.and_(here, columns.held_until <= now)
         taken = {"holder": token, "held_until": now + LEASE_SECONDS, "fence": columns.fence + 1}
 
         def work(connection: Any) -> int | None:
             self._make_row(connection, user_id, server_id)
-            if not connection.execute(self._table.update().where(free).values(taken)).rowcount:
+            updates = (again, self._table.update().where(free).values(taken))
+            if not any(connection.execute(update).rowcount for update in updates):
                 return None
             return connection.execute(self._sql.select(columns.fence).where(here)).scalar()
 
@@ -185,12 +228,16 @@ class _SQLAdapter:
 
     def extend(self, user_id: str, server_id: str, token: str, seconds: float) -> bool:
         """Let a lease last so much longer; say whether it is still that holder's."""
+        update = self._lengthened(user_id, server_id, token, seconds)
+        return bool(self._in_transaction(lambda connection: connection.execute(update).rowcount))
+
+    def _lengthened(self, user_id: str, server_id: str, token: str, seconds: float) -> Any:
+        """Return the statement that lets a lease last so much longer, if it is still that holder's."""
         now, columns = time.time(), self._table.c
         mine = self._sql.and_(
             self._here(user_id, server_id), columns.holder == token, columns.held_until > now
         )
-        update = self._table.update().where(mine).values(held_until=now + seconds)
-        return bool(self._in_transaction(lambda connection: connection.execute(update).rowcount))
+        return self._table.update().where(mine).values(held_until=now + seconds)
 
 
 def _key(text: str) -> str:
@@ -202,6 +249,26 @@ def _key(text: str) -> str:
 
 def _unkey(key: str) -> str:
     return key[1:] if key.startswith("~") else bytes.fromhex(key).decode("utf-8", "surrogatepass")
+
+
+def _is_in_memory(url: Any) -> bool:
+    """Return whether a database of SQLite is in memory, where each connection has one of its own."""
+    return not url.database or ":memory:" in url.database or url.query.get("mode") == "memory"
+
+
+def _limits(query: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the limits of a connection to PostgreSQL, where the URL sets no others."""
+    limits = {
+        "connect_timeout": CONNECT_SECONDS,
+        "tcp_user_timeout": int(SILENT_SECONDS * 1000),
+        # While an answer is waited for, the machine is asked whether it is there.
+        "keepalives_idle": int(SILENT_SECONDS),
+        "keepalives_interval": int(SILENT_SECONDS),
+    }
+    mine = {name: value for name, value in limits.items() if name not in query}
+    # The last one counts.
+    options = f"-c statement_timeout={int(STATEMENT_SECONDS * 1000)} {query.get('options', '')}"
+    return {**mine, "options": options.rstrip()}
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
@@ -217,11 +284,12 @@ def sql_adapter(url: str, *, tenant: str = "", table: str = "routermcp_oauth") -
     The clocks of the machines that share it may differ by seconds, not by a lease's thirty.
 
     Args:
-        url: Such as ``postgresql://user:password@host/name`` or ``sqlite:///tokens.db``.
+        url: Such as ``postgresql://user:password@host/name`` or ``sqlite:///tokens.db``. Limits of
+            time that it sets, ``?connect_timeout=2``, count instead of ours.
         tenant: Whose users they are, where several applications share the table.
         table: The name of the table.
 
     Raises:
-        ConfigError: The URL cannot be used, or SQLAlchemy is missing.
+        ConfigError: The URL cannot be used or is that of a database in memory, or SQLAlchemy is missing.
     """
     return _SQLAdapter(url, tenant, table)

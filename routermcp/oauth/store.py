@@ -31,6 +31,9 @@ class AdapterLock(Protocol):
     def acquire(self) -> bool:
         """Take the lock if it is free, without waiting; say whether that worked.
 
+        Whoever has it gets it again: the answer to the first request may have been lost. It lasts
+        as long as after :meth:`renew` then, and one :meth:`release` gives it up.
+
         Raises:
             OAuthError: The store cannot be reached.
         """

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
+import sqlalchemy
+from cryptography.fernet import Fernet
 
 from routermcp.gateway import LocalGateway
 from routermcp.gateway.config import GatewayConfig
@@ -32,6 +36,9 @@ ADAPTERS = ("memory", "file", "sqlite", "encrypted", "redis", "postgres", "cloud
 
 #: Those whose stores outlive a process.
 LASTING = ("file", "sqlite", "redis", "postgres", "cloud")
+
+#: Those that somebody else may write to, past them.
+OPEN = ("file", "sqlite", "encrypted", "redis", "postgres")
 
 #: Those whose locks are leases.
 LEASES = ("sqlite", "redis", "postgres", "cloud")
@@ -86,6 +93,27 @@ def open_store(store: str) -> TokenAdapter:
     if kind in ("sqlite", "postgres"):
         return sql_adapter(where, tenant=tenant)
     return encrypted(memory_adapter(), KEY) if kind == "encrypted" else memory_adapter()
+
+
+def spoil(store: str, adapter: TokenAdapter, data: str) -> None:
+    """Put something else in the place of the record of ``u`` at ``s``, past the adapter."""
+    kind, tenant, where = store.split(" ", 2)
+    if kind == "file":
+        (Path(where) / "u" / "s.json").write_text(data)
+    elif kind == "redis":
+        with redis.Redis.from_url(where) as client:
+            (key,) = client.keys(f"*{base64.b64encode(tenant.encode()).decode()}:records:*")
+            (field,) = client.hkeys(key)
+            client.hset(key, field, data)
+    elif kind in ("sqlite", "postgres"):
+        engine = sqlalchemy.create_engine(where.replace("postgresql:", "postgresql+psycopg:"))
+        statement = sqlalchemy.text("UPDATE routermcp_oauth SET record = :data WHERE tenant = :tenant")
+        with engine.begin() as connection:
+            assert connection.execute(statement, {"data": data, "tenant": f"~{tenant}"}).rowcount == 1
+        engine.dispose()
+    else:
+        sealed = Fernet(KEY).encrypt(data.encode()).decode()
+        adapter._adapter.set("u", "s", {"encrypted": sealed})
 
 
 @pytest.fixture

@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from cryptography.fernet import Fernet
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from routermcp.gateway import LocalGateway, token_api
@@ -34,7 +39,7 @@ from routermcp.oauth import redis as redis_module
 from routermcp.oauth import sql as sql_module
 from routermcp.oauth.file import MAX_NAME, decoded, encoded
 from routermcp.types import ConfigError, LockLostError, OAuthError
-from tests.oauth.conftest import ADAPTERS, KEY, LASTING, LEASES, open_store
+from tests.oauth.conftest import ADAPTERS, KEY, LASTING, LEASES, OPEN, open_store, spoil
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'adapters'}"}
@@ -91,6 +96,21 @@ def test_any_text_is_an_id(adapter: TokenAdapter, user: str, server: str) -> Non
     assert server not in adapter.list(user)
 
 
+@pytest.mark.parametrize("store", OPEN, indirect=True)
+@pytest.mark.parametrize("data", ["", "{", "[]", "1", "null", '"hush"', "[" * 100_000])
+def test_what_is_no_record_is_said_to_be_so(store: str, adapter: TokenAdapter, data: str) -> None:
+    adapter.set("u", "s", RECORD)
+    spoil(store, adapter, data)
+    for _ in range(2):  # it is left as it is
+        with pytest.raises(OAuthError, match="no tokens that can be read") as caught:
+            adapter.get("u", "s")
+        assert "hush" not in repr(caught.value)
+        assert caught.value.__cause__ is None, "which would show the data"
+    assert adapter.list("u") == ["s"]
+    adapter.set("u", "s", RECORD)
+    assert adapter.get("u", "s") == RECORD
+
+
 @every
 def test_a_lock_is_held_by_one(adapter: TokenAdapter) -> None:
     first, second, other = adapter.lock("u", "s"), adapter.lock("u", "s"), adapter.lock("u", "t")
@@ -125,6 +145,37 @@ def test_the_holder_writes(adapter: TokenAdapter) -> None:
     adapter.set("u", "s", RECORD, lock=lock)
     lock.release()
     assert adapter.get("u", "s") == RECORD
+
+
+@every
+def test_whoever_holds_a_lock_gets_it_again(adapter: TokenAdapter) -> None:
+    # The answer to the first request may have been lost.
+    lock, other = adapter.lock("u", "s"), adapter.lock("u", "s")
+    assert lock.acquire()
+    fence = getattr(lock, "fence", None)
+    assert lock.acquire()
+    assert getattr(lock, "fence", None) == fence
+    assert not other.acquire()
+    adapter.set("u", "s", RECORD, lock=lock)
+    lock.release()
+    assert other.acquire()
+    other.release()
+
+
+@leases
+def test_a_lease_that_is_had_again_lasts_from_then_on(
+    adapter: TokenAdapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, following = adapter.lock("u", "s"), adapter.lock("u", "s")
+    assert lock.acquire()
+    for module in (redis_module, sql_module, token_api):
+        monkeypatch.setattr(module, "LEASE_SECONDS", 0.2)
+    assert lock.acquire()
+    until = time.monotonic() + 10
+    while not following.acquire():
+        assert time.monotonic() < until
+    assert not lock.acquire()
+    following.release()
 
 
 @leases
@@ -245,6 +296,25 @@ def test_a_corrupt_file_is_named_and_left(tmp_path: Path, data: bytes) -> None:
     assert path.read_bytes() == data
 
 
+@pytest.mark.parametrize("name", ["=\u00fc", "=ff", "==ff", "Other", "con", "=61", "a.", ".tmp"])
+def test_files_of_others_are_passed_over(tmp_path: Path, name: str) -> None:
+    adapter = file_adapter(tmp_path)
+    long = "s" * 300
+    for server in ("s", long):
+        adapter.set("u", server, RECORD)
+    (tmp_path / "u" / f"{name}.json").write_text("{}")
+    assert adapter.list("u") == ["s", long]
+
+
+def test_a_long_name_that_is_lost_is_said_to_be_so(tmp_path: Path) -> None:
+    adapter = file_adapter(tmp_path)
+    adapter.set("u", "s" * 300, RECORD)
+    (path,) = (tmp_path / "u").glob("*.json")
+    path.write_text("[]")
+    with pytest.raises(OAuthError, match="no tokens that can be read"):
+        adapter.list("u")
+
+
 def test_a_folder_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "u").write_text("a file")
     adapter = file_adapter(tmp_path)
@@ -260,6 +330,8 @@ def test_a_folder_that_is_none_is_named(tmp_path: Path) -> None:
 
 
 @given(st.text(), st.text())
+@example("a.", "a")
+@example("A.", "a" * 300 + ".")
 def test_names_of_files(first: str, second: str) -> None:
     name = encoded(first)
     assert (name == encoded(second)) is (first == second)
@@ -268,6 +340,7 @@ def test_names_of_files(first: str, second: str) -> None:
     assert "/" not in name
     assert "\\" not in name
     assert name not in ("", ".", "..")
+    assert not name.endswith("."), "Windows drops it"
     if not name.startswith("=="):
         assert decoded(name) == first
 
@@ -278,7 +351,7 @@ def test_plain_names_stay(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["..", "", "CON", "con", "nul.json", ".hidden", "A", "a/b", "=41", "x" * 300]
+    "name", ["..", "", "a.", "CON", "con", "nul.json", ".hidden", "A", "a/b", "=41", "x" * 300]
 )
 def test_other_names_do_not(name: str) -> None:
     assert encoded(name).startswith("=")
@@ -315,6 +388,14 @@ def test_a_record_that_was_moved_is_refused() -> None:
         adapter.get("v", "s")
 
 
+@pytest.mark.parametrize("value", [{}, {"user_id": "u", "server_id": "s"}, {"user_id": ["u"]}])
+def test_what_was_encrypted_by_somebody_else_is_refused(value: Any) -> None:
+    inner = memory_adapter()
+    inner.set("u", "s", {"encrypted": Fernet(KEY).encrypt(json.dumps(value).encode()).decode()})
+    with pytest.raises(OAuthError, match="tokens"):
+        encrypted(inner, KEY).get("u", "s")
+
+
 @pytest.mark.parametrize("key", ["", "short", b"x" * 44, []])
 def test_keys_are_checked(key: Any) -> None:
     with pytest.raises(ConfigError, match="key"):
@@ -337,9 +418,69 @@ def test_a_store_that_is_not_there_is_said_to_be_so(tmp_path: Path) -> None:
         adapter.close()  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def test_a_database_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql_module, "CONNECT_SECONDS", 2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        adapter = sql_adapter(f"postgresql://u:hush@127.0.0.1:{silent.getsockname()[1]}/x")
+        began = time.monotonic()
+        with pytest.raises(OAuthError) as caught:
+            adapter.get("u", "s")
+    assert time.monotonic() - began < 20
+    assert "hush" not in str(caught.value)
+
+
+@pytest.fixture
+def locked_table(postgres_url: str) -> Iterator[Any]:
+    """A connection that keeps everybody else from a table until it is closed."""
+    opened = sql_adapter(postgres_url, table="locked")
+    opened.set("u", "s", RECORD)
+    opened.close()  # pyright: ignore[reportAttributeAccessIssue]
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("LOCK TABLE locked")
+        yield connection
+
+
+def test_a_statement_has_its_time(
+    postgres_url: str, locked_table: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql_module, "STATEMENT_SECONDS", 0.2)
+    # What else the URL says of a connection counts too.
+    adapter = sql_adapter(f"{postgres_url}?options=-csearch_path%3Dpublic", table="locked")
+    with pytest.raises(OAuthError):
+        adapter.get("u", "s")
+    locked_table.rollback()
+    assert adapter.get("u", "s") == RECORD
+    adapter.close()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_a_connection_is_waited_for_some_time(
+    postgres_url: str, locked_table: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql_module, "POOL_SECONDS", 0.5)
+    adapter = sql_adapter(postgres_url, table="locked")
+    with ThreadPoolExecutor(20) as pool:
+        reading = [pool.submit(adapter.get, "u", "s") for _ in range(20)]
+        refused = next(as_completed(reading, timeout=60))
+        with pytest.raises(OAuthError, match="TimeoutError"):
+            refused.result()
+        locked_table.rollback()
+        assert RECORD in [each.result() for each in reading if each.exception() is None]
+    adapter.close()  # pyright: ignore[reportAttributeAccessIssue]
+
+
 @pytest.mark.parametrize("url", ["nonsense", "mysql+nothing://x/y"])
 def test_urls_of_databases_are_checked(url: str) -> None:
     with pytest.raises(ConfigError, match="sql_adapter"):
+        sql_adapter(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true", "sqlite:///file::memory:"],
+)
+def test_a_database_in_memory_is_refused(url: str) -> None:
+    # Each connection would have one of its own.
+    with pytest.raises(ConfigError, match=r"memory_adapter\(\)"):
         sql_adapter(url)
 
 
@@ -412,6 +553,53 @@ def test_requests_that_are_none_of_the_api(
     with httpx.Client(trust_env=False, headers={"Authorization": "Bearer rmc_acts"}) as client:
         answer = client.request(method, f"{cloud_url}/v1/oauth/users/{path}", content=body)
     assert answer.status_code == status
+
+
+class _Page(BaseHTTPRequestHandler):
+    """Answers all requests alike."""
+
+    def answer(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.server.page)))
+        self.end_headers()
+        self.wfile.write(self.server.page)
+
+    do_GET = do_POST = do_PUT = answer
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        b"",
+        b"<html>hush</html>",
+        b"\xff",
+        b"[]",
+        b'{"servers": {}, "fence": "hush", "seconds": 1}',
+        b'{"servers": [1], "fence": 1, "seconds": null}',
+        b'{"servers": "hush", "fence": true, "seconds": 1}',
+        b'{"fence": 1, "seconds": 0}',
+        b'{"fence": 1, "seconds": NaN}',
+    ],
+)
+def test_answers_that_are_none_of_the_api_are_said_to_be_so(page: bytes) -> None:
+    with HTTPServer(("127.0.0.1", 0), _Page) as server, ThreadPoolExecutor(1) as pool:
+        server.page = page  # pyright: ignore[reportAttributeAccessIssue]
+        pool.submit(server.serve_forever, 0.01)
+        adapter = cloud_adapter("k", base_url=f"http://127.0.0.1:{server.server_port}")
+        acts = [lambda: adapter.list("u"), adapter.lock("u", "s").acquire]
+        if not page.startswith(b"{"):
+            acts.append(lambda: adapter.get("u", "s"))
+        try:
+            for act in acts:
+                with pytest.raises(OAuthError, match=r"127\.0\.0\.1.*none of the API") as caught:
+                    act()
+                assert "hush" not in repr(caught.value)
+        finally:
+            adapter.close()  # pyright: ignore[reportAttributeAccessIssue]
+            server.shutdown()
 
 
 @pytest.mark.parametrize("base_url", ["http://tokens.example", "nonsense"])

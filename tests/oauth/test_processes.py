@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.oauth.conftest import LASTING, open_store
+from tests.oauth.conftest import ADAPTERS, LASTING, open_store
 from tests.oauth.protected_server import ProtectedServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,6 +114,15 @@ def test_killed_processes_cost_a_consent_at_most(store: str, server: ProtectedSe
     assert said.count("needs authorization") <= kills * USERS
 
 
+def in_python(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a script that forks."""
+    # Python 3.12 warns of forks where there are threads.
+    command = [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", script, *arguments]
+    return subprocess.run(
+        command, env=HERE, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
+    )
+
+
 FORKED = """
 import json, os, sys, threading
 from routermcp import SyncRouterMCPClient
@@ -154,10 +163,84 @@ print(status)
 
 def test_a_child_process_does_not_wait_for_what_its_parent_reads() -> None:
     with ProtectedServer() as server:
-        record = json.dumps(server.grant("ada"))
-        # Python 3.12 warns of forks where there are threads.
-        command = [sys.executable, "-W", "ignore", "-c", FORKED, server.url, record]
-        done = subprocess.run(
-            command, env=HERE, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
-        )
+        done = in_python(FORKED, server.url, json.dumps(server.grant("ada")))
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+FORKED_STORE = """
+import os, signal, sys
+from tests.oauth.conftest import open_store
+
+store, lasting = sys.argv[1], sys.argv[2] == "lasting"
+adapter = open_store(store)
+for who in ("parent", "child"):
+    adapter.set(who, "s", {"of": who})
+held, waiting = adapter.lock("u", "s"), adapter.lock("u", "s")
+assert held.acquire()
+for _ in range(4):
+    (parent_reads, child_writes), (child_reads, parent_writes) = os.pipe(), os.pipe()
+    child = os.fork()
+    signal.alarm(30)  # an answer that the other one took does not come
+    reads, writes = (parent_reads, parent_writes) if child else (child_reads, child_writes)
+    who = "parent" if child else "child"
+    for _ in range(25):
+        os.write(writes, b"-")
+        os.read(reads, 1)
+        assert adapter.get(who, "s") == {"of": who}
+    if not child:
+        # What is in memory was copied, and nobody in this process holds it.
+        assert waiting.acquire() != lasting
+        assert lasting or not held.renew()
+        waiting.release()
+        getattr(adapter, "close", lambda: None)()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert held.renew()
+held.release()
+assert waiting.acquire()
+waiting.release()
+getattr(adapter, "close", lambda: None)()
+"""
+
+
+@pytest.mark.parametrize("store", ADAPTERS, indirect=True)
+def test_a_child_process_has_connections_and_locks_of_its_own(store: str) -> None:
+    lasting = "lasting" if store.split(maxsplit=1)[0] in LASTING else "copied"
+    done = in_python(FORKED_STORE, store, lasting)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+FORKED_WHILE_COPYING = """
+import os, signal, threading
+from routermcp.oauth import memory_adapter
+
+copying, go_on = threading.Event(), threading.Event()
+
+class Slow:
+    def __deepcopy__(self, memo):
+        copying.set()
+        go_on.wait()
+        return self
+
+adapter = memory_adapter()
+adapter.set("v", "s", {"of": "v"})
+writing = threading.Thread(target=adapter.set, args=("u", "s", {"slow": Slow()}))
+writing.start()
+copying.wait()
+child = os.fork()
+if not child:
+    signal.alarm(60)
+    assert adapter.get("v", "s") == {"of": "v"}
+    assert adapter.get("u", "s") is None
+    assert adapter.lock("u", "s").acquire()
+    os._exit(0)
+status = os.waitpid(child, 0)[1]
+go_on.set()
+writing.join()
+print(status)
+"""
+
+
+def test_a_child_process_reads_what_its_parent_was_writing_to() -> None:
+    done = in_python(FORKED_WHILE_COPYING)
     assert (done.stdout, done.stderr) == ("0\n", "")
