@@ -168,8 +168,8 @@ def test_a_lease_that_is_had_again_lasts_from_then_on(
 ) -> None:
     lock, following = adapter.lock("u", "s"), adapter.lock("u", "s")
     assert lock.acquire()
-    for module in (redis_module, sql_module, token_api):
-        monkeypatch.setattr(module, "LEASE_SECONDS", 0.2)
+    for module in (redis_module, sql_module, gateway_leases):
+        monkeypatch.setattr(module, "LEASE_SECONDS", 1.5)
     assert lock.acquire()
     until = time.monotonic() + 10
     while not following.acquire():
