@@ -7,9 +7,12 @@ import pwd
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+
+import psycopg
 
 from tests.programs import PATIENCE, free_port, program, wait_for
 
@@ -35,6 +38,18 @@ def _unprivileged(folder: Path) -> dict[str, str | int]:
     return {"user": entry.pw_uid, "group": entry.pw_gid}
 
 
+def _wait_until_started(url: str) -> None:
+    """It listens before it lets anybody in."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            psycopg.connect(url).close()
+        except psycopg.OperationalError:
+            assert time.monotonic() < until
+        else:
+            return
+
+
 @contextmanager
 def postgres_server(folder: Path) -> Generator[str]:
     """Run PostgreSQL while the block runs, and yield its URL."""
@@ -58,7 +73,9 @@ def postgres_server(folder: Path) -> Generator[str]:
     ) as process:
         try:
             wait_for(port, process)
-            yield f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{port}/postgres"
+            url = f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{port}/postgres"
+            _wait_until_started(url)
+            yield url
         finally:
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=PATIENCE)

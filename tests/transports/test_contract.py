@@ -95,6 +95,8 @@ def serve_lines(server: ContractServer, sock: socket.socket) -> None:
     served = server.connection()
     with sock, sock.makefile("rb") as lines, contextlib.suppress(OSError):
         for line in lines:
+            if not line.endswith(b"\n"):
+                return  # the connection ended in the middle of it
             try:
                 replies = served.receive(line)
             except ServerEnded:
