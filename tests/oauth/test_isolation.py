@@ -76,6 +76,8 @@ class Company:
         await asyncio.gather(*(session.disconnect() for session in self.sessions))
         await self.client.disconnect()
         self._server.close()
+        for _ in range(10):  # until what was just accepted is known
+            await asyncio.sleep(0)
         if self.crowd.connections:  # the clients have closed their ends
             await asyncio.wait(self.crowd.connections, timeout=60)
 
