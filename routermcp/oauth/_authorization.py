@@ -246,10 +246,11 @@ class UserAuthorization:
         heard = authorizer.hear(challenges, refused.dpop_nonce, trial)
         if heard is not None:
             return heard
-        verdict = False
+        led = verdict = False
 
         async def work() -> None:
-            nonlocal verdict
+            nonlocal led, verdict
+            led = True
             async with Locked(self, exchanges) as locked:
                 if self.in_use not in (used, None):
                     verdict = True  # another process has renewed or obtained it
@@ -258,7 +259,9 @@ class UserAuthorization:
                 verdict = await locked.drive(flow, clock)
 
         try:
-            await self._flight.run(exchanges.runtime, work)
+            # What somebody else has done meanwhile may have been about an older token than this one.
+            while not led and self.in_use in (used, None):
+                await self._flight.run(exchanges.runtime, work)
         except AuthorizationRequiredError as error:
             error.server_id, error.user_id = self.server_id, self.user_id
             raise

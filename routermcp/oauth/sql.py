@@ -36,6 +36,10 @@ SILENT_SECONDS = 10.0
 #: Seconds to wait for a connection while other threads use all of them.
 POOL_SECONDS = 10.0
 
+#: Connections of one process. PostgreSQL has a hundred for everybody by default, and each is held for
+#: a few milliseconds.
+POOL_CONNECTIONS = 4
+
 # What child processes have taken over. It is kept, as databases do not bear that a connection is
 # closed by another process than the one that opened it.
 _of_parents: list[Any] = []
@@ -85,7 +89,12 @@ class _SQLAdapter:
                 )
             limits = {"timeout": BUSY_SECONDS} if lite else _limits(parsed.query)
             self._engine: Any = sql.create_engine(
-                parsed, pool_pre_ping=True, pool_timeout=POOL_SECONDS, connect_args=limits
+                parsed,
+                pool_pre_ping=True,
+                pool_size=POOL_CONNECTIONS,
+                max_overflow=0,
+                pool_timeout=POOL_SECONDS,
+                connect_args=limits,
             )
         except (sql.exc.ArgumentError, ImportError) as error:
             raise ConfigError(f"sql_adapter() cannot use that URL: {type(error).__name__}") from error

@@ -22,6 +22,9 @@ from .tokens import Desk, Tokens, refresh, revoke
 #: Sign-ins for one request of the application: a first one, and two that ask for more.
 MAX_SIGN_INS = 3
 
+#: Renewals for one request: the second if the token that came of the first has been ended on its way.
+MAX_RENEWALS = 2
+
 Deed = Literal["obtain", "refresh", "revoke"]
 """What was done with tokens."""
 
@@ -31,7 +34,7 @@ class Trial:
     """What was done so far for one request of the application."""
 
     sign_ins: int = 0
-    refreshed: bool = False
+    renewals: int = 0
     nonce: str | None = None
 
 
@@ -185,8 +188,8 @@ class Authorizer:
         tokens = self.tokens
         # If the server has moved, what another authorization server gave is nothing here.
         renewable = tokens is not None and tokens.refresh_token and tokens.issuer == place.server.issuer
-        if renewable and self._application.grant is None and not trial.refreshed:
-            trial.refreshed = True
+        if renewable and self._application.grant is None and trial.renewals < MAX_RENEWALS:
+            trial.renewals += 1
             if (yield from self._renewed(place.server.issuer)):
                 return True
         self.record.forget_tokens()
