@@ -76,10 +76,10 @@ class Company:
         await asyncio.gather(*(session.disconnect() for session in self.sessions))
         await self.client.disconnect()
         self._server.close()
-        for _ in range(10):  # until what was just accepted is known
+        for _ in range(10):  # what was just accepted is not known yet
             await asyncio.sleep(0)
-        if self.crowd.connections:  # the clients have closed their ends
-            await asyncio.wait(self.crowd.connections, timeout=60)
+            while self.crowd.connections:  # the clients have closed their ends
+                await asyncio.wait(self.crowd.connections, timeout=60)
 
     # ---- what happens ---------------------------------------------------------------------------
 
