@@ -164,7 +164,11 @@ def test_work_that_ended_with_a_page_begins_anew() -> None:
 
 
 @pytest.mark.parametrize("era", ERAS)
-def test_who_says_to_have_signed_in_and_has_not_is_told_where_again(era: str) -> None:
+def test_who_says_to_have_signed_in_and_has_not_is_told_where_again(
+    era: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("routermcp.gateway.sign_in.WAIT_TIMEOUT", 500)
+
     def let_nobody_in(exchange: Exchange) -> None:
         exchange.status(401, WWW_Authenticate='Bearer error="invalid_token"')
 
