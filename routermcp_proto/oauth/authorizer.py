@@ -275,8 +275,9 @@ class Authorizer:
             self._clients.bind(who, grant.issuer, server)
             desk = self._desk(server.issuer, server.token_endpoint, None, self._dpop(place, challenge))
             tokens = yield from grant.obtain(desk, place, self.endpoint, scope)
-            self._settle(
+            self.record.settle(
                 tokens,
+                endpoint=self.endpoint,
                 client=None,
                 resource=place.resource,
                 token_endpoint=server.token_endpoint,
@@ -284,6 +285,7 @@ class Authorizer:
                 requested=scope,
                 resource_metadata=place.metadata_url,
             )
+            self._deeds.append("obtain")
             return
         # Who cannot be asked now is sent to one page, however many requests are refused meanwhile.
         pending = yield from self._begin(place, scope, challenge, again=not self._application.interactive)
@@ -356,36 +358,15 @@ class Authorizer:
         scope = tuple(str(kept.get("scope", "")).split())
         desk = self._desk(issuer, token_endpoint, client, self._prover if kept.get("dpop") else None)
         tokens = yield from desk.ask(exchange_form(code, kept), scope)
-        self._settle(
+        self.record.settle(
             tokens,
+            endpoint=self.endpoint,
             client=client,
             resource=kept.get("resource"),
             token_endpoint=token_endpoint,
             revocation_endpoint=kept.get("revocation_endpoint"),
             requested=scope,
             resource_metadata=kept.get("resource_metadata"),
-        )
-
-    def _settle(
-        self,
-        tokens: Tokens,
-        *,
-        client: Client | None,
-        resource: str | None,
-        token_endpoint: str,
-        revocation_endpoint: str | None,
-        requested: tuple[str, ...],
-        resource_metadata: str | None,
-    ) -> None:
-        self.record.settle(
-            tokens,
-            endpoint=self.endpoint,
-            client=client,
-            resource=resource,
-            token_endpoint=token_endpoint,
-            revocation_endpoint=revocation_endpoint,
-            requested=requested,
-            resource_metadata=resource_metadata,
         )
         self._deeds.append("obtain")
 
