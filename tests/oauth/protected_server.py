@@ -66,10 +66,11 @@ class ProtectedServer(ScriptedServer):
         """Where both servers are."""
         return self.url.removesuffix(self.path)
 
-    def expire(self) -> None:
-        """End all access tokens."""
+    def expire(self, user: str | None = None) -> None:
+        """End all access tokens, or those of one user."""
         with self._guard:
-            self._tokens.clear()
+            for token in [token for token, (whose, _) in self._tokens.items() if user in (whose, None)]:
+                del self._tokens[token]
 
     def withdraw(self) -> None:
         """End all tokens, refresh tokens too."""

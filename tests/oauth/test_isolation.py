@@ -75,11 +75,13 @@ class Company:
     async def _end(self) -> None:
         await asyncio.gather(*(session.disconnect() for session in self.sessions))
         await self.client.disconnect()
-        self._server.close()
-        for _ in range(10):  # what was just accepted is not known yet
+        # Of ten thousand farewells some are cut short: connections that have just been made. A server
+        # that is closed before it has seen those through loses their sockets (CPython 3.11).
+        for _ in range(10):
             await asyncio.sleep(0)
-            while self.crowd.connections:  # the clients have closed their ends
-                await asyncio.wait(self.crowd.connections, timeout=60)
+        self._server.close()
+        while self.crowd.connections:  # the clients have closed their ends
+            await asyncio.wait(self.crowd.connections, timeout=60)
 
     # ---- what happens ---------------------------------------------------------------------------
 

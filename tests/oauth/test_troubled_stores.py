@@ -17,7 +17,7 @@ from routermcp.oauth import OAuthConfig, Record, TokenAdapter, _authorization, _
 from routermcp.types import AuthorizationRequiredError, OAuthError
 from routermcp_adapters.detect import running
 from tests.oauth.protected_server import ProtectedServer, callback
-from tests.three_runtimes import RUNTIMES, abandon, make_client, run
+from tests.three_runtimes import RUNTIMES, abandon, gather, make_client, run
 
 EACH = pytest.mark.parametrize("runtime", RUNTIMES)
 
@@ -92,6 +92,10 @@ def add(client: Any, **options: Any) -> Any:
     return client.call_tool("add", {"a": 1, "b": 2}, **options)
 
 
+def shown(server: ProtectedServer) -> set[str]:
+    return {seen.headers.get("authorization", "") for seen in server.requests("tools/call")}
+
+
 def is_free(adapter: TokenAdapter) -> bool:
     lock = adapter.lock("ada", "s")
     taken = lock.acquire()
@@ -109,6 +113,53 @@ def fails(name: str, times: int) -> Callable[[str], None]:
             raise OAuthError("the store is away")
 
     return before
+
+
+# ---- one renewal is not another ------------------------------------------------------------------
+
+
+@EACH
+def test_a_token_that_ends_while_it_is_being_kept_is_renewed_too(server: ProtectedServer, runtime: str) -> None:
+    """A call that is refused with it waits for the renewal under way, which was of an older one."""
+    adapter = Troubled()
+    for user in ("ada", "bob"):
+        adapter.set(user, "s", server.grant(user))
+    kept, keep = threading.Event(), threading.Event()
+
+    def before(method: str) -> None:
+        if method == "set" and not kept.is_set():
+            server.expire("ada")  # what has just been renewed
+            kept.set()
+            assert keep.wait(30)
+
+    async def body() -> list[Any]:
+        async with make_client(runtime, url=server.url, user_id="ada", oauth=config(adapter)) as client:
+            bob = client.create_session("bob")
+
+            async def wait(what: Callable[[], object]) -> None:
+                while not what():
+                    assert (await add(bob)).text == "3"  # who waits for nobody
+
+            def refused() -> bool:
+                return "Bearer access-ada-5" in shown(server)
+
+            async def later() -> Any:
+                await wait(kept.is_set)
+                answer, _ = await gather(runtime, [lambda: add(client), release])
+                return answer
+
+            async def release() -> None:
+                await wait(refused)
+                seen = len(server.seen)
+                await wait(lambda: len(server.seen) > seen + 10)  # the refusal has arrived, too
+                keep.set()
+
+            server.expire("ada")
+            adapter.before = before
+            return await gather(runtime, [lambda: add(client), later])
+
+    assert [answer.text for answer in run(runtime, body)] == ["3", "3"]
+    assert (server.refreshes["ada"], server.sign_ins["ada"], server.reused) == (2, 0, [])
 
 
 # ---- nothing is lost -----------------------------------------------------------------------------
