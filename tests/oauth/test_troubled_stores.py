@@ -119,7 +119,7 @@ def fails(name: str, times: int) -> Callable[[str], None]:
 
 
 @EACH
-def test_a_token_that_ends_while_it_is_being_kept_is_renewed_too(server: ProtectedServer, runtime: str) -> None:
+def test_a_token_that_ends_while_it_is_being_kept_is_renewed(server: ProtectedServer, runtime: str) -> None:
     """A call that is refused with it waits for the renewal under way, which was of an older one."""
     adapter = Troubled()
     for user in ("ada", "bob"):
@@ -135,6 +135,7 @@ def test_a_token_that_ends_while_it_is_being_kept_is_renewed_too(server: Protect
     async def body() -> list[Any]:
         async with make_client(runtime, url=server.url, user_id="ada", oauth=config(adapter)) as client:
             bob = client.create_session("bob")
+            await bob.connect()
 
             async def wait(what: Callable[[], object]) -> None:
                 while not what():
