@@ -13,6 +13,7 @@ from .types import EmptyResult, WireModel
 
 CONNECTIONS = "routermcp/connections"
 AUTHORIZE = "routermcp/authorize"
+SIGN_IN = "routermcp/signIn"
 COMPLETE = "routermcp/completeAuthorization"
 REVOKE = "routermcp/revoke"
 
@@ -56,6 +57,18 @@ class AuthorizeResult(WireModel):
     expiresAt: float
 
 
+class SignInResult(WireModel):
+    """What has become of a sign-in.
+
+    Attributes:
+        serverId: The alias of the server.
+        waits: Whether the user may still come back. When not, the connections tell what came of it.
+    """
+
+    serverId: str
+    waits: bool
+
+
 class CompleteAuthorizationResult(WireModel):
     """A sign-in that is done.
 
@@ -77,6 +90,11 @@ def authorize(server_id: str, next_url: str | None) -> Call[AuthorizeResult]:
     """Begin to sign the user in at a server; each time begins another sign-in."""
     params = {"serverId": server_id, **({"nextUrl": next_url} if next_url is not None else {})}
     return Call(AUTHORIZE, params, AuthorizeResult, safe=True)
+
+
+def sign_in(server_id: str, url: str) -> Call[SignInResult]:
+    """Ask whether a sign-in still waits for its user, given where that was sent to."""
+    return Call(SIGN_IN, {"serverId": server_id, "url": url}, SignInResult, safe=True)
 
 
 def complete_authorization(callback_url: str) -> Call[CompleteAuthorizationResult]:

@@ -74,8 +74,7 @@ class AuthorizationRequest:
             timeout: Milliseconds, 0 for no limit.
 
         Raises:
-            OAuthError: The user said no, or the sign-in failed otherwise. A gateway does not tell:
-                behind one, that takes until the timeout.
+            OAuthError: The user said no, or the sign-in failed otherwise.
             TransportError: The user has not signed in by then (``timeout``).
             ConfigError: The server keeps the sign-in to itself.
         """

@@ -17,10 +17,12 @@ from routermcp_proto.gateway_calls import (
     COMPLETE,
     CONNECTIONS,
     REVOKE,
+    SIGN_IN,
     AuthorizeResult,
     CompleteAuthorizationResult,
     ConnectionsResult,
     ServerConnection,
+    SignInResult,
 )
 
 from ..oauth._access import ConnectionState
@@ -60,6 +62,7 @@ class Accounts:
         self._methods: Mapping[str, Callable[[str, Mapping[str, Any]], Awaitable[Result]]] = {
             CONNECTIONS: self._connections,
             AUTHORIZE: self._authorize,
+            SIGN_IN: self._sign_in,
             COMPLETE: self._complete,
             REVOKE: self._revoke,
         }
@@ -105,6 +108,13 @@ class Accounts:
             raise InvalidParamsError("nextUrl is not a string", code=-32602)
         begun = await server.access(user_id).begin(next_url)
         return AuthorizeResult(serverId=server.alias, url=begun.url, expiresAt=begun.expires_at).to_wire()
+
+    async def _sign_in(self, user_id: str, params: Mapping[str, Any]) -> Result:
+        server, url = self._server(params), params.get("url")
+        if not isinstance(url, str):
+            raise InvalidParamsError("url is missing or not a string", code=-32602)
+        waits = await server.access(user_id).waits(url)
+        return SignInResult(serverId=server.alias, waits=waits).to_wire()
 
     async def _complete(self, user_id: str, params: Mapping[str, Any]) -> Result:
         callback_url = params.get("callbackUrl")

@@ -275,20 +275,30 @@ class UserAccess:
         sent = self._sent or Sent(None, None)
 
         async def look(exchanges: SharedExchanges) -> None:
-            record = GrantRecord(await self._read(self.server_id))
-            while not sent.succeeded(record):
+            while not sent.succeeded(record := await self._record_after(sent, exchanges.runtime)):
                 if not sent.waits(record):
-                    # Whoever takes an answer has it out of the record before the tokens are in it.
-                    async with self._at_rest(exchanges.runtime, self.server_id) as kept:
-                        record = GrantRecord(kept)
-                    if sent.succeeded(record):
-                        return
-                    if not sent.waits(record):
-                        raise OAuthError(f"the sign-in at {self.server_id} came to nothing; begin again")
+                    raise OAuthError(f"the sign-in at {self.server_id} came to nothing; begin again")
                 await self._runtime.sleep(LOOK_SECONDS)
-                record = GrantRecord(await self._read(self.server_id))
 
         await self._within(look)
+
+    async def waits(self, url: str) -> bool:
+        """Say whether a sign-in still waits for its user; if not, what came of it is in the record.
+
+        Args:
+            url: The page that the user was sent to.
+        """
+        sent = Sent(state_of(url), None)
+        return sent.waits(await self._within(lambda each: self._record_after(sent, each.runtime)))
+
+    async def _record_after(self, sent: Sent, runtime: Runtime) -> GrantRecord:
+        """Read the record, with what came of a sign-in once that does not wait any more."""
+        record = GrantRecord(await self._read(self.server_id))
+        if sent.waits(record):
+            return record
+        # Whoever takes an answer has it out of the record before the tokens are in it.
+        async with self._at_rest(runtime, self.server_id) as kept:
+            return GrantRecord(kept)
 
     def _at_rest(self, runtime: Runtime, server_id: str) -> _AtRest:
         resource = self._users.at(self._settings.place, server_id, self._authorization.user_id).resource

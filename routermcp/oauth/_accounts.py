@@ -75,7 +75,8 @@ class GatewayAccess:
         runtime: Where it runs.
         timeout: Milliseconds for what is done, 0 for no limit.
         server_id: The alias of the server.
-        before: How the user was there when sent to sign in, None where that is not known.
+        url: The page that the user was sent to, None for none in particular.
+        before: How the user was there then, None where that is not known.
     """
 
     def __init__(
@@ -84,32 +85,34 @@ class GatewayAccess:
         runtime: Runtime,
         timeout: int,
         server_id: str,
+        url: str | None = None,
         before: Connection | None = None,
     ) -> None:
         self._driver = driver
         self._runtime = runtime
         self._timeout = timeout
         self._server_id = server_id
+        self._url = url
         self._before = before
 
     def within(self, runtime: Runtime, timeout: int) -> GatewayAccess:
         """Return the same, with another limit."""
-        return GatewayAccess(self._driver, runtime, timeout, self._server_id, self._before)
+        return GatewayAccess(self._driver, runtime, timeout, self._server_id, self._url, self._before)
 
     async def sent_to(self, url: str) -> GatewayAccess:
         """Return the same, of which :meth:`settled` waits for what comes of one sign-in.
 
-        The gateway does not say what becomes of the sign-in itself: a user who says no is waited
-        for like one who takes long.
-
         Args:
             url: The page that the user is sent to now.
         """
-        del url
         before: Connection | None = None
         with suppress(MCPError):  # the user can sign in all the same
             before = await self._connection()
-        return GatewayAccess(self._driver, self._runtime, self._timeout, self._server_id, before)
+        sent = GatewayAccess(self._driver, self._runtime, self._timeout, self._server_id, url, before)
+        with suppress(MCPError):
+            if await sent._waits() is False:
+                sent._before = None
+        return sent
 
     async def begin(self, next_url: str | None) -> Begun:
         """Prepare to send the user to sign in."""
@@ -128,24 +131,46 @@ class GatewayAccess:
         """Wait until the user has tokens, whoever has taken them; see :meth:`sent_to`.
 
         Raises:
+            OAuthError: Nothing can come of that sign-in any more, as where the user said no.
             TransportError: That took too long (``timeout``).
         """
         runtime, unlimited = self._runtime, self.within(self._runtime, 0)
         try:
             async with runtime.deadline(deadline_after(runtime.now(), self._timeout)) as _:
-                while not await unlimited._connected():  # noqa: SLF001 - of this class
+                while not await unlimited._succeeded():  # noqa: SLF001 - of this class
                     await runtime.sleep(LOOK_SECONDS)
         except TimeoutError as error:
             message = f"nobody signed in at {self._server_id} within timeout={self._timeout} ms"
             raise TransportError(message, code="timeout") from error
 
-    async def _connected(self) -> bool:
+    async def _succeeded(self) -> bool:
+        """Say whether the user has other tokens than before.
+
+        Raises:
+            OAuthError: That will not be any more.
+        """
+        waits = await self._waits()
         now, before = await self._connection(), self._before
-        if now is None or now.state is not ConnectionState.CONNECTED:
+        connected = now is not None and now.state is ConnectionState.CONNECTED
+        if connected and before is not None and now != before:
+            return True
+        if waits:
             return False
         # Where nothing is known of their end, the next tokens look like those before.
-        unknown = before is None or before.expires_at is None
-        return unknown or now != before
+        if connected and (before is None or before.expires_at is None):
+            return True
+        if waits is None:
+            return False
+        raise OAuthError(f"the sign-in at {self._server_id} came to nothing; begin again")
+
+    async def _waits(self) -> bool | None:
+        """Say whether the user may still come back from the page, None where the gateway does not."""
+        if self._url is None:
+            return None
+        try:
+            return (await self._ask(gateway_calls.sign_in(self._server_id, self._url))).waits
+        except MethodNotFoundError:
+            return None
 
     async def _connection(self) -> Connection | None:
         found = await self.connections()

@@ -11,10 +11,12 @@ import pytest
 from routermcp import SyncRouterMCPClient
 from routermcp._responder import settled
 from routermcp.gateway import LocalGateway
-from routermcp.oauth import TokenAdapter, memory_adapter
-from routermcp.types import TransportError
-from tests.oauth.protected_server import ProtectedServer, consent
-from tests.three_runtimes import RUNTIMES, make_client, run
+from routermcp.oauth import Record, TokenAdapter, memory_adapter
+from routermcp.types import OAuthError, TransportError
+from routermcp_adapters._driver import CallOptions
+from routermcp_proto.gateway_calls import sign_in
+from tests.oauth.protected_server import ProtectedServer, consent, decline
+from tests.three_runtimes import RUNTIMES, make_client, run, step
 
 
 @pytest.fixture
@@ -75,13 +77,81 @@ def test_a_call_whose_tokens_are_dead_at_the_gateway_waits_for_new_ones(
         each.join()
 
 
-def test_tokens_without_an_end_cannot_be_told_apart(mail: ProtectedServer) -> None:
-    """The gateway says nothing that would differ, so nobody is made to wait in vain."""
-    tokens, record = memory_adapter(), mail.grant("ada")
+def without_end(mail: ProtectedServer) -> Record:
+    """Tokens of which nothing is known that would tell them from others."""
+    record = mail.grant("ada")
     del record["tokens"]["expires_at"]
+    return record
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_tokens_without_an_end_are_told_apart_too(mail: ProtectedServer, runtime: str) -> None:
+    tokens = memory_adapter()
+    tokens.set("ada", "mail", without_end(mail))
+
+    async def body(gateway: LocalGateway) -> None:
+        async with make_client(runtime, url=project(gateway), user_id="ada") as client:
+            request = await client.authorize("mail")
+            with pytest.raises(TransportError, match="nobody signed in at mail"):
+                await settled(request.wait(timeout=100))
+            consent(mail, "ada", request.url)
+            await settled(request.wait(timeout=10_000))
+
+    with gateway_for(mail, tokens) as gateway:
+        run(runtime, lambda: body(gateway))
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_user_who_says_no_is_not_waited_for(mail: ProtectedServer, runtime: str, before: bool) -> None:
+    tokens = memory_adapter()
+    if before:
+        tokens.set("ada", "mail", mail.grant("ada"))
+
+    async def body(gateway: LocalGateway) -> None:
+        async with make_client(runtime, url=project(gateway), user_id="ada") as client:
+            request = await client.authorize("mail")
+            # The user has said no before anybody waits, and while somebody does.
+            later = threading.Timer(0.3, decline, (mail, request.url))
+            later.start()
+            with pytest.raises(OAuthError, match="the sign-in at mail came to nothing; begin again"):
+                await settled(request.wait(timeout=20_000))
+            later.join()
+            with pytest.raises(OAuthError, match="came to nothing"):
+                await settled(request.wait(timeout=20_000))
+
+    with gateway_for(mail, tokens) as gateway:
+        run(runtime, lambda: body(gateway))
+
+
+def test_who_signs_in_before_anybody_waits_is_not_waited_for(mail: ProtectedServer) -> None:
+    """Neither by who begins, nor by a callback that sends the user there and waits afterwards."""
+    tokens = memory_adapter()
+    record = without_end(mail)
+    del record["tokens"]["refresh_token"]
     tokens.set("ada", "mail", record)
-    with gateway_for(mail, tokens) as gateway, SyncRouterMCPClient(project(gateway), user_id="ada") as client:
-        client.authorize("mail").wait(timeout=5000)
+    mail.expire()
+
+    def on_authorization(request: Any) -> None:
+        consent(mail, "ada", request.url)
+        request.wait(timeout=20_000)
+
+    with gateway_for(mail, tokens) as gateway:
+        client = SyncRouterMCPClient(project(gateway), user_id="ada", on_authorization=on_authorization)
+        with client:
+            assert client.call_tool("mail.add", {"a": 1, "b": 2}).text == "3"
+            request = client.authorize("mail")
+            consent(mail, "ada", request.url)
+            request.wait(timeout=20_000)
+
+
+def test_the_sign_ins_of_others_are_not_told(mail: ProtectedServer) -> None:
+    with gateway_for(mail, memory_adapter()) as gateway:
+        ada, bob = (SyncRouterMCPClient(project(gateway), user_id=user) for user in ("ada", "bob"))
+        with ada, bob:
+            call = sign_in("mail", ada.authorize("mail").url)
+            told = [step(client._driver.call(call, CallOptions(5000))).waits for client in (ada, bob)]
+    assert told == [True, False]
 
 
 def test_giving_everything_back_leaves_the_servers_alone_where_nobody_signed_in(

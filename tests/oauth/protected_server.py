@@ -205,6 +205,13 @@ def consent(server: ProtectedServer, user: str, url: str) -> httpx.Response:
         return browser.get(url)
 
 
+def decline(server: ProtectedServer, url: str) -> httpx.Response:
+    """Be the browser of a user who says no, and is sent back; return the last page."""
+    asked = parse_qs(urlsplit(url).query)
+    said = urlencode({"error": "access_denied", "state": asked["state"][0], "iss": server.origin})
+    return httpx.get(f"{asked['redirect_uri'][0]}?{said}", trust_env=False)
+
+
 def callback(server: ProtectedServer, user: str, url: str) -> str:
     """Be that browser, but go no further than where it is sent back to."""
     server.shows_user = user

@@ -20,6 +20,12 @@ BUILT: list[tuple[Call[Any], str, dict[str, Any], bool]] = [
         True,
     ),
     (
+        gateway_calls.sign_in("mail", "https://as.example/?state=s"),
+        "routermcp/signIn",
+        {"serverId": "mail", "url": "https://as.example/?state=s"},
+        True,
+    ),
+    (
         gateway_calls.complete_authorization("https://app.example/?code=c"),
         "routermcp/completeAuthorization",
         {"callbackUrl": "https://app.example/?code=c"},
@@ -47,6 +53,8 @@ def test_what_is_answered() -> None:
         gateway_calls.authorize("mail", None).parse({"serverId": "mail", "url": "u", "expiresAt": 1}).value
     )
     assert (begun.url, begun.expiresAt) == ("u", 1.0)
+    asked = gateway_calls.sign_in("mail", "u").parse({"serverId": "mail", "waits": False}).value
+    assert (asked.serverId, asked.waits) == ("mail", False)
     done = gateway_calls.complete_authorization("u").parse({"serverId": "mail", "nextUrl": "/inbox"}).value
     assert (done.serverId, done.nextUrl) == ("mail", "/inbox")
 
