@@ -264,7 +264,9 @@ def _listening(config: GatewayConfig) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        where = f"{config.httpServer.host}:{config.httpServer.port}"
+        from ..gateway.server import authority  # noqa: PLC0415 - needs the extra
+
+        where = authority(config.httpServer.host, config.httpServer.port)
         raise ConfigError(f"cannot listen on {where}: {error.strerror}; try another --port") from error
 
 

@@ -151,8 +151,12 @@ def serve_workers(
 
 
 def _url_of(listener: socket.socket, host: str, path: str) -> str:
-    shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{listener.getsockname()[1]}{path}"
+    return f"http://{authority(host, listener.getsockname()[1])}{path}"
+
+
+def authority(host: str, port: int) -> str:
+    """Return a host and a port as they stand in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 #: Connections at once, idle ones included; one more gets a 503. Twice the requests that the

@@ -176,7 +176,7 @@ def test_a_port_that_is_taken(folder: Path) -> None:
         port = url.rsplit(":", 1)[1].split("/")[0]
         done = ran("serve", "--port", port, cwd=folder)
     assert done.returncode == 2
-    assert "cannot listen on" in done.stderr
+    assert f"cannot listen on 127.0.0.1:{port}:" in done.stderr
     assert "Traceback" not in done.stderr
 
 
