@@ -7,6 +7,9 @@ from contextlib import contextmanager
 
 from routermcp_proto.exceptions import ConfigError
 
+#: Characters of what a library says that errors repeat.
+MAX_SAID = 200
+
 
 @contextmanager
 def needs_extra(what: str) -> Generator[None]:
@@ -19,3 +22,13 @@ def needs_extra(what: str) -> Generator[None]:
         yield
     except ImportError as error:
         raise ConfigError(f"{what} needs more: pip install 'routermcp[oauth]'") from error
+
+
+def said_by(error: BaseException) -> str:
+    """Return what a library says of a store that does not work, in one line.
+
+    It says what it was about further down, if at all, as that is what the store holds.
+    """
+    first = next(iter(str(error).splitlines()), "").strip()
+    name = type(error).__name__
+    return f"{name}: {first[:MAX_SAID]}" if first else name

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from routermcp_proto.exceptions import LockLostError, OAuthError
 
-from ._extra import needs_extra
+from ._extra import needs_extra, said_by
 from ._records import as_record, ids_in, object_in
 from .store import AdapterLock, Record, TokenAdapter
 
@@ -129,7 +129,7 @@ class _RedisAdapter:
         try:
             return work()
         except self._errors as error:
-            raise OAuthError(f"the tokens in Redis cannot be reached: {type(error).__name__}") from error
+            raise OAuthError(f"the tokens in Redis cannot be reached: {said_by(error)}") from error
 
     def get(self, user_id: str, server_id: str) -> Record | None:
         data = self._asked(lambda: self._redis.hget(self.key("records", user_id), _field(server_id)))

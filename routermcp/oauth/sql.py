@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from routermcp_adapters import _fork
 from routermcp_proto.exceptions import ConfigError, LockLostError, OAuthError
 
-from ._extra import needs_extra
+from ._extra import needs_extra, said_by
 from ._records import as_record, ids_in, object_in
 from .store import AdapterLock, Record, TokenAdapter
 
@@ -88,11 +88,14 @@ class _SQLAdapter:
                     "sql_adapter() needs a database in a file: in memory, take memory_adapter()"
                 )
             limits = {"timeout": BUSY_SECONDS} if lite else _limits(parsed.query)
+            # Said in each transaction: a pooler takes no limits of a connection, or keeps them for others.
+            self._limited = not lite and "statement_timeout" not in str(parsed.query.get("options", ""))
             self._engine: Any = sql.create_engine(
                 parsed,
                 pool_pre_ping=True,
                 pool_size=POOL_CONNECTIONS,
                 max_overflow=0,
+                hide_parameters=True,  # they hold tokens, and errors show them
                 pool_timeout=POOL_SECONDS,
                 connect_args=limits,
             )
@@ -133,9 +136,18 @@ class _SQLAdapter:
         try:
             self._make_table()
             with self._engine.begin() as connection:
+                self._limit(connection)
                 return work(connection)
         except self._sql.exc.SQLAlchemyError as error:
-            raise OAuthError(f"the database of the tokens cannot be used: {type(error).__name__}") from error
+            # SQLAlchemy adds what was to be written, where the driver has said what went wrong.
+            said = said_by(getattr(error, "orig", None) or error)
+            raise OAuthError(f"the database of the tokens cannot be used: {said}") from error
+
+    def _limit(self, connection: Any) -> None:
+        """Let the statements of a transaction take some time, and no more."""
+        if self._limited:
+            limit = int(STATEMENT_SECONDS * 1000)
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {limit}")
 
     def _make_table(self) -> None:
         if not self._making.acquire(timeout=POOL_SECONDS):
@@ -146,6 +158,7 @@ class _SQLAdapter:
             with self._engine.connect() as connection:
                 try:
                     with connection.begin():
+                        self._limit(connection)
                         self._table.create(connection, checkfirst=True)
                 except self._sql.exc.SQLAlchemyError:
                     # Another process may have made it between the look and the making.
@@ -273,11 +286,10 @@ def _limits(query: Mapping[str, Any]) -> dict[str, Any]:
         # While an answer is waited for, the machine is asked whether it is there.
         "keepalives_idle": int(SILENT_SECONDS),
         "keepalives_interval": int(SILENT_SECONDS),
+        # Behind a pooler, the next transaction may be on another connection.
+        "prepare_threshold": None,
     }
-    mine = {name: value for name, value in limits.items() if name not in query}
-    # The last one counts.
-    options = f"-c statement_timeout={int(STATEMENT_SECONDS * 1000)} {query.get('options', '')}"
-    return {**mine, "options": options.rstrip()}
+    return {name: value for name, value in limits.items() if name not in query}
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

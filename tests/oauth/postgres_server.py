@@ -1,4 +1,4 @@
-"""A PostgreSQL of a test's own, on a port of its own, that forgets all when the test ends."""
+"""A PostgreSQL of a test's own, on a port of its own, that forgets all when the test ends; a pooler, too."""
 
 from __future__ import annotations
 
@@ -78,4 +78,30 @@ def postgres_server(folder: Path) -> Generator[str]:
             yield url
         finally:
             process.send_signal(signal.SIGINT)
+            process.communicate(timeout=PATIENCE)
+
+
+@contextmanager
+def pooler(folder: Path, url: str) -> Generator[str]:
+    """Run PgBouncer in front of a PostgreSQL, and yield its URL; each transaction is on any connection."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port, behind = free_port(), url.rpartition(":")[2].partition("/")[0]
+    users, settings = folder / "users", folder / "pgbouncer.ini"
+    users.write_text(f'"{USER}" "{PASSWORD}"\n')
+    settings.write_text(
+        f"[databases]\npostgres = host=127.0.0.1 port={behind}\n"
+        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
+        f"auth_type = plain\nauth_file = {users}\npool_mode = transaction\ndefault_pool_size = 2\n"
+    )
+    for path in (users, settings):
+        path.chmod(0o644)
+    bouncer, identity = program("pgbouncer", "pgbouncer"), _unprivileged(folder)
+    with subprocess.Popen(
+        [bouncer, "-q", settings], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=folder, **identity
+    ) as process:
+        try:
+            wait_for(port, process)
+            yield f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{port}/postgres"
+        finally:
+            process.kill()
             process.communicate(timeout=PATIENCE)

@@ -40,6 +40,7 @@ from routermcp.oauth import sql as sql_module
 from routermcp.oauth.file import MAX_NAME, decoded, encoded
 from routermcp.types import ConfigError, LockLostError, OAuthError
 from tests.oauth.conftest import ADAPTERS, KEY, LASTING, LEASES, OPEN, open_store, spoil
+from tests.oauth.postgres_server import pooler
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'adapters'}"}
@@ -408,12 +409,12 @@ def test_keys_are_checked(key: Any) -> None:
 
 def test_a_store_that_is_not_there_is_said_to_be_so(tmp_path: Path) -> None:
     away = [
-        redis_adapter("redis://:hush@127.0.0.1:1/0"),
-        sql_adapter("postgresql://u:hush@127.0.0.1:1/x"),
-        sql_adapter(f"sqlite:///{tmp_path}/no/such/folder.db"),
+        (redis_adapter("redis://:hush@127.0.0.1:1/0"), "refused"),
+        (sql_adapter("postgresql://u:hush@127.0.0.1:1/x"), "refused"),
+        (sql_adapter(f"sqlite:///{tmp_path}/no/such/folder.db"), "unable to open database file"),
     ]
-    for adapter in away:
-        with pytest.raises(OAuthError) as caught:
+    for adapter, why in away:
+        with pytest.raises(OAuthError, match=why) as caught:
             adapter.get("u", "s")
         assert "hush" not in str(caught.value)
         adapter.close()  # pyright: ignore[reportAttributeAccessIssue]
@@ -452,6 +453,36 @@ def test_a_statement_has_its_time(
     locked_table.rollback()
     assert adapter.get("u", "s") == RECORD
     adapter.close()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_a_pooler_may_stand_between(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PgBouncer, which hands its few connections on after each transaction."""
+    with pooler(tmp_path / "pooler", postgres_url) as url:
+        adapter = sql_adapter(url, table="pooled")
+
+        def use(number: int) -> list[str]:
+            user = f"user{number}"
+            for _ in range(10):
+                lock = adapter.lock(user, "s")
+                assert lock.acquire()
+                adapter.set(user, "s", RECORD, lock=lock)
+                lock.release()
+                assert adapter.get(user, "s") == RECORD
+            return adapter.list(user)
+
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(use, range(8))) == [["s"]] * 8
+        monkeypatch.setattr(sql_module, "STATEMENT_SECONDS", 0.2)
+        with psycopg.connect(postgres_url) as connection:
+            connection.execute("LOCK TABLE pooled")
+            with pytest.raises(OAuthError):
+                adapter.get("user1", "s")
+        # No limit of ours stays with a connection that somebody else is given next.
+        with psycopg.connect(url) as connection:
+            assert connection.execute("SHOW statement_timeout").fetchone() == ("0",)
+        adapter.close()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_a_connection_is_waited_for_some_time(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import pickle
+import sqlite3
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from routermcp.oauth import (
     sql_adapter,
 )
 from routermcp.oauth.signing import ProofKey
-from routermcp.types import MCPError
+from routermcp.types import MCPError, OAuthError
 from routermcp_proto.oauth.records import GrantRecord
 from tests.oauth.conftest import KEY
 from tests.oauth.protected_server import ProtectedServer, callback
@@ -176,6 +178,22 @@ def test_a_store_that_does_not_work(
     assert_clean(shown_by(caught.value))
     assert_clean(caplog.text)
     getattr(adapter, "close", lambda: None)()
+
+
+def test_what_cannot_be_written(tmp_path: Path) -> None:
+    """Databases say what was to be written; the error says why it was not."""
+    adapter = sql_adapter(f"sqlite:///{tmp_path}/tokens.db")
+    record = {"tokens": {"access_token": PLANTED}}
+    adapter.set("ada", "s", record)
+    with closing(sqlite3.connect(tmp_path / "tokens.db")) as connection:
+        connection.execute(
+            "CREATE TRIGGER full BEFORE UPDATE OF record ON routermcp_oauth "
+            "BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+        )
+    with pytest.raises(OAuthError, match="the disk is full") as caught:
+        adapter.set("ada", "s", record)
+    assert_clean(shown_by(caught.value))
+    adapter.close()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_what_machines_sign_in_with() -> None:
