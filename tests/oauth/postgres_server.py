@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -25,17 +26,21 @@ def _programs() -> Path:
     return (found[-1] if found else program("postgres", "postgresql")).resolve().parent
 
 
-def _unprivileged(folder: Path) -> dict[str, str | int]:
-    """Return how to run as somebody else, where we are root, as PostgreSQL refuses to be."""
-    if os.geteuid() != 0:
-        return {}
-    name = "postgres" if any(entry.pw_name == "postgres" for entry in pwd.getpwall()) else "nobody"
-    shutil.chown(folder, name)
-    for parent in folder.parents:
-        if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o011)
-    entry = pwd.getpwnam(name)
-    return {"user": entry.pw_uid, "group": entry.pw_gid}
+@contextmanager
+def _folder() -> Generator[tuple[Path, dict[str, str | int]]]:
+    """Make a folder, and say how to run as somebody who may use it, as PostgreSQL refuses to be root.
+
+    It is none of pytest's: those are root's alone, again and again.
+    """
+    with tempfile.TemporaryDirectory(prefix="routermcp-") as name:
+        folder = Path(name)
+        identity: dict[str, str | int] = {}
+        if os.geteuid() == 0:
+            known = {entry.pw_name for entry in pwd.getpwall()}
+            entry = pwd.getpwnam("postgres" if "postgres" in known else "nobody")
+            identity = {"user": entry.pw_uid, "group": entry.pw_gid}
+            os.chown(folder, entry.pw_uid, entry.pw_gid)
+        yield folder, identity
 
 
 def _wait_until_started(url: str) -> None:
@@ -51,57 +56,52 @@ def _wait_until_started(url: str) -> None:
 
 
 @contextmanager
-def postgres_server(folder: Path) -> Generator[str]:
+def postgres_server() -> Generator[str]:
     """Run PostgreSQL while the block runs, and yield its URL."""
     programs, port = _programs(), free_port()
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "password").write_text(PASSWORD)
-    (folder / "password").chmod(0o644)
-    identity = _unprivileged(folder)
-    data = folder / "data"
-    command = [programs / "initdb", "-D", data, "-U", USER, "-A", "scram-sha-256", "--no-sync"]
-    subprocess.run(
-        [*command, f"--pwfile={folder / 'password'}"], check=True, capture_output=True, cwd=folder, **identity
-    )
-    options = ["-p", str(port), "-h", "127.0.0.1", "-k", "", "-c", "fsync=off", "-c", "max_connections=100"]
-    with subprocess.Popen(
-        [programs / "postgres", "-D", data, *options],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        cwd=folder,
-        **identity,
-    ) as process:
-        try:
-            wait_for(port, process)
+    with _folder() as (folder, identity):
+        data, password = folder / "data", folder / "password"
+        password.write_text(PASSWORD)
+        password.chmod(0o644)
+        command = [programs / "initdb", "-D", data, "-U", USER, "-A", "scram-sha-256", "--no-sync"]
+        subprocess.run(
+            [*command, f"--pwfile={password}"], check=True, capture_output=True, cwd=folder, **identity
+        )
+        options = ["-h", "127.0.0.1", "-k", "", "-c", "fsync=off", "-c", "max_connections=100"]
+        with _running([programs / "postgres", "-D", data, "-p", str(port), *options], port, folder, identity):
             url = f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{port}/postgres"
             _wait_until_started(url)
             yield url
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.communicate(timeout=PATIENCE)
 
 
 @contextmanager
-def pooler(folder: Path, url: str) -> Generator[str]:
+def pooler(url: str) -> Generator[str]:
     """Run PgBouncer in front of a PostgreSQL, and yield its URL; each transaction is on any connection."""
-    folder.mkdir(parents=True, exist_ok=True)
     port, behind = free_port(), url.rpartition(":")[2].partition("/")[0]
-    users, settings = folder / "users", folder / "pgbouncer.ini"
-    users.write_text(f'"{USER}" "{PASSWORD}"\n')
-    settings.write_text(
-        f"[databases]\npostgres = host=127.0.0.1 port={behind}\n"
-        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
-        f"auth_type = plain\nauth_file = {users}\npool_mode = transaction\ndefault_pool_size = 2\n"
-    )
-    for path in (users, settings):
-        path.chmod(0o644)
-    bouncer, identity = program("pgbouncer", "pgbouncer"), _unprivileged(folder)
-    with subprocess.Popen(
-        [bouncer, "-q", settings], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=folder, **identity
-    ) as process:
+    with _folder() as (folder, identity):
+        users, settings = folder / "users", folder / "pgbouncer.ini"
+        users.write_text(f'"{USER}" "{PASSWORD}"\n')
+        settings.write_text(
+            f"[databases]\npostgres = host=127.0.0.1 port={behind}\n"
+            f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
+            f"auth_type = plain\nauth_file = {users}\npool_mode = transaction\ndefault_pool_size = 2\n"
+        )
+        for path in (users, settings):
+            path.chmod(0o644)
+        with _running([program("pgbouncer", "pgbouncer"), "-q", settings], port, folder, identity):
+            yield f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{port}/postgres"
+
+
+@contextmanager
+def _running(command: list[Path | str], port: int, folder: Path, identity: dict[str, Any]) -> Generator[None]:
+    """Run a program that listens on a port; what it says goes to a file, which never is too full."""
+    with (
+        (folder / "log").open("wb") as said,
+        subprocess.Popen(command, stdout=said, stderr=said, cwd=folder, **identity) as process,
+    ):
         try:
             wait_for(port, process)
-            yield f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{port}/postgres"
+            yield
         finally:
-            process.kill()
-            process.communicate(timeout=PATIENCE)
+            process.send_signal(signal.SIGINT)
+            process.wait(PATIENCE)

@@ -455,11 +455,9 @@ def test_a_statement_has_its_time(
     adapter.close()  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def test_a_pooler_may_stand_between(
-    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pooler_may_stand_between(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """PgBouncer, which hands its few connections on after each transaction."""
-    with pooler(tmp_path / "pooler", postgres_url) as url:
+    with pooler(postgres_url) as url:
         adapter = sql_adapter(url, table="pooled")
 
         def use(number: int) -> list[str]:
