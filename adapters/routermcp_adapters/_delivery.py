@@ -47,10 +47,10 @@ class Link:
     responder: Responder
     listener: Listener
 
-    async def post(self, outgoing: Outgoing, extra: HeaderBlock | None, clock: CallClock) -> None:
+    async def post(self, outgoing: Outgoing, extra: HeaderBlock | None) -> None:
         """Send a message that has no answer, past the calls that wait for a connection."""
         exchange, request = self.binding.exchange(outgoing), self.binding.post(outgoing, extra)
-        outcome = await self.transport.run(request, exchange, ignore, control=True, clock=clock)
+        outcome = await self.transport.run(request, exchange, ignore, control=True)
         if isinstance(outcome, HTTPRefused):
             log.warning("%s", refusal(outcome, self.transport.endpoint))
 
@@ -161,7 +161,7 @@ class Delivery:
                 await self._link.transport.mention(binding.post(word, self._extra))
 
     async def _post(self, outgoing: Outgoing) -> None:
-        await self._link.post(outgoing, self._extra, self._clock)
+        await self._link.post(outgoing, self._extra)
 
 
 def _not_resumed(why: str, cause: TransportError | None = None) -> TransportError:

@@ -124,7 +124,7 @@ class HTTPCarrier:
         post, place = self._link.post, self._binding.endpoint
 
         async def answer(outgoing: Outgoing) -> None:
-            await post(outgoing, await self.prepare(), clock)
+            await post(outgoing, await self.prepare())
 
         meanwhile = Meanwhile(self.session, self._link.responder, clock, None, answer, place)
         await self._listener.watch(clock.runtime, meanwhile.treat)

@@ -12,9 +12,7 @@ import httpx
 import pytest
 
 from routermcp.oauth import OAuthConfig, TokenAdapter, _authorization, file_adapter, memory_adapter
-from routermcp.types import AuthorizationRequiredError
 from tests.oauth.protected_server import ProtectedServer, callback
-from tests.routermcp.server import Exchange
 from tests.three_runtimes import RUNTIMES, abandon, gather, make_client, run
 
 #: Seconds after which something that does not happen never will.
@@ -227,71 +225,3 @@ def test_a_token_that_is_still_good_is_used_while_another_process_renews_it(
     run(runtime, body)
     theirs.release()
     assert server.refreshes["ada"] == 0
-
-
-# ---- answers to questions of the server ------------------------------------------------------------
-
-FORM = {"mode": "form", "message": "who?", "requestedSchema": {"type": "object", "properties": {}}}
-
-
-def ask(exchange: Exchange) -> None:
-    """Ask the user something, on the stream of a call."""
-    exchange.stream().ask("elicitation/create", **FORM)
-    exchange.answer()
-
-
-@pytest.fixture
-def asking() -> Iterator[ProtectedServer]:
-    with ProtectedServer(era="2025-11-25") as server:
-        yield server
-
-
-def test_an_answer_is_given_although_the_token_ended_meanwhile(
-    asking: ProtectedServer, runtime: str, adapter: TokenAdapter
-) -> None:
-    adapter.set("ada", "s", asking.grant("ada"))
-
-    def on_elicitation(_: Any) -> dict[str, Any]:
-        asking.expire()
-        return {}
-
-    async def body() -> str:
-        client = make_client(
-            runtime,
-            url=asking.url,
-            user_id="ada",
-            oauth=config(adapter),
-            on_elicitation=on_elicitation,
-            protocol="2025-11-25",
-        )
-        async with client:
-            asking.script("tools/call", ask)
-            return (await add(client)).text
-
-    assert run(runtime, body) == "3"
-    assert (asking.refreshes["ada"], asking.executed["tools/call:add"]) == (1, 1)
-
-
-def test_an_answer_that_is_not_let_in_any_more_is_said_so(asking: ProtectedServer, runtime: str) -> None:
-    adapter = memory_adapter()
-    adapter.set("ada", "s", asking.grant("ada"))
-
-    def on_elicitation(_: Any) -> dict[str, Any]:
-        asking.withdraw()
-        return {}
-
-    async def body() -> None:
-        client = make_client(
-            runtime,
-            url=asking.url,
-            user_id="ada",
-            oauth=config(adapter),
-            on_elicitation=on_elicitation,
-            protocol="2025-11-25",
-        )
-        async with client:
-            asking.script("tools/call", ask)
-            with pytest.raises(AuthorizationRequiredError):
-                await add(client)
-
-    run(runtime, body)
