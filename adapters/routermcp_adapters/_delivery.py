@@ -48,9 +48,17 @@ class Link:
     listener: Listener
 
     async def post(self, outgoing: Outgoing, extra: HeaderBlock | None) -> None:
-        """Send a message that has no answer, past the calls that wait for a connection."""
+        """Send a message that has no answer, past the calls that wait for a connection.
+
+        Raises:
+            TransportError: It cannot be sent (``interrupted``): the call that it is about may have run.
+        """
         exchange, request = self.binding.exchange(outgoing), self.binding.post(outgoing, extra)
-        outcome = await self.transport.run(request, exchange, ignore, control=True)
+        try:
+            outcome = await self.transport.run(request, exchange, ignore, control=True)
+        except TransportError as error:
+            message = f"the server waits for an answer that cannot be sent: {error}"
+            raise TransportError(message, code="interrupted") from error
         if isinstance(outcome, HTTPRefused):
             log.warning("%s", refusal(outcome, self.transport.endpoint))
 

@@ -24,6 +24,7 @@ from routermcp_proto.gateway_calls import (
     ServerConnection,
     SignInResult,
 )
+from routermcp_proto.oauth.authorization import state_of
 
 from ..oauth._access import ConnectionState
 from .backend import Caller
@@ -111,8 +112,8 @@ class Accounts:
 
     async def _sign_in(self, user_id: str, params: Mapping[str, Any]) -> Result:
         server, url = self._server(params), params.get("url")
-        if not isinstance(url, str):
-            raise InvalidParamsError("url is missing or not a string", code=-32602)
+        if not isinstance(url, str) or state_of(url) is None:
+            raise InvalidParamsError("url is no page that users are sent to", code=-32602)
         waits = await server.access(user_id).waits(url)
         return SignInResult(serverId=server.alias, waits=waits).to_wire()
 

@@ -85,7 +85,7 @@ class Sent:
 
     def waits(self, record: GrantRecord) -> bool:
         """Say whether the user may still come back, as far as can be told."""
-        return self.state is None or self.state in (record.members.get("pending") or {})
+        return self.state is None or record.awaits(self.state, time.time())
 
 
 def connection_of(server_id: str, record: GrantRecord) -> Connection:

@@ -10,6 +10,9 @@ from routermcp_proto.exceptions import ConfigError
 #: Characters of what a library says that errors repeat.
 MAX_SAID = 200
 
+#: After this, Redis repeats what it was asked: the password, where it doesn't know HELLO.
+QUOTING = ", with args beginning with"
+
 
 @contextmanager
 def needs_extra(what: str) -> Generator[None]:
@@ -29,6 +32,6 @@ def said_by(error: BaseException) -> str:
 
     It says what it was about further down, if at all, as that is what the store holds.
     """
-    first = next(iter(str(error).splitlines()), "").strip()
+    first = next(iter(str(error).splitlines()), "").partition(QUOTING)[0].strip()
     name = type(error).__name__
     return f"{name}: {first[:MAX_SAID]}" if first else name

@@ -82,6 +82,8 @@ class _SQLAdapter:
             parsed = sql.make_url(url)
             if parsed.drivername in ("postgresql", "postgres"):
                 parsed = parsed.set(drivername="postgresql+psycopg")
+            if "@" in (parsed.host or ""):  # errors would show that as a host
+                raise ConfigError("sql_adapter() cannot use that URL: write an @ in a password as %40")
             lite = parsed.get_backend_name() == "sqlite"
             if lite and _is_in_memory(parsed):
                 raise ConfigError(
@@ -239,7 +241,11 @@ class _SQLAdapter:
         free = self._sql.and_(here, columns.held_until <= now)
         taken = {"holder": token, "held_until": now + LEASE_SECONDS, "fence": columns.fence + 1}
 
+        held = self._sql.select(columns.fence).where(here, columns.held_until > now, columns.holder != token)
+
         def work(connection: Any) -> int | None:
+            if connection.execute(held).first() is not None:
+                return None  # who waits for a lease writes nothing: in SQLite one writes at a time
             self._make_row(connection, user_id, server_id)
             updates = (again, self._table.update().where(free).values(taken))
             if not any(connection.execute(update).rowcount for update in updates):

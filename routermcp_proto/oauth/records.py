@@ -115,6 +115,10 @@ class GrantRecord:
                 return kept
         return None
 
+    def awaits(self, state: str, now: float) -> bool:
+        """Say whether a user may still come back from a sign-in."""
+        return _until(self._waiting().get(state)) > now
+
     def take_pending(self, state: str, now: float) -> dict[str, Any] | None:
         """Return what was kept of a sign-in, once; None where it is unknown or too old."""
         waiting = dict(self._waiting())

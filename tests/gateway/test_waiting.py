@@ -124,6 +124,18 @@ def test_a_user_who_says_no_is_not_waited_for(mail: ProtectedServer, runtime: st
         run(runtime, lambda: body(gateway))
 
 
+def test_a_sign_in_that_came_too_late_is_not_waited_for(mail: ProtectedServer) -> None:
+    tokens = memory_adapter()
+    with gateway_for(mail, tokens) as gateway, SyncRouterMCPClient(project(gateway), user_id="ada") as client:
+        request = client.authorize("mail")
+        record = tokens.get("ada", "mail") or {}
+        for kept in record["pending"].values():
+            kept["expires_at"] = 1
+        tokens.set("ada", "mail", record)
+        with pytest.raises(OAuthError, match="came to nothing"):
+            request.wait(timeout=20_000)
+
+
 def test_who_signs_in_before_anybody_waits_is_not_waited_for(mail: ProtectedServer) -> None:
     """Neither by who begins, nor by a callback that sends the user there and waits afterwards."""
     tokens = memory_adapter()

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -418,6 +419,33 @@ def test_a_store_that_is_not_there_is_said_to_be_so(tmp_path: Path) -> None:
             adapter.get("u", "s")
         assert "hush" not in str(caught.value)
         adapter.close()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_a_redis_that_repeats_what_it_was_asked() -> None:
+    """As one does that does not know the command with which a connection begins, password and all."""
+
+    def answer() -> None:
+        with suppress(OSError):
+            while True:
+                sock, _ = there.accept()
+                with sock, sock.makefile("rb") as asked:
+                    asked.readline()
+                    sock.sendall(b"-ERR unknown command `HELLO`, with args beginning with: `3`, `hush`\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        threading.Thread(target=answer, daemon=True).start()
+        adapter = redis_adapter(f"redis://x:hush@127.0.0.1:{there.getsockname()[1]}")
+        with pytest.raises(OAuthError, match="in Redis cannot be reached") as caught:
+            adapter.get("u", "s")
+        there.shutdown(socket.SHUT_RDWR)
+    assert "hush" not in str(caught.value)
+    adapter.close()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_a_password_that_is_written_wrongly_is_not_taken_for_a_host() -> None:
+    with pytest.raises(ConfigError, match="%40") as caught:
+        sql_adapter("postgresql://u:pa@hush@127.0.0.1:1/x")
+    assert "hush" not in str(caught.value)
 
 
 def test_a_database_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -78,10 +79,13 @@ def begun(store: str, server: ProtectedServer) -> subprocess.Popen[bytes]:
 @pytest.mark.parametrize("store", LASTING, indirect=True)
 def test_tokens_are_renewed_once_for_all(store: str, server: ProtectedServer) -> None:
     began = time.time()
-    processes = [begun(store, server) for _ in range(PROCESSES)]
-    for process in processes:
-        out, errors = process.communicate(timeout=SECONDS + 240)
-        assert (process.returncode, out.decode().split(), errors.decode()) == (0, ["begun"], "")
+    with ExitStack() as stack:
+        processes = [stack.enter_context(begun(store, server)) for _ in range(PROCESSES)]
+        for process in processes:
+            stack.callback(process.kill)
+        for process in processes:
+            out, errors = process.communicate(timeout=SECONDS + 240)
+            assert (process.returncode, out.decode().split(), errors.decode()) == (0, ["begun"], "")
     took = time.time() - began
     assert server.reused == []
     assert all(owner == named for owner, named in server.calls)

@@ -280,11 +280,15 @@ class ScriptedServer:
             event.set()
         for answers in list(self._answers.values()):
             answers.put(None)
+        self.stop_listening()
+        self.close_connections()
+
+    def stop_listening(self) -> None:
+        """Refuse new connections."""
         with contextlib.suppress(OSError):
             # Wakes accept(), which close() alone does not do on Linux.
             self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
-        self.close_connections()
 
     def close_connections(self) -> None:
         """Close all connections, whatever they carry."""

@@ -115,6 +115,30 @@ REPLIES: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 
 
+def test_a_call_whose_question_cannot_be_answered_is_not_made_again(runtime: str) -> None:
+    """That a new connection for the answer is refused says nothing of the call, which is running."""
+    with ScriptedServer("2025-11-25") as server:
+        server.tools["ask"] = asks(("elicitation/create", FORM))
+
+        def on_elicitation(_: ElicitRequest) -> dict[str, Any]:
+            server.stop_listening()
+            return {}
+
+        async def body() -> TransportError:
+            client = make_client(
+                runtime, url=server.url, protocol="2025-11-25", on_elicitation=on_elicitation
+            )
+            async with client:
+                with pytest.raises(TransportError) as caught:
+                    await client.call_tool("ask")
+                return caught.value
+
+        error = run(runtime, body)
+        assert (error.code, error.attempts, error.not_run) == ("interrupted", 1, False)
+        assert "waits for an answer that cannot be sent" in str(error)
+        assert server.executed["tools/call:ask"] == 1
+
+
 @pytest.mark.parametrize("name", REPLIES)
 def test_elicitation(any_server: ScriptedServer, runtime: str, name: str) -> None:
     reply, heard = REPLIES[name]

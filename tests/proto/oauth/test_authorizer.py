@@ -628,6 +628,8 @@ def test_odd_members_count_as_none() -> None:
     assert record.take_pending("a", 0) is None
     record.add_pending("c", {"expires_at": 9}, 1)
     assert list(record.members["pending"]) == ["c"]
+    assert [record.awaits("c", now) for now in (8, 9)] == [True, False]
+    assert not record.awaits("a", 0)
 
 
 def test_the_place_of_metadata_is_taken_from_the_challenge() -> None:
