@@ -108,7 +108,10 @@ class _AtRest:
         self._user_id = user_id
 
     async def __aenter__(self) -> Record:
-        self._lock = await self._resource.acquire(self._runtime, self._user_id)
+        lock = await self._resource.acquire(self._runtime, self._user_id)
+        if lock is None:
+            raise AssertionError("it is always needed here")
+        self._lock = lock
         try:
             return await self._resource.read(self._runtime, self._user_id) or {}
         except BaseException:

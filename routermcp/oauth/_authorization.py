@@ -170,6 +170,11 @@ class UserAuthorization:
 
         await self._loading.run(runtime, work)
 
+    @property
+    def unwritten(self) -> bool:
+        """Whether the record is newer than what the store holds."""
+        return self._unwritten
+
     def changing(self, begins: bool) -> None:
         """Note that the record is being changed, under its lock, or no longer."""
         with self.resource.lock:
@@ -218,10 +223,17 @@ class UserAuthorization:
         """Renew tokens before they end, once for all who ask at the same time."""
         runtime = exchanges.runtime
 
+        async def renewed() -> bool:
+            await self._read_again(runtime)
+            return self.authorizer is not None and not self.authorizer.due
+
         async def work() -> None:
-            async with Locked(self, exchanges) as locked:
-                # Another process may have renewed them, perhaps so long ago that they are due again.
-                if locked.authorizer.due:
+            # Another process may have renewed them: a look spares all but the first of many the lock.
+            if await renewed():
+                return
+            async with Locked(self, exchanges, renewed) as locked:
+                # That may have been so long ago that they are due again.
+                if locked.held and locked.authorizer.due:
                     await locked.drive(locked.authorizer.renew())
 
         try:
@@ -248,11 +260,18 @@ class UserAuthorization:
             return heard
         led = verdict = False
 
+        async def replaced() -> bool:
+            await self._read_again(exchanges.runtime)
+            return self.in_use not in (used, None)
+
         async def work() -> None:
             nonlocal led, verdict
             led = True
-            async with Locked(self, exchanges) as locked:
-                if self.in_use not in (used, None):
+            if await replaced():
+                verdict = True
+                return
+            async with Locked(self, exchanges, replaced) as locked:
+                if not locked.held or self.in_use not in (used, None):
                     verdict = True  # another process has renewed or obtained it
                     return
                 flow = locked.authorizer.challenged(refused.status, challenges, trial)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, Protocol, Self, TypeVar, cast
@@ -53,6 +53,11 @@ class Owner(Protocol):
         """The flows on the record, once it was read."""
         ...
 
+    @property
+    def unwritten(self) -> bool:
+        """Whether the record is newer than what the store holds."""
+        ...
+
     def changing(self, begins: bool) -> None:
         """Note that the record is being changed, under its lock, or no longer."""
         ...
@@ -86,11 +91,19 @@ class Locked:
     Args:
         owner: Whose it is.
         exchanges: The connections.
+        needless: Says, while somebody else has the lock, whether what it was for is done. Then the
+            block is entered without it.
     """
 
-    def __init__(self, owner: Owner, exchanges: SharedExchanges) -> None:
+    def __init__(
+        self,
+        owner: Owner,
+        exchanges: SharedExchanges,
+        needless: Callable[[], Awaitable[bool]] | None = None,
+    ) -> None:
         self._owner = owner
         self._exchanges = exchanges
+        self._needless = needless
         self._lock: HeldLock | None = None
         self._undertaking: Undertaking[Any] | None = None
         self._written = False
@@ -103,12 +116,20 @@ class Locked:
             raise AssertionError("loaded when it was locked")
         return authorizer
 
+    @property
+    def held(self) -> bool:
+        """Whether there is something to do."""
+        return self._lock is not None
+
     async def __aenter__(self) -> Self:
-        runtime = self._exchanges.runtime
-        self._lock = await self._owner.resource.acquire(runtime, self._owner.user_id)
+        runtime, owner = self._exchanges.runtime, self._owner
+        self._lock = await owner.resource.acquire(runtime, owner.user_id, self._needless)
+        if self._lock is None:
+            return self
         self._owner.changing(True)
         try:
             await self._owner.reload(runtime)
+            self._written = not self._owner.unwritten  # and it stays so while nothing is done
         except BaseException:
             lock, self._lock = self._lock, None
             self._owner.changing(False)

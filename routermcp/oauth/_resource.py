@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from routermcp_adapters._wire import log
@@ -79,13 +80,26 @@ class Resource:
                 await self.store.set(runtime, NOBODY, self.server_id, {**record, "clients": registered})
             self._kept = registered
 
-    async def acquire(self, runtime: Runtime, user_id: str) -> HeldLock:
-        """Wait for the lock of a user's record, without holding a thread meanwhile."""
+    async def acquire(
+        self, runtime: Runtime, user_id: str, needless: Callable[[], Awaitable[bool]] | None = None
+    ) -> HeldLock | None:
+        """Wait for the lock of a user's record, without holding a thread meanwhile.
+
+        Args:
+            runtime: Where that is.
+            user_id: Whose record it is.
+            needless: Asked now and then while somebody else has it: whether it is not needed any more.
+
+        Returns:
+            The lock, None where it is not needed.
+        """
         held = HeldLock(self.store, self.store.adapter.lock(user_id, self.server_id), runtime)
         pause = FIRST_LOOK
         try:
             while not await held.acquire():
                 await runtime.sleep(pause * (0.5 + runtime.random()))
+                if needless is not None and await needless():
+                    return None
                 pause = min(pause * 2, LONGEST_LOOK)
         except BaseException:
             # It may have been taken without a word, or be taken yet in a thread that goes on.

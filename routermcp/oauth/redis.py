@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from routermcp_proto.exceptions import LockLostError, OAuthError
+from routermcp_proto.exceptions import ConfigError, LockLostError, OAuthError
 
 from ._extra import needs_extra, said_by
 from ._records import as_record, ids_in, object_in
@@ -105,9 +105,20 @@ class _RedisAdapter:
         with needs_extra("redis_adapter()"):
             import redis  # noqa: PLC0415 - of the extra ``oauth``
         self._errors = (redis.RedisError, OSError)
-        self._redis: Any = redis.Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
-            url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS
-        )
+        try:
+            # The third protocol begins with a command that older servers repeat, password and all.
+            self._redis: Any = redis.Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
+                url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS, protocol=2
+            )
+        except ValueError:
+            readable = False
+        else:
+            readable = True
+        if not readable:  # what was wrong would be shown with it
+            raise ConfigError(
+                "redis_adapter() cannot use that URL: redis://user:password@host:port/0, with / # ? and @ in "
+                "a password as %2F %23 %3F %40"
+            )
         self._prefix = f"{prefix}:{_field(tenant)}"
 
     def __repr__(self) -> str:

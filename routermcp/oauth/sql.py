@@ -7,6 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from routermcp_adapters import _fork
@@ -299,7 +300,8 @@ def _limits(query: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    """Let readers and a writer go on side by side."""
+    """Let readers and a writer go on side by side; what is no text is junk, which no error shows."""
+    connection.text_factory = partial(str, encoding="utf-8", errors="replace")
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.close()

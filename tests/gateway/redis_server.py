@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,10 +16,11 @@ PASSWORD = "s3cr3t-value"
 class RedisServer:
     """Starts and stops on the same port; what it held is gone then."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, more: Sequence[str] = ()) -> None:
         self.port = free_port()
         self.url = f"redis://:{PASSWORD}@127.0.0.1:{self.port}/3"
         self._folder = folder
+        self._more = more
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -35,6 +36,7 @@ class RedisServer:
         command = [str(program("redis-server", "redis-server"))]
         for name, value in options.items():
             command += [f"--{name}", str(value)]
+        command += self._more
         self._process = subprocess.Popen(command)
         wait_for(self.port, self._process)
 

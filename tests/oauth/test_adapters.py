@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -13,7 +14,6 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from routermcp.oauth import redis as redis_module
 from routermcp.oauth import sql as sql_module
 from routermcp.oauth.file import MAX_NAME, decoded, encoded
 from routermcp.types import ConfigError, LockLostError, OAuthError
+from tests.gateway.redis_server import RedisServer
 from tests.oauth.conftest import ADAPTERS, KEY, LASTING, LEASES, OPEN, open_store, spoil
 from tests.oauth.postgres_server import pooler
 
@@ -421,31 +422,46 @@ def test_a_store_that_is_not_there_is_said_to_be_so(tmp_path: Path) -> None:
         adapter.close()  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def test_a_redis_that_repeats_what_it_was_asked() -> None:
-    """As one does that does not know the command with which a connection begins, password and all."""
+def test_a_redis_is_not_asked_what_older_ones_repeat_in_errors(tmp_path: Path) -> None:
+    """One that does not know HELLO, with which it would be told the password."""
+    server = RedisServer(tmp_path, more=("--rename-command", "HELLO", ""))
+    server.start()
+    try:
+        adapter = redis_adapter(server.url)
+        adapter.set("u", "s", RECORD)
+        assert adapter.get("u", "s") == RECORD
+        adapter.close()  # pyright: ignore[reportAttributeAccessIssue]
+    finally:
+        server.stop()
 
-    def answer() -> None:
-        with suppress(OSError):
-            while True:
-                sock, _ = there.accept()
-                with sock, sock.makefile("rb") as asked:
-                    asked.readline()
-                    sock.sendall(b"-ERR unknown command `HELLO`, with args beginning with: `3`, `hush`\r\n")
 
-    with socket.create_server(("127.0.0.1", 0)) as there:
-        threading.Thread(target=answer, daemon=True).start()
-        adapter = redis_adapter(f"redis://x:hush@127.0.0.1:{there.getsockname()[1]}")
-        with pytest.raises(OAuthError, match="in Redis cannot be reached") as caught:
-            adapter.get("u", "s")
-        there.shutdown(socket.SHUT_RDWR)
+@pytest.mark.parametrize(
+    ("make", "url"),
+    [
+        (sql_adapter, "postgresql://u:pa@hush@127.0.0.1:1/x"),
+        (redis_adapter, "redis://:hush/pa@127.0.0.1:1"),
+        (redis_adapter, "http://:hush@127.0.0.1:1"),
+    ],
+)
+def test_a_password_that_is_written_wrongly_shows_nowhere(make: Any, url: str) -> None:
+    with pytest.raises(ConfigError, match="%40") as caught:
+        make(url)
+    error: BaseException | None = caught.value
+    while error is not None:
+        assert "hush" not in str(error)
+        error = error.__cause__ or error.__context__
+
+
+def test_what_is_no_text_in_sqlite_is_reported_without_it(tmp_path: Path) -> None:
+    adapter = sql_adapter(f"sqlite:///{tmp_path}/tokens.db")
+    adapter.set("u", "s", {"tokens": {"access_token": "hush"}})
+    with sqlite3.connect(tmp_path / "tokens.db") as connection:
+        connection.execute("UPDATE routermcp_oauth SET record = CAST(record || x'ff' AS TEXT)")
+    connection.close()
+    with pytest.raises(OAuthError, match="no tokens that can be read") as caught:
+        adapter.get("u", "s")
     assert "hush" not in str(caught.value)
     adapter.close()  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def test_a_password_that_is_written_wrongly_is_not_taken_for_a_host() -> None:
-    with pytest.raises(ConfigError, match="%40") as caught:
-        sql_adapter("postgresql://u:pa@hush@127.0.0.1:1/x")
-    assert "hush" not in str(caught.value)
 
 
 def test_a_database_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
