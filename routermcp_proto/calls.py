@@ -73,6 +73,9 @@ class Call(Generic[ResultT]):
     may_ask_input: bool = False
     """The answer may be of type ``input_required``."""
 
+    private: bool = False
+    """What it says, and what is answered, may not be logged."""
+
     def with_params(self, **changes: Any) -> Call[ResultT]:
         """Return the same call with other parameters; None takes a parameter away."""
         params = {name: value for name, value in {**self.params, **changes}.items() if value is not None}

@@ -89,17 +89,18 @@ def connections() -> Call[ConnectionsResult]:
 def authorize(server_id: str, next_url: str | None) -> Call[AuthorizeResult]:
     """Begin to sign the user in at a server; each time begins another sign-in."""
     params = {"serverId": server_id, **({"nextUrl": next_url} if next_url is not None else {})}
-    return Call(AUTHORIZE, params, AuthorizeResult, safe=True)
+    return Call(AUTHORIZE, params, AuthorizeResult, safe=True, private=True)
 
 
 def sign_in(server_id: str, url: str) -> Call[SignInResult]:
     """Ask whether a sign-in still waits for its user, given where that was sent to."""
-    return Call(SIGN_IN, {"serverId": server_id, "url": url}, SignInResult, safe=True)
+    return Call(SIGN_IN, {"serverId": server_id, "url": url}, SignInResult, safe=True, private=True)
 
 
 def complete_authorization(callback_url: str) -> Call[CompleteAuthorizationResult]:
     """Hand over the URL that the user's browser came back to."""
-    return Call(COMPLETE, {"callbackUrl": callback_url}, CompleteAuthorizationResult, safe=False)
+    params = {"callbackUrl": callback_url}
+    return Call(COMPLETE, params, CompleteAuthorizationResult, safe=False, private=True)
 
 
 def revoke(server_id: str) -> Call[EmptyResult]:

@@ -155,7 +155,8 @@ class HTTPBinding:
             raw += self._route(call, call.named_by)
         raw += b"Content-Length: %d\r\n" % len(outgoing.payload)
         target = self.endpoint.target.encode("ascii")
-        return HTTPRequest(b"POST", target, HeaderBlock.of_checked(raw), outgoing.payload)
+        private = call is not None and call.private
+        return HTTPRequest(b"POST", target, HeaderBlock.of_checked(raw), outgoing.payload, private)
 
     def _template(self, method: str, extra: HeaderBlock | None) -> HeaderBlock:
         """Join what all requests of a method have in common."""
@@ -206,12 +207,15 @@ class HTTPBinding:
 
     def exchange(self, outgoing: Outgoing) -> MCPExchange:
         """Make the reader of the answer to a message."""
-        return MCPExchange(
+        exchange = MCPExchange(
             self.session,
             outgoing.request_id,
             max_message_size=self._max_message_size,
             on_session_id=self._assign if outgoing.method == "initialize" else None,
         )
+        if outgoing.call is not None and outgoing.call.private:
+            exchange.private = True
+        return exchange
 
     def _assign(self, session_id: str | None) -> None:
         # It comes with the head, before the answer makes the session ready: no other thread

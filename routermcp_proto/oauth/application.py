@@ -9,6 +9,7 @@ from ..exceptions import OAuthError
 from .clients import NONE, Client, Signer, method_for, register
 from .machine import MachineGrant
 from .metadata import Place, ServerMetadata
+from .places import shown
 from .scopes import union
 from .steps import Clock, Flow
 
@@ -118,6 +119,6 @@ class Clients:
         bound = issuer or str(self._registrations.setdefault(f"issuer for {who}", server.issuer))
         if bound != server.issuer:
             raise OAuthError(
-                f"{self._endpoint} names {server.issuer} as its authorization server, and {who} is for "
-                f"{bound}: if the server has moved, say so with issuer="
+                f"{shown(self._endpoint)} names {server.issuer} as its authorization server, and {who} is "
+                f"for {bound}: if the server has moved, say so with issuer="
             )

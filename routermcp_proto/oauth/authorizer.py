@@ -13,7 +13,7 @@ from .challenges import Challenge, for_tokens
 from .clients import Client, Signer
 from .dpop import ALGORITHM, USE_NONCE, Prover
 from .metadata import Place, discover
-from .places import checked
+from .places import checked, shown
 from .records import GrantRecord
 from .scopes import chosen, union
 from .steps import AskUser, Clock, Entropy, Flow, InvalidGrantError, Keep, TokenError
@@ -146,7 +146,9 @@ class Authorizer:
         """
         tokens, token_endpoint = self.tokens, self.record.text("token_endpoint")
         if tokens is None or token_endpoint is None:
-            raise InvalidGrantError(f"there are no tokens to renew for {self.endpoint}", "invalid_grant")
+            raise InvalidGrantError(
+                f"there are no tokens to renew for {shown(self.endpoint)}", "invalid_grant"
+            )
         if self._application.grant is not None:
             yield from self._sign_in((yield from self._discover(None)), tokens.scope)
             return
@@ -291,7 +293,7 @@ class Authorizer:
         pending = yield from self._begin(place, scope, challenge, again=not self._application.interactive)
         if not self._application.interactive:
             raise AuthorizationRequiredError(
-                f"a user has to sign in at {place.server.issuer} before {self.endpoint} can be used",
+                f"a user has to sign in at {place.server.issuer} before {shown(self.endpoint)} can be used",
                 url=pending.url,
             )
         callback: str = yield AskUser(pending.url, str(pending.kept["redirect_uri"]))
@@ -312,7 +314,7 @@ class Authorizer:
         redirect_uri = self._application.redirect_uri
         if redirect_uri is None:
             raise AuthorizationRequiredError(
-                f"{self.endpoint} wants a user to sign in, and OAuthConfig has no way to ask one"
+                f"{shown(self.endpoint)} wants a user to sign in, and OAuthConfig has no way to ask one"
             )
         client = yield from self._clients.at(place, redirect_uri, scope)
         dpop = self._dpop(place, challenge) is not None
@@ -375,7 +377,7 @@ class Authorizer:
         demanded = place.dpop_required or (challenge is not None and challenge.scheme == "dpop")
         if self._prover is None:
             if place.dpop_required:
-                raise OAuthError(f"{self.endpoint} wants DPoP: pip install 'routermcp[oauth]'")
+                raise OAuthError(f"{shown(self.endpoint)} wants DPoP: pip install 'routermcp[oauth]'")
             return None
         return self._prover if demanded or ALGORITHM in place.server.dpop_algorithms else None
 

@@ -195,6 +195,11 @@ def authenticate(client: Client, form: dict[str, str], *, assertion: str | None 
         return {}
     if client.method != BASIC:
         raise OAuthError(f"the authorization server wants {words(client.method)}, which is not known here")
-    # Encoded as a form first (RFC 6749, section 2.3.1), so that a colon in either is no separator.
-    pair = f"{quote_plus(client.client_id)}:{quote_plus(client.client_secret)}"
-    return {"Authorization": "Basic " + base64.b64encode(pair.encode("ascii")).decode("ascii")}
+    return {"Authorization": f"Basic {basic_credentials(client)}"}
+
+
+def basic_credentials(client: Client) -> str:
+    """Return the id and the secret of a client as they go into a header (RFC 6749, section 2.3.1)."""
+    # Encoded as a form first, so that a colon in either is no separator.
+    pair = f"{quote_plus(client.client_id)}:{quote_plus(client.client_secret or '')}"
+    return base64.b64encode(pair.encode("ascii")).decode("ascii")

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from ..exceptions import OAuthError
 from .challenges import for_tokens, parse_challenges
-from .places import checked, covers, origin_of, path_of, same_origin, target_of
+from .places import checked, covers, origin_of, path_of, same_origin, shown, target_of
 from .steps import Flow, HTTPStep, fetch, json_object
 
 _RESOURCE = "/.well-known/oauth-protected-resource"
@@ -106,7 +106,7 @@ def discover(
     if resource is None:
         known = all(same_origin(issuer, endpoint) for issuer in issuers)
         if metadata_url is not None or not known:
-            raise OAuthError(f"{endpoint} describes itself nowhere, so there is no telling where to sign in")
+            raise _undescribed(endpoint)
         return Place((yield from _legacy_server(endpoint, guess)), None)
     if not resource.authorization_servers:
         raise OAuthError(f"{resource.resource} names no authorization server in its metadata")
@@ -166,7 +166,7 @@ def _legacy_server(endpoint: str, guess: bool) -> Flow[ServerMetadata]:
             raise OAuthError(f"the metadata at {origin} are those of another issuer")
         return server_metadata(document, issuer)
     if not guess:
-        raise OAuthError(f"{endpoint} describes itself nowhere, so there is no telling where to sign in")
+        raise _undescribed(endpoint)
     checked(origin, "the server's origin")
     return ServerMetadata(
         issuer=origin,
@@ -175,6 +175,10 @@ def _legacy_server(endpoint: str, guess: bool) -> Flow[ServerMetadata]:
         registration_endpoint=f"{origin}/register",
         code_challenge_methods=("S256",),
     )
+
+
+def _undescribed(endpoint: str) -> OAuthError:
+    return OAuthError(f"{shown(endpoint)} describes itself nowhere, so there is no telling where to sign in")
 
 
 def _first_document(
@@ -197,7 +201,9 @@ def _first_document(
         if document is not None and (member is None or member in document):
             return document
         if answer.status == 429 or answer.status >= 500:
-            busy = busy or OAuthError(f"{url} cannot be had now: HTTP {answer.status}; try again later")
+            busy = busy or OAuthError(
+                f"{shown(url)} cannot be had now: HTTP {answer.status}; try again later"
+            )
             if url == named:
                 raise busy
     if busy is not None:

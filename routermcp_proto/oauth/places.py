@@ -38,6 +38,11 @@ def checked(url: object, what: str) -> str:
     return url
 
 
+def shown(url: str) -> str:
+    """Return a URL as it may be shown: without its query, which may hold a key."""
+    return str(EndpointURL.parse(url))
+
+
 def origin_of(url: str) -> str:
     """Return scheme, host and port of a URL as a URL without a path."""
     parsed = EndpointURL.parse(url)

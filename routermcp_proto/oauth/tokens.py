@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
-from urllib.parse import quote_plus
+from urllib.parse import quote, quote_plus
 
 from ..exceptions import OAuthError
-from .clients import PRIVATE_KEY, Client, Signer, authenticate
+from .clients import PRIVATE_KEY, Client, Signer, authenticate, basic_credentials
 from .dpop import USE_NONCE, Prover
 from .steps import (
     Clock,
@@ -217,7 +217,9 @@ class Desk:
 def secrets_of(form: Mapping[str, str], client: Client | None) -> list[str]:
     """Return what a form holds, and the headers beside it, that no error may show."""
     sent = [form[name] for name in SECRETS if name in form]
-    return [*sent, client.client_secret] if client is not None and client.client_secret else sent
+    if client is None or not client.client_secret:
+        return sent
+    return [*sent, client.client_secret, basic_credentials(client)]
 
 
 def refused(issuer: str, status: int, document: Mapping[str, Any], secrets: Sequence[str] = ()) -> TokenError:
@@ -241,7 +243,7 @@ def _without(said: Any, secrets: Sequence[str]) -> Any:
     if not isinstance(said, str):
         return said
     for secret in secrets:
-        for written in (secret, quote_plus(secret)):
+        for written in (secret, quote_plus(secret), quote(secret, safe="")):
             said = said.replace(written, "...")
     return said
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from routermcp_proto import calls
+from routermcp_proto import calls, gateway_calls
 from routermcp_proto.client_session import ClientSession
 from routermcp_proto.events import HTTPRedirected
 from routermcp_proto.exceptions import LocalProtocolError, RemoteProtocolError, TransportError
@@ -59,6 +59,14 @@ def headers_of(request: HTTPRequest) -> dict[str, str]:
     pairs = [(name.decode().lower(), value.decode()) for name, value in request.headers.pairs]
     assert len(pairs) == len(dict(pairs)), "a header stands twice"
     return dict(pairs)
+
+
+def test_what_may_not_be_logged_says_so() -> None:
+    session, binding = bound()
+    connect(session, binding)
+    for call, private in ((calls.call_tool("a"), False), (gateway_calls.sign_in("mail", "u"), True)):
+        outgoing = session.start_request(call)
+        assert (binding.post(outgoing).private, binding.exchange(outgoing).private) == (private, private)
 
 
 def test_a_stateless_request_can_be_routed_by_its_headers() -> None:

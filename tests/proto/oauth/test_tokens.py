@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -137,6 +138,20 @@ def test_an_assertion_that_a_server_gives_back_is_not_shown() -> None:
     )
     with pytest.raises(TokenError, match=r"invalid_client \(\.\.\.\)"):
         world.drive(desk(Client("c", None, PRIVATE_KEY), signer=True).ask({}))
+
+
+@pytest.mark.parametrize("secret", ["s", "s/s +"])
+def test_a_secret_that_a_server_gives_back_is_not_shown(secret: str) -> None:
+    """In whichever way it writes that."""
+    world = World()
+
+    def token(step: HTTPStep) -> HTTPAnswer:
+        shown = [step.headers["Authorization"].split()[1], quote_plus(secret), quote(secret, safe="")]
+        return answer(400, {"error": "invalid_client", "error_description": "; ".join(["no", *shown])})
+
+    world.handlers[f"{ISSUER}/token"] = token
+    with pytest.raises(TokenError, match=r"\(no; \.\.\.; \.\.\.; \.\.\.\)$"):
+        world.drive(desk(Client("client", secret, BASIC)).ask({}))
 
 
 @pytest.mark.parametrize(
