@@ -46,7 +46,7 @@ _NAME = re.compile(r"[\w./@][\w./@-]*")
 class StdioTransport:
     """Starts a server as a child process for each session; made by :func:`stdio`."""
 
-    command: tuple[str, ...]
+    command: tuple[str, ...] = field(repr=False)
     env: Mapping[str, str] | None = field(default=None, repr=False)
     cwd: str | os.PathLike[str] | None = None
 

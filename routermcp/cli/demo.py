@@ -117,7 +117,11 @@ def _demonstrate(options: ClientOptions, shown: Showcase | None) -> bool:
             return foreign_server(report, server)
         return own_gateway(report, display.counted, shown.servers, shown.repository)
 
-    what = f"a local gateway of {', '.join(shown.servers)}" if shown is not None else options.url
+    what = (
+        f"a local gateway of {', '.join(shown.servers)}"
+        if shown is not None
+        else str(options.url).partition("?")[0]
+    )
     output.print(f"server: {what}; {TIMED_CALLS} timed calls")
     for reason in shown.missing if shown is not None else ():
         output.print(f"left out {reason}")

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from routermcp_proto.exceptions import ConfigError, TransportError
+from routermcp_proto.http.binding import user_headers
+from routermcp_proto.http.url import EndpointURL
 
 from .failures import ExitCode, complain, reported
 from .options import ApiKeyOption, DebugOption, JsonOption, UrlOption, UserIdOption
@@ -194,8 +196,9 @@ def status(
 def _health(url: str, api_key: str | None) -> dict[str, Any]:
     import httpx  # noqa: PLC0415 - what only this command needs
 
-    key = api_key or os.environ.get("ROUTERMCP_API_KEY")
+    key, shown = api_key or os.environ.get("ROUTERMCP_API_KEY"), EndpointURL.parse(url)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
+    user_headers(headers)  # httpx would show what is wrong with the key
     try:
         place = httpx.URL(url).copy_with(raw_path=b"/health", fragment=None)
         # The gateway of this machine is not behind a proxy.
@@ -203,10 +206,10 @@ def _health(url: str, api_key: str | None) -> dict[str, Any]:
             answer = client.get(place, headers=headers)
             document: Any = answer.json() if answer.status_code == 200 else None
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        raise TransportError(f"no gateway answers at {url}: {error}", code="connect") from error
+        raise TransportError(f"no gateway answers at {shown}: {error}", code="connect") from error
     if not isinstance(document, dict):
         raise TransportError(
-            f"{url} is no gateway: its /health answers {answer.status_code}", code="protocol"
+            f"{shown} is no gateway: its /health answers {answer.status_code}", code="protocol"
         )
     return cast("dict[str, Any]", document)
 

@@ -196,7 +196,7 @@ def cloud_adapter(api_key: str, *, base_url: str | None = None) -> TokenAdapter:
     Raises:
         ConfigError: The key is empty, or the URL is none that a key may be sent to.
     """
-    if not api_key or not api_key.isascii() or not api_key.isprintable():
+    if not api_key or not all("!" <= character <= "~" for character in api_key):
         raise ConfigError("cloud_adapter() needs an api_key of visible ASCII characters")
     url = base_url or os.environ.get("ROUTERMCP_CLOUD_URL") or DEFAULT_BASE_URL
     try:

@@ -207,3 +207,13 @@ def test_status_of_nothing(tmp_path: Path) -> None:
     done = ran("status", "--url", "http://127.0.0.1:9/mcp", cwd=tmp_path)
     assert done.returncode == 3
     assert "no gateway answers at" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "key"), [("http://127.0.0.1:1/mcp", "hush\r"), ("http://127.0.0.1:1/mcp?key=hush", "key")]
+)
+def test_a_gateway_that_cannot_be_asked_costs_no_secret(tmp_path: Path, url: str, key: str) -> None:
+    done = ran("status", "--url", url, "--api-key", key, cwd=tmp_path)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert "hush" not in done.stderr

@@ -682,6 +682,8 @@ def test_keys_go_over_https(base_url: str) -> None:
         cloud_adapter("k", base_url=base_url)
     with pytest.raises(ConfigError, match="api_key"):
         cloud_adapter("")
+    with pytest.raises(ConfigError, match="api_key"):
+        cloud_adapter("key ")
 
 
 def test_an_api_that_is_not_there_is_said_to_be_so() -> None:
