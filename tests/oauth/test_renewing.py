@@ -225,3 +225,27 @@ def test_a_token_that_is_still_good_is_used_while_another_process_renews_it(
     run(runtime, body)
     theirs.release()
     assert server.refreshes["ada"] == 0
+
+
+def test_what_another_process_has_renewed_is_used_before_its_lock_is_free(
+    server: ProtectedServer, runtime: str, adapter: TokenAdapter
+) -> None:
+    """Of many who want to renew, one needs the lock."""
+    record = server.grant("ada")
+    record["tokens"].update(obtained_at=time.time() - 3600, expires_at=time.time() - 1)
+    adapter.set("ada", "s", record)
+    theirs = adapter.lock("ada", "s")
+    assert theirs.acquire()
+    later = threading.Timer(0.3, lambda: adapter.set("ada", "s", server.grant("ada")))
+
+    async def body() -> None:
+        async with make_client(
+            runtime, url=server.url, user_id="ada", oauth=config(adapter), timeout=20_000
+        ) as client:
+            assert (await add(client)).text == "3"
+
+    later.start()
+    run(runtime, body)
+    later.join()
+    theirs.release()
+    assert server.refreshes["ada"] == 0
