@@ -100,7 +100,10 @@ def _running(command: list[Path | str], port: int, folder: Path, identity: dict[
         subprocess.Popen(command, stdout=said, stderr=said, cwd=folder, **identity) as process,
     ):
         try:
-            wait_for(port, process)
+            try:
+                wait_for(port, process)
+            except AssertionError as failed:
+                raise AssertionError((folder / "log").read_text()) from failed
             yield
         finally:
             process.send_signal(signal.SIGINT)
