@@ -62,11 +62,13 @@ class SignInResult(WireModel):
 
     Attributes:
         serverId: The alias of the server.
-        waits: Whether the user may still come back. When not, the connections tell what came of it.
+        waits: Whether the user may still come back.
+        done: Whether the user has signed in with it.
     """
 
     serverId: str
     waits: bool
+    done: bool
 
 
 class CompleteAuthorizationResult(WireModel):
@@ -93,7 +95,7 @@ def authorize(server_id: str, next_url: str | None) -> Call[AuthorizeResult]:
 
 
 def sign_in(server_id: str, url: str) -> Call[SignInResult]:
-    """Ask whether a sign-in still waits for its user, given where that was sent to."""
+    """Ask what has become of a sign-in, given where its user was sent to."""
     return Call(SIGN_IN, {"serverId": server_id, "url": url}, SignInResult, safe=True, private=True)
 
 

@@ -114,8 +114,8 @@ class Accounts:
         server, url = self._server(params), params.get("url")
         if not isinstance(url, str) or state_of(url) is None:
             raise InvalidParamsError("url is no page that users are sent to", code=-32602)
-        waits = await server.access(user_id).waits(url)
-        return SignInResult(serverId=server.alias, waits=waits).to_wire()
+        waits, done = await server.access(user_id).outcome(url)
+        return SignInResult(serverId=server.alias, waits=waits, done=done).to_wire()
 
     async def _complete(self, user_id: str, params: Mapping[str, Any]) -> Result:
         callback_url = params.get("callbackUrl")

@@ -81,6 +81,8 @@ class Sent:
 
     def succeeded(self, record: GrantRecord) -> bool:
         """Say whether there are other tokens than before."""
+        if self.state is not None and record.signed_in(self.state):
+            return True
         return record.tokens is not None and record.tokens.access_token != self.token
 
     def waits(self, record: GrantRecord) -> bool:
@@ -285,14 +287,15 @@ class UserAccess:
 
         await self._within(look)
 
-    async def waits(self, url: str) -> bool:
-        """Say whether a sign-in still waits for its user; if not, what came of it is in the record.
+    async def outcome(self, url: str) -> tuple[bool, bool]:
+        """Say of a sign-in whether it still waits for its user, and whether the user has signed in with it.
 
         Args:
             url: The page that the user was sent to.
         """
         sent = Sent(state_of(url), None)
-        return sent.waits(await self._within(lambda each: self._record_after(sent, each.runtime)))
+        record = await self._within(lambda each: self._record_after(sent, each.runtime))
+        return sent.waits(record), sent.state is not None and record.signed_in(sent.state)
 
     async def _record_after(self, sent: Sent, runtime: Runtime) -> GrantRecord:
         """Read the record, with what came of a sign-in once that does not wait any more."""

@@ -18,6 +18,7 @@ from routermcp_proto.exceptions import (
     RPCError,
     TransportError,
 )
+from routermcp_proto.gateway_calls import SignInResult
 from routermcp_proto.timers import deadline_after
 from routermcp_proto.types import WireModel
 
@@ -108,11 +109,7 @@ class GatewayAccess:
         before: Connection | None = None
         with suppress(MCPError):  # the user can sign in all the same
             before = await self._connection()
-        sent = GatewayAccess(self._driver, self._runtime, self._timeout, self._server_id, url, before)
-        with suppress(MCPError):
-            if await sent._waits() is False:
-                sent._before = None
-        return sent
+        return GatewayAccess(self._driver, self._runtime, self._timeout, self._server_id, url, before)
 
     async def begin(self, next_url: str | None) -> Begun:
         """Prepare to send the user to sign in."""
@@ -149,27 +146,29 @@ class GatewayAccess:
         Raises:
             OAuthError: That will not be any more.
         """
-        waits = await self._waits()
+        told = await self._outcome()
+        if told is not None and told.done:
+            return True
         now, before = await self._connection(), self._before
         connected = now is not None and now.state is ConnectionState.CONNECTED
-        if connected and before is not None and now != before:
-            return True
-        if waits:
-            return False
-        # Where nothing is known of their end, the next tokens look like those before.
-        if connected and (before is None or before.expires_at is None):
-            return True
-        if waits is None:
-            return False
-        raise OAuthError(f"the sign-in at {self._server_id} came to nothing; begin again")
+        if told is None:
+            # Where nothing is known of their end, the next tokens look like those before.
+            unknown = before is None or before.expires_at is None
+            return connected and (unknown or now != before)
+        if connected and before is not None and before.state is not ConnectionState.CONNECTED:
+            return True  # with another sign-in
+        if not told.waits:
+            raise OAuthError(f"the sign-in at {self._server_id} came to nothing; begin again")
+        return False
 
-    async def _waits(self) -> bool | None:
-        """Say whether the user may still come back from the page, None where the gateway does not."""
+    async def _outcome(self) -> SignInResult | None:
+        """Ask what has become of the sign-in, None where the gateway does not know that."""
         if self._url is None:
             return None
         try:
-            return (await self._ask(gateway_calls.sign_in(self._server_id, self._url))).waits
+            return await self._ask(gateway_calls.sign_in(self._server_id, self._url))
         except MethodNotFoundError:
+            self._url = None  # it need not be asked again
             return None
 
     async def _connection(self) -> Connection | None:

@@ -370,6 +370,7 @@ class Authorizer:
             requested=scope,
             resource_metadata=kept.get("resource_metadata"),
         )
+        self.record.note_signed_in(state)
         self._deeds.append("obtain")
 
     def _dpop(self, place: Place, challenge: Challenge | None) -> Prover | None:

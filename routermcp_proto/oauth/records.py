@@ -119,6 +119,18 @@ class GrantRecord:
         """Say whether a user may still come back from a sign-in."""
         return _until(self._waiting().get(state)) > now
 
+    def note_signed_in(self, state: str) -> None:
+        """Note which sign-in the tokens came of, for who waits for that one."""
+        self.members["signed_in"] = [*self._signed_in(), state][-MAX_PENDING:]
+
+    def signed_in(self, state: str) -> bool:
+        """Say whether a sign-in, one of the last few, gave tokens."""
+        return state in self._signed_in()
+
+    def _signed_in(self) -> list[Any]:
+        kept = self.members.get("signed_in")
+        return cast("list[Any]", kept) if isinstance(kept, list) else []
+
     def take_pending(self, state: str, now: float) -> dict[str, Any] | None:
         """Return what was kept of a sign-in, once; None where it is unknown or too old."""
         waiting = dict(self._waiting())

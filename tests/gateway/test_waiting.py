@@ -101,12 +101,30 @@ def test_tokens_without_an_end_are_told_apart_too(mail: ProtectedServer, runtime
         run(runtime, lambda: body(gateway))
 
 
-@pytest.mark.parametrize("before", [False, True])
-@pytest.mark.parametrize("runtime", RUNTIMES)
-def test_a_user_who_says_no_is_not_waited_for(mail: ProtectedServer, runtime: str, before: bool) -> None:
+def renewed(mail: ProtectedServer, tokens: TokenAdapter) -> None:
+    """Let another process renew the tokens."""
+    record = tokens.get("ada", "mail") or {}
+    tokens.set("ada", "mail", {**record, "tokens": mail.grant("ada")["tokens"]})
+
+
+def test_a_renewal_is_no_sign_in(mail: ProtectedServer) -> None:
     tokens = memory_adapter()
-    if before:
-        tokens.set("ada", "mail", mail.grant("ada"))
+    tokens.set("ada", "mail", mail.grant("ada"))
+    with gateway_for(mail, tokens) as gateway, SyncRouterMCPClient(project(gateway), user_id="ada") as client:
+        request = client.authorize("mail")
+        later = threading.Timer(0.2, renewed, (mail, tokens))
+        later.start()
+        with pytest.raises(TransportError, match="nobody signed in at mail"):
+            request.wait(timeout=1500)
+        later.join()
+
+
+@pytest.mark.parametrize("before", ["nothing", "tokens", "tokens without an end"])
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_user_who_says_no_is_not_waited_for(mail: ProtectedServer, runtime: str, before: str) -> None:
+    tokens = memory_adapter()
+    if before != "nothing":
+        tokens.set("ada", "mail", mail.grant("ada") if before == "tokens" else without_end(mail))
 
     async def body(gateway: LocalGateway) -> None:
         async with make_client(runtime, url=project(gateway), user_id="ada") as client:

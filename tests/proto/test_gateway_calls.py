@@ -53,8 +53,8 @@ def test_what_is_answered() -> None:
         gateway_calls.authorize("mail", None).parse({"serverId": "mail", "url": "u", "expiresAt": 1}).value
     )
     assert (begun.url, begun.expiresAt) == ("u", 1.0)
-    asked = gateway_calls.sign_in("mail", "u").parse({"serverId": "mail", "waits": False}).value
-    assert (asked.serverId, asked.waits) == ("mail", False)
+    asked = gateway_calls.sign_in("mail", "u").parse({"serverId": "mail", "waits": False, "done": True}).value
+    assert (asked.serverId, asked.waits, asked.done) == ("mail", False, True)
     done = gateway_calls.complete_authorization("u").parse({"serverId": "mail", "nextUrl": "/inbox"}).value
     assert (done.serverId, done.nextUrl) == ("mail", "/inbox")
 

@@ -630,6 +630,10 @@ def test_odd_members_count_as_none() -> None:
     assert list(record.members["pending"]) == ["c"]
     assert [record.awaits("c", now) for now in (8, 9)] == [True, False]
     assert not record.awaits("a", 0)
+    record.members["signed_in"] = 7
+    for number in range(10):
+        record.note_signed_in(str(number))
+    assert [record.signed_in(state) for state in ("1", "2", "9", "x")] == [False, True, True, False]
 
 
 def test_the_place_of_metadata_is_taken_from_the_challenge() -> None:
