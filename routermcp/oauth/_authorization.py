@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from routermcp_adapters._clock import CallClock
@@ -106,7 +106,7 @@ class UserAuthorization:
         """Return what goes with a request; tokens that are about to end are renewed before."""
         authorizer = self.authorizer or await self._load(exchanges.runtime)
         if time.monotonic() - self._read_at > READ_AGAIN_SECONDS:
-            await self._read_again(exchanges.runtime)
+            await self._read_again(exchanges.runtime, log.warning)
             authorizer = self.authorizer or authorizer
         if authorizer.due:
             await (self._renew if authorizer.ending else self._renew_ahead)(exchanges)
@@ -149,8 +149,13 @@ class UserAuthorization:
             raise AssertionError("loaded")
         return self.authorizer
 
-    async def _read_again(self, runtime: Runtime) -> None:
-        """Hear of what other processes have done, unless something is being done here."""
+    async def _read_again(self, runtime: Runtime, unless_read: Callable[..., None] = log.debug) -> None:
+        """Hear of what other processes have done, unless something is being done here.
+
+        Args:
+            runtime: Where that is.
+            unless_read: Told where that does not work, which matters where nothing else follows.
+        """
         scope = runtime.deadline(runtime.now() + READ_SECONDS)
 
         async def work() -> None:
@@ -162,7 +167,7 @@ class UserAuthorization:
             except (OAuthError, TimeoutError) as error:
                 if isinstance(error, TimeoutError) and not scope.expired:
                     raise
-                log.warning("%s: the record of a user could not be read again: %s", self.server_id, error)
+                unless_read("%s: the record of a user could not be read again: %s", self.server_id, error)
                 return
             with self.resource.lock:
                 if changes == self._changes and not self._changing:
