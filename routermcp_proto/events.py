@@ -168,8 +168,8 @@ class HTTPRefused:
     retry_after: float | None
     """Seconds that the server asked to wait."""
 
-    challenges: tuple[str, ...] = ()
-    """The ``WWW-Authenticate`` values."""
+    challenges: tuple[str, ...] = field(default=(), repr=False)
+    """The ``WWW-Authenticate`` values, as they came."""
 
     dpop_nonce: str | None = None
     """What the next proofs of possession have to carry (RFC 9449, section 9)."""

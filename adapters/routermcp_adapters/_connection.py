@@ -87,7 +87,7 @@ class Connection:
         self.reader.receive_data(data)
         while (item := self._next()) is not NEED_DATA:
             if logging_wire:
-                _wire.log_item(item)
+                _wire.log_item(item, exchange)
             if exchange.finished:
                 pass
             elif exchange.size < PAUSE_SIZE:
@@ -97,6 +97,8 @@ class Connection:
                     events += exchange.receive(item)
             if self.drained:
                 break
+        if logging_wire:
+            _wire.log_refusals(events)
         return events
 
     def _next(self) -> ResponseHead | BodyData | EndOfBody | NeedData:

@@ -16,6 +16,7 @@ from routermcp_proto.exceptions import RemoteProtocolError, TransportError
 from routermcp_proto.http.fetching import HTTPExchange
 from routermcp_proto.http.headers import HTTPRequest
 from routermcp_proto.http.url import EndpointURL
+from routermcp_proto.redaction import hide_in
 
 from . import _forgotten, _fork, _wire
 from ._clock import CallClock
@@ -165,6 +166,7 @@ class HTTPTransport(SharedExchanges):
     ) -> Outcome | None:
         if _wire.enabled():
             _wire.log_request(request)
+        exchange.sent = request
         connection.reader.start(request.method)
         connection.drained = False
         await self._send(connection, request.to_bytes())
@@ -204,6 +206,8 @@ class HTTPTransport(SharedExchanges):
         try:
             return connection.take(data, exchange)
         except RemoteProtocolError as error:
+            if exchange.sent is not None:
+                hide_in(error, exchange.sent.secrets())
             raise self._translated(connection, error, data) from error
 
     def _lost(self, connection: Connection, error: OSError) -> TransportError:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Iterable
 
-from routermcp_proto.http.headers import HTTPRequest
+from routermcp_proto.events import Event, HTTPRefused
+from routermcp_proto.http.fetching import HTTPExchange
+from routermcp_proto.http.headers import HTTPRequest, is_secret
 from routermcp_proto.http.reader import BodyData, ResponseHead
+from routermcp_proto.redaction import HIDDEN, without
 
 log = logging.getLogger("routermcp")
 wire = logging.getLogger("routermcp.wire")
@@ -13,29 +18,41 @@ wire = logging.getLogger("routermcp.wire")
 #: Bytes of a body that the log shows.
 MAX_LOGGED = 2048
 
-_SECRET = frozenset({b"mcp-session-id", b"set-cookie", b"authentication-info", b"dpop-nonce"})
+# What a server asks for, where "auth" stands for nothing secret.
+_PUBLIC = frozenset({b"www-authenticate", b"proxy-authenticate"})
+
+_AFTER_PATH = re.compile(rb"[?#]")
 
 
 def log_request(request: HTTPRequest) -> None:
     """Log a request that is about to be sent."""
-    body = b"***" if request.private else request.body
+    body = HIDDEN.encode() if request.private else request.body
     wire.debug("-> %s %r %.*r", request.method.decode(), request.headers, MAX_LOGGED, body)
 
 
-def log_item(item: object) -> None:
-    """Log what was read."""
+def log_item(item: object, exchange: HTTPExchange) -> None:
+    """Log what was read, except for refusals; those of :func:`log_refusals` are whole."""
+    secrets = exchange.sent.secrets() if exchange.sent is not None else ()
     if isinstance(item, ResponseHead):
-        shown = [(name, _shown(name, value)) for name, value in item.headers]
+        shown = [(name, without(_shown(name, value), secrets)) for name, value in item.headers]
         wire.debug("<- HTTP %d %s", item.status, shown)
-    elif isinstance(item, BodyData):
-        wire.debug("<- %.*r", MAX_LOGGED, item.data)
+    elif isinstance(item, BodyData) and not exchange.refused:
+        wire.debug("<- %.*r", MAX_LOGGED, without(bytes(item.data), secrets))
+
+
+def log_refusals(events: Iterable[Event]) -> None:
+    """Log what refusals say: in pieces, the secrets that they repeat would not be found."""
+    for event in events:
+        if isinstance(event, HTTPRefused):
+            wire.debug("<- %r", event.body)
 
 
 def _shown(name: bytes, value: bytes) -> bytes:
     """Hide what is secret in a header, and the query of a redirect, which often repeats the request's."""
     if name == b"location":
-        return value.partition(b"?")[0]
-    return b"***" if name in _SECRET else value
+        return _AFTER_PATH.split(value, maxsplit=1)[0]
+    hidden = name == b"mcp-session-id" or (is_secret(name) and name not in _PUBLIC)
+    return HIDDEN.encode() if hidden else value
 
 
 def enabled() -> bool:

@@ -21,6 +21,7 @@ from routermcp_proto.http.fetching import HTTPExchange
 from routermcp_proto.http.headers import HTTPRequest
 from routermcp_proto.http.reader import BodyData, EndOfBody, ResponseHead
 from routermcp_proto.http.url import EndpointURL
+from routermcp_proto.redaction import hide_in
 
 from . import _wire
 from ._clock import CallClock
@@ -140,7 +141,11 @@ def client_maker(
         try:
             return httpx.Client(**options) if blocking else httpx.AsyncClient(**options)
         except (ValueError, ImportError, httpx.InvalidURL) as error:
-            raise ConfigError(f"proxy={_without_password(proxy)!r} cannot be used: {error}") from error
+            if "@" not in proxy or not isinstance(error, httpx.InvalidURL):
+                raise ConfigError(f"proxy={_without_password(proxy)!r} cannot be used: {error}") from error
+        # What httpx found wrong may be part of a password.
+        problem = "in a user name and password, / ? # and @ are written %2F %3F %23 and %40"
+        raise ConfigError(f"proxy={_without_password(proxy)!r} cannot be used: {problem}")
 
     return make
 
@@ -148,6 +153,13 @@ def client_maker(
 def _without_password(url: str) -> str:
     scheme, separator, rest = url.rpartition("://")
     return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+
+class _PrivateURL(httpx.URL):
+    """A URL that is logged, as httpx does for each request, without its query, which may hold a key."""
+
+    def __str__(self) -> str:
+        return super().__str__().partition("?")[0]
 
 
 class HttpxExchanges(SharedExchanges):
@@ -231,6 +243,7 @@ class HttpxExchanges(SharedExchanges):
             self.runtime.time_left()
             raise self._translated(error) from error
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            hide_in(error, request.secrets())
             raise self._translated(error) from error
         finally:
             with self._lock:
@@ -240,6 +253,7 @@ class HttpxExchanges(SharedExchanges):
         self, request: HTTPRequest, exchange: HTTPExchange, on_event: OnEvent, endpoint: EndpointURL
     ) -> Outcome | None:
         face, runtime = self._open_face(), self.runtime
+        exchange.sent = request
         if _wire.enabled():
             _wire.log_request(request)
         response = await face.send(self._request(request, endpoint), endpoint is self.endpoint)
@@ -251,8 +265,6 @@ class HttpxExchanges(SharedExchanges):
             item: Any = ResponseHead(response.status_code, headers, response.reason_phrase.encode("latin-1"))
             outcome: Outcome | None = None
             while outcome is None and not exchange.finished:
-                if _wire.enabled() and not exchange.private:
-                    _wire.log_item(item)
                 for event in self._events(exchange, item):
                     if isinstance(event, OUTCOMES):
                         outcome = event
@@ -271,11 +283,17 @@ class HttpxExchanges(SharedExchanges):
                 await face.close_response(response)
 
     def _events(self, exchange: HTTPExchange, item: Any) -> list[Event]:
+        logging_wire = _wire.enabled() and not exchange.private
+        if logging_wire:
+            _wire.log_item(item, exchange)
         try:
-            return exchange.receive(item)
+            events = exchange.receive(item)
         except RemoteProtocolError as error:
             message = f"{self.endpoint} did not answer in MCP's way: {error}"
             raise TransportError(message, code="protocol") from error
+        if logging_wire:
+            _wire.log_refusals(events)
+        return events
 
     def _request(self, request: HTTPRequest, endpoint: EndpointURL) -> httpx.Request:
         client = self._client
@@ -285,10 +303,14 @@ class HttpxExchanges(SharedExchanges):
         url = f"{endpoint.scheme}://{endpoint.authority}{request.target.decode()}"
         headers, content = request.headers.pairs, request.body or None
         if endpoint is self.endpoint:
-            return client.build_request(method, url, headers=headers, content=content, timeout=seconds)
-        # Headers, cookies and parameters that the client was given are for the MCP server alone.
-        timeout = httpx.Timeout(seconds).as_dict()
-        return httpx.Request(method, url, headers=headers, content=content, extensions={"timeout": timeout})
+            built = client.build_request(method, url, headers=headers, content=content, timeout=seconds)
+        else:
+            # Headers, cookies and parameters that the client was given are for the MCP server alone.
+            extensions = {"timeout": httpx.Timeout(seconds).as_dict()}
+            built = httpx.Request(method, url, headers=headers, content=content, extensions=extensions)
+        if self._brought is None:
+            built.url = _PrivateURL(built.url)
+        return built
 
     def _open_face(self) -> _Face:
         if self._face is None:

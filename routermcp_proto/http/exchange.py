@@ -31,8 +31,10 @@ from ..events import (
 )
 from ..exceptions import MAX_ERROR_BODY, RemoteProtocolError
 from ..jsonrpc import ErrorObject, RequestId
+from ..redaction import QUOTING, error_without, redacted, without
 from ..session import Session
 from ..sse import SSEDecoder
+from .headers import HTTPRequest
 from .reader import BodyData, EndOfBody, ResponseHead
 
 #: Bytes of one JSON answer or one event. Tools return files and images as base64; 64 MiB
@@ -95,10 +97,17 @@ class MCPExchange:
         self._retry: int | None = None
         self.finished = False
         """Whether the request has its outcome."""
+        self.sent: HTTPRequest | None = None
+        """The request that is answered, once it is sent: errors do not repeat its secrets."""
         self.session_id: str | None = None
         """The ``Mcp-Session-Id`` of the answer, where it had a valid one."""
         self.dpop_nonce: str | None = None
         """What the next proofs have to carry (RFC 9449, section 8.2), where the answer says so."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether the answer is a refusal, whose body is read whole."""
+        return self._body is Body.REFUSAL
 
     @property
     def last_event_id(self) -> str:
@@ -216,6 +225,9 @@ class MCPExchange:
     def _take_message(self, payload: bytes | bytearray) -> list[Event]:
         only = _NO_REQUEST if self._request_id is None else self._request_id
         events = self._session.receive_message(payload, only=only)
+        if any(type(event) in QUOTING for event in events):
+            secrets = self._secrets()
+            events = [redacted(event, secrets) for event in events]
         if self._request_id is not None and not self._session.waits_for(self._request_id):
             self.finished = True
         return events
@@ -244,7 +256,7 @@ class MCPExchange:
             problems = [event.problem for event in events if isinstance(event, MessageDropped)]
             reason = problems[0] if problems else "it holds no answer"
             raise RemoteProtocolError(
-                f"the server's JSON is of no use: {reason}; it begins {self._excerpt()!r}"
+                f"the server's JSON is of no use: {reason}; it begins {self._beginning()!r}"
             )
         self.finished = True
         return events
@@ -269,13 +281,13 @@ class MCPExchange:
         kind = _header(self._head, b"content-type").decode("ascii", "replace")[:80]
         raise RemoteProtocolError(
             f"the answer is {kind!r} where MCP has JSON or an event stream: "
-            f"is this the URL of an MCP endpoint? It begins {self._excerpt()!r}"
+            f"is this the URL of an MCP endpoint? It begins {self._beginning()!r}"
         )
 
     def _end_of_refusal(self) -> list[Event]:
         self.finished = True
         error, addressed = self._find_error()
-        body = self._received[:MAX_ERROR_BODY].decode("utf-8", "replace")
+        body = self._excerpt(self._received, MAX_ERROR_BODY)
         challenges = tuple(
             value.decode("latin-1") for name, value in self._head.headers if name == b"www-authenticate"
         )
@@ -288,11 +300,20 @@ class MCPExchange:
         messages = jsonrpc.decode(self._received) if self._received.startswith(b"{") else ()
         for message in messages:
             if isinstance(message, jsonrpc.ErrorResponse):
-                return message.error, message.id is not None and message.id == self._request_id
+                error = error_without(message.error, self._secrets())
+                return error, message.id is not None and message.id == self._request_id
         return None, False
 
-    def _excerpt(self) -> str:
-        return self._received[:120].decode("utf-8", "replace")
+    def _beginning(self) -> str:
+        return self._excerpt(self._received[:MAX_ERROR_BODY], 120)
+
+    def _excerpt(self, body: bytes | bytearray, size: int) -> str:
+        """Cut a body after its secrets are out: half of one would not be found."""
+        text: str = without(body.decode("utf-8", "replace"), self._secrets())
+        return text.encode()[:size].decode("utf-8", "replace")
+
+    def _secrets(self) -> tuple[str, ...]:
+        return self.sent.secrets() if self.sent is not None else ()
 
 
 def _header(head: ResponseHead, wanted: bytes) -> bytes:

@@ -25,9 +25,17 @@ class HTTPExchange(Protocol):
     finished: bool
     """Whether the request has its outcome."""
 
+    sent: HTTPRequest | None
+    """The request that is answered, once it is sent: its secrets are not shown when they come back."""
+
     @property
     def size(self) -> int:
         """Bytes of the message that is being received."""
+        ...
+
+    @property
+    def refused(self) -> bool:
+        """Whether the answer is a refusal that becomes an event."""
         ...
 
     def receive(self, item: ResponseHead | BodyData | EndOfBody) -> list[Event]:
@@ -47,12 +55,14 @@ class FetchExchange:
     """
 
     private = True
+    refused = False
 
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
         self._head = ResponseHead(0, ())
         self._body = bytearray()
         self.finished = False
+        self.sent: HTTPRequest | None = None
 
     @property
     def size(self) -> int:

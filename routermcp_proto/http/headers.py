@@ -5,11 +5,15 @@ Source: RFC 9110, section 5 (https://www.rfc-editor.org/rfc/rfc9110#section-5)
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
 
 from ..exceptions import LocalProtocolError
+from ..redaction import HIDDEN
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # Visible ASCII, with spaces and tabs inside but not at either end; empty is a value too.
@@ -18,8 +22,12 @@ _VALUE = re.compile(rb"(?:[!-~](?:[ \t!-~]*[!-~])?)?")
 #: Bytes of something that is no name, in the error that says so.
 MAX_NAME_SHOWN = 80
 
-_SECRET_NAMES = frozenset({b"authorization", b"proxy-authorization", b"cookie", b"dpop", b"mcp-session-id"})
-_SECRET_PARTS = (b"key", b"token", b"secret", b"auth")
+_SECRET_NAMES = frozenset({b"cookie", b"set-cookie", b"dpop", b"dpop-nonce"})
+_SECRET_PARTS = (b"key", b"token", b"secret", b"auth", b"passw")
+
+#: Names a session and lets nobody in (MCP 2025-11-25, Security Best Practices): no log shows it, but
+#: what a server says of it is of use.
+_SESSION_ID = b"mcp-session-id"
 
 Pair = tuple[bytes, bytes]
 
@@ -76,8 +84,27 @@ class HeaderBlock:
 
 def _shown(name: bytes, value: bytes) -> str:
     low = name.lower()
-    hidden = low in _SECRET_NAMES or any(part in low for part in _SECRET_PARTS)
-    return "***" if hidden else value.decode("ascii")
+    return HIDDEN if low == _SESSION_ID or is_secret(low) else value.decode("ascii")
+
+
+def is_secret(name: bytes) -> bool:
+    """Say of a header or a parameter of a URL, by its name in lower case, whether its value is secret."""
+    return name in _SECRET_NAMES or any(part in name for part in _SECRET_PARTS)
+
+
+def _secrets_in(name: bytes, value: str) -> Iterator[str]:
+    """Give what a server could repeat of the value of a secret header."""
+    yield value
+    if name == b"cookie":
+        yield from (pair.partition("=")[2] for pair in value.split(";"))
+        return
+    scheme, _, credentials = value.partition(" ")
+    yield credentials
+    if scheme.lower() == "basic":
+        try:
+            yield base64.b64decode(credentials).decode("latin-1").partition(":")[2]
+        except binascii.Error:
+            return
 
 
 def _checked(name: str | bytes, value: str | bytes) -> Pair:
@@ -112,6 +139,17 @@ class HTTPRequest:
     body: bytes = field(default=b"", repr=False)
     private: bool = False
     """Whether the body may not be logged."""
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return what it takes along that nobody else may see."""
+        found: list[str] = []
+        for name, value in self.headers.pairs:
+            if is_secret(name.lower()):
+                found += _secrets_in(name.lower(), value.decode("ascii"))
+        for parameter, given in parse_qsl(self.target.decode("ascii").partition("?")[2]):
+            if is_secret(parameter.lower().encode()):
+                found.append(given)
+        return tuple(found)
 
     def to_bytes(self) -> bytes:
         """Return head and body as one piece, so that one send carries both."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
-from urllib.parse import quote, quote_plus
 
 from ..exceptions import OAuthError
+from ..redaction import without
 from .clients import PRIVATE_KEY, Client, Signer, authenticate, basic_credentials
 from .dpop import USE_NONCE, Prover
 from .steps import (
@@ -232,20 +232,11 @@ def refused(issuer: str, status: int, document: Mapping[str, Any], secrets: Sequ
         secrets: What it was sent, and might give back in its words.
     """
     said = [document.get("error"), document.get("error_description")]
-    code, description = (words(_without(each, secrets)) for each in said)
+    code, description = (words(without(each, secrets)) for each in said)
     message = f"{issuer} gave no token: {code or f'HTTP {status}'}"
     if description:
         message += f" ({description})"
     return (InvalidGrantError if code == "invalid_grant" else TokenError)(message, code)
-
-
-def _without(said: Any, secrets: Sequence[str]) -> Any:
-    if not isinstance(said, str):
-        return said
-    for secret in secrets:
-        for written in (secret, quote_plus(secret), quote(secret, safe="")):
-            said = said.replace(written, "...")
-    return said
 
 
 def refresh(desk: Desk, tokens: Tokens, resource: str | None) -> Flow[Tokens]:

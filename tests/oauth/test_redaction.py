@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
-import pickle
 import sqlite3
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -31,38 +30,19 @@ from routermcp.oauth import (
 )
 from routermcp.oauth.signing import ProofKey
 from routermcp.types import MCPError, OAuthError
+from routermcp_adapters.asyncio import AsyncioRuntime
 from routermcp_proto.oauth.records import GrantRecord
 from tests.oauth.conftest import KEY
+from tests.oauth.looking import OTHER_KEY, PLANTED, assert_clean, shown_by
 from tests.oauth.protected_server import ProtectedServer, callback
 from tests.programs import free_port
 from tests.routermcp.server import Exchange
-
-#: What secrets of the tests' own begin with; those of the server begin with what they are.
-PLANTED = "planted-secret"
-TOKENS = ("access-ada", "refresh-ada", "code-")
-
-OTHER_KEY = "bN7vQm1nR0y6ZcWl5Yl0x8m3y0D0q8oXhVtq3N2c4bE="
 
 
 @pytest.fixture
 def server() -> Iterator[ProtectedServer]:
     with ProtectedServer() as server:
         yield server
-
-
-def shown_by(error: BaseException) -> str:
-    """Return all that an error and those behind it give to see."""
-    shown = "".join(traceback.format_exception(error))
-    behind: BaseException | None = error
-    while behind is not None:
-        shown += str(behind) + repr(behind)
-        behind = behind.__cause__ or behind.__context__
-    return shown + pickle.dumps(error).decode("latin-1")
-
-
-def assert_clean(shown: str, *more: str) -> None:
-    for secret in (PLANTED, *TOKENS, KEY, OTHER_KEY, *more):
-        assert secret not in shown
 
 
 def config(server: ProtectedServer, adapter: TokenAdapter | None = None, **more: Any) -> OAuthConfig:
@@ -239,3 +219,55 @@ def test_a_gateway_that_keeps_tokens(
     assert_clean(caplog.text, parse_qs(urlsplit(back).query)["state"][0])
     kept = "".join(path.read_text() for path in tmp_path.rglob("*.json"))
     assert_clean(kept)
+
+
+def test_rows_that_a_database_logs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "sqlalchemy")
+    adapter = sql_adapter(f"sqlite:///{tmp_path}/tokens.db")
+    adapter.set("ada", "s", {"tokens": {"access_token": PLANTED}})
+    assert adapter.get("ada", "s") == {"tokens": {"access_token": PLANTED}}
+    adapter.close()  # pyright: ignore[reportAttributeAccessIssue]
+    assert "Row" in caplog.text
+    assert_clean(caplog.text)
+
+
+def test_slow_callbacks_that_a_loop_logs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """In debug mode asyncio logs what a callback was given that took long."""
+    caplog.set_level(logging.DEBUG, "asyncio")
+    adapter = file_adapter(tmp_path)
+    adapter.set("ada", "s", {"tokens": PLANTED})
+
+    async def body() -> None:
+        loop = asyncio.get_running_loop()
+        loop.slow_callback_duration = 0.0
+        assert await AsyncioRuntime().run_blocking(lambda: adapter.get("ada", "s")) == {"tokens": PLANTED}
+
+    asyncio.run(body(), debug=True)
+    assert "Executing" in caplog.text
+    assert_clean(caplog.text)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: encrypted(memory_adapter(), f"{PLANTED}-ä"),
+        lambda: encrypted(memory_adapter(), PLANTED),
+        lambda: client_credentials("app", private_key=PLANTED),
+        lambda: client_credentials("app", private_key=f"{PLANTED}-\ud800"),
+        lambda: SyncRouterMCPClient(f"http://user:{PLANTED}/x@127.0.0.1/mcp"),
+        lambda: SyncRouterMCPClient(f"http://user:1{PLANTED}#x@127.0.0.1/mcp"),
+    ],
+    ids=["key-letters", "key", "pem", "pem-letters", "url-slash", "url-hash"],
+)
+def test_a_setting_that_is_no_good(make: Callable[[], object]) -> None:
+    with pytest.raises(MCPError) as caught:
+        make()
+    assert_clean(shown_by(caught.value))
+
+
+@pytest.mark.parametrize("password", [f"{PLANTED}/x", f"1{PLANTED}#x", f"{PLANTED}?x"])
+def test_a_password_of_a_proxy(password: str) -> None:
+    client = SyncRouterMCPClient("http://gateway.test/mcp", proxy=f"http://user:{password}@127.0.0.1:1/")
+    with pytest.raises(MCPError, match="%2F") as caught:
+        client.connect()
+    assert_clean(shown_by(caught.value))

@@ -24,8 +24,9 @@ from routermcp_proto.events import (
     ResponseRejected,
     StreamEnded,
 )
-from routermcp_proto.exceptions import RemoteProtocolError
+from routermcp_proto.exceptions import MAX_ERROR_BODY, RemoteProtocolError
 from routermcp_proto.http.exchange import MAX_RETRY_AFTER, MCPExchange, retry_after
+from routermcp_proto.http.headers import HeaderBlock, HTTPRequest
 from routermcp_proto.http.reader import BodyData, EndOfBody, ResponseHead
 from routermcp_proto.jsonrpc import ErrorObject, encode_error, encode_notification, encode_response
 
@@ -335,3 +336,50 @@ def test_the_pieces_of_a_body_do_not_matter(places: list[int], kind: str) -> Non
     status, header, body = bodies(request_id)
     outcomes.append(run(exchange, status, [header], *[body[i : i + 1] for i in range(len(body))]))
     assert outcomes[0] == outcomes[1] == outcomes[2]
+
+
+TOKEN = "planted-token"
+SENT = HTTPRequest(b"POST", b"/", HeaderBlock([("Authorization", f"Bearer {TOKEN}")]))
+
+
+def test_a_refusal_does_not_repeat_what_was_sent() -> None:
+    exchange, request_id = asked()
+    exchange.sent = SENT
+    body = encode_error(request_id, ErrorObject(-32001, f"no {TOKEN}", {"sent": [TOKEN]}))
+    challenge = (b"www-authenticate", f'Bearer error_description="{TOKEN}"'.encode())
+    (event,) = run(exchange, 401, [JSON, challenge], *[bytes([byte]) for byte in body])
+    assert isinstance(event, HTTPRefused)
+    assert event.error == ErrorObject(-32001, "no ***", {"sent": ["***"]})
+    assert "no ***" in event.body
+    assert TOKEN not in repr(event)
+    assert TOKEN in event.challenges[0]  # as it came, for who has to read it
+
+
+def test_a_body_is_cut_after_its_secrets_are_out() -> None:
+    exchange, _ = asked()
+    exchange.sent = SENT
+    body = b" " * (MAX_ERROR_BODY - 5) + TOKEN.encode()
+    (event,) = run(exchange, 500, [], body)
+    assert isinstance(event, HTTPRefused)
+    assert event.body == " " * (MAX_ERROR_BODY - 5) + "***"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [(JSON, b'{"sent": "%s"}'), ((b"content-type", b"text/html"), b"<p>%s")],
+    ids=["json", "page"],
+)
+def test_what_is_no_answer_does_not_show_what_was_sent(kind: tuple[bytes, bytes], body: bytes) -> None:
+    exchange, _ = asked()
+    exchange.sent = SENT
+    with pytest.raises(RemoteProtocolError, match=r"\*\*\*") as caught:
+        run(exchange, 200, [kind], body % TOKEN.encode())
+    assert TOKEN not in str(caught.value)
+
+
+def test_an_error_of_the_server_does_not_show_what_was_sent() -> None:
+    exchange, request_id = asked()
+    exchange.sent = SENT
+    (event,) = run(exchange, 200, [JSON], encode_error(request_id, ErrorObject(-1, f"no {TOKEN}")))
+    assert isinstance(event, ErrorReceived)
+    assert event.error.message == "no ***"

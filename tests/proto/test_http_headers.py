@@ -148,3 +148,25 @@ def test_a_request_is_one_piece() -> None:
     request = HTTPRequest(b"POST", b"/mcp?a=b", headers, b"{}")
     assert request.to_bytes() == b"POST /mcp?a=b HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}"
     assert HTTPRequest(b"GET", b"/", HeaderBlock()).to_bytes() == b"GET / HTTP/1.1\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("header", "secrets"),
+    [
+        (("Authorization", "Bearer abc.def"), {"Bearer abc.def", "abc.def"}),
+        (("Authorization", "Basic dTpzZXNhbWU="), {"Basic dTpzZXNhbWU=", "dTpzZXNhbWU=", "sesame"}),
+        (("Authorization", "Basic x"), {"Basic x", "x"}),
+        (("X-API-Key", "rmc_1"), {"rmc_1"}),
+        (("cookie", "a=one; b=two"), {"a=one; b=two", "one", "two"}),
+        (("Mcp-Session-Id", "s-1"), set()),
+        (("Accept", "text/plain"), set()),
+    ],
+)
+def test_what_a_request_takes_along_is_known(header: tuple[str, str], secrets: set[str]) -> None:
+    request = HTTPRequest(b"POST", b"/mcp", HeaderBlock([("Host", "h"), header]))
+    assert set(request.secrets()) - {""} == secrets
+
+
+def test_a_key_in_the_query_is_a_secret() -> None:
+    request = HTTPRequest(b"POST", b"/mcp?profile=work&apiKey=a%2Fb%C3%A9&empty", HeaderBlock())
+    assert request.secrets() == ("a/b\u00e9",)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
+import logging
 import socket
 import ssl
 import subprocess
@@ -496,6 +497,23 @@ def test_a_proxy_is_gone_through(
     assert run(runtime, body) == "3"
     assert proxy.heads
     assert all(head.startswith(b"POST http://gateway.test/mcp ") for head in proxy.heads)
+
+
+def test_the_log_of_httpx_has_no_key_in_it(
+    server: ScriptedServer, proxy: Proxy, runtime: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It names the URL of each request; the query goes to the server all the same."""
+    caplog.set_level(logging.DEBUG)
+
+    async def body() -> None:
+        url = "http://gateway.test/mcp?apiKey=planted-secret"
+        async with make_client(runtime, url=url, proxy=proxy.url) as client:
+            await client.list_tools()
+
+    run(runtime, body)
+    assert "HTTP Request: POST http://gateway.test/mcp " in caplog.text
+    assert "planted-secret" not in caplog.text
+    assert {seen.target for seen in server.seen} == {"/mcp?apiKey=planted-secret"}
 
 
 @pytest.mark.parametrize("excluded", ["NO_PROXY", "argument", "loopback"])

@@ -136,11 +136,11 @@ def test_an_assertion_that_a_server_gives_back_is_not_shown() -> None:
     world.handlers[f"{ISSUER}/token"] = lambda step: answer(
         400, {"error": "invalid_client", "error_description": form_of(step)["client_assertion"]}
     )
-    with pytest.raises(TokenError, match=r"invalid_client \(\.\.\.\)"):
+    with pytest.raises(TokenError, match=r"invalid_client \(\*\*\*\)"):
         world.drive(desk(Client("c", None, PRIVATE_KEY), signer=True).ask({}))
 
 
-@pytest.mark.parametrize("secret", ["s", "s/s +"])
+@pytest.mark.parametrize("secret", ["sesame", "s/s +"])
 def test_a_secret_that_a_server_gives_back_is_not_shown(secret: str) -> None:
     """In whichever way it writes that."""
     world = World()
@@ -150,7 +150,7 @@ def test_a_secret_that_a_server_gives_back_is_not_shown(secret: str) -> None:
         return answer(400, {"error": "invalid_client", "error_description": "; ".join(["no", *shown])})
 
     world.handlers[f"{ISSUER}/token"] = token
-    with pytest.raises(TokenError, match=r"\(no; \.\.\.; \.\.\.; \.\.\.\)$"):
+    with pytest.raises(TokenError, match=r"\(no; \*\*\*; \*\*\*; \*\*\*\)$"):
         world.drive(desk(Client("client", secret, BASIC)).ask({}))
 
 

@@ -1,0 +1,88 @@
+"""Secrets that come back are taken out of what people are shown."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from routermcp_proto import calls
+from routermcp_proto.events import (
+    ConnectionFailed,
+    ErrorReceived,
+    Event,
+    HTTPAccepted,
+    MessageDropped,
+    ResponseRejected,
+)
+from routermcp_proto.exceptions import RemoteProtocolError, ResponseValidationError, RPCError
+from routermcp_proto.jsonrpc import ErrorObject
+from routermcp_proto.redaction import MIN_SECRET_LENGTH, QUOTING, hide_in, redacted, without
+
+SECRET = 'pass word/"1"'
+
+
+@pytest.mark.parametrize("write", [str, quote, quote_plus, lambda text: json.dumps(text)[1:-1]])
+def test_a_secret_is_found_however_it_is_written(write: Any) -> None:
+    assert without(f"you sent {write(SECRET)}!", [SECRET]) == "you sent ***!"
+
+
+def test_any_json_is_looked_through() -> None:
+    said = {"a": [1, None, SECRET], SECRET: {"b": (SECRET, True)}, "c": b"x pass"}
+    hidden = {"a": [1, None, "***"], "***": {"b": ("***", True)}, "c": b"x ***"}
+    assert without(said, [SECRET, "pass"]) == hidden
+
+
+def test_what_is_too_short_to_be_a_secret_stays() -> None:
+    short = "x" * (MIN_SECRET_LENGTH - 1)
+    assert without(f"a{short}b", [short, ""]) == f"a{short}b"
+    assert without(f"a{short}xb", [short + "x"]) == "a***b"
+
+
+@given(
+    st.lists(st.text("abcd ", min_size=MIN_SECRET_LENGTH, max_size=8), max_size=4),
+    st.text("abcd ", max_size=40),
+)
+def test_nothing_of_a_secret_is_left(secrets: list[str], said: str) -> None:
+    hidden = without(said, secrets)
+    assert not any(secret in hidden for secret in secrets)
+
+
+def test_an_error_and_what_it_came_from() -> None:
+    error = RPCError(f"no {SECRET}", code=1, data={"x": [SECRET]}, about="call")
+    error.__cause__ = ValueError(SECRET, 3)
+    hide_in(error, [SECRET])
+    assert str(error) == "call: no *** (code 1)"
+    assert (error.message, error.data, error.code) == ("no ***", {"x": ["***"]}, 1)
+    assert error.__cause__.args == ("***", 3)
+
+
+def test_an_error_stays_as_it_is_where_there_are_no_secrets() -> None:
+    error = RPCError("no", code=1)
+    hide_in(error, [])
+    assert str(error) == "no (code 1)"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        ErrorReceived(1, ErrorObject(-1, f"no {SECRET}", {"sent": SECRET}), calls.list_tools()),
+        ConnectionFailed(RemoteProtocolError(f"no {SECRET}")),
+        ResponseRejected(1, ResponseValidationError("no", method="m", problems=(SECRET,))),
+        MessageDropped(f"no {SECRET}"),
+    ],
+)
+def test_events(event: Event) -> None:
+    assert type(event) in QUOTING
+    hidden = redacted(event, [SECRET])
+    assert "pass" not in repr(hidden)
+    assert "pass" not in repr(getattr(getattr(hidden, "error", None), "problems", ()))
+
+
+def test_other_events_are_left_alone() -> None:
+    event = HTTPAccepted(202)
+    assert redacted(event, [SECRET]) is event
