@@ -372,9 +372,10 @@ class AsyncioRuntime:
                 done.set_result(cast("T", result))
 
         def report(result: T | None, error: BaseException | None) -> None:
-            # The loop may be closed by now: then nobody waits for the result.
+            # The loop may be closed by now: then nobody waits for the result. In debug mode it logs
+            # the arguments of a slow callback, so the result, which may be a token, is none.
             with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(finish, result, error)
+                loop.call_soon_threadsafe(lambda: finish(result, error))
 
         job = _threads.start(work, report)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 
 from routermcp_proto.exceptions import ConfigError, OAuthError
 
@@ -22,10 +23,12 @@ class _Encrypted:
     def __init__(self, adapter: TokenAdapter, keys: Sequence[str | bytes]) -> None:
         with needs_extra("encrypted()"):
             from cryptography.fernet import Fernet, InvalidToken, MultiFernet  # noqa: PLC0415
-        try:
-            self._fernet = MultiFernet([Fernet(key) for key in keys])
-        except (ValueError, TypeError) as error:
-            raise ConfigError("a key of encrypted() is what Fernet.generate_key() returns") from error
+        fernet: MultiFernet | None = None
+        with suppress(ValueError, TypeError):  # which may hold the key
+            fernet = MultiFernet([Fernet(key) for key in keys])
+        if fernet is None:
+            raise ConfigError("a key of encrypted() is what Fernet.generate_key() returns")
+        self._fernet = fernet
         self._invalid = InvalidToken
         self._adapter = adapter
         self.inline = adapter.inline

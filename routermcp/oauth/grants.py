@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from routermcp_proto.exceptions import ConfigError
 from routermcp_proto.oauth.clients import BASIC, POST, PRIVATE_KEY, Client
@@ -45,10 +46,11 @@ def client_credentials(
         return ClientCredentials(Client(client_id, client_secret, method or BASIC), issuer=issuer)
     with needs_extra("private_key"):
         from .signing import AssertionKey  # noqa: PLC0415 - of the extra ``oauth``
-    try:
+    key: AssertionKey | None = None
+    with suppress(ValueError):  # which may hold the key
         key = AssertionKey(private_key, algorithm)
-    except ValueError as error:
-        raise ConfigError("private_key is no private key in PEM that fits the algorithm") from error
+    if key is None:
+        raise ConfigError("private_key is no private key in PEM that fits the algorithm")
     return ClientCredentials(Client(client_id, None, PRIVATE_KEY), key, issuer)
 
 

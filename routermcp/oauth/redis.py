@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from routermcp_proto.exceptions import ConfigError, LockLostError, OAuthError
+from routermcp_proto.redaction import hide_in
 
 from ._extra import needs_extra, said_by
 from ._records import as_record, ids_in, object_in
@@ -140,6 +141,7 @@ class _RedisAdapter:
         try:
             return work()
         except self._errors as error:
+            hide_in(error, [str(self._redis.get_connection_kwargs().get("password") or "")])
             raise OAuthError(f"the tokens in Redis cannot be reached: {said_by(error)}") from error
 
     def get(self, user_id: str, server_id: str) -> Record | None:

@@ -46,6 +46,27 @@ POOL_CONNECTIONS = 4
 _of_parents: list[Any] = []
 
 
+class _PrivateText(str):
+    """Text that a log of rows does not show."""
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+def _private_text(sql: Any) -> Any:
+    """Return the type of a column whose values SQLAlchemy, which logs rows, does not show."""
+
+    class PrivateText(sql.types.TypeDecorator):  # pyright: ignore[reportUntypedBaseClass]
+        impl = sql.Text
+        cache_ok = True
+
+        def process_result_value(self, value: str | None, dialect: Any) -> str | None:
+            del dialect
+            return None if value is None else _PrivateText(value)
+
+    return PrivateText()
+
+
 class _SQLLock:
     """A lease."""
 
@@ -111,7 +132,7 @@ class _SQLAdapter:
             table,
             sql.MetaData(),
             *(sql.Column(name, sql.String, primary_key=True) for name in ("tenant", "user_id", "server_id")),
-            sql.Column("record", sql.Text),
+            sql.Column("record", _private_text(sql)),
             sql.Column("fence", sql.BigInteger, nullable=False),
             sql.Column("holder", sql.String),
             sql.Column("held_until", sql.Float, nullable=False),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass, replace
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from ..exceptions import LocalProtocolError, RemoteProtocolError
 
@@ -24,11 +24,14 @@ UNIX = "http+unix"
 _NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\\\ud800-\udfff]")
 _AFTER_AUTHORITY = re.compile(r"[/?#]")
 _AFTER_PATH = re.compile(r"[?#]")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _HOST = re.compile(r"[A-Za-z0-9._-]+")
 _KEPT_IN_TARGET = "/?#[]@!$&'()*+,;=:%-._~"
 
 
 _EXAMPLE = "https://example.com/mcp"
+_NAMES_A_USER = "the URL contains a user name or password: give api_key= or headers= instead"
+_NO_USER = "a user name or password has no place in it: give api_key= or headers= instead"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +56,12 @@ class EndpointURL:
         if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise LocalProtocolError(f"a URL is text such as {_EXAMPLE!r}, not {type(url).__name__}")
         _check_text(url)
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname, parts.port
-        except ValueError as error:
-            raise LocalProtocolError(f"the URL {_plain(url)!r} is malformed: {error}") from error
+        split = _split(url)
+        if split is None:
+            raise LocalProtocolError(f"the URL is malformed; {_NO_USER}")
+        parts, host, port = split
+        if "@" in parts.fragment:
+            raise LocalProtocolError(_NAMES_A_USER)
         scheme = parts.scheme
         target = quote(parts.path or "/", safe=_KEPT_IN_TARGET)
         if parts.query:
@@ -148,17 +152,26 @@ def _check_text(url: str) -> None:
         )
     # Before anything else is said: the errors of the standard library would quote them.
     if "@" in _AFTER_AUTHORITY.split(rest, maxsplit=1)[0]:
-        raise LocalProtocolError(
-            "the URL contains a user name or password: give api_key= or headers= instead"
-        )
+        raise LocalProtocolError(_NAMES_A_USER)
+
+
+def _split(url: str) -> tuple[SplitResult, str | None, int | None] | None:
+    """Take a URL apart; None where it cannot be, and what is wrong may be part of a password."""
+    try:
+        parts = urlsplit(url)
+        return parts, parts.hostname, parts.port
+    except ValueError as error:
+        if "@" not in url:
+            raise LocalProtocolError(f"the URL {_plain(url)!r} is malformed: {error}") from error
+    return None
 
 
 def _plain(url: str) -> str:
     """Cut what may be secret out of a URL that could not be taken apart."""
-    shown = _AFTER_PATH.split(url, maxsplit=1)[0]
-    scheme, separator, rest = shown.rpartition("://")
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"[:MAX_URL_SHOWN]
+    scheme = _SCHEME.match(url)
+    begin = scheme[0] if scheme is not None else ""
+    rest = url.removeprefix(begin).rpartition("@")[2]
+    return (begin + _AFTER_PATH.split(rest, maxsplit=1)[0])[:MAX_URL_SHOWN]
 
 
 def _socket_path(host: str) -> str:

@@ -22,7 +22,8 @@ from pydantic_core import CoreSchema, core_schema
 class WireModel(BaseModel):
     """Base of everything that travels: keeps unknown members."""
 
-    model_config = ConfigDict(extra="allow", populate_by_name=True)
+    # What a peer sent may hold secrets, and errors of pydantic repeat it.
+    model_config = ConfigDict(extra="allow", populate_by_name=True, hide_input_in_errors=True)
 
     def to_wire(self) -> dict[str, Any]:
         """Return the JSON object that goes on the wire: no member that was never set."""

@@ -97,8 +97,21 @@ def test_urls_are_taken_apart(url: str, parts: tuple[str, str, int, str]) -> Non
                 "http://user:hu@sh@h?a",
                 "http://user:hush℀@h/",
                 "http://user:hush@[h/",
+                "http://user#hush@h/",
             )
         ],
+        *[
+            (
+                url,
+                "the URL is malformed; a user name or password has no place in it: "
+                "give api_key= or headers= instead",
+            )
+            for url in ("http://user:hu/sh@h/", "http://user:hu?sh@h/", "http://user:hush#@h/")
+        ],
+        (
+            "h/mcp?key=hush&from=http://hush/",
+            "the URL 'h/mcp' has the scheme '': MCP servers have http:// or https://",
+        ),
         ("http://", "the URL 'http://' has no host"),
         ("http:///mcp?hush", "the URL 'http:///mcp' has no host"),
         ("http://:80/", "the URL 'http://:80/' has no host"),
