@@ -96,7 +96,7 @@ class HTTPBinding:
                 or to another origin, for which the headers are not meant (``redirect``).
         """
         target = redirected.location
-        shown = target.partition("?")[0]
+        shown = target.partition("?")[0].partition("#")[0]
         if redirected.status not in (307, 308):
             raise TransportError(
                 f"{self.endpoint} answered HTTP {redirected.status}, a redirect that turns POST into GET, "

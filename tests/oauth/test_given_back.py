@@ -84,6 +84,21 @@ def test_a_server(era: str, way: str, when: str, careless: str, caplog: pytest.L
     assert_clean(caplog.text, BASIC)
 
 
+def test_the_stream_of_a_server(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody hears that it was refused, but whoever reads the log."""
+    caplog.set_level(logging.DEBUG, "routermcp")
+    with ScriptedServer(HANDSHAKE, listens=True) as server:
+        server.script("GET", *[CARELESS["401"]] * 3)
+        client = SyncRouterMCPClient(
+            server.url, api_key=PLANTED, protocol=HANDSHAKE, debug=True, on_elicitation=lambda _: {}
+        )
+        with client:
+            client.call_tool("add", {"a": 1, "b": 2})
+            client.call_tool("add", {"a": 1, "b": 2})
+    assert server.requests("GET")
+    assert_clean(caplog.text)
+
+
 @pytest.mark.parametrize("careless", ["401", "403", "rpc-401", "rpc"])
 def test_a_server_that_was_signed_in_at(careless: str, caplog: pytest.LogCaptureFixture) -> None:
     """Its tokens are not the client's own, but somebody else's who sees to them."""

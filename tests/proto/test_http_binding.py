@@ -220,6 +220,8 @@ def test_a_redirect_that_keeps_method_and_origin_is_followed() -> None:
         (307, "https://example.com:8000/mcp", "another origin"),
         (308, "http://evil.example/mcp", "another origin"),
         (307, "http://example.com:9000/mcp", "another origin"),
+        (302, "/mcp/?key=hush", "turns POST into GET"),
+        (302, "/mcp/#key=hush", "turns POST into GET"),
     ],
 )
 def test_other_redirects_are_refused_by_name(status: int, location: str, words: str) -> None:
@@ -227,6 +229,7 @@ def test_other_redirects_are_refused_by_name(status: int, location: str, words: 
     with pytest.raises(TransportError, match=words) as caught:
         binding.follow_or_raise(HTTPRedirected(status, location))
     assert (caught.value.code, caught.value.status_code, caught.value.not_run) == ("redirect", status, True)
+    assert "hush" not in str(caught.value)
     assert str(binding.endpoint) == "http://example.com:8000/mcp"
 
 
