@@ -63,8 +63,9 @@ BASIC = "cGxhbnRlZC1zZWNyZXQ6cGxhbnRlZC1zZWNyZXQ="
 
 @pytest.mark.parametrize("careless", CARELESS)
 @pytest.mark.parametrize("when", ["connect", "call"])
-@pytest.mark.parametrize("way", ["sockets", "httpx"])
-@pytest.mark.parametrize("era", [STATELESS, HANDSHAKE])
+@pytest.mark.parametrize(
+    ("era", "way"), [(STATELESS, "sockets"), (STATELESS, "httpx"), (HANDSHAKE, "sockets")]
+)
 def test_a_server(era: str, way: str, when: str, careless: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "routermcp")
     with ScriptedServer(era) as server, httpx.Client() as carrier:

@@ -347,7 +347,9 @@ def test_a_refusal_does_not_repeat_what_was_sent() -> None:
     exchange.sent = SENT
     body = encode_error(request_id, ErrorObject(-32001, f"no {TOKEN}", {"sent": [TOKEN]}))
     challenge = (b"www-authenticate", f'Bearer error_description="{TOKEN}"'.encode())
+    assert not exchange.refused
     (event,) = run(exchange, 401, [JSON, challenge], *[bytes([byte]) for byte in body])
+    assert exchange.refused
     assert isinstance(event, HTTPRefused)
     assert event.error == ErrorObject(-32001, "no ***", {"sent": ["***"]})
     assert "no ***" in event.body
