@@ -9,6 +9,7 @@
     ├── TransportError              HTTP or the network failed
     ├── OAuthError                  an OAuth flow or a token failed
     │   ├── LockLostError
+    │   ├── TokenStoreError
     │   └── AuthorizationRequiredError
     ├── RPCError                    the server answered with an error object
     │   ├── InvalidRequestError  MethodNotFoundError  InvalidParamsError  InternalError
@@ -103,6 +104,10 @@ class OAuthError(MCPError):
 
 class LockLostError(OAuthError):
     """A record of tokens was not written: somebody else holds its lock by now."""
+
+
+class TokenStoreError(OAuthError):
+    """The store of tokens cannot be used now: it cannot be reached, or refuses."""
 
 
 class AuthorizationRequiredError(OAuthError):

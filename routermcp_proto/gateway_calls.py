@@ -17,6 +17,12 @@ SIGN_IN = "routermcp/signIn"
 COMPLETE = "routermcp/completeAuthorization"
 REVOKE = "routermcp/revoke"
 
+OAUTH_REASON = "oauth"
+"""The ``reason`` in the data of an error of these calls: what was asked for cannot be done."""
+
+STORE_REASON = "token_store"
+"""That reason where the gateway cannot use its store of tokens now."""
+
 SERVER_ID_KEY = "routermcp/serverId"
 """The member of an elicitation's ``_meta`` that says at which server the user is to sign in."""
 

@@ -105,7 +105,7 @@ class BlockingSessionBase(BlockingMethods):
 
         Raises:
             ConfigError: The client has no ``oauth=``, and is connected to no gateway.
-            OAuthError: The store of the tokens cannot be reached.
+            TokenStoreError: The store of the tokens cannot be reached.
         """
         return run(self._accounts(timeout).connections())
 
@@ -161,7 +161,7 @@ class BlockingSessionBase(BlockingMethods):
 
         Raises:
             ConfigError: The client has no ``oauth=``.
-            OAuthError: The store of the tokens cannot be reached.
+            TokenStoreError: The store of the tokens cannot be reached.
             TransportError: The authorization server cannot be reached; here the tokens are
                 forgotten all the same.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -11,13 +12,16 @@ from routermcp_proto.exceptions import (
     MCPError,
     MethodNotFoundError,
     OAuthError,
+    TokenStoreError,
 )
 from routermcp_proto.gateway_calls import (
     AUTHORIZE,
     COMPLETE,
     CONNECTIONS,
+    OAUTH_REASON,
     REVOKE,
     SIGN_IN,
+    STORE_REASON,
     AuthorizeResult,
     CompleteAuthorizationResult,
     ConnectionsResult,
@@ -32,6 +36,11 @@ from .personal import People, PersonalServer, user_of
 from .state_seal import StateSeal
 
 T = TypeVar("T")
+
+log = logging.getLogger("routermcp.gateway")
+
+STORE_FAILED = "the store of the tokens cannot be used now; try again later"
+"""What users are told of that."""
 
 #: What all methods of this kind begin with.
 AREA = "routermcp"
@@ -79,13 +88,17 @@ class Accounts:
             raise MethodNotFoundError(f"unknown method {method[:100]}", code=-32601)
         try:
             return await work(user_of(caller), params)
+        except TokenStoreError as error:
+            # Where the store is and what is wrong with it is for who runs the gateway.
+            log.warning("%s failed: %s", method, error)
+            raise InternalError(STORE_FAILED, code=-32603, data={"reason": STORE_REASON}) from error
         except OAuthError as error:
-            raise InvalidParamsError(str(error), code=-32602, data={"reason": "oauth"}) from error
+            raise InvalidParamsError(str(error), code=-32602, data={"reason": OAUTH_REASON}) from error
         except (InvalidParamsError, InternalError):
             raise
         except MCPError as error:
             problem = f"the authorization server could not be asked: {error}"
-            raise InternalError(problem, code=-32603, data={"reason": "oauth"}) from error
+            raise InternalError(problem, code=-32603, data={"reason": OAUTH_REASON}) from error
 
     async def _connections(self, user_id: str, params: Mapping[str, Any]) -> Result:
         del params

@@ -6,10 +6,10 @@ import html
 import logging
 
 from routermcp_proto import jsonrpc
-from routermcp_proto.exceptions import MCPError, OAuthError
+from routermcp_proto.exceptions import MCPError, OAuthError, TokenStoreError
 from routermcp_proto.jsonrpc import ErrorObject
 
-from .accounts import Accounts
+from .accounts import STORE_FAILED, Accounts
 from .asgi import Rejected, Reply, RequestHead, Send
 
 log = logging.getLogger("routermcp.gateway")
@@ -39,6 +39,9 @@ async def take(head: RequestHead, query: bytes, accounts: Accounts, send: Send) 
         raise Rejected(405, error, headers=[(b"allow", b"GET")])
     try:
         alias, next_url = await accounts.come_back(f"{PATH}?{query.decode('latin-1')}")
+    except TokenStoreError as error:
+        log.warning("a sign-in failed: %s", error)
+        status, title, text = 503, "That did not work", f"{STORE_FAILED.capitalize()}."
     except OAuthError as error:
         status, title, text = 400, "That did not work", str(error)
     except MCPError as error:

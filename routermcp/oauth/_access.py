@@ -6,11 +6,12 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import TypeVar
 
 from routermcp_adapters._exchanges import SharedExchanges
 from routermcp_adapters.runtime import Runtime
-from routermcp_proto.exceptions import ConfigError, OAuthError, TransportError
+from routermcp_proto.exceptions import ConfigError, OAuthError, TokenStoreError, TransportError
 from routermcp_proto.oauth.authorization import state_of
 from routermcp_proto.oauth.records import GrantRecord
 from routermcp_proto.timers import deadline_after
@@ -29,6 +30,10 @@ CLOSE_SECONDS = 1.0
 
 #: Seconds between two looks at whether a user has signed in elsewhere.
 LOOK_SECONDS = 0.5
+
+#: Looks in a row at a store that is away, after which nobody waits for it: Redis and databases are
+#: started anew in seconds.
+MAX_BLIND_LOOKS = 20
 
 
 class ConnectionState(Enum):
@@ -99,6 +104,26 @@ def connection_of(server_id: str, record: GrantRecord) -> Connection:
     ended = tokens.expires_at is not None and tokens.expires_at <= time.time()
     state = ConnectionState.EXPIRED if ended and tokens.refresh_token is None else ConnectionState.CONNECTED
     return Connection(server_id, state, tokens.expires_at, tokens.scope)
+
+
+async def until(look: Callable[[], Awaitable[bool]], runtime: Runtime) -> None:
+    """Look again and again, until it is so.
+
+    Raises:
+        TokenStoreError: The store was away for longer than it takes to be started anew.
+        Exception: What a look raises besides.
+    """
+    blind = 0
+    while True:
+        try:
+            if await look():
+                return
+            blind = 0
+        except TokenStoreError:
+            blind += 1
+            if blind == MAX_BLIND_LOOKS:
+                raise
+        await runtime.sleep(LOOK_SECONDS)
 
 
 class _AtRest:
@@ -279,13 +304,13 @@ class UserAccess:
         """
         sent = self._sent or Sent(None, None)
 
-        async def look(exchanges: SharedExchanges) -> None:
-            while not sent.succeeded(record := await self._record_after(sent, exchanges.runtime)):
-                if not sent.waits(record):
-                    raise OAuthError(f"the sign-in at {self.server_id} came to nothing; begin again")
-                await self._runtime.sleep(LOOK_SECONDS)
+        async def look(exchanges: SharedExchanges) -> bool:
+            record = await self._record_after(sent, exchanges.runtime)
+            if not sent.succeeded(record) and not sent.waits(record):
+                raise OAuthError(f"the sign-in at {self.server_id} came to nothing; begin again")
+            return sent.succeeded(record)
 
-        await self._within(look)
+        await self._within(lambda exchanges: until(partial(look, exchanges), self._runtime))
 
     async def outcome(self, url: str) -> tuple[bool, bool]:
         """Say of a sign-in whether it still waits for its user, and whether the user has signed in with it.

@@ -16,14 +16,15 @@ from routermcp_proto.exceptions import (
     MethodNotFoundError,
     OAuthError,
     RPCError,
+    TokenStoreError,
     TransportError,
 )
-from routermcp_proto.gateway_calls import SignInResult
+from routermcp_proto.gateway_calls import OAUTH_REASON, STORE_REASON, SignInResult
 from routermcp_proto.timers import deadline_after
 from routermcp_proto.types import WireModel
 
 from .._settings import ClientSettings
-from ._access import LOOK_SECONDS, Begun, Connection, ConnectionState, UserAccess
+from ._access import Begun, Connection, ConnectionState, UserAccess, until
 from ._pages import checked_page
 
 ResultT = TypeVar("ResultT", bound=WireModel)
@@ -134,8 +135,7 @@ class GatewayAccess:
         runtime, unlimited = self._runtime, self.within(self._runtime, 0)
         try:
             async with runtime.deadline(deadline_after(runtime.now(), self._timeout)) as _:
-                while not await unlimited._succeeded():  # noqa: SLF001 - of this class
-                    await runtime.sleep(LOOK_SECONDS)
+                await until(unlimited._succeeded, runtime)  # noqa: SLF001 - of this class
         except TimeoutError as error:
             message = f"nobody signed in at {self._server_id} within timeout={self._timeout} ms"
             raise TransportError(message, code="timeout") from error
@@ -192,7 +192,10 @@ class GatewayAccess:
         try:
             return await self._driver.call(call, CallOptions(self._timeout))
         except RPCError as error:
-            if isinstance(error.data, dict) and error.data.get("reason") == "oauth":  # pyright: ignore[reportUnknownMemberType]
+            reason = error.data.get("reason") if isinstance(error.data, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+            if reason == STORE_REASON:
+                raise TokenStoreError(error.message) from error
+            if reason == OAUTH_REASON:
                 raise OAuthError(error.message) from error
             raise
 

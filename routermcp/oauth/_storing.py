@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 from routermcp_adapters._dial import is_deadline
 from routermcp_adapters._wire import log
 from routermcp_adapters.runtime import Runtime
-from routermcp_proto.exceptions import ConfigError, LockLostError, MCPError, OAuthError
+from routermcp_proto.exceptions import ConfigError, LockLostError, MCPError, TokenStoreError
 
 from .store import AdapterLock, AnyAdapter, AsyncAdapterLock, Record, TokenAdapter
 
@@ -24,7 +24,7 @@ RELEASE_SECONDS = 2.0
 class Store:
     """Uses an adapter, without holding up anybody else.
 
-    All methods raise :class:`~routermcp.types.OAuthError` where the store cannot be reached or too
+    All methods raise :class:`~routermcp.types.TokenStoreError` where the store cannot be reached or too
     many want to use it at once, and ``ConfigError`` where the adapter is for another runtime.
 
     Args:
@@ -76,7 +76,7 @@ class Store:
         except OSError as error:
             if is_deadline(error):
                 raise
-            raise OAuthError(f"the store of the tokens cannot be used: {error}") from error
+            raise TokenStoreError(f"the store of the tokens cannot be used: {error}") from error
 
 
 class HeldLock:

@@ -15,7 +15,13 @@ from typing import Any, cast
 from urllib.parse import quote
 
 from routermcp_adapters import _fork
-from routermcp_proto.exceptions import ConfigError, LocalProtocolError, LockLostError, OAuthError
+from routermcp_proto.exceptions import (
+    ConfigError,
+    LocalProtocolError,
+    LockLostError,
+    OAuthError,
+    TokenStoreError,
+)
 from routermcp_proto.http.url import EndpointURL
 
 from ._records import object_in
@@ -122,7 +128,7 @@ class _CloudAdapter:
             The status, and what came with it.
 
         Raises:
-            OAuthError: It was refused, or did not come through.
+            TokenStoreError: It was refused, or did not come through.
         """
         content = None if body is None else json.dumps(body).encode()
         problem, cause = "", None
@@ -143,7 +149,7 @@ class _CloudAdapter:
             if answer.status_code not in NOT_NOW:
                 break
         advice = ": check the api_key" if problem in ("HTTP 401", "HTTP 403") else ""
-        raise OAuthError(f"the tokens at {self._base} cannot be reached ({problem}){advice}") from cause
+        raise TokenStoreError(f"the tokens at {self._base} cannot be reached ({problem}){advice}") from cause
 
     def astray(self, subject: str) -> OAuthError:
         """Return what to raise where an answer is none of the API; it does not show, as it may be tokens."""

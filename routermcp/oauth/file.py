@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from routermcp_adapters import _fork
-from routermcp_proto.exceptions import OAuthError
+from routermcp_proto.exceptions import TokenStoreError
 
 from ._records import as_record, ids_in, object_in
 from .store import AdapterLock, Record, TokenAdapter
@@ -95,7 +95,7 @@ class _FileLock:
         except self._timeout:
             return False
         except OSError as error:
-            raise OAuthError(f"the lock {self._path} cannot be taken: {error}") from error
+            raise TokenStoreError(f"the lock {self._path} cannot be taken: {error}") from error
         return True
 
     def renew(self) -> bool:
@@ -127,7 +127,7 @@ class _FileAdapter:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise OAuthError(f"the tokens in {path} cannot be read: {error}") from error
+            raise TokenStoreError(f"the tokens in {path} cannot be read: {error}") from error
         record.pop(LONG_ID, None)
         return record
 
@@ -141,21 +141,21 @@ class _FileAdapter:
             _make_private(path.parent)
             _write(path, data)
         except OSError as error:
-            raise OAuthError(f"the tokens cannot be kept in {path}: {error}") from error
+            raise TokenStoreError(f"the tokens cannot be kept in {path}: {error}") from error
 
     def delete(self, user_id: str, server_id: str) -> None:
         path = self._path(user_id, server_id)
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
-            raise OAuthError(f"the tokens in {path} cannot be deleted: {error}") from error
+            raise TokenStoreError(f"the tokens in {path} cannot be deleted: {error}") from error
 
     def list(self, user_id: str) -> list[str]:
         folder = self._folder / encoded(user_id)
         try:
             return ids_in(folder.glob("*.json"), _id_in)
         except OSError as error:
-            raise OAuthError(f"the tokens in {folder} cannot be read: {error}") from error
+            raise TokenStoreError(f"the tokens in {folder} cannot be read: {error}") from error
 
     def lock(self, user_id: str, server_id: str) -> AdapterLock:
         path = self._path(user_id, server_id)

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from routermcp_proto.exceptions import ConfigError, LockLostError, OAuthError
+from routermcp_proto.exceptions import ConfigError, LockLostError, TokenStoreError
 from routermcp_proto.redaction import hide_in
 
 from ._extra import needs_extra, said_by
@@ -142,7 +142,7 @@ class _RedisAdapter:
             return work()
         except self._errors as error:
             hide_in(error, [str(self._redis.get_connection_kwargs().get("password") or "")])
-            raise OAuthError(f"the tokens in Redis cannot be reached: {said_by(error)}") from error
+            raise TokenStoreError(f"the tokens in Redis cannot be reached: {said_by(error)}") from error
 
     def get(self, user_id: str, server_id: str) -> Record | None:
         data = self._asked(lambda: self._redis.hget(self.key("records", user_id), _field(server_id)))

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from routermcp_adapters import _fork
-from routermcp_proto.exceptions import ConfigError, LockLostError, OAuthError
+from routermcp_proto.exceptions import ConfigError, LockLostError, TokenStoreError
 
 from ._extra import needs_extra, said_by
 from ._records import as_record, ids_in, object_in
@@ -165,7 +165,7 @@ class _SQLAdapter:
         except self._sql.exc.SQLAlchemyError as error:
             # SQLAlchemy adds what was to be written, where the driver has said what went wrong.
             said = said_by(getattr(error, "orig", None) or error)
-            raise OAuthError(f"the database of the tokens cannot be used: {said}") from error
+            raise TokenStoreError(f"the database of the tokens cannot be used: {said}") from error
 
     def _limit(self, connection: Any) -> None:
         """Let the statements of a transaction take some time, and no more."""
@@ -175,7 +175,7 @@ class _SQLAdapter:
 
     def _make_table(self) -> None:
         if not self._making.acquire(timeout=POOL_SECONDS):
-            raise OAuthError("the database of the tokens cannot be used: another thread waits for it")
+            raise TokenStoreError("the database of the tokens cannot be used: another thread waits for it")
         try:
             if self._made:
                 return

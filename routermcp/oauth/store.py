@@ -35,7 +35,7 @@ class AdapterLock(Protocol):
         as long as after :meth:`renew` then, and one :meth:`release` gives it up.
 
         Raises:
-            OAuthError: The store cannot be reached.
+            TokenStoreError: The store cannot be reached.
         """
         ...
 
@@ -43,7 +43,7 @@ class AdapterLock(Protocol):
         """Make it last longer; say whether it is still ours.
 
         Raises:
-            OAuthError: The store cannot be reached.
+            TokenStoreError: The store cannot be reached.
         """
         ...
 
@@ -65,7 +65,8 @@ class TokenAdapter(Protocol):
         """Return a record, None where there is none.
 
         Raises:
-            OAuthError: The store cannot be reached, or holds something else there.
+            TokenStoreError: The store cannot be reached.
+            OAuthError: It holds something else there.
         """
         ...
 
@@ -81,7 +82,7 @@ class TokenAdapter(Protocol):
 
         Raises:
             LockLostError: The lock is no longer the writer's.
-            OAuthError: The store cannot be reached.
+            TokenStoreError: The store cannot be reached.
         """
         ...
 
@@ -89,7 +90,7 @@ class TokenAdapter(Protocol):
         """Forget a record; does nothing where there is none.
 
         Raises:
-            OAuthError: The store cannot be reached.
+            TokenStoreError: The store cannot be reached.
         """
         ...
 
@@ -97,7 +98,7 @@ class TokenAdapter(Protocol):
         """Return the ids of the servers for which there are records of a user, sorted.
 
         Raises:
-            OAuthError: The store cannot be reached.
+            TokenStoreError: The store cannot be reached.
         """
         ...
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from routermcp import SyncRouterMCPClient
 from routermcp._responder import settled
 from routermcp.gateway import LocalGateway
 from routermcp.oauth import Record, TokenAdapter, memory_adapter
-from routermcp.types import OAuthError, TransportError
+from routermcp.types import OAuthError, TokenStoreError, TransportError
 from routermcp_adapters._driver import CallOptions
 from routermcp_proto.gateway_calls import sign_in
+from tests.oauth.looking import shown_by
 from tests.oauth.protected_server import ProtectedServer, consent, decline
+from tests.oauth.test_troubled_stores import Troubled, away
 from tests.three_runtimes import RUNTIMES, make_client, run, step
 
 
@@ -157,6 +161,25 @@ def test_who_signs_in_before_anybody_waits_is_not_waited_for(mail: ProtectedServ
             request = client.authorize("mail")
             consent(mail, "ada", request.url)
             request.wait(timeout=20_000)
+
+
+def test_a_gateway_whose_store_is_started_anew(
+    mail: ProtectedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its users wait on; where the store is, only its own log says."""
+    tokens = Troubled()
+    with gateway_for(mail, tokens) as gateway, SyncRouterMCPClient(project(gateway), user_id="ada") as client:
+        request = client.authorize("mail")
+        state = urlsplit(request.url).query.partition("state=")[2].partition("&")[0]
+        tokens.before = away(4)
+        with pytest.raises(TokenStoreError, match="store of the tokens") as caught:
+            client.connections()
+        assert "10.0.0.5" not in shown_by(caught.value)
+        page = httpx.get(f"{gateway.url.removesuffix('/mcp')}/v1/oauth/callback?code=c&state={state}")
+        assert (page.status_code, "10.0.0.5" in page.text) == (503, False)
+        tokens.inner.set("ada", "mail", mail.grant("ada"))
+        request.wait(timeout=20_000)
+    assert caplog.text.count("10.0.0.5") >= 2
 
 
 def test_the_sign_ins_of_others_are_not_told(mail: ProtectedServer) -> None:

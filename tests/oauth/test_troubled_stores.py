@@ -13,8 +13,18 @@ from typing import Any
 import pytest
 
 from routermcp import RouterMCPClient
-from routermcp.oauth import OAuthConfig, Record, TokenAdapter, _authorization, _locked, memory_adapter
-from routermcp.types import AuthorizationRequiredError, OAuthError
+from routermcp._responder import settled
+from routermcp.oauth import (
+    OAuthConfig,
+    Record,
+    TokenAdapter,
+    _access,
+    _authorization,
+    _locked,
+    memory_adapter,
+)
+from routermcp.oauth._access import MAX_BLIND_LOOKS
+from routermcp.types import AuthorizationRequiredError, OAuthError, TokenStoreError
 from routermcp_adapters.detect import running
 from tests.oauth.protected_server import ProtectedServer, callback
 from tests.three_runtimes import RUNTIMES, abandon, gather, make_client, run
@@ -460,3 +470,52 @@ def test_tokens_are_proved_with_the_key_that_they_are_bound_to(server: Protected
 
     run(runtime, body)
     assert server.reused == []
+
+
+# ---- waiting while the store is away --------------------------------------------------------------
+
+
+def away(times: int) -> Callable[[str], None]:
+    """Return what lets a store be away for so many looks."""
+    left = [times]
+
+    def before(method: str) -> None:
+        if method == "get" and left[0]:
+            left[0] -= 1
+            raise TokenStoreError("10.0.0.5 refuses connections")
+
+    return before
+
+
+@EACH
+def test_a_user_is_waited_for_while_the_store_is_started_anew(
+    server: ProtectedServer, runtime: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_access, "LOOK_SECONDS", 0.01)
+    adapter = Troubled()
+
+    async def body() -> None:
+        client = make_client(runtime, url=server.url, user_id="ada", oauth=config(adapter))
+        request = await client.authorize()
+        adapter.inner.set("ada", "s", server.grant("ada"))
+        adapter.before = away(MAX_BLIND_LOOKS - 1)
+        await settled(request.wait(timeout=20_000))
+
+    run(runtime, body)
+
+
+@EACH
+def test_a_store_that_stays_away_is_not_waited_for(
+    server: ProtectedServer, runtime: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_access, "LOOK_SECONDS", 0.01)
+    adapter = Troubled()
+
+    async def body() -> None:
+        client = make_client(runtime, url=server.url, user_id="ada", oauth=config(adapter))
+        request = await client.authorize()
+        adapter.before = away(MAX_BLIND_LOOKS)
+        with pytest.raises(TokenStoreError, match=r"10\.0\.0\.5"):
+            await settled(request.wait(timeout=20_000))
+
+    run(runtime, body)
