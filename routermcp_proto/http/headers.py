@@ -25,9 +25,9 @@ MAX_NAME_SHOWN = 80
 _SECRET_NAMES = frozenset({b"cookie", b"set-cookie", b"dpop", b"dpop-nonce"})
 _SECRET_PARTS = (b"key", b"token", b"secret", b"auth", b"passw")
 
-#: Names a session and lets nobody in (MCP 2025-11-25, Security Best Practices): no log shows it, but
-#: what a server says of it is of use.
-_SESSION_ID = b"mcp-session-id"
+#: Headers of the protocol name a session or repeat arguments, which let nobody in: no log shows those
+#: that look like secrets, but what a server says of them is of use.
+_OF_PROTOCOL = b"mcp-"
 
 Pair = tuple[bytes, bytes]
 
@@ -84,7 +84,7 @@ class HeaderBlock:
 
 def _shown(name: bytes, value: bytes) -> str:
     low = name.lower()
-    return HIDDEN if low == _SESSION_ID or is_secret(low) else value.decode("ascii")
+    return HIDDEN if low == b"mcp-session-id" or is_secret(low) else value.decode("ascii")
 
 
 def is_secret(name: bytes) -> bool:
@@ -144,7 +144,7 @@ class HTTPRequest:
         """Return what it takes along that nobody else may see."""
         found: list[str] = []
         for name, value in self.headers.pairs:
-            if is_secret(name.lower()):
+            if is_secret(name.lower()) and not name.lower().startswith(_OF_PROTOCOL):
                 found += _secrets_in(name.lower(), value.decode("ascii"))
         for parameter, given in parse_qsl(self.target.decode("ascii").partition("?")[2]):
             if is_secret(parameter.lower().encode()):

@@ -159,6 +159,7 @@ def test_a_request_is_one_piece() -> None:
         (("X-API-Key", "rmc_1"), {"rmc_1"}),
         (("cookie", "a=one; b=two"), {"a=one; b=two", "one", "two"}),
         (("Mcp-Session-Id", "s-1"), set()),
+        (("Mcp-Param-Key", "users/42"), set()),
         (("Accept", "text/plain"), set()),
     ],
 )
