@@ -7,13 +7,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from routermcp_adapters._exchanges import SharedExchanges
 from routermcp_adapters.runtime import Runtime
 from routermcp_proto.exceptions import ConfigError, OAuthError, TokenStoreError, TransportError
 from routermcp_proto.oauth.authorization import state_of
 from routermcp_proto.oauth.records import GrantRecord
+from routermcp_proto.oauth.tokens import Tokens
 from routermcp_proto.timers import deadline_after
 
 from .._settings import ClientSettings
@@ -78,17 +79,23 @@ class Sent:
 
     Attributes:
         state: The state of the sign-in, None where its page has none.
-        token: The access token that was there before, None without one.
+        tokens: The tokens that were there before, None without any.
+        sign_ins: What had given tokens before.
     """
 
     state: str | None = field(repr=False)
-    token: str | None = field(repr=False)
+    tokens: Tokens | None = field(default=None, repr=False)
+    sign_ins: tuple[Any, ...] = field(default=(), repr=False)
 
     def succeeded(self, record: GrantRecord) -> bool:
-        """Say whether there are other tokens than before."""
+        """Say whether there are other tokens than before, and not for their having been renewed."""
         if self.state is not None and record.signed_in(self.state):
             return True
-        return record.tokens is not None and record.tokens.access_token != self.token
+        now, before = record.tokens, self.tokens
+        if now is None or before is None:
+            return now is not None
+        renewed = before.refresh_token is not None and record.sign_ins == self.sign_ins
+        return now.access_token != before.access_token and not renewed
 
     def waits(self, record: GrantRecord) -> bool:
         """Say whether the user may still come back, as far as can be told."""
@@ -209,9 +216,9 @@ class UserAccess:
         # What the refused request was made with is here; the store may hold the answer already.
         authorizer = self._authorization.authorizer
         record = authorizer.record if authorizer is not None else GrantRecord()
-        sent = Sent(state_of(url), record.tokens.access_token if record.tokens is not None else None)
+        sent = Sent(state_of(url), record.tokens, record.sign_ins)
         if not sent.waits(record):
-            sent = Sent(sent.state, None)  # the tokens that are there came of it
+            sent = Sent(sent.state)  # the tokens that are there came of it
         return UserAccess(self._settings, self._exchanges, self._runtime, self._timeout, sent)
 
     @property
@@ -302,7 +309,7 @@ class UserAccess:
             OAuthError: Nothing can come of that sign-in any more, as where the user said no.
             TransportError: That took too long (``timeout``).
         """
-        sent = self._sent or Sent(None, None)
+        sent = self._sent or Sent(None)
 
         async def look(exchanges: SharedExchanges) -> bool:
             record = await self._record_after(sent, exchanges.runtime)
@@ -318,7 +325,7 @@ class UserAccess:
         Args:
             url: The page that the user was sent to.
         """
-        sent = Sent(state_of(url), None)
+        sent = Sent(state_of(url))
         record = await self._within(lambda each: self._record_after(sent, each.runtime))
         return sent.waits(record), sent.state is not None and record.signed_in(sent.state)
 

@@ -121,15 +121,17 @@ class GrantRecord:
 
     def note_signed_in(self, state: str) -> None:
         """Note which sign-in the tokens came of, for who waits for that one."""
-        self.members["signed_in"] = [*self._signed_in(), state][-MAX_PENDING:]
+        self.members["signed_in"] = [*self.sign_ins, state][-MAX_PENDING:]
 
     def signed_in(self, state: str) -> bool:
         """Say whether a sign-in, one of the last few, gave tokens."""
-        return state in self._signed_in()
+        return state in self.sign_ins
 
-    def _signed_in(self) -> list[Any]:
+    @property
+    def sign_ins(self) -> tuple[Any, ...]:
+        """The last few sign-ins that gave tokens; a renewal changes nothing of that."""
         kept = self.members.get("signed_in")
-        return cast("list[Any]", kept) if isinstance(kept, list) else []
+        return tuple(cast("list[Any]", kept)) if isinstance(kept, list) else ()
 
     def take_pending(self, state: str, now: float) -> dict[str, Any] | None:
         """Return what was kept of a sign-in, once; None where it is unknown or too old."""

@@ -221,6 +221,27 @@ def test_tokens_that_were_there_before_are_not_those_waited_for(
     run(runtime, body)
 
 
+def test_a_renewal_is_no_sign_in(server: ProtectedServer, runtime: str) -> None:
+    """Another process may renew the tokens while the user reads the page."""
+    adapter = memory_adapter()
+    adapter.set("alice", "srv", server.grant("alice"))
+
+    def renew() -> None:
+        record = adapter.get("alice", "srv") or {}
+        adapter.set("alice", "srv", {**record, "tokens": server.grant("alice")["tokens"]})
+
+    async def body() -> None:
+        request = await client_of(runtime, server, adapter).authorize()
+        renew()
+        with pytest.raises(TransportError, match="timeout=50 ms"):
+            await done(request.wait(timeout=50))
+        other = await client_of(runtime, server, adapter).authorize()
+        await done(other.complete(visit(other.url)))
+        await done(request.wait(timeout=5000))
+
+    run(runtime, body)
+
+
 def test_a_call_whose_tokens_are_dead_waits_for_new_ones(server: ProtectedServer, runtime: str) -> None:
     adapter, record = memory_adapter(), server.grant("alice")
     del record["tokens"]["refresh_token"]
