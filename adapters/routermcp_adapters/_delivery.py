@@ -47,12 +47,8 @@ class Link:
     responder: Responder
     listener: Listener
 
-    async def post(self, outgoing: Outgoing, extra: HeaderBlock | None) -> TransportError | None:
+    async def post(self, outgoing: Outgoing, extra: HeaderBlock | None) -> None:
         """Send a message that has no answer, past the calls that wait for a connection.
-
-        Returns:
-            What to raise (``interrupted``) where the server did not let it in. Other refusals are only
-            logged, as some servers refuse what they have taken.
 
         Raises:
             TransportError: It cannot be sent (``interrupted``): the call that it is about may have run.
@@ -63,17 +59,8 @@ class Link:
         except TransportError as error:
             message = f"the server waits for an answer that cannot be sent: {error}"
             raise TransportError(message, code="interrupted") from error
-        if not isinstance(outcome, HTTPRefused):
-            return None
-        refused = refusal(outcome, self.transport.endpoint)
-        log.warning("%s", refused)
-        if outcome.status not in (401, 403):
-            return None
-        error = TransportError(
-            f"the server waits for an answer and did not take it: {refused}", code="interrupted"
-        )
-        error.__cause__ = refused
-        return error
+        if isinstance(outcome, HTTPRefused):
+            log.warning("%s", refusal(outcome, self.transport.endpoint))
 
 
 class Delivery:
@@ -181,8 +168,8 @@ class Delivery:
             async with self._clock.runtime.shield(CANCEL_SECONDS):
                 await self._link.transport.mention(binding.post(word, self._extra))
 
-    async def _post(self, outgoing: Outgoing) -> TransportError | None:
-        return await self._link.post(outgoing, self._extra)
+    async def _post(self, outgoing: Outgoing) -> None:
+        await self._link.post(outgoing, self._extra)
 
 
 def _not_resumed(why: str, cause: TransportError | None = None) -> TransportError:

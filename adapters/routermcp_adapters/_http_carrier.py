@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from routermcp_proto.client_session import ClientSession
-from routermcp_proto.exceptions import TransportError
 from routermcp_proto.handshake import Agreement
 from routermcp_proto.http.binding import HTTPBinding, user_headers
 from routermcp_proto.http.headers import HeaderBlock
@@ -124,8 +123,8 @@ class HTTPCarrier:
         """Read the shared stream while no call does."""
         post, place = self._link.post, self._binding.endpoint
 
-        async def answer(outgoing: Outgoing) -> TransportError | None:
-            return await post(outgoing, await self.prepare())
+        async def answer(outgoing: Outgoing) -> None:
+            await post(outgoing, await self.prepare())
 
         meanwhile = Meanwhile(self.session, self._link.responder, clock, None, answer, place)
         await self._listener.watch(clock.runtime, meanwhile.treat)

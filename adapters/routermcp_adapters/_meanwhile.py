@@ -15,7 +15,7 @@ from routermcp_proto.events import (
     ProgressReceived,
     RequestReceived,
 )
-from routermcp_proto.exceptions import AuthorizationRequiredError, TransportError
+from routermcp_proto.exceptions import AuthorizationRequiredError
 from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.outgoing import Outgoing
 from routermcp_proto.types import Progress
@@ -29,8 +29,8 @@ CANCEL_SECONDS = 0.1
 #: Called with each progress report.
 OnProgress = Callable[[Progress], Awaitable[None]]
 
-#: Sends a message that has no answer; returns why the server did not let it in, where it said so.
-Post = Callable[[Outgoing], Awaitable[TransportError | None]]
+#: Sends a message that has no answer.
+Post = Callable[[Outgoing], Awaitable[None]]
 
 
 #: Sends the answer to a request of the server: a result, or an error object.
@@ -121,16 +121,10 @@ class Meanwhile:
             async with self._clock.runtime.shield(CANCEL_SECONDS):
                 await self._post(Outgoing(session.refuse(asked.request_id, failed)))
             raise
-        await self._say(payload)
+        await self._post(Outgoing(payload))
 
     async def _reply(self, asked: RequestReceived, answer: Mapping[str, Any] | ErrorObject) -> None:
         session, request_id = self._session, asked.request_id
         refused = isinstance(answer, ErrorObject)
         payload = session.refuse(request_id, answer) if refused else session.answer(request_id, answer)
-        await self._say(payload)
-
-    async def _say(self, payload: bytes) -> None:
-        """Send an answer, without which the call that it is about would never end."""
-        kept_out = await self._post(Outgoing(payload))
-        if kept_out is not None:
-            raise kept_out
+        await self._post(Outgoing(payload))

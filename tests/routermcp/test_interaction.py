@@ -26,7 +26,7 @@ from routermcp.types import (
     Root,
     TransportError,
 )
-from tests.routermcp.server import HANDSHAKE, STATELESS, Exchange, ScriptedServer, refused, text
+from tests.routermcp.server import HANDSHAKE, STATELESS, Exchange, ScriptedServer, text
 from tests.three_runtimes import gather, make_client, run
 
 SLACK = 0.35
@@ -137,49 +137,6 @@ def test_a_call_whose_question_cannot_be_answered_is_not_made_again(runtime: str
         assert (error.code, error.attempts, error.not_run) == ("interrupted", 1, False)
         assert "waits for an answer that cannot be sent" in str(error)
         assert server.executed["tools/call:ask"] == 1
-
-
-@pytest.mark.parametrize("status", [401, 403])
-def test_a_call_whose_answer_is_not_let_in_ends(runtime: str, status: int) -> None:
-    """The server waits for what it refused: waiting for it in turn would only take time."""
-    with ScriptedServer("2025-11-25") as server:
-        server.tools["ask"] = asks(("elicitation/create", FORM))
-        server.script("answer", refused(status, "who are you?"))
-
-        async def body() -> TransportError:
-            client = make_client(
-                runtime, url=server.url, protocol="2025-11-25", on_elicitation=lambda _: {}, timeout=30_000
-            )
-            async with client:
-                with pytest.raises(TransportError) as caught:
-                    await client.call_tool("ask")
-                return caught.value
-
-        error = run(runtime, body)
-        assert (error.code, error.attempts, error.not_run) == ("interrupted", 1, False)
-        assert f"answered HTTP {status}" in str(error)
-        assert "who are you?" in str(error)
-        assert server.executed["tools/call:ask"] == 1
-
-
-def test_a_callback_that_fails_is_what_the_caller_hears_of(runtime: str) -> None:
-    """Also where the server does not want to know."""
-    with ScriptedServer("2025-11-25") as server:
-        server.tools["ask"] = asks(("elicitation/create", FORM))
-        server.script("answer", refused(401))
-
-        def on_elicitation(_: ElicitRequest) -> dict[str, Any]:
-            raise ZeroDivisionError
-
-        async def body() -> None:
-            client = make_client(
-                runtime, url=server.url, protocol="2025-11-25", on_elicitation=on_elicitation
-            )
-            async with client:
-                with pytest.raises(ZeroDivisionError):
-                    await client.call_tool("ask")
-
-        run(runtime, body)
 
 
 @pytest.mark.parametrize("name", REPLIES)
