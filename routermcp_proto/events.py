@@ -180,7 +180,9 @@ class HTTPRedirected:
     """The server points elsewhere."""
 
     status: int
-    location: str
+    location: str = field(repr=False)
+    shown: str | None = None
+    """Where that is, for people; None where it may be shown as it is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+import html
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, cast
-from urllib.parse import quote, quote_plus
 
 from .events import ConnectionFailed, ErrorReceived, Event, MessageDropped, ResponseRejected
 from .jsonrpc import ErrorObject
@@ -14,13 +14,26 @@ from .jsonrpc import ErrorObject
 HIDDEN = "***"
 """What stands in the place of a secret."""
 
-#: Characters of the shortest secret that is looked for: shorter ones are no secrets, and taking them
-#: out would leave words that nobody can read.
-MIN_SECRET_LENGTH = 4
+#: Characters of the shortest secret that is looked for: what is shorter can be guessed, and stands in
+#: words that have nothing to do with it.
+MIN_SECRET_LENGTH = 6
 
+#: Members of data that are left alone: pages that a user has to open.
+_PAGES = ("url",)
+
+_SECRET_NAME = re.compile(
+    "key(?!w)|token(?!s)|secret|auth(?!or(?!iz))|passw|pwd|credential|signature|assertion|verifier"
+)
+_SECRET_NAMES = frozenset({"cookie", "set-cookie", "dpop", "dpop-nonce", "code", "sig"})
 
 QUOTING = (ErrorReceived, ConnectionFailed, ResponseRejected, MessageDropped)
 """Events that repeat words of the peer which people are shown."""
+
+
+def is_secret(name: str) -> bool:
+    """Say of a header, or of a parameter of a URL or a form, by its name whether its value is secret."""
+    low = name.lower()
+    return low in _SECRET_NAMES or _SECRET_NAME.search(low) is not None
 
 
 def redacted(event: Event, secrets: Sequence[str]) -> Event:
@@ -49,47 +62,68 @@ def without(said: Any, secrets: Sequence[str]) -> Any:
         said: What a peer said.
         secrets: What it was sent.
     """
-    written = _written(secrets)
-    return _replaced(said, written) if written else said
+    hide = _hiding(secrets)
+    return _replaced(said, hide) if hide is not None else said
 
 
 def hide_in(error: BaseException, secrets: Sequence[str]) -> None:
     """Take secrets out of an error and of those that it came from; what holds none stays untouched."""
-    written = _written(secrets)
+    hide = _hiding(secrets)
     each: BaseException | None = error
-    while each is not None and written:
-        args = _replaced(each.args, written)
+    seen: set[int] = set()
+    while each is not None and hide is not None and id(each) not in seen:
+        seen.add(id(each))
+        args = _replaced(each.args, hide)
         if args != each.args:
             each.args = args
-        for name, value in tuple(vars(each).items()):
-            if isinstance(value, str | list | dict | tuple) and (clean := _replaced(value, written)) != value:
-                setattr(each, name, clean)
+        members = vars(each)
+        for name, value in tuple(members.items()):
+            if isinstance(value, str | list | dict | tuple) and (clean := _replaced(value, hide)) != value:
+                members[name] = clean
         each = each.__cause__ or each.__context__
 
 
-def _written(secrets: Iterable[str]) -> list[str]:
-    """Return secrets as they may be written in texts; long ones come before those inside them."""
-    found: set[str] = set()
-    for secret in secrets:
-        if len(secret) >= MIN_SECRET_LENGTH:
-            found |= {secret, quote(secret), quote(secret, safe=""), quote_plus(secret)}
-            found.add(json.dumps(secret)[1:-1])
-    return sorted(found, key=len, reverse=True)
+def _hiding(secrets: Sequence[str]) -> Callable[[str], str] | None:
+    """Return what takes secrets out of a text, None where there are none."""
+    long = {secret for secret in secrets if len(secret) >= MIN_SECRET_LENGTH}
+    if not long:
+        return None
+    # Long ones come before those inside them.
+    written = [_written(secret) for secret in sorted(long, key=len, reverse=True)]
+    pattern = re.compile("|".join(written))
+    return lambda text: pattern.sub(HIDDEN, text)
 
 
-def _replaced(said: Any, written: Sequence[str]) -> Any:
+def _written(secret: str) -> str:
+    """Return a pattern of a secret as URLs, JSON and HTML write it."""
+    return "".join(letter if letter.isascii() and letter.isalnum() else _letter(letter) for letter in secret)
+
+
+def _letter(letter: str) -> str:
+    """Return a pattern of a character that is written in more than one way."""
+    number = ord(letter)
+    percent = "".join(f"%{byte:02x}" for byte in letter.encode("utf-8", "surrogatepass"))
+    escapes = [percent, rf"\\u{number:04x}", f"&#0*{number};", f"&#x0*{number:x};"]
+    named = html.escape(letter)
+    if named != letter:
+        escapes.append(re.escape(named))
+    if letter == " ":
+        escapes.append(r"\+")
+    return rf"(?:(?i:{'|'.join(escapes)})|\\?{re.escape(letter)})"
+
+
+def _replaced(said: Any, hide: Callable[[str], str]) -> Any:
     if isinstance(said, str):
-        for secret in written:
-            said = said.replace(secret, HIDDEN)
-        return said
+        return hide(said)
     if isinstance(said, bytes):
-        for secret in written:
-            said = said.replace(secret.encode(), HIDDEN.encode())
-        return said
+        text = said.decode("utf-8", "surrogateescape")
+        return hide(text).encode("utf-8", "surrogateescape")
     if isinstance(said, dict):
         members = cast("dict[Any, Any]", said).items()
-        return {_replaced(key, written): _replaced(value, written) for key, value in members}
+        return {
+            _replaced(key, hide): value if key in _PAGES else _replaced(value, hide) for key, value in members
+        }
     if isinstance(said, list | tuple):
-        items = [_replaced(item, written) for item in cast("Sequence[Any]", said)]
+        items = [_replaced(item, hide) for item in cast("Sequence[Any]", said)]
         return items if isinstance(said, list) else tuple(items)
     return said

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 
 from routermcp_proto.events import Event, HTTPRefused
 from routermcp_proto.http.fetching import HTTPExchange
-from routermcp_proto.http.headers import HTTPRequest, is_secret
+from routermcp_proto.http.headers import HTTPRequest
 from routermcp_proto.http.reader import BodyData, ResponseHead
-from routermcp_proto.redaction import HIDDEN, without
+from routermcp_proto.redaction import HIDDEN, is_secret, without
 
 log = logging.getLogger("routermcp")
 wire = logging.getLogger("routermcp.wire")
@@ -51,7 +51,7 @@ def _shown(name: bytes, value: bytes) -> bytes:
     """Hide what is secret in a header, and the query of a redirect, which often repeats the request's."""
     if name == b"location":
         return _AFTER_PATH.split(value, maxsplit=1)[0]
-    hidden = name == b"mcp-session-id" or (is_secret(name) and name not in _PUBLIC)
+    hidden = name == b"mcp-session-id" or (is_secret(name.decode("latin-1")) and name not in _PUBLIC)
     return HIDDEN.encode() if hidden else value
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from typing import Any, Protocol
 
 import httpx
@@ -18,7 +19,7 @@ import httpx
 from routermcp_proto.events import Event
 from routermcp_proto.exceptions import ConfigError, RemoteProtocolError, TransportError
 from routermcp_proto.http.fetching import HTTPExchange
-from routermcp_proto.http.headers import HTTPRequest
+from routermcp_proto.http.headers import HeaderBlock, HTTPRequest
 from routermcp_proto.http.reader import BodyData, EndOfBody, ResponseHead
 from routermcp_proto.http.url import EndpointURL
 from routermcp_proto.redaction import hide_in
@@ -161,6 +162,9 @@ class _PrivateURL(httpx.URL):
     def __str__(self) -> str:
         return super().__str__().partition("?")[0]
 
+    def __repr__(self) -> str:
+        return f"URL({str(self)!r})"
+
 
 class HttpxExchanges(SharedExchanges):
     """The exchanges of a client and its sessions over one httpx client.
@@ -241,9 +245,10 @@ class HttpxExchanges(SharedExchanges):
         except httpx.TimeoutException as error:
             # In blocking code this is the deadline, which has an error of its own.
             self.runtime.time_left()
+            self._clean(error, request)
             raise self._translated(error) from error
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            hide_in(error, request.secrets())
+            self._clean(error, request)
             raise self._translated(error) from error
         finally:
             with self._lock:
@@ -257,6 +262,7 @@ class HttpxExchanges(SharedExchanges):
         if _wire.enabled():
             _wire.log_request(request)
         response = await face.send(self._request(request, endpoint), endpoint is self.endpoint)
+        exchange.sent = _as_sent(request, response.request)
         pieces, patience = face.pieces(response), 0.0
         try:
             # httpx undoes a compression by itself.
@@ -289,6 +295,8 @@ class HttpxExchanges(SharedExchanges):
         try:
             events = exchange.receive(item)
         except RemoteProtocolError as error:
+            if exchange.sent is not None:
+                hide_in(error, exchange.sent.secrets())
             message = f"{self.endpoint} did not answer in MCP's way: {error}"
             raise TransportError(message, code="protocol") from error
         if logging_wire:
@@ -325,6 +333,18 @@ class HttpxExchanges(SharedExchanges):
         except (httpx.HTTPError, TransportError, TimeoutError) as error:
             log.debug("a cancelled call was not mentioned to %s: %s", self.endpoint, error)
 
+    def _clean(self, error: Exception, request: HTTPRequest) -> None:
+        """Take out of an error of httpx what was sent, which it may repeat, and holds."""
+        made = getattr(error, "_request", None)
+        sent = _as_sent(request, made) if isinstance(made, httpx.Request) else request
+        hide_in(error, sent.secrets())
+        if (
+            isinstance(error, httpx.RequestError)
+            and isinstance(made, httpx.Request)
+            and self._brought is None
+        ):
+            error.request = httpx.Request(made.method, str(made.url))
+
     def _translated(self, error: Exception) -> TransportError:
         what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         if isinstance(error, _NOT_SENT):
@@ -337,9 +357,17 @@ class HttpxExchanges(SharedExchanges):
         return TransportError(f"{self.endpoint}: {what}", code="protocol")
 
 
+def _as_sent(request: HTTPRequest, made: httpx.Request) -> HTTPRequest:
+    """Return a request with what the client that was brought has added to it."""
+    raw = b"".join(b"%b: %b\r\n" % pair for pair in made.headers.raw)
+    return replace(request, headers=HeaderBlock.of_checked(raw), target=made.url.raw_path)
+
+
 def _is_tls(error: BaseException) -> bool:
     cause: BaseException | None = error
-    while cause is not None:
+    seen: set[int] = set()
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
         if isinstance(cause, ssl.SSLError):
             return True
         cause = cause.__cause__ or cause.__context__

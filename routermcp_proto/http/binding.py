@@ -96,7 +96,7 @@ class HTTPBinding:
                 or to another origin, for which the headers are not meant (``redirect``).
         """
         target = redirected.location
-        shown = target.partition("?")[0].partition("#")[0]
+        shown = (redirected.shown or target).partition("?")[0].partition("#")[0]
         if redirected.status not in (307, 308):
             raise TransportError(
                 f"{self.endpoint} answered HTTP {redirected.status}, a redirect that turns POST into GET, "
@@ -113,7 +113,7 @@ class HTTPBinding:
             ) from error
         if not self.endpoint.same_origin(endpoint):
             raise TransportError(
-                f"{self.endpoint} redirects to another origin, {endpoint}: "
+                f"{self.endpoint} redirects to another origin, {shown[:200]}: "
                 "credentials are not sent there; use that URL if you trust it",
                 code="redirect",
                 status_code=redirected.status,

@@ -174,7 +174,7 @@ class MCPExchange:
             elif name == b"dpop-nonce":
                 self.dpop_nonce = value.decode("latin-1") or None
             elif name == b"content-encoding" and value.strip().lower() not in (b"identity", b""):
-                encoding = value.decode("ascii", "replace")[:40]
+                encoding = without(value.decode("ascii", "replace"), self._secrets())[:40]
                 raise RemoteProtocolError(
                     f"the server sent a body encoded as {encoding!r}, which nobody asked for"
                 )
@@ -197,7 +197,8 @@ class MCPExchange:
             location = _header(head, b"location").decode("ascii", "replace")
             self._body = Body.NOTHING
             self.finished = True
-            return [HTTPRedirected(head.status, location)]
+            shown = without(location, self._secrets())
+            return [HTTPRedirected(head.status, location, shown if shown != location else None)]
         self._body = Body.REFUSAL
         return []
 
@@ -278,7 +279,7 @@ class MCPExchange:
         return [HTTPAccepted(status)]
 
     def _end_of_foreign(self) -> list[Event]:
-        kind = _header(self._head, b"content-type").decode("ascii", "replace")[:80]
+        kind = without(_header(self._head, b"content-type").decode("ascii", "replace"), self._secrets())[:80]
         raise RemoteProtocolError(
             f"the answer is {kind!r} where MCP has JSON or an event stream: "
             f"is this the URL of an MCP endpoint? It begins {self._beginning()!r}"
@@ -305,7 +306,7 @@ class MCPExchange:
         return None, False
 
     def _beginning(self) -> str:
-        return self._excerpt(self._received[:MAX_ERROR_BODY], 120)
+        return self._excerpt(self._received[:MAX_REFUSAL_SIZE], 120)
 
     def _excerpt(self, body: bytes | bytearray, size: int) -> str:
         """Cut a body after its secrets are out: half of one would not be found."""

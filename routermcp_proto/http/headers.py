@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
 from ..exceptions import LocalProtocolError
-from ..redaction import HIDDEN
+from ..redaction import HIDDEN, is_secret
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # Visible ASCII, with spaces and tabs inside but not at either end; empty is a value too.
@@ -22,12 +22,11 @@ _VALUE = re.compile(rb"(?:[!-~](?:[ \t!-~]*[!-~])?)?")
 #: Bytes of something that is no name, in the error that says so.
 MAX_NAME_SHOWN = 80
 
-_SECRET_NAMES = frozenset({b"cookie", b"set-cookie", b"dpop", b"dpop-nonce"})
-_SECRET_PARTS = (b"key", b"token", b"secret", b"auth", b"passw")
-
 #: Headers of the protocol name a session or repeat arguments, which let nobody in: no log shows those
 #: that look like secrets, but what a server says of them is of use.
 _OF_PROTOCOL = b"mcp-"
+
+_BETWEEN = re.compile(r"[,\s]+")
 
 Pair = tuple[bytes, bytes]
 
@@ -84,27 +83,24 @@ class HeaderBlock:
 
 def _shown(name: bytes, value: bytes) -> str:
     low = name.lower()
-    return HIDDEN if low == b"mcp-session-id" or is_secret(low) else value.decode("ascii")
-
-
-def is_secret(name: bytes) -> bool:
-    """Say of a header or a parameter of a URL, by its name in lower case, whether its value is secret."""
-    return name in _SECRET_NAMES or any(part in name for part in _SECRET_PARTS)
+    return HIDDEN if low == b"mcp-session-id" or is_secret(low.decode()) else value.decode("ascii")
 
 
 def _secrets_in(name: bytes, value: str) -> Iterator[str]:
     """Give what a server could repeat of the value of a secret header."""
     yield value
     if name == b"cookie":
-        yield from (pair.partition("=")[2] for pair in value.split(";"))
+        yield from (pair.partition("=")[2].strip('"') for pair in value.split(";"))
         return
     scheme, _, credentials = value.partition(" ")
     yield credentials
+    yield from (part.partition("=")[2].strip('"') for part in _BETWEEN.split(credentials))
     if scheme.lower() == "basic":
         try:
-            yield base64.b64decode(credentials).decode("latin-1").partition(":")[2]
+            password = base64.b64decode(credentials).partition(b":")[2]
         except binascii.Error:
             return
+        yield from (password.decode("utf-8", "replace"), password.decode("latin-1"))
 
 
 def _checked(name: str | bytes, value: str | bytes) -> Pair:
@@ -144,11 +140,13 @@ class HTTPRequest:
         """Return what it takes along that nobody else may see."""
         found: list[str] = []
         for name, value in self.headers.pairs:
-            if is_secret(name.lower()) and not name.lower().startswith(_OF_PROTOCOL):
-                found += _secrets_in(name.lower(), value.decode("ascii"))
-        for parameter, given in parse_qsl(self.target.decode("ascii").partition("?")[2]):
-            if is_secret(parameter.lower().encode()):
-                found.append(given)
+            if is_secret(name.decode()) and not name.lower().startswith(_OF_PROTOCOL):
+                found += _secrets_in(name.lower(), value.decode("ascii", "replace"))
+        form = self.body if self.private and not self.body.startswith(b"{") else b""
+        for pairs in (self.target.partition(b"?")[2], form):
+            for name, value in parse_qsl(pairs.decode("latin-1")):
+                if is_secret(name):
+                    found.append(value)
         return tuple(found)
 
     def to_bytes(self) -> bytes:

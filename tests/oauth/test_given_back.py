@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -54,6 +55,7 @@ CARELESS: dict[str, Callable[[Exchange], None]] = {
     "rpc": lambda exchange: exchange.error(-1, sent(exchange), data={"seen": sent(exchange)}),
     "json": lambda exchange: exchange.json({"seen": sent(exchange)}),
     "page": page,
+    "307": lambda exchange: exchange.status(307, Location=f"https://other.example/{quote(sent(exchange))}"),
     "nonsense": nonsense,
 }
 
@@ -68,7 +70,7 @@ BASIC = "cGxhbnRlZC1zZWNyZXQ6cGxhbnRlZC1zZWNyZXQ="
 )
 def test_a_server(era: str, way: str, when: str, careless: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "routermcp")
-    with ScriptedServer(era) as server, httpx.Client() as carrier:
+    with ScriptedServer(era) as server, httpx.Client(headers={"X-Key": f"{PLANTED}-3"}) as carrier:
         first = "server/discover" if era == STATELESS else "initialize"
         server.script(first if when == "connect" else "tools/call", CARELESS[careless])
         client = SyncRouterMCPClient(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
 
 from routermcp import SyncRouterMCPClient
@@ -87,16 +88,27 @@ def echo(exchange: Exchange) -> None:
     exchange.status(400, said)
 
 
+def nonsense(exchange: Exchange) -> None:
+    """Give everything back where the head of an answer should be."""
+    exchange.raw(exchange.seen.body + b"\r\n\r\n")
+    exchange.hang_up()
+
+
+@pytest.mark.parametrize("back", [echo, nonsense])
 @pytest.mark.parametrize("when", ["obtain", "renew"])
 def test_an_authorization_server_that_gives_secrets_back(
-    server: ProtectedServer, when: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    server: ProtectedServer,
+    when: str,
+    back: Callable[[Exchange], None],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG, "routermcp")
     oauth = config(server, client_id="app", client_secret=f"{PLANTED}-1")
     treat = server._treat
 
     def careless(exchange: Exchange) -> None:
-        echo(exchange) if exchange.seen.target == "/oauth/token" else treat(exchange)
+        back(exchange) if exchange.seen.target == "/oauth/token" else treat(exchange)
 
     client = SyncRouterMCPClient(server.url, user_id="ada", oauth=oauth, debug=True)
     if when == "renew":
@@ -263,6 +275,17 @@ def test_a_setting_that_is_no_good(make: Callable[[], object]) -> None:
     with pytest.raises(MCPError) as caught:
         make()
     assert_clean(shown_by(caught.value))
+
+
+def test_what_an_error_behind_a_proxy_holds() -> None:
+    """httpx gives its errors the request, with all its headers."""
+    url = f"http://gateway.test/mcp?apiKey={PLANTED}"
+    client = SyncRouterMCPClient(url, api_key=PLANTED, proxy=f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(MCPError) as caught:
+        client.connect()
+    cause = caught.value.__cause__
+    assert isinstance(cause, httpx.ConnectError)
+    assert_clean(shown_by(caught.value) + repr([cause.request, cause.request.url, cause.request.headers.raw]))
 
 
 @pytest.mark.parametrize("password", [f"{PLANTED}/x", f"1{PLANTED}#x", f"{PLANTED}?x"])

@@ -385,3 +385,21 @@ def test_an_error_of_the_server_does_not_show_what_was_sent() -> None:
     (event,) = run(exchange, 200, [JSON], encode_error(request_id, ErrorObject(-1, f"no {TOKEN}")))
     assert isinstance(event, ErrorReceived)
     assert event.error.message == "no ***"
+
+
+def test_where_a_redirect_leads_does_not_show_what_was_sent() -> None:
+    exchange, _ = asked()
+    exchange.sent = SENT
+    (event,) = run(exchange, 307, [(b"location", f"https://other.example/{TOKEN}".encode())])
+    assert isinstance(event, HTTPRedirected)
+    assert event.location == f"https://other.example/{TOKEN}"
+    assert TOKEN not in repr(event)
+
+
+def test_the_beginning_of_a_long_token_is_not_shown() -> None:
+    exchange, _ = asked()
+    token = "eyJ0eXAi" * 400
+    exchange.sent = HTTPRequest(b"POST", b"/", HeaderBlock([("Authorization", f"Bearer {token}")]))
+    with pytest.raises(RemoteProtocolError, match=r"\*\*\*") as caught:
+        run(exchange, 200, [JSON], f"you sent {token}".encode())
+    assert "eyJ0" not in str(caught.value)

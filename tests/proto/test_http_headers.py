@@ -157,7 +157,12 @@ def test_a_request_is_one_piece() -> None:
         (("Authorization", "Basic dTpzZXNhbWU="), {"Basic dTpzZXNhbWU=", "dTpzZXNhbWU=", "sesame"}),
         (("Authorization", "Basic x"), {"Basic x", "x"}),
         (("X-API-Key", "rmc_1"), {"rmc_1"}),
-        (("cookie", "a=one; b=two"), {"a=one; b=two", "one", "two"}),
+        (
+            ("Authorization", "Basic dTpzw6lzYW1l"),
+            {"Basic dTpzw6lzYW1l", "dTpzw6lzYW1l", "sésame", "sÃ©same"},
+        ),
+        (("Authorization", 'S3 a=1, sig="b"'), {'S3 a=1, sig="b"', 'a=1, sig="b"', "1", "b"}),
+        (("cookie", 'a=one; b="two"'), {'a=one; b="two"', "one", "two"}),
         (("Mcp-Session-Id", "s-1"), set()),
         (("Mcp-Param-Key", "users/42"), set()),
         (("Accept", "text/plain"), set()),
@@ -171,3 +176,17 @@ def test_what_a_request_takes_along_is_known(header: tuple[str, str], secrets: s
 def test_a_key_in_the_query_is_a_secret() -> None:
     request = HTTPRequest(b"POST", b"/mcp?profile=work&apiKey=a%2Fb%C3%A9&empty", HeaderBlock())
     assert request.secrets() == ("a/b\u00e9",)
+
+
+@pytest.mark.parametrize(
+    ("body", "private", "secrets"),
+    [
+        (b"grant_type=refresh_token&refresh_token=r-1&client_secret=s%2F1", True, ("r-1", "s/1")),
+        (b"grant_type=authorization_code&code=c-1&code_verifier=v-1", True, ("c-1", "v-1")),
+        (b"refresh_token=r-1", False, ()),
+        (b'{"key": "k=1&token=t"}', True, ()),
+    ],
+)
+def test_a_form_that_is_private_has_secrets(body: bytes, private: bool, secrets: tuple[str, ...]) -> None:
+    request = HTTPRequest(b"POST", b"/token", HeaderBlock(), body, private)
+    assert request.secrets() == secrets

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -21,20 +22,50 @@ from routermcp_proto.events import (
 )
 from routermcp_proto.exceptions import RemoteProtocolError, ResponseValidationError, RPCError
 from routermcp_proto.jsonrpc import ErrorObject
-from routermcp_proto.redaction import MIN_SECRET_LENGTH, QUOTING, hide_in, redacted, without
+from routermcp_proto.redaction import MIN_SECRET_LENGTH, QUOTING, hide_in, is_secret, redacted, without
 
 SECRET = 'pass word/"1"'
 
 
-@pytest.mark.parametrize("write", [str, quote, quote_plus, lambda text: json.dumps(text)[1:-1]])
+def hexadecimal(text: str) -> str:
+    return "".join(letter if letter.isalnum() else f"%{ord(letter):02x}" for letter in text)
+
+
+def numbered(text: str) -> str:
+    return "".join(letter if letter.isalnum() else f"&#{ord(letter)};" for letter in text)
+
+
+WRITINGS = [
+    str,
+    quote,
+    quote_plus,
+    lambda text: quote(text, safe=""),
+    hexadecimal,
+    numbered,
+    html.escape,
+    lambda text: json.dumps(text)[1:-1],
+    lambda text: json.dumps(text)[1:-1].replace("/", "\\/"),  # as PHP writes it
+    lambda text: text.replace("=", "\\u003d").replace("+", "\\u002B"),  # as .NET and Gson do
+]
+
+
+@pytest.mark.parametrize("write", WRITINGS)
 def test_a_secret_is_found_however_it_is_written(write: Any) -> None:
-    assert without(f"you sent {write(SECRET)}!", [SECRET]) == "you sent ***!"
+    for secret in (SECRET, "abEF12/34ij+78mnOP==", "<pä&ss>-wörd"):
+        assert without(f"you sent {write(secret)}!", [secret]) == "you sent ***!"
+        assert without(f"you sent {write(secret)}!".encode(), [secret]) == b"you sent ***!"
 
 
 def test_any_json_is_looked_through() -> None:
-    said = {"a": [1, None, SECRET], SECRET: {"b": (SECRET, True)}, "c": b"x pass"}
+    said = {"a": [1, None, SECRET], SECRET: {"b": (SECRET, True)}, "c": b"x password"}
     hidden = {"a": [1, None, "***"], "***": {"b": ("***", True)}, "c": b"x ***"}
-    assert without(said, [SECRET, "pass"]) == hidden
+    assert without(said, [SECRET, "password"]) == hidden
+
+
+def test_a_page_that_has_to_be_opened_stays_whole() -> None:
+    page = {"elicitations": [{"url": f"https://h/?at={SECRET}", "message": SECRET}]}
+    shown = without(page, [SECRET])["elicitations"][0]
+    assert shown == {"url": f"https://h/?at={SECRET}", "message": "***"}
 
 
 def test_what_is_too_short_to_be_a_secret_stays() -> None:
@@ -43,8 +74,33 @@ def test_what_is_too_short_to_be_a_secret_stays() -> None:
     assert without(f"a{short}xb", [short + "x"]) == "a***b"
 
 
+def test_a_long_secret_goes_before_one_inside_it() -> None:
+    assert without("Bearer abcdefgh-1", ["abcdefgh", "Bearer abcdefgh-1"]) == "***"
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        *[
+            (name, True)
+            for name in ("Authorization", "X-Api-Key", "apiKey", "x-auth-token", "Cookie", "DPoP")
+        ],
+        *[
+            (name, True)
+            for name in ("client_secret", "refresh_token", "X-Pwd", "code", "sig", "X-Credential")
+        ],
+        *[
+            (name, False)
+            for name in ("Accept", "max_tokens", "X-Author", "authority", "keywords", "encoding")
+        ],
+    ],
+)
+def test_names_tell_what_is_secret(name: str, secret: bool) -> None:
+    assert is_secret(name) is secret
+
+
 @given(
-    st.lists(st.text("abcd ", min_size=MIN_SECRET_LENGTH, max_size=8), max_size=4),
+    st.lists(st.text("abcd ", min_size=MIN_SECRET_LENGTH, max_size=12), max_size=4),
     st.text("abcd ", max_size=40),
 )
 def test_nothing_of_a_secret_is_left(secrets: list[str], said: str) -> None:
@@ -59,6 +115,31 @@ def test_an_error_and_what_it_came_from() -> None:
     assert str(error) == "call: no *** (code 1)"
     assert (error.message, error.data, error.code) == ("no ***", {"x": ["***"]}, 1)
     assert error.__cause__.args == ("***", 3)
+
+
+def test_errors_that_come_from_each_other() -> None:
+    first, second = ValueError(SECRET), ValueError(SECRET)
+    first.__cause__, second.__cause__ = second, first
+    hide_in(first, [SECRET])
+    assert (first.args, second.args) == (("***",), ("***",))
+
+
+class Stern(Exception):
+    """An error of others that lets nobody change it."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__("no")
+        vars(self)["why"] = why
+
+    @property
+    def why(self) -> str:
+        return vars(self)["why"]
+
+
+def test_an_error_that_cannot_be_changed_is_all_the_same() -> None:
+    error = Stern(SECRET)
+    hide_in(error, [SECRET])
+    assert error.why == "***"
 
 
 def test_an_error_stays_as_it_is_where_there_are_no_secrets() -> None:
