@@ -28,6 +28,7 @@ holds a secret: bodies are cut to :data:`MAX_ERROR_BODY` and headers are never k
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 #: Bytes of a peer's answer that an error keeps: enough to recognise a login page or a
@@ -41,6 +42,16 @@ def _rebuild(cls: type[MCPError], args: tuple[Any, ...], state: dict[str, Any]) 
     error.args = args
     error.__dict__.update(state)
     return error
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Give an error and those that it came from, each once: two may be each other's cause."""
+    each: BaseException | None = error
+    seen: set[int] = set()
+    while each is not None and id(each) not in seen:
+        seen.add(id(each))
+        yield each
+        each = each.__cause__ or each.__context__
 
 
 class MCPError(Exception):

@@ -9,13 +9,14 @@ from dataclasses import replace
 from typing import Any, cast
 
 from .events import ConnectionFailed, ErrorReceived, Event, MessageDropped, ResponseRejected
+from .exceptions import causes
 from .jsonrpc import ErrorObject
 
 HIDDEN = "***"
 """What stands in the place of a secret."""
 
-#: Characters of the shortest secret that is looked for: what is shorter can be guessed, and stands in
-#: words that have nothing to do with it.
+#: Characters of the shortest secret that is looked for where its name alone says that it is one: what is
+#: shorter can be guessed, and stands in words that have nothing to do with it.
 MIN_SECRET_LENGTH = 6
 
 #: Members of data that are left alone: pages that a user has to open.
@@ -26,9 +27,6 @@ _SECRET_NAME = re.compile(
 )
 _SECRET_NAMES = frozenset({"cookie", "set-cookie", "dpop", "dpop-nonce", "code", "sig"})
 
-QUOTING = (ErrorReceived, ConnectionFailed, ResponseRejected, MessageDropped)
-"""Events that repeat words of the peer which people are shown."""
-
 
 def is_secret(name: str) -> bool:
     """Say of a header, or of a parameter of a URL or a form, by its name whether its value is secret."""
@@ -36,16 +34,16 @@ def is_secret(name: str) -> bool:
     return low in _SECRET_NAMES or _SECRET_NAME.search(low) is not None
 
 
-def redacted(event: Event, secrets: Sequence[str]) -> Event:
-    """Return an event without secrets, where it is one that repeats words of the peer."""
+def redacted(event: Event, secrets: Callable[[], Sequence[str]]) -> Event:
+    """Return an event without secrets, where it is one that repeats words of the peer to people."""
     match event:
         case ErrorReceived():
-            return replace(event, error=error_without(event.error, secrets))
+            return replace(event, error=error_without(event.error, secrets()))
         case ConnectionFailed() | ResponseRejected():
-            hide_in(event.error, secrets)
+            hide_in(event.error, secrets())
             return event
         case MessageDropped():
-            return MessageDropped(without(event.problem, secrets))
+            return MessageDropped(without(event.problem, secrets()))
         case _:
             return event
 
@@ -55,24 +53,24 @@ def error_without(error: ErrorObject, secrets: Sequence[str]) -> ErrorObject:
     return ErrorObject(error.code, without(error.message, secrets), without(error.data, secrets))
 
 
-def without(said: Any, secrets: Sequence[str]) -> Any:
+def without(said: Any, secrets: Sequence[str], *, shortest: int = MIN_SECRET_LENGTH) -> Any:
     """Return what was said, any JSON value, without secrets, however they are written in it.
 
     Args:
         said: What a peer said.
         secrets: What it was sent.
+        shortest: Characters of the shortest that is looked for.
     """
-    hide = _hiding(secrets)
+    hide = _hiding(secrets, shortest)
     return _replaced(said, hide) if hide is not None else said
 
 
 def hide_in(error: BaseException, secrets: Sequence[str]) -> None:
     """Take secrets out of an error and of those that it came from; what holds none stays untouched."""
     hide = _hiding(secrets)
-    each: BaseException | None = error
-    seen: set[int] = set()
-    while each is not None and hide is not None and id(each) not in seen:
-        seen.add(id(each))
+    if hide is None:
+        return
+    for each in causes(error):
         args = _replaced(each.args, hide)
         if args != each.args:
             each.args = args
@@ -80,12 +78,11 @@ def hide_in(error: BaseException, secrets: Sequence[str]) -> None:
         for name, value in tuple(members.items()):
             if isinstance(value, str | list | dict | tuple) and (clean := _replaced(value, hide)) != value:
                 members[name] = clean
-        each = each.__cause__ or each.__context__
 
 
-def _hiding(secrets: Sequence[str]) -> Callable[[str], str] | None:
+def _hiding(secrets: Sequence[str], shortest: int = MIN_SECRET_LENGTH) -> Callable[[str], str] | None:
     """Return what takes secrets out of a text, None where there are none."""
-    long = {secret for secret in secrets if len(secret) >= MIN_SECRET_LENGTH}
+    long = {secret for secret in secrets if len(secret) >= shortest}
     if not long:
         return None
     # Long ones come before those inside them.

@@ -147,7 +147,7 @@ class Listener:
         exchange = self._exchange or self._binding.exchange(Outgoing(b""))
         request = self._binding.resume(exchange.last_event_id, await self._extra_headers())
         exchange.resume()
-        exchange.sent = request
+        exchange.secrets = request.secrets
         try:
             connection = await pool.lease(self._binding.endpoint, control=True)
         except MCPError:

@@ -166,7 +166,7 @@ class HTTPTransport(SharedExchanges):
     ) -> Outcome | None:
         if _wire.enabled():
             _wire.log_request(request)
-        exchange.sent = request
+        exchange.secrets = request.secrets
         connection.reader.start(request.method)
         connection.drained = False
         await self._send(connection, request.to_bytes())
@@ -206,8 +206,7 @@ class HTTPTransport(SharedExchanges):
         try:
             return connection.take(data, exchange)
         except RemoteProtocolError as error:
-            if exchange.sent is not None:
-                hide_in(error, exchange.sent.secrets())
+            hide_in(error, exchange.secrets())
             raise self._translated(connection, error, data) from error
 
     def _lost(self, connection: Connection, error: OSError) -> TransportError:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterable
 
 from routermcp_proto.events import Event, HTTPRefused
 from routermcp_proto.http.fetching import HTTPExchange
 from routermcp_proto.http.headers import HTTPRequest
 from routermcp_proto.http.reader import BodyData, ResponseHead
+from routermcp_proto.http.url import without_query
 from routermcp_proto.redaction import HIDDEN, is_secret, without
 
 log = logging.getLogger("routermcp")
@@ -21,8 +21,6 @@ MAX_LOGGED = 2048
 # What a server asks for, where "auth" stands for nothing secret.
 _PUBLIC = frozenset({b"www-authenticate", b"proxy-authenticate"})
 
-_AFTER_PATH = re.compile(rb"[?#]")
-
 
 def log_request(request: HTTPRequest) -> None:
     """Log a request that is about to be sent."""
@@ -32,7 +30,7 @@ def log_request(request: HTTPRequest) -> None:
 
 def log_item(item: object, exchange: HTTPExchange) -> None:
     """Log what was read, except for refusals; those of :func:`log_refusals` are whole."""
-    secrets = exchange.sent.secrets() if exchange.sent is not None else ()
+    secrets = exchange.secrets()
     if isinstance(item, ResponseHead):
         shown = [(name, without(_shown(name, value), secrets)) for name, value in item.headers]
         wire.debug("<- HTTP %d %s", item.status, shown)
@@ -50,7 +48,7 @@ def log_refusals(events: Iterable[Event]) -> None:
 def _shown(name: bytes, value: bytes) -> bytes:
     """Hide what is secret in a header, and the query of a redirect, which often repeats the request's."""
     if name == b"location":
-        return _AFTER_PATH.split(value, maxsplit=1)[0]
+        return without_query(value.decode("latin-1")).encode("latin-1")
     hidden = name == b"mcp-session-id" or (is_secret(name.decode("latin-1")) and name not in _PUBLIC)
     return HIDDEN.encode() if hidden else value
 

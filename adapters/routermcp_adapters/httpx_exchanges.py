@@ -17,11 +17,11 @@ from typing import Any, Protocol
 import httpx
 
 from routermcp_proto.events import Event
-from routermcp_proto.exceptions import ConfigError, RemoteProtocolError, TransportError
+from routermcp_proto.exceptions import ConfigError, RemoteProtocolError, TransportError, causes
 from routermcp_proto.http.fetching import HTTPExchange
 from routermcp_proto.http.headers import HeaderBlock, HTTPRequest
 from routermcp_proto.http.reader import BodyData, EndOfBody, ResponseHead
-from routermcp_proto.http.url import EndpointURL
+from routermcp_proto.http.url import EndpointURL, without_query
 from routermcp_proto.redaction import hide_in
 
 from . import _wire
@@ -160,7 +160,7 @@ class _PrivateURL(httpx.URL):
     """A URL that is logged, as httpx does for each request, without its query, which may hold a key."""
 
     def __str__(self) -> str:
-        return super().__str__().partition("?")[0]
+        return without_query(super().__str__())
 
     def __repr__(self) -> str:
         return f"URL({str(self)!r})"
@@ -258,11 +258,11 @@ class HttpxExchanges(SharedExchanges):
         self, request: HTTPRequest, exchange: HTTPExchange, on_event: OnEvent, endpoint: EndpointURL
     ) -> Outcome | None:
         face, runtime = self._open_face(), self.runtime
-        exchange.sent = request
+        exchange.secrets = request.secrets
         if _wire.enabled():
             _wire.log_request(request)
         response = await face.send(self._request(request, endpoint), endpoint is self.endpoint)
-        exchange.sent = _as_sent(request, response.request)
+        exchange.secrets = lambda: _as_sent(request, response.request).secrets()
         pieces, patience = face.pieces(response), 0.0
         try:
             # httpx undoes a compression by itself.
@@ -295,8 +295,7 @@ class HttpxExchanges(SharedExchanges):
         try:
             events = exchange.receive(item)
         except RemoteProtocolError as error:
-            if exchange.sent is not None:
-                hide_in(error, exchange.sent.secrets())
+            hide_in(error, exchange.secrets())
             message = f"{self.endpoint} did not answer in MCP's way: {error}"
             raise TransportError(message, code="protocol") from error
         if logging_wire:
@@ -364,11 +363,5 @@ def _as_sent(request: HTTPRequest, made: httpx.Request) -> HTTPRequest:
 
 
 def _is_tls(error: BaseException) -> bool:
-    cause: BaseException | None = error
-    seen: set[int] = set()
-    while cause is not None and id(cause) not in seen:
-        seen.add(id(cause))
-        if isinstance(cause, ssl.SSLError):
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return "certificate" in str(error).lower()
+    found = any(isinstance(cause, ssl.SSLError) for cause in causes(error))
+    return found or "certificate" in str(error).lower()

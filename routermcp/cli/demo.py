@@ -14,6 +14,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from routermcp_proto.http.url import without_query
+
 from ..types import InitializeResult
 from ..types import Progress as ProgressReport
 from .failures import ExitCode, complain, reported
@@ -120,7 +122,7 @@ def _demonstrate(options: ClientOptions, shown: Showcase | None) -> bool:
     what = (
         f"a local gateway of {', '.join(shown.servers)}"
         if shown is not None
-        else str(options.url).partition("?")[0]
+        else without_query(str(options.url))
     )
     output.print(f"server: {what}; {TIMED_CALLS} timed calls")
     for reason in shown.missing if shown is not None else ():

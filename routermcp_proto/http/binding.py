@@ -19,7 +19,7 @@ from ..parameter_headers import encode_header_value, parameter_headers
 from ..versions import Era
 from .exchange import MAX_MESSAGE_SIZE, MCPExchange
 from .headers import HeaderBlock, HTTPRequest
-from .url import EndpointURL
+from .url import EndpointURL, without_query
 
 #: Headers that the binding writes itself; a user's value for one of them is refused.
 OWN_HEADERS = frozenset(
@@ -96,7 +96,7 @@ class HTTPBinding:
                 or to another origin, for which the headers are not meant (``redirect``).
         """
         target = redirected.location
-        shown = (redirected.shown or target).partition("?")[0].partition("#")[0]
+        shown = without_query(redirected.shown or target)
         if redirected.status not in (307, 308):
             raise TransportError(
                 f"{self.endpoint} answered HTTP {redirected.status}, a redirect that turns POST into GET, "

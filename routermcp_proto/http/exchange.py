@@ -13,7 +13,7 @@ and https://modelcontextprotocol.io/specification/2025-11-25/basic/transports
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Any
@@ -31,10 +31,9 @@ from ..events import (
 )
 from ..exceptions import MAX_ERROR_BODY, RemoteProtocolError
 from ..jsonrpc import ErrorObject, RequestId
-from ..redaction import QUOTING, error_without, redacted, without
+from ..redaction import error_without, redacted, without
 from ..session import Session
 from ..sse import SSEDecoder
-from .headers import HTTPRequest
 from .reader import BodyData, EndOfBody, ResponseHead
 
 #: Bytes of one JSON answer or one event. Tools return files and images as base64; 64 MiB
@@ -97,8 +96,8 @@ class MCPExchange:
         self._retry: int | None = None
         self.finished = False
         """Whether the request has its outcome."""
-        self.sent: HTTPRequest | None = None
-        """The request that is answered, once it is sent: errors do not repeat its secrets."""
+        self.secrets: Callable[[], Sequence[str]] = tuple
+        """Gives what the request that is answered took along, which errors do not repeat."""
         self.session_id: str | None = None
         """The ``Mcp-Session-Id`` of the answer, where it had a valid one."""
         self.dpop_nonce: str | None = None
@@ -174,7 +173,7 @@ class MCPExchange:
             elif name == b"dpop-nonce":
                 self.dpop_nonce = value.decode("latin-1") or None
             elif name == b"content-encoding" and value.strip().lower() not in (b"identity", b""):
-                encoding = without(value.decode("ascii", "replace"), self._secrets())[:40]
+                encoding = without(value.decode("ascii", "replace"), self.secrets())[:40]
                 raise RemoteProtocolError(
                     f"the server sent a body encoded as {encoding!r}, which nobody asked for"
                 )
@@ -197,7 +196,7 @@ class MCPExchange:
             location = _header(head, b"location").decode("ascii", "replace")
             self._body = Body.NOTHING
             self.finished = True
-            shown = without(location, self._secrets())
+            shown = without(location, self.secrets())
             return [HTTPRedirected(head.status, location, shown if shown != location else None)]
         self._body = Body.REFUSAL
         return []
@@ -226,9 +225,7 @@ class MCPExchange:
     def _take_message(self, payload: bytes | bytearray) -> list[Event]:
         only = _NO_REQUEST if self._request_id is None else self._request_id
         events = self._session.receive_message(payload, only=only)
-        if any(type(event) in QUOTING for event in events):
-            secrets = self._secrets()
-            events = [redacted(event, secrets) for event in events]
+        events = [redacted(event, self.secrets) for event in events]
         if self._request_id is not None and not self._session.waits_for(self._request_id):
             self.finished = True
         return events
@@ -279,7 +276,7 @@ class MCPExchange:
         return [HTTPAccepted(status)]
 
     def _end_of_foreign(self) -> list[Event]:
-        kind = without(_header(self._head, b"content-type").decode("ascii", "replace"), self._secrets())[:80]
+        kind = without(_header(self._head, b"content-type").decode("ascii", "replace"), self.secrets())[:80]
         raise RemoteProtocolError(
             f"the answer is {kind!r} where MCP has JSON or an event stream: "
             f"is this the URL of an MCP endpoint? It begins {self._beginning()!r}"
@@ -301,7 +298,7 @@ class MCPExchange:
         messages = jsonrpc.decode(self._received) if self._received.startswith(b"{") else ()
         for message in messages:
             if isinstance(message, jsonrpc.ErrorResponse):
-                error = error_without(message.error, self._secrets())
+                error = error_without(message.error, self.secrets())
                 return error, message.id is not None and message.id == self._request_id
         return None, False
 
@@ -310,11 +307,8 @@ class MCPExchange:
 
     def _excerpt(self, body: bytes | bytearray, size: int) -> str:
         """Cut a body after its secrets are out: half of one would not be found."""
-        text: str = without(body.decode("utf-8", "replace"), self._secrets())
+        text: str = without(body.decode("utf-8", "replace"), self.secrets())
         return text.encode()[:size].decode("utf-8", "replace")
-
-    def _secrets(self) -> tuple[str, ...]:
-        return self.sent.secrets() if self.sent is not None else ()
 
 
 def _header(head: ResponseHead, wanted: bytes) -> bytes:

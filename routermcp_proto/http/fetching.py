@@ -6,7 +6,7 @@ as MCP's messages and are read by the same readers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from ..events import Event, Fetched
@@ -25,8 +25,8 @@ class HTTPExchange(Protocol):
     finished: bool
     """Whether the request has its outcome."""
 
-    sent: HTTPRequest | None
-    """The request that is answered, once it is sent: its secrets are not shown when they come back."""
+    secrets: Callable[[], Sequence[str]]
+    """Gives what the request that is answered took along, which is not shown when it comes back."""
 
     @property
     def size(self) -> int:
@@ -62,7 +62,7 @@ class FetchExchange:
         self._head = ResponseHead(0, ())
         self._body = bytearray()
         self.finished = False
-        self.sent: HTTPRequest | None = None
+        self.secrets: Callable[[], Sequence[str]] = tuple
 
     @property
     def size(self) -> int:

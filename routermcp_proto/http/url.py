@@ -136,6 +136,11 @@ class EndpointURL:
     __repr__ = __str__
 
 
+def without_query(url: str) -> str:
+    """Cut off the query and the fragment of a URL, which may hold a key."""
+    return _AFTER_PATH.split(url, maxsplit=1)[0]
+
+
 def _check_text(url: str) -> None:
     """Find what can be said of a URL before it is taken apart."""
     if not url:
@@ -171,7 +176,7 @@ def _plain(url: str) -> str:
     scheme = _SCHEME.match(url)
     begin = scheme[0] if scheme is not None else ""
     rest = url.removeprefix(begin).rpartition("@")[2]
-    return (begin + _AFTER_PATH.split(rest, maxsplit=1)[0])[:MAX_URL_SHOWN]
+    return (begin + without_query(rest))[:MAX_URL_SHOWN]
 
 
 def _socket_path(host: str) -> str:

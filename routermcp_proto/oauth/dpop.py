@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from ..http.url import without_query
 from .clients import Signer
 from .steps import Clock, Entropy, base64url
 
@@ -37,8 +38,8 @@ class Prover:
 
     def note_nonce(self, url: str, nonce: str) -> None:
         """Note what the proofs for a place have to carry from now on (RFC 9449, sections 8.2 and 9)."""
-        self._nonces.pop(_place(url), None)
-        self._nonces[_place(url)] = nonce
+        self._nonces.pop(without_query(url), None)
+        self._nonces[without_query(url)] = nonce
         if len(self._nonces) > MAX_NONCES:
             del self._nonces[next(iter(self._nonces))]
 
@@ -50,11 +51,11 @@ class Prover:
             url: Where it goes; query and fragment do not count.
             token: The access token that goes with it.
         """
-        nonce = self._nonces.get(_place(url))
+        nonce = self._nonces.get(without_query(url))
         claims: dict[str, Any] = {
             "jti": base64url(self._random(ID_BYTES)),
             "htm": method,
-            "htu": _place(url),
+            "htu": without_query(url),
             "iat": int(self._clock()),
         }
         if token is not None:
@@ -62,7 +63,3 @@ class Prover:
         if nonce is not None:
             claims["nonce"] = nonce
         return self._signer.sign(claims)
-
-
-def _place(url: str) -> str:
-    return url.partition("#")[0].partition("?")[0]

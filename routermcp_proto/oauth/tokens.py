@@ -232,7 +232,7 @@ def refused(issuer: str, status: int, document: Mapping[str, Any], secrets: Sequ
         secrets: What it was sent, and might give back in its words.
     """
     said = [document.get("error"), document.get("error_description")]
-    code, description = (words(without(each, secrets)) for each in said)
+    code, description = (words(without(each, secrets, shortest=1)) for each in said)
     message = f"{issuer} gave no token: {code or f'HTTP {status}'}"
     if description:
         message += f" ({description})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import traceback
 
+from routermcp_proto.exceptions import causes
 from tests.oauth.conftest import KEY
 
 #: What secrets of the tests' own begin with; those of the server begin with what they are.
@@ -17,10 +18,8 @@ OTHER_KEY = "bN7vQm1nR0y6ZcWl5Yl0x8m3y0D0q8oXhVtq3N2c4bE="
 def shown_by(error: BaseException) -> str:
     """Return all that an error and those behind it give to see."""
     shown = "".join(traceback.format_exception(error))
-    behind: BaseException | None = error
-    while behind is not None:
+    for behind in causes(error):
         shown += str(behind) + repr(behind)
-        behind = behind.__cause__ or behind.__context__
     return shown + pickle.dumps(error).decode("latin-1")
 
 

@@ -344,7 +344,7 @@ SENT = HTTPRequest(b"POST", b"/", HeaderBlock([("Authorization", f"Bearer {TOKEN
 
 def test_a_refusal_does_not_repeat_what_was_sent() -> None:
     exchange, request_id = asked()
-    exchange.sent = SENT
+    exchange.secrets = SENT.secrets
     body = encode_error(request_id, ErrorObject(-32001, f"no {TOKEN}", {"sent": [TOKEN]}))
     challenge = (b"www-authenticate", f'Bearer error_description="{TOKEN}"'.encode())
     assert not exchange.refused
@@ -359,7 +359,7 @@ def test_a_refusal_does_not_repeat_what_was_sent() -> None:
 
 def test_a_body_is_cut_after_its_secrets_are_out() -> None:
     exchange, _ = asked()
-    exchange.sent = SENT
+    exchange.secrets = SENT.secrets
     body = b" " * (MAX_ERROR_BODY - 5) + TOKEN.encode()
     (event,) = run(exchange, 500, [], body)
     assert isinstance(event, HTTPRefused)
@@ -373,7 +373,7 @@ def test_a_body_is_cut_after_its_secrets_are_out() -> None:
 )
 def test_what_is_no_answer_does_not_show_what_was_sent(kind: tuple[bytes, bytes], body: bytes) -> None:
     exchange, _ = asked()
-    exchange.sent = SENT
+    exchange.secrets = SENT.secrets
     with pytest.raises(RemoteProtocolError, match=r"\*\*\*") as caught:
         run(exchange, 200, [kind], body % TOKEN.encode())
     assert TOKEN not in str(caught.value)
@@ -381,7 +381,7 @@ def test_what_is_no_answer_does_not_show_what_was_sent(kind: tuple[bytes, bytes]
 
 def test_an_error_of_the_server_does_not_show_what_was_sent() -> None:
     exchange, request_id = asked()
-    exchange.sent = SENT
+    exchange.secrets = SENT.secrets
     (event,) = run(exchange, 200, [JSON], encode_error(request_id, ErrorObject(-1, f"no {TOKEN}")))
     assert isinstance(event, ErrorReceived)
     assert event.error.message == "no ***"
@@ -389,7 +389,7 @@ def test_an_error_of_the_server_does_not_show_what_was_sent() -> None:
 
 def test_where_a_redirect_leads_does_not_show_what_was_sent() -> None:
     exchange, _ = asked()
-    exchange.sent = SENT
+    exchange.secrets = SENT.secrets
     (event,) = run(exchange, 307, [(b"location", f"https://other.example/{TOKEN}".encode())])
     assert isinstance(event, HTTPRedirected)
     assert event.location == f"https://other.example/{TOKEN}"
@@ -399,7 +399,7 @@ def test_where_a_redirect_leads_does_not_show_what_was_sent() -> None:
 def test_the_beginning_of_a_long_token_is_not_shown() -> None:
     exchange, _ = asked()
     token = "eyJ0eXAi" * 400
-    exchange.sent = HTTPRequest(b"POST", b"/", HeaderBlock([("Authorization", f"Bearer {token}")]))
+    exchange.secrets = lambda: (token,)
     with pytest.raises(RemoteProtocolError, match=r"\*\*\*") as caught:
         run(exchange, 200, [JSON], f"you sent {token}".encode())
     assert "eyJ0" not in str(caught.value)

@@ -140,7 +140,7 @@ def test_an_assertion_that_a_server_gives_back_is_not_shown() -> None:
         world.drive(desk(Client("c", None, PRIVATE_KEY), signer=True).ask({}))
 
 
-@pytest.mark.parametrize("secret", ["open-sesame", "s3cret/s +"])
+@pytest.mark.parametrize("secret", ["s", "s/s +"])
 def test_a_secret_that_a_server_gives_back_is_not_shown(secret: str) -> None:
     """In whichever way it writes that."""
     world = World()
