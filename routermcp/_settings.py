@@ -12,16 +12,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from routermcp_adapters.message_streams import Transport
+from routermcp_adapters.streams.base import Transport
 from routermcp_proto.exceptions import ConfigError, LocalProtocolError
 from routermcp_proto.http.binding import user_headers
 from routermcp_proto.http.url import EndpointURL
-from routermcp_proto.timers import RetryPolicy
+from routermcp_proto.retry import RetryPolicy
 from routermcp_proto.versions import REVISIONS
 
 from ._tls import ClientCertificate, Verify, context_source
 from ._version import __version__
-from .oauth._users import OAuthUsers, users_of
+from .oauth.flows.users import OAuthUsers, users_of
 
 #: Milliseconds that a call may take.
 DEFAULT_TIMEOUT = 30_000
@@ -36,7 +36,7 @@ MAX_TIMEOUT = 100 * 24 * 3600 * 1000
 LOCAL_GATEWAY_PORT = 5151
 
 if TYPE_CHECKING:
-    from routermcp_adapters.httpx_exchanges import HTTPClient
+    from routermcp_adapters.http.httpx import HTTPClient
 
 _PROJECT = re.compile(r"/v1/mcp/[^/?#]+")
 _PROJECT_REQUEST = re.compile(r"/v1/mcp/[^/?#]+/request")

@@ -8,9 +8,9 @@ in a :class:`LineStream`; ``docs/transports.md`` has worked examples, and
 
 from __future__ import annotations
 
-from routermcp_adapters.message_streams import LineStream, MessageStream, Transport
 from routermcp_adapters.runtime import ByteStream, Runtime, StreamClosedError
-from routermcp_adapters.stdio import StdioTransport, stdio
+from routermcp_adapters.streams.base import LineStream, MessageStream, Transport
+from routermcp_adapters.streams.stdio import StdioTransport, stdio
 
 __all__ = [
     "ByteStream",

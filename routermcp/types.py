@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from routermcp_adapters._limits import PoolLimits, PoolStats
+from routermcp_adapters.limits import PoolLimits, PoolStats
 from routermcp_proto.exceptions import (
     AuthorizationRequiredError,
     ConfigError,
@@ -28,7 +28,7 @@ from routermcp_proto.exceptions import (
     UnauthorizedError,
     UpstreamError,
 )
-from routermcp_proto.timers import RetryPolicy
+from routermcp_proto.retry import RetryPolicy
 from routermcp_proto.types import (
     CompleteResult,
     Completion,

@@ -8,7 +8,6 @@ roles :mod:`.client_session` and :mod:`.server_session`, then :mod:`.http`.
 
 from __future__ import annotations
 
-from . import calls
 from .calls import Call
 from .client_session import ClientSession
 from .events import (

@@ -28,15 +28,15 @@ from .events import (
     ErrorReceived,
     Event,
     MessageReady,
+    Outgoing,
     RequestReceived,
     ResponseReceived,
     ResponseRejected,
 )
 from .exceptions import LocalProtocolError, MCPError, RemoteProtocolError, rpc_error_type
 from .handshake import Agreement, Handshake, Refused, Reply, Step, negotiate
+from .http.parameter_headers import ParameterHeader, declared_headers
 from .jsonrpc import ErrorObject, RequestId
-from .outgoing import Outgoing
-from .parameter_headers import ParameterHeader, declared_headers
 from .session import METHOD_NOT_FOUND, NO_ROOM, Session
 from .states import SessionInput, SessionState
 from .types import InitializeResult, ListToolsResult

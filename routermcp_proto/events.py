@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from .calls import Call
 from .exceptions import MCPError
 from .jsonrpc import ErrorObject, RequestId
-from .outgoing import Outgoing
 from .types import InitializeResult, Progress
 from .versions import Revision
 
@@ -228,3 +227,19 @@ Event = (
     | StreamEnded
     | Fetched
 )
+
+
+class Outgoing(NamedTuple):
+    """One encoded message."""
+
+    payload: bytes
+    """The message as JSON, without a line end."""
+
+    method: str = ""
+    """Its method, empty for an answer."""
+
+    request_id: RequestId | None = None
+    """Its id where an answer is awaited, None for notifications and answers."""
+
+    call: Call[Any] | None = None
+    """The call it encodes, where it is a request."""

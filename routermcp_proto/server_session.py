@@ -19,11 +19,10 @@ from typing import Any, cast
 from . import jsonrpc
 from .calls import Call
 from .client_session import CAPABILITIES_KEY, PROTOCOL_VERSION_KEY
-from .events import Event, MessageReady, NotificationReceived, RequestReceived
+from .events import Event, MessageReady, NotificationReceived, Outgoing, RequestReceived
 from .exceptions import LocalProtocolError
 from .handshake import UNSUPPORTED_VERSION
 from .jsonrpc import ErrorObject, RequestId
-from .outgoing import Outgoing
 from .session import INVALID_PARAMS, METHOD_NOT_FOUND, NO_ROOM, Session
 from .states import SessionInput, SessionState
 from .versions import LATEST, LATEST_HANDSHAKE, REVISIONS, Era, Revision

@@ -39,6 +39,7 @@ from .events import (
     MessageDropped,
     MessageReady,
     NotificationReceived,
+    Outgoing,
     ProgressReceived,
     RequestLost,
     RequestTimedOut,
@@ -47,9 +48,8 @@ from .events import (
     ResponseRejected,
 )
 from .exceptions import LocalProtocolError, ResponseValidationError
+from .framing import MAX_LINE_SIZE, LineDecoder
 from .jsonrpc import ErrorObject, RequestId
-from .lines import MAX_LINE_SIZE, LineDecoder
-from .outgoing import Outgoing
 from .states import (
     RequestInput,
     RequestState,

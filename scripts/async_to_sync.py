@@ -29,7 +29,7 @@ SUBSTITUTIONS: list[tuple[str, str]] = [
     (r"\bawait ", ""),
     (r"__aenter__", "__enter__"),
     (r"__aexit__", "__exit__"),
-    (r"import native as run\b", "import step as run"),
+    (r"import native as run\b", "import run_sync as run"),
     (r"import running as runtime_here\b", "import blocking as runtime_here"),
     (r"\bAsync(?=Methods|SessionBase)", "Blocking"),
     (r"(?<!Sync)\bRouterMCP(?=Client|Session)", "SyncRouterMCP"),

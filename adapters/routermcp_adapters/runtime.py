@@ -2,7 +2,7 @@
 
 The driver is one text of ``async def`` that imports no runtime and awaits only what it is
 given here. asyncio and trio run it natively. In blocking code nothing here ever suspends,
-so a coroutine is run to its end by a single ``send(None)`` (:mod:`._stepping`).
+so a coroutine is run to its end by a single ``send(None)`` (:mod:`.runtimes.run_sync`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
-from ._race import Address
+Address = tuple[int, Any]
+"""A family and what :meth:`socket.socket.connect` takes in it."""
+
 
 T = TypeVar("T")
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from routermcp_adapters._limits import PoolLimits, PoolStats
-from routermcp_adapters._stepping import native as run
-from routermcp_adapters.message_streams import Transport
-from routermcp_proto.timers import RetryPolicy
+from routermcp_adapters.limits import PoolLimits, PoolStats
+from routermcp_adapters.runtimes.run_sync import native as run
+from routermcp_adapters.streams.base import Transport
+from routermcp_proto.retry import RetryPolicy
 
-from .._carriers import connections_of
-from .._responder import Callbacks, OnElicitation, OnLog, OnNotification, OnRoots, OnSampling
-from .._responder import any_callbacks as accept_callbacks
+from .._callbacks import Callbacks, OnElicitation, OnLog, OnNotification, OnRoots, OnSampling
+from .._callbacks import any_callbacks as accept_callbacks
 from .._settings import DEFAULT_INTERACTION_TIMEOUT, Headers, Secret, enable_debug_log, resolve
 from .._tls import ClientCertificate, Verify
+from .._wiring import connections_of
 from ..oauth import OAuthConfig
 from .authorization import OnAuthorization
 from .session import AsyncSessionBase, RouterMCPSession

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from routermcp_adapters._driver import CallOptions, Driver
-from routermcp_adapters._stepping import native as run
+from routermcp_adapters.call.driver import CallOptions, Driver
+from routermcp_adapters.runtimes.run_sync import native as run
 from routermcp_proto import calls
 from routermcp_proto.calls import Call, ResultT
 from routermcp_proto.types import (
@@ -25,10 +25,10 @@ from routermcp_proto.types import (
     ToolResult,
 )
 
-from .._responder import OnProgress
-from .._responder import progress_sink as report_to
+from .._callbacks import OnProgress
+from .._callbacks import progress_sink as report_to
 from .._settings import checked_timeout
-from .._typed import parse_typed
+from .._structured import parse_typed
 
 ModelT = TypeVar("ModelT")
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from routermcp_adapters._exchanges import SharedExchanges
-from routermcp_adapters._stepping import native as run
-from routermcp_adapters.detect import running as runtime_here
+from routermcp_adapters.http.base import SharedTransport
+from routermcp_adapters.runtimes.auto import running as runtime_here
+from routermcp_adapters.runtimes.run_sync import native as run
 from routermcp_proto.exceptions import AuthorizationRequiredError
 from routermcp_proto.types import InitializeResult
 
-from .._carriers import driver_of
-from .._responder import Callbacks
+from .._callbacks import Callbacks
 from .._settings import ClientSettings, checked_timeout
-from ..oauth._access import Connection
-from ..oauth._accounts import Access, UserAccounts
-from ..oauth._pages import checked_page
+from .._wiring import driver_of
+from ..oauth._urls import checked_page
+from ..oauth.flows.connections import Connection
+from ..oauth.flows.gateway_connections import Access, UserAccounts
 from .authorization import AuthorizationRequest
 from .methods import AsyncMethods
 
@@ -25,7 +25,7 @@ class AsyncSessionBase(AsyncMethods):
     """A session over connections that it may share with others."""
 
     def __init__(
-        self, settings: ClientSettings, callbacks: Callbacks, transport: SharedExchanges | None
+        self, settings: ClientSettings, callbacks: Callbacks, transport: SharedTransport | None
     ) -> None:
         self._settings = settings
         self._callbacks = callbacks = callbacks.of_session(self._request_of)

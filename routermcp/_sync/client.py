@@ -6,16 +6,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from routermcp_adapters._limits import PoolLimits, PoolStats
-from routermcp_adapters._stepping import step as run
-from routermcp_adapters.message_streams import Transport
-from routermcp_proto.timers import RetryPolicy
+from routermcp_adapters.limits import PoolLimits, PoolStats
+from routermcp_adapters.runtimes.run_sync import run_sync as run
+from routermcp_adapters.streams.base import Transport
+from routermcp_proto.retry import RetryPolicy
 
-from .._carriers import connections_of
-from .._responder import Callbacks, OnElicitation, OnLog, OnNotification, OnRoots, OnSampling
-from .._responder import plain_callbacks as accept_callbacks
+from .._callbacks import Callbacks, OnElicitation, OnLog, OnNotification, OnRoots, OnSampling
+from .._callbacks import plain_callbacks as accept_callbacks
 from .._settings import DEFAULT_INTERACTION_TIMEOUT, Headers, Secret, enable_debug_log, resolve
 from .._tls import ClientCertificate, Verify
+from .._wiring import connections_of
 from ..oauth import OAuthConfig
 from .authorization import OnAuthorization
 from .session import BlockingSessionBase, SyncRouterMCPSession

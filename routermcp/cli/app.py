@@ -315,7 +315,7 @@ def demo(
     server is started (ROUTERMCP_URL is not used). A server of yours is only asked what it
     has, and to run one tool that says that it changes nothing and needs no arguments.
     """
-    from .demo import run_demo  # noqa: PLC0415 - only where it is shown
+    from .demo.command import run_demo  # noqa: PLC0415 - only where it is shown
 
     ok = run_demo(ClientOptions(url, api_key, user_id, timeout, debug))
     raise typer.Exit(ExitCode.OK if ok else ExitCode.TOOL_ERROR)

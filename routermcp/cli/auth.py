@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from .. import SyncRouterMCPClient
-from ..oauth._access import Connection, ConnectionState
-from ..oauth.receiver import DEFAULT_PORT, LoopbackReceiver, on_standard_error, show_page
+from ..oauth.flows.connections import Connection, ConnectionState
+from ..oauth.loopback import DEFAULT_PORT, LoopbackReceiver, on_standard_error, show_page
 from ..types import AuthorizationRequiredError, ConfigError, LocalProtocolError, MCPError, TransportError
 from .failures import complain
 from .options import (

@@ -24,7 +24,7 @@ from .output import write_json, write_table
 
 if TYPE_CHECKING:
     from ..gateway.aggregate import Aggregate
-    from ..gateway.config import GatewayConfig
+    from ..gateway.config.model import GatewayConfig
 
 #: Where the gateway of this machine is when nobody says otherwise.
 LOCAL_URL = "http://127.0.0.1:5151/mcp"
@@ -62,8 +62,8 @@ def serve(
 ) -> None:
     """Serve the servers of a configuration behind one endpoint."""
     with _gateway_installed(), reported(debug=debug):
-        from ..gateway.assembly import aggregate_of  # noqa: PLC0415 - needs the extra
-        from ..gateway.config_file import find, load  # noqa: PLC0415
+        from ..gateway.config.file import find, load  # noqa: PLC0415
+        from ..gateway.factory import aggregate_of  # noqa: PLC0415 - needs the extra
 
         path = config or find()
         if path is None:
@@ -101,17 +101,17 @@ def proxy(
 ) -> None:
     """Serve one stdio server over HTTP, names untouched."""
     with _gateway_installed(), reported(debug=debug):
-        from ..gateway.config import GatewayConfig  # noqa: PLC0415 - needs the extra
-        from ..gateway.mirror import Mirror  # noqa: PLC0415
-        from ..gateway.reach import over_stdio  # noqa: PLC0415
-        from ..gateway.upstream import Upstream  # noqa: PLC0415
+        from ..gateway.aggregate import SingleServer  # noqa: PLC0415
+        from ..gateway.config.model import GatewayConfig  # noqa: PLC0415 - needs the extra
+        from ..gateway.upstreams.targets import over_stdio  # noqa: PLC0415
+        from ..gateway.upstreams.upstream import Upstream  # noqa: PLC0415
 
         command = shlex.split(stdio)
         if not command:
             raise ConfigError("--stdio names no command")
         _log_to_stderr(debug=debug)
         upstream = Upstream("server", over_stdio(command, env=_variables(env or [])), prefix=False)
-        _serve(_listening_on(GatewayConfig(), host, port), Mirror(upstream), command[0])
+        _serve(_listening_on(GatewayConfig(), host, port), SingleServer(upstream), command[0])
 
 
 @app.command()
@@ -127,10 +127,10 @@ def connect(
     Without --url and ROUTERMCP_URL it is the gateway of this machine.
     """
     with reported(debug=debug):
-        from ..gateway.mirror import Mirror  # noqa: PLC0415 - what only this command needs
-        from ..gateway.reach import over_http  # noqa: PLC0415
-        from ..gateway.stdio import serve_stdio  # noqa: PLC0415
-        from ..gateway.upstream import Upstream  # noqa: PLC0415
+        from ..gateway.aggregate import SingleServer  # noqa: PLC0415 - what only this command needs
+        from ..gateway.serving.stdio import serve_stdio  # noqa: PLC0415
+        from ..gateway.upstreams.targets import over_http  # noqa: PLC0415
+        from ..gateway.upstreams.upstream import Upstream  # noqa: PLC0415
 
         _log_to_stderr(debug=debug)
         target = url or os.environ.get("ROUTERMCP_URL") or LOCAL_URL
@@ -142,7 +142,7 @@ def connect(
         )
 
         async def run() -> None:
-            backend = Mirror(Upstream("gateway", settings, prefix=False))
+            backend = SingleServer(Upstream("gateway", settings, prefix=False))
             try:
                 await backend.begin()
                 await serve_stdio(backend)
@@ -160,7 +160,7 @@ def write_config(
 ) -> None:
     """Write a commented configuration to begin with."""
     with _gateway_installed(), reported(debug=False):
-        from ..gateway.config_file import STARTER  # noqa: PLC0415 - needs the extra
+        from ..gateway.config.file import STARTER  # noqa: PLC0415 - needs the extra
 
         try:
             with path.open("w" if force else "x", encoding="utf-8") as file:
@@ -224,8 +224,8 @@ def _listening_on(config: GatewayConfig, host: str | None, port: int | None) -> 
 
 
 def _serve(config: GatewayConfig, backend: Aggregate, what: str) -> None:
-    from ..gateway.assembly import front_of  # noqa: PLC0415 - needs the extra
-    from ..gateway.server import serve_here  # noqa: PLC0415
+    from ..gateway.factory import front_of  # noqa: PLC0415 - needs the extra
+    from ..gateway.serving.uvicorn import serve_here  # noqa: PLC0415
 
     front, listening = front_of(config, backend), config.httpServer
 
@@ -239,8 +239,8 @@ def _serve(config: GatewayConfig, backend: Aggregate, what: str) -> None:
 
 def _serve_workers(config: GatewayConfig, path: Path, workers: int) -> None:
     from ..gateway.application import CONFIG_VARIABLE  # noqa: PLC0415 - needs the extra
-    from ..gateway.assembly import aggregate_of, front_of  # noqa: PLC0415
-    from ..gateway.server import serve_workers  # noqa: PLC0415
+    from ..gateway.factory import aggregate_of, front_of  # noqa: PLC0415
+    from ..gateway.serving.uvicorn import serve_workers  # noqa: PLC0415
 
     if config.session.store is None:
         raise ConfigError("several workers share their sessions: set session.store to redis://...")
@@ -267,7 +267,7 @@ def _listening(config: GatewayConfig) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        from ..gateway.server import authority  # noqa: PLC0415 - needs the extra
+        from ..gateway.serving.uvicorn import authority  # noqa: PLC0415 - needs the extra
 
         where = authority(config.httpServer.host, config.httpServer.port)
         raise ConfigError(f"cannot listen on {where}: {error.strerror}; try another --port") from error

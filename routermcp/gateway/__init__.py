@@ -5,25 +5,23 @@
     async with LocalGateway("routermcp.jsonc") as gateway, RouterMCPClient(gateway.url) as client:
         ...
 
-Order to read it in: :mod:`.backend` is the seam between the protocol and what is offered;
-:mod:`.app` (with :mod:`.exchange`, :mod:`.answering`, :mod:`.caller`, :mod:`.sessions`)
-serves a backend over Streamable HTTP on
-:class:`routermcp_proto.server_session.ServerSession`, :mod:`.stream` over any stream.
-:mod:`.aggregate` is the backend that passes on: :mod:`.upstream` is one server of it,
-:mod:`.wire` a session there, :mod:`.passing` and :mod:`.relay` take questions back.
-:mod:`.front` adds projects, keys and limits, :mod:`.config` says what there is, and
-:mod:`.assembly` puts it together.
+Order to read it in: :mod:`.backend` is the seam between the protocol and what is offered.
+:mod:`.http` serves a backend over Streamable HTTP on
+:class:`routermcp_proto.server_session.ServerSession`, with :mod:`.dispatch` and
+:mod:`.sessions`; :mod:`.serving` runs it, over any stream too. :mod:`.aggregate` is the backend
+that forwards to the servers in :mod:`.upstreams`, listed by :mod:`.catalog`, for the users in
+:mod:`.users`. :mod:`.config` says what there is, and :mod:`.factory` puts it together.
 
 Serving needs the extra ``routermcp[gateway]``.
 """
 
 from __future__ import annotations
 
-from .app import GatewayApp
 from .backend import Backend, Caller, InputNeeded, Listing
-from .builtin import BuiltinTools
+from .demo.tools import BuiltinTools
+from .http.endpoint import GatewayApp
 from .local import LocalGateway
-from .server import serve_in_thread
+from .serving.uvicorn import serve_in_thread
 
 __all__ = [
     "Backend",

@@ -18,21 +18,22 @@ from typing import Any, cast
 
 from routermcp_proto.calls import Call
 from routermcp_proto.exceptions import InvalidParamsError, ResourceNotFoundError, RPCError
+from routermcp_proto.names import RESOURCE_UPDATED
 from routermcp_proto.types import WireModel
 
 from .._version import __version__
-from ..oauth.store import TokenAdapter
-from . import callback
-from .accounts import Accounts
-from .backend import RESOURCE_UPDATED, Caller, Listing
-from .catalog import Entry
-from .codes import TOOL_DISABLED, TOOL_NOT_FOUND
-from .meta_tool import SEARCH_TOOL, search
-from .personal import People, Person, PersonalServer
-from .shelf import Shelf
-from .state_seal import StateSeal
-from .templates import fit
-from .upstream import State, Upstream
+from ..oauth.stores.base import TokenAdapter
+from .backend import Caller, Listing
+from .catalog.entries import Entry
+from .catalog.merged import MergedCatalog
+from .catalog.tool_search import SEARCH_TOOL, search
+from .catalog.uri_templates import fit
+from .errors import TOOL_DISABLED, TOOL_NOT_FOUND
+from .http.routes import oauth_callback as callback
+from .upstreams.upstream import State, Upstream
+from .users.methods import UserMethods
+from .users.oauth_state import StateEncryptor
+from .users.registry import PerUserServer, RegisteredUser, UserRegistry
 
 #: Entries of one page. A thousand tools are half a megabyte.
 PAGE_SIZE = 1_000
@@ -77,9 +78,9 @@ class Aggregate:
     def __init__(
         self,
         upstreams: Sequence[Upstream],
-        personal: Sequence[PersonalServer] = (),
+        personal: Sequence[PerUserServer] = (),
         *,
-        seal: StateSeal | None = None,
+        seal: StateEncryptor | None = None,
         tokens: TokenAdapter | None = None,
         search: bool = True,
         patience: float = PATIENCE,
@@ -89,9 +90,9 @@ class Aggregate:
         self._patience = patience
         self._search = search
         self.tokens = tokens
-        self._shelf = Shelf(upstreams)
-        self._people = People(personal)
-        self.accounts = Accounts(self._people, seal) if seal is not None else None
+        self._shelf = MergedCatalog(upstreams)
+        self._people = UserRegistry(personal)
+        self.accounts = UserMethods(self._people, seal) if seal is not None else None
         for upstream in upstreams:
             upstream.on_change = self._changed
             upstream.on_news = self._hear
@@ -102,7 +103,7 @@ class Aggregate:
         return self._upstreams
 
     @property
-    def personal(self) -> Mapping[str, PersonalServer]:
+    def personal(self) -> Mapping[str, PerUserServer]:
         """The servers that each user signs in at, by their aliases."""
         return self._people.servers
 
@@ -147,10 +148,10 @@ class Aggregate:
         if method == RESOURCE_UPDATED:
             self.on_changed(method, params)
 
-    def _shelves(self, person: Person | None) -> tuple[Shelf, ...]:
+    def _shelves(self, person: RegisteredUser | None) -> tuple[MergedCatalog, ...]:
         return (self._shelf,) if person is None else (self._shelf, person.shelf)
 
-    async def _settle(self, person: Person | None = None) -> None:
+    async def _settle(self, person: RegisteredUser | None = None) -> None:
         """Give servers that are being started a little time."""
         upstreams = [*self._upstreams.values(), *(person.upstreams.values() if person is not None else ())]
         waiting = [upstream.settled(self._patience) for upstream in upstreams]
@@ -231,7 +232,7 @@ class Aggregate:
         )
         return await upstream.call(call, caller)
 
-    async def _find(self, listing: Listing, name: str, person: Person | None) -> tuple[Upstream, str]:
+    async def _find(self, listing: Listing, name: str, person: RegisteredUser | None) -> tuple[Upstream, str]:
         """Find the server of a tool or a prompt, and its name there."""
         for settle in (False, True):
             if settle:
@@ -242,7 +243,7 @@ class Aggregate:
                     return self._upstream(entry, person), entry.name
         return self._guess(listing, name, person)
 
-    def _upstream(self, entry: Entry, person: Person | None) -> Upstream:
+    def _upstream(self, entry: Entry, person: RegisteredUser | None) -> Upstream:
         upstream = self._upstreams.get(entry.alias)
         if upstream is None and person is not None:
             upstream = person.upstreams[entry.alias]
@@ -250,7 +251,7 @@ class Aggregate:
             raise AssertionError("what is listed has a server")
         return upstream
 
-    def _guess(self, listing: Listing, name: str, person: Person | None) -> tuple[Upstream, str]:
+    def _guess(self, listing: Listing, name: str, person: RegisteredUser | None) -> tuple[Upstream, str]:
         """Find out what is meant by a name that is in no list.
 
         Raises:
@@ -273,7 +274,7 @@ class Aggregate:
                 return upstream, own
         raise self._not_found(listing, name, person)
 
-    def _not_found(self, listing: Listing, name: str, person: Person | None) -> RPCError:
+    def _not_found(self, listing: Listing, name: str, person: RegisteredUser | None) -> RPCError:
         for upstream in (*self._upstreams.values(), *(person.upstreams.values() if person else ())):
             own = name.removeprefix(upstream.catalog.name_here(listing, ""))
             if upstream.catalog.name_here(listing, own) != name:
@@ -299,7 +300,7 @@ class Aggregate:
             raise _no_resource(uri)
         return await upstream.call(call, caller)
 
-    async def _having(self, uri: str, person: Person | None) -> Upstream:
+    async def _having(self, uri: str, person: RegisteredUser | None) -> Upstream:
         """Find the server of a resource: the one that lists it, or has a template that it fits."""
         shelves = self._shelves(person)
         for settle in (False, True):
@@ -392,3 +393,38 @@ def _uncursor(cursor: str) -> str:
         return base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError) as error:
         raise InvalidParamsError("unknown cursor", code=-32602) from error
+
+
+class SingleServer(Aggregate):
+    """The backend that passes everything on to one server.
+
+    Args:
+        upstream: The server, made with ``prefix=False``.
+        patience: Seconds that a list waits for it while it is being started.
+    """
+
+    def __init__(self, upstream: Upstream, *, patience: float = PATIENCE) -> None:
+        super().__init__([upstream], search=False, patience=patience)
+        self._mirrored = upstream
+
+    async def begin(self) -> None:
+        """Reach the server, so that the first client hears what it says about itself."""
+        await self._settle()
+
+    @property
+    def server_info(self) -> Mapping[str, Any]:
+        """The server's own name; ours until it is reached."""
+        server = self._mirrored.server
+        return super().server_info if server is None else server.serverInfo.to_wire()
+
+    @property
+    def capabilities(self) -> Mapping[str, Any]:
+        """What the server offers; anything, until it is reached."""
+        server = self._mirrored.server
+        return super().capabilities if server is None else server.capabilities.to_wire()
+
+    @property
+    def instructions(self) -> str | None:
+        """What the server tells language models."""
+        server = self._mirrored.server
+        return None if server is None else server.instructions

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from routermcp_proto.exceptions import ConfigError
 
-from .assembly import aggregate_of, front_of
-from .config_file import find, load
-from .front import GatewayFront
-from .server import spare_the_collector
+from .config.file import find, load
+from .factory import aggregate_of, front_of
+from .http.app import GatewayFront
+from .serving.uvicorn import spare_the_collector
 
 #: The variable that says where the configuration is.
 CONFIG_VARIABLE = "ROUTERMCP_CONFIG"

@@ -8,16 +8,6 @@ from typing import Any, Protocol, runtime_checkable
 
 from routermcp_proto.versions import Revision
 
-LOG_LEVEL_KEY = "io.modelcontextprotocol/logLevel"
-"""The member of ``_meta`` by which a stateless request asks for log messages."""
-
-LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
-"""Levels of log messages, the least important first."""
-
-
-RESOURCE_UPDATED = "notifications/resources/updated"
-"""The notification that a resource has changed."""
-
 
 class Listing(Enum):
     """What can be listed; the value is the member of the result that holds the list."""
@@ -202,4 +192,26 @@ class Backend(Protocol):
 
     async def end_session(self, session_id: str) -> None:
         """Forget what was kept for a session of the handshake era that has ended."""
+        ...
+
+
+#: What all methods of this kind begin with.
+AREA = "routermcp"
+
+
+class AccountMethods(Protocol):
+    """Answers the requests of users about their accounts at the servers behind a gateway."""
+
+    async def answer(self, method: str, params: Mapping[str, Any], caller: Caller) -> Mapping[str, Any]:
+        """Answer one request."""
+        ...
+
+
+@runtime_checkable
+class HasAccounts(Protocol):
+    """A backend with servers that users sign in at."""
+
+    @property
+    def accounts(self) -> AccountMethods | None:
+        """Answers requests about their accounts, None where no server needs one."""
         ...

@@ -11,17 +11,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from routermcp_adapters.detect import running
-from routermcp_adapters.message_streams import Transport
+from routermcp_adapters.runtimes.auto import running
+from routermcp_adapters.streams.base import Transport
 from routermcp_proto.exceptions import ConfigError, LocalProtocolError
 
-from ..oauth.store import TokenAdapter
+from ..oauth.stores.base import TokenAdapter
 from .aggregate import PATIENCE, Aggregate
-from .assembly import aggregate_of, front_of
-from .config import GatewayConfig
-from .config_file import load, parse
-from .memory import MemoryTransport
-from .server import serve_in_thread
+from .config.file import load, parse
+from .config.model import GatewayConfig
+from .factory import aggregate_of, front_of
+from .serving.in_process import MemoryTransport
+from .serving.uvicorn import serve_in_thread
 
 Source = GatewayConfig | Mapping[str, Any] | str | Path
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from .audit import AuditEvent
-from .cloud import cloud_adapter
 from .config import OAuthConfig
-from .encryption import encrypted
-from .file import file_adapter
 from .grants import client_credentials, enterprise_managed, workload_identity
-from .memory import memory_adapter
-from .receiver import loopback_receiver
-from .redis import redis_adapter
-from .sql import sql_adapter
-from .store import AdapterLock, AsyncAdapterLock, AsyncTokenAdapter, Record, TokenAdapter
+from .loopback import loopback_receiver
+from .stores.base import AdapterLock, AsyncAdapterLock, AsyncTokenAdapter, Record, TokenAdapter
+from .stores.cloud import cloud_adapter
+from .stores.encrypted import encrypted
+from .stores.file import file_adapter
+from .stores.memory import memory_adapter
+from .stores.redis import redis_adapter
+from .stores.sql import sql_adapter
 
 __all__ = [
     "AdapterLock",

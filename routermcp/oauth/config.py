@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from routermcp_proto.oauth.machine import MachineGrant
+from routermcp_proto.oauth.client_grants import MachineGrant
 
 from .audit import OnAudit
-from .store import AnyAdapter
+from .stores.base import AnyAdapter
 
 Authorize = Callable[[str], "str | Awaitable[str]"]
 """Is given the URL where a user signs in; returns the URL that the user's browser came back to.

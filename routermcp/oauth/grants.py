@@ -6,10 +6,15 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from routermcp_proto.exceptions import ConfigError
-from routermcp_proto.oauth.clients import BASIC, POST, PRIVATE_KEY, Client
-from routermcp_proto.oauth.machine import ClientCredentials, EnterpriseManaged, MachineGrant, WorkloadIdentity
+from routermcp_proto.oauth.client_auth import BASIC, POST, PRIVATE_KEY, Client
+from routermcp_proto.oauth.client_grants import (
+    ClientCredentials,
+    EnterpriseManaged,
+    MachineGrant,
+    WorkloadIdentity,
+)
 
-from ._extra import needs_extra
+from ._optional import needs_extra
 
 Secret = str | Callable[[], str]
 

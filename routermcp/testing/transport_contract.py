@@ -28,7 +28,7 @@ import pytest
 from routermcp import RouterMCPClient
 from routermcp.transports import MessageStream, Transport
 from routermcp.types import MCPError, Progress, RetryPolicy, TransportError
-from routermcp_adapters import detect
+from routermcp_adapters.runtimes import auto as detect
 
 from . import three_runtimes
 from .contract_server import GARBAGE, TOOLS, ContractServer, ServerEnded

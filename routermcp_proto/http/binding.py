@@ -12,13 +12,12 @@ from typing import Any, cast
 
 from ..calls import Call
 from ..client_session import ClientSession
-from ..events import HTTPRedirected
+from ..events import HTTPRedirected, Outgoing
 from ..exceptions import LocalProtocolError, RemoteProtocolError, TransportError
-from ..outgoing import Outgoing
-from ..parameter_headers import encode_header_value, parameter_headers
 from ..versions import Era
 from .exchange import MAX_MESSAGE_SIZE, MCPExchange
 from .headers import HeaderBlock, HTTPRequest
+from .parameter_headers import encode_header_value, parameter_headers
 from .url import EndpointURL, without_query
 
 #: Headers that the binding writes itself; a user's value for one of them is refused.

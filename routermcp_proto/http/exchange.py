@@ -33,8 +33,8 @@ from ..exceptions import MAX_ERROR_BODY, RemoteProtocolError
 from ..jsonrpc import ErrorObject, RequestId
 from ..redaction import error_without, redacted, without
 from ..session import Session
-from ..sse import SSEDecoder
 from .reader import BodyData, EndOfBody, ResponseHead
+from .sse import SSEDecoder
 
 #: Bytes of one JSON answer or one event. Tools return files and images as base64; 64 MiB
 #: holds a picture of 48 MB and keeps a hostile server from filling the memory.

@@ -4,10 +4,44 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from ..events import HTTPRefused
+from ..events import (
+    ErrorReceived,
+    Fetched,
+    HTTPAccepted,
+    HTTPRedirected,
+    HTTPRefused,
+    InputRequired,
+    ResponseReceived,
+    ResponseRejected,
+    StreamEnded,
+)
 from ..exceptions import AuthorizationRequiredError, MCPError, TransportError, rpc_error_type
 from ..jsonrpc import ErrorObject
 from .url import EndpointURL
+
+Outcome = (
+    ResponseReceived
+    | ErrorReceived
+    | ResponseRejected
+    | InputRequired
+    | HTTPAccepted
+    | HTTPRefused
+    | HTTPRedirected
+    | StreamEnded
+    | Fetched
+)
+
+OUTCOMES = (
+    ResponseReceived,
+    ErrorReceived,
+    ResponseRejected,
+    InputRequired,
+    HTTPAccepted,
+    HTTPRefused,
+    HTTPRedirected,
+    StreamEnded,
+    Fetched,
+)
 
 _ADVICE = {
     400: "the server did not understand the request",

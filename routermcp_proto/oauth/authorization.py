@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from ..exceptions import OAuthError
-from .clients import Client
+from .client_auth import Client
 from .metadata import Place
 from .scopes import OFFLINE_ACCESS
 from .steps import Clock, Entropy, base64url, words

@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ..exceptions import AuthorizationRequiredError, OAuthError
-from .application import UNKNOWN_CLIENT, Application, Clients
 from .authorization import PENDING_SECONDS, Pending, begin, code_from, exchange_form, state_of
 from .challenges import Challenge, for_tokens
-from .clients import Client, Signer
+from .client import UNKNOWN_CLIENT, Application, Clients
+from .client_auth import Client, Signer
 from .dpop import ALGORITHM, USE_NONCE, Prover
 from .metadata import Place, discover
-from .places import checked, shown
 from .records import GrantRecord
 from .scopes import chosen, union
 from .steps import AskUser, Clock, Entropy, Flow, InvalidGrantError, Keep, TokenError
-from .tokens import Desk, Tokens, refresh, revoke
+from .tokens import TokenEndpoint, Tokens, refresh, revoke
+from .urls import checked, shown
 
 #: Sign-ins for one request of the application: a first one, and two that ask for more.
 MAX_SIGN_INS = 3
@@ -25,12 +25,12 @@ MAX_SIGN_INS = 3
 #: Renewals for one request: the second if the token that came of the first has been ended on its way.
 MAX_RENEWALS = 2
 
-Deed = Literal["obtain", "refresh", "revoke"]
+AuditedAction = Literal["obtain", "refresh", "revoke"]
 """What was done with tokens."""
 
 
 @dataclass(slots=True)
-class Trial:
+class AuthAttempt:
     """What was done so far for one request of the application."""
 
     sign_ins: int = 0
@@ -67,7 +67,7 @@ class Authorizer:
         self._clients = Clients(endpoint, application, registrations, clock)
         self._random = random
         self._clock = clock
-        self._deeds: list[Deed] = []
+        self._deeds: list[AuditedAction] = []
         self._metadata_url: str | None = None
         self._prover: Prover | None = None
         self.sign_with(application.signer)
@@ -76,7 +76,7 @@ class Authorizer:
         """Sign the proofs of the user's requests with a key, None for plain tokens only."""
         self._prover = Prover(signer, self._random, self._clock) if signer is not None else None
 
-    def deeds(self) -> list[Deed]:
+    def deeds(self) -> list[AuditedAction]:
         """Return what was done with tokens since this was asked last."""
         deeds, self._deeds = self._deeds, []
         return deeds
@@ -105,7 +105,7 @@ class Authorizer:
         if self._prover is not None:
             self._prover.note_nonce(self.endpoint, nonce)
 
-    def hear(self, challenges: Sequence[Challenge], nonce: str | None, trial: Trial) -> bool | None:
+    def hear(self, challenges: Sequence[Challenge], nonce: str | None, trial: AuthAttempt) -> bool | None:
         """Note the nonce that comes with a refusal.
 
         Returns:
@@ -163,7 +163,7 @@ class Authorizer:
 
     # ---- after a refusal ---------------------------------------------------------------------------
 
-    def challenged(self, status: int, challenges: Sequence[Challenge], trial: Trial) -> Flow[bool]:
+    def challenged(self, status: int, challenges: Sequence[Challenge], trial: AuthAttempt) -> Flow[bool]:
         """Do what a refusal asks for; say whether the request may be made again.
 
         Args:
@@ -182,7 +182,7 @@ class Authorizer:
             return (yield from self._too_little(challenge, trial))
         return False
 
-    def _unknown(self, challenge: Challenge, trial: Trial) -> Flow[bool]:
+    def _unknown(self, challenge: Challenge, trial: AuthAttempt) -> Flow[bool]:
         """The token is missing, or no longer good."""
         if trial.sign_ins:
             return False
@@ -228,7 +228,7 @@ class Authorizer:
         )
         return union(scope, self.record.requested(server.issuer))
 
-    def _too_little(self, challenge: Challenge, trial: Trial) -> Flow[bool]:
+    def _too_little(self, challenge: Challenge, trial: AuthAttempt) -> Flow[bool]:
         """The token is good, but not for this."""
         tokens = self.tokens
         had = tokens.scope if tokens is not None else ()
@@ -256,8 +256,10 @@ class Authorizer:
         self._metadata_url = place.metadata_url
         return place
 
-    def _desk(self, issuer: str, token_endpoint: str, client: Client | None, prover: Prover | None) -> Desk:
-        return Desk(issuer, token_endpoint, client, self._random, self._clock, prover)
+    def _desk(
+        self, issuer: str, token_endpoint: str, client: Client | None, prover: Prover | None
+    ) -> TokenEndpoint:
+        return TokenEndpoint(issuer, token_endpoint, client, self._random, self._clock, prover)
 
     # ---- signing in -----------------------------------------------------------------------------------
 
@@ -265,7 +267,7 @@ class Authorizer:
         self,
         place: Place,
         scope: tuple[str, ...],
-        trial: Trial | None = None,
+        trial: AuthAttempt | None = None,
         challenge: Challenge | None = None,
     ) -> Flow[None]:
         if trial is not None:

@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from ..http.url import without_query
-from .clients import Signer
+from .client_auth import Signer
 from .steps import Clock, Entropy, base64url
 
 #: The algorithm of our proofs, which RFC 9449 expects everywhere that DPoP is.

@@ -13,8 +13,8 @@ from typing import Any, cast
 
 from ..exceptions import OAuthError
 from .challenges import for_tokens, parse_challenges
-from .places import checked, covers, origin_of, path_of, same_origin, shown, target_of
 from .steps import Flow, HTTPStep, fetch, json_object
+from .urls import checked, covers, origin_of, path_of, same_origin, shown, target_of
 
 _RESOURCE = "/.well-known/oauth-protected-resource"
 _SERVER = "/.well-known/oauth-authorization-server"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from .clients import Client
+from .client_auth import Client
 from .tokens import Tokens
 
 VERSION = 1

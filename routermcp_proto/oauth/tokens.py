@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from ..exceptions import OAuthError
 from ..redaction import without
-from .clients import PRIVATE_KEY, Client, Signer, authenticate, basic_credentials
+from .client_auth import PRIVATE_KEY, Client, Signer, authenticate, basic_credentials
 from .dpop import USE_NONCE, Prover
 from .steps import (
     Clock,
@@ -126,7 +126,7 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class TokenEndpoint:
     """A token endpoint, and what it takes to ask there."""
 
     issuer: str
@@ -239,7 +239,7 @@ def refused(issuer: str, status: int, document: Mapping[str, Any], secrets: Sequ
     return (InvalidGrantError if code == "invalid_grant" else TokenError)(message, code)
 
 
-def refresh(desk: Desk, tokens: Tokens, resource: str | None) -> Flow[Tokens]:
+def refresh(desk: TokenEndpoint, tokens: Tokens, resource: str | None) -> Flow[Tokens]:
     """Renew tokens.
 
     Raises:
@@ -266,7 +266,7 @@ def refresh(desk: Desk, tokens: Tokens, resource: str | None) -> Flow[Tokens]:
     )
 
 
-def revoke(endpoint: str, desk: Desk, tokens: Tokens) -> Flow[None]:
+def revoke(endpoint: str, desk: TokenEndpoint, tokens: Tokens) -> Flow[None]:
     """Tell the authorization server that tokens are no longer wanted; what it answers is its affair.
 
     Args:

@@ -8,20 +8,20 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from routermcp_adapters._connection import Connection
-from routermcp_adapters._driver import CallOptions, Driver, DriverSettings
-from routermcp_adapters._http_carrier import HTTPCarrier
-from routermcp_adapters._limits import PoolLimits
-from routermcp_adapters._meanwhile import Reply
-from routermcp_adapters._stepping import step
-from routermcp_adapters._transport import HTTPTransport
-from routermcp_adapters.memory import MemoryRuntime, Move, Pause, Peer
+from routermcp_adapters.call.driver import CallOptions, Driver, DriverSettings
+from routermcp_adapters.call.incoming import Reply
+from routermcp_adapters.http.connection import PooledConnection
+from routermcp_adapters.http.pooled import PooledTransport
+from routermcp_adapters.http.session import HTTPSession
+from routermcp_adapters.limits import PoolLimits
 from routermcp_adapters.runtime import Runtime
+from routermcp_adapters.runtimes.mock import MemoryRuntime, Move, Pause, Peer
+from routermcp_adapters.runtimes.run_sync import run_sync
 from routermcp_proto.client_session import ClientSession
 from routermcp_proto.events import RequestReceived
 from routermcp_proto.http.binding import HTTPBinding
 from routermcp_proto.http.url import EndpointURL
-from routermcp_proto.timers import RetryPolicy
+from routermcp_proto.retry import RetryPolicy
 
 STATELESS = "2026-07-28"
 HANDSHAKE = "2025-11-25"
@@ -140,7 +140,7 @@ class Forgetful:
         return list(result(value, f"Mcp-Session-Id: session-{self.sessions}")(request))
 
 
-def answer(connection: Connection) -> Connection:
+def answer(connection: PooledConnection) -> PooledConnection:
     """Let a connection have carried an exchange."""
     connection.reader.start(b"POST")
     connection.drained = False
@@ -194,7 +194,7 @@ class Callbacks:
         self.heard.append(method)
 
 
-class Unwatched(HTTPTransport):
+class Unwatched(PooledTransport):
     """Connections of a rig, which is thrown away with them: nobody is to be warned of that."""
 
     def _make_pool(self, runtime: Runtime) -> None:
@@ -250,7 +250,7 @@ class Rig:
             capabilities={"elicitation": {"form": {}}},
             protocol=self.protocol,
         )
-        carrier = HTTPCarrier(self.transport, HTTPBinding(machine, endpoint, {}), self.callbacks, self.retry)
+        carrier = HTTPSession(self.transport, HTTPBinding(machine, endpoint, {}), self.callbacks, self.retry)
         self.driver = Driver(
             carrier,
             self.callbacks,
@@ -282,20 +282,20 @@ class Rig:
 
     def connect(self, timeout: int = 30_000) -> Rig:
         """Open the session."""
-        step(self.driver.connect(self.runtime, timeout))
+        run_sync(self.driver.connect(self.runtime, timeout))
         return self
 
     def call(self, call: Any, timeout: int = 30_000, **options: Any) -> Any:
         """Make a call."""
-        return step(self.driver.call(call, CallOptions(timeout, **options)))
+        return run_sync(self.driver.call(call, CallOptions(timeout, **options)))
 
     def collect(self, call: Any, timeout: int = 30_000) -> list[Any]:
         """Make a call for all pages of a list."""
-        return step(self.driver.collect(call, CallOptions(timeout)))
+        return run_sync(self.driver.collect(call, CallOptions(timeout)))
 
     def disconnect(self) -> None:
         """End the session."""
-        step(self.driver.disconnect())
+        run_sync(self.driver.disconnect())
 
     def at(self, method: str) -> list[float]:
         """When the requests of a method came, in seconds."""

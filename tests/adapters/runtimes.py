@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 import trio
 
-from routermcp_adapters._stepping import step
-from routermcp_adapters.asyncio import AsyncioRuntime
-from routermcp_adapters.blocking import BlockingRuntime
 from routermcp_adapters.runtime import ByteStream, Runtime
-from routermcp_adapters.trio import TrioRuntime
+from routermcp_adapters.runtimes.asyncio import AsyncioRuntime
+from routermcp_adapters.runtimes.blocking import BlockingRuntime
+from routermcp_adapters.runtimes.run_sync import run_sync
+from routermcp_adapters.runtimes.trio import TrioRuntime
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ def run(name: str, body: Body[T]) -> T:
         return asyncio.run(in_asyncio())
     if name == "trio":
         return trio.run(in_trio)
-    return step(body(BlockingRuntime()))
+    return run_sync(body(BlockingRuntime()))
 
 
 def wait_until(happened: Callable[[], object]) -> None:

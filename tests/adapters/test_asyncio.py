@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from routermcp_adapters.asyncio import AsyncioRuntime
+from routermcp_adapters.runtimes.asyncio import AsyncioRuntime
 
 
 @pytest.mark.parametrize("cancelled", [False, True])

@@ -14,16 +14,16 @@ from typing import Any
 
 import pytest
 
-from routermcp_adapters._connection import Connection
-from routermcp_adapters._http_carrier import HTTPCarrier
-from routermcp_adapters._limits import PoolLimits
-from routermcp_adapters._stepping import limits, step
-from routermcp_adapters._transport import HTTPTransport
-from routermcp_adapters.blocking import BlockingRuntime
-from routermcp_adapters.memory import Break, MemoryRuntime, Move, Pause
+from routermcp_adapters.http.connection import PooledConnection
+from routermcp_adapters.http.pooled import PooledTransport
+from routermcp_adapters.http.session import HTTPSession
+from routermcp_adapters.limits import PoolLimits
+from routermcp_adapters.runtimes.blocking import BlockingRuntime
+from routermcp_adapters.runtimes.mock import Break, MemoryRuntime, Move, Pause
+from routermcp_adapters.runtimes.run_sync import limits, run_sync
 from routermcp_proto import calls
 from routermcp_proto.exceptions import TransportError
-from routermcp_proto.timers import RetryPolicy
+from routermcp_proto.retry import RetryPolicy
 from tests.adapters.ctrl_c import CtrlC, points
 from tests.adapters.rig import (
     END,
@@ -80,7 +80,7 @@ class Interrupted(Rig):
         gc.collect()
         assert not limits.scopes, "a limit of the call that was interrupted is in force"
         carrier, pool = self.driver._carrier, self.transport._pool
-        assert isinstance(carrier, HTTPCarrier)
+        assert isinstance(carrier, HTTPSession)
         assert pool is None or not pool._lock.locked()
         self.assert_nothing_held(carrier)
         self.answers.clear()
@@ -88,7 +88,7 @@ class Interrupted(Rig):
         assert [echo(self, number) for number in range(3)] == ["0", "1", "2"]
         self.assert_nothing_held(carrier)
 
-    def assert_nothing_held(self, carrier: HTTPCarrier) -> None:
+    def assert_nothing_held(self, carrier: HTTPSession) -> None:
         stats = self.transport.stats()
         listening = carrier._listener._connection is not None
         assert (stats.in_use, stats.waiting) == (int(listening), 0)
@@ -158,7 +158,7 @@ def a_timeout(protocol: str) -> tuple[Interrupted, Callable[[], object]]:
     """After which the server is told on another connection, where the era has a word for it."""
     rig = connected(protocol)
     pool = rig.transport.pool()
-    held = [step(pool.lease(rig.transport.endpoint)) for _ in range(2)]
+    held = [run_sync(pool.lease(rig.transport.endpoint)) for _ in range(2)]
     for connection in held:
         pool.release(connection)
     rig.answers["tools/call"] = [says()]
@@ -199,7 +199,7 @@ SCENARIOS = [
 @pytest.mark.parametrize("protocol", [STATELESS, HANDSHAKE])
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_ctrl_c_anywhere(scenario: Scenario, protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("routermcp_adapters._connection.PAUSE_SIZE", 0)
+    monkeypatch.setattr("routermcp_adapters.http.connection.PAUSE_SIZE", 0)
     _, act = scenario(protocol)
     with CtrlC() as counting:
         act()
@@ -231,11 +231,11 @@ class Waiting:
         rig = unconnected(STATELESS)
         runtime = MemoryRuntime(rig._connection)
         runtime.now = lambda: 0.0
-        self.transport = HTTPTransport(rig.transport.endpoint, ssl.create_default_context, PoolLimits(1))
+        self.transport = PooledTransport(rig.transport.endpoint, ssl.create_default_context, PoolLimits(1))
         self.transport.open(runtime, object())
         self.pool = self.transport.pool()
-        self.held = [answer(step(self.pool.lease(self.transport.endpoint)))]
-        self._kept: list[Connection] = self.held[:]
+        self.held = [answer(run_sync(self.pool.lease(self.transport.endpoint)))]
+        self._kept: list[PooledConnection] = self.held[:]
         """As a traceback may keep it. Once it was given back, nobody waits until it is garbage."""
         self.ends: list[str] = []
         self._thread = threading.Thread(target=self._wait, daemon=True)
@@ -244,7 +244,7 @@ class Waiting:
 
     def _wait(self) -> None:
         try:
-            self.pool.release(step(self.pool.lease(self.transport.endpoint)))
+            self.pool.release(run_sync(self.pool.lease(self.transport.endpoint)))
             self.ends.append("served")
         except TransportError as error:
             self.ends.append(error.code)
@@ -309,14 +309,14 @@ def test_ctrl_c_that_does_not_end_a_wait_is_noticed_soon(
     wait: Callable[[BlockingRuntime], Coroutine[Any, Any, None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when it comes between CPython's last look and the system call."""
-    monkeypatch.setattr("routermcp_adapters.blocking._LONGEST_WAIT", 0.1)
+    monkeypatch.setattr("routermcp_adapters.runtimes.blocking._LONGEST_WAIT", 0.1)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(0.2, _thread.interrupt_main)
     try:
         timer.start()
         began = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
-            step(wait(BlockingRuntime()))
+            run_sync(wait(BlockingRuntime()))
         assert time.monotonic() - began < 30
     finally:
         timer.join()

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from routermcp_adapters._clock import CallClock
-from routermcp_adapters._stepping import step
-from routermcp_adapters.memory import Break, Move, Pause
+from routermcp_adapters.call.deadline import CallDeadline
+from routermcp_adapters.runtimes.mock import Break, Move, Pause
+from routermcp_adapters.runtimes.run_sync import run_sync
 from routermcp_proto import calls
 from routermcp_proto.exceptions import (
     LocalProtocolError,
@@ -19,7 +19,7 @@ from routermcp_proto.exceptions import (
     RPCError,
     TransportError,
 )
-from routermcp_proto.timers import RetryPolicy
+from routermcp_proto.retry import RetryPolicy
 from routermcp_proto.types import Progress
 from tests.adapters.rig import (
     END,
@@ -375,9 +375,9 @@ def test_a_call_that_is_turned_away_while_another_renews_the_session_is_sent_aga
     rig = Rig(HANDSHAKE, retry=RetryPolicy(attempts=1)).connect()
 
     def turned_away(request: Request) -> list[Move]:
-        clock = CallClock(rig.runtime, rig.runtime.deadline(None), None, 0)
+        clock = CallDeadline(rig.runtime, rig.runtime.deadline(None), None, 0)
         carrier = rig.driver._carrier
-        step(carrier.renew(clock, carrier.session_id, carrier.session.agreement))
+        run_sync(carrier.renew(clock, carrier.session_id, carrier.session.agreement))
         return [http(400, b"Bad Request")]
 
     rig.answers["tools/call"] = [turned_away]
@@ -482,7 +482,7 @@ def test_who_fails_to_connect_does_not_put_others_out(monkeypatch: pytest.Monkey
     carrier = rig.driver._carrier
     connect = carrier.connect
 
-    async def fail_late(clock: CallClock) -> None:
+    async def fail_late(clock: CallDeadline) -> None:
         monkeypatch.setattr(carrier, "connect", connect)
         await rig.driver.connect(rig.runtime, 0)
         raise TransportError("refused", code="connect")

@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from routermcp_adapters._connection import Connection, Origin
-from routermcp_adapters._dial import Resolver
-from routermcp_adapters._limits import PoolLimits, PoolStats
-from routermcp_adapters._pool import TALKING_SECONDS, ConnectionPool
-from routermcp_adapters._stepping import step
-from routermcp_adapters.memory import Break, MemoryRuntime, Move, Pause
+from routermcp_adapters.http.connect import Resolver
+from routermcp_adapters.http.connection import Origin, PooledConnection
+from routermcp_adapters.http.pool import TALKING_SECONDS, ConnectionPool
+from routermcp_adapters.limits import PoolLimits, PoolStats
 from routermcp_adapters.runtime import Runtime
+from routermcp_adapters.runtimes.mock import Break, MemoryRuntime, Move, Pause
+from routermcp_adapters.runtimes.run_sync import run_sync
 from routermcp_proto import calls
 from routermcp_proto.exceptions import ConfigError, TransportError
 from routermcp_proto.http.url import EndpointURL
-from routermcp_proto.timers import RetryPolicy
+from routermcp_proto.retry import RetryPolicy
 from tests.adapters.rig import END, LoneRuntime, Rig, answer, event, http, says, stream_head
 from tests.adapters.runtimes import PATIENCE, RUNTIMES, peer, read_until_closed, wait_until
 from tests.adapters.runtimes import run as run_on
@@ -43,7 +43,7 @@ class Pool(ConnectionPool):
         super().__init__(runtime, ssl.create_default_context, Resolver(), PoolLimits(**limits))
         self.there = EndpointURL.parse(url)
 
-    async def one(self, *, control: bool = False) -> Connection:
+    async def one(self, *, control: bool = False) -> PooledConnection:
         """Lease a connection."""
         return await self.lease(self.there, control=control)
 
@@ -61,23 +61,23 @@ class Waiting:
     """A thread that waits for a place."""
 
     def __init__(self, pool: Pool, endpoint: EndpointURL) -> None:
-        self._got: list[Connection] = []
+        self._got: list[PooledConnection] = []
         before = pool.counts()[2]
         self._thread = threading.Thread(
-            target=lambda: self._got.append(step(pool.lease(endpoint))), daemon=True
+            target=lambda: self._got.append(run_sync(pool.lease(endpoint))), daemon=True
         )
         self._thread.start()
         wait_until(lambda: pool.counts()[2] > before)
 
-    def served(self) -> Connection:
+    def served(self) -> PooledConnection:
         """Wait for what it is given."""
         self._thread.join(PATIENCE)
         assert self._got, "it was forgotten"
         return self._got[0]
 
 
-def lease(pool: Pool, *, control: bool = False) -> Connection:
-    return step(pool.one(control=control))
+def lease(pool: Pool, *, control: bool = False) -> PooledConnection:
+    return run_sync(pool.one(control=control))
 
 
 def test_one_connection_serves_call_after_call() -> None:
@@ -173,16 +173,16 @@ def test_a_stream_that_is_kept_open_after_the_answer_holds_its_connection_for_a_
     for _ in range(2):
         rig.call(TOOL)
     assert [stream.closed for stream in rig.runtime.streams] == [False, False]
-    step(rig.runtime.sleep(TALKING_SECONDS + 1))
+    run_sync(rig.runtime.sleep(TALKING_SECONDS + 1))
     pool = rig.transport.pool()
-    held = [step(pool.lease(rig.transport.endpoint)) for _ in range(2)]
+    held = [run_sync(pool.lease(rig.transport.endpoint)) for _ in range(2)]
     assert [stream.closed for stream in rig.runtime.streams] == [True, False, False]
     assert all(connection.is_open for connection in held)
 
 
 def test_a_connection_that_has_rested_too_long_is_not_trusted() -> None:
     rig = Rig().connect()
-    step(rig.runtime.sleep(LIMITS.idle_expiry / 1000 + 1))
+    run_sync(rig.runtime.sleep(LIMITS.idle_expiry / 1000 + 1))
     rig.call(TOOL)
     assert len(rig.runtime.streams) == 2
 
@@ -218,7 +218,7 @@ def test_one_that_has_rested_too_long_is_closed_when_another_comes_to_rest() -> 
     pool = Pool(runtime)
     first, second = lease(pool), lease(pool)
     pool.release(answer(first))
-    step(runtime.sleep(LIMITS.idle_expiry / 1000 + 1))
+    run_sync(runtime.sleep(LIMITS.idle_expiry / 1000 + 1))
     pool.release(answer(second))
     assert [stream.closed for stream in runtime.streams] == [True, False]
 
@@ -228,7 +228,7 @@ def test_one_that_rests_makes_room_for_another_origin() -> None:
     pool = Pool(runtime, max_connections=2)
     for connection in [lease(pool), lease(pool)]:
         pool.release(answer(connection))
-    held = step(pool.lease(OTHER))
+    held = run_sync(pool.lease(OTHER))
     assert held.is_open
     assert [stream.closed for stream in runtime.streams] == [True, False, False]
 
@@ -278,7 +278,7 @@ def test_the_control_lane_does_not_wait_for_a_place() -> None:
 
 def test_who_waits_for_a_place_has_a_deadline() -> None:
     rig = Rig(max_connections=1).connect()
-    held = step(rig.transport.pool().lease(rig.transport.endpoint))
+    held = run_sync(rig.transport.pool().lease(rig.transport.endpoint))
     with pytest.raises(TransportError) as caught:
         rig.call(TOOL, 1000)
     assert caught.value.code == "timeout"
@@ -319,7 +319,7 @@ def test_garbage_that_is_collected_under_the_lock_blocks_nobody() -> None:
 class Littering(Pool):
     """A pool in which garbage is collected in the middle of an operation."""
 
-    held: list[Connection] | None = None
+    held: list[PooledConnection] | None = None
     """What becomes garbage then."""
 
     def _drop(self) -> None:
@@ -327,7 +327,7 @@ class Littering(Pool):
             assert self._lock.locked()
             self.held.clear()
 
-    def _take_idle(self, origin: Origin) -> Connection | None:
+    def _take_idle(self, origin: Origin) -> PooledConnection | None:
         self._drop()
         return super()._take_idle(origin)
 
@@ -374,17 +374,17 @@ def test_a_place_is_recovered_though_its_finalizer_was_cut_short() -> None:
 def test_connections_to_one_origin_have_a_limit_of_their_own() -> None:
     pool = Pool(silent_runtime(), max_connections_per_origin=1, max_connections=4)
     third = EndpointURL.parse("https://127.0.0.1:1/")
-    held = [lease(pool), step(pool.lease(OTHER)), step(pool.lease(third))]
+    held = [lease(pool), run_sync(pool.lease(OTHER)), run_sync(pool.lease(third))]
     assert len({connection.origin for connection in held}) == 3
     with pytest.raises(RuntimeError, match="for ever"):
-        step(pool.lease(OTHER))
+        run_sync(pool.lease(OTHER))
     pool.release(answer(held[1]))
-    assert step(pool.lease(OTHER)) is held[1]
+    assert run_sync(pool.lease(OTHER)) is held[1]
 
 
 def test_who_waits_for_a_full_origin_holds_up_nobody_who_waits_for_another() -> None:
     pool = Pool(shared_runtime(), max_connections_per_origin=1, max_connections=2)
-    held = [lease(pool), step(pool.lease(OTHER))]
+    held = [lease(pool), run_sync(pool.lease(OTHER))]
     first, second = Waiting(pool, pool.there), Waiting(pool, OTHER)
     pool.discard(held.pop())
     assert second.served().is_open
@@ -398,7 +398,7 @@ def test_a_connection_that_has_lived_too_long_is_replaced() -> None:
     pool = Pool(runtime, max_lifetime=50_000)
     for _ in range(6):  # it never rests for long
         pool.release(answer(lease(pool)))
-        step(runtime.sleep(9))
+        run_sync(runtime.sleep(9))
     assert len(runtime.streams) == 1
     for _ in range(3):
         pool.release(answer(lease(pool)))

@@ -12,11 +12,11 @@ from collections.abc import Callable
 
 import pytest
 
-from routermcp_adapters import _gc_pause, _threads
-from routermcp_adapters._single_flight import SingleFlight
-from routermcp_adapters._stepping import native, step
-from routermcp_adapters.detect import running
+from routermcp_adapters.concurrency import gc_pause, threads
+from routermcp_adapters.concurrency.single_flight import SingleFlight
 from routermcp_adapters.runtime import Runtime
+from routermcp_adapters.runtimes.auto import running
+from routermcp_adapters.runtimes.run_sync import native, run_sync
 from routermcp_proto.exceptions import ConfigError, MCPError
 from tests.adapters.runtimes import PATIENCE, run, wait_until
 
@@ -31,13 +31,13 @@ async def forty_two() -> int:
 
 
 def test_a_coroutine_that_never_suspends_is_run_at_once() -> None:
-    assert step(forty_two()) == 42
+    assert run_sync(forty_two()) == 42
 
     async def fails() -> None:
         raise KeyError("x")
 
     with pytest.raises(KeyError):
-        step(fails())
+        run_sync(fails())
 
 
 def test_a_coroutine_that_suspends_is_a_mistake() -> None:
@@ -50,7 +50,7 @@ def test_a_coroutine_that_suspends_is_a_mistake() -> None:
             ended.append(True)
 
     with pytest.raises(RuntimeError, match="event loop"):
-        step(waits())
+        run_sync(waits())
     assert ended == [True]
 
 
@@ -153,13 +153,13 @@ class Crew:
     """One thread, room for two pieces of work beside, and a record of what became of them."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(_threads, "_crew", _threads.Crew(1, 2))
+        monkeypatch.setattr(threads, "_crew", threads.Crew(1, 2))
         self.proceed = threading.Event()
         self.ended: queue.SimpleQueue[tuple[str, BaseException | None]] = queue.SimpleQueue()
         self.begin("first", self.proceed.wait)
 
-    def begin(self, name: str, work: Callable[[], object] = bool) -> _threads.Job:
-        return _threads.start(work, lambda result, error: self.ended.put((name, error)))
+    def begin(self, name: str, work: Callable[[], object] = bool) -> threads.Job:
+        return threads.start(work, lambda result, error: self.ended.put((name, error)))
 
     def next(self) -> str:
         name, error = self.ended.get(timeout=PATIENCE)
@@ -193,7 +193,7 @@ def test_a_report_that_fails_holds_nobody_up(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     crew = Crew(monkeypatch)
-    _threads.start(lambda: None, lambda result, error: 1 // 0)
+    threads.start(lambda: None, lambda result, error: 1 // 0)
     crew.begin("third")
     crew.proceed.set()
     assert [crew.next() for _ in range(2)] == ["first", "third"]
@@ -204,7 +204,7 @@ def test_threads_that_cannot_be_started_leave_their_place(monkeypatch: pytest.Mo
     crew = Crew(monkeypatch)
     crew.proceed.set()
     assert crew.next() == "first"
-    wait_until(lambda: _threads._crew._threads == 0)
+    wait_until(lambda: threads._crew._threads == 0)
     with monkeypatch.context() as broken:
         broken.setattr(threading.Thread, "start", lambda thread: 1 // 0)
         with pytest.raises(ZeroDivisionError):
@@ -216,19 +216,19 @@ def test_threads_that_cannot_be_started_leave_their_place(monkeypatch: pytest.Mo
 def test_the_collector_is_paused_while_anybody_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ROUTERMCP_NO_GC_PAUSE", raising=False)
     assert gc.isenabled()
-    with _gc_pause.paused():
+    with gc_pause.paused():
         assert not gc.isenabled()
-        with pytest.raises(KeyError), _gc_pause.paused():
+        with pytest.raises(KeyError), gc_pause.paused():
             raise KeyError("x")
         assert not gc.isenabled()
     assert gc.isenabled()
     monkeypatch.setenv("ROUTERMCP_NO_GC_PAUSE", "1")
-    with _gc_pause.paused():
+    with gc_pause.paused():
         assert gc.isenabled()
     monkeypatch.delenv("ROUTERMCP_NO_GC_PAUSE")
     gc.disable()
     try:
-        with _gc_pause.paused():
+        with gc_pause.paused():
             pass
         assert not gc.isenabled(), "whoever has switched it off wants it off"
     finally:

@@ -13,11 +13,11 @@ import os
 import sys
 
 from routermcp.gateway import serve_in_thread
-from routermcp.gateway.assembly import front_of
-from routermcp.gateway.config import GatewayConfig
-from routermcp.gateway.mirror import Mirror
-from routermcp.gateway.reach import over_http, over_stdio
-from routermcp.gateway.upstream import Upstream
+from routermcp.gateway.aggregate import SingleServer
+from routermcp.gateway.config.model import GatewayConfig
+from routermcp.gateway.factory import front_of
+from routermcp.gateway.upstreams.targets import over_http, over_stdio
+from routermcp.gateway.upstreams.upstream import Upstream
 
 #: Seconds for the first client to wait for a server that is being started.
 PATIENCE = 20.0
@@ -30,7 +30,7 @@ def main() -> None:
         settings = over_http(target[0])
     else:
         settings = over_stdio(target, env={"PYTHONPATH": os.environ.get("PYTHONPATH", "")})
-    mirror = Mirror(Upstream("server", settings, prefix=False), patience=PATIENCE)
+    mirror = SingleServer(Upstream("server", settings, prefix=False), patience=PATIENCE)
     with serve_in_thread(front_of(GatewayConfig(), mirror)) as url:
         print(url, flush=True)
         sys.stdin.read()

@@ -14,7 +14,7 @@ import asyncio
 import sys
 
 from routermcp.gateway import GatewayApp, serve_in_thread
-from routermcp.gateway.stdio import serve_stdio
+from routermcp.gateway.serving.stdio import serve_stdio
 from tests.conformance.fixture import Everything
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from routermcp.gateway import BuiltinTools, Caller, GatewayApp, serve_in_thread
-from routermcp.gateway.front import GatewayFront
+from routermcp.gateway.http.app import GatewayFront
 
 HANDSHAKE = "2025-11-25"
 BOTH = {"Accept": "application/json, text/event-stream"}
@@ -26,7 +26,7 @@ INITIALIZE = {
 PATIENCE = 10.0
 
 
-class Desk(BuiltinTools):
+class TokenEndpoint(BuiltinTools):
     """The built-in tools, one that says who is there, and two that wait."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Desk(BuiltinTools):
 class Bench:
     """A front at a URL, and a client without manners of its own."""
 
-    def __init__(self, url: str, desk: Desk, http: httpx.Client) -> None:
+    def __init__(self, url: str, desk: TokenEndpoint, http: httpx.Client) -> None:
         self.origin = url.removesuffix("/mcp")
         self.desk = desk
         self.http = http
@@ -103,7 +103,7 @@ def events(answer: httpx.Response) -> list[dict[str, Any]]:
 @contextmanager
 def fronted(**settings: Any) -> Generator[Bench]:
     """Serve a front with these settings."""
-    desk = Desk()
+    desk = TokenEndpoint()
     front = GatewayFront(GatewayApp(desk), **settings)
     with (
         serve_in_thread(front) as url,

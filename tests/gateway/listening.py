@@ -13,10 +13,10 @@ from typing import Any
 import httpx
 
 from routermcp.gateway import Caller, GatewayApp, Listing, serve_in_thread
-from routermcp.gateway.mirror import Mirror
-from routermcp.gateway.reach import over_http, over_stdio
-from routermcp.gateway.stdio import serve_stdio
-from routermcp.gateway.upstream import Upstream
+from routermcp.gateway.aggregate import SingleServer
+from routermcp.gateway.serving.stdio import serve_stdio
+from routermcp.gateway.upstreams.targets import over_http, over_stdio
+from routermcp.gateway.upstreams.upstream import Upstream
 from routermcp.types import RPCError
 from tests.gateway.servers import HANDSHAKE, STATELESS, Shop, serving_aggregate
 
@@ -119,7 +119,7 @@ def market(place: str = "direct") -> Generator[tuple[Market, str]]:
                 yield shop, url
                 return
             settings = over_http(url, protocol=protocol)
-        mirror = Mirror(Upstream("it", settings, prefix=False), patience=PATIENCE)
+        mirror = SingleServer(Upstream("it", settings, prefix=False), patience=PATIENCE)
         url = stack.enter_context(serving_aggregate(mirror))
         # The gateway speaks for the server once it has reached it.
         ask(url, STATELESS, "tools/list")

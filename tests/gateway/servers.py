@@ -11,8 +11,8 @@ from typing import Any
 
 from routermcp.gateway import BuiltinTools, Caller, GatewayApp, Listing, serve_in_thread
 from routermcp.gateway.aggregate import Aggregate
-from routermcp.gateway.reach import over_http
-from routermcp.gateway.upstream import Upstream
+from routermcp.gateway.upstreams.targets import over_http
+from routermcp.gateway.upstreams.upstream import Upstream
 from routermcp.types import RPCError
 
 STATELESS = "2026-07-28"

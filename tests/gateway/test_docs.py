@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from routermcp.gateway.config_file import parse
+from routermcp.gateway.config.file import parse
 from tests.gateway.servers import Shop, serving
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from routermcp.gateway.aggregate import Aggregate
-from routermcp.gateway.reach import over_http, over_stdio
-from routermcp.gateway.upstream import Upstream
+from routermcp.gateway.upstreams.targets import over_http, over_stdio
+from routermcp.gateway.upstreams.upstream import Upstream
 from routermcp.types import CreateMessageRequest, ElicitRequest, MCPError
 from tests.gateway.servers import serving_aggregate
 from tests.interop.peers.processes import KINDS, Peer

@@ -13,7 +13,7 @@ import sqlalchemy
 from cryptography.fernet import Fernet
 
 from routermcp.gateway import LocalGateway
-from routermcp.gateway.config import GatewayConfig
+from routermcp.gateway.config.model import GatewayConfig
 from routermcp.oauth import (
     TokenAdapter,
     cloud_adapter,
@@ -23,8 +23,8 @@ from routermcp.oauth import (
     redis_adapter,
     sql_adapter,
 )
-from tests.gateway.redis_server import redis_server
-from tests.oauth.postgres_server import postgres_server
+from tests.gateway.sessions.redis_server import redis_server
+from tests.oauth.servers.postgres_server import postgres_server
 
 Factory = Callable[[], TokenAdapter]
 """Makes an adapter, each time on the same store."""

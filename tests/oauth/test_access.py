@@ -13,10 +13,10 @@ import pytest
 
 from routermcp import SyncRouterMCPClient
 from routermcp.oauth import OAuthConfig, TokenAdapter, file_adapter, memory_adapter
-from routermcp.oauth._access import ConnectionState, connection_of
+from routermcp.oauth.flows.connections import ConnectionState, connection_of
 from routermcp.types import AuthorizationRequiredError, ConfigError, OAuthError, TransportError
 from routermcp_proto.oauth.records import GrantRecord
-from tests.oauth.protected_server import ProtectedServer, state_in
+from tests.oauth.servers.protected_server import ProtectedServer, state_in
 from tests.oauth.test_signing_in import visit
 from tests.routermcp.server import Exchange, ScriptedServer
 from tests.three_runtimes import RUNTIMES, make_client, run

@@ -25,8 +25,9 @@ from cryptography.fernet import Fernet
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from routermcp.gateway import LocalGateway, token_api
-from routermcp.gateway import leases as gateway_leases
+from routermcp.gateway import LocalGateway
+from routermcp.gateway.http.routes import token_api
+from routermcp.gateway.http.routes import token_leases as gateway_leases
 from routermcp.oauth import (
     TokenAdapter,
     cloud_adapter,
@@ -36,13 +37,13 @@ from routermcp.oauth import (
     redis_adapter,
     sql_adapter,
 )
-from routermcp.oauth import redis as redis_module
-from routermcp.oauth import sql as sql_module
-from routermcp.oauth.file import MAX_NAME, decoded, encoded
+from routermcp.oauth.stores import redis as redis_module
+from routermcp.oauth.stores import sql as sql_module
+from routermcp.oauth.stores.file import MAX_NAME, decoded, encoded
 from routermcp.types import ConfigError, LockLostError, OAuthError
-from tests.gateway.redis_server import RedisServer
+from tests.gateway.sessions.redis_server import RedisServer
 from tests.oauth.conftest import ADAPTERS, KEY, LASTING, LEASES, OPEN, open_store, spoil
-from tests.oauth.postgres_server import pooler
+from tests.oauth.servers.postgres_server import pooler
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'adapters'}"}

@@ -14,7 +14,7 @@ from routermcp.gateway import LocalGateway
 from routermcp.oauth import OAuthConfig, memory_adapter
 from routermcp.types import MCPError, RetryPolicy
 from tests.oauth.looking import PLANTED, assert_clean, shown_by
-from tests.oauth.protected_server import ProtectedServer, callback
+from tests.oauth.servers.protected_server import ProtectedServer, callback
 from tests.routermcp.server import HANDSHAKE, STATELESS, Action, Exchange, ScriptedServer
 
 ONCE = RetryPolicy(attempts=1)

@@ -15,7 +15,7 @@ from routermcp import RouterMCPClient
 from routermcp._async.session import RouterMCPSession
 from routermcp.oauth import OAuthConfig, memory_adapter
 from routermcp.types import AuthorizationRequiredError, OAuthError
-from tests.oauth.crowd_server import Crowd, serve
+from tests.oauth.servers.crowd_server import Crowd, serve
 
 USERS = 10_000
 

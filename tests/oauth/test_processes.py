@@ -16,7 +16,7 @@ import pytest
 from hypothesis import settings
 
 from tests.oauth.conftest import ADAPTERS, LASTING, open_store
-from tests.oauth.protected_server import ProtectedServer
+from tests.oauth.servers.protected_server import ProtectedServer
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'adapters'}"}

@@ -11,8 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from routermcp.oauth import OAuthConfig, TokenAdapter, _authorization, file_adapter, memory_adapter
-from tests.oauth.protected_server import ProtectedServer, callback
+from routermcp.oauth import OAuthConfig, TokenAdapter, file_adapter, memory_adapter
+from routermcp.oauth.flows import user as user_flow
+from tests.oauth.servers.protected_server import ProtectedServer, callback
 from tests.three_runtimes import RUNTIMES, abandon, gather, make_client, run
 
 #: Seconds after which something that does not happen never will.
@@ -127,7 +128,7 @@ def test_the_end_of_a_client_waits_for_a_renewal(
 def test_an_end_does_not_wait_for_ever(
     server: ProtectedServer, runtime: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("routermcp_adapters._exchanges.UNDERTAKING_SECONDS", 0.1)
+    monkeypatch.setattr("routermcp_adapters.http.base.UNDERTAKING_SECONDS", 0.1)
     adapter = memory_adapter()
     adapter.set("ada", "s", server.grant("ada"))
 
@@ -181,8 +182,8 @@ def nearly_over(server: ProtectedServer, adapter: TokenAdapter) -> str:
 def test_a_token_that_is_still_good_is_used_while_it_is_renewed(
     server: ProtectedServer, runtime: str, adapter: TokenAdapter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_authorization, "PATIENCE_SECONDS", 0.2)
-    monkeypatch.setattr(_authorization, "TRY_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(user_flow, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(user_flow, "TRY_AGAIN_SECONDS", 0.0)
     before = nearly_over(server, adapter)
     server.answers_when.clear()
 
@@ -208,7 +209,7 @@ def test_a_token_that_is_still_good_is_used_while_it_is_renewed(
 def test_a_token_that_is_still_good_is_used_while_another_process_renews_it(
     server: ProtectedServer, runtime: str, adapter: TokenAdapter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_authorization, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(user_flow, "PATIENCE_SECONDS", 0.1)
     nearly_over(server, adapter)
     theirs = adapter.lock("ada", "s")
     assert theirs.acquire()
@@ -219,7 +220,7 @@ def test_a_token_that_is_still_good_is_used_while_another_process_renews_it(
         ) as client:
             assert (await add(client)).text == "3"
             # Nobody looks at the lock again for a while.
-            monkeypatch.setattr(_authorization, "PATIENCE_SECONDS", 60.0)
+            monkeypatch.setattr(user_flow, "PATIENCE_SECONDS", 60.0)
             assert (await add(client)).text == "3"
 
     run(runtime, body)

@@ -9,18 +9,12 @@ from typing import Any
 import pytest
 
 from routermcp import RouterMCPClient, SyncRouterMCPClient
-from routermcp.oauth import (
-    AdapterLock,
-    OAuthConfig,
-    Record,
-    _authorization,
-    encrypted,
-    memory_adapter,
-)
+from routermcp.oauth import AdapterLock, OAuthConfig, Record, encrypted, memory_adapter
+from routermcp.oauth.flows import user as user_flow
 from routermcp.types import AuthorizationRequiredError, ConfigError, LockLostError, TransportError
-from routermcp_adapters.detect import running
+from routermcp_adapters.runtimes.auto import running
 from tests.oauth.conftest import KEY
-from tests.oauth.protected_server import ProtectedServer, callback
+from tests.oauth.servers.protected_server import ProtectedServer, callback
 from tests.three_runtimes import RUNTIMES, gather, make_client, run
 
 
@@ -166,7 +160,7 @@ def leasing(server: ProtectedServer, adapter: Any) -> OAuthConfig:
 def test_a_lease_is_held_on_to(
     server: ProtectedServer, runtime: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("routermcp.oauth._storing.RENEW_PART", 0.0)
+    monkeypatch.setattr("routermcp.oauth.flows.storage.RENEW_PART", 0.0)
     adapter = Leasing(30.0)
 
     async def body() -> None:
@@ -184,7 +178,7 @@ def test_a_lease_is_held_on_to(
 def test_a_lease_that_is_lost_ends_what_is_done_under_it(
     server: ProtectedServer, runtime: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("routermcp.oauth._storing.RENEW_PART", 0.0)
+    monkeypatch.setattr("routermcp.oauth.flows.storage.RENEW_PART", 0.0)
 
     async def body() -> None:
         oauth = leasing(server, Leasing(30.0, lost=True))
@@ -242,7 +236,7 @@ def test_what_others_have_renewed_long_ago_is_renewed_again(server: ProtectedSer
 def test_tokens_that_another_process_gave_back_are_used_no_more(
     server: ProtectedServer, runtime: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_authorization, "READ_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(user_flow, "READ_AGAIN_SECONDS", 0.0)
     adapter = memory_adapter()
 
     async def body() -> None:

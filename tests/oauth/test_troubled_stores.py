@@ -14,20 +14,15 @@ from typing import Any
 import pytest
 
 from routermcp import RouterMCPClient
-from routermcp._responder import settled
-from routermcp.oauth import (
-    OAuthConfig,
-    Record,
-    TokenAdapter,
-    _access,
-    _authorization,
-    _locked,
-    memory_adapter,
-)
-from routermcp.oauth._access import MAX_BLIND_LOOKS
+from routermcp._callbacks import settled
+from routermcp.oauth import OAuthConfig, Record, TokenAdapter, memory_adapter
+from routermcp.oauth.flows import connections as connection_flow
+from routermcp.oauth.flows import transaction
+from routermcp.oauth.flows import user as user_flow
+from routermcp.oauth.flows.connections import MAX_BLIND_LOOKS
 from routermcp.types import AuthorizationRequiredError, OAuthError, TokenStoreError
-from routermcp_adapters.detect import running
-from tests.oauth.protected_server import ProtectedServer, callback
+from routermcp_adapters.runtimes.auto import running
+from tests.oauth.servers.protected_server import ProtectedServer, callback
 from tests.three_runtimes import RUNTIMES, abandon, gather, make_client, run
 
 EACH = pytest.mark.parametrize("runtime", RUNTIMES)
@@ -207,7 +202,7 @@ def test_a_store_that_is_away_for_a_while_loses_no_token(
     server: ProtectedServer, runtime: str, failures: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seven are more than are tried at once: then memory is what has the token."""
-    monkeypatch.setattr(_locked, "WRITE_PAUSE", 0.001)
+    monkeypatch.setattr(transaction, "WRITE_PAUSE", 0.001)
     adapter = Troubled()
     adapter.set("ada", "s", server.grant("ada"))
 
@@ -215,7 +210,7 @@ def test_a_store_that_is_away_for_a_while_loses_no_token(
         async with make_client(runtime, url=server.url, user_id="ada", oauth=config(adapter)) as client:
             server.expire()
             adapter.before = fails("set", failures)
-            if failures > _locked.WRITES:
+            if failures > transaction.WRITES:
                 with pytest.raises(OAuthError, match="the store is away"):
                     await add(client)
             for _ in range(3):
@@ -316,7 +311,7 @@ def test_a_store_that_hangs_holds_up_nobody_whose_token_is_good(
             runtime, url=server.url, user_id="ada", oauth=config(adapter), timeout=20_000
         ) as client:
             await add(client)
-            monkeypatch.setattr(_authorization, "READ_AGAIN_SECONDS", 0.0)
+            monkeypatch.setattr(user_flow, "READ_AGAIN_SECONDS", 0.0)
             adapter.before = lambda _: go_on.wait(60)
             began = time.monotonic()
             assert (await add(client)).text == "3"
@@ -330,7 +325,7 @@ def test_the_end_of_a_renewal_in_another_run_of_trio_is_the_next_ones_beginning(
     server: ProtectedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The clock of trio begins anew with each run."""
-    monkeypatch.setattr(_authorization, "TRY_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(user_flow, "TRY_AGAIN_SECONDS", 0.0)
     adapter = memory_adapter()
     record = server.grant("ada")
     record["tokens"].update(obtained_at=time.time() - 3570, expires_at=time.time() + 30)
@@ -489,7 +484,7 @@ def test_a_user_is_waited_for_while_the_store_is_started_anew(
     server: ProtectedServer, runtime: str, looks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And no longer: a store that stays away is what the caller hears of."""
-    monkeypatch.setattr(_access, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(connection_flow, "LOOK_SECONDS", 0.01)
     adapter = Troubled()
     stays = (
         pytest.raises(TokenStoreError, match=r"10\.0\.0\.5") if looks == MAX_BLIND_LOOKS else nullcontext()

@@ -16,6 +16,7 @@ from routermcp_proto.events import (
     ErrorReceived,
     MessageDropped,
     MessageReady,
+    Outgoing,
     ResponseReceived,
     ResponseRejected,
 )
@@ -28,7 +29,6 @@ from routermcp_proto.jsonrpc import (
     encode_request,
     encode_response,
 )
-from routermcp_proto.outgoing import Outgoing
 from routermcp_proto.states import SessionState
 from tests.proto.pair import Pair
 

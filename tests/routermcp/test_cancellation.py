@@ -18,9 +18,9 @@ import trio
 
 from routermcp import RouterMCPClient
 from routermcp.types import MCPError, PoolLimits, RetryPolicy, TransportError
-from routermcp_adapters.asyncio import AsyncioRuntime
-from routermcp_adapters.blocking import BlockingRuntime
-from routermcp_adapters.trio import TrioRuntime
+from routermcp_adapters.runtimes.asyncio import AsyncioRuntime
+from routermcp_adapters.runtimes.blocking import BlockingRuntime
+from routermcp_adapters.runtimes.trio import TrioRuntime
 from tests.routermcp.server import HANDSHAKE, STATELESS, Exchange, ScriptedServer
 from tests.routermcp.server import text as said
 from tests.three_runtimes import make_client, run

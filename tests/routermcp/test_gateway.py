@@ -17,7 +17,8 @@ import httpx
 import pytest
 
 from routermcp import InvalidParamsError, MethodNotFoundError, ResourceNotFoundError, RPCError
-from routermcp.gateway import BuiltinTools, Caller, GatewayApp, Listing, exchange, serve_in_thread
+from routermcp.gateway import BuiltinTools, Caller, GatewayApp, Listing, serve_in_thread
+from routermcp.gateway.http import post as exchange
 from tests.three_runtimes import make_client, run
 
 STATELESS = "2026-07-28"

@@ -150,7 +150,16 @@ def test_a_blocking_client_loads_no_event_loop() -> None:
         "from routermcp import SyncRouterMCPClient; SyncRouterMCPClient('http://127.0.0.1:9/mcp').disconnect()"
     )
     assert (
-        sorted(made & {"trio", "httpx", "anyio", "routermcp_adapters.asyncio", "routermcp_adapters.trio"})
+        sorted(
+            made
+            & {
+                "trio",
+                "httpx",
+                "anyio",
+                "routermcp_adapters.runtimes.asyncio",
+                "routermcp_adapters.runtimes.trio",
+            }
+        )
         == []
     )
 

@@ -19,10 +19,10 @@ import trio
 from routermcp import RouterMCPClient, SyncRouterMCPClient
 from routermcp.transports import stdio
 from routermcp.types import MCPError, RetryPolicy
-from routermcp_adapters._child import Child
-from routermcp_adapters._stepping import limits, step
-from routermcp_adapters.blocking import BlockingRuntime
-from routermcp_adapters.stdio import StdioStream
+from routermcp_adapters.runtimes.blocking import BlockingRuntime
+from routermcp_adapters.runtimes.run_sync import limits, run_sync
+from routermcp_adapters.streams.child_process import Child
+from routermcp_adapters.streams.stdio import StdioStream
 from tests.adapters.ctrl_c import CtrlC, points
 from tests.lifecycles import Lifecycles, Way, add, pause
 from tests.processes import EXITS, FORK_ASYNC, FORK_BLOCKING, ends, in_a_process, is_running
@@ -91,8 +91,10 @@ def test_disconnected_in_the_middle_of_a_call(
     children: Children, way: Way, runtime: str, tool: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The call ends at once. A child that reads on ends by itself, one that does not is ended."""
-    monkeypatch.setattr("routermcp_adapters._child.EXIT_SECONDS", 0.2 if tool == "stuck" else 20.0)
-    monkeypatch.setattr("routermcp_adapters._child.TERMINATE_SECONDS", 0.2)
+    monkeypatch.setattr(
+        "routermcp_adapters.streams.child_process.EXIT_SECONDS", 0.2 if tool == "stuck" else 20.0
+    )
+    monkeypatch.setattr("routermcp_adapters.streams.child_process.TERMINATE_SECONDS", 0.2)
     ends: list[str] = []
 
     async def body() -> None:
@@ -467,7 +469,7 @@ class Pipes:
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
 def test_no_line_is_lost_or_torn_wherever_ctrl_c_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     """They are all read in the end, or the stream says that some are not."""
-    monkeypatch.setattr("routermcp_adapters.stdio.RECEIVE_SIZE", 5)
+    monkeypatch.setattr("routermcp_adapters.streams.stdio.RECEIVE_SIZE", 5)
     lines = [b"one", b"two", b"three", b"four"]
 
     def stream() -> tuple[StdioStream, Pipes]:
@@ -477,7 +479,7 @@ def test_no_line_is_lost_or_torn_wherever_ctrl_c_comes(monkeypatch: pytest.Monke
     counted, pipes = stream()
     with CtrlC() as counting:
         for _ in lines:
-            step(counted.receive())
+            run_sync(counted.receive())
     pipes.close()
     for at in range(counting.points):
         made, pipes = stream()
@@ -490,11 +492,11 @@ def test_no_line_is_lost_or_torn_wherever_ctrl_c_comes(monkeypatch: pytest.Monke
 
         with CtrlC(at):
             try:  # noqa: SIM105 - contextlib is one of those that are interrupted
-                step(read_all())
+                run_sync(read_all())
             except KeyboardInterrupt:
                 pass
         if not made._ended:
-            step(read_all())
+            run_sync(read_all())
             assert read == lines
         assert read == lines[: len(read)]
         pipes.close()

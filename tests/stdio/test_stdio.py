@@ -65,7 +65,7 @@ def test_servers_of_both_eras(runtime: str, ways: list[str], revision: str) -> N
 
 
 def test_a_server_that_does_not_answer_the_probe(runtime: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("routermcp_adapters._channel.PROBE_SECONDS", 0.3)
+    monkeypatch.setattr("routermcp_adapters.streams.multiplexer.PROBE_SECONDS", 0.3)
 
     async def body() -> str:
         async with client_of(runtime, "handshake only", "silent when probed") as client:
@@ -76,7 +76,7 @@ def test_a_server_that_does_not_answer_the_probe(runtime: str, monkeypatch: pyte
 
 def test_a_server_that_is_slow_to_answer_the_probe(runtime: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By then it speaks as it was asked to, and no longer otherwise."""
-    monkeypatch.setattr("routermcp_adapters._channel.PROBE_SECONDS", 0.3)
+    monkeypatch.setattr("routermcp_adapters.streams.multiplexer.PROBE_SECONDS", 0.3)
 
     async def body() -> tuple[str, str]:
         async with client_of(runtime, "slow when probed") as client:
@@ -293,8 +293,8 @@ def test_a_good_child_ends_with_its_input(runtime: str) -> None:
 def test_a_child_that_stays_is_ended_with_its_own_children(
     runtime: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("routermcp_adapters._child.EXIT_SECONDS", 0.2)
-    monkeypatch.setattr("routermcp_adapters._child.TERMINATE_SECONDS", 0.2)
+    monkeypatch.setattr("routermcp_adapters.streams.child_process.EXIT_SECONDS", 0.2)
+    monkeypatch.setattr("routermcp_adapters.streams.child_process.TERMINATE_SECONDS", 0.2)
 
     async def body() -> tuple[int, int]:
         async with client_of(runtime, "stays") as client:

@@ -10,11 +10,10 @@ import pytest
 
 from routermcp_proto.exceptions import OAuthError
 from routermcp_proto.oauth.authorization import Pending, begin, code_from, exchange_form, state_of
-from routermcp_proto.oauth.clients import Client
+from routermcp_proto.oauth.client_auth import Client
 from routermcp_proto.oauth.metadata import Place, server_metadata
 from routermcp_proto.oauth.steps import base64url
-
-from .world import ENDPOINT, ISSUER, REDIRECT, Chance, World
+from tests.proto.oauth.world import ENDPOINT, ISSUER, REDIRECT, Chance, World
 
 
 def begun(scope: tuple[str, ...] = (), resource: str | None = ENDPOINT, **changes: Any) -> Pending:

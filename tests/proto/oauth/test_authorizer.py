@@ -9,12 +9,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from routermcp_proto.exceptions import AuthorizationRequiredError, OAuthError
-from routermcp_proto.oauth.authorizer import MAX_RENEWALS, MAX_SIGN_INS, Trial
+from routermcp_proto.oauth.authorizer import MAX_RENEWALS, MAX_SIGN_INS, AuthAttempt
 from routermcp_proto.oauth.challenges import Challenge
 from routermcp_proto.oauth.records import MAX_PENDING, GrantRecord
 from routermcp_proto.oauth.steps import HTTPAnswer, HTTPStep, InvalidGrantError, TokenError
-
-from .world import (
+from tests.proto.oauth.world import (
     ENDPOINT,
     ISSUER,
     REDIRECT,
@@ -31,9 +30,9 @@ OTHER = "https://other.example"
 
 
 def refused(
-    party: Party, status: int = 401, challenge: Challenge = BEARER, trial: Trial | None = None
+    party: Party, status: int = 401, challenge: Challenge = BEARER, trial: AuthAttempt | None = None
 ) -> bool:
-    return party.world.drive(party.authorizer.challenged(status, (challenge,), trial or Trial()))
+    return party.world.drive(party.authorizer.challenged(status, (challenge,), trial or AuthAttempt()))
 
 
 def signed_in(**settings: Any) -> Party:
@@ -62,7 +61,7 @@ def test_without_tokens_nothing_goes_along() -> None:
 
 def test_a_refusal_without_a_challenge_counts_as_one() -> None:
     party = Party()
-    assert party.world.drive(party.authorizer.challenged(401, (), Trial()))
+    assert party.world.drive(party.authorizer.challenged(401, (), AuthAttempt()))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +80,7 @@ def test_refusals_that_are_about_something_else(status: int, challenge: Challeng
 
 
 def test_a_fresh_token_that_is_refused_is_not_replaced() -> None:
-    party, trial = Party(), Trial()
+    party, trial = Party(), AuthAttempt()
     assert refused(party, trial=trial)
     assert not refused(party, trial=trial)
     assert len(party.world.visits) == 1
@@ -90,7 +89,7 @@ def test_a_fresh_token_that_is_refused_is_not_replaced() -> None:
 def test_a_token_is_renewed_before_a_user_is_asked() -> None:
     party = signed_in()
     party.world.token = {"access_token": "access-2", "refresh_token": "refresh-2", "expires_in": 10}
-    trial = Trial()
+    trial = AuthAttempt()
     for _ in range(MAX_RENEWALS):
         assert refused(party, trial=trial)
         assert len(party.world.visits) == 1
@@ -223,7 +222,7 @@ def test_what_is_there_already_is_not_asked_for() -> None:
 
 
 def test_asking_for_more_has_an_end() -> None:
-    party, trial = Party(), Trial()
+    party, trial = Party(), AuthAttempt()
     asked = [refused(party, 403, too_little(f"scope-{number}"), trial) for number in range(9)]
     assert asked.count(True) == MAX_SIGN_INS == len(party.world.visits)
 
@@ -564,7 +563,7 @@ def test_renewing_shows_the_key_too() -> None:
 def test_a_nonce_asks_for_no_new_sign_in() -> None:
     party = bound()
     wanted = (Challenge("dpop", {"error": "use_dpop_nonce"}),)
-    first, second = Trial(), Trial()
+    first, second = AuthAttempt(), AuthAttempt()
     assert party.authorizer.hear(wanted, "n", first) is True
     assert PlainSigner.read(party.authorizer.headers("POST", ENDPOINT)["DPoP"])["nonce"] == "n"
     # Another request was on its way without it.

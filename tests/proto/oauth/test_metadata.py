@@ -9,8 +9,7 @@ import pytest
 from routermcp_proto.exceptions import OAuthError
 from routermcp_proto.oauth.metadata import discover, find_server
 from routermcp_proto.oauth.steps import MAX_ANSWER, HTTPAnswer
-
-from .world import ENDPOINT, ISSUER, RESOURCE_METADATA, SERVER_METADATA, World, answer
+from tests.proto.oauth.world import ENDPOINT, ISSUER, RESOURCE_METADATA, SERVER_METADATA, World, answer
 
 ROOT_METADATA = "https://mcp.example/.well-known/oauth-protected-resource"
 

@@ -10,19 +10,18 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from routermcp_proto.exceptions import OAuthError
-from routermcp_proto.oauth.clients import BASIC, PRIVATE_KEY, Client
+from routermcp_proto.oauth.client_auth import BASIC, PRIVATE_KEY, Client
 from routermcp_proto.oauth.dpop import MAX_NONCES, Prover
 from routermcp_proto.oauth.steps import HTTPAnswer, HTTPStep, InvalidGrantError, TokenError, seconds
-from routermcp_proto.oauth.tokens import MAX_LIFE, Desk, Tokens, refresh, revoke
-
-from .world import ISSUER, Chance, PlainSigner, World, answer, form_of
+from routermcp_proto.oauth.tokens import MAX_LIFE, TokenEndpoint, Tokens, refresh, revoke
+from tests.proto.oauth.world import ISSUER, Chance, PlainSigner, World, answer, form_of
 
 CHANCE = Chance()
 
 
-def desk(client: Client | None = None, *, prover: bool = False, signer: bool = False) -> Desk:
+def desk(client: Client | None = None, *, prover: bool = False, signer: bool = False) -> TokenEndpoint:
     proving = Prover(PlainSigner(), CHANCE.random, CHANCE.now) if prover else None
-    return Desk(
+    return TokenEndpoint(
         ISSUER,
         f"{ISSUER}/token",
         client,

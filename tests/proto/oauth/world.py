@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from routermcp_proto.oauth.application import Application
 from routermcp_proto.oauth.authorizer import Authorizer
+from routermcp_proto.oauth.client import Application
 from routermcp_proto.oauth.records import GrantRecord
 from routermcp_proto.oauth.steps import AskUser, Flow, HTTPAnswer, HTTPStep, Keep
 

@@ -1,0 +1,59 @@
+"""The deadline of one call, which counts machine time only."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from routermcp_proto.retry import deadline_after
+
+from ..runtime import DeadlineScope, Runtime
+
+T = TypeVar("T")
+
+
+class CallDeadline:
+    """One deadline over everything that a call does.
+
+    While a person is asked something the deadline stands still, and another limit applies.
+
+    Args:
+        runtime: Whose clock it is.
+        scope: The limit that is in force.
+        timeout: Milliseconds for the call, 0 for no limit.
+        interaction_timeout: Milliseconds for each time a person is asked, 0 for no limit.
+    """
+
+    def __init__(
+        self, runtime: Runtime, scope: DeadlineScope, at: float | None, interaction_timeout: int
+    ) -> None:
+        self.runtime = runtime
+        self.scope = scope
+        self._interaction_timeout = interaction_timeout
+        self.at = at
+        self.interacting = False
+
+    def has(self, seconds: float) -> bool:
+        """Say whether so much time is left."""
+        return self.at is None or self.runtime.now() + seconds < self.at
+
+    async def interact(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Let a person take their time."""
+        began = self.runtime.now()
+        self.scope.move(deadline_after(began, self._interaction_timeout))
+        self.interacting = True
+        try:
+            result = await ask()
+        except Exception:
+            if not self.scope.expired:
+                self._go_on(began)
+            raise
+        self._go_on(began)
+        return result
+
+    def _go_on(self, began: float) -> None:
+        """Let the deadline count again, as much later as the person has taken."""
+        self.interacting = False
+        if self.at is not None:
+            self.at += self.runtime.now() - began
+        self.scope.move(self.at)

@@ -1,0 +1,507 @@
+"""The driver: what a call does from its first byte to its one outcome.
+
+Layers of one call, outermost first:
+
+1. :meth:`Driver.call` sets the deadline and turns its end into an error.
+2. :meth:`Driver._rounds` answers requests for input and sends the call again with them.
+3. :meth:`Driver._tries` repeats what may be repeated (:class:`RetryPolicy`).
+4. :meth:`Driver._attempt` renews a session that the server has forgotten, and the
+   knowledge of a tool whose headers have changed.
+5. A :class:`SessionTransport` carries the message there and back.
+
+It knows no MCP method; what a message means is the session's to say.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from typing import Any, TypeVar, cast
+
+from routermcp_proto import calls
+from routermcp_proto.calls import Call
+from routermcp_proto.events import (
+    ErrorReceived,
+    HTTPRefused,
+    InputRequired,
+    ResponseReceived,
+    ResponseRejected,
+)
+from routermcp_proto.exceptions import (
+    AuthorizationRequiredError,
+    LocalProtocolError,
+    MCPError,
+    ResponseValidationError,
+    TransportError,
+)
+from routermcp_proto.handshake import STATELESS_ERRORS, Agreement
+from routermcp_proto.http.outcomes import Outcome, refusal, rpc_error, session_unknown
+from routermcp_proto.jsonrpc import ErrorObject
+from routermcp_proto.retry import RetryPolicy, deadline_after
+from routermcp_proto.types import InitializeResult, WireModel
+from routermcp_proto.versions import LATEST, Revision
+
+from ..concurrency import fork
+from ..limits import PoolStats
+from ..runtime import Runtime
+from ..wire_log import log
+from .deadline import CallDeadline
+from .incoming import OnProgress, Responder
+from .transport import SessionTransport
+
+T = TypeVar("T")
+ResultT = TypeVar("ResultT", bound=WireModel)
+
+HEADER_MISMATCH = -32020
+UNSUPPORTED_VERSION = -32022
+
+#: Pages of one list. 10,000 pages of ten tools are the 100,000 that routermcp is built for.
+MAX_PAGES = 10_000
+
+#: Times that one call may be asked for input. A form of ten pages fits; a server that asks
+#: for ever is stopped.
+MAX_INPUT_ROUNDS = 32
+
+
+class Remedy(Enum):
+    """What a call that the server refused can be helped with, once each."""
+
+    RENEW_SESSION = "agree with the server anew"
+    LIST_TOOLS = "learn anew which headers the tools declare"
+
+
+@dataclass(frozen=True, slots=True)
+class DriverSettings:
+    """What holds for all calls of a session."""
+
+    retry: RetryPolicy
+    interaction_timeout: int
+    gateway: bool
+    trust_annotations: bool
+    user_id: str | None = None
+    """Whose calls these are."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """What holds for one call."""
+
+    timeout: int
+    headers: Mapping[str, str] | None = None
+    meta: Mapping[str, Any] | None = None
+    on_progress: OnProgress | None = None
+    repeatable: bool = False
+    capabilities: Mapping[str, Any] | None = None
+    """What to declare for this call instead of the session's own, where requests say that."""
+
+
+class Driver:
+    """Drives one MCP session.
+
+    Args:
+        carrier: Carries its messages.
+        responder: Answers the server.
+        settings: What holds for all calls.
+    """
+
+    def __init__(self, carrier: SessionTransport, responder: Responder, settings: DriverSettings) -> None:
+        self._carrier = carrier
+        self._session = carrier.session
+        self._responder = responder
+        self._settings = settings
+        self._runtime: Runtime | None = None
+        self._gate = threading.Lock()
+        self._connecting: list[object] = []
+        self._entered = False
+
+    # ---- the public face -------------------------------------------------------------
+
+    def stats(self) -> PoolStats:
+        """Return what the connections are doing, and what they have done."""
+        return self._carrier.stats()
+
+    @property
+    def connected(self) -> bool:
+        """Whether calls may be made."""
+        return self._runtime is not None and self._session.server is not None
+
+    @property
+    def server(self) -> InitializeResult | None:
+        """What the server said about itself, None before the handshake."""
+        return self._session.server
+
+    @property
+    def revision(self) -> Revision:
+        """The revision of MCP that was agreed on, the latest before that."""
+        return self._session.revision or LATEST
+
+    @property
+    def place(self) -> str:
+        """Where the server is, for people."""
+        return self._carrier.place
+
+    @property
+    def sign_of_life(self) -> str:
+        """The method by which to see that the server answers."""
+        return self.revision.sign_of_life
+
+    @property
+    def gateway(self) -> bool:
+        """Whether the peer is a RouterMCP gateway, by its URL or its own word."""
+        server = self._session.server
+        return self._settings.gateway or (server is not None and server.serverInfo.name == "RouterMCP")
+
+    async def connect(self, runtime: Runtime, timeout: int) -> InitializeResult:
+        """Open the session, or wait for who is opening it.
+
+        Args:
+            runtime: Where the session will live.
+            timeout: Milliseconds, 0 for no limit.
+
+        Raises:
+            MCPError: There is no agreement with the server.
+        """
+        mine = object()
+        try:
+            with self._gate:
+                if self._runtime is not None and self._runtime.over:
+                    self._leave()
+                if self._runtime is None:
+                    self._runtime = self._carrier.open(runtime)
+                    fork.watch(self)
+                else:
+                    self._runtime.check()
+                self._connecting.append(mine)
+            await self._limited(None, timeout, lambda clock: self._let_in(self._carrier.connect, clock))
+            self._entered = True
+        except BaseException:
+            with self._gate:
+                # Whoever did not get in has nothing to leave again, a with block for example.
+                # What somebody else got into stays.
+                if not self._entered and all(each is mine for each in self._connecting):
+                    self._leave()
+            raise
+        finally:
+            if mine in self._connecting:
+                self._connecting.remove(mine)
+        server = self._session.server
+        if server is None:
+            raise TransportError("the client was disconnected meanwhile", code="closed", not_run=True)
+        return server
+
+    async def disconnect(self, close_all: Callable[[], None] | None = None) -> None:
+        """End the session at the server, and give the connections back.
+
+        Args:
+            close_all: Called last, come what may, where the session was connected.
+        """
+        runtime = self._runtime
+        if runtime is None:
+            return
+        over = runtime.over
+        if not over:
+            runtime.check()
+        connected = self.connected
+        try:
+            if not over:
+                await self._carrier.farewell(runtime, close_all is not None)
+        finally:
+            try:
+                self._leave()
+            finally:  # Ctrl-C may have cut the first attempt short
+                self._leave()
+            if connected and close_all is not None:
+                close_all()
+
+    def _leave(self) -> None:
+        """Give everything back; may be called again."""
+        if self._runtime is not None:
+            self._carrier.close()
+            self._runtime = None
+            self._entered = False
+
+    def after_fork(self) -> None:
+        """Go on in a child process where that is possible; else it is to connect for itself."""
+        self._gate = threading.Lock()
+        self._connecting.clear()
+        if self._runtime is not None and not self._runtime.survives_fork:
+            self._runtime = None
+
+    def _runtime_in_use(self) -> Runtime:
+        runtime = self._runtime
+        if runtime is None:
+            raise LocalProtocolError("not connected: use the client in a with block, or call connect() first")
+        runtime.check()
+        return runtime
+
+    async def call(self, call: Call[ResultT], options: CallOptions) -> ResultT:
+        """Make a call and return its result.
+
+        Raises:
+            MCPError: It failed; see :mod:`routermcp_proto.exceptions`.
+        """
+        return await self._limited(call, options.timeout, lambda clock: self._rounds(call, options, clock))
+
+    async def ask(self, call: Call[Any], options: CallOptions) -> ResponseReceived | InputRequired:
+        """Make one round of a call: a request for input is returned, not answered.
+
+        Raises:
+            MCPError: It failed.
+        """
+        return await self._limited(call, options.timeout, lambda clock: self._tries(call, options, clock))
+
+    async def attend(self) -> None:
+        """Hear what the server says that belongs to no call, while no call is under way.
+
+        Returns when the server has no way to say such things.
+
+        Raises:
+            MCPError: The server was lost.
+        """
+        runtime = self._runtime_in_use()
+        clock = CallDeadline(runtime, runtime.deadline(None), None, self._settings.interaction_timeout)
+        async with clock.scope:
+            await self._carrier.attend(clock)
+
+    async def collect(self, call: Call[Any], options: CallOptions) -> list[Any]:
+        """Make a call for a page, and for all pages after it, and return their entries.
+
+        Raises:
+            MCPError: One of them failed, or they have no end.
+        """
+        entries: list[Any] = []
+        await self.each_page(call, options, entries.extend)
+        return entries
+
+    async def each_page(
+        self, call: Call[Any], options: CallOptions, take: Callable[[list[Any]], object]
+    ) -> None:
+        """Make a call for a page, and for all pages after it, and hand on the entries of each.
+
+        Raises:
+            MCPError: One of them failed, or they have no end.
+        """
+        await self._limited(call, options.timeout, lambda clock: self._pages(call, options, clock, take))
+
+    async def _pages(
+        self, call: Call[Any], options: CallOptions, clock: CallDeadline, take: Callable[[list[Any]], object]
+    ) -> None:
+        seen: set[str] = set()
+        for _ in range(MAX_PAGES):
+            page = await self._rounds(call, options, clock)
+            take(getattr(page, call.items or ""))
+            cursor: str | None = page.nextCursor
+            if not cursor:
+                return
+            if cursor in seen:
+                problem = (
+                    f"{call.method}: the server leads in a circle, it gave the cursor {cursor[:80]!r} twice"
+                )
+                raise ResponseValidationError(problem, method=call.method)
+            seen.add(cursor)
+            call = call.at_cursor(cursor)
+        problem = f"{call.method}: the server has more than {MAX_PAGES} pages; use the *_page method"
+        raise ResponseValidationError(problem, method=call.method)
+
+    async def _limited(
+        self, about: Call[Any] | None, timeout: int, work: Callable[[CallDeadline], Awaitable[T]]
+    ) -> T:
+        runtime = self._runtime_in_use()
+        at = deadline_after(runtime.now(), timeout)
+        clock = CallDeadline(runtime, runtime.deadline(at), at, self._settings.interaction_timeout)
+        try:
+            async with clock.scope:
+                return await work(clock)
+        except TimeoutError as error:
+            if not clock.scope.expired:
+                raise
+            raise self._timed_out(about, timeout, clock) from error
+
+    def _timed_out(self, about: Call[Any] | None, timeout: int, clock: CallDeadline) -> TransportError:
+        what, where = describe(about) if about is not None else "connect", self._carrier.place
+        if clock.interacting:
+            waited = self._settings.interaction_timeout
+            message = f"{what} at {where}: nobody answered within interaction_timeout={waited} ms"
+        else:
+            message = f"{what} at {where} took longer than timeout={timeout} ms; give more, or 0 for no limit"
+        return TransportError(message, code="timeout")
+
+    # ---- rounds, tries, attempts -------------------------------------------------------
+
+    async def _rounds(self, call: Call[ResultT], options: CallOptions, clock: CallDeadline) -> ResultT:
+        current = call
+        for _ in range(MAX_INPUT_ROUNDS):
+            outcome = await self._let_in(partial(self._tries, current, options), clock)
+            if isinstance(outcome, ResponseReceived):
+                for warning in outcome.warnings:
+                    log.warning("%s: %s", call.method, warning)
+                return outcome.value
+            changes: dict[str, Any] = {}
+            if outcome.requests:
+                changes["inputResponses"] = await self._gather_input(outcome, clock)
+            if outcome.state is not None:
+                changes["requestState"] = outcome.state
+            current = call.with_params(**changes)
+        raise TransportError(
+            f"{describe(call)}: the server asked for input {MAX_INPUT_ROUNDS} times and still has no answer",
+            code="protocol",
+        )
+
+    async def _let_in(self, work: Callable[[CallDeadline], Awaitable[T]], clock: CallDeadline) -> T:
+        """Do something, and once more if a user had to sign in first and was asked to."""
+        try:
+            return await work(clock)
+        except AuthorizationRequiredError as error:
+            required = error
+        # Outside of the except block, so that the first refusal is no context of what comes now.
+        required.user_id = required.user_id or self._settings.user_id
+        if not await clock.interact(lambda: self._responder.authorize(required)):
+            raise required
+        return await work(clock)
+
+    async def _gather_input(self, wanted: InputRequired, clock: CallDeadline) -> dict[str, Any]:
+        answers: dict[str, Any] = {}
+        for key, request in wanted.requests.items():
+            method, params = (
+                str(request.get("method")),
+                cast("Mapping[str, Any]", request.get("params") or {}),
+            )
+
+            async def ask(method: str = method, params: Mapping[str, Any] = params) -> Mapping[str, Any]:
+                return await self._responder.answer(method, params)
+
+            answers[key] = await clock.interact(ask)
+        return answers
+
+    async def _tries(
+        self, call: Call[Any], options: CallOptions, clock: CallDeadline
+    ) -> ResponseReceived | InputRequired:
+        policy, runtime = self._settings.retry, clock.runtime
+        attempt = 1
+        while True:
+            try:
+                return await self._attempt(call, options, clock)
+            except TransportError as error:
+                error.attempts = attempt
+                repeatable = self._repeatable(call, options)
+                if attempt >= policy.attempts or not policy.allows(
+                    error, repeatable=repeatable, gateway=self.gateway
+                ):
+                    raise _explained(error, call, repeatable) from error.__cause__
+                wait = policy.wait(attempt, retry_after=error.retry_after, random=runtime.random())
+                if not clock.has(wait):
+                    raise
+                log.info("%s failed (%s); trying again in %.0f ms", call.method, error, wait * 1000)
+            attempt += 1
+            self._carrier.note_retry()
+            await runtime.sleep(wait)
+
+    def _repeatable(self, call: Call[Any], options: CallOptions) -> bool:
+        if call.safe or options.repeatable:
+            return True
+        if not self._settings.trust_annotations or call.named_by is None:
+            return False
+        facts = self._session.tool_facts(str(call.params[call.named_by]))
+        return facts is not None and facts.repeatable
+
+    async def _attempt(
+        self, call: Call[Any], options: CallOptions, clock: CallDeadline
+    ) -> ResponseReceived | InputRequired:
+        tried: set[Remedy] = set()
+        while True:
+            extra = await self._carrier.prepare(options.headers)
+            session_id, agreement = self._carrier.session_id, self._session.agreement
+            if agreement is None:
+                await self._carrier.connect(clock)
+                continue
+            try:
+                outgoing = self._session.start_request(
+                    call,
+                    meta=options.meta,
+                    progress=options.on_progress is not None,
+                    capabilities=options.capabilities,
+                )
+            except LocalProtocolError:
+                if self._session.agreement is agreement:
+                    raise
+                # Another thread has found the session expired a moment ago.
+                continue
+            outcome = await self._carrier.deliver(outgoing, extra, options.on_progress, clock)
+            if isinstance(outcome, ResponseReceived | InputRequired):
+                return outcome
+            if isinstance(outcome, ResponseRejected):
+                raise outcome.error
+            remedy = _remedy(call, outcome, session_id)
+            if remedy is None and self._renewed(outcome, session_id, agreement):
+                remedy = Remedy.RENEW_SESSION
+            if remedy is None or remedy in tried:
+                raise self._failure(call, outcome)
+            tried.add(remedy)
+            if remedy is Remedy.RENEW_SESSION:
+                await self._carrier.renew(clock, session_id, agreement)
+            else:
+                await self._pages(calls.list_tools(), CallOptions(0, options.headers), clock, len)
+
+    def _renewed(self, outcome: Outcome | None, session_id: str | None, agreement: Agreement | None) -> bool:
+        """Whether a request was turned away because another caller was renewing the session."""
+        refused = outcome if isinstance(outcome, HTTPRefused) else None
+        changed = self._carrier.session_id != session_id or self._session.agreement is not agreement
+        return changed and refused is not None and refused.status in (400, 404)
+
+    def _failure(self, call: Call[Any], outcome: Outcome | None) -> MCPError:
+        error, refused = _error_of(outcome)
+        if error is not None and (refused is None or _answers_the_call(refused)):
+            return rpc_error(
+                error, method=call.method, about=describe(call), gateway=self.gateway, refused=refused
+            )
+        if refused is not None:
+            return refusal(refused, self._carrier.place)
+        return TransportError(f"{describe(call)}: the server gave no answer", code="protocol")
+
+
+def describe(call: Call[Any]) -> str:
+    """Name a call for people, for example ``tools/call 'add'``."""
+    return f"{call.method} {str(call.params[call.named_by])[:200]!r}" if call.named_by else call.method
+
+
+def _remedy(call: Call[Any], outcome: Outcome | None, session_id: str | None) -> Remedy | None:
+    """Say what may help a call that the server did not even begin to work on."""
+    error, refused = _error_of(outcome)
+    if refused is not None and session_id is not None and session_unknown(refused):
+        return Remedy.RENEW_SESSION
+    if error is not None and error.code == UNSUPPORTED_VERSION:
+        return Remedy.RENEW_SESSION
+    if error is not None and error.code == HEADER_MISMATCH and call.named_by == "name":
+        return Remedy.LIST_TOOLS
+    return None
+
+
+def _error_of(outcome: Outcome | None) -> tuple[ErrorObject | None, HTTPRefused | None]:
+    if isinstance(outcome, ErrorReceived):
+        return outcome.error, None
+    if isinstance(outcome, HTTPRefused):
+        return outcome.error, outcome
+    return None, None
+
+
+def _answers_the_call(refused: HTTPRefused) -> bool:
+    """Whether the JSON-RPC error in a refusal is the server's answer rather than a proxy's remark."""
+    if refused.error is None or refused.status in (429, 502, 503, 504):
+        return False
+    return refused.addressed or refused.error.code in STATELESS_ERRORS
+
+
+def _explained(error: TransportError, call: Call[Any], repeatable: bool) -> TransportError:
+    """Say of a lost answer that the tool may have run, and how to have it repeated."""
+    if repeatable or error.not_run or error.code != "closed":
+        return error
+    lost = TransportError(
+        f"{describe(call)}: the answer was lost, and the call may have run: {error.args[0]}; "
+        "it was not repeated: pass retry=True if running it twice does no harm",
+        code="interrupted",
+    )
+    lost.attempts = error.attempts
+    return lost

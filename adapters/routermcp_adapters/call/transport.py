@@ -1,0 +1,100 @@
+"""What the driver needs of whatever carries a session's messages to its server.
+
+Streamable HTTP (:mod:`routermcp_adapters.http.session`) gives each request an exchange of its own; a stream
+that all messages share (:mod:`routermcp_adapters.streams.session`) has one for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from routermcp_proto.client_session import ClientSession
+from routermcp_proto.events import Outgoing
+from routermcp_proto.handshake import Agreement
+from routermcp_proto.http.outcomes import Outcome
+
+from ..limits import PoolStats
+from ..runtime import Runtime
+from .deadline import CallDeadline
+from .incoming import OnProgress
+
+
+class SessionTransport(Protocol):
+    """Carries the messages of one session."""
+
+    @property
+    def session(self) -> ClientSession:
+        """The machine whose messages these are."""
+        ...
+
+    @property
+    def place(self) -> str:
+        """Where the server is, for people."""
+        ...
+
+    @property
+    def session_id(self) -> str | None:
+        """By which name the server knows the session just now, None for none."""
+        ...
+
+    def open(self, runtime: Runtime) -> Runtime:
+        """Get ready in a runtime, and return the one to be used from now on."""
+        ...
+
+    def close(self) -> None:
+        """Give everything back at once, ready to be opened again."""
+        ...
+
+    async def connect(self, clock: CallDeadline) -> None:
+        """Agree with the server, once for all who ask at the same time.
+
+        Raises:
+            MCPError: There is no agreement.
+        """
+        ...
+
+    async def renew(self, clock: CallDeadline, session_id: str | None, agreement: Agreement | None) -> None:
+        """Agree anew, unless somebody has done so since the caller looked."""
+        ...
+
+    async def farewell(self, runtime: Runtime, everything: bool = False) -> None:
+        """Tell the server that the session is over, for a bounded time and whatever it says.
+
+        Args:
+            runtime: How to wait.
+            everything: What is shared with other sessions is closed next.
+        """
+        ...
+
+    async def prepare(self, headers: Mapping[str, str] | None) -> Any:
+        """Collect what one attempt takes along besides the message, for :meth:`deliver`."""
+        ...
+
+    async def deliver(
+        self, outgoing: Outgoing, extra: Any, on_progress: OnProgress | None, clock: CallDeadline
+    ) -> Outcome | None:
+        """Carry a request there, and return what came of it.
+
+        Raises:
+            MCPError: The answer was lost, or a callback of the user failed.
+        """
+        ...
+
+    async def attend(self, clock: CallDeadline) -> None:
+        """Hear what the server says that belongs to no call, while no call reads it.
+
+        Returns when the server has no way to say such things.
+
+        Raises:
+            MCPError: The way there was lost.
+        """
+        ...
+
+    def stats(self) -> PoolStats:
+        """Return what the connections are doing, and what they have done."""
+        ...
+
+    def note_retry(self) -> None:
+        """Count that a request is sent again."""
+        ...

@@ -1,0 +1,235 @@
+"""Carrying HTTP exchanges over pooled connections, and naming what goes wrong.
+
+The receive loop stands once, in :meth:`PooledTransport.run`: send, then read until the
+exchange has its outcome. Everything that breaks it off closes the connection at once,
+which is also how a stateless server learns that its client gave up.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Callable
+
+from routermcp_proto.events import Event
+from routermcp_proto.exceptions import RemoteProtocolError, TransportError
+from routermcp_proto.http.fetching import HTTPExchange
+from routermcp_proto.http.headers import HTTPRequest
+from routermcp_proto.http.outcomes import OUTCOMES, Outcome
+from routermcp_proto.http.url import EndpointURL
+from routermcp_proto.redaction import hide_in
+
+from .. import wire_log
+from ..call.deadline import CallDeadline
+from ..concurrency import fork, unclosed
+from ..limits import PoolLimits, PoolStats
+from ..runtime import Runtime, StreamClosedError
+from ..wire_log import log
+from .base import Elsewhere, OnEvent, SharedTransport
+from .connect import is_deadline
+from .connection import PooledConnection
+from .pool import ConnectionPool
+from .server_stream import Reader
+
+
+class PooledTransport(SharedTransport):
+    """The connections of a client, shared by its sessions.
+
+    Args:
+        endpoint: Where the MCP server is.
+        tls: Makes the TLS context, when it is first needed.
+        limits: How many connections, for how long.
+    """
+
+    def __init__(
+        self, endpoint: EndpointURL, tls: Callable[[], ssl.SSLContext], limits: PoolLimits | None = None
+    ) -> None:
+        super().__init__(endpoint)
+        self._tls = tls
+        self._limits = limits or PoolLimits()
+        self._pool: ConnectionPool | None = None
+        self._watch = unclosed.UnclosedGuard(self, unclosed.caller())
+        fork.watch(self)
+        self._answered = False
+        self._before = (0, 0)
+
+    def open(self, runtime: Runtime, user: object) -> Runtime:
+        """Take the connections into use for one more session; see :meth:`HTTPTransport.open`."""
+        with self._gate:
+            bound = super().open(runtime, user)
+            if self._pool is None:
+                self._make_pool(bound)
+            return bound
+
+    def _make_pool(self, runtime: Runtime) -> None:
+        self._pool = ConnectionPool(runtime, self._tls, self.resolver, self._limits)
+        self._watch.holdings = self._pool.holdings()
+
+    def after_fork(self) -> None:
+        """Leave the connections to the parent process, unsent; what goes on here opens its own."""
+        self._lock, self._gate = threading.Lock(), threading.RLock()
+        self._resolver = None
+        self.forget_undertakings()
+        pool, runtime = self._pool, self._runtime
+        if pool is not None:
+            self._watch.holdings = None
+            self._pool, self._before = None, self._counted(pool)
+            pool.drop()
+        if runtime is not None and runtime.survives_fork and self._users:
+            self._make_pool(runtime)
+        else:
+            self._users.clear()
+
+    def _counted(self, pool: ConnectionPool) -> tuple[int, int]:
+        return self._before[0] + pool.reused, self._before[1] + pool.opened
+
+    def close_all(self) -> None:
+        """Close the connections, whoever uses them."""
+        self._users.clear()
+        pool = self._pool
+        if pool is None:
+            return
+        self._watch.holdings = None
+        before = self._counted(pool)
+        try:
+            pool.close()
+        finally:
+            self._pool, self._before = None, before
+            pool.close()  # Ctrl-C may have cut the first attempt short
+
+    def stats(self) -> PoolStats:
+        """Return what the connections are doing, and what they have done."""
+        pool = self._pool
+        idle, in_use, waiting = pool.counts() if pool is not None else (0, 0, 0)
+        reused, opened = self._before
+        if pool is not None:
+            reused, opened = reused + pool.reused, opened + pool.opened
+        return PoolStats(idle + in_use, idle, in_use, waiting, reused, opened, self._retries)
+
+    def pool(self) -> ConnectionPool:
+        """Return the connections.
+
+        Raises:
+            TransportError: The client is disconnected.
+        """
+        if self._pool is None:
+            raise TransportError("the client is disconnected", code="closed", not_run=True)
+        return self._pool
+
+    async def run(
+        self,
+        request: HTTPRequest,
+        exchange: HTTPExchange,
+        on_event: OnEvent,
+        *,
+        control: bool = False,
+        turn: Reader | None = None,
+        clock: CallDeadline | None = None,
+        elsewhere: Elsewhere | None = None,
+    ) -> Outcome | None:
+        """Carry one exchange over a connection of the pool; see :meth:`HTTPTransport.run`."""
+        del clock
+        pool = self.pool()
+        if elsewhere is None:
+            connection = await pool.lease(self.endpoint, control=control)
+        else:
+            connection = await pool.lease(elsewhere.endpoint, control=control, admit=elsewhere.admit)
+        try:
+            outcome = await self._converse(connection, request, exchange, on_event, turn)
+        except BaseException:
+            # Cancellation, a deadline, Ctrl-C, an error of a callback: nothing may use this
+            # connection again, and nothing is awaited on the way out.
+            pool.discard(connection)
+            raise
+        pool.release(connection)
+        return outcome
+
+    async def mention(self, request: HTTPRequest) -> None:
+        """Send a message whose answer nobody waits for, if a connection rests for it."""
+        pool = self._pool
+        connection = pool.lease_idle(self.endpoint) if pool is not None else None
+        if pool is None or connection is None:
+            return
+        try:
+            await connection.stream.send_all(request.to_bytes())
+            await connection.stream.aclose()
+        except OSError as error:
+            log.debug("a cancelled call was not mentioned to %s: %s", self.endpoint, error)
+        finally:
+            pool.discard(connection)
+
+    async def _converse(
+        self,
+        connection: PooledConnection,
+        request: HTTPRequest,
+        exchange: HTTPExchange,
+        on_event: OnEvent,
+        turn: Reader | None,
+    ) -> Outcome | None:
+        if wire_log.enabled():
+            wire_log.log_request(request)
+        exchange.secrets = request.secrets
+        connection.reader.start(request.method)
+        connection.drained = False
+        await self._send(connection, request.to_bytes())
+        outcome: Outcome | None = None
+        while outcome is None and not exchange.finished:
+            data = await self._receive(connection, turn, on_event)
+            for event in self._read(connection, exchange, data):
+                if isinstance(event, OUTCOMES):
+                    outcome = event
+                else:
+                    await on_event(event)
+        self._answered = True
+        return outcome
+
+    async def _send(self, connection: PooledConnection, data: bytes) -> None:
+        try:
+            await connection.stream.send_all(data)
+        except StreamClosedError as error:
+            message = f"{connection.endpoint} closed the connection before anything was sent"
+            raise TransportError(message, code="closed", not_run=True) from error
+        except OSError as error:
+            if is_deadline(error):
+                raise
+            raise self._lost(connection, error) from error
+
+    async def _receive(self, connection: PooledConnection, turn: Reader | None, on_event: OnEvent) -> bytes:
+        if turn is not None and self._runtime is not None:
+            return await turn.receive(self._runtime, connection.stream, on_event)
+        try:
+            return await connection.stream.receive_some()
+        except OSError as error:
+            if is_deadline(error):
+                raise
+            raise self._lost(connection, error) from error
+
+    def _read(self, connection: PooledConnection, exchange: HTTPExchange, data: bytes) -> list[Event]:
+        try:
+            return connection.take(data, exchange)
+        except RemoteProtocolError as error:
+            hide_in(error, exchange.secrets())
+            raise self._translated(connection, error, data) from error
+
+    def _lost(self, connection: PooledConnection, error: OSError) -> TransportError:
+        message = f"the connection to {connection.endpoint} broke: {error}{self._perhaps_tls(connection)}"
+        return TransportError(message, code="closed")
+
+    def _perhaps_tls(self, connection: PooledConnection) -> str:
+        """Guess what is wrong with a peer that hangs up on plain HTTP and has never answered."""
+        return "" if connection.endpoint.tls or self._answered else "; if it speaks TLS, use https:// instead"
+
+    def _translated(
+        self, connection: PooledConnection, error: RemoteProtocolError, data: bytes
+    ) -> TransportError:
+        endpoint = connection.endpoint
+        if not data:
+            message = (
+                f"{endpoint} closed the connection before it had answered{self._perhaps_tls(connection)}"
+            )
+            return TransportError(message, code="closed")
+        if data[:2] == b"\x15\x03" and not endpoint.tls:
+            return TransportError(
+                f"{endpoint} speaks TLS: use https:// instead of http://", code="protocol", not_run=True
+            )
+        return TransportError(f"{endpoint} did not answer in MCP's way: {error}", code="protocol")

@@ -1,0 +1,256 @@
+"""The stream on which a server of the handshake era says what belongs to no call.
+
+A server may ask for input on the stream that a client opened with GET although the question
+belongs to a call whose answer travels on another one, and throws the question away when
+nobody has opened it. So a client that can answer questions opens the stream when it
+connects. No task reads it: whoever waits for the answer to a call reads it too.
+
+Of several calls one *leads* and reads the shared stream beside its own; the others are
+woken when it has its answer, and the next one leads (leader/follower).
+
+Source: https://modelcontextprotocol.io/specification/2025-11-25/basic/transports,
+"Listening for Messages from the Server".
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable
+
+from routermcp_proto.events import Event, HTTPRedirected, HTTPRefused, Outgoing
+from routermcp_proto.exceptions import MCPError
+from routermcp_proto.http.binding import HTTPBinding
+from routermcp_proto.http.exchange import MCPExchange
+from routermcp_proto.http.headers import HeaderBlock
+
+from ..runtime import ByteStream, Runtime
+from ..runtime import Event as Flag
+from ..wire_log import log
+from .connection import PooledConnection
+from .pool import ConnectionPool
+
+#: Seconds to wait for the server to accept the stream. Calls may be made without; this only
+#: makes sure that a question asked at once finds somebody listening.
+OPENING_SECONDS = 0.5
+
+#: Seconds between two attempts to open a stream that the server has closed.
+REOPENING_SECONDS = 1.0
+
+OnEvent = Callable[[Event], Awaitable[None]]
+
+
+class Reader:
+    """One call's place among those that could read the shared stream."""
+
+    def __init__(self, listener: ServerStream, flag: Flag) -> None:
+        self._listener = listener
+        self.flag = flag
+
+    @property
+    def leads(self) -> bool:
+        """Whether this call reads the shared stream now."""
+        return self._listener.leader is self
+
+    async def receive(self, runtime: Runtime, own: ByteStream, on_event: OnEvent) -> bytes:
+        """Wait for data of the call's own stream, and answer what comes on the shared one meanwhile."""
+        while True:
+            data = own.receive_nowait()
+            if data is not None:
+                return data
+            shared = self._listener.stream if self.leads else None
+            if shared is not None:
+                events = self._listener.read()
+                for event in events:
+                    await on_event(event)
+                if events:
+                    continue
+                shared = self._listener.stream
+            await runtime.wait_any(
+                [own] if shared is None else [own, shared], self.flag if not self.leads else None
+            )
+
+    def begin(self) -> None:
+        """Take the place."""
+        self._listener.enter(self)
+
+    def end(self) -> None:
+        """Give the place up; once more does no harm, and neither does never having had it."""
+        self._listener.leave(self)
+
+
+class ServerStream:
+    """The shared stream of one session.
+
+    Args:
+        binding: The session and how it travels.
+        extra_headers: Asked for headers that are not fixed.
+    """
+
+    __slots__ = (
+        "_binding",
+        "_connection",
+        "_exchange",
+        "_extra_headers",
+        "_lock",
+        "_opened_at",
+        "_pool",
+        "_relief",
+        "_turns",
+        "_wanted",
+    )
+
+    def __init__(
+        self, binding: HTTPBinding, extra_headers: Callable[[], Awaitable[HeaderBlock | None]]
+    ) -> None:
+        self._binding = binding
+        self._extra_headers = extra_headers
+        self._lock = threading.Lock()
+        self._turns: list[Reader] = []
+        self._pool: ConnectionPool | None = None
+        self._connection: PooledConnection | None = None
+        self._exchange: MCPExchange | None = None
+        self._opened_at = 0.0
+        self._wanted = False
+        self._relief: Flag | None = None
+
+    @property
+    def leader(self) -> Reader | None:
+        """The call that reads the stream."""
+        return self._turns[0] if self._turns else None
+
+    @property
+    def stream(self) -> ByteStream | None:
+        """The shared stream, while it is open."""
+        return self._connection.stream if self._connection is not None else None
+
+    async def open(self, runtime: Runtime, pool: ConnectionPool | None) -> None:
+        """Open the stream, where the session's revision has one and the client can answer on it.
+
+        A server that does not offer it is left alone.
+        """
+        self.close()
+        self._pool, self._wanted = pool, pool is not None and self._binding.listens
+        if pool is None or not self._wanted:
+            return
+        await self._reopen(runtime, pool)
+        until = runtime.now() + OPENING_SECONDS
+        async with runtime.shield(OPENING_SECONDS):
+            while self._connection is not None and self._exchange is not None and not self._exchange.accepted:
+                if runtime.now() >= until:
+                    break
+                await runtime.wait_any([self._connection.stream], None)
+                self.read()
+
+    async def _reopen(self, runtime: Runtime, pool: ConnectionPool) -> None:
+        self._opened_at = runtime.now()
+        exchange = self._exchange or self._binding.exchange(Outgoing(b""))
+        request = self._binding.resume(exchange.last_event_id, await self._extra_headers())
+        exchange.resume()
+        exchange.secrets = request.secrets
+        try:
+            connection = await pool.lease(self._binding.endpoint, control=True)
+        except MCPError:
+            return
+        try:
+            connection.reader.start(request.method)
+            connection.drained = False
+            await connection.stream.send_all(request.to_bytes())
+        except OSError:
+            pool.discard(connection)
+            return
+        except BaseException:
+            pool.discard(connection)
+            raise
+        self._connection, self._exchange = connection, exchange
+
+    async def attend(self, runtime: Runtime) -> Reader | None:
+        """Return a place among the readers, to be taken, or None where there is no stream to read."""
+        if not self._wanted or self._pool is None:
+            return None
+        if self._connection is None and runtime.now() >= self._opened_at + REOPENING_SECONDS:
+            await self._reopen(runtime, self._pool)
+        if self._connection is None:
+            return None
+        return Reader(self, runtime.event())
+
+    async def watch(self, runtime: Runtime, on_event: OnEvent) -> None:
+        """Read the stream whenever no call does, until the server does not offer it any more."""
+        try:
+            while self._wanted and self._pool is not None:
+                if self._connection is None:
+                    await runtime.sleep(max(0.0, self._opened_at + REOPENING_SECONDS - runtime.now()))
+                    await self.attend(runtime)
+                    continue
+                with self._lock:
+                    flag = self._relief = runtime.event()
+                    stream = None if self._turns else self.stream
+                await runtime.wait_any([] if stream is None else [stream], flag)
+                # A call that began meanwhile reads for itself, so that its questions reach it.
+                for event in [] if self._turns else self.read():
+                    await on_event(event)
+        finally:
+            self._relief = None
+
+    def _relieve(self) -> None:
+        if self._relief is not None:
+            self._relief.set()
+
+    def enter(self, turn: Reader) -> None:
+        """Let a call read along."""
+        with self._lock:
+            self._turns.append(turn)
+            self._relieve()
+
+    def leave(self, turn: Reader) -> None:
+        """Let a call go, and see that whoever leads now knows of it."""
+        with self._lock:
+            if turn in self._turns:
+                self._turns.remove(turn)
+            leader = self.leader
+            if leader is None:
+                self._relieve()
+        if leader is not None:
+            leader.flag.set()
+
+    def read(self) -> list[Event]:
+        """Return what has come on the shared stream, without waiting."""
+        connection, exchange = self._connection, self._exchange
+        if connection is None or exchange is None:
+            return []
+        data = connection.stream.receive_nowait()
+        if data is None:
+            return []
+        events: list[Event] = []
+        try:
+            events = connection.take(data, exchange)
+        except MCPError as error:
+            log.debug("the shared stream broke: %s", error)
+            self._drop()
+        if connection.drained:
+            self._drop()
+        if any(isinstance(event, HTTPRefused | HTTPRedirected) for event in events):
+            # The server does not offer the stream (405, or 404 and 400 of older ones).
+            self.close()
+        return events
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None and self._pool is not None:
+            self._pool.discard(connection)
+
+    def after_fork(self) -> None:
+        """Leave the stream to the parent process."""
+        self._lock = threading.Lock()
+        self._turns = []
+        self._pool = None
+        self._wanted = False
+        self._exchange = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.stream.abort()
+
+    def close(self) -> None:
+        """Close the stream for good."""
+        self._wanted = False
+        self._exchange = None
+        self._drop()

@@ -1,0 +1,1 @@
+"""The three runtimes: asyncio, trio and plain blocking code."""

@@ -1,0 +1,245 @@
+"""The runtime of plain blocking code: every wait blocks the calling thread."""
+
+from __future__ import annotations
+
+import random
+import select
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self, TypeVar, cast
+
+from ..concurrency import threads
+from ..runtime import Address, ByteStream, Descriptor, Event, Work
+from .happy_eyeballs import connect_first
+from .run_sync import limits, run_sync
+from .sockets import SocketStream, open_stream
+
+T = TypeVar("T")
+
+#: Seconds that one wait blocks at most before CPython looks at Ctrl-C again. A signal that
+#: comes between its last look and the system call does not end the call; on Windows none ends
+#: a wait for a lock either. This is what a person notices then.
+_LONGEST_WAIT = 1.0
+
+
+def _wake(sock: socket.socket) -> None:
+    """Wake a thread that waits for a socket, which closing it does not do."""
+    # Not the method of an SSLSocket, which would have the other thread read what is encrypted.
+    socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+class _Scope:
+    """One limit on the stack of a thread."""
+
+    def __init__(self, clock: BlockingRuntime, at: float | None, *, shields: bool = False) -> None:
+        self.clock = clock
+        self.at = at
+        self.shields = shields
+        self.expired = False
+
+    def move(self, at: float | None) -> None:
+        self.at = at
+
+    async def __aenter__(self) -> Self:
+        limits.scopes.append(self)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        limits.scopes.remove(self)
+        return self.shields and self.expired and isinstance(error, TimeoutError)
+
+
+class BlockingRuntime:
+    """Runs the driver in whichever thread calls it."""
+
+    name = "blocking"
+    survives_fork = True
+    over = False
+
+    def __init__(self) -> None:
+        self._waits = (self._wait_readable, self._wait_writable)
+
+    def check(self) -> None:
+        """Do nothing: blocking code may be called from any thread."""
+
+    def now(self) -> float:
+        """Return the clock in seconds."""
+        return time.monotonic()
+
+    def random(self) -> float:
+        """Return a random number from 0 to 1."""
+        return random.random()  # noqa: S311 - spreads retries, keeps no secret
+
+    def deadline(self, at: float | None) -> _Scope:
+        """Limit the enclosed code."""
+        return _Scope(self, at)
+
+    def shield(self, seconds: float) -> _Scope:
+        """Set the limits outside aside for so long."""
+        return _Scope(self, self.now() + seconds, shields=True)
+
+    def time_left(self) -> float | None:
+        """Return the seconds to the nearest deadline, None for no limit."""
+        return self._remaining()
+
+    def _remaining(self) -> float | None:
+        """Return the seconds that are left, None for no limit.
+
+        Raises:
+            TimeoutError: None are left.
+        """
+        scopes: list[_Scope] = [scope for scope in limits.scopes if scope.clock is self]
+        nearest: float | None = None
+        for scope in reversed(scopes):
+            if scope.at is not None and (nearest is None or scope.at < nearest):
+                nearest = scope.at
+            if scope.shields:
+                break
+        if nearest is None:
+            return None
+        now = self.now()
+        if nearest > now:
+            return nearest - now
+        for scope in scopes:
+            scope.expired = scope.expired or (scope.at is not None and scope.at <= now)
+        raise TimeoutError("the deadline has passed")
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, but not past the deadline."""
+        until = self.now() + seconds
+        while (left := until - self.now()) > 0:
+            remaining = self._remaining()
+            time.sleep(min(left, _LONGEST_WAIT, left if remaining is None else remaining))
+        self._remaining()
+
+    def event(self) -> _Event:
+        """Make a flag that threads wait for."""
+        return _Event(self._remaining)
+
+    async def wait_any(self, streams: Sequence[ByteStream], flag: Event | None) -> None:
+        """Wait until one of the streams has data, or the flag is raised."""
+        await self.wait_ready([cast("SocketStream", stream).fileno() for stream in streams], [], flag)
+
+    async def wait_ready(
+        self,
+        readable: Sequence[Descriptor],
+        writable: Sequence[Descriptor],
+        flag: Event | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        """Wait until the system says that something can be done, or so much time has passed."""
+        sources = [*readable] if flag is None else [*readable, cast("_Event", flag).fileno()]
+        until = None if seconds is None else self.now() + seconds
+        while True:
+            limits = [limit for limit in (self._remaining(), seconds) if limit is not None]
+            if _any_ready(sources, writable, min(limits) if limits else None):
+                return
+            if until is not None:
+                seconds = until - self.now()
+                if seconds <= 0:
+                    return
+
+    def begin(self, work: Work) -> None:
+        """Have work done in a daemon thread."""
+        threads.start_long(lambda: run_sync(work()))
+
+    async def run_blocking(self, work: Callable[[], T]) -> T:
+        """Run work in a daemon thread and wait for it until the deadline."""
+        done = self.event()
+        ended: list[tuple[T | None, BaseException | None]] = []
+
+        def report(result: T | None, error: BaseException | None) -> None:
+            ended.append((result, error))
+            done.set()
+
+        job = threads.start(work, report)
+        try:
+            await done.wait()
+        finally:
+            job.abandon()
+        result, error = ended[0]
+        if error is not None:
+            raise error
+        return result  # pyright: ignore[reportReturnType]
+
+    async def connect(
+        self, addresses: Sequence[Address], tls: ssl.SSLContext | None, server_name: str
+    ) -> ByteStream:
+        """Open a connection to the first address that answers, with TLS where a context is given."""
+        return await open_stream(await connect_first(self, addresses), tls, server_name, self._waits, _wake)
+
+    async def _wait_readable(self, sock: socket.socket) -> None:
+        while not _any_ready([sock], (), self._remaining()):
+            pass
+
+    async def _wait_writable(self, sock: socket.socket) -> None:
+        while not _any_ready((), [sock], self._remaining()):
+            pass
+
+
+if hasattr(select, "poll"):
+
+    def _any_ready(
+        readable: Sequence[Descriptor], writable: Sequence[Descriptor], seconds: float | None
+    ) -> bool:
+        seconds = _LONGEST_WAIT if seconds is None else min(seconds, _LONGEST_WAIT)
+        poll = select.poll()
+        for source in readable:
+            poll.register(source, select.POLLIN)
+        for source in writable:
+            poll.register(source, select.POLLOUT)
+        # poll() counts whole milliseconds; one more keeps a wait from ending just too early.
+        return bool(poll.poll(seconds * 1000 + 1))
+
+else:  # Windows has no poll, and its select has no limit on descriptor numbers
+
+    def _any_ready(
+        readable: Sequence[Descriptor], writable: Sequence[Descriptor], seconds: float | None
+    ) -> bool:
+        seconds = _LONGEST_WAIT if seconds is None else min(seconds, _LONGEST_WAIT)
+        if not readable and not writable:
+            time.sleep(seconds)
+            return False
+        # A refused connection is reported as exceptional there, not as writable.
+        return any(select.select(readable, writable, writable, seconds))
+
+
+class _Event:
+    """A flag that threads wait for, until the deadline of the one who waits."""
+
+    _ends: tuple[socket.socket, socket.socket] | None = None
+
+    def __init__(self, remaining: Callable[[], float | None]) -> None:
+        self._flag = threading.Event()
+        self._remaining = remaining
+        self._lock = threading.Lock()
+
+    def set(self) -> None:
+        with self._lock:
+            self._flag.set()
+            if self._ends is not None:
+                self._ends[1].send(b"!")
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable once the flag is raised, to wait for it among others."""
+        with self._lock:
+            if self._ends is None:
+                self._ends = socket.socketpair()
+                if self._flag.is_set():
+                    self._ends[1].send(b"!")
+            return self._ends[0].fileno()
+
+    def __del__(self) -> None:
+        for end in self._ends or ():
+            end.close()
+
+    async def wait(self) -> None:
+        while not self._flag.is_set():
+            remaining = self._remaining()
+            self._flag.wait(_LONGEST_WAIT if remaining is None else min(remaining, _LONGEST_WAIT))

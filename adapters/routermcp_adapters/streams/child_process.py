@@ -1,0 +1,164 @@
+"""A child process with pipes: starting, ending, and what it leaves behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
+
+from ..runtime import Runtime
+
+#: Variables that a child gets from its parent: what a program needs to run, and none of
+#: the keys and tokens that a parent's environment often holds.
+INHERITED = frozenset(
+    {
+        *("HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER", "LANG", "LANGUAGE", "TZ", "TMPDIR"),
+        *("APPDATA", "HOMEDRIVE", "HOMEPATH", "LOCALAPPDATA", "PATHEXT", "PROCESSOR_ARCHITECTURE"),
+        *("SYSTEMDRIVE", "SYSTEMROOT", "TEMP", "TMP", "USERNAME", "USERPROFILE"),
+    }
+)
+_INHERITED_PREFIX = "LC_"
+
+#: Seconds that a child has to end by itself once its input is closed, and after SIGTERM
+#: (MCP 2026-07-28, stdio, "Shutdown"). Then it is killed.
+EXIT_SECONDS = 2.0
+TERMINATE_SECONDS = 2.0
+
+#: Seconds for the system to report a child that was killed.
+KILL_SECONDS = 1.0
+
+#: Seconds between two looks at a child that is ending: short at first, since most end at once.
+_FIRST_LOOK, _LAST_LOOK = 0.002, 0.05
+
+
+def environment(extra: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the variables of a child: a few of the parent's, and those that were given."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        # What looks like a function is one that old shells would run.
+        if (name.upper() in INHERITED or name.startswith(_INHERITED_PREFIX)) and not value.startswith("()")
+    }
+    return {**kept, **(extra or {})}
+
+
+class Child:
+    """A child process, the leader of a process group of its own.
+
+    Args:
+        command: Program and arguments; no shell is involved.
+        env: More variables than those of :func:`environment`.
+        cwd: The folder to start in.
+
+    Raises:
+        OSError: It cannot be started.
+    """
+
+    def __init__(
+        self, command: Sequence[str], env: Mapping[str, str] | None, cwd: str | os.PathLike[str] | None
+    ) -> None:
+        # Watched before it is started: Ctrl-C may come as soon as it is.
+        process = cast("subprocess.Popen[bytes]", subprocess.Popen.__new__(subprocess.Popen))
+        self._process = process
+        self._owner = os.getpid()
+        self._end = weakref.finalize(self, _clear, process, self._owner)
+        try:
+            process.__init__(
+                list(command),
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment(env),
+                cwd=cwd,
+                # Ctrl-C in a terminal goes to the whole foreground group; the child has to
+                # finish what it is told to finish, and its own children end with it.
+                start_new_session=True,
+            )
+        except OSError:
+            # It was never there, and its number may soon be another's.
+            self._end.detach()
+            raise
+        pipes = [pipe for pipe in (process.stdin, process.stdout, process.stderr) if pipe is not None]
+        self.stdin, self.stdout, self.stderr = (pipe.fileno() for pipe in pipes)
+        for pipe in pipes:
+            os.set_blocking(pipe.fileno(), False)
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended, None while it runs; negative for the signal that ended it."""
+        return self._process.poll()
+
+    def close_stdin(self) -> None:
+        """Say that nothing more will come, which asks the child to end."""
+        with contextlib.suppress(OSError):
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+
+    async def wait(self, runtime: Runtime, seconds: float, drain: Callable[[], None] | None = None) -> bool:
+        """Wait for its end, for so long, and drain its pipes; say whether it has ended."""
+        until, look = runtime.now() + seconds, _FIRST_LOOK
+        while self.exit_code is None:
+            if runtime.now() >= until:
+                return False
+            if drain is not None:
+                drain()
+            await runtime.sleep(look)
+            look = min(look * 2, _LAST_LOOK)
+        return True
+
+    async def stop(self, runtime: Runtime, drain: Callable[[], None]) -> None:
+        """Ask the child to end, then tell it, then end it, with its whole group."""
+        self.close_stdin()
+        if not await self.wait(runtime, EXIT_SECONDS, drain):
+            _signal_group(self._process, signal.SIGTERM)
+            await self.wait(runtime, TERMINATE_SECONDS, drain)
+        self.close()
+
+    def kill(self) -> None:
+        """End the child and its group at once, and leave the pipes to who is using them."""
+        if self._end.alive:
+            _kill(self._process, self._owner)
+
+    def close(self) -> None:
+        """End the child and its group at once, and close the pipes; may be called again.
+
+        In a fork of its owner only the pipes are closed.
+        """
+        if self._end.alive:
+            _clear(self._process, self._owner)
+            self._end.detach()
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+
+
+def _kill(process: subprocess.Popen[bytes], owner: int) -> None:
+    """End a child with its group and reap it; a fork of the owner leaves it alone."""
+    if os.getpid() != owner:
+        # It is the parent's to reap: here it only must not warn.
+        process.returncode = 0
+        return
+    _signal_group(process, getattr(signal, "SIGKILL", signal.SIGTERM))
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(KILL_SECONDS)
+
+
+def _clear(process: subprocess.Popen[bytes], owner: int) -> None:
+    """End a child, if it was started, and close its pipes."""
+    if getattr(process, "pid", None) is None:
+        return
+    _kill(process, owner)
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()

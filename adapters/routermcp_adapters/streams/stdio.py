@@ -1,0 +1,303 @@
+"""The stdio transport: an MCP server that is a child process.
+
+Source: https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/stdio
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shlex
+import sys
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from routermcp_proto.exceptions import ConfigError, RemoteProtocolError, TransportError
+from routermcp_proto.framing import LineDecoder
+
+from ..concurrency import fork
+from ..runtime import RECEIVE_SIZE, Descriptor, Event, Runtime, StreamClosedError
+from .child_process import Child
+
+log = logging.getLogger("routermcp.stdio")
+
+#: Bytes that may wait for a child that does not read: a message of the greatest size and
+#: as much again.
+MAX_UNSENT = 128 * 1024 * 1024
+
+#: Lines of the child's standard error that an error shows, and characters of each.
+LAST_WORDS = 5
+MAX_LAST_WORD = 200
+
+#: Bytes of one such line. A longer one is a dump of something, and not shown at all.
+MAX_ERROR_LINE = 64 * 1024
+
+#: Seconds for a child whose output has ended to be reported as ended.
+_REAP_SECONDS = 0.25
+
+# A script, a module or a package: no option and no URL.
+_NAME = re.compile(r"[\w./@][\w./@-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class StdioTransport:
+    """Starts a server as a child process for each session; made by :func:`stdio`."""
+
+    command: tuple[str, ...] = field(repr=False)
+    env: Mapping[str, str] | None = field(default=None, repr=False)
+    cwd: str | os.PathLike[str] | None = None
+
+    async def open(self, runtime: Runtime) -> StdioStream:
+        """Start the child.
+
+        Raises:
+            TransportError: It cannot be started.
+        """
+        try:
+            return StdioStream(Child(self.command, self.env, self.cwd), runtime, str(self))
+        except OSError as error:
+            advice = f"{error.strerror or error}"
+            if isinstance(error, FileNotFoundError):
+                folder = self.cwd is not None and not os.path.isdir(self.cwd)
+                advice = f"there is no folder {self.cwd}" if folder else "is it installed, and on the PATH?"
+            raise TransportError(
+                f"cannot start {self.command[0]!r}: {advice}", code="connect", not_run=True
+            ) from error
+
+    def __str__(self) -> str:
+        """Return the program and what it runs; further arguments may hold secrets."""
+        shown = [os.path.basename(self.command[0])]
+        shown += [part for part in self.command[1:2] if _NAME.fullmatch(part)]
+        return shlex.join(shown)
+
+
+def stdio(
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+) -> StdioTransport:
+    """Describe a server that is started as a child process and spoken to over its stdio.
+
+    Args:
+        command: Program and arguments, for example ``["uvx", "mcp-server-time"]``.
+        env: Variables for the child. Of the parent's it gets only those that programs need
+            to run (``HOME``, ``PATH``, the locale and the like), so that no secret travels
+            unasked.
+        cwd: The folder to start it in.
+
+    Raises:
+        ConfigError: The command is not a list of texts, or the system cannot do it.
+    """
+    if isinstance(command, str | bytes):
+        raise ConfigError("stdio takes a list such as ['uvx', 'mcp-server-time'], not one text")
+    if not command or not all(isinstance(part, str) and "\0" not in part for part in command):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigError("stdio takes a list of texts: the program and its arguments")
+    for name, value in (env or {}).items():
+        if not isinstance(name, str) or not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(f"env={{{name!r}: ...}}: names and values are texts")
+    if sys.platform == "win32":
+        raise ConfigError("stdio needs pipes that can be waited for, which Windows does not have")
+    return StdioTransport(tuple(command), None if env is None else dict(env), cwd)
+
+
+class StdioStream:
+    """The pipes of a child.
+
+    Sending never waits: what the pipe does not take at once is kept, and whoever receives
+    next passes it on while waiting. So a cancelled call leaves no half line behind, and two
+    full pipes never wait for each other.
+
+    Closing waits for, or leaves the pipes to, whoever is receiving: a descriptor that was
+    closed may be another file's by the time that it is read from.
+    """
+
+    def __init__(self, child: Child, runtime: Runtime, name: str) -> None:
+        self._child = child
+        self._runtime = runtime
+        self._name = name
+        self._unsent = bytearray()
+        # Whoever sends and whoever receives may be two threads.
+        self._lock = threading.Lock()
+        self._attention: Event | None = None
+        self._receiving = False
+        self._left: Event | None = None
+        self._decoder = LineDecoder()
+        self._lines: deque[bytes] = deque()
+        self._errors = LineDecoder(MAX_ERROR_LINE)
+        self._last_words: deque[str] = deque(maxlen=LAST_WORDS)
+        self._stderr_open = True
+        self._ended = False
+        self._aborted = False
+        fork.watch(self)
+
+    async def send(self, payload: bytes) -> None:
+        """Hand one line to the pipe, or keep what it does not take."""
+        if self._ended:
+            raise StreamClosedError("the process has ended")
+        if len(self._unsent) + len(payload) > MAX_UNSENT:
+            raise StreamClosedError(f"the process does not read: {len(self._unsent)} bytes wait for it")
+        with self._lock:
+            self._unsent += payload
+            self._unsent += b"\n"
+        self._pass_on()
+        if self._unsent:
+            self._call_attention()
+
+    def _call_attention(self) -> None:
+        """Wake who waits for the child."""
+        attention = self._attention
+        if attention is not None:
+            attention.set()
+
+    def _pass_on(self) -> None:
+        """Write what the pipe takes."""
+        with self._lock:
+            while self._unsent and not self._ended:
+                try:
+                    written = os.write(self._child.stdin, self._unsent[:RECEIVE_SIZE])
+                except BlockingIOError:
+                    return
+                except OSError:
+                    # The child has closed its input; what it still has to say is read first.
+                    self._unsent.clear()
+                    return
+                except BaseException:
+                    # Ctrl-C: nobody knows how much of it was written.
+                    self._ended = True
+                    raise
+                del self._unsent[:written]
+
+    async def receive(self) -> bytes:
+        """Return the next line.
+
+        Raises:
+            OSError: The child has ended; the error says how, and shows its last words.
+        """
+        self._receiving = True
+        try:
+            while not self._lines:
+                await self._receive_more()
+            # No function is called between the two: Ctrl-C cannot come there.
+            line = self._lines[0]
+            del self._lines[0]
+            return line
+        finally:
+            self._receiving = False
+            if self._left is not None:
+                self._left.set()
+            if self._aborted:
+                self._child.close()
+
+    async def _receive_more(self) -> None:
+        if self._ended:
+            raise OSError("it was closed meanwhile")
+        self._hear()
+        data = self._take_in()
+        if data is None:
+            await self._wait()
+        elif not data:
+            self._ended = True
+            await self._child.wait(self._runtime, _REAP_SECONDS)
+            self._hear()
+            raise OSError(self._epitaph())
+
+    def _take_in(self) -> bytes | None:
+        """Read what is there, and split it into lines."""
+        try:
+            data = self._read(self._child.stdout)
+            if data:
+                self._lines.extend(self._decoder.receive_data(data))
+        except RemoteProtocolError as error:
+            raise OSError(str(error)) from error
+        except BaseException:
+            # Ctrl-C: some of it may be lost.
+            self._ended = True
+            raise
+        return data
+
+    async def _wait(self) -> None:
+        self._pass_on()
+        attention = self._attention = self._runtime.event()
+        try:
+            if self._ended:
+                return
+            readable: list[Descriptor] = [self._child.stdout]
+            if self._stderr_open:
+                readable.append(self._child.stderr)
+            await self._runtime.wait_ready(readable, [self._child.stdin] if self._unsent else [], attention)
+        finally:
+            self._attention = None
+        self._pass_on()
+
+    def _read(self, descriptor: int) -> bytes | None:
+        try:
+            return os.read(descriptor, RECEIVE_SIZE)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+
+    def _hear(self) -> None:
+        """Log what the child writes to its standard error, and remember the end of it."""
+        while self._stderr_open:
+            data = self._read(self._child.stderr)
+            if data is None:
+                return
+            try:
+                lines = self._errors.receive_data(data) if data else self._errors.receive_eof()
+            except RemoteProtocolError:
+                self._errors = LineDecoder(MAX_ERROR_LINE)
+                lines = [b"(a line that is too long to be shown)"]
+            for line in lines:
+                text = line.decode("utf-8", "replace")
+                self._last_words.append(text[:MAX_LAST_WORD])
+                log.info("%s: %s", self._name, text)
+            self._stderr_open = bool(data)
+
+    def _epitaph(self) -> str:
+        code = self._child.exit_code
+        if code is None:
+            how = "the process closed its output"
+        elif code < 0:
+            how = f"the process was ended by signal {-code}"
+        else:
+            how = f"the process ended with exit code {code}"
+        if not self._last_words:
+            return how
+        return f"{how}; its last words: " + " | ".join(self._last_words)
+
+    async def aclose(self) -> None:
+        """Close the child's input and wait for its end; one that does not end is ended."""
+        self._pass_on()
+        with self._lock:
+            self._ended = True
+        left = self._left = self._runtime.event()
+        self._call_attention()
+        if self._receiving:
+            await left.wait()
+        await self._child.stop(self._runtime, self._drain)
+
+    def _drain(self) -> None:
+        """Take what a child says while it ends, which it could not if nobody read."""
+        self._hear()
+        while self._read(self._child.stdout):
+            pass
+
+    def abort(self) -> None:
+        """End the child at once."""
+        self._ended = self._aborted = True
+        self._call_attention()
+        if self._receiving:
+            self._child.kill()
+            return
+        with self._lock:
+            self._child.close()
+
+    def after_fork(self) -> None:
+        """Close this process's copy of the pipes; the child is the parent's."""
+        self._ended = True
+        self._child.close()

@@ -1,0 +1,293 @@
+"""The user's callbacks: who answers the server, and who hears what it tells."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from routermcp_adapters.call.incoming import Reply
+from routermcp_proto.events import RequestReceived
+from routermcp_proto.exceptions import (
+    AuthorizationRequiredError,
+    ConfigError,
+    MCPError,
+    ResponseValidationError,
+)
+from routermcp_proto.gateway_calls import SERVER_ID_KEY
+from routermcp_proto.types import (
+    CreateMessageRequest,
+    CreateMessageResult,
+    ElicitRequest,
+    ElicitResult,
+    LogMessage,
+    Progress,
+    Root,
+    WireModel,
+)
+
+from ._settings import ClientSettings, check_http_client
+
+log = logging.getLogger("routermcp")
+
+RequestT = TypeVar("RequestT", bound=WireModel)
+
+#: Problems that an error names: what is wrong shows in the first few.
+MAX_PROBLEMS = 10
+
+OnElicitation = Callable[[ElicitRequest], "ElicitReply | Awaitable[ElicitReply]"]
+OnSampling = Callable[[CreateMessageRequest], "SampleReply | Awaitable[SampleReply]"]
+OnRoots = Callable[[], "Iterable[Root | str] | Awaitable[Iterable[Root | str]]"]
+OnLog = Callable[[LogMessage], Any]
+OnNotification = Callable[[str, Mapping[str, Any]], Any]
+OnAuthorization = Callable[[Any], Any]
+"""Is given an ``AuthorizationRequest``; returns when its user has signed in."""
+OnProgress = Callable[[Progress], Any]
+
+RequestOf = Callable[[AuthorizationRequiredError], Any]
+"""Makes of an error what ``on_authorization`` is given."""
+
+ElicitReply = ElicitResult | Mapping[str, Any] | None
+SampleReply = CreateMessageResult | Mapping[str, Any]
+
+
+async def settled(value: Any) -> Any:
+    """Return what a callback returned, awaited where it has to be."""
+    return await value if inspect.isawaitable(value) else value
+
+
+class Callbacks:
+    """Answers the server with the callbacks of the application.
+
+    What the client declares it can do follows from the callbacks that it was given.
+
+    Attributes:
+        hears_changes: Whether what the server says of itself is wanted at any time.
+    """
+
+    hears_changes = False
+
+    def __init__(
+        self,
+        *,
+        on_elicitation: OnElicitation | None = None,
+        on_sampling: OnSampling | None = None,
+        on_roots: OnRoots | None = None,
+        on_log: OnLog | None = None,
+        on_notification: OnNotification | None = None,
+        on_authorization: OnAuthorization | None = None,
+    ) -> None:
+        self._on_authorization = on_authorization
+        self._request_of: RequestOf | None = None
+        self._on_elicitation = on_elicitation
+        self._on_sampling = on_sampling
+        self._on_roots = on_roots
+        self._on_log = on_log
+        self._on_notification = on_notification
+        for name, callback in self.given().items():
+            if not callable(callback):
+                raise ConfigError(f"{name} is a function, not {type(callback).__name__}")
+
+    def given(self) -> dict[str, object]:
+        """Return the callbacks that were given, by the names of their arguments."""
+        callbacks: dict[str, object] = {
+            "on_elicitation": self._on_elicitation,
+            "on_sampling": self._on_sampling,
+            "on_roots": self._on_roots,
+            "on_log": self._on_log,
+            "on_notification": self._on_notification,
+            "on_authorization": self._on_authorization,
+        }
+        return {name: callback for name, callback in callbacks.items() if callback is not None}
+
+    def capabilities(self) -> dict[str, Any]:
+        """Return what to declare to the server."""
+        capabilities: dict[str, Any] = {}
+        if self._on_roots is not None:
+            capabilities["roots"] = {}
+        if self._on_sampling is not None:
+            capabilities["sampling"] = {}
+        if self._on_elicitation is not None:
+            capabilities["elicitation"] = {"form": {}, "url": {}}
+        elif self._on_authorization is not None:
+            capabilities["elicitation"] = {"url": {}}
+        return capabilities
+
+    def of_session(self, request_of: RequestOf) -> Callbacks:
+        """Return the callbacks as one session uses them.
+
+        Args:
+            request_of: Makes of an error what ``on_authorization`` is given.
+        """
+        if self._on_authorization is None:
+            return self
+        own = copy.copy(self)
+        own._request_of = request_of  # noqa: SLF001 - of a copy of ours
+        return own
+
+    async def authorize(self, required: AuthorizationRequiredError) -> bool:
+        """Have the user sign in, where there is a callback for that; say whether there is."""
+        if self._on_authorization is None or self._request_of is None:
+            return False
+        request = await settled(self._request_of(required))
+        await settled(self._on_authorization(request))
+        return True
+
+    def take_over(self, asked: RequestReceived, reply: Reply) -> bool:
+        """Leave the answer to :meth:`answer`, in the task of the call."""
+        del asked, reply
+        return False
+
+    async def answer(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Answer a request of the server with the callback for it."""
+        if method == "elicitation/create":
+            return await self._elicit(_read(ElicitRequest, method, params))
+        if method == "sampling/createMessage" and self._on_sampling is not None:
+            return _sampled(await settled(self._on_sampling(_read(CreateMessageRequest, method, params))))
+        if method == "roots/list" and self._on_roots is not None:
+            return {"roots": [_root(root) for root in await settled(self._on_roots())]}
+        raise _unanswered(method)
+
+    async def _elicit(self, request: ElicitRequest) -> Mapping[str, Any]:
+        required = sign_in_of(request) if request.mode == "url" else None
+        # Where both callbacks could answer, signing in at a server behind a gateway is for its own.
+        if required is not None and (required.server_id is not None or self._on_elicitation is None):
+            if await self.authorize(required):
+                return {"action": "accept"}
+            if self._on_elicitation is None:
+                raise required
+        if self._on_elicitation is None:
+            raise _unanswered("elicitation/create")
+        return _elicited(request, await settled(self._on_elicitation(request)))
+
+    async def hear(self, method: str, params: Mapping[str, Any]) -> None:
+        """Hand a notification to the callback for it."""
+        if method == "notifications/message" and self._on_log is not None:
+            try:
+                message = LogMessage.model_validate(params)
+            except ValidationError:
+                log.warning("a malformed log message of the server was dropped")
+                return
+            await settled(self._on_log(message))
+        elif self._on_notification is not None:
+            await settled(self._on_notification(method, params))
+
+
+def _unanswered(method: str) -> MCPError:
+    return MCPError(f"the server asks for {method}, and no callback of this client answers that")
+
+
+def sign_in_of(request: ElicitRequest) -> AuthorizationRequiredError | None:
+    """Return what a request to open a URL says as an error, None where it has no URL."""
+    if request.url is None:
+        return None
+    server_id = (request.meta or {}).get(SERVER_ID_KEY)
+    return AuthorizationRequiredError(
+        f"a user has to open a page first: {request.message}",
+        url=request.url,
+        server_id=server_id if isinstance(server_id, str) else None,
+    )
+
+
+def _read(kind: type[RequestT], method: str, params: Mapping[str, Any]) -> RequestT:
+    """Read what the server asks.
+
+    Raises:
+        ResponseValidationError: It is not a question of that kind.
+    """
+    try:
+        return kind.model_validate(params)
+    except ValidationError as error:
+        problems = tuple(
+            f"{'.'.join(str(step) for step in problem['loc'])}: {problem['msg']}"
+            for problem in error.errors(include_url=False, include_input=False)[:MAX_PROBLEMS]
+        )
+        raise ResponseValidationError(
+            f"the server asks for {method} in a way that cannot be read: {'; '.join(problems)}",
+            method=method,
+            problems=problems,
+        ) from error
+
+
+def _sampled(reply: SampleReply) -> Mapping[str, Any]:
+    if isinstance(reply, CreateMessageResult):
+        return reply.to_wire()
+    if isinstance(reply, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return dict(reply)
+    raise TypeError(f"on_sampling returns a CreateMessageResult or a dict, not {type(reply).__name__}")
+
+
+def _root(root: Root | str) -> Mapping[str, Any]:
+    if isinstance(root, str):
+        return {"uri": root}
+    if isinstance(root, Root):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return root.to_wire()
+    raise TypeError(f"on_roots returns URIs and Roots, not {type(root).__name__}")
+
+
+def _elicited(request: ElicitRequest, reply: ElicitReply) -> Mapping[str, Any]:
+    """Put a reply into the words of the wire; what a form leaves open gets the schema's defaults."""
+    if reply is None:
+        return {"action": "decline"}
+    if isinstance(reply, ElicitResult):
+        action, content = reply.action, reply.content
+    elif isinstance(reply, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        action, content = "accept", dict(reply)
+    else:
+        raise TypeError(f"on_elicitation returns an ElicitResult, a dict or None, not {type(reply).__name__}")
+    if action != "accept" or request.mode == "url":
+        return {"action": action}
+    return {"action": action, "content": {**request.defaults(), **(content or {})}}
+
+
+def progress_sink(on_progress: OnProgress | None) -> Callable[[Progress], Awaitable[None]] | None:
+    """Make of a progress callback, plain or async, what the driver awaits."""
+    if on_progress is None:
+        return None
+
+    async def report(progress: Progress) -> None:
+        await settled(on_progress(progress))
+
+    return report
+
+
+def plain_progress_sink(on_progress: OnProgress | None) -> Callable[[Progress], Awaitable[None]] | None:
+    """Make of a plain progress callback what the driver awaits.
+
+    Raises:
+        TypeError: It is a coroutine function.
+    """
+    if on_progress is None:
+        return None
+    _refuse_coroutine_function("on_progress", on_progress)
+    return progress_sink(on_progress)
+
+
+def any_callbacks(callbacks: Callbacks, settings: ClientSettings) -> None:
+    """Take plain and async callbacks alike, and an HTTP client that is awaited."""
+    del callbacks
+    check_http_client(settings.http_client, "AsyncClient")
+
+
+def plain_callbacks(callbacks: Callbacks, settings: ClientSettings) -> None:
+    """See that all callbacks are ones that blocking code can call.
+
+    Raises:
+        TypeError: One is a coroutine function.
+    """
+    check_http_client(settings.http_client, "Client")
+    if settings.oauth is not None and settings.oauth.awaited:
+        raise ConfigError("the blocking client takes an adapter with plain methods, a TokenAdapter")
+    given = {**callbacks.given(), "api_key": settings.api_key, "headers": settings.headers}
+    for name, callback in given.items():
+        _refuse_coroutine_function(name, callback)
+
+
+def _refuse_coroutine_function(name: str, callback: object) -> None:
+    call: Any = getattr(callback, "__call__", None)  # noqa: B004 - the bound method, not whether there is one
+    if inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(call):
+        raise TypeError(f"{name} is a coroutine function; the blocking client takes plain functions")

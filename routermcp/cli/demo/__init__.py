@@ -1,0 +1,1 @@
+"""``routermcp demo``: one scenario on every runtime."""

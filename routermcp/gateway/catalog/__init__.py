@@ -1,0 +1,1 @@
+"""What the servers behind the gateway offer: their entries, merged lists and the search over them."""

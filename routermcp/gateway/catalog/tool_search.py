@@ -1,0 +1,186 @@
+"""The gateway's own tool, which finds tools by what they are for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from routermcp_proto.exceptions import RPCError
+
+from .entries import Entry
+
+#: Tools that a search gives where nobody says how many, and at most.
+DEFAULT_LIMIT = 10
+MAX_LIMIT = 50
+
+SEARCH_TOOL: Mapping[str, Any] = {
+    "name": "routermcp.searchMcpForTask",
+    "title": "Search for tools",
+    "description": "Find the tools of this gateway that fit a task best. Describe what is to be done.",
+    "inputSchema": {
+        "type": "object",
+        "properties": {
+            "task": {"type": "string", "description": "what is to be done"},
+            "limit": {
+                "type": "integer",
+                "description": "how many tools to show",
+                "minimum": 1,
+                "maximum": MAX_LIMIT,
+                "default": DEFAULT_LIMIT,
+            },
+        },
+        "required": ["task"],
+    },
+    "annotations": {"readOnlyHint": True, "openWorldHint": False},
+}
+
+
+class TaskSearch:
+    """Searches one list of tools.
+
+    Args:
+        tools: Returns the tools that are listed, by name.
+    """
+
+    def __init__(self, tools: Callable[[], Mapping[str, Entry]]) -> None:
+        self._tools = tools
+        self._index: asyncio.Future[SearchIndex] | None = None
+
+    def forget(self) -> None:
+        """Look at the tools anew for the next search."""
+        self._index = None
+
+    async def matches(self, task: str, limit: int) -> list[dict[str, Any]]:
+        """Return the tools that fit best, the best first.
+
+        Raises:
+            RPCError: This Python cannot search.
+        """
+        tools = self._tools()
+        if self._index is None:
+            # A hundred thousand tools take a second or two, in which others are to be served.
+            self._index = asyncio.ensure_future(asyncio.to_thread(_index_of, tuple(tools.values())))
+        try:
+            index = await asyncio.shield(self._index)
+            found = await asyncio.to_thread(index.search, task, limit)
+        except sqlite3.Error as error:
+            self.forget()
+            raise RPCError("this gateway's SQLite cannot search texts", code=-32603) from error
+        return [_shown(tools[name], score) for name, score in found if name in tools]
+
+
+async def search(searches: Sequence[TaskSearch], arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the ``CallToolResult`` of a search."""
+    task, limit = arguments.get("task"), arguments.get("limit", DEFAULT_LIMIT)
+    if not isinstance(task, str) or type(limit) is not int or not 1 <= limit <= MAX_LIMIT:
+        problem = f"task is a text, and limit a number from 1 to {MAX_LIMIT}"
+        return {"content": [{"type": "text", "text": problem}], "isError": True}
+    found = [match for each in searches for match in await each.matches(task, limit)]
+    matches = sorted(found, key=lambda match: -match["score"])[:limit]
+    text = json.dumps(matches, ensure_ascii=False, indent=2)
+    return {"content": [{"type": "text", "text": text}], "structuredContent": {"tools": matches}}
+
+
+def _shown(entry: Entry, score: float) -> dict[str, Any]:
+    listed = entry.listed()
+    shown = {key: listed[key] for key in ("name", "title", "description", "inputSchema") if key in listed}
+    return {**shown, "score": score}
+
+
+def _index_of(entries: tuple[Entry, ...]) -> SearchIndex:
+    return SearchIndex(_document(entry.listed()) for entry in entries)
+
+
+def _document(listed: Mapping[str, Any]) -> Document:
+    schema = listed.get("inputSchema")
+    properties: Any = cast("dict[str, Any]", schema).get("properties") if isinstance(schema, dict) else None
+    words: list[str] = []
+    for name, value in cast("dict[str, Any]", properties).items() if isinstance(properties, dict) else ():
+        description: Any = cast("dict[str, Any]", value).get("description") if isinstance(value, dict) else ""
+        words += [name, description if isinstance(description, str) else ""]
+    described = f"{listed.get('title') or ''} {listed.get('description') or ''}"
+    return Document(str(listed["name"]), described, " ".join(words))
+
+
+#: Words of a question that are looked for: more come from a pasted document.
+MAX_WORDS = 64
+
+#: Matches that one search may give.
+MAX_MATCHES = 100
+
+#: How much a match in the name of a tool, in its title and description, and in the names and
+#: descriptions of its arguments counts.
+WEIGHTS = (4.0, 2.0, 1.0)
+
+_WORD = re.compile(r"\w+")
+# createIssue and create_issue are found by "create issue".
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|_|[.\-/]")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What is known of a tool."""
+
+    name: str
+    description: str
+    arguments: str
+
+
+class SearchIndex:
+    """An index of tools, in memory; may be used from any thread.
+
+    Args:
+        documents: The tools.
+
+    Raises:
+        sqlite3.OperationalError: This Python's SQLite has no full-text search.
+    """
+
+    def __init__(self, documents: Iterable[Document]) -> None:
+        self._lock = threading.Lock()
+        self._names: list[str] = []
+        self._database = sqlite3.connect(":memory:", check_same_thread=False)
+        self._database.execute(
+            "CREATE VIRTUAL TABLE tools USING fts5(name, description, arguments, "
+            "tokenize='porter unicode61 remove_diacritics 2')"
+        )
+        self._database.executemany("INSERT INTO tools VALUES (?, ?, ?)", map(self._row, documents))
+
+    def _row(self, document: Document) -> tuple[str, str, str]:
+        self._names.append(document.name)
+        return _spread(document.name), _spread(document.description), _spread(document.arguments)
+
+    def search(self, task: str, limit: int) -> list[tuple[str, float]]:
+        """Return the names of the tools that fit best, the best first, each with a score from 0 up.
+
+        Args:
+            task: What is to be done, in any words.
+            limit: How many, at most.
+        """
+        words = list(dict.fromkeys(_WORD.findall(_spread(task))))[:MAX_WORDS]
+        if not words:
+            return []
+        query = " OR ".join(f'"{word}"' for word in words)
+        with self._lock:
+            rows = self._database.execute(
+                "SELECT rowid, -bm25(tools, ?, ?, ?) AS score FROM tools WHERE tools MATCH ? "
+                "ORDER BY score DESC, rowid LIMIT ?",
+                (*WEIGHTS, query, min(limit, MAX_MATCHES)),
+            ).fetchall()
+        return [(self._names[row - 1], round(score, 6)) for row, score in rows]
+
+    def close(self) -> None:
+        """Free the memory."""
+        with self._lock:
+            self._database.close()
+
+
+def _spread(text: str) -> str:
+    """Part the words that names are made of."""
+    return _HUMP.sub(" ", text)

@@ -1,0 +1,1 @@
+"""The configuration file ``routermcp.jsonc``: its model, its reader and its errors."""

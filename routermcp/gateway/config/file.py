@@ -1,0 +1,219 @@
+"""Reads ``routermcp.jsonc``: JSON with comments and trailing commas.
+
+The reader is that of JSON5, which has both and takes everything that JSON is. Files for
+Claude, ``{"mcpServers": {...}}``, are read as they are.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import json5
+from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
+
+from routermcp.types import ConfigError
+
+from .errors import KeyPath, Problems
+from .interpolation import Substitution
+from .keys import ParsedObject, clean, refuse_code_mode, warnings
+from .model import GatewayConfig, says_enabled
+
+#: Bytes of the largest file. Hundreds of servers fit; the reader, written in Python, takes
+#: some seconds for as much.
+MAX_FILE_BYTES = 256 * 1024
+
+#: Where :func:`find` looks, below the folder it starts in.
+NAMES = ("routermcp.jsonc", "routermcp.json")
+
+#: Where it looks last, below the home folder.
+HOME_NAME = Path(".routermcp") / "routermcp.jsonc"
+
+# Characters that an error may show: the others could be a part of a secret.
+_PUNCTUATION = "{}[]:,\"'/*"
+
+_logger = logging.getLogger("routermcp.gateway")
+
+#: What ``routermcp config`` writes for somebody who has no configuration yet.
+STARTER = """\
+// The configuration of the routermcp gateway. Comments and trailing commas are fine.
+// Values may hold ${env:NAME} or ${NAME}, a variable of the environment; $${ is a plain ${.
+{
+  // Where the gateway listens.
+  "httpServer": { "host": "127.0.0.1", "port": 5151 },
+
+  // Seconds after which a session that nobody uses is forgotten, and how many there may be.
+  "session": { "timeout": 300, "max_sessions": 25 },
+
+  // Who may use the gateway. With keys, clients send "Authorization: Bearer <key>".
+  // "auth": { "mode": "api_key", "apiKeys": ["${env:ROUTERMCP_API_KEY}"] },
+
+  // Where the tokens of users are kept, for servers that they sign in at ("authType": "oauth").
+  // "oauth": { "store": "file:", "redirectUri": "https://app.example/oauth/back" },
+
+  // How much one client may ask for.
+  // "rateLimit": { "requests": 100, "seconds": 60 },
+
+  // The servers, by alias. Their tools are called <alias>.<tool>, for example time.get_current_time.
+  "mcpServers": {
+    // A process on this machine, spoken to over its standard streams.
+    "time": {
+      "command": "uvx",
+      "args": ["mcp-server-time"],
+      // "env": { "NAME": "value" },
+      // "cwd": "/srv/somewhere",
+      // "timeout": 60000, // milliseconds for one request
+    },
+
+    // A server over Streamable HTTP.
+    "github": {
+      "enabled": false, // set the variable GITHUB_TOKEN, then take this line away
+      "url": "https://api.githubcopilot.com/mcp/",
+      "authType": "bearer",
+      "authBearer": "${env:GITHUB_TOKEN}",
+      // What is let through. Denied goes before allowed; the same keys exist for
+      // Resources and Prompts. Globs: * (no /), **, ?, [abc], [!abc].
+      "denyTools": ["delete_file"],
+      "allowedToolsGlob": ["get_*", "list_*", "search_*"],
+    },
+  },
+}
+"""
+
+
+def find(start: Path | None = None) -> Path | None:
+    """Return the configuration that is used where none is named.
+
+    Args:
+        start: The folder to look in first, None for the current one.
+
+    Returns:
+        ``routermcp.jsonc`` or ``routermcp.json`` there, else ``~/.routermcp/routermcp.jsonc``;
+        None where there is none of them.
+    """
+    folder = Path.cwd() if start is None else start
+    places = [folder / name for name in NAMES]
+    # Path.home raises where there is none.
+    home = os.path.expanduser("~")
+    if home != "~":
+        places.append(Path(home) / HOME_NAME)
+    return next((place for place in places if place.is_file()), None)
+
+
+def load(path: Path | str, *, environ: Mapping[str, str] | None = None) -> GatewayConfig:
+    """Read a file.
+
+    Args:
+        path: Where it is.
+        environ: The variables for its values, None for those of this process.
+
+    Raises:
+        ConfigError: It cannot be read, or something in it is wrong; the text says what and
+            where, and holds no secret.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{path}: the configuration cannot be read: {error.strerror}") from error
+    if len(content) > MAX_FILE_BYTES:
+        raise ConfigError(f"{path}: longer than {MAX_FILE_BYTES} bytes, the most for a configuration")
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        # The error holds the whole file.
+        raise ConfigError(f"{path}:{line}: not UTF-8, which configurations are written in") from None
+    return parse(text, source=str(path), environ=os.environ if environ is None else environ)
+
+
+def parse(text: str, *, source: str, environ: Mapping[str, str]) -> GatewayConfig:
+    """Read the text of a configuration.
+
+    Keys without effect are told to the logger ``routermcp.gateway``.
+
+    Args:
+        text: JSON with comments and trailing commas.
+        source: The text's name, for errors.
+        environ: The variables for its values.
+
+    Raises:
+        ConfigError: As for :func:`load`.
+    """
+    problems = Problems(source)
+    raw = clean(_read(text, source), (), problems)
+    refuse_code_mode(raw, (), problems)
+    for warning in warnings(raw):
+        _logger.warning("%s: %s", source, warning)
+    config: GatewayConfig | None = None
+    try:
+        config = GatewayConfig.model_validate(_substituted(raw, environ, problems))
+    except ValidationError as error:
+        problems.add_all(error)
+    # Only now, as pydantic's error, which holds the values, must not be what this comes from.
+    problems.check()
+    return cast("GatewayConfig", config)
+
+
+def _read(text: str, source: str) -> ParsedObject:
+    if len(text) > MAX_FILE_BYTES:
+        raise ConfigError(f"{source}: longer than {MAX_FILE_BYTES} characters, the most for a configuration")
+    try:
+        # A line break makes empty text an error like every other.
+        value, wrong, position = json5.parse(text + "\n", object_pairs_hook=_object)
+    except RecursionError:
+        raise ConfigError(f"{source}: objects and lists stand in each other too deeply") from None
+    if wrong is not None:
+        raise ConfigError(_syntax_problem(text, source, min(position, len(text))))
+    if not isinstance(value, ParsedObject):
+        raise ConfigError(f"{source}: expected an object, {{...}}, with mcpServers")
+    return value
+
+
+def _object(pairs: Iterable[tuple[str, Any]]) -> ParsedObject:
+    return ParsedObject(pairs)
+
+
+def _syntax_problem(text: str, source: str, position: int) -> str:
+    line = text.count("\n", 0, position) + 1
+    column = position - (text.rfind("\n", 0, position) + 1) + 1
+    if position >= len(text.rstrip()):
+        return f"{source}:{line}:{column}: the text ends too early, or a number in it is too long"
+    found = text[position]
+    what = f"this {found} was not expected" if found in _PUNCTUATION else "this was not expected"
+    return f"{source}:{line}:{column}: not JSON: {what}"
+
+
+def _substituted(raw: dict[str, Any], environ: Mapping[str, str], problems: Problems) -> dict[str, Any]:
+    """Put the variables in; servers that are not enabled may do without theirs."""
+    strict = Substitution(environ, problems)
+    config = {key: strict.apply(value, (key,)) for key, value in raw.items() if key != "mcpServers"}
+    servers = raw.get("mcpServers")
+    if not isinstance(servers, dict):
+        return config if servers is None else {**config, "mcpServers": servers}
+    config["mcpServers"] = {
+        alias: _substituted_server(server, ("mcpServers", alias), environ, problems)
+        for alias, server in cast("dict[str, Any]", servers).items()
+    }
+    return config
+
+
+def _substituted_server(server: Any, path: KeyPath, environ: Mapping[str, str], problems: Problems) -> Any:
+    if not isinstance(server, dict):
+        return server
+    members = cast("dict[str, Any]", server)
+    strict = Substitution(environ, problems)
+    switches = {
+        key: strict.apply(members[key], (*path, key)) for key in ("enabled", "disabled") if key in members
+    }
+    try:
+        lenient = not says_enabled(switches)
+    except PydanticCustomError:
+        # Validation finds it again, and says so.
+        lenient = False
+    others = {key: value for key, value in members.items() if key not in switches}
+    return {**Substitution(environ, problems, lenient=lenient).apply(others, path), **switches}

@@ -1,0 +1,155 @@
+"""The keys of a configuration: which are comments, which nobody knows, which are refused."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
+
+from pydantic import BaseModel
+
+from .errors import MAX_KEY_SHOWN, KeyPath, Problems, written
+from .model import (
+    APIKey,
+    AuthSettings,
+    GatewayConfig,
+    HTTPServer,
+    HTTPServerSettings,
+    OAuthSettings,
+    RateLimit,
+    ServerOAuth,
+    SessionSettings,
+    StdioServer,
+)
+
+#: Warnings about keys of one file: the first ones show what is the matter.
+MAX_WARNINGS = 20
+
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "httpServer": HTTPServerSettings,
+    "session": SessionSettings,
+    "auth": AuthSettings,
+    "rateLimit": RateLimit,
+    "oauth": OAuthSettings,
+}
+
+#: Keys of servers that only files have; the models have ``transport`` and ``enabled``.
+_ALIASES = ("type", "disabled")
+
+#: Objects whose keys the user makes up: names of variables and headers.
+_FREE = ("env", "headers")
+
+_REFUSED = "codeMode"
+
+
+class ParsedObject(dict[str, Any]):
+    """An object of the file, with the keys that it has more than once."""
+
+    def __init__(self, pairs: Iterable[tuple[str, Any]]) -> None:
+        super().__init__()
+        self.repeated: list[str] = []
+        for written_key, value in pairs:
+            key = joined(written_key)
+            if key in self:
+                self.repeated.append(key)
+            self[key] = value
+
+
+def joined(text: str) -> str:
+    """Return a text with its surrogate pairs as one character each.
+
+    JSON writes characters beyond U+FFFF as two escapes (RFC 8259, section 7), and JSON5's
+    reader leaves the two halves apart.
+    """
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+
+
+def clean(value: Any, path: KeyPath, problems: Problems) -> Any:
+    """Return a value of the file without keys that are comments: ``//...`` and ``$schema``.
+
+    Keys that an object has twice are problems.
+    """
+    if isinstance(value, str):
+        return joined(value)
+    if isinstance(value, ParsedObject):
+        for key in value.repeated:
+            if not _is_comment(key):
+                problems.add((*path, key), "this key is there twice")
+        return {
+            key: clean(each, (*path, key), problems) for key, each in value.items() if not _is_comment(key)
+        }
+    if isinstance(value, list):
+        items = cast("list[Any]", value)
+        return [clean(each, (*path, index), problems) for index, each in enumerate(items)]
+    return value
+
+
+def _is_comment(key: str) -> bool:
+    return key.startswith("//") or key == "$schema"
+
+
+def refuse_code_mode(value: Any, path: KeyPath, problems: Problems) -> None:
+    """Call ``codeMode`` a problem, wherever it is a key of the configuration's own."""
+    if isinstance(value, list):
+        for index, each in enumerate(cast("list[Any]", value)):
+            refuse_code_mode(each, (*path, index), problems)
+    if not isinstance(value, dict):
+        return
+    for key, each in cast("dict[str, Any]", value).items():
+        if key == _REFUSED and path != ("mcpServers",):
+            problems.add((*path, key), "codeMode is not supported")
+        elif not (key in _FREE and path[:1] == ("mcpServers",) and len(path) == 2):
+            refuse_code_mode(each, (*path, key), problems)
+
+
+def warnings(config: dict[str, Any]) -> list[str]:
+    """Return what is to be said of the keys that have no effect."""
+    found = list(_unknown_keys(config))
+    if len(found) > MAX_WARNINGS:
+        return [*found[:MAX_WARNINGS], f"and {len(found) - MAX_WARNINGS} more keys that nobody knows"]
+    return found
+
+
+def _unknown_keys(config: dict[str, Any]) -> Iterator[str]:
+    yield from _unknown(config, _fields(GatewayConfig), ())
+    for name, model in _SECTIONS.items():
+        yield from _unknown(config.get(name), _fields(model), (name,))
+    for index, key in enumerate(_items(_members(config.get("auth")).get("apiKeys"))):
+        yield from _unknown(key, _fields(APIKey), ("auth", "apiKeys", index))
+    for alias, server in _members(config.get("mcpServers")).items():
+        yield from _unknown_in_server(server, ("mcpServers", alias))
+
+
+def _unknown_in_server(server: Any, path: KeyPath) -> Iterator[str]:
+    stdio, http = _fields(StdioServer), _fields(HTTPServer)
+    yield from _unknown(server, [*stdio, *http, *_ALIASES], path)
+    members = _members(server)
+    yield from _unknown(members.get("oauth"), _fields(ServerOAuth), (*path, "oauth"))
+    if ("command" in members) == ("url" in members):
+        return
+    useful, kind = (stdio, "a process") if "command" in members else (http, "a server over HTTP")
+    for key in members:
+        if key in stdio + http and key not in useful:
+            yield f"{written((*path, key))} has no effect for {kind}"
+
+
+def _unknown(value: Any, known: list[str], path: KeyPath) -> Iterator[str]:
+    for key in _members(value):
+        if key in known or key == _REFUSED:
+            continue
+        near = difflib.get_close_matches(key[:MAX_KEY_SHOWN].lower(), known, n=1)
+        meant = f"; did you mean {json.dumps(near[0])}?" if near else ""
+        yield f"{written((*path, key))} is not a key that the gateway knows{meant}"
+
+
+def _fields(model: type[BaseModel]) -> list[str]:
+    return list(model.model_fields)
+
+
+def _members(value: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _items(value: Any) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else []

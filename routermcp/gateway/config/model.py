@@ -1,0 +1,422 @@
+"""The configuration of the gateway, as ``routermcp.jsonc`` holds it.
+
+Attribute names are the file's own. What may be secret, values of variables and headers
+above all, shows in no ``repr`` and no error; the methods that give it out say so.
+:mod:`routermcp.gateway.config.file` reads files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self, cast
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from routermcp_proto.exceptions import LocalProtocolError
+from routermcp_proto.http.binding import user_headers
+from routermcp_proto.http.url import EndpointURL
+
+from .errors import problem
+from .filters import Filter
+from .types import MAX_SECONDS, Alias, ConfigModel, Seconds, Texts, Token, VariableName, Whole
+
+#: The port of the command-line gateway.
+DEFAULT_PORT = 5151
+
+#: Seconds after which a session that nobody uses is forgotten.
+DEFAULT_SESSION_SECONDS = 300
+
+#: Sessions at once.
+DEFAULT_MAX_SESSIONS = 25
+
+#: The most sessions that can be asked for: at some kilobytes each, what a process holds.
+MAX_MAX_SESSIONS = 100_000
+
+#: Requests in one period, at most: more is no limit.
+MAX_RATE_REQUESTS = 1_000_000_000
+
+_PROJECT = re.compile(r"[a-z0-9-]{1,50}")
+_HOST = re.compile(r"[^\s/]+")
+_STORE = re.compile(r"rediss?://[^\s/]\S*")
+
+_STDIO, _HTTP = "stdio", "http-streamable"
+_TRANSPORTS = {
+    "stdio": _STDIO,
+    "http": _HTTP,
+    "http-streamable": _HTTP,
+    "streamable-http": _HTTP,
+    "streamable_http": _HTTP,
+}
+
+
+class HTTPServerSettings(ConfigModel):
+    """Where the gateway listens."""
+
+    port: Whole = Field(default=DEFAULT_PORT, ge=0, le=65535)
+    """0 for one that is free."""
+    host: str = "127.0.0.1"
+    allowedHosts: Texts = ()
+    """More names by which clients call it, as behind a proxy; without ports."""
+
+    @field_validator("host")
+    @classmethod
+    def _check_host(cls, host: str) -> str:
+        if not _HOST.fullmatch(host):
+            raise problem("expected the name or address of a network interface, such as 127.0.0.1")
+        return host
+
+
+class SessionSettings(ConfigModel):
+    """How long and where sessions are kept."""
+
+    timeout: Seconds = DEFAULT_SESSION_SECONDS
+    """Seconds without use after which a session is forgotten."""
+    max_sessions: Whole = Field(default=DEFAULT_MAX_SESSIONS, ge=1, le=MAX_MAX_SESSIONS)
+    store: SecretStr | None = None
+    """``redis://`` or ``rediss://`` URL, which may hold a password; None for this process."""
+
+    @field_validator("store")
+    @classmethod
+    def _check_store(cls, store: SecretStr | None) -> SecretStr | None:
+        if store is not None and not _STORE.fullmatch(store.get_secret_value()):
+            raise problem("expected a URL such as redis://127.0.0.1:6379/0")
+        return store
+
+
+class APIKey(ConfigModel):
+    """A key that clients of the gateway show."""
+
+    key: Token
+    user: bool = False
+    """Whether who shows it may say which user a request is for."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_text(cls, value: object) -> object:
+        return {"key": value} if isinstance(value, str) else value
+
+
+class AuthSettings(ConfigModel):
+    """Who may use the gateway: everybody, or who shows a key."""
+
+    mode: Literal["none", "api_key"] = "none"
+    """``api_key`` where keys are given and nothing else is said."""
+    apiKeys: tuple[APIKey, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose_mode(cls, value: object) -> object:
+        if isinstance(value, Mapping) and "mode" not in value and "apiKeys" in value:
+            return {**cast("Mapping[str, Any]", value), "mode": "api_key"}
+        return cast("object", value)
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> Self:
+        if self.mode == "api_key" and not self.apiKeys:
+            raise problem("expected at least one key, as mode is 'api_key'", "apiKeys")
+        seen: dict[str, int] = {}
+        for index, each in enumerate(self.apiKeys):
+            first = seen.setdefault(each.key.get_secret_value(), index)
+            if first != index:
+                raise problem(f"the same key as apiKeys[{first}]", "apiKeys", index)
+        return self
+
+
+class RateLimit(ConfigModel):
+    """How much one client may ask for."""
+
+    requests: Whole = Field(ge=1, le=MAX_RATE_REQUESTS)
+    seconds: Seconds
+    """The period that the requests are counted in."""
+
+
+#: What the URL of a store may begin with.
+STORES = ("file", "memory", "redis", "rediss", "postgresql", "sqlite", "https", "http")
+
+
+class OAuthSettings(ConfigModel):
+    """Where the tokens of users are kept, and where their browsers come back to."""
+
+    store: SecretStr = SecretStr("file:")
+    """``file:`` and a folder (default ``~/.routermcp/mcp-oauth``), ``memory:``, or the URL, which
+    may hold a password, of a Redis, of a database or of another gateway that keeps them."""
+    apiKey: Token | None = None
+    """For a store behind an HTTP API."""
+    encryptionKeys: tuple[Token, ...] = ()
+    """Keys of Fernet: the first one encrypts what is kept, all of them decrypt."""
+    redirectUri: str | None = None
+    """Where browsers come back to; None for the gateway's own page."""
+    clientName: str = Field(default="RouterMCP gateway", min_length=1)
+    """What users are told who asks."""
+    tokenApi: bool = False
+    """Whether applications that act for users may read and write the tokens."""
+
+    @field_validator("store")
+    @classmethod
+    def _check_store(cls, store: SecretStr) -> SecretStr:
+        kind, colon, _ = store.get_secret_value().partition(":")
+        if not colon or kind.partition("+")[0] not in STORES:
+            raise problem(
+                "expected file:..., memory:, redis://..., postgresql://..., sqlite:///... or https://..."
+            )
+        return store
+
+    @field_validator("redirectUri")
+    @classmethod
+    def _check_redirect_uri(cls, uri: str | None) -> str | None:
+        if uri is None:
+            return uri
+        try:
+            place = EndpointURL.parse(uri)
+        except LocalProtocolError:
+            raise problem("expected an http:// or https:// URL without a fragment") from None
+        if not place.tls and urlsplit(uri).hostname not in ("127.0.0.1", "localhost", "::1"):
+            raise problem("expected https://, as codes come back there; http:// is for this machine alone")
+        return uri
+
+    @model_validator(mode="after")
+    def _check_key(self) -> Self:
+        if self.store.get_secret_value().startswith("http") and self.apiKey is None:
+            raise problem("is missing, as the store is behind an HTTP API", "apiKey")
+        return self
+
+
+class ServerOAuth(ConfigModel):
+    """What the authorization server of one server knows the gateway as, where that is known."""
+
+    clientId: str | None = Field(default=None, min_length=1)
+    clientSecret: Token | None = None
+    issuer: str | None = Field(default=None, min_length=1)
+    """The authorization server that knows the gateway by that id; None for whichever it is."""
+    clientMetadataUrl: str | None = Field(default=None, min_length=1)
+    scopes: Texts = ()
+    """Scopes to ask for beside those that the server asks for."""
+
+
+class ServerSettings(ConfigModel):
+    """What servers of every kind have."""
+
+    enabled: bool = True
+    timeout: Whole | None = Field(default=None, ge=0, le=MAX_SECONDS * 1000)
+    """Milliseconds for one request, 0 for no limit, None for what the gateway chooses."""
+
+    allowedTools: Texts = ()
+    denyTools: Texts = ()
+    allowedToolsGlob: Texts = ()
+    denyToolsGlob: Texts = ()
+    allowedResources: Texts = ()
+    denyResources: Texts = ()
+    allowedResourcesGlob: Texts = ()
+    denyResourcesGlob: Texts = ()
+    allowedPrompts: Texts = ()
+    denyPrompts: Texts = ()
+    allowedPromptsGlob: Texts = ()
+    denyPromptsGlob: Texts = ()
+
+    @cached_property
+    def tools(self) -> Filter:
+        """Which tools are let through, by the names that the server gives them."""
+        return Filter(self.allowedTools, self.denyTools, self.allowedToolsGlob, self.denyToolsGlob)
+
+    @cached_property
+    def resources(self) -> Filter:
+        """Which resources are let through, by URI."""
+        return Filter(
+            self.allowedResources, self.denyResources, self.allowedResourcesGlob, self.denyResourcesGlob
+        )
+
+    @cached_property
+    def prompts(self) -> Filter:
+        """Which prompts are let through, by name."""
+        return Filter(self.allowedPrompts, self.denyPrompts, self.allowedPromptsGlob, self.denyPromptsGlob)
+
+
+class StdioServer(ServerSettings):
+    """A server that is a process of its own, spoken to over its standard streams."""
+
+    transport: Literal["stdio"] = "stdio"
+    command: str = Field(min_length=1)
+    args: Texts = Field(default=(), repr=False)
+    """Not shown, as they may hold what variables held."""
+    env: dict[VariableName, SecretStr] = Field(default_factory=dict[str, SecretStr])
+    cwd: str | None = Field(default=None, min_length=1)
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that the process gets besides the usual ones, in plain text."""
+        return {name: value.get_secret_value() for name, value in self.env.items()}
+
+
+class HTTPServer(ServerSettings):
+    """A server over Streamable HTTP."""
+
+    transport: Literal["http-streamable"] = "http-streamable"
+    url: str = Field(repr=False)
+    """Not shown, as its query may hold what variables held."""
+    headers: dict[str, SecretStr] = Field(default_factory=dict[str, SecretStr])
+    authType: Literal["none", "bearer", "oauth"] = "none"
+    """``bearer`` where ``authBearer`` is given and nothing else is said; ``oauth`` where ``oauth`` is."""
+    authBearer: Token | None = None
+    oauth: ServerOAuth = ServerOAuth()
+    """How users sign in there, with ``authType`` ``oauth``."""
+
+    def request_headers(self) -> dict[str, str]:
+        """Return the headers of every request, with ``Authorization``, in plain text."""
+        headers = {name: value.get_secret_value() for name, value in self.headers.items()}
+        if self.authType == "bearer" and self.authBearer is not None:
+            headers["Authorization"] = f"Bearer {self.authBearer.get_secret_value()}"
+        return headers
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose_auth(cls, value: object) -> object:
+        if isinstance(value, Mapping) and "authType" not in value:
+            for key, kind in (("authBearer", "bearer"), ("oauth", "oauth")):
+                if key in value:
+                    return {**cast("Mapping[str, Any]", value), "authType": kind}
+        return cast("object", value)
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str, info: ValidationInfo) -> str:
+        # What is not enabled may hold a variable that is not set.
+        if not info.data.get("enabled", True):
+            return url
+        try:
+            EndpointURL.parse(url)
+        except LocalProtocolError:
+            # Its text shows the URL, which may hold a secret.
+            text = "expected an http:// or https:// URL, without a user name and a fragment"
+            raise problem(text) from None
+        return url
+
+    @field_validator("headers")
+    @classmethod
+    def _check_headers(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        seen: set[str] = set()
+        for name, value in headers.items():
+            try:
+                user_headers({name: value.get_secret_value()})
+            except LocalProtocolError as error:
+                raise problem(str(error), name) from None
+            if name.lower() in seen:
+                raise problem("this header is there twice, as case does not count", name)
+            seen.add(name.lower())
+        return headers
+
+    @model_validator(mode="after")
+    def _check_auth(self) -> Self:
+        if not self.enabled or self.authType == "none":
+            return self
+        if self.authType == "bearer" and self.authBearer is None:
+            raise problem("is missing, as authType is 'bearer'", "authBearer")
+        for name in self.headers:
+            if name.lower() == "authorization":
+                other = "authBearer" if self.authType == "bearer" else "authType 'oauth'"
+                raise problem(f"give either this header or {other}", "headers", name)
+        return self
+
+
+_BOOLEAN: TypeAdapter[bool] = TypeAdapter(bool)
+
+
+def says_enabled(server: Mapping[str, Any]) -> bool:
+    """Tell whether a server is enabled, by ``enabled`` or Claude's ``disabled``.
+
+    Raises:
+        PydanticCustomError: They are no booleans, or contradict each other.
+    """
+    said: dict[str, bool] = {}
+    for key in ("enabled", "disabled"):
+        if key in server:
+            try:
+                said[key] = _BOOLEAN.validate_python(server[key])
+            except ValidationError:
+                raise problem("expected true or false", key) from None
+    enabled = said.get("enabled", not said.get("disabled", False))
+    if "disabled" in said and said["disabled"] is enabled:
+        raise problem("contradicts enabled; one of the two is enough", "disabled")
+    return enabled
+
+
+def _said_transport(server: Mapping[str, Any]) -> str | None:
+    """Return the transport that a server's keys name, None where they name none."""
+    named: set[str] = set()
+    for key in ("transport", "type"):
+        value = server.get(key)
+        if value is None:
+            continue
+        if value == "sse":
+            raise problem("'sse' is not supported; use 'http-streamable', where the server has it", key)
+        if not isinstance(value, str) or value not in _TRANSPORTS:
+            raise problem(f"expected {', '.join(map(repr, _TRANSPORTS))}", key)
+        named.add(_TRANSPORTS[value])
+    if len(named) > 1:
+        raise problem("contradicts transport; one of the two is enough", "type")
+    return named.pop() if named else None
+
+
+def _settled_server(value: object) -> object:
+    """Find out of which kind a server is and write it into ``transport``."""
+    if isinstance(value, ServerSettings):
+        return value
+    if not isinstance(value, Mapping):
+        raise problem("expected an object")
+    server = dict(cast("Mapping[str, Any]", value))
+    named = _said_transport(server)
+    if "command" in server and "url" in server:
+        raise problem("expected command, for a process, or url, for a server over HTTP, not both")
+    if "command" not in server and "url" not in server:
+        raise problem("expected command, for a process, or url, for a server over HTTP; there is neither")
+    found = _STDIO if "command" in server else _HTTP
+    if named not in (None, found):
+        said = "transport" if "transport" in server else "type"
+        needed = "command" if named == _STDIO else "url"
+        raise problem(f"{named!r} needs {needed}, which is not there", said)
+    server["transport"] = found
+    server["enabled"] = says_enabled(server)
+    return server
+
+
+Server = Annotated[
+    Annotated[StdioServer | HTTPServer, Field(discriminator="transport")], BeforeValidator(_settled_server)
+]
+
+
+class GatewayConfig(ConfigModel):
+    """Everything that is set for a gateway."""
+
+    httpServer: HTTPServerSettings = HTTPServerSettings()
+    session: SessionSettings = SessionSettings()
+    auth: AuthSettings = AuthSettings()
+    project: str = "default"
+    """The slug in the gateway's URL, ``/v1/mcp/{project}``."""
+    rateLimit: RateLimit | None = None
+    """None for no limit."""
+    oauth: OAuthSettings = OAuthSettings()
+    """Where the tokens of users are kept for the servers that they sign in at."""
+    mcpServers: dict[Alias, Server] = Field(default_factory=dict[str, StdioServer | HTTPServer])
+    """The servers by alias, those that are not enabled too."""
+
+    @field_validator("project")
+    @classmethod
+    def _check_project(cls, project: str) -> str:
+        if not _PROJECT.fullmatch(project):
+            raise problem("expected a slug of 1 to 50 lower-case letters, digits and '-'")
+        return project
+
+    @property
+    def enabled_servers(self) -> dict[str, StdioServer | HTTPServer]:
+        """The servers that are to be used, by alias."""
+        return {alias: server for alias, server in self.mcpServers.items() if server.enabled}

@@ -1,0 +1,63 @@
+"""What the parts of a configuration are made of."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+from .errors import problem
+
+#: The longest time that can be set, 100 days, as for the client's calls: far more than
+#: anybody waits, and what every clock and timer holds.
+MAX_SECONDS = 100 * 24 * 3600
+
+#: The namespace of the gateway's own tools.
+RESERVED_ALIAS = "routermcp"
+
+_ALIAS = re.compile(r"[A-Za-z0-9_-]{1,50}")
+_VARIABLE = re.compile(r"[^=\0]+")
+# What travels in "Authorization: Bearer ...": visible ASCII characters.
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+
+
+def _no_boolean(value: object) -> object:
+    # Python counts booleans as numbers; a file that says "port": true is wrong.
+    if isinstance(value, bool):
+        raise problem("expected a number, not true or false")
+    return value
+
+
+def _alias(text: str) -> str:
+    if not _ALIAS.fullmatch(text):
+        raise problem("expected an alias of 1 to 50 letters, digits, '-' and '_'")
+    if text.lower() == RESERVED_ALIAS:
+        raise problem("this alias is that of the gateway's own tools; choose another")
+    return text
+
+
+def _variable_name(text: str) -> str:
+    if not _VARIABLE.fullmatch(text):
+        raise problem("expected the name of a variable, without '='")
+    return text
+
+
+def _token(secret: SecretStr) -> SecretStr:
+    if not _TOKEN.fullmatch(secret.get_secret_value()):
+        raise problem("expected a text of visible ASCII characters, without spaces, and not an empty one")
+    return secret
+
+
+Whole = Annotated[int, BeforeValidator(_no_boolean)]
+Seconds = Annotated[float, BeforeValidator(_no_boolean), Field(gt=0, le=MAX_SECONDS, allow_inf_nan=False)]
+Token = Annotated[SecretStr, AfterValidator(_token)]
+Alias = Annotated[str, AfterValidator(_alias)]
+VariableName = Annotated[str, AfterValidator(_variable_name)]
+Texts = tuple[str, ...]
+
+
+class ConfigModel(BaseModel):
+    """Base of all parts: they do not change, and their errors tell nothing of the values."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)

@@ -1,0 +1,1 @@
+"""The gateway that ``routermcp demo`` shows."""

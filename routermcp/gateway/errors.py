@@ -1,0 +1,41 @@
+"""The error codes of a RouterMCP gateway, beside those of JSON-RPC."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from routermcp_proto.jsonrpc import ErrorObject, RequestId
+
+PROJECT_NOT_FOUND = -32000
+UNAUTHORIZED = -32001
+TOOL_NOT_FOUND = -32002
+TOOL_DISABLED = -32003
+UPSTREAM_ERROR = -32004
+RATE_LIMITED = -32005
+
+
+Header = tuple[bytes, bytes]
+
+
+class Rejected(Exception):  # noqa: N818 - an HTTP status that is sent, not an error of ours
+    """A request that is answered with an HTTP error and reaches no backend.
+
+    Args:
+        status: The HTTP status.
+        error: What the body says.
+        request_id: Whom the error is for, where that could be read.
+        headers: More headers for the response.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        error: ErrorObject,
+        request_id: RequestId | None = None,
+        headers: Sequence[Header] = (),
+    ) -> None:
+        super().__init__(error.message)
+        self.status = status
+        self.error = error
+        self.request_id = request_id
+        self.headers = headers

@@ -1,0 +1,266 @@
+"""From a configuration to a gateway."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from routermcp_proto.exceptions import ConfigError
+
+from .._settings import ClientSettings
+from ..oauth.config import DEFAULT_REDIRECT_URI, OAuthConfig
+from ..oauth.stores.base import TokenAdapter
+from ..oauth.stores.cloud import cloud_adapter
+from ..oauth.stores.encrypted import encrypted
+from ..oauth.stores.file import file_adapter
+from ..oauth.stores.memory import memory_adapter
+from ..oauth.stores.redis import redis_adapter
+from ..oauth.stores.sql import sql_adapter
+from .aggregate import PATIENCE, Aggregate
+from .backend import Listing
+from .config.model import GatewayConfig, HTTPServer, OAuthSettings, StdioServer
+from .http.app import GatewayFront
+from .http.authentication import APIKey, check_binding
+from .http.endpoint import GatewayApp
+from .http.rate_limit import RateLimit
+from .http.routes.token_api import TokenAPI
+from .http.validation import LOOPBACK_HOSTS
+from .sessions.base import SessionStore
+from .upstreams.targets import over_http, over_stdio
+from .upstreams.upstream import CALL_TIMEOUT, Upstream
+from .users.oauth_state import StateEncryptor
+from .users.registry import PerUserServer
+
+
+def upstream_of(
+    alias: str, server: StdioServer | HTTPServer, *, folder: Path | None = None, prefix: bool = True
+) -> Upstream:
+    """Return a server as the gateway sees it; it is reached when something of it is wanted.
+
+    Args:
+        alias: Its name here.
+        server: What the configuration says.
+        folder: What a relative ``cwd`` begins at: where the configuration is.
+        prefix: Whether the names of its things begin with its alias.
+
+    Raises:
+        ConfigError: Something in it is wrong.
+    """
+    if isinstance(server, HTTPServer):
+        settings = over_http(server.url, headers=server.request_headers())
+    else:
+        cwd = str((folder or Path()) / server.cwd) if server.cwd is not None else None
+        settings = over_stdio([server.command, *server.args], env=server.environment(), cwd=cwd)
+    timeout = CALL_TIMEOUT if server.timeout is None else server.timeout
+    return Upstream(alias, settings, allows=_allows(server), prefix=prefix, timeout=timeout)
+
+
+def _allows(server: StdioServer | HTTPServer) -> Callable[[Listing, str], bool]:
+    rules = {
+        Listing.TOOLS: server.tools,
+        Listing.RESOURCES: server.resources,
+        Listing.RESOURCE_TEMPLATES: server.resources,
+        Listing.PROMPTS: server.prompts,
+    }
+
+    def allows(listing: Listing, name: str) -> bool:
+        return rules[listing].allows(name)
+
+    return allows
+
+
+def personal_of(
+    alias: str, server: HTTPServer, settings: OAuthSettings, tokens: TokenAdapter, seal: StateEncryptor
+) -> PerUserServer:
+    """Return a server that users sign in at, as the gateway sees it.
+
+    Args:
+        alias: Its name here.
+        server: What the configuration says.
+        settings: What it says of all such servers.
+        tokens: Where the tokens of users are kept.
+        seal: Tells whose browser comes back.
+
+    Raises:
+        ConfigError: Something in it is wrong.
+    """
+    own = server.oauth
+
+    def reached(redirect_uri: str) -> ClientSettings:
+        oauth = OAuthConfig(
+            tokens,
+            redirect_uri=redirect_uri,
+            client_id=own.clientId,
+            client_secret=own.clientSecret.get_secret_value() if own.clientSecret is not None else None,
+            issuer=own.issuer,
+            client_metadata_url=own.clientMetadataUrl,
+            client_name=settings.clientName,
+            scopes=own.scopes,
+            server_id=alias,
+        )
+        headers = server.request_headers()
+        return over_http(server.url, headers=headers, oauth=oauth, tag=lambda user: seal.tag(user, alias))
+
+    reached(settings.redirectUri or DEFAULT_REDIRECT_URI)  # what is wrong shows now
+    timeout = CALL_TIMEOUT if server.timeout is None else server.timeout
+    return PerUserServer(
+        alias, reached, redirect_uri=settings.redirectUri, allows=_allows(server), timeout=timeout
+    )
+
+
+def aggregate_of(
+    config: GatewayConfig,
+    *,
+    folder: Path | None = None,
+    patience: float = PATIENCE,
+    tokens: TokenAdapter | None = None,
+) -> Aggregate:
+    """Return the backend that a configuration describes.
+
+    Args:
+        config: The configuration.
+        folder: What a relative ``cwd`` begins at: where the configuration is.
+        patience: Seconds that lists wait for servers which are being started.
+        tokens: Where the tokens of users are kept, None for where the configuration says.
+
+    Raises:
+        ConfigError: Something in it is wrong.
+    """
+    upstreams: list[Upstream] = []
+    signed_in_at: dict[str, HTTPServer] = {}
+    for alias, server in config.enabled_servers.items():
+        if isinstance(server, HTTPServer) and server.authType == "oauth":
+            signed_in_at[alias] = server
+        else:
+            upstreams.append(upstream_of(alias, server, folder=folder))
+    if not signed_in_at:
+        return Aggregate(upstreams, patience=patience)
+    kept = tokens if tokens is not None else store_of(config.oauth)
+    store = config.session.store
+    # Processes that share sessions also take each other's browsers.
+    seal = StateEncryptor(_secret_of(store.get_secret_value()) if store is not None else None)
+    personal = [
+        personal_of(alias, server, config.oauth, kept, seal) for alias, server in signed_in_at.items()
+    ]
+    return Aggregate(upstreams, personal, seal=seal, tokens=kept, patience=patience)
+
+
+def front_of(config: GatewayConfig, backend: Aggregate, tokens: TokenAdapter | None = None) -> GatewayFront:
+    """Return the application that serves a backend as the configuration says.
+
+    Args:
+        config: The configuration.
+        backend: What is served.
+        tokens: A store of tokens to serve to those who act for users, None for what the
+            configuration says.
+
+    Raises:
+        ConfigError: It would serve everybody who reaches this machine.
+    """
+    host = config.httpServer.host
+    names = hosts_of(host) | {name.lower() for name in config.httpServer.allowedHosts}
+    keys = (
+        [APIKey(each.key.get_secret_value(), acts_for_users=each.user) for each in config.auth.apiKeys]
+        if config.auth.mode == "api_key"
+        else None
+    )
+    check_binding(host, keys)
+    limit = config.rateLimit
+    app = GatewayApp(
+        backend,
+        allowed_hosts=names,
+        max_sessions=config.session.max_sessions,
+        session_idle=config.session.timeout,
+        sessions=_store_of(config),
+    )
+    backend.on_changed = app.announce
+    store = config.session.store
+    if tokens is None and config.oauth.tokenApi:
+        tokens = backend.tokens or store_of(config.oauth)
+    api = TokenAPI(tokens) if tokens is not None else None
+    _see_to_browsers(config, backend)
+
+    async def end() -> None:
+        app.end_streams()
+        await app.close()
+        if api is not None:
+            await api.close()
+        await backend.close()
+
+    return GatewayFront(
+        app,
+        projects=[config.project],
+        keys=keys,
+        limit=RateLimit(limit.requests, limit.seconds) if limit is not None else None,
+        allowed_hosts=names,
+        session_secret=_secret_of(store.get_secret_value()) if store is not None else None,
+        upstreams=backend.states,
+        tokens=api,
+        accounts=backend.accounts,
+        on_startup=backend.begin,
+        on_shutdown=end,
+    )
+
+
+def _see_to_browsers(config: GatewayConfig, backend: Aggregate) -> None:
+    """Let browsers find back from signing in.
+
+    Raises:
+        ConfigError: They could not.
+    """
+    host, port = config.httpServer.host, config.httpServer.port
+    if host in LOOPBACK_HOSTS:
+        backend.listens_at(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    elif backend.personal and config.oauth.redirectUri is None:
+        aliases = ", ".join(backend.personal)
+        raise ConfigError(
+            f"users who sign in at {aliases} have to find back from there: set oauth.redirectUri to a page "
+            "of your application, or to the gateway's own, https://.../v1/oauth/callback"
+        )
+
+
+def hosts_of(host: str) -> frozenset[str]:
+    """Return the names by which clients may call a gateway that listens on an address."""
+    return LOOPBACK_HOSTS if host in LOOPBACK_HOSTS else LOOPBACK_HOSTS | {host.strip("[]").lower()}
+
+
+def _store_of(config: GatewayConfig) -> SessionStore | None:
+    session = config.session
+    if session.store is None:
+        return None
+    from .sessions.redis import redis_store  # noqa: PLC0415 - redis is for those who have one
+
+    return redis_store(
+        session.store.get_secret_value(), max_sessions=session.max_sessions, session_idle=session.timeout
+    )
+
+
+def _secret_of(store: str) -> bytes:
+    """Return what processes share that share a session store: who can read it knows the sessions too."""
+    return hashlib.sha256(b"routermcp sessions of " + store.encode()).digest()
+
+
+def store_of(settings: OAuthSettings) -> TokenAdapter:
+    """Return the adapter that a configuration describes.
+
+    Raises:
+        ConfigError: It cannot be used, or a library is missing.
+    """
+    adapter = _plain(settings)
+    keys = [key.get_secret_value() for key in settings.encryptionKeys]
+    return encrypted(adapter, keys) if keys else adapter
+
+
+def _plain(settings: OAuthSettings) -> TokenAdapter:
+    url = settings.store.get_secret_value()
+    kind, _, rest = url.partition(":")
+    if kind == "memory":
+        return memory_adapter()
+    if kind == "file":
+        return file_adapter(rest or None)
+    if kind in ("redis", "rediss"):
+        return redis_adapter(url)
+    if kind in ("http", "https"):
+        return cloud_adapter(settings.apiKey.get_secret_value() if settings.apiKey else "", base_url=url)
+    return sql_adapter(url)

@@ -1,0 +1,194 @@
+"""Who makes a request, and for whom: a key, and perhaps a user."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from routermcp_proto import jsonrpc
+from routermcp_proto.exceptions import ConfigError
+from routermcp_proto.jsonrpc import ErrorObject
+
+from ..errors import UNAUTHORIZED, Rejected
+from .asgi import RequestHead, Scope
+
+USER_HEADER = "X-RouterMCP-User-Id"
+
+#: Characters of the longest user id: an e-mail address has at most 254.
+MAX_USER_ID = 256
+
+#: Headers by which a proxy says that it only passes a request on. A request with one of them
+#: comes from elsewhere, although the proxy itself is on this machine.
+_PASSED_ON = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who makes a request, None where nobody has to say."""
+
+    key: APIKey | None
+    user_id: str | None
+
+    @property
+    def fingerprint(self) -> bytes:
+        """Tells those who make requests apart."""
+        return self.key.fingerprint if self.key is not None else b""
+
+
+def identify(head: RequestHead, scope: Scope, keys: KeyRing | None) -> Identity:
+    """Find out who makes a request.
+
+    A user is believed where a key that acts for users is shown and, where no keys are asked
+    for, over loopback. Elsewhere a request that names one is refused: to drop the name would
+    run it as somebody else.
+
+    Raises:
+        Rejected: No key of ours is shown (401), the user is not believed (403), or cannot be
+            one (400).
+    """
+    key = _key_of(head, keys) if keys is not None else None
+    user_id = head.get(USER_HEADER)
+    if user_id is None:
+        return Identity(key, None)
+    if not is_visible(user_id) or len(user_id) > MAX_USER_ID:
+        problem = f"{USER_HEADER} has 1 to {MAX_USER_ID} visible ASCII characters"
+        raise Rejected(400, ErrorObject(jsonrpc.INVALID_REQUEST, problem))
+    identity = Identity(key, user_id)
+    check_acts_for_users(identity, head, scope)
+    return identity
+
+
+def check_acts_for_users(identity: Identity, head: RequestHead, scope: Scope) -> None:
+    """See that whoever makes a request may act for users.
+
+    Raises:
+        Rejected: Another key is shown, or none from elsewhere than this machine (403).
+    """
+    if identity.key is not None and not identity.key.acts_for_users:
+        raise _not_for_users("this API key may not act for users")
+    if identity.key is None and not _is_near(head, scope):
+        raise _not_for_users("without an API key, only requests from this machine may act for users")
+
+
+def _key_of(head: RequestHead, keys: KeyRing) -> APIKey:
+    authorization = head.get("Authorization")
+    if authorization is None:
+        raise _unauthorized("missing", "give the API key as Authorization: Bearer ...")
+    scheme, _, credentials = authorization.partition(" ")
+    secret = credentials.strip(" ")
+    if scheme.lower() != "bearer" or not is_visible(secret):
+        raise _unauthorized("malformed", "the Authorization header is not Bearer and an API key")
+    key = keys.find(secret)
+    if key is None:
+        raise _unauthorized("unknown", "this API key is not known here")
+    return key
+
+
+def _is_near(head: RequestHead, scope: Scope) -> bool:
+    client = scope.get("client")
+    near = client is not None and is_loopback(client[0])
+    return near and all(head.joined(name) is None for name in _PASSED_ON)
+
+
+def _unauthorized(reason: str, problem: str) -> Rejected:
+    error = ErrorObject(UNAUTHORIZED, problem, {"reason": reason})
+    return Rejected(401, error, headers=[(b"www-authenticate", b"Bearer")])
+
+
+def _not_for_users(problem: str) -> Rejected:
+    return Rejected(403, ErrorObject(UNAUTHORIZED, problem, {"reason": "user_not_allowed"}))
+
+
+class APIKey:
+    """A key that a client may show. Only its digest is kept, so nothing can tell it any more.
+
+    Args:
+        secret: The key itself, ``rmc_...`` at RouterMCP: visible ASCII characters.
+        acts_for_users: Who shows it may say which user a request is for.
+
+    Raises:
+        ConfigError: The key is empty or cannot travel in a header.
+    """
+
+    __slots__ = ("acts_for_users", "fingerprint")
+
+    def __init__(self, secret: str, *, acts_for_users: bool = False) -> None:
+        if not is_visible(secret):
+            raise ConfigError("an API key has visible ASCII characters only, and at least one")
+        self.acts_for_users = acts_for_users
+        self.fingerprint = _digest(secret)
+        """Tells keys apart without being one."""
+
+    def __repr__(self) -> str:
+        return f"APIKey(<hidden>, acts_for_users={self.acts_for_users})"
+
+
+class KeyRing:
+    """All keys of a gateway.
+
+    Args:
+        keys: At least one.
+
+    Raises:
+        ConfigError: There is none, which would leave everybody out, or in.
+    """
+
+    def __init__(self, keys: Sequence[APIKey]) -> None:
+        if not keys:
+            raise ConfigError("no API key is given; pass keys=None to let everybody in")
+        self._keys = tuple(keys)
+
+    def __repr__(self) -> str:
+        return f"<KeyRing of {len(self._keys)}>"
+
+    def find(self, secret: str) -> APIKey | None:
+        """Return the key that somebody shows, None where it is none of ours.
+
+        The time that it takes does not tell which keys there are: all are looked at, and by
+        their digests, which have one length.
+        """
+        shown = _digest(secret)
+        found: APIKey | None = None
+        for key in self._keys:
+            if hmac.compare_digest(key.fingerprint, shown):
+                found = key
+        return found
+
+
+def check_binding(host: str, keys: Sequence[APIKey] | None) -> None:
+    """See that a gateway that others can reach asks for a key.
+
+    Args:
+        host: The address or name that it is to listen on.
+        keys: Its keys, None for none.
+
+    Raises:
+        ConfigError: It would let everybody in who reaches this machine.
+    """
+    if not keys and host != "localhost" and not is_loopback(host):
+        raise ConfigError(
+            f"on {host or 'all addresses'!r} everybody who reaches this machine could use the gateway "
+            "and what is behind it: set an API key, or listen on 127.0.0.1"
+        )
+
+
+def is_loopback(address: str) -> bool:
+    """Say whether an IP address is one of this machine alone."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return (mapped or parsed).is_loopback
+
+
+def is_visible(text: str) -> bool:
+    """Say whether a text has visible ASCII characters only, and at least one."""
+    return bool(text) and all("!" <= character <= "~" for character in text)
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("latin-1", "replace")).digest()

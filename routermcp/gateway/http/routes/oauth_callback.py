@@ -1,0 +1,58 @@
+"""The page that browsers come back to from signing in at a server behind the gateway."""
+
+from __future__ import annotations
+
+import html
+import logging
+
+from routermcp_proto import jsonrpc
+from routermcp_proto.exceptions import MCPError, OAuthError, TokenStoreError
+from routermcp_proto.jsonrpc import ErrorObject
+
+from ...errors import Rejected
+from ...users.methods import STORE_FAILED, UserMethods
+from ...users.oauth_state import PATH
+from ..asgi import Reply, RequestHead, Send
+
+log = logging.getLogger("routermcp.gateway")
+
+
+#: The code is in the URL of this page, which no other page is to learn.
+_HEADERS = [
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'"),
+]
+
+_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
+<body style="font:16px/1.5 system-ui;max-width:32em;margin:4em auto;padding:0 1em">
+<h1>{title}</h1><p>{text}</p>"""
+
+
+async def take(head: RequestHead, query: bytes, accounts: UserMethods, send: Send) -> None:
+    """Take the answer that a browser brings, and show where that leads.
+
+    Raises:
+        Rejected: It is not a GET.
+    """
+    if head.method != "GET":
+        error = ErrorObject(jsonrpc.INVALID_REQUEST, f"{PATH} takes GET")
+        raise Rejected(405, error, headers=[(b"allow", b"GET")])
+    try:
+        alias, next_url = await accounts.come_back(f"{PATH}?{query.decode('latin-1')}")
+    except TokenStoreError as error:
+        log.warning("a sign-in failed: %s", error)
+        status, title, text = 503, "That did not work", f"{STORE_FAILED.capitalize()}."
+    except OAuthError as error:
+        status, title, text = 400, "That did not work", str(error)
+    except MCPError as error:
+        log.warning("a sign-in failed: %s", error)
+        status, title, text = 502, "That did not work", "The authorization server could not be asked."
+    else:
+        if next_url is not None and next_url.isascii() and next_url.isprintable():
+            await Reply(send).empty(303, [(b"location", next_url.encode("ascii")), *_HEADERS])
+            return
+        status, title = 200, "You are signed in"
+        text = f"The gateway may use {alias} for you now. You can close this page."
+    page = _PAGE.format(title=title, text=html.escape(text)).encode()
+    await Reply(send).document(b"text/html; charset=utf-8", page, status, _HEADERS)

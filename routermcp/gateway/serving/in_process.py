@@ -1,0 +1,110 @@
+"""A gateway in the same process and event loop, with no socket between."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+from routermcp_adapters.runtime import Runtime, StreamClosedError
+from routermcp_adapters.streams.base import MessageStream
+from routermcp_proto.exceptions import ConfigError
+
+from ..backend import Backend, Changing
+from .stream import StreamServer
+
+#: Messages that wait for a client which does not read.
+MAX_WAITING = 64
+
+
+class MemoryTransport:
+    """Opens streams to a backend in the same event loop, each of which is one user's.
+
+    Args:
+        backend: What is offered.
+        name: What to call it, for people.
+        loop: The loop that the backend belongs to, None for whichever opens a stream.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        name: str = "the local gateway",
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self._backend = backend
+        self._name = name
+        self._loop = loop
+        self._user_id: str | None = None
+        self._streams: weakref.WeakSet[MemoryStream] = weakref.WeakSet()
+        if isinstance(backend, Changing):
+            backend.on_changed = self._announce
+
+    def _announce(self, method: str, params: Mapping[str, Any]) -> None:
+        for stream in tuple(self._streams):
+            stream.announce(method, params)
+
+    def for_user(self, user_id: str | None) -> MemoryTransport:
+        """Return the same way there for a user; see :class:`~routermcp._wiring.LeadsUsers`."""
+        own = copy.copy(self)
+        own._user_id = user_id  # noqa: SLF001 - of a copy of ours
+        return own
+
+    async def open(self, runtime: Runtime) -> MessageStream:
+        """Open a stream.
+
+        Raises:
+            ConfigError: The client runs elsewhere.
+        """
+        if runtime.name != "asyncio" or self._loop not in (None, asyncio.get_running_loop()):
+            raise ConfigError(f"{self._name} is reached from its own event loop only; use its url elsewhere")
+        stream = MemoryStream(self._backend, self._user_id)
+        self._streams.add(stream)
+        return stream
+
+    def __str__(self) -> str:
+        return self._name
+
+
+class MemoryStream:
+    """One client's connection."""
+
+    def __init__(self, backend: Backend, user_id: str | None) -> None:
+        self._inbox: asyncio.Queue[bytes] = asyncio.Queue(MAX_WAITING)
+        self._server = StreamServer(backend, self._inbox.put, user_id)
+        self._closed = False
+        self._closing: asyncio.Task[None] | None = None
+
+    def announce(self, method: str, params: Mapping[str, Any]) -> None:
+        """Tell the client of a change, where it wants to hear that."""
+        if not self._closed:
+            self._server.announce(method, params)
+
+    async def send(self, payload: bytes) -> None:
+        """Hand a message over."""
+        if self._closed:
+            raise StreamClosedError("the stream is closed")
+        await self._server.receive(payload)
+
+    async def receive(self) -> bytes:
+        """Wait for a message of the gateway, ``b""`` at the end."""
+        if self._closed:
+            return b""
+        return await self._inbox.get()
+
+    async def aclose(self) -> None:
+        """Give up what is under way."""
+        self.abort()
+        if self._closing is not None:
+            await self._closing
+
+    def abort(self) -> None:
+        """Begin to give up what is under way."""
+        if not self._closed:
+            self._closed = True
+            if self._inbox.full():
+                self._inbox.get_nowait()
+            self._inbox.put_nowait(b"")
+            self._closing = asyncio.ensure_future(self._server.close())

@@ -1,0 +1,122 @@
+"""A backend served to one client over a stream of messages: stdio, or memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from typing import Any
+
+from routermcp_proto.events import MessageReady, RequestReceived
+from routermcp_proto.exceptions import LocalProtocolError
+from routermcp_proto.jsonrpc import ErrorObject, RequestId
+from routermcp_proto.server_session import ServerSession
+from routermcp_proto.states import SessionState
+
+from ..backend import Backend
+from ..dispatch.context import INTERNAL_ERROR, RequestContext
+from ..dispatch.dispatcher import answer
+from ..dispatch.subscriptions import Subscriptions
+from ..sessions.base import ID_BYTES, MAX_ANNOUNCEMENTS, KeptSession, Work, concerns
+
+
+class _Only:
+    """The session of the only client."""
+
+    def __init__(self, session: KeptSession) -> None:
+        self._session = session
+
+    def __iter__(self) -> Iterator[KeptSession]:
+        return iter([self._session])
+
+    def may_watch(self, uri: str) -> bool:
+        return concerns(uri, self._session.watched)
+
+
+class StreamServer:
+    """Serves one client. Each request is worked on in a task of its own.
+
+    Runs under asyncio.
+
+    Args:
+        backend: What is offered.
+        send: Sends a message to the client; called from several tasks.
+        user_id: Whom its requests are for, None where nobody says.
+    """
+
+    def __init__(
+        self, backend: Backend, send: Callable[[bytes], Awaitable[None]], user_id: str | None = None
+    ) -> None:
+        self._backend = backend
+        self._send = send
+        self._user_id = user_id
+        self._machine = ServerSession(
+            server_info=backend.server_info,
+            capabilities=backend.capabilities,
+            instructions=backend.instructions,
+        )
+        # A backend may serve several streams, and keeps them apart by their sessions.
+        self._session = KeptSession(secrets.token_urlsafe(ID_BYTES), self._machine, 0.0)
+        self._announcements = Subscriptions(backend, _Only(self._session))
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def receive(self, payload: bytes) -> None:
+        """Take a message of the client. Never raises on what it says."""
+        events = self._machine.receive_message(payload)
+        self._session.settle(events)
+        if self._session.announcements is None and self._machine.state is SessionState.READY:
+            self._session.announcements = asyncio.Queue(MAX_ANNOUNCEMENTS)
+            self._spawn(self._pump(self._session.announcements))
+        for event in events:
+            if isinstance(event, MessageReady):
+                await self._send(event.outgoing.payload)
+            elif isinstance(event, RequestReceived):
+                self._spawn(self._work_on(event))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _pump(self, queue: asyncio.Queue[bytes | None]) -> None:
+        while (payload := await queue.get()) is not None:
+            await self._send(payload)
+
+    async def _work_on(self, asked: RequestReceived) -> None:
+        session = self._session if asked.revision.peer_requests else None
+        running = self._session.running
+        work = running[asked.request_id] = Work()
+        try:
+            caller = RequestContext(asked, self._machine, session, self._send, self._user_id)
+            payload, _ = await answer(
+                self._backend, self._announcements, self._machine, session, asked, caller
+            )
+            await self._send(payload)
+        except asyncio.CancelledError:
+            if not work.withdrawn():
+                raise
+        finally:
+            if running.get(asked.request_id) is work:
+                del running[asked.request_id]
+                self._forget(asked.request_id)
+
+    def _forget(self, request_id: RequestId) -> None:
+        with contextlib.suppress(LocalProtocolError):  # it was answered
+            self._machine.refuse(request_id, ErrorObject(INTERNAL_ERROR, "cancelled"))
+
+    def announce(self, method: str, params: Mapping[str, Any]) -> None:
+        """Send a notification, where the client wants to hear it.
+
+        Raises:
+            LocalProtocolError: JSON cannot hold the parameters.
+        """
+        self._announcements.announce(method, params)
+
+    async def close(self) -> None:
+        """Give up what is under way."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._announcements.forget(self._session)
+        await self._backend.end_session(self._session.id)

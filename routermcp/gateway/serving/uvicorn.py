@@ -1,0 +1,217 @@
+"""The application under uvicorn, beside the program that uses it."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import socket
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from ..http.asgi import Receive, Scope, Send
+
+#: Seconds for the server to start, and again to end. It takes a tenth of one; a machine
+#: under full load may take several.
+WAIT_SECONDS = 10.0
+
+#: Seconds that requests under way get when the server ends.
+GRACE_SECONDS = 1
+
+#: Connections that wait to be accepted: what uvicorn has as default.
+BACKLOG = 2048
+
+
+class ServedApp(Protocol):
+    """An ASGI application that knows where its MCP endpoint is."""
+
+    @property
+    def path(self) -> str:
+        """Path of the endpoint."""
+        ...
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        ...
+
+
+@contextmanager
+def serve_in_thread(app: ServedApp, *, host: str = "127.0.0.1", port: int = 0) -> Generator[str]:
+    """Serve an application from a thread of its own, for as long as the block runs.
+
+    The thread ends with the block, however that ends, and at the latest with the program.
+
+    Args:
+        app: What to serve.
+        host: Address to listen on.
+        port: Port to listen on, 0 for a free one.
+
+    Yields:
+        The URL of the MCP endpoint.
+
+    Raises:
+        ModuleNotFoundError: uvicorn is not installed; it comes with ``routermcp[gateway]``.
+        OSError: The address is not free.
+        RuntimeError: The server did not start.
+    """
+    import uvicorn  # noqa: PLC0415 - of the extra ``gateway``, which the application itself does not need
+
+    started = threading.Event()
+
+    class Server(uvicorn.Server):
+        """Tells when it listens."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            started.set()
+
+    config = uvicorn.Config(app, **_options())
+    server = Server(config)
+    with _listen(host, port) as listener:
+        url = _url_of(listener, host, app.path)
+
+        def serve() -> None:
+            try:
+                # uvicorn ends the program where an application cannot begin.
+                with contextlib.suppress(SystemExit):
+                    server.run(sockets=[listener])
+            finally:
+                started.set()
+
+        thread = threading.Thread(target=serve, name=f"routermcp-gateway {url}", daemon=True)
+        thread.start()
+        try:
+            if not started.wait(WAIT_SECONDS) or not server.started:
+                raise RuntimeError(f"the local server at {url} did not start")
+            yield url
+        finally:
+            server.should_exit = True
+            thread.join(WAIT_SECONDS)
+
+
+def serve_here(app: ServedApp, *, host: str, port: int, on_start: Callable[[str], None]) -> None:
+    """Serve an application in this thread, the main one, until SIGINT or SIGTERM.
+
+    Args:
+        app: What to serve.
+        host: Address to listen on.
+        port: Port to listen on, 0 for a free one.
+        on_start: Told the URL of the MCP endpoint when it listens.
+
+    Raises:
+        ModuleNotFoundError: uvicorn is not installed; it comes with ``routermcp[gateway]``.
+        OSError: The address is not free.
+        RuntimeError: The application did not start.
+        KeyboardInterrupt: It was ended with SIGINT, in an orderly way.
+    """
+    import uvicorn  # noqa: PLC0415 - of the extra ``gateway``
+
+    class Server(uvicorn.Server):
+        """Tells when it listens."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                spare_the_collector()
+                on_start(url)
+
+    with _listen(host, port) as listener:
+        url = _url_of(listener, host, app.path)
+        server = Server(uvicorn.Config(app, **_options()))
+        server.run(sockets=[listener])
+        if not server.started:
+            raise RuntimeError("the gateway did not start; the log says why")
+
+
+def serve_workers(
+    application: str, *, host: str, port: int, workers: int, on_start: Callable[[str], None]
+) -> None:
+    """Serve an application from several processes on one port, until SIGINT or SIGTERM.
+
+    A worker that ends is replaced.
+
+    Args:
+        application: Where the function is that makes it in each worker, as ``module:function``.
+        host: Address to listen on.
+        port: Port to listen on, 0 for a free one.
+        workers: How many processes.
+        on_start: Told where it listens.
+
+    Raises:
+        ModuleNotFoundError: uvicorn is not installed; it comes with ``routermcp[gateway]``.
+        OSError: The address is not free.
+    """
+    import uvicorn  # noqa: PLC0415 - of the extra ``gateway``
+
+    with _listen(host, port) as probe:  # a supervisor only logs that an address is not free
+        url, port = _url_of(probe, host, ""), probe.getsockname()[1]
+    on_start(url)
+    uvicorn.run(application, factory=True, host=host, port=port, workers=workers, **_options())
+
+
+def _url_of(listener: socket.socket, host: str, path: str) -> str:
+    return f"http://{authority(host, listener.getsockname()[1])}{path}"
+
+
+def authority(host: str, port: int) -> str:
+    """Return a host and a port as they stand in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+#: Connections at once, idle ones included; one more gets a 503. Twice the requests that the
+#: front lets be under way, as clients keep connections for their next requests.
+MAX_CONNECTIONS = 1_000
+
+#: What holds for uvicorn however it is started. With httptools and uvloop, which the extra
+#: brings where they exist.
+_OPTIONS: dict[str, Any] = {
+    "loop": "auto",
+    "ws": "none",
+    "lifespan": "auto",
+    "log_config": None,
+    "log_level": "critical",
+    "access_log": False,
+    "server_header": False,
+    # Whom a request is from decides what it may; nobody is believed who says that it is another.
+    "proxy_headers": False,
+    "limit_concurrency": MAX_CONNECTIONS,
+    "timeout_graceful_shutdown": GRACE_SECONDS,
+}
+
+
+#: Objects by which those that are in use may grow before the collector looks for circles
+#: among them. Requests under way at once are thousands of objects that go by themselves, so
+#: that the usual 700 has it look all the time: a tenth of a busy gateway's time.
+COLLECT_AFTER = 50_000
+
+
+def spare_the_collector() -> None:
+    """Have the garbage collector look more rarely, and not at what is there to stay.
+
+    To be called once, in a process that does nothing but serve, when it is ready.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])
+
+
+def _options() -> dict[str, Any]:
+    from .write_coalescing import GatheringProtocol  # noqa: PLC0415 - needs uvicorn
+
+    return {"http": GatheringProtocol, **_OPTIONS}
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Named, because asyncio sets TCP_NODELAY only on sockets that say they are TCP; without it
+    # every answer waits 40 ms for an acknowledgement.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener

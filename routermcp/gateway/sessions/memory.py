@@ -1,0 +1,122 @@
+"""The sessions of one process, in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from routermcp_proto.events import Event
+from routermcp_proto.server_session import ServerSession
+
+from .base import (
+    ID_BYTES,
+    MAX_ANNOUNCEMENTS,
+    KeptSession,
+    OnAnnounced,
+    concerns,
+    nobody_cares,
+    stream_is_open,
+    too_many_sessions,
+    unknown_session,
+)
+
+
+class SessionTable:
+    """The sessions of one process by id: bounded, and forgotten when idle.
+
+    Args:
+        max_sessions: Sessions at once.
+        idle_seconds: After which a session that nobody uses is forgotten.
+        clock: Tells the time, in seconds.
+    """
+
+    def __init__(self, max_sessions: int, idle_seconds: float, clock: Callable[[], float]) -> None:
+        self._max = max_sessions
+        self._idle = idle_seconds
+        self._clock = clock
+        self._sessions: dict[str, KeptSession] = {}
+        self.on_announced: OnAnnounced = nobody_cares
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __iter__(self) -> Iterator[KeptSession]:
+        return iter(tuple(self._sessions.values()))
+
+    def request_prefix(self) -> str:
+        """Return nothing: a session has one machine here."""
+        return ""
+
+    async def admit(self, machine: ServerSession) -> KeptSession:
+        """Keep a session that was just initialized."""
+        for session in tuple(self._sessions.values()):
+            if self._expired(session):
+                self._forget(session)
+        if len(self._sessions) >= self._max:
+            self._make_room()
+        session = KeptSession(secrets.token_urlsafe(ID_BYTES), machine, self._clock())
+        self._sessions[session.id] = session
+        return session
+
+    def _make_room(self) -> None:
+        idle = [session for session in self._sessions.values() if not session.busy]
+        if not idle:
+            raise too_many_sessions()
+        self._forget(min(idle, key=lambda session: session.last_used))
+
+    async def find(self, session_id: str, new_machine: Callable[[], ServerSession]) -> KeptSession:
+        """Return a session that is in use again."""
+        del new_machine
+        session = self._sessions.get(session_id)
+        if session is not None and self._expired(session):
+            self._forget(session)
+            session = None
+        if session is None:
+            raise unknown_session()
+        session.last_used = self._clock()
+        return session
+
+    async def used(self, session: KeptSession) -> None:
+        """Note that a session was in use until now."""
+        session.last_used = self._clock()
+
+    async def open_stream(self, session: KeptSession) -> asyncio.Queue[bytes | None]:
+        """Return what is to go out on the shared stream of a session."""
+        if session.announcements is not None:
+            raise stream_is_open()
+        session.announcements = asyncio.Queue(MAX_ANNOUNCEMENTS)
+        return session.announcements
+
+    async def close_stream(self, session: KeptSession) -> None:
+        """Note that nobody reads the shared stream any more."""
+        session.announcements = None
+
+    async def settle(self, session: KeptSession, body: bytes, events: Sequence[Event]) -> None:
+        """Bring what a client said to those who wait for it."""
+        del body
+        session.settle(events)
+
+    def may_watch(self, uri: str) -> bool:
+        """Whether a session wants to hear of changes of a resource."""
+        return any(concerns(uri, session.watched) for session in self)
+
+    def spread(self, method: str, params: Mapping[str, Any]) -> None:
+        """Do nothing: there are no other processes."""
+
+    async def remove(self, session: KeptSession) -> None:
+        """Forget a session and stop what is under way in it."""
+        self._forget(session)
+
+    async def close(self) -> None:
+        """Forget all."""
+        for session in self:
+            self._forget(session)
+
+    def _forget(self, session: KeptSession) -> None:
+        if self._sessions.pop(session.id, None) is not None:
+            session.close()
+
+    def _expired(self, session: KeptSession) -> bool:
+        return not session.busy and self._clock() - session.last_used > self._idle

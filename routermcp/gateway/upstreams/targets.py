@@ -1,0 +1,98 @@
+"""How the gateway reaches a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from routermcp_adapters.streams.base import Transport
+from routermcp_adapters.streams.stdio import stdio
+
+from ..._settings import DEFAULT_INTERACTION_TIMEOUT, DEFAULT_TIMEOUT, ClientSettings, resolve
+from ..._version import __version__
+from ...oauth.config import OAuthConfig
+from ...oauth.flows.users import OAuthUsers
+
+
+def over_http(
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    bearer: str | None = None,
+    protocol: str = "auto",
+    oauth: OAuthConfig | None = None,
+    tag: Callable[[str], str] | None = None,
+) -> ClientSettings:
+    """Return the settings for a server over HTTP.
+
+    Args:
+        url: Where it is.
+        headers: More headers for every request.
+        bearer: The token of ``Authorization``.
+        protocol: ``"auto"``, or a revision to insist on.
+        oauth: How users sign in there.
+        tag: Returns what the states of a user's sign-ins end with.
+
+    Raises:
+        ConfigError: One of them is wrong.
+    """
+    settings = settings_for(url, None, headers=headers, bearer=bearer, protocol=protocol)
+    if oauth is None or settings.endpoint is None:
+        return settings
+    users = OAuthUsers(settings.endpoint, oauth, tag) if tag else OAuthUsers(settings.endpoint, oauth)
+    return replace(settings, oauth=users)
+
+
+def over_stdio(
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    protocol: str = "auto",
+) -> ClientSettings:
+    """Return the settings for a server that is started as a child process.
+
+    Args:
+        command: Program and arguments.
+        env: Variables for it, beside the few that every program needs.
+        cwd: The folder to start it in.
+        protocol: ``"auto"``, or a revision to insist on.
+
+    Raises:
+        ConfigError: One of them is wrong.
+    """
+    return settings_for(None, stdio(command, env=env, cwd=cwd), protocol=protocol)
+
+
+def settings_for(
+    url: str | None,
+    transport: Transport | None,
+    *,
+    headers: Mapping[str, str] | None = None,
+    bearer: str | None = None,
+    protocol: str,
+) -> ClientSettings:
+    """Return settings with what all servers behind the gateway have in common."""
+    return resolve(
+        url=url,
+        api_key=bearer,
+        user_id=None,
+        timeout=DEFAULT_TIMEOUT,
+        headers=headers,
+        oauth=None,
+        debug=False,
+        protocol=protocol,
+        retry=None,
+        interaction_timeout=DEFAULT_INTERACTION_TIMEOUT,
+        send_user_id=False,
+        trust_annotations=False,
+        verify=True,
+        cert=None,
+        client_info={"name": "routermcp-gateway", "version": __version__},
+        transport=transport,
+        http_client=None,
+        single_user=False,
+        proxy=None,
+        # The variables are for clients of a gateway; no server shall get the gateway's key.
+        environment={},
+    )

@@ -1,0 +1,162 @@
+"""What users of a gateway do about the servers that want them to sign in; see ``docs/gateway.md``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+from routermcp_proto.exceptions import (
+    InternalError,
+    InvalidParamsError,
+    MCPError,
+    MethodNotFoundError,
+    OAuthError,
+    TokenStoreError,
+)
+from routermcp_proto.gateway_calls import (
+    AUTHORIZE,
+    COMPLETE,
+    CONNECTIONS,
+    OAUTH_REASON,
+    REVOKE,
+    SIGN_IN,
+    STORE_REASON,
+    AuthorizeResult,
+    CompleteAuthorizationResult,
+    ConnectionsResult,
+    ServerConnection,
+    SignInResult,
+)
+from routermcp_proto.oauth.authorization import state_of
+
+from ...oauth.flows.connections import ConnectionState
+from ..backend import Caller
+from .oauth_state import StateEncryptor
+from .registry import PerUserServer, UserRegistry, user_of
+
+T = TypeVar("T")
+
+log = logging.getLogger("routermcp.gateway")
+
+STORE_FAILED = "the store of the tokens cannot be used now; try again later"
+"""What users are told of that."""
+
+
+Result = Mapping[str, Any]
+
+
+class UserMethods:
+    """Answers the requests of users about their tokens, and their browsers.
+
+    Args:
+        people: The users.
+        seal: Tells whose browser it is that comes back.
+    """
+
+    def __init__(self, people: UserRegistry, seal: StateEncryptor) -> None:
+        self._people = people
+        self._seal = seal
+        self._methods: Mapping[str, Callable[[str, Mapping[str, Any]], Awaitable[Result]]] = {
+            CONNECTIONS: self._connections,
+            AUTHORIZE: self._authorize,
+            SIGN_IN: self._sign_in,
+            COMPLETE: self._complete,
+            REVOKE: self._revoke,
+        }
+
+    async def answer(self, method: str, params: Mapping[str, Any], caller: Caller) -> Result:
+        """Answer a request.
+
+        Raises:
+            RPCError: It cannot be done; the data says what failed.
+        """
+        work = self._methods.get(method)
+        if work is None:
+            raise MethodNotFoundError(f"unknown method {method[:100]}", code=-32601)
+        try:
+            return await work(user_of(caller), params)
+        except TokenStoreError as error:
+            # Where the store is and what is wrong with it is for who runs the gateway.
+            log.warning("%s failed: %s", method, error)
+            raise InternalError(STORE_FAILED, code=-32603, data={"reason": STORE_REASON}) from error
+        except OAuthError as error:
+            raise InvalidParamsError(str(error), code=-32602, data={"reason": OAUTH_REASON}) from error
+        except (InvalidParamsError, InternalError):
+            raise
+        except MCPError as error:
+            problem = f"the authorization server could not be asked: {error}"
+            raise InternalError(problem, code=-32603, data={"reason": OAUTH_REASON}) from error
+
+    async def _connections(self, user_id: str, params: Mapping[str, Any]) -> Result:
+        del params
+        found = [await self._connection(user_id, alias) for alias in self._people.servers]
+        return ConnectionsResult(connections=found).to_wire()
+
+    async def _connection(self, user_id: str, alias: str) -> ServerConnection:
+        kept = await self._people.servers[alias].access(user_id).connection()
+        state = kept.state if kept is not None else ConnectionState.NEEDS_AUTHORIZATION
+        told: dict[str, Any] = {"serverId": alias, "state": state.value}
+        if kept is not None and kept.expires_at is not None:
+            told["expiresAt"] = kept.expires_at
+        if kept is not None and kept.scopes:
+            told["scopes"] = list(kept.scopes)
+        return ServerConnection.model_validate(told)
+
+    async def _authorize(self, user_id: str, params: Mapping[str, Any]) -> Result:
+        server = self._server(params)
+        next_url = params.get("nextUrl")
+        if next_url is not None and not isinstance(next_url, str):
+            raise InvalidParamsError("nextUrl is not a string", code=-32602)
+        begun = await server.access(user_id).begin(next_url)
+        return AuthorizeResult(serverId=server.alias, url=begun.url, expiresAt=begun.expires_at).to_wire()
+
+    async def _sign_in(self, user_id: str, params: Mapping[str, Any]) -> Result:
+        server, url = self._server(params), params.get("url")
+        if not isinstance(url, str) or state_of(url) is None:
+            raise InvalidParamsError("url is no page that users are sent to", code=-32602)
+        waits, done = await server.access(user_id).outcome(url)
+        return SignInResult(serverId=server.alias, waits=waits, done=done).to_wire()
+
+    async def _complete(self, user_id: str, params: Mapping[str, Any]) -> Result:
+        callback_url = params.get("callbackUrl")
+        if not isinstance(callback_url, str):
+            raise InvalidParamsError("callbackUrl is missing or not a string", code=-32602)
+        alias, next_url = await self.come_back(callback_url, user_id)
+        told = {"serverId": alias, **({"nextUrl": next_url} if next_url is not None else {})}
+        return CompleteAuthorizationResult.model_validate(told).to_wire()
+
+    async def come_back(self, callback_url: str, user_id: str | None = None) -> tuple[str, str | None]:
+        """Take the URL that a browser came back to; return the server and where to go on.
+
+        Args:
+            callback_url: The whole URL.
+            user_id: Whose browser it has to be, None for whoever began.
+
+        Raises:
+            OAuthError: It belongs to no sign-in that waits, or says no.
+            TransportError: The authorization server cannot be reached.
+        """
+        whose, alias = self._seal.whose(callback_url)
+        server = self._people.servers.get(alias)
+        if server is None or user_id not in (None, whose):
+            raise OAuthError("no sign-in of this user waits for that answer: it came too late, or twice")
+        next_url = await server.access(whose).complete(callback_url)
+        self._people.look_again(whose, alias)
+        return alias, next_url
+
+    async def _revoke(self, user_id: str, params: Mapping[str, Any]) -> Result:
+        server = self._server(params)
+        try:
+            await server.access(user_id).revoke()
+        finally:  # part of it may be done where it failed
+            self._people.look_again(user_id, server.alias)
+        return {}
+
+    def _server(self, params: Mapping[str, Any]) -> PerUserServer:
+        server_id = params.get("serverId")
+        server = self._people.servers.get(server_id) if isinstance(server_id, str) else None
+        if server is None:
+            known = ", ".join(self._people.servers)
+            raise InvalidParamsError(f"users sign in at {known} here, not at {server_id!r:.80}", code=-32602)
+        return server

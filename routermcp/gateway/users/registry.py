@@ -1,0 +1,196 @@
+"""Servers that the users of a gateway sign in at: each user has connections of their own there.
+
+What such a server offers may depend on who asks, so each user has a catalog, too. Users who have
+not been here for long are forgotten; their tokens stay in the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+
+from routermcp_adapters.runtimes.auto import running
+from routermcp_proto.exceptions import AuthorizationRequiredError
+
+from ..._settings import ClientSettings
+from ..._wiring import connections_of
+from ...oauth.config import DEFAULT_REDIRECT_URI
+from ...oauth.flows.connections import UserAccess
+from ...oauth.flows.users import ONLY_USER
+from ..backend import Caller, Listing
+from ..catalog.merged import MergedCatalog
+from ..upstreams.request_state import Interlude
+from ..upstreams.sign_in import sign_in
+from ..upstreams.upstream import CALL_TIMEOUT, Upstream
+
+#: Users whose connections are kept; beyond, those go who were here longest ago.
+MAX_PEOPLE = 1_000
+
+#: Seconds after which a user who does nothing is forgotten: what the gateway's own sessions have.
+PEOPLE_IDLE_SECONDS = 300.0
+
+#: Milliseconds for a round of requests to an authorization server.
+ACCESS_TIMEOUT = 30_000
+
+
+class PerUserServer:
+    """A server that wants each user to sign in.
+
+    Args:
+        alias: Its name here, and in the store of the tokens.
+        settings: Returns how to reach it, given where browsers come back to.
+        allows: Which of its things may be seen and used.
+        redirect_uri: Where browsers come back to, None for the gateway's own page.
+        timeout: Milliseconds that a request may take.
+
+    Attributes:
+        own_page: Whether browsers come back to the gateway's own page.
+        redirect_uri: Where browsers come back to.
+    """
+
+    def __init__(
+        self,
+        alias: str,
+        settings: Callable[[str], ClientSettings],
+        *,
+        redirect_uri: str | None = None,
+        allows: Callable[[Listing, str], bool] = lambda _listing, _name: True,
+        timeout: int = CALL_TIMEOUT,
+    ) -> None:
+        self.alias = alias
+        self.allows = allows
+        self.own_page = redirect_uri is None
+        self.redirect_uri = redirect_uri or DEFAULT_REDIRECT_URI
+        self._make = settings
+        self._timeout = timeout
+        self._made: ClientSettings | None = None
+
+    def __repr__(self) -> str:
+        return f"<PersonalServer {self.alias}>"
+
+    @property
+    def settings(self) -> ClientSettings:
+        """How to reach it; settled when the first user comes."""
+        if self._made is None:
+            self._made = self._make(self.redirect_uri)
+            self._exchanges = connections_of(self._made, None)
+        return self._made
+
+    def upstream(self, user_id: str) -> Upstream:
+        """Return the server as one user sees it."""
+        return Upstream(
+            self.alias,
+            self.settings.for_user(user_id),
+            allows=self.allows,
+            timeout=self._timeout,
+            exchanges=self._exchanges,
+            sign_in=partial(self._sign_in, user_id),
+        )
+
+    async def _sign_in(self, user_id: str, required: AuthorizationRequiredError, asked: Interlude) -> None:
+        await sign_in(required, asked, self.access(user_id))
+
+    def access(self, user_id: str) -> UserAccess:
+        """Return what there is to do with a user's tokens."""
+        settings = self.settings.for_user(user_id)
+        return UserAccess(settings, self._exchanges, running(), ACCESS_TIMEOUT)
+
+    def close(self) -> None:
+        """Close all connections."""
+        if self._made is not None and self._exchanges is not None:
+            self._exchanges.close_all()
+
+
+class RegisteredUser:
+    """One user, and the servers as this user sees them."""
+
+    def __init__(self, user_id: str, servers: Iterable[PerUserServer]) -> None:
+        self.user_id = user_id
+        self.upstreams: Mapping[str, Upstream] = {
+            server.alias: server.upstream(user_id) for server in servers
+        }
+        self.shelf = MergedCatalog(tuple(self.upstreams.values()))
+        for upstream in self.upstreams.values():
+            upstream.on_change = self.shelf.forget
+        self.seen = 0.0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is under way."""
+        return any(upstream.busy for upstream in self.upstreams.values())
+
+    async def close(self) -> None:
+        """End the connections."""
+        await asyncio.gather(*(upstream.close() for upstream in self.upstreams.values()))
+
+
+class UserRegistry:
+    """The users who are here.
+
+    Args:
+        servers: The servers that they sign in at.
+        clock: Tells the time, in seconds.
+    """
+
+    def __init__(self, servers: Sequence[PerUserServer], clock: Callable[[], float] = time.monotonic) -> None:
+        self.servers: Mapping[str, PerUserServer] = {server.alias: server for server in servers}
+        self._clock = clock
+        self._people: OrderedDict[str, RegisteredUser] = OrderedDict()
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._people)
+
+    def of(self, caller: Caller) -> RegisteredUser | None:
+        """Return the user whom a request is for, None where there is nothing to sign in at."""
+        return self.named(user_of(caller)) if self.servers else None
+
+    def named(self, user_id: str) -> RegisteredUser:
+        """Return a user by name."""
+        person = self._people.get(user_id)
+        if person is None:
+            person = self._people[user_id] = RegisteredUser(user_id, self.servers.values())
+        self._people.move_to_end(user_id)
+        person.seen = self._clock()
+        self._make_room()
+        return person
+
+    def look_again(self, user_id: str, alias: str) -> None:
+        """Read a server's lists anew for a user whose tokens are others now, or given back."""
+        person = self._people.get(user_id)
+        if person is not None:
+            person.upstreams[alias].begin_anew()
+
+    def _make_room(self) -> None:
+        now = self._clock()
+        for person in tuple(self._people.values()):
+            old = now - person.seen > PEOPLE_IDLE_SECONDS
+            if not old and len(self._people) <= MAX_PEOPLE:
+                return
+            if not person.busy and person.seen != now:
+                del self._people[person.user_id]
+                task = asyncio.create_task(person.close())
+                self._leaving.add(task)
+                task.add_done_callback(self._leaving.discard)
+
+    def end_session(self, session_id: str) -> None:
+        """End what a client had at the servers."""
+        for person in self._people.values():
+            for upstream in person.upstreams.values():
+                upstream.end_session(session_id)
+
+    async def close(self) -> None:
+        """End everything."""
+        people = [*self._people.values()]
+        self._people.clear()
+        await asyncio.gather(*(person.close() for person in people), *self._leaving)
+        for server in self.servers.values():
+            server.close()
+
+
+def user_of(caller: Caller) -> str:
+    """Return whose tokens a request is made with."""
+    return caller.user_id or ONLY_USER

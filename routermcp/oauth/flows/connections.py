@@ -1,0 +1,360 @@
+"""What a user's session says and does about its own tokens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import partial
+from typing import Any, TypeVar
+
+from routermcp_adapters.http.base import SharedTransport
+from routermcp_adapters.runtime import Runtime
+from routermcp_proto.exceptions import ConfigError, OAuthError, TokenStoreError, TransportError
+from routermcp_proto.oauth.authorization import state_of
+from routermcp_proto.oauth.records import GrantRecord
+from routermcp_proto.oauth.tokens import Tokens
+from routermcp_proto.retry import deadline_after
+
+from ..._settings import ClientSettings
+from ..stores.base import Record
+from .resource import ProtectedResource
+from .transaction import RELEASE_SECONDS
+from .user import UserAuthorization
+from .users import OAuthUsers
+
+T = TypeVar("T")
+
+#: Seconds to close what was opened for one request of a client that isn't connected.
+CLOSE_SECONDS = 1.0
+
+#: Seconds between two looks at whether a user has signed in elsewhere.
+LOOK_SECONDS = 0.5
+
+#: Looks in a row at a store that is away, after which nobody waits for it: Redis and databases are
+#: started anew in seconds.
+MAX_BLIND_LOOKS = 20
+
+
+class ConnectionState(Enum):
+    """Whether calls of a user to a server would be let in."""
+
+    CONNECTED = "connected"
+    EXPIRED = "expired"
+    NEEDS_AUTHORIZATION = "needs_authorization"
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A user at a server.
+
+    Attributes:
+        server_id: What the server is called in the store.
+        state: Whether calls would be let in. An expired token that can be renewed counts as
+            connected.
+        expires_at: When the access token ends, in seconds since 1970, where known.
+        scopes: What was allowed.
+    """
+
+    server_id: str
+    state: ConnectionState
+    expires_at: float | None = None
+    scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A sign-in that waits for its user."""
+
+    url: str = field(repr=False)
+    expires_at: float
+    server_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A sign-in that a user was sent to, and what there was before.
+
+    Attributes:
+        state: The state of the sign-in, None where its page has none.
+        tokens: The tokens that were there before, None without any.
+        sign_ins: What had given tokens before.
+    """
+
+    state: str | None = field(repr=False)
+    tokens: Tokens | None = field(default=None, repr=False)
+    sign_ins: tuple[Any, ...] = field(default=(), repr=False)
+
+    def succeeded(self, record: GrantRecord) -> bool:
+        """Say whether there are other tokens than before, and not for their having been renewed."""
+        if self.state is not None and record.signed_in(self.state):
+            return True
+        now, before = record.tokens, self.tokens
+        if now is None or before is None:
+            return now is not None
+        renewed = before.refresh_token is not None and record.sign_ins == self.sign_ins
+        return now.access_token != before.access_token and not renewed
+
+    def waits(self, record: GrantRecord) -> bool:
+        """Say whether the user may still come back, as far as can be told."""
+        return self.state is None or record.awaits(self.state, time.time())
+
+
+def connection_of(server_id: str, record: GrantRecord) -> Connection:
+    """Return what a record says."""
+    tokens = record.tokens
+    if tokens is None:
+        state = ConnectionState.REVOKED if record.revoked else ConnectionState.NEEDS_AUTHORIZATION
+        return Connection(server_id, state)
+    ended = tokens.expires_at is not None and tokens.expires_at <= time.time()
+    state = ConnectionState.EXPIRED if ended and tokens.refresh_token is None else ConnectionState.CONNECTED
+    return Connection(server_id, state, tokens.expires_at, tokens.scope)
+
+
+async def until(look: Callable[[], Awaitable[bool]], runtime: Runtime) -> None:
+    """Look again and again, until it is so.
+
+    Raises:
+        TokenStoreError: The store was away for longer than it takes to be started anew.
+        Exception: What a look raises besides.
+    """
+    blind = 0
+    while True:
+        try:
+            if await look():
+                return
+            blind = 0
+        except TokenStoreError:
+            blind += 1
+            if blind == MAX_BLIND_LOOKS:
+                raise
+        await runtime.sleep(LOOK_SECONDS)
+
+
+class _AtRest:
+    """The record of a user in a ``with`` block, in which nobody else changes it."""
+
+    def __init__(self, resource: ProtectedResource, runtime: Runtime, user_id: str) -> None:
+        self._resource = resource
+        self._runtime = runtime
+        self._user_id = user_id
+
+    async def __aenter__(self) -> Record:
+        lock = await self._resource.acquire(self._runtime, self._user_id)
+        if lock is None:
+            raise AssertionError("it is always needed here")
+        self._lock = lock
+        try:
+            return await self._resource.read(self._runtime, self._user_id) or {}
+        except BaseException:
+            await self._release()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._release()
+
+    async def _release(self) -> None:
+        async with self._runtime.shield(RELEASE_SECONDS):
+            await self._lock.release()
+
+
+def _used(record: Record) -> bool:
+    """Say whether a record is of a server where the user has signed in, be it long ago."""
+    grant = GrantRecord(record)
+    return grant.tokens is not None or grant.text("endpoint") is not None
+
+
+class UserAccess:
+    """The tokens of one user, outside of calls.
+
+    Args:
+        settings: The settings of the session.
+        exchanges: Its connections.
+        runtime: Where it runs.
+        timeout: Milliseconds for what is done, 0 for no limit.
+        sent: The sign-in that :meth:`settled` waits for, None for any.
+
+    Raises:
+        ConfigError: The client has no ``oauth=``.
+    """
+
+    def __init__(
+        self,
+        settings: ClientSettings,
+        exchanges: SharedTransport | None,
+        runtime: Runtime,
+        timeout: int,
+        sent: Sent | None = None,
+    ) -> None:
+        if settings.oauth is None or exchanges is None:
+            raise ConfigError("this client has no oauth=, so it keeps no tokens")
+        self._settings = settings
+        self._users: OAuthUsers = settings.oauth
+        self._authorization: UserAuthorization = settings.oauth.of(settings.user_id)
+        self._exchanges = exchanges
+        self._runtime = runtime
+        self._timeout = timeout
+        self._sent = sent
+
+    @property
+    def runtime(self) -> Runtime:
+        """Where it runs."""
+        return self._runtime
+
+    def within(self, runtime: Runtime, timeout: int) -> UserAccess:
+        """Return the same, with another limit."""
+        return UserAccess(self._settings, self._exchanges, runtime, timeout, self._sent)
+
+    async def sent_to(self, url: str) -> UserAccess:
+        """Return the same, of which :meth:`settled` waits for what comes of one sign-in.
+
+        Args:
+            url: The page that the user is sent to now.
+        """
+        # What the refused request was made with is here; the store may hold the answer already.
+        authorizer = self._authorization.authorizer
+        record = authorizer.record if authorizer is not None else GrantRecord()
+        sent = Sent(state_of(url), record.tokens, record.sign_ins)
+        if not sent.waits(record):
+            sent = Sent(sent.state)  # the tokens that are there came of it
+        return UserAccess(self._settings, self._exchanges, self._runtime, self._timeout, sent)
+
+    @property
+    def server_id(self) -> str:
+        """What the server that the session is at is called in the store."""
+        return self._users.server_id
+
+    async def connection(self) -> Connection | None:
+        """Return how the user is at the session's own server, None where nothing is kept of it."""
+        record = await self._within(lambda _: self._read(self.server_id))
+        return connection_of(self.server_id, GrantRecord(record)) if record is not None else None
+
+    async def connections(self) -> list[Connection]:
+        """Return the servers of which tokens are kept."""
+
+        async def read(_: SharedTransport) -> list[Connection]:
+            servers = await self._users.store.list(self._runtime, self._authorization.user_id)
+            kept = [(server_id, await self._read(server_id)) for server_id in servers]
+            return [connection_of(server_id, GrantRecord(record)) for server_id, record in kept if record]
+
+        return await self._within(read)
+
+    async def begin(self, next_url: str | None) -> Begun:
+        """Prepare to send the user to sign in."""
+        pending = await self._within(lambda exchanges: self._authorization.begin(exchanges, next_url))
+        return Begun(pending.url, float(pending.kept["expires_at"]), self.server_id)
+
+    async def waits_for(self, callback_url: str) -> bool:
+        """Say whether a URL is the answer to a sign-in of the user here."""
+        state = state_of(callback_url) or ""
+        record = await self._within(lambda _: self._read(self.server_id))
+        return state in ((record or {}).get("pending") or {})
+
+    async def complete(self, callback_url: str) -> str | None:
+        """Take the URL that the user came back to."""
+        return await self._within(lambda exchanges: self._authorization.complete(exchanges, callback_url))
+
+    async def revoke(self) -> None:
+        """Give the tokens back; of who has never signed in, forget the sign-ins that wait."""
+        if not await self.forget_unused(self.server_id):
+            await self._within(self._authorization.revoke)
+
+    async def keeps_other(self, server_id: str) -> bool:
+        """Say whether the store holds something of the user at another server."""
+        if server_id == self.server_id:
+            return False
+        return await self._within(lambda _: self._read(server_id)) is not None
+
+    async def revoke_at(self, server_id: str) -> None:
+        """Give back what a record of another server holds, which says where that is."""
+        user = self._authorization.user_id
+
+        async def work(exchanges: SharedTransport) -> None:
+            endpoint = GrantRecord(await self._read(server_id)).text("endpoint")
+            if endpoint is not None:
+                await self._users.at(endpoint, server_id, user).revoke(exchanges)
+
+        if not await self.forget_unused(server_id):
+            await self._within(work)
+
+    async def forget_unused(self, server_id: str) -> bool:
+        """Forget what is kept of a server where the user has never signed in.
+
+        Returns:
+            Whether the user has not: sign-ins that wait are forgotten, and there was nothing else.
+        """
+        user, store = self._authorization.user_id, self._users.store
+
+        async def work(exchanges: SharedTransport) -> bool:
+            runtime = exchanges.runtime
+            kept = await self._read(server_id)
+            if kept is None or _used(kept):
+                return kept is None
+            async with self._at_rest(runtime, server_id) as record:
+                if not _used(record):
+                    await store.do(runtime, lambda: store.adapter.delete(user, server_id))
+                return not _used(record)
+
+        return await self._within(work)
+
+    async def _read(self, server_id: str) -> Record | None:
+        return await self._users.store.get(self._runtime, self._authorization.user_id, server_id)
+
+    async def settled(self) -> None:
+        """Wait until the user has tokens, whoever has taken them; see :meth:`sent_to`.
+
+        Raises:
+            OAuthError: Nothing can come of that sign-in any more, as where the user said no.
+            TransportError: That took too long (``timeout``).
+        """
+        sent = self._sent or Sent(None)
+
+        async def look(exchanges: SharedTransport) -> bool:
+            record = await self._record_after(sent, exchanges.runtime)
+            if not sent.succeeded(record) and not sent.waits(record):
+                raise OAuthError(f"the sign-in at {self.server_id} came to nothing; begin again")
+            return sent.succeeded(record)
+
+        await self._within(lambda exchanges: until(partial(look, exchanges), self._runtime))
+
+    async def outcome(self, url: str) -> tuple[bool, bool]:
+        """Say of a sign-in whether it still waits for its user, and whether the user has signed in with it.
+
+        Args:
+            url: The page that the user was sent to.
+        """
+        sent = Sent(state_of(url))
+        record = await self._within(lambda each: self._record_after(sent, each.runtime))
+        return sent.waits(record), sent.state is not None and record.signed_in(sent.state)
+
+    async def _record_after(self, sent: Sent, runtime: Runtime) -> GrantRecord:
+        """Read the record, with what came of a sign-in once that does not wait any more."""
+        record = GrantRecord(await self._read(self.server_id))
+        if sent.waits(record):
+            return record
+        # Whoever takes an answer has it out of the record before the tokens are in it.
+        async with self._at_rest(runtime, self.server_id) as kept:
+            return GrantRecord(kept)
+
+    def _at_rest(self, runtime: Runtime, server_id: str) -> _AtRest:
+        resource = self._users.at(self._settings.place, server_id, self._authorization.user_id).resource
+        return _AtRest(resource, runtime, self._authorization.user_id)
+
+    async def _within(self, work: Callable[[SharedTransport], Awaitable[T]]) -> T:
+        """Do something in time, with connections that may be opened for it alone."""
+        exchanges, token = self._exchanges, object()
+        runtime = exchanges.open(self._runtime, token)
+        try:
+            async with runtime.deadline(deadline_after(runtime.now(), self._timeout)) as _:
+                return await work(exchanges)
+        except TimeoutError as error:
+            message = f"signing in at {exchanges.endpoint} took longer than timeout={self._timeout} ms"
+            raise TransportError(message, code="timeout") from error
+        finally:
+            try:
+                async with runtime.shield(CLOSE_SECONDS):
+                    await exchanges.finish(token, False)
+            finally:
+                exchanges.close(token)

@@ -1,0 +1,316 @@
+"""The servers that a user signs in at: the session's own, and those behind a gateway."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Protocol, TypeVar
+
+from routermcp_adapters.call.driver import CallOptions, Driver
+from routermcp_adapters.http.base import SharedTransport
+from routermcp_adapters.runtime import Runtime
+from routermcp_proto import gateway_calls
+from routermcp_proto.calls import Call
+from routermcp_proto.exceptions import (
+    ConfigError,
+    MCPError,
+    MethodNotFoundError,
+    OAuthError,
+    RPCError,
+    TokenStoreError,
+    TransportError,
+)
+from routermcp_proto.gateway_calls import OAUTH_REASON, STORE_REASON, SignInResult
+from routermcp_proto.retry import deadline_after
+from routermcp_proto.types import WireModel
+
+from ..._settings import ClientSettings
+from .._urls import checked_page
+from .connections import Begun, Connection, ConnectionState, UserAccess, until
+
+ResultT = TypeVar("ResultT", bound=WireModel)
+
+_WITH_TOKENS = (ConnectionState.CONNECTED, ConnectionState.EXPIRED)
+
+
+class Access(Protocol):
+    """The tokens of one user at one server, outside of calls."""
+
+    async def begin(self, next_url: str | None) -> Begun:
+        """Prepare to send the user to sign in."""
+        ...
+
+    async def complete(self, callback_url: str) -> str | None:
+        """Take the URL that the user came back to; return where the user wanted to go."""
+        ...
+
+    async def revoke(self) -> None:
+        """Give the tokens back."""
+        ...
+
+    async def sent_to(self, url: str) -> Access:
+        """Return the same, of which :meth:`settled` waits for what comes of one sign-in.
+
+        Args:
+            url: The page that the user is sent to now.
+        """
+        ...
+
+    async def settled(self) -> None:
+        """Wait until the user has tokens, other ones than when sent to the page.
+
+        Raises:
+            OAuthError: Nothing can come of that sign-in any more, as where the user said no.
+            TransportError: That took too long (``timeout``).
+        """
+        ...
+
+    def within(self, runtime: Runtime, timeout: int) -> Access:
+        """Return the same, with another limit in milliseconds."""
+        ...
+
+
+class GatewayAccess:
+    """A user at a server behind a gateway, which does what is to be done.
+
+    Args:
+        driver: The session at the gateway.
+        runtime: Where it runs.
+        timeout: Milliseconds for what is done, 0 for no limit.
+        server_id: The alias of the server.
+        url: The page that the user was sent to, None for none in particular.
+        before: How the user was there then, None where that is not known.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        runtime: Runtime,
+        timeout: int,
+        server_id: str,
+        url: str | None = None,
+        before: Connection | None = None,
+    ) -> None:
+        self._driver = driver
+        self._runtime = runtime
+        self._timeout = timeout
+        self._server_id = server_id
+        self._url = url
+        self._before = before
+
+    def within(self, runtime: Runtime, timeout: int) -> GatewayAccess:
+        """Return the same, with another limit."""
+        return GatewayAccess(self._driver, runtime, timeout, self._server_id, self._url, self._before)
+
+    async def sent_to(self, url: str) -> GatewayAccess:
+        """Return the same, of which :meth:`settled` waits for what comes of one sign-in.
+
+        Args:
+            url: The page that the user is sent to now.
+        """
+        before: Connection | None = None
+        with suppress(MCPError):  # the user can sign in all the same
+            before = await self._connection()
+        return GatewayAccess(self._driver, self._runtime, self._timeout, self._server_id, url, before)
+
+    async def begin(self, next_url: str | None) -> Begun:
+        """Prepare to send the user to sign in."""
+        begun = await self._ask(gateway_calls.authorize(self._server_id, next_url))
+        return Begun(checked_page(begun.url, self._server_id), begun.expiresAt, self._server_id)
+
+    async def complete(self, callback_url: str) -> str | None:
+        """Take the URL that the user came back to."""
+        return (await self._ask(gateway_calls.complete_authorization(callback_url))).nextUrl
+
+    async def revoke(self) -> None:
+        """Give the tokens back."""
+        await self._ask(gateway_calls.revoke(self._server_id))
+
+    async def settled(self) -> None:
+        """Wait until the user has tokens, whoever has taken them; see :meth:`sent_to`.
+
+        Raises:
+            OAuthError: Nothing can come of that sign-in any more, as where the user said no.
+            TransportError: That took too long (``timeout``).
+        """
+        runtime, unlimited = self._runtime, self.within(self._runtime, 0)
+        try:
+            async with runtime.deadline(deadline_after(runtime.now(), self._timeout)) as _:
+                await until(unlimited._succeeded, runtime)  # noqa: SLF001 - of this class
+        except TimeoutError as error:
+            message = f"nobody signed in at {self._server_id} within timeout={self._timeout} ms"
+            raise TransportError(message, code="timeout") from error
+
+    async def _succeeded(self) -> bool:
+        """Say whether the user has other tokens than before.
+
+        Raises:
+            OAuthError: That will not be any more.
+        """
+        told = await self._outcome()
+        if told is not None and told.done:
+            return True
+        now, before = await self._connection(), self._before
+        connected = now is not None and now.state is ConnectionState.CONNECTED
+        if told is None:
+            # Where nothing is known of their end, the next tokens look like those before.
+            unknown = before is None or before.expires_at is None
+            return connected and (unknown or now != before)
+        if connected and before is not None and before.state is not ConnectionState.CONNECTED:
+            return True  # with another sign-in
+        if not told.waits:
+            raise OAuthError(f"the sign-in at {self._server_id} came to nothing; begin again")
+        return False
+
+    async def _outcome(self) -> SignInResult | None:
+        """Ask what has become of the sign-in, None where the gateway does not know that."""
+        if self._url is None:
+            return None
+        try:
+            return await self._ask(gateway_calls.sign_in(self._server_id, self._url))
+        except MethodNotFoundError:
+            self._url = None  # it need not be asked again
+            return None
+
+    async def _connection(self) -> Connection | None:
+        found = await self.connections()
+        return next((each for each in found if each.server_id == self._server_id), None)
+
+    async def connections(self) -> list[Connection]:
+        """Return how the user is at all servers behind the gateway."""
+        try:
+            found = (await self._ask(gateway_calls.connections())).connections
+        except MethodNotFoundError:
+            return []  # the gateway says nothing of that
+        states = {state.value: state for state in ConnectionState}
+        return [
+            Connection(each.serverId, states[each.state], each.expiresAt, tuple(each.scopes))
+            for each in found
+            if each.state in states
+        ]
+
+    async def _ask(self, call: Call[ResultT]) -> ResultT:
+        try:
+            return await self._driver.call(call, CallOptions(self._timeout))
+        except RPCError as error:
+            reason = error.data.get("reason") if isinstance(error.data, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+            if reason == STORE_REASON:
+                raise TokenStoreError(error.message) from error
+            if reason == OAUTH_REASON:
+                raise OAuthError(error.message) from error
+            raise
+
+
+class UserAccounts:
+    """The servers that the user of a session signs in at.
+
+    Args:
+        settings: The settings of the session.
+        exchanges: Its connections.
+        driver: Its session, by which a gateway is asked where it is connected to one.
+        runtime: Where it runs.
+        timeout: Milliseconds for what is done, 0 for no limit.
+    """
+
+    def __init__(
+        self,
+        settings: ClientSettings,
+        exchanges: SharedTransport | None,
+        driver: Driver,
+        runtime: Runtime,
+        timeout: int,
+    ) -> None:
+        self._driver = driver
+        self._runtime = runtime
+        self._timeout = timeout
+        self._own = (
+            UserAccess(settings, exchanges, runtime, timeout)
+            if settings.oauth is not None and exchanges is not None
+            else None
+        )
+        self._at_project = settings.gateway
+        self._gateway = driver.connected and driver.gateway
+
+    def at(self, server_id: str | None) -> Access:
+        """Return the user at one server.
+
+        Args:
+            server_id: Its id, None for the one that the session is at.
+
+        Raises:
+            ConfigError: There is no such server, or nothing is kept of it here.
+        """
+        own = self._own
+        if own is not None and server_id in (None, own.server_id):
+            return own
+        if server_id is not None and self._gateway:
+            return self._behind(server_id)
+        if own is not None:
+            raise ConfigError(
+                f"this session is at {own.server_id!r}, not at {server_id!r}; connect it first if that is "
+                "behind a gateway"
+            )
+        if self._gateway:
+            raise ConfigError("say at which server behind the gateway: server_id=")
+        raise self._nothing_kept()
+
+    def _nothing_kept(self) -> ConfigError:
+        if self._at_project:
+            return ConfigError("the gateway keeps the tokens of its users: connect first")
+        return ConfigError("this client has no oauth=, so it keeps no tokens")
+
+    def _behind(self, server_id: str) -> GatewayAccess:
+        return GatewayAccess(self._driver, self._runtime, self._timeout, server_id)
+
+    async def connections(self) -> list[Connection]:
+        """Return how the user is at each server."""
+        if self._own is None and not self._gateway:
+            raise self._nothing_kept()
+        kept = await self._own.connections() if self._own is not None else []
+        found = await self._behind("").connections() if self._gateway else []
+        together = {each.server_id: each for each in (*kept, *found)}
+        return [together[server_id] for server_id in sorted(together)]
+
+    async def complete(self, callback_url: str) -> str | None:
+        """Take the URL that the user came back to, from whichever server."""
+        own = self._own
+        if own is not None and (not self._gateway or await own.waits_for(callback_url)):
+            return await own.complete(callback_url)
+        if self._gateway:
+            return await self._behind("").complete(callback_url)
+        raise self._nothing_kept()
+
+    async def revoke(self, server_id: str | None) -> None:
+        """Give the tokens of a server back."""
+        own = self._own
+        if own is None or server_id is None or await self._is_behind(server_id):
+            await self.at(server_id).revoke()
+        elif await own.keeps_other(server_id):
+            await own.revoke_at(server_id)
+        else:
+            await self.at(server_id).revoke()
+
+    async def _is_behind(self, server_id: str) -> bool:
+        """Say whether the gateway has a server, whose tokens are then its business."""
+        if not self._gateway:
+            return False
+        return any(each.server_id == server_id for each in await self._behind("").connections())
+
+    async def revoke_all(self) -> None:
+        """Give back all tokens of the user.
+
+        A server where there are none is not told, nor noted as one whose tokens were given back.
+
+        Raises:
+            MCPError: The first that was raised; all others are given back all the same.
+        """
+        failed: MCPError | None = None
+        for connection in await self.connections():
+            try:
+                if connection.state in _WITH_TOKENS:
+                    await self.revoke(connection.server_id)
+                elif self._own is not None:
+                    await self._own.forget_unused(connection.server_id)
+            except MCPError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed

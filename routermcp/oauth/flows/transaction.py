@@ -1,0 +1,292 @@
+"""Runs flows of OAuth on a user's record, under its lock."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, Protocol, Self, TypeVar, cast
+
+from routermcp_adapters.call.deadline import CallDeadline
+from routermcp_adapters.concurrency.background import BackgroundTask
+from routermcp_adapters.http.base import SharedTransport
+from routermcp_adapters.runtime import Runtime
+from routermcp_adapters.wire_log import log
+from routermcp_proto.exceptions import (
+    AuthorizationRequiredError,
+    LocalProtocolError,
+    LockLostError,
+    MCPError,
+    OAuthError,
+    TransportError,
+)
+from routermcp_proto.oauth.authorizer import Authorizer
+from routermcp_proto.oauth.steps import MAX_ANSWER, AskUser, Flow, HTTPAnswer, HTTPStep, Keep, Step
+
+from .resource import ProtectedResource
+from .storage import RELEASE_SECONDS, HeldLock
+
+T = TypeVar("T")
+
+#: The part of a lease that one request to an authorization server may take: what is left is for
+#: keeping what it gave.
+REQUEST_PART = 0.5
+
+#: Seconds for the answer to a request that spends something, which nobody's deadline cuts off.
+SPENDING_SECONDS = 15.0
+
+#: Times that what was obtained is written, and seconds before the second time; before each further
+#: one it is twice as long.
+WRITES = 4
+WRITE_PAUSE = 0.1
+
+
+class Owner(Protocol):
+    """Whose record it is."""
+
+    user_id: str
+    resource: ProtectedResource
+
+    @property
+    def authorizer(self) -> Authorizer | None:
+        """The flows on the record, once it was read."""
+        ...
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether the record is newer than what the store holds."""
+        ...
+
+    def changing(self, begins: bool) -> None:
+        """Note that the record is being changed, under its lock, or no longer."""
+        ...
+
+    def audit_events(self) -> None:
+        """Let the application know what was done with tokens."""
+        ...
+
+    async def reload(self, runtime: Runtime) -> object:
+        """Read the record again, as another process may have changed it."""
+        ...
+
+    async def keep(self, runtime: Runtime, lock: HeldLock) -> None:
+        """Write the record."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _End(Generic[T]):
+    """A flow is over."""
+
+    value: T
+
+
+class GrantTransaction:
+    """The record of a user while nobody else changes it; it is written at the end.
+
+    What spends something (:attr:`~routermcp_proto.oauth.steps.HTTPStep.spends`) is done to the end
+    and written even if the caller gives up meanwhile; the lock is given up after that.
+
+    Args:
+        owner: Whose it is.
+        exchanges: The connections.
+        needless: Says, while somebody else has the lock, whether what it was for is done. Then the
+            block is entered without it.
+    """
+
+    def __init__(
+        self,
+        owner: Owner,
+        exchanges: SharedTransport,
+        needless: Callable[[], Awaitable[bool]] | None = None,
+    ) -> None:
+        self._owner = owner
+        self._exchanges = exchanges
+        self._needless = needless
+        self._lock: HeldLock | None = None
+        self._undertaking: BackgroundTask[Any] | None = None
+        self._written = False
+
+    @property
+    def authorizer(self) -> Authorizer:
+        """The flows on the record as it is now."""
+        authorizer = self._owner.authorizer
+        if authorizer is None:
+            raise AssertionError("loaded when it was locked")
+        return authorizer
+
+    @property
+    def held(self) -> bool:
+        """Whether there is something to do."""
+        return self._lock is not None
+
+    async def __aenter__(self) -> Self:
+        runtime, owner = self._exchanges.runtime, self._owner
+        self._lock = await owner.resource.acquire(runtime, owner.user_id, self._needless)
+        if self._lock is None:
+            return self
+        self._owner.changing(True)
+        try:
+            await self._owner.reload(runtime)
+            self._written = not self._owner.unwritten  # and it stays so while nothing is done
+        except BaseException:
+            lock, self._lock = self._lock, None
+            self._owner.changing(False)
+            async with runtime.shield(RELEASE_SECONDS):
+                await lock.release()
+            raise
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        await self._end(kind is None or issubclass(kind, MCPError))
+
+    async def _end(self, keep: bool) -> None:
+        lock, undertaking = self._lock, self._undertaking
+        self._lock = self._undertaking = None
+        if lock is None or (undertaking is not None and undertaking.leave()):
+            return
+        try:
+            if keep and not self._written:
+                await self._owner.keep(lock.runtime, lock)
+        finally:
+            await self._unlock(lock)
+
+    async def _unlock(self, lock: HeldLock) -> None:
+        self._owner.changing(False)
+        async with lock.runtime.shield(RELEASE_SECONDS):
+            await lock.release()
+
+    # ---- flows ----------------------------------------------------------------------------------------
+
+    async def drive(self, flow: Flow[T], clock: CallDeadline | None = None) -> T:
+        """Make the requests of a flow, and ask the user where it wants that.
+
+        Args:
+            flow: The flow.
+            clock: The deadline of the call that it is for, which stands still while a user is asked;
+                None where nobody may be asked.
+
+        Raises:
+            OAuthError: It failed.
+            TransportError: An authorization server cannot be reached.
+        """
+        step = self._advance(flow, None)
+        while not isinstance(step, _End):
+            if isinstance(step, AskUser):
+                step = self._advance(flow, await self._aside(partial(self._ask, step, clock)))
+            elif isinstance(step, Keep):
+                lock = self._held()
+                step = self._advance(flow, await self._owner.keep(lock.runtime, lock))
+            elif step.spends:
+                step = await self._spend(flow, step)
+            else:
+                step = self._advance(flow, await self._fetch(step, await self._time_left(self._held())))
+        return step.value
+
+    def _advance(self, flow: Flow[T], answer: Any) -> Step | _End[T]:
+        self._written = False
+        try:
+            return flow.send(answer)
+        except StopIteration as end:
+            return _End(cast("T", end.value))
+        finally:
+            self._owner.audit_events()
+
+    async def _spend(self, flow: Flow[T], step: HTTPStep) -> Step | _End[T]:
+        """Make a request that spends something, and write what comes of it, whoever gives up meanwhile."""
+        lock = self._held()
+
+        async def work() -> Step | _End[T]:
+            limit = await self._time_left(lock)  # it may have waited for its turn
+            answer = await self._fetch(step, min(limit or SPENDING_SECONDS, SPENDING_SECONDS))
+            following = self._advance(flow, answer)
+            await self._write(lock)
+            return following
+
+        try:
+            self._undertaking = self._exchanges.undertake(work, partial(self._unlock, lock))
+        except OSError as error:
+            raise OAuthError(f"tokens cannot be asked for now: {error}") from error
+        following = await self._undertaking.outcome()
+        self._undertaking = None
+        return following
+
+    async def _write(self, lock: HeldLock) -> None:
+        """Write the record, again where that does not work: what it holds may be nowhere else.
+
+        Raises:
+            OAuthError: It cannot be written.
+        """
+        pause = WRITE_PAUSE
+        for attempt in range(1, WRITES + 1):
+            try:
+                await self._owner.keep(lock.runtime, lock)
+            except OAuthError as error:
+                if attempt == WRITES or isinstance(error, LockLostError):
+                    raise
+                log.warning("what an authorization server gave could not be written: %s", error)
+            else:
+                self._written = True
+                return
+            await lock.runtime.sleep(pause)
+            pause *= 2
+
+    def _held(self) -> HeldLock:
+        if self._lock is None:
+            raise AssertionError("everything is done under the lock")
+        return self._lock
+
+    async def _fetch(self, step: HTTPStep, limit: float | None) -> HTTPAnswer:
+        exchanges, runtime = self._exchanges, self._exchanges.runtime
+        scope = runtime.deadline(None if limit is None else runtime.now() + limit)
+        try:
+            async with scope:
+                found = await exchanges.fetch(step.method, step.url, step.headers, step.body, MAX_ANSWER)
+        except TimeoutError as error:
+            if not scope.expired:
+                raise
+            # Longer, and somebody else would begin the same: the lock is a lease.
+            message = f"{step.url.partition('?')[0]} took longer than {limit:g} s"
+            raise TransportError(message, code="timeout", not_run=True) from error
+        except LocalProtocolError as error:
+            raise OAuthError(f"a request of signing in cannot be sent: {error}") from error
+        except TransportError as error:
+            # The request of the application was refused, or is not sent yet.
+            error.not_run = True
+            raise
+        return HTTPAnswer(found.status, found.headers, found.body)
+
+    async def _ask(self, step: AskUser, clock: CallDeadline | None) -> str:
+        authorize, runtime = self._owner.resource.config.authorize, self._exchanges.runtime
+        if authorize is None or clock is None:
+            raise AuthorizationRequiredError("a user has to sign in first", url=step.url)
+
+        async def ask() -> str:
+            if inspect.iscoroutinefunction(authorize) or inspect.iscoroutinefunction(
+                getattr(authorize, "__call__", None)  # noqa: B004 - an object with an async __call__
+            ):
+                return await cast("Any", authorize)(step.url)
+            return cast("str", await runtime.run_blocking(lambda: authorize(step.url)))
+
+        callback = await clock.interact(ask)
+        if not isinstance(callback, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise OAuthError("authorize= returns the URL that the user's browser came back to")
+        return callback
+
+    @staticmethod
+    async def _time_left(lock: HeldLock) -> float | None:
+        """Make the lock last longer, and return the seconds that one request may take, None for any.
+
+        Raises:
+            LockLostError: Somebody else may have the lock by now.
+        """
+        await lock.hold_on()
+        return lock.seconds * REQUEST_PART if lock.seconds is not None else None
+
+    async def _aside(self, work: Callable[[], Any]) -> Any:
+        """Do something that may take a person's time, while others may use the record."""
+        await self._end(True)
+        result = await work()
+        await self.__aenter__()
+        return result

@@ -1,0 +1,1 @@
+"""Stores of tokens: the interface that adapters implement, and the adapters."""

@@ -1,0 +1,219 @@
+"""Tokens in files: for command-line tools and one machine."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import tempfile
+from functools import partial
+from pathlib import Path
+
+from routermcp_adapters.concurrency import fork
+from routermcp_proto.exceptions import TokenStoreError
+
+from .base import AdapterLock, Record, TokenAdapter
+from .records import as_record, ids_in, object_in
+
+#: Where the command-line gateway keeps its tokens too.
+DEFAULT_PATH = "~/.routermcp/mcp-oauth"
+
+#: Characters of the longest name of a file without its ending. Most file systems have 255 bytes.
+MAX_NAME = 180
+
+#: Bytes of the longest record: a few tokens have thousands.
+MAX_RECORD = 4 * 1024 * 1024
+
+#: The member of a record that holds the id of its server, where the name of the file cannot.
+LONG_ID = "routermcp:server_id"
+
+_PLAIN = re.compile(r"[a-z0-9][a-z0-9._@+-]*")
+_ESCAPE = re.compile(rb"=([0-9a-f]{2})")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # on Windows
+
+
+def encoded(name: str) -> str:
+    """Return a name as the name of a file: the same for the same id, another for any other.
+
+    Plain ids stay as they are. In others, every byte that is not plain becomes ``=`` and two
+    hexadecimal digits, capitals included, as not all file systems tell them apart, and a dot at
+    the end, which Windows drops; what is too long ends in a digest.
+    """
+    data = name.encode("utf-8", "surrogatepass")
+    plain = _PLAIN.fullmatch(name) and not name.endswith(".") and not _RESERVED.fullmatch(name)
+    if plain and len(name) <= MAX_NAME:
+        return name
+    text = "=" + "".join(
+        chr(byte) if _PLAIN.fullmatch("a" + chr(byte)) and byte < 128 else f"={byte:02x}" for byte in data
+    )
+    if text.endswith("."):
+        text = f"{text[:-1]}=2e"
+    if len(text) <= MAX_NAME:
+        return text
+    return f"=={text[: MAX_NAME - 70]}={hashlib.sha256(data).hexdigest()}"
+
+
+def decoded(name: str) -> str:
+    """Return what :func:`encoded` has made a name of, unless that was too long.
+
+    Raises:
+        ValueError: It has not.
+    """
+    if not name.startswith("="):
+        return name
+    data = _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), name[1:].encode("ascii"))
+    return data.decode("utf-8", "surrogatepass")
+
+
+class _FileLock:
+    """A lock between the processes of a machine; it ends with its process."""
+
+    seconds: float | None = None
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        from filelock import FileLock, Timeout  # noqa: PLC0415 - only who keeps files needs it
+
+        # Not per thread: whoever releases it may run in another one than who acquired it.
+        self._make = partial(FileLock, str(path), thread_local=False)
+        self._lock = self._make()
+        self._timeout = Timeout
+        fork.watch(self)
+
+    def after_fork(self) -> None:
+        """Leave what is held to the parent process."""
+        self._lock = self._make()
+
+    def acquire(self) -> bool:
+        if self._lock.is_locked:
+            return True  # it would count how often, and want to be released as often
+        try:
+            _make_private(self._path.parent)
+            self._lock.acquire(timeout=0)
+        except self._timeout:
+            return False
+        except OSError as error:
+            raise TokenStoreError(f"the lock {self._path} cannot be taken: {error}") from error
+        return True
+
+    def renew(self) -> bool:
+        return self._lock.is_locked
+
+    def release(self) -> None:
+        with contextlib.suppress(OSError):
+            self._lock.release()
+
+
+class _FileAdapter:
+    """Keeps each record in a file of its own."""
+
+    inline = False
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __repr__(self) -> str:
+        return f"<file_adapter {self._folder}>"
+
+    def _path(self, user_id: str, server_id: str) -> Path:
+        return self._folder / encoded(user_id) / f"{encoded(server_id)}.json"
+
+    def get(self, user_id: str, server_id: str) -> Record | None:
+        path = self._path(user_id, server_id)
+        try:
+            record = _read(path)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise TokenStoreError(f"the tokens in {path} cannot be read: {error}") from error
+        record.pop(LONG_ID, None)
+        return record
+
+    def set(self, user_id: str, server_id: str, record: Record, *, lock: AdapterLock | None = None) -> None:
+        del lock  # it ends with its process only
+        path = self._path(user_id, server_id)
+        if path.name.startswith("=="):
+            record = {**record, LONG_ID: server_id}
+        data = json.dumps(record, indent=1).encode()
+        try:
+            _make_private(path.parent)
+            _write(path, data)
+        except OSError as error:
+            raise TokenStoreError(f"the tokens cannot be kept in {path}: {error}") from error
+
+    def delete(self, user_id: str, server_id: str) -> None:
+        path = self._path(user_id, server_id)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise TokenStoreError(f"the tokens in {path} cannot be deleted: {error}") from error
+
+    def list(self, user_id: str) -> list[str]:
+        folder = self._folder / encoded(user_id)
+        try:
+            return ids_in(folder.glob("*.json"), _id_in)
+        except OSError as error:
+            raise TokenStoreError(f"the tokens in {folder} cannot be read: {error}") from error
+
+    def lock(self, user_id: str, server_id: str) -> AdapterLock:
+        path = self._path(user_id, server_id)
+        return _FileLock(path.with_name(f"{path.name}.lock"))
+
+
+def _id_in(path: Path) -> str | None:
+    """Return the id of the server whose record is in a file, None where the file is not ours."""
+    name = path.name.removesuffix(".json")
+    try:
+        server_id = _read(path).get(LONG_ID) if name.startswith("==") else decoded(name)
+    except FileNotFoundError:
+        return None  # deleted meanwhile
+    return server_id if isinstance(server_id, str) and encoded(server_id) == name else None
+
+
+def _read(path: Path) -> Record:
+    """Return the record in a file.
+
+    Raises:
+        OAuthError: It holds something else; it is left as it is.
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        data = file.read(MAX_RECORD + 1)
+    return as_record(object_in(data) if len(data) <= MAX_RECORD else None, path)
+
+
+def _make_private(folder: Path) -> None:
+    """Make the folders of a user, for nobody but the owner."""
+    for each in (folder.parent, folder):
+        each.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Put a file in the place of another, whole or not at all, even if the machine stops."""
+    descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)  # 0600
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    if hasattr(os, "O_DIRECTORY"):
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def file_adapter(path: str | os.PathLike[str] | None = None) -> TokenAdapter:
+    """Keep tokens in files, one for each user and server, readable by their owner only.
+
+    Args:
+        path: The folder; default ``~/.routermcp/mcp-oauth/``.
+    """
+    return _FileAdapter(Path(path if path is not None else DEFAULT_PATH).expanduser())

@@ -1,0 +1,203 @@
+"""Tool parameters that travel as HTTP headers too.
+
+A tool's schema may say ``x-mcp-header`` of a parameter; its value is then mirrored into
+``Mcp-Param-{name}``, so that a proxy can route by it without reading the body.
+
+Source: https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/streamable-http,
+"Custom Headers from Tool Parameters" and "Value Encoding".
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from ..exceptions import LocalProtocolError, RemoteProtocolError
+
+ANNOTATION = "x-mcp-header"
+
+#: Objects and arrays of one schema. Real schemas have hundreds; the search for annotations
+#: must not be made long by a hostile one.
+MAX_PLACES = 100_000
+
+#: Levels of a schema that has annotations; real ones have ten.
+MAX_DEPTH = 64
+
+#: Integers that survive a trip through JavaScript: -2^53+1 to 2^53-1.
+MAX_SAFE_INTEGER = 2**53 - 1
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_PLAIN = re.compile(r"(?:[!-~](?:[ \t!-~]*[!-~])?)?")
+_PRIMITIVE = frozenset({"string", "integer", "boolean"})
+_PREFIX, _SUFFIX = "=?base64?", "?="
+
+# Members of a schema whose values are data and no schemas: an annotation in there is none.
+_DATA = frozenset({"const", "default", "enum", "examples", "example", "required", "title", "description"})
+# Members whose values map names, which may be anything, to schemas.
+_MAPS = frozenset(
+    {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterHeader:
+    """One parameter that is mirrored."""
+
+    header: str
+    """The header's whole name."""
+
+    path: tuple[str, ...]
+    """The names that lead to the parameter's value in the arguments."""
+
+
+def declared_headers(input_schema: Mapping[str, Any]) -> tuple[ParameterHeader, ...]:
+    """Find the parameters that a schema wants mirrored.
+
+    Raises:
+        RemoteProtocolError: An annotation breaks the rules, for which the whole tool has to
+            be left out.
+    """
+    root = dict(input_schema)
+    if not _mentions_annotation(root):
+        return ()
+    found: dict[str, ParameterHeader] = {}
+    for schema, path in _schemas(root):
+        if ANNOTATION not in schema:
+            continue
+        header = _declared(schema, path)
+        if header.header.lower() in found:
+            raise RemoteProtocolError(f"two of its parameters want the header {header.header}")
+        found[header.header.lower()] = header
+    return tuple(found.values())
+
+
+def _mentions_annotation(root: dict[str, Any]) -> bool:
+    """Say whether anything in a schema has the annotation's name, whatever it means there.
+
+    Nearly no schema does, and this is the cheapest way to see it: lists of tools are long.
+    """
+    todo: list[Any] = [root]
+    for value in todo:
+        inner = cast("list[Any]", value)
+        if type(value) is dict:
+            if ANNOTATION in value:
+                return True
+            inner = cast("dict[str, Any]", value).values()
+        for item in inner:
+            if type(item) is dict or type(item) is list:
+                todo.append(item)  # noqa: PERF401 - a comprehension costs a call for each object
+        if len(todo) > MAX_PLACES:
+            raise RemoteProtocolError(f"its input schema has more than {MAX_PLACES} parts")
+    return False
+
+
+def _schemas(root: dict[str, Any]) -> Iterator[tuple[dict[str, Any], tuple[str, ...] | None]]:
+    """Walk all parts of a schema; the path is None where no chain of ``properties`` leads."""
+    todo: list[tuple[Any, tuple[str, ...] | None, int]] = [(root, (), 0)]
+    for value, path, depth in todo:
+        if type(value) is list:
+            inner = [(item, None) for item in cast("list[Any]", value)]
+        elif type(value) is dict:
+            schema = cast("dict[str, Any]", value)
+            yield schema, path
+            inner = list(_parts(schema, path))
+        else:
+            continue
+        if depth > MAX_DEPTH:
+            raise RemoteProtocolError(f"its input schema is nested more than {MAX_DEPTH} levels")
+        todo += [(part, below, depth + 1) for part, below in inner]
+
+
+def _parts(
+    schema: dict[str, Any], path: tuple[str, ...] | None
+) -> Iterator[tuple[Any, tuple[str, ...] | None]]:
+    for key, inner in schema.items():
+        if key in _MAPS and type(inner) is dict:
+            for name, part in cast("dict[str, Any]", inner).items():
+                yield part, (*path, name) if path is not None and key == "properties" else None
+        elif key not in _DATA:
+            yield inner, None
+
+
+def _declared(schema: dict[str, Any], path: tuple[str, ...] | None) -> ParameterHeader:
+    name = schema[ANNOTATION]
+    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+        raise RemoteProtocolError(f"its {ANNOTATION} {str(name)[:80]!r} cannot be part of a header's name")
+    if not path:
+        raise RemoteProtocolError(
+            f"its {ANNOTATION} {name[:80]!r} is not on a parameter that can be reached directly"
+        )
+    kind = schema.get("type")
+    kinds = cast("list[Any]", kind) if type(kind) is list else [kind]
+    kinds = [one for one in kinds if one != "null"]
+    if not kinds or not all(isinstance(one, str) and one in _PRIMITIVE for one in kinds):
+        raise RemoteProtocolError(
+            f"its {ANNOTATION} {name[:80]!r} is on a parameter that is no string, integer or boolean"
+        )
+    return ParameterHeader(f"Mcp-Param-{name}", path)
+
+
+def parameter_headers(
+    declared: tuple[ParameterHeader, ...], arguments: Mapping[str, Any]
+) -> list[tuple[str, str]]:
+    """Return the headers for one call. What is null, absent or no primitive has none.
+
+    Raises:
+        LocalProtocolError: An integer is too large to be mirrored.
+    """
+    headers: list[tuple[str, str]] = []
+    for parameter in declared:
+        value: Any = arguments
+        for name in parameter.path:
+            value = cast("Mapping[str, Any]", value).get(name) if isinstance(value, Mapping) else None
+        text = _text(parameter, value)
+        if text is not None:
+            headers.append((parameter.header, encode_header_value(text)))
+    return headers
+
+
+def _text(parameter: ParameterHeader, value: Any) -> str | None:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int):
+        return None
+    if abs(value) > MAX_SAFE_INTEGER:
+        where = ".".join(parameter.path)
+        raise LocalProtocolError(f"{where} has to travel as a header too and is beyond {MAX_SAFE_INTEGER}")
+    return str(value)
+
+
+def encode_header_value(value: str) -> str:
+    """Return a value as a header can carry it: as it is, or as base64 in a marked form.
+
+    Raises:
+        LocalProtocolError: It contains half of a surrogate pair.
+    """
+    if _PLAIN.fullmatch(value) and not (value.startswith(_PREFIX) and value.endswith(_SUFFIX)):
+        return value
+    try:
+        return _PREFIX + base64.b64encode(value.encode()).decode("ascii") + _SUFFIX
+    except UnicodeEncodeError as error:
+        raise LocalProtocolError("a value contains half of a surrogate pair") from error
+
+
+def decode_header_value(value: str) -> str:
+    """Return what :func:`encode_header_value` was given.
+
+    Raises:
+        RemoteProtocolError: The base64 or the UTF-8 in it is malformed.
+    """
+    marked = value.startswith(_PREFIX) and value.endswith(_SUFFIX)
+    if not marked or len(value) < len(_PREFIX + _SUFFIX):
+        return value
+    try:
+        return base64.b64decode(value[len(_PREFIX) : -len(_SUFFIX)], validate=True).decode()
+    except ValueError as error:
+        raise RemoteProtocolError("a header value is marked as base64 and is not") from error

@@ -1,0 +1,146 @@
+"""Server-sent events out of bytes.
+
+Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
+
+The decoder works on bytes: line ends, field names and the colon are ASCII, and UTF-8 has
+no ASCII byte inside a character, so only values have to be decoded at all. Data stays
+bytes, since the JSON reader takes those.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ..exceptions import RemoteProtocolError
+
+#: Bytes of one event: that of the longest message.
+MAX_EVENT_SIZE = 64 * 1024 * 1024
+
+#: Digits of a ``retry`` in milliseconds: these are thirty years, and what has more is taken
+#: for as long, so that a number of any length is read in the same time.
+MAX_RETRY_DIGITS = 12
+
+_BOM = b"\xef\xbb\xbf"
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSentEvent:
+    """One event that has a data line, which may be empty."""
+
+    event: str
+    """Its type, ``message`` where the stream names none."""
+
+    data: bytes
+    """Its data lines, joined with line feeds."""
+
+    id: str
+    """The last event id that the stream has given so far."""
+
+
+class SSEDecoder:
+    """Decodes an event stream that comes in any pieces.
+
+    Args:
+        max_event_size: Bytes of one event, and of one line.
+
+    Attributes:
+        last_event_id: Where the stream can be resumed, empty for nowhere.
+        retry: Milliseconds to wait before that, None where the stream does not say.
+    """
+
+    def __init__(self, max_event_size: int = MAX_EVENT_SIZE) -> None:
+        self.last_event_id = ""
+        self.retry: int | None = None
+        self._max = max_event_size
+        self._start: bytes | None = b""
+        self._after_cr = False
+        self._line: list[bytes] = []
+        self._line_size = 0
+        self._data: list[bytes] = []
+        self._data_size = 0
+        self._event = b""
+        self._id: str | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the event that is being received."""
+        return self._line_size + self._data_size
+
+    def receive_data(self, data: bytes) -> list[ServerSentEvent]:
+        """Take bytes and return the events that they complete.
+
+        Raises:
+            RemoteProtocolError: An event is too large.
+        """
+        if self._start is not None:
+            data = self._without_bom(data)
+        if self._after_cr and data:
+            # A line feed here belongs to the carriage return that ended the last piece.
+            self._after_cr = False
+            if data[:1] == b"\n":
+                data = data[1:]
+        if not data:
+            return []
+        self._after_cr = data[-1:] == b"\r"
+        events: list[ServerSentEvent] = []
+        *ended, rest = _LINE_END.split(data)
+        for piece in ended:
+            self._grow(piece)
+            line = self._line[0] if len(self._line) == 1 else b"".join(self._line)
+            self._line, self._line_size = [], 0
+            self._take(line, events)
+        if rest:
+            self._grow(rest)
+        return events
+
+    def receive_eof(self) -> None:
+        """Take the end of the stream: an event that is not complete is discarded."""
+        self._line, self._line_size = [], 0
+        self._forget()
+
+    def _without_bom(self, data: bytes) -> bytes:
+        begun = (self._start or b"") + data
+        if len(begun) < len(_BOM) and _BOM.startswith(begun):
+            self._start = begun
+            return b""
+        self._start = None
+        return begun.removeprefix(_BOM)
+
+    def _grow(self, piece: bytes) -> None:
+        self._line_size += len(piece)
+        if self._line_size + self._data_size > self._max:
+            raise RemoteProtocolError(f"an event is larger than {self._max} bytes")
+        if piece or not self._line:
+            self._line.append(piece)
+
+    def _take(self, line: bytes, events: list[ServerSentEvent]) -> None:
+        if not line:
+            self._dispatch(events)
+            return
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            self._data.append(value)
+            self._data_size += len(value) + 1
+        elif name == b"event":
+            self._event = value
+        elif name == b"id" and b"\0" not in value:
+            self._id = value.decode("utf-8", "replace")
+        elif name == b"retry" and value.isdigit():
+            digits = value.lstrip(b"0") or b"0"
+            self.retry = int(digits) if len(digits) <= MAX_RETRY_DIGITS else 10**MAX_RETRY_DIGITS
+
+    def _dispatch(self, events: list[ServerSentEvent]) -> None:
+        if self._id is not None:
+            self.last_event_id = self._id
+        if self._data:
+            data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+            event = self._event.decode("utf-8", "replace") if self._event else "message"
+            events.append(ServerSentEvent(event, data, self.last_event_id))
+        self._forget()
+
+    def _forget(self) -> None:
+        self._data, self._data_size = [], 0
+        self._event, self._id = b"", None

@@ -1,0 +1,124 @@
+"""The application that signs its users in, and what authorization servers know it as."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..exceptions import OAuthError
+from .client_auth import NONE, Client, Signer, method_for, register
+from .client_grants import MachineGrant
+from .metadata import Place, ServerMetadata
+from .scopes import union
+from .steps import Clock, Flow
+from .urls import shown
+
+#: Errors of an authorization server that does not know the application any more.
+UNKNOWN_CLIENT = ("invalid_client", "unauthorized_client")
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What an application brings along to sign its users in.
+
+    Attributes:
+        name: What users are told who asks.
+        redirect_uri: Where users come back to; None where no user can sign in.
+        client_id: Its id, where it was registered by hand.
+        client_secret: The secret that goes with it.
+        issuer: The authorization server that knows it by that id; None for whichever it is.
+        metadata_url: URL of its client id metadata document.
+        scope: Scopes that it wants in any case.
+        grant: How it gets tokens without a user.
+        interactive: Whether a user can be asked while a request waits.
+        signer: Signs DPoP proofs; None for plain tokens.
+        tag: What each state ends with, for who has to tell whose answer comes back.
+    """
+
+    name: str
+    redirect_uri: str | None = None
+    client_id: str | None = None
+    client_secret: str | None = field(default=None, repr=False)
+    issuer: str | None = None
+    metadata_url: str | None = None
+    scope: tuple[str, ...] = ()
+    grant: MachineGrant | None = None
+    interactive: bool = True
+    signer: Signer | None = field(default=None, repr=False)
+    tag: str = field(default="", repr=False)
+
+
+class Clients:
+    """What authorization servers know an application as, and which of them may see its secrets.
+
+    Args:
+        endpoint: URL of the MCP server.
+        application: Who asks.
+        registrations: The clients that it was registered as, by issuer, as JSON, and for which
+            issuer credentials are that were made by hand; changed here.
+        clock: Tells the time.
+    """
+
+    def __init__(
+        self, endpoint: str, application: Application, registrations: dict[str, Any], clock: Clock
+    ) -> None:
+        self._endpoint = endpoint
+        self._application = application
+        self._registrations = registrations
+        self._clock = clock
+
+    def at(self, place: Place, redirect_uri: str, scope: tuple[str, ...]) -> Flow[Client]:
+        """Find out what the authorization server knows the application as; register it at last.
+
+        Args:
+            place: The authorization server, and for what.
+            redirect_uri: Where users come back to.
+            scope: What they are about to be asked for.
+
+        Raises:
+            OAuthError: It is not known there, and cannot be registered.
+        """
+        server, application = place.server, self._application
+        if application.client_id is not None:
+            self.bind(application.client_id, application.issuer, server)
+            method = method_for(application.client_secret, server)
+            return Client(application.client_id, application.client_secret, method, server.issuer)
+        if application.metadata_url is not None and server.takes_metadata_documents:
+            return Client(application.metadata_url, None, NONE, server.issuer)
+        kept = Client.from_json(self._registrations.get(server.issuer))
+        if kept is not None and (kept.redirect_uri != redirect_uri or kept.expired(self._clock())):
+            kept = None
+        # Some servers give no more than what an application was registered for.
+        if kept is not None and set(scope) <= set(kept.scope):
+            return kept
+        scopes = union(union(kept.scope if kept is not None else (), scope), place.scopes_supported or ())
+        client = yield from register(server, redirect_uri=redirect_uri, name=application.name, scopes=scopes)
+        self._registrations[server.issuer] = client.to_json()
+        return client
+
+    def forget(self, issuer: str, client: Client | None) -> None:
+        """Forget a client that was registered, unless another one was since."""
+        registered = Client.from_json(self._registrations.get(issuer))
+        if client is not None and registered is not None and registered.client_id == client.client_id:
+            del self._registrations[issuer]
+
+    def bind(self, who: str, issuer: str | None, server: ServerMetadata) -> None:
+        """See that credentials which were made by hand are shown to one authorization server only.
+
+        Without the word of the application that is the one where they were used first (MCP
+        authorization, "Authorization Server Binding").
+
+        Args:
+            who: Whose they are.
+            issuer: What the application says.
+            server: Where they are about to be used.
+
+        Raises:
+            OAuthError: The MCP server names another one.
+        """
+        bound = issuer or str(self._registrations.setdefault(f"issuer for {who}", server.issuer))
+        if bound != server.issuer:
+            raise OAuthError(
+                f"{shown(self._endpoint)} names {server.issuer} as its authorization server, and {who} is "
+                f"for {bound}: if the server has moved, say so with issuer="
+            )

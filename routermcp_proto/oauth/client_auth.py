@@ -1,0 +1,205 @@
+"""Who asks: the client's id at an authorization server, and how it proves that it is that client.
+
+Sources: RFC 7591 (dynamic registration), RFC 6749, section 2.3, RFC 7523 (assertions),
+draft-ietf-oauth-client-id-metadata-document (an id that is the URL of a document).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, cast
+from urllib.parse import quote_plus, urlsplit
+
+from ..exceptions import OAuthError
+from .metadata import ServerMetadata
+from .steps import Flow, HTTPStep, fetch, json_object, seconds, words
+from .urls import LOOPBACK_NAMES, checked
+
+NONE = "none"
+BASIC = "client_secret_basic"
+POST = "client_secret_post"
+PRIVATE_KEY = "private_key_jwt"
+
+JWT_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+GRANTS = ("authorization_code", "refresh_token")
+
+
+class Signer(Protocol):
+    """Holds a private key of the client."""
+
+    def sign(self, claims: Mapping[str, Any]) -> str:
+        """Return claims as a signed JWT."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """What an authorization server knows an application as."""
+
+    client_id: str
+    client_secret: str | None = field(default=None, repr=False)
+    method: str = NONE
+    """How it authenticates at the token endpoint, as RFC 7591 names the methods."""
+
+    issuer: str | None = None
+    """Where it is known; None for wherever it is used."""
+
+    expires_at: float = 0.0
+    """When its secret ends, in seconds since 1970; 0 for never."""
+
+    redirect_uri: str | None = None
+    """Where its users may come back to, as it was registered; None where somebody else saw to that."""
+
+    scope: tuple[str, ...] = ()
+    """What it may ask for, as it was registered."""
+
+    def expired(self, now: float) -> bool:
+        """Say whether its secret has ended."""
+        return 0 < self.expires_at <= now
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what is kept of it."""
+        kept: dict[str, Any] = {
+            "client_id": self.client_id,
+            "client_secret": self.client_secret,
+            "token_endpoint_auth_method": self.method,
+            "issuer": self.issuer,
+            "client_secret_expires_at": self.expires_at,
+            "redirect_uri": self.redirect_uri,
+            "scope": " ".join(self.scope),
+        }
+        return {name: value for name, value in kept.items() if value}
+
+    @classmethod
+    def from_json(cls, kept: object) -> Client | None:
+        """Return what was kept, None where that is no client."""
+        known = cast("dict[str, Any]", kept) if isinstance(kept, dict) else {}
+        client_id, secret = known.get("client_id"), known.get("client_secret")
+        method, issuer = known.get("token_endpoint_auth_method", NONE), known.get("issuer")
+        redirect_uri = known.get("redirect_uri")
+        if not isinstance(client_id, str) or not isinstance(method, str):
+            return None
+        return cls(
+            client_id,
+            secret if isinstance(secret, str) else None,
+            method,
+            issuer if isinstance(issuer, str) else None,
+            seconds(known.get("client_secret_expires_at")) or 0.0,
+            redirect_uri if isinstance(redirect_uri, str) else None,
+            tuple(str(known.get("scope") or "").split()),
+        )
+
+
+def method_for(secret: str | None, server: ServerMetadata) -> str:
+    """Return how a client that was registered by hand authenticates."""
+    supported = server.token_endpoint_auth_methods
+    if secret is None:
+        return NONE
+    if supported is None or BASIC in supported or POST not in supported:
+        return BASIC  # the default of RFC 8414, section 2
+    return POST
+
+
+def register(
+    server: ServerMetadata, *, redirect_uri: str, name: str, scopes: tuple[str, ...]
+) -> Flow[Client]:
+    """Register an application with an authorization server (RFC 7591).
+
+    Args:
+        server: Where.
+        redirect_uri: Where users come back to.
+        name: What users are told who asks.
+        scopes: What it may ask for, as far as is known.
+
+    Raises:
+        OAuthError: The server does not register it.
+    """
+    if server.registration_endpoint is None:
+        raise OAuthError(
+            f"{server.issuer} registers no applications by itself: register yours there, and give "
+            "OAuthConfig the client_id"
+        )
+    document: dict[str, Any] = {
+        "client_name": name,
+        "redirect_uris": [redirect_uri],
+        "grant_types": list(GRANTS),
+        "response_types": ["code"],
+        "token_endpoint_auth_method": _wished_method(server),
+        "application_type": "web" if _of_a_site(redirect_uri) else "native",
+    }
+    if scopes:
+        document["scope"] = " ".join(scopes)
+    answer = yield from fetch(
+        HTTPStep(
+            "POST",
+            checked(server.registration_endpoint, "registration_endpoint"),
+            {"Content-Type": "application/json", "Accept": "application/json"},
+            json.dumps(document).encode(),
+        )
+    )
+    client = _registered(answer.status, json_object(answer) or {}, server)
+    return replace(client, redirect_uri=redirect_uri, scope=scopes)
+
+
+def _of_a_site(redirect_uri: str) -> bool:
+    """Say no of addresses of one's own machine and schemes of one's own: those are of programs (RFC 8252)."""
+    parts = urlsplit(redirect_uri)
+    return parts.scheme in ("http", "https") and parts.hostname not in LOOPBACK_NAMES
+
+
+def _wished_method(server: ServerMetadata) -> str:
+    supported = server.token_endpoint_auth_methods
+    if supported is None:
+        return BASIC
+    return next((method for method in (NONE, BASIC, POST) if method in supported), BASIC)
+
+
+def _registered(status: int, document: Mapping[str, Any], server: ServerMetadata) -> Client:
+    client_id, secret = document.get("client_id"), document.get("client_secret")
+    if status not in (200, 201) or not isinstance(client_id, str):
+        reason = words(document.get("error_description")) or words(document.get("error"))
+        raise OAuthError(f"{server.issuer} did not register the application: {reason or f'HTTP {status}'}")
+    secret = secret if isinstance(secret, str) and secret else None
+    method = document.get("token_endpoint_auth_method")
+    if not isinstance(method, str):
+        method = BASIC if secret else NONE  # the default of RFC 7591, section 2
+    expires_at = seconds(document.get("client_secret_expires_at")) or 0.0
+    return Client(client_id, secret if method != NONE else None, method, server.issuer, expires_at)
+
+
+def authenticate(client: Client, form: dict[str, str], *, assertion: str | None = None) -> dict[str, str]:
+    """Add to a form of the token endpoint who sends it; return the headers that go with it.
+
+    Raises:
+        OAuthError: The client has not what its method needs.
+    """
+    # With every method, as it may be (RFC 6749, section 3.2.1): the official SDK's server, and those
+    # that are made with it, look for it there first.
+    form["client_id"] = client.client_id
+    if client.method == NONE:
+        return {}
+    if client.method == PRIVATE_KEY:
+        if assertion is None:
+            raise OAuthError("private_key_jwt needs the private key of the client")
+        form["client_assertion_type"] = JWT_ASSERTION
+        form["client_assertion"] = assertion
+        return {}
+    if client.client_secret is None:
+        raise OAuthError(f"the client {client.client_id} has no secret, which {client.method} needs")
+    if client.method == POST:
+        form["client_secret"] = client.client_secret
+        return {}
+    if client.method != BASIC:
+        raise OAuthError(f"the authorization server wants {words(client.method)}, which is not known here")
+    return {"Authorization": f"Basic {basic_credentials(client)}"}
+
+
+def basic_credentials(client: Client) -> str:
+    """Return the id and the secret of a client as they go into a header (RFC 6749, section 2.3.1)."""
+    # Encoded as a form first, so that a colon in either is no separator.
+    pair = f"{quote_plus(client.client_id)}:{quote_plus(client.client_secret or '')}"
+    return base64.b64encode(pair.encode("ascii")).decode("ascii")

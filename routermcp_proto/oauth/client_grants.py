@@ -1,0 +1,163 @@
+"""Signing in without a user: an application, a workload, an enterprise.
+
+Sources: RFC 6749, section 4.4 (client credentials), RFC 7523 (an assertion as grant), RFC 8693
+(token exchange); MCP extensions SEP-1046, SEP-1933 (workload identity) and SEP-990 (enterprise).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from ..exceptions import OAuthError
+from .client_auth import BASIC, Client, Signer, authenticate
+from .metadata import Place
+from .steps import Flow, fetch, json_object, post_form
+from .tokens import TokenEndpoint, Tokens, refused, secrets_of
+from .urls import checked
+
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a name
+ID_TOKEN = "urn:ietf:params:oauth:token-type:id_token"  # noqa: S105 - a name
+ID_JAG = "urn:ietf:params:oauth:token-type:id-jag"
+
+Secret = str | Callable[[], str]
+"""A text, or what returns one that is good now."""
+
+
+class MachineGrant(Protocol):
+    """A way to get tokens that asks no user."""
+
+    @property
+    def client(self) -> Client | None:
+        """Who asks, None for who proves that by the grant itself."""
+        ...
+
+    @property
+    def signer(self) -> Signer | None:
+        """The client's key, for ``private_key_jwt``."""
+        ...
+
+    @property
+    def issuer(self) -> str | None:
+        """The authorization server that it is for; None for the one that the MCP server names first."""
+        ...
+
+    def obtain(
+        self, desk: TokenEndpoint, place: Place, endpoint: str, scope: tuple[str, ...]
+    ) -> Flow[Tokens]:
+        """Get tokens.
+
+        Args:
+            desk: The token endpoint; who asks there is the grant's affair.
+            place: Where that is.
+            endpoint: URL of the MCP server.
+            scope: What to ask for.
+
+        Raises:
+            OAuthError: None are given.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCredentials:
+    """An application in its own name."""
+
+    client: Client
+    signer: Signer | None = field(default=None, repr=False)
+    issuer: str | None = None
+
+    def obtain(
+        self, desk: TokenEndpoint, place: Place, endpoint: str, scope: tuple[str, ...]
+    ) -> Flow[Tokens]:
+        """Get tokens by the client's own credentials."""
+        del endpoint
+        form = _form("client_credentials", place, scope)
+        return (yield from replace(desk, client=self.client, signer=self.signer).ask(form, scope))
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadIdentity:
+    """A workload that its platform vouches for; it asks once, as a second try would say the same."""
+
+    assertion: Secret = field(repr=False)
+    issuer: str | None = None
+
+    @property
+    def client(self) -> None:
+        """Nobody: the assertion says who it is."""
+
+    @property
+    def signer(self) -> None:
+        """None is needed."""
+
+    def obtain(
+        self, desk: TokenEndpoint, place: Place, endpoint: str, scope: tuple[str, ...]
+    ) -> Flow[Tokens]:
+        """Get tokens by the platform's assertion."""
+        del endpoint
+        form = {**_form(JWT_BEARER, place, scope), "assertion": _now(self.assertion)}
+        return (yield from replace(desk, client=None).ask(form, scope))
+
+
+@dataclass(frozen=True, slots=True)
+class EnterpriseManaged:
+    """A user whom the enterprise has signed in already."""
+
+    client: Client
+    identity_client_id: str
+    identity_token_endpoint: str
+    id_token: Secret = field(repr=False)
+    identity_client_secret: str | None = field(default=None, repr=False)
+    issuer: str | None = None
+
+    @property
+    def signer(self) -> None:
+        """None is needed."""
+
+    def obtain(
+        self, desk: TokenEndpoint, place: Place, endpoint: str, scope: tuple[str, ...]
+    ) -> Flow[Tokens]:
+        """Get tokens by the identity provider's word for the user."""
+        grant = yield from self._grant(place, endpoint, scope)
+        form = {**_form(JWT_BEARER, place, scope), "assertion": grant}
+        return (yield from replace(desk, client=self.client).ask(form, scope))
+
+    def _grant(self, place: Place, endpoint: str, scope: tuple[str, ...]) -> Flow[str]:
+        url = checked(self.identity_token_endpoint, "the identity provider's token endpoint")
+        form = {
+            "grant_type": TOKEN_EXCHANGE,
+            "requested_token_type": ID_JAG,
+            "audience": place.server.issuer,
+            "resource": place.resource or endpoint,
+            "subject_token": _now(self.id_token),
+            "subject_token_type": ID_TOKEN,
+        }
+        if scope:
+            form["scope"] = " ".join(scope)
+        secret = self.identity_client_secret
+        asker = Client(self.identity_client_id, secret, BASIC) if secret else Client(self.identity_client_id)
+        headers = authenticate(asker, form)
+        answer = yield from fetch(post_form(url, form, headers))
+        document = json_object(answer) or {}
+        grant = document.get("access_token")
+        if answer.status != 200:
+            raise refused(url, answer.status, document, secrets_of(form, asker))
+        if not isinstance(grant, str) or document.get("issued_token_type") != ID_JAG:
+            raise OAuthError(f"{url} gave something else than an identity assertion")
+        return grant
+
+
+def _form(grant_type: str, place: Place, scope: tuple[str, ...]) -> dict[str, str]:
+    form = {"grant_type": grant_type}
+    if scope:
+        form["scope"] = " ".join(scope)
+    if place.resource is not None:
+        form["resource"] = place.resource
+    return form
+
+
+def _now(secret: Secret) -> str:
+    return secret() if callable(secret) else secret

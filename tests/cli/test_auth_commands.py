@@ -1,0 +1,152 @@
+"""Signing in from the command line, at a server and at one behind a gateway, as programs."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from routermcp import SyncRouterMCPClient
+from routermcp.oauth import OAuthConfig, file_adapter
+from tests.cli.test_gateway_commands import PATIENCE, command, environment, ran, running
+from tests.oauth.servers.protected_server import ProtectedServer, consent
+from tests.programs import free_port
+
+
+@pytest.fixture
+def server() -> Iterator[ProtectedServer]:
+    with ProtectedServer() as server:
+        yield server
+
+
+def signed_in(server: ProtectedServer, home: Path, *arguments: str) -> str:
+    """Run ``auth login``, be its user's browser, and return what it says at last."""
+    program = subprocess.Popen(
+        command("auth", "login", "--no-browser", *arguments),
+        env=environment(HOME=str(home)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with program:
+        assert program.stderr is not None
+        page = next(line.strip() for line in program.stderr if "/oauth/authorize?" in line)
+        consent(server, "ada", page)
+        said, problems = program.communicate(timeout=PATIENCE)
+    assert (program.returncode, problems.strip()) == (0, "")
+    return said
+
+
+def test_tokens_of_a_sign_in_are_for_all_commands(server: ProtectedServer, tmp_path: Path) -> None:
+    def auth(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return ran(*arguments, "--url", server.url, cwd=tmp_path, HOME=str(tmp_path))
+
+    before = auth("tools")
+    assert (before.returncode, before.stdout) == (3, "")
+    assert "to sign in: routermcp auth login" in before.stderr
+    assert "signed in nowhere" in auth("auth", "status").stdout
+
+    said = signed_in(server, tmp_path, "--url", server.url, "--port", str(free_port()))
+    assert said == f"signed in at 127.0.0.1:{server.port}/mcp\n"
+    assert "add" in auth("tools").stdout
+    (connection,) = json.loads(auth("auth", "status", "--json").stdout)["connections"]
+    assert (connection["server"], connection["state"]) == (f"127.0.0.1:{server.port}/mcp", "connected")
+    assert "signed in at" in auth("auth", "login").stdout  # no page is shown
+
+    assert auth("auth", "revoke").stdout.startswith("signed out at")
+    assert "revoked" in auth("auth", "status").stdout
+    again = auth("auth", "revoke")
+    assert (again.returncode, again.stdout) == (0, f"you are not signed in at 127.0.0.1:{server.port}/mcp\n")
+    assert auth("auth", "revoke", "--all").stdout == "you are signed in nowhere\n"
+    assert auth("tools").returncode == 3
+
+
+def test_a_port_that_is_taken_can_be_another(server: ProtectedServer, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        login = ("auth", "login", "--no-browser", "--url", server.url, "--port", port)
+        ended = ran(*login, cwd=tmp_path, HOME=str(tmp_path))
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert ended.stderr == f"routermcp: port {port} of this machine is taken; give another with --port\n"
+
+
+def test_signing_in_behind_a_gateway(server: ProtectedServer, tmp_path: Path) -> None:
+    """The gateway of the command line and the SDK share their files."""
+    (tmp_path / "routermcp.jsonc").write_text(
+        json.dumps({"mcpServers": {"mail": {"url": server.url, "authType": "oauth"}}})
+    )
+    port = str(free_port())
+    with running("serve", "--port", port, cwd=tmp_path, HOME=str(tmp_path)) as (served, _):
+        url = served.removesuffix("/mcp") + "/v1/mcp/default"
+
+        def auth(*arguments: str) -> subprocess.CompletedProcess[str]:
+            return ran(*arguments, "--url", url, "--user-id", "ada", cwd=tmp_path, HOME=str(tmp_path))
+
+        call = ("call", "mail.add", "a:=1", "b:=2")
+        before = auth(*call)
+        assert before.returncode == 3
+        assert "to sign in: routermcp auth login mail" in before.stderr
+        said = signed_in(server, tmp_path, "mail", "--url", url, "--user-id", "ada")
+        assert said == "signed in at mail\n"
+        assert auth(*call).stdout == "3\n"
+        assert "mail" in auth("auth", "status").stdout
+
+        oauth = OAuthConfig(file_adapter(tmp_path / ".routermcp/mcp-oauth"))
+        with SyncRouterMCPClient(url, user_id="ada", oauth=oauth) as client:
+            assert [(each.server_id, each.state.value) for each in client.connections()] == [
+                ("mail", "connected")
+            ]
+        assert auth("auth", "revoke", "mail").stdout == "signed out at mail\n"
+        assert auth(*call).returncode == 3
+    assert [user for user, _ in server.calls] == ["ada"]
+
+
+def test_what_this_machine_keeps_is_there_without_the_server(server: ProtectedServer, tmp_path: Path) -> None:
+    kept = file_adapter(tmp_path / ".routermcp/mcp-oauth")
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    record = server.grant("ada")
+    for each in ("here", "there"):
+        kept.set("default", each, record)
+    lost = {**record, "revocation_endpoint": f"{nowhere}/revoke"}
+    kept.set("default", "lost", lost)
+
+    def auth(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return ran("auth", *arguments, "--url", f"{nowhere}/mcp", cwd=tmp_path, HOME=str(tmp_path))
+
+    status = auth("status", "--json")
+    assert status.returncode == 0
+    assert [each["server"] for each in json.loads(status.stdout)["connections"]] == ["here", "lost", "there"]
+    assert status.stderr.count("\n") == 1
+    assert "nothing listens there" in status.stderr
+    assert "what this machine keeps" in status.stderr
+
+    there = auth("revoke", "there")
+    assert (there.returncode, there.stdout) == (0, "signed out at there\n")
+    assert "nothing listens there" in there.stderr
+    unknown = auth("revoke", "mail")
+    assert (unknown.returncode, unknown.stdout) == (3, "")
+    assert unknown.stderr.count("nothing listens there") == 1
+    assert auth("revoke").stdout.startswith("you are not signed in at 127.0.0.1")
+
+    everything = auth("revoke", "--all")
+    assert (everything.returncode, everything.stdout) == (3, "")
+    assert "forgotten" in everything.stderr
+    assert not any((kept.get("default", each) or {}).get("tokens") for each in ("here", "there", "lost"))
+    assert len(server.revoked) == 4
+    assert auth("revoke", "--all").stdout == "you are signed in nowhere\n"
+
+
+def test_a_gateway_that_browsers_cannot_find_back_to_does_not_start(tmp_path: Path) -> None:
+    config = {
+        "httpServer": {"host": "0.0.0.0"},
+        "auth": {"apiKeys": ["rmc_key"]},
+        "mcpServers": {"mail": {"url": "https://mail.example/mcp", "authType": "oauth"}},
+    }
+    (tmp_path / "routermcp.jsonc").write_text(json.dumps(config))
+    ended = ran("serve", cwd=tmp_path, HOME=str(tmp_path))
+    assert ended.returncode == 2
+    assert "set oauth.redirectUri" in ended.stderr

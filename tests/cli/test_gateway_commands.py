@@ -1,0 +1,219 @@
+"""The commands of the gateway, as programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from routermcp import SyncRouterMCPClient
+from routermcp.transports import stdio
+from routermcp.types import TransportError
+from tests.gateway.servers import Shop, serving
+from tests.gateway.serving.test_stdio import CONNECT
+from tests.gateway.sessions.redis_server import redis_server
+
+#: Seconds that a program of a test may take.
+PATIENCE = 30.0
+
+PYTHONPATH = os.pathsep.join(path for path in sys.path if path)
+
+
+def environment(**more: str) -> dict[str, str]:
+    mine = {name: value for name, value in os.environ.items() if not name.startswith("ROUTERMCP_")}
+    return {**mine, "PYTHONPATH": PYTHONPATH, **more}
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "routermcp", *arguments]
+
+
+def ran(*arguments: str, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments),
+        cwd=cwd,
+        env=environment(**more),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+@contextmanager
+def running(*arguments: str, cwd: Path, **more: str) -> Generator[tuple[str, subprocess.Popen[str]]]:
+    """Run a command that serves, and give its URL."""
+    program = subprocess.Popen(
+        command(*arguments), cwd=cwd, env=environment(**more), stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert program.stderr is not None
+        lines = iter(program.stderr.readline, "")
+        line = next((line for line in lines if " at http://" in line), None)
+        assert line is not None, "it ended before it listened"
+        yield line.split(" at ")[1].split()[0], program
+    finally:
+        program.kill()
+        program.wait()
+        if program.stderr is not None:
+            program.stderr.close()
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with serving(Shop(["saw"])) as url:
+        yield url
+
+
+@pytest.fixture
+def folder(tmp_path: Path, url: str) -> Path:
+    child = {"command": sys.executable, "args": ["-c", CONNECT, url], "env": {"PYTHONPATH": PYTHONPATH}}
+    servers: dict[str, Any] = {
+        "shop": {"url": url},
+        "child": child,
+        "off": {"command": "x", "enabled": False},
+    }
+    (tmp_path / "routermcp.jsonc").write_text(json.dumps({"mcpServers": servers}))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda ending: ending.name
+)
+def test_serve_and_status(folder: Path, ending: signal.Signals) -> None:
+    """And no child is left behind, however it ends."""
+    with running("serve", "--port", "0", cwd=folder) as (url, program):
+        with SyncRouterMCPClient(url) as client:
+            while not any(tool.name == "child.saw" for tool in client.list_tools()):
+                pass
+            assert client.call_tool("child.saw").text == client.call_tool("shop.saw").text == "sawn"
+        shown = ran("status", "--url", url, cwd=folder)
+        assert shown.returncode == 0, shown.stderr
+        assert [line.split() for line in shown.stdout.splitlines()][-2:] == [
+            ["shop", "ready"],
+            ["child", "ready"],
+        ]
+        told = json.loads(ran("status", "--json", cwd=folder, ROUTERMCP_URL=url).stdout)
+        assert set(told["upstreams"]) == {"shop", "child"}
+        children = children_of(program.pid)
+        assert len(children) == 1
+        program.send_signal(ending)
+        program.wait(PATIENCE)
+        until = time.monotonic() + (PATIENCE if ending is signal.SIGKILL else 0)
+        while any(Path(f"/proc/{child}").exists() for child in children):
+            assert time.monotonic() < until, "a child was left behind"
+
+
+def children_of(pid: int) -> list[int]:
+    return [
+        int(child)
+        for thread in Path(f"/proc/{pid}/task").iterdir()
+        for child in (thread / "children").read_text().split()
+    ]
+
+
+def test_several_workers_need_a_store_and_share_it(folder: Path) -> None:
+    done = ran("serve", "--workers", "2", cwd=folder)
+    assert (done.returncode, "session.store" in done.stderr) == (2, True)
+    config = json.loads((folder / "routermcp.jsonc").read_text())
+    with redis_server(folder) as redis:
+        config["session"] = {"store": redis.url}
+        (folder / "routermcp.jsonc").write_text(json.dumps(config))
+        with running("serve", "--workers", "2", "--port", "0", cwd=folder) as (url, program):
+            for protocol in ("auto", "2025-11-25"):
+                client = connected_in_time(url, protocol)
+                assert {client.call_tool("shop.saw").text for _ in range(10)} == {"sawn"}
+                client.disconnect()
+            program.send_signal(signal.SIGTERM)
+            program.wait(PATIENCE)
+
+
+def connected_in_time(url: str, protocol: str) -> SyncRouterMCPClient:
+    """Connect when the workers are there."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        client = SyncRouterMCPClient(url, protocol=protocol)
+        try:
+            client.connect()
+        except TransportError:
+            if time.monotonic() > until:
+                raise
+        else:
+            return client
+
+
+def test_serve_without_a_configuration_says_what_to_do(tmp_path: Path) -> None:
+    done = ran("serve", cwd=tmp_path, HOME=str(tmp_path))
+    assert done.returncode == 2
+    assert "routermcp config" in done.stderr
+
+
+def test_config_writes_what_serve_reads(tmp_path: Path) -> None:
+    assert ran("config", cwd=tmp_path).returncode == 0
+    again = ran("config", cwd=tmp_path)
+    assert (again.returncode, "--force" in again.stderr) == (2, True)
+    with running("serve", "--port", "0", cwd=tmp_path) as (url, _):
+        assert ran("status", "--url", url, cwd=tmp_path).returncode == 0
+
+
+def test_only_keys_open_the_gateway_to_others(folder: Path) -> None:
+    done = ran("serve", "--host", "0.0.0.0", "--port", "0", cwd=folder)
+    assert done.returncode == 2
+    assert "set an API key" in done.stderr
+
+
+def test_a_port_that_is_taken(folder: Path) -> None:
+    with running("serve", "--port", "0", cwd=folder) as (url, _):
+        port = url.rsplit(":", 1)[1].split("/")[0]
+        done = ran("serve", "--port", port, cwd=folder)
+    assert done.returncode == 2
+    assert f"cannot listen on 127.0.0.1:{port}:" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_proxy_serves_one_child_with_its_names(tmp_path: Path, url: str) -> None:
+    script = tmp_path / "child server.py"
+    script.write_text(CONNECT)
+    line = f"'{sys.executable}' '{script}' {url}"
+    with (
+        running("proxy", "--stdio", line, "--env", "PYTHONPATH", "--port", "0", cwd=tmp_path) as (at, _),
+        SyncRouterMCPClient(at) as client,
+    ):
+        assert client.server is not None
+        assert client.server.serverInfo.name == "routermcp-demo"
+        assert "saw" in [tool.name for tool in client.list_tools()]
+        assert client.call_tool("saw").text == "sawn"
+
+
+def test_connect_is_a_stdio_server(folder: Path) -> None:
+    with running("serve", "--port", "0", cwd=folder) as (url, _):
+        transport = stdio(command("connect", "--url", url), env={"PYTHONPATH": PYTHONPATH})
+        with SyncRouterMCPClient(transport=transport) as client:
+            assert client.server is not None
+            assert client.server.serverInfo.name == "RouterMCP"
+            assert client.call_tool("shop.saw").text == "sawn"
+
+
+def test_status_of_nothing(tmp_path: Path) -> None:
+    done = ran("status", "--url", "http://127.0.0.1:9/mcp", cwd=tmp_path)
+    assert done.returncode == 3
+    assert "no gateway answers at" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "key"), [("http://127.0.0.1:1/mcp", "hush\r"), ("http://127.0.0.1:1/mcp?key=hush", "key")]
+)
+def test_a_gateway_that_cannot_be_asked_costs_no_secret(tmp_path: Path, url: str, key: str) -> None:
+    done = ran("status", "--url", url, "--api-key", key, cwd=tmp_path)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert "hush" not in done.stderr

@@ -1,0 +1,92 @@
+"""What the gateway writes in one turn of the event loop leaves in one piece."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from routermcp.gateway.serving.write_coalescing import MAX_GATHERED, CoalescingTransport
+
+
+class UpstreamSession(asyncio.Transport):
+    """Notes what is done to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log: list[bytes | str] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Note what would be sent."""
+        self.log.append(bytes(data))
+
+    def write_eof(self) -> None:
+        """Note it."""
+        self.log.append("eof")
+
+    def close(self) -> None:
+        """Note it."""
+        self.log.append("close")
+
+    def abort(self) -> None:
+        """Note it."""
+        self.log.append("abort")
+
+    def get_write_buffer_size(self) -> int:
+        """Nothing is kept here."""
+        return 0
+
+
+def run(act: Callable[[CoalescingTransport], object], turns: int = 1) -> list[bytes | str]:
+    """Do something in one turn of an event loop, and return what has left some turns later."""
+
+    async def main() -> list[bytes | str]:
+        wire = UpstreamSession()
+        act(CoalescingTransport(wire, asyncio.get_running_loop()))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        return list(wire.log)  # as it is now, with the loop's last turn to come
+
+    return asyncio.run(main())
+
+
+def test_head_and_body_leave_together() -> None:
+    assert run(lambda out: (out.write(b"head"), out.write(b"body"))) == [b"headbody"]
+    assert run(lambda out: out.writelines([b"head", b"body"])) == [b"headbody"]
+
+
+def test_nothing_leaves_before_the_turn_ends() -> None:
+    assert run(lambda out: out.write(b"head"), turns=0) == []
+
+
+def test_the_next_turn_has_a_write_of_its_own() -> None:
+    async def main() -> list[bytes | str]:
+        wire = UpstreamSession()
+        out = CoalescingTransport(wire, asyncio.get_running_loop())
+        for part in (b"one", b"two"):
+            out.write(part)
+            await asyncio.sleep(0)
+        return wire.log
+
+    assert asyncio.run(main()) == [b"one", b"two"]
+
+
+def test_much_leaves_at_once_so_that_the_writer_is_told_to_wait() -> None:
+    much = b"x" * (MAX_GATHERED + 1)
+    assert run(lambda out: (out.write(much), out.write(b"y")), turns=0) == [much]
+
+
+def test_what_waits_counts_as_unsent() -> None:
+    sizes: list[int] = []
+    run(lambda out: (out.write(b"head"), sizes.append(out.get_write_buffer_size())))
+    assert sizes == [4]
+
+
+@pytest.mark.parametrize(("end", "word"), [("close", "close"), ("write_eof", "eof")])
+def test_an_orderly_end_comes_after_what_was_written(end: str, word: str) -> None:
+    assert run(lambda out: (out.write(b"last words"), getattr(out, end)())) == [b"last words", word]
+
+
+def test_an_abort_drops_what_waits() -> None:
+    assert run(lambda out: (out.write(b"last words"), out.abort())) == ["abort"]

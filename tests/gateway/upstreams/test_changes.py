@@ -1,0 +1,228 @@
+"""Changes reach who listens, in the way of the listener's era, wherever the server is."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import pytest
+
+from routermcp import RouterMCPClient
+from routermcp.gateway import BuiltinTools
+from routermcp.gateway.dispatch import subscriptions as announcements
+from routermcp.gateway.serving.in_process import MemoryTransport
+from routermcp.gateway.upstreams import changes as watching
+from tests.gateway.listening import (
+    PLACES,
+    Market,
+    ask,
+    listening,
+    market,
+    open_session,
+    post,
+    use,
+)
+from tests.gateway.servers import ERAS, HANDSHAKE, STATELESS, Shop, gateway, serving
+
+SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
+TOOLS_CHANGED = "notifications/tools/list_changed"
+UPDATED = "notifications/resources/updated"
+ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_list_that_changes_and_a_resource_that_is_watched(place: str) -> None:
+    with market(place) as (_, url):
+        for era in ERAS:
+            # A server of the handshake era may be another process for each session.
+            session = open_session(url) if era == HANDSHAKE else None
+            with listening(url, era, ["shop://a"], session, toolsListChanged=True) as heard:
+                tag = {"_meta": {SUBSCRIPTION: 77}} if era == STATELESS else {}
+                if era == STATELESS:
+                    accepted = {"toolsListChanged": True, "resourceSubscriptions": ["shop://a"]}
+                    acknowledgement = next(heard)
+                    assert acknowledgement["method"] == ACKNOWLEDGED
+                    assert acknowledgement["params"] == {"notifications": accepted, **tag}
+
+                before = ask(url, era, "tools/list")["result"]["tools"]
+                use(url, "grow")
+                change = next(heard)
+                assert (change["method"], change.get("params", {})) == (TOOLS_CHANGED, tag)
+                assert len(ask(url, era, "tools/list")["result"]["tools"]) == len(before) + 1
+
+                use(url, "touch", session, uris=["shop://b", "shop://abc", "shop://a"])
+                change = next(heard)
+                assert (change["method"], change["params"]) == (UPDATED, {"uri": "shop://a", **tag})
+                use(url, "touch", session, uris=["shop://a/part"])
+                assert next(heard)["params"]["uri"] == "shop://a/part"
+
+
+@pytest.mark.parametrize("place", ["direct", "http-stateless", "http-handshake"])
+@pytest.mark.parametrize("era", ERAS)
+def test_what_nobody_watches_any_more_is_let_go(place: str, era: str) -> None:
+    with market(place) as (shop, url):
+        if era == STATELESS:
+            with listening(url, era, ["shop://a"]) as heard:
+                next(heard)
+                assert shop.watched == {"shop://a"}
+        else:
+            one, two = open_session(url), open_session(url)
+            for session in (one, two):
+                ask(url, era, "resources/subscribe", {"uri": "shop://a"}, session)
+            ask(url, era, "resources/unsubscribe", {"uri": "shop://a"}, one)
+            assert "shop://a" in shop.watched
+            ask(url, era, "resources/unsubscribe", {"uri": "shop://a"}, two)
+        assert shop.comes_to_watch()
+
+
+def test_only_what_was_asked_for_is_heard() -> None:
+    with market() as (_, url), listening(url, STATELESS, ["shop://a"]) as heard:
+        assert next(heard)["params"]["notifications"] == {"resourceSubscriptions": ["shop://a"]}
+        use(url, "grow")
+        use(url, "touch", uris=["shop://a"])
+        assert next(heard)["method"] == UPDATED
+
+
+@pytest.mark.parametrize("place", ["direct", "http-stateless", "http-handshake"])
+def test_only_what_can_be_heard_is_acknowledged(place: str) -> None:
+    """Prompts do not change there, and one of the resources is refused."""
+    uris = ["shop://a", "shop://secret"]
+    with market(place) as (shop, url), listening(url, STATELESS, uris, promptsListChanged=True) as heard:
+        assert next(heard)["params"]["notifications"] == {"resourceSubscriptions": ["shop://a"]}
+        assert shop.watched == {"shop://a"}
+
+
+def test_a_server_without_changes_acknowledges_none() -> None:
+    wanted = {"notifications": {"toolsListChanged": True, "resourceSubscriptions": ["demo://readme"]}}
+    with serving(BuiltinTools()) as url:
+        with listening(url, STATELESS, ["demo://readme"], toolsListChanged=True) as heard:
+            assert next(heard)["params"]["notifications"] == {}
+        assert ask(url, HANDSHAKE, "subscriptions/listen", wanted)["error"]["code"] == -32602
+        session = open_session(url)
+        refusal = ask(url, HANDSHAKE, "resources/subscribe", {"uri": "demo://readme"}, session)
+        assert refusal["error"]["code"] == -32601
+
+
+@pytest.mark.parametrize(
+    "notifications",
+    [None, "all", {"resourceSubscriptions": "shop://a"}, {"resourceSubscriptions": [1]}],
+)
+def test_a_filter_that_is_none(notifications: object) -> None:
+    with market() as (_, url):
+        answer = ask(url, STATELESS, "subscriptions/listen", {"notifications": notifications})
+        assert answer["error"]["code"] == -32602
+
+
+def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(announcements, "MAX_WATCHED", 1)
+    monkeypatch.setattr(announcements, "MAX_WATCHED_TOGETHER", 2)
+    monkeypatch.setattr(announcements, "MAX_LISTENERS", 1)
+    with market() as (_, url):
+
+        def subscribe(uri: object, session: str | None) -> int:
+            answer = ask(url, HANDSHAKE, "resources/subscribe", {"uri": uri}, session)
+            return answer.get("error", {}).get("code", 0)
+
+        one, two, three = (open_session(url) for _ in range(3))
+        assert subscribe("shop://a", one) == subscribe("shop://a", one) == 0
+        assert subscribe("shop://b", one) == -32602, "one is the bound of a session"
+        assert subscribe("shop://b", None) == -32600, "without a session nothing can be told"
+        assert subscribe(None, two) == -32602
+        assert subscribe("shop://secret", two) == -32050
+        assert subscribe("shop://b", two) == 0
+        assert subscribe("shop://c", three) == -32603, "two is the bound of all together"
+        end_session(url, two)
+        assert subscribe("shop://c", three) == 0
+        with listening(url, STATELESS, toolsListChanged=True) as heard:
+            next(heard)
+            wanted = {"notifications": {"toolsListChanged": True}}
+            assert ask(url, STATELESS, "subscriptions/listen", wanted)["error"]["code"] == -32603
+
+
+def end_session(url: str, session: str) -> None:
+    assert httpx.delete(url, headers={"Mcp-Session-Id": session}).status_code == 204
+
+
+def test_a_session_that_ends_watches_no_more() -> None:
+    with market() as (shop, url):
+        session = open_session(url)
+        ask(url, HANDSHAKE, "resources/subscribe", {"uri": "shop://a"}, session)
+        end_session(url, session)
+        assert shop.comes_to_watch()
+        assert shop.ended == [session]
+
+
+def test_the_server_ends_a_stream() -> None:
+    """With an answer to the request that opened it (MCP 2026-07-28, Subscriptions, "Graceful Closure")."""
+    with market() as (_, url), listening(url, STATELESS, toolsListChanged=True) as heard:
+        next(heard)
+        use(url, "close")
+        last = next(heard)
+        assert (last["id"], last["result"]["resultType"]) == (77, "complete")
+        assert last["result"]["_meta"][SUBSCRIPTION] == 77
+        assert next(heard, None) is None
+
+
+def test_a_stream_behind_the_gateway_that_ended_is_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what changed meanwhile is told."""
+    monkeypatch.setattr(watching, "FIRST_PAUSE", 0.2)
+    with (
+        market("http-stateless") as (shop, url),
+        listening(url, STATELESS, ["shop://a"], toolsListChanged=True) as heard,
+    ):
+        next(heard)
+        use(url, "close")
+        use(url, "grow")
+        assert next(heard)["method"] == TOOLS_CHANGED
+        assert shop.comes_to_watch("shop://a")
+        use(url, "touch", uris=["shop://a"])
+        assert next(heard)["method"] == UPDATED
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("era", ERAS)
+def test_lists_alone(place: str, era: str) -> None:
+    """Servers are listened to although nobody watches a resource."""
+    with market(place) as (_, url), listening(url, era, toolsListChanged=True) as heard:
+        if era == STATELESS:
+            next(heard)
+        use(url, "grow")
+        assert next(heard)["method"] == TOOLS_CHANGED
+
+
+def test_resources_of_servers_that_say_nothing_of_them() -> None:
+    """The gateway refuses what no server behind it can tell."""
+    with gateway({"quiet": Shop(), "loud": Market()}) as (url, _):
+        session = open_session(url)
+        codes = {
+            uri: ask(url, HANDSHAKE, "resources/subscribe", {"uri": uri}, session)
+            .get("error", {})
+            .get("code", 0)
+            for uri in ("demo://readme", "shop://a", "shop://nowhere")
+        }
+        assert codes == {"demo://readme": -32601, "shop://a": 0, "shop://nowhere": -32602}
+
+
+@pytest.mark.parametrize("method", ["resources/subscribe", "resources/unsubscribe"])
+def test_methods_of_the_handshake_era_are_gone_from_the_other(method: str) -> None:
+    with market("http-handshake") as (_, url):
+        answer, _ = post(url, STATELESS, method, {"uri": "shop://a"})
+        assert answer["error"]["code"] == -32601
+
+
+def test_changes_reach_clients_in_the_same_loop_through_memory() -> None:
+    heard: list[str] = []
+
+    async def body() -> None:
+        shop = Market()
+        client = RouterMCPClient(
+            transport=MemoryTransport(shop),
+            protocol=HANDSHAKE,
+            on_notification=lambda method, _params: heard.append(method),
+        )
+        async with client:
+            await client.call_tool("grow")
+            await client.ping()
+
+    asyncio.run(body())
+    assert heard == [TOOLS_CHANGED]

@@ -1,0 +1,210 @@
+"""The page that a user's browser comes back to."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import struct
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from routermcp.oauth import OAuthConfig, loopback_receiver, memory_adapter
+from routermcp.oauth import loopback as receiver_module
+from routermcp.oauth.config import DEFAULT_REDIRECT_URI
+from routermcp.oauth.loopback import DEFAULT_PORT, suspicion
+from routermcp.types import ConfigError, OAuthError
+from tests.oauth.servers.protected_server import ProtectedServer
+from tests.programs import free_port
+from tests.three_runtimes import RUNTIMES, make_client, run
+
+#: Seconds that something may take that takes no time.
+PATIENCE = 10.0
+
+PAGE = "https://auth.example/authorize?state=right"
+
+
+class TokenEndpoint:
+    """A receiver that waits, and what it shows."""
+
+    def __init__(self, url: str = PAGE) -> None:
+        self.shown: list[str] = []
+        self._told = threading.Event()
+        self.receiver = loopback_receiver(free_port(), open_browser=False, show=self._show, seconds=30)
+        self._pool = ThreadPoolExecutor(1)
+        self.result = self._pool.submit(self.receiver, url)
+        assert self._told.wait(10)
+
+    def _show(self, line: str) -> None:
+        self.shown.append(line)
+        self._told.set()
+
+    def get(self, target: str) -> httpx.Response:
+        origin = self.receiver.redirect_uri.removesuffix("/callback")
+        with httpx.Client(trust_env=False) as browser:
+            return browser.get(origin + target)
+
+
+def test_the_answer_is_taken() -> None:
+    desk = TokenEndpoint()
+    page = desk.get("/callback?state=right&code=x")
+    assert "can close this page" in page.text
+    assert page.headers["referrer-policy"] == "no-referrer"
+    assert desk.result.result(10) == f"{desk.receiver.redirect_uri}?state=right&code=x"
+    assert PAGE in desk.shown[0], "whole, and before anything opens it"
+
+
+def test_other_requests_are_not_the_answer() -> None:
+    desk = TokenEndpoint()
+    for target in ("/", "/callback", "/callback?state=wrong&code=y", "/other?state=right&code=y"):
+        assert desk.get(target).status_code == 404
+    assert not desk.result.done()
+    desk.get("/callback?state=right&code=x")
+    assert desk.result.result(10).endswith("code=x")
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OAuthError, match=str(port)):
+            loopback_receiver(port, open_browser=False)(PAGE)
+
+
+def test_what_is_no_page_is_not_shown() -> None:
+    shown: list[str] = []
+    with pytest.raises(OAuthError, match="no page to sign in at"):
+        loopback_receiver(free_port(), show=shown.append, seconds=0.05)("file:///etc/passwd")
+    assert shown == []
+
+
+def test_the_usual_port_is_none_that_connections_are_given() -> None:
+    assert loopback_receiver().redirect_uri == DEFAULT_REDIRECT_URI
+    assert 1024 < DEFAULT_PORT < 32768, "the first that Linux gives to connections"
+
+
+def test_nobody_may_come_back() -> None:
+    with pytest.raises(OAuthError, match="nobody came back"):
+        loopback_receiver(free_port(), open_browser=False, show=lambda _: None, seconds=0.05)(PAGE)
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536])
+def test_ports_are_checked(port: int) -> None:
+    with pytest.raises(ConfigError):
+        loopback_receiver(port)
+
+
+@pytest.mark.parametrize("host", ["auth.example", "bücher.example", "xn--bcher-kva.example", "127.0.0.1"])
+def test_ordinary_names(host: str) -> None:
+    assert suspicion(host) is None
+
+
+@pytest.mark.parametrize("host", ["\u0430uth.example", "xn--uth-7cd.example", "xn--a.example"])
+def test_names_that_may_be_those_of_others(host: str) -> None:
+    assert suspicion(host) is not None
+
+
+def test_a_suspicious_page_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: queue.Queue[str] = queue.Queue()
+    monkeypatch.setattr(receiver_module.webbrowser, "open", opened.put)
+    shown: list[str] = []
+    for host in ("\u0430uth.example", "auth.example"):
+        with pytest.raises(OAuthError):
+            loopback_receiver(free_port(), show=shown.append, seconds=0.01)(f"https://{host}/?state=s")
+    assert opened.get(timeout=PATIENCE) == "https://auth.example/?state=s"
+    assert opened.empty()
+    assert "Look twice" in shown[1]
+
+
+def test_a_browser_that_stays_in_the_foreground_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those do that run in a terminal: they end when their user has read the last page."""
+    read = threading.Event()
+    receiver = loopback_receiver(free_port(), show=lambda _: None, seconds=30)
+
+    def browse(_: str) -> bool:
+        with httpx.Client(trust_env=False) as browser:
+            browser.get(f"{receiver.redirect_uri}?state=right&code=x")
+        return read.wait(PATIENCE)
+
+    monkeypatch.setattr(receiver_module.webbrowser, "open", browse)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(receiver, PAGE).result(PATIENCE).endswith("code=x")
+        read.set()
+
+
+def test_a_browser_that_cannot_be_opened_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tried = threading.Event()
+
+    def browse(_: str) -> bool:
+        tried.set()
+        raise OSError("there is no such program")
+
+    monkeypatch.setattr(receiver_module.webbrowser, "open", browse)
+    with pytest.raises(OAuthError, match="nobody came back"):
+        loopback_receiver(free_port(), show=lambda _: None, seconds=0.05)(PAGE)
+    assert tried.wait(PATIENCE)
+    assert capsys.readouterr().err == ""
+
+
+def test_browsers_that_stay_are_not_opened_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = threading.Event()
+    opened: queue.Queue[str] = queue.Queue()
+
+    def browse(url: str) -> bool:
+        opened.put(url)
+        return read.wait(PATIENCE)
+
+    monkeypatch.setattr(receiver_module.webbrowser, "open", browse)
+    before = set(threading.enumerate())
+    try:
+        for _ in range(receiver_module.MAX_BROWSERS + 2):
+            receiver_module.show_page(PAGE, lambda _: None, open_browser=True)
+        for _ in range(receiver_module.MAX_BROWSERS):
+            opened.get(timeout=PATIENCE)
+        assert opened.empty()
+    finally:
+        read.set()
+        for thread in set(threading.enumerate()) - before:
+            thread.join(PATIENCE)
+
+
+def test_a_browser_that_leaves_early_is_not_talked_about(capsys: pytest.CaptureFixture[str]) -> None:
+    desk = TokenEndpoint()
+    port = int(desk.receiver.redirect_uri.split(":")[2].partition("/")[0])
+    with socket.create_connection(("127.0.0.1", port)) as browser:
+        browser.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+    desk.get("/callback?state=right&code=x")
+    assert desk.result.result(PATIENCE).endswith("code=x")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_client_signs_in_by_it(runtime: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    visits: list[threading.Thread] = []
+
+    def browse(url: str) -> bool:
+        def visit() -> None:
+            with httpx.Client(trust_env=False, follow_redirects=True) as browser:
+                assert "can close" in browser.get(url).text
+
+        visits.append(threading.Thread(target=visit))
+        visits[-1].start()
+        return True
+
+    monkeypatch.setattr(receiver_module.webbrowser, "open", browse)
+    with ProtectedServer() as server:
+        receiver = loopback_receiver(free_port(), show=lambda _: None)
+        oauth = OAuthConfig(memory_adapter(), authorize=receiver)
+
+        async def body() -> None:
+            async with make_client(runtime, url=server.url, single_user=True, oauth=oauth) as client:
+                await client.list_tools()
+
+        run(runtime, body)
+        assert server.sign_ins["alice"] == 1
+    for visit in visits:
+        visit.join(10)
