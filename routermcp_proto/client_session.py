@@ -22,6 +22,7 @@ from typing import Any
 
 from . import jsonrpc
 from .calls import Call
+from .error_codes import METHOD_NOT_FOUND
 from .events import (
     Connected,
     ConnectionFailed,
@@ -37,7 +38,7 @@ from .exceptions import LocalProtocolError, MCPError, RemoteProtocolError, rpc_e
 from .handshake import Agreement, Handshake, Refused, Reply, Step, negotiate
 from .http.parameter_headers import ParameterHeader, declared_headers
 from .jsonrpc import ErrorObject, RequestId
-from .session import METHOD_NOT_FOUND, NO_ROOM, Session
+from .session import NO_ROOM, Session
 from .states import SessionInput, SessionState
 from .types import InitializeResult, ListToolsResult
 from .versions import LATEST, Era, Revision

@@ -29,7 +29,21 @@ holds a secret: bodies are cut to :data:`MAX_ERROR_BODY` and headers are never k
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
+
+from .error_codes import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    PROJECT_NOT_FOUND,
+    RATE_LIMITED,
+    RESOURCE_NOT_FOUND,
+    TOOL_DISABLED,
+    TOOL_NOT_FOUND,
+    UNAUTHORIZED,
+    UPSTREAM_ERROR,
+)
 
 #: Bytes of a peer's answer that an error keeps: enough to recognise a login page or a
 #: proxy's message, too little to fill a log.
@@ -155,18 +169,22 @@ class RPCError(MCPError):
         retry_after: Seconds that the server asked to wait, where it did.
     """
 
+    #: The code of an error that is made without one.
+    default_code: ClassVar[int] = INTERNAL_ERROR
+
     def __init__(
         self,
         message: str,
         *,
-        code: int,
+        code: int | None = None,
         data: Any = None,
         about: str = "",
         status_code: int | None = None,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(f"{about}: {message} (code {code})" if about else f"{message} (code {code})")
-        self.code = code
+        self.code = self.default_code if code is None else code
+        said = f"{message} (code {self.code})"
+        super().__init__(f"{about}: {said}" if about else said)
         self.message = message
         self.data = data
         self.status_code = status_code
@@ -176,21 +194,31 @@ class RPCError(MCPError):
 class InvalidRequestError(RPCError):
     """The server did not accept the request (-32600)."""
 
+    default_code = INVALID_REQUEST
+
 
 class MethodNotFoundError(RPCError):
     """The server does not offer the method (-32601)."""
+
+    default_code = METHOD_NOT_FOUND
 
 
 class InvalidParamsError(RPCError):
     """The server did not accept the parameters (-32602)."""
 
+    default_code = INVALID_PARAMS
+
 
 class InternalError(RPCError):
     """The server failed while it worked on the request (-32603)."""
 
+    default_code = INTERNAL_ERROR
+
 
 class ResourceNotFoundError(RPCError):
     """The server has no resource of that URI (-32002, or -32602 with ``data.uri``)."""
+
+    default_code = RESOURCE_NOT_FOUND
 
 
 class GatewayError(RPCError):
@@ -200,25 +228,37 @@ class GatewayError(RPCError):
 class ProjectNotFoundError(GatewayError):
     """The gateway has no such project (-32000)."""
 
+    default_code = PROJECT_NOT_FOUND
+
 
 class UnauthorizedError(GatewayError):
     """The gateway did not accept the API key (-32001)."""
+
+    default_code = UNAUTHORIZED
 
 
 class ToolNotFoundError(GatewayError):
     """The gateway has no such tool (-32002)."""
 
+    default_code = TOOL_NOT_FOUND
+
 
 class ToolDisabledError(GatewayError):
     """The tool is switched off in the project (-32003)."""
+
+    default_code = TOOL_DISABLED
 
 
 class UpstreamError(GatewayError):
     """The server behind the gateway failed (-32004)."""
 
+    default_code = UPSTREAM_ERROR
+
 
 class RateLimitError(GatewayError):
     """The project has used up its rate limit (-32005)."""
+
+    default_code = RATE_LIMITED
 
 
 class ToolError(MCPError):
@@ -254,20 +294,11 @@ class ResponseValidationError(MCPError):
 
 
 _STANDARD: dict[int, type[RPCError]] = {
-    -32600: InvalidRequestError,
-    -32601: MethodNotFoundError,
-    -32602: InvalidParamsError,
-    -32603: InternalError,
+    error.default_code: error
+    for error in (InvalidRequestError, MethodNotFoundError, InvalidParamsError, InternalError)
 }
 
-_GATEWAY: dict[int, type[RPCError]] = {
-    -32000: ProjectNotFoundError,
-    -32001: UnauthorizedError,
-    -32002: ToolNotFoundError,
-    -32003: ToolDisabledError,
-    -32004: UpstreamError,
-    -32005: RateLimitError,
-}
+_GATEWAY: dict[int, type[RPCError]] = {error.default_code: error for error in GatewayError.__subclasses__()}
 
 
 def rpc_error_type(code: int, *, method: str = "", data: Any = None, gateway: bool = False) -> type[RPCError]:
@@ -283,7 +314,7 @@ def rpc_error_type(code: int, *, method: str = "", data: Any = None, gateway: bo
     if gateway and code in _GATEWAY:
         return _GATEWAY[code]
     if method == "resources/read":
-        names_uri = code == -32602 and isinstance(data, dict) and "uri" in data
-        if code == -32002 or names_uri:
+        names_uri = code == INVALID_PARAMS and isinstance(data, dict) and "uri" in data
+        if code == RESOURCE_NOT_FOUND or names_uri:
             return ResourceNotFoundError
     return _STANDARD.get(code, RPCError)

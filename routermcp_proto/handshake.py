@@ -16,16 +16,15 @@ from typing import Any, cast
 
 from . import calls
 from .calls import Call
+from .error_codes import HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION
 from .exceptions import LocalProtocolError, MCPError, ResponseValidationError
 from .jsonrpc import ErrorObject
 from .types import DiscoverResult, Implementation, InitializeResult
 from .versions import LATEST, LATEST_HANDSHAKE, REVISIONS, Era, Revision, best_common
 
-UNSUPPORTED_VERSION = -32022
-
 #: Errors that only a server of the stateless era sends (MCP 2026-07-28, Error Codes):
 #: after one of them there is no falling back.
-STATELESS_ERRORS = frozenset({-32020, -32021, UNSUPPORTED_VERSION})
+STATELESS_ERRORS = frozenset({HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION})
 
 
 @dataclass(frozen=True, slots=True)

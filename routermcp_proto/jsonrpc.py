@@ -18,12 +18,11 @@ from typing import Any, cast
 from pydantic import BaseModel
 from pydantic_core import from_json
 
+from .error_codes import INVALID_REQUEST, PARSE_ERROR
 from .exceptions import LocalProtocolError
 
 RequestId = int | str
 
-PARSE_ERROR = -32700
-INVALID_REQUEST = -32600
 
 #: Messages in one batch (MCP 2025-03-26). More than anybody sends, few enough that a
 #: hostile array of small messages costs milliseconds.

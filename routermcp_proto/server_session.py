@@ -19,11 +19,11 @@ from typing import Any, cast
 from . import jsonrpc
 from .calls import Call
 from .client_session import CAPABILITIES_KEY, PROTOCOL_VERSION_KEY
+from .error_codes import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, UNSUPPORTED_VERSION
 from .events import Event, MessageReady, NotificationReceived, Outgoing, RequestReceived
 from .exceptions import LocalProtocolError
-from .handshake import UNSUPPORTED_VERSION
 from .jsonrpc import ErrorObject, RequestId
-from .session import INVALID_PARAMS, METHOD_NOT_FOUND, NO_ROOM, Session
+from .session import NO_ROOM, Session
 from .states import SessionInput, SessionState
 from .versions import LATEST, LATEST_HANDSHAKE, REVISIONS, Era, Revision
 
@@ -225,7 +225,7 @@ class ServerSession(Session):
 
     def _on_initialize(self, message: jsonrpc.Request, events: list[Event]) -> None:
         if self._state is not SessionState.NEW:
-            error = ErrorObject(-32600, "the session is initialized already")
+            error = ErrorObject(INVALID_REQUEST, "the session is initialized already")
             events.append(self._reply(message.id, error))
             return
         wanted = REVISIONS.get(str(message.params.get("protocolVersion")))

@@ -32,6 +32,7 @@ from pydantic import ValidationError
 
 from . import jsonrpc
 from .calls import Call
+from .error_codes import INVALID_REQUEST, METHOD_NOT_FOUND
 from .events import (
     ErrorReceived,
     Event,
@@ -71,10 +72,8 @@ MAX_PENDING = 10_000
 #: each may occupy a person.
 MAX_PEER_REQUESTS = 1_000
 
-METHOD_NOT_FOUND = -32601
-INVALID_PARAMS = -32602
 
-NO_ROOM = ErrorObject(-32600, "the id is in use, or too many requests wait for an answer")
+NO_ROOM = ErrorObject(INVALID_REQUEST, "the id is in use, or too many requests wait for an answer")
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from routermcp_proto.calls import Call
+from routermcp_proto.error_codes import INVALID_PARAMS, TOOL_DISABLED, TOOL_NOT_FOUND
 from routermcp_proto.exceptions import InvalidParamsError, ResourceNotFoundError, RPCError
 from routermcp_proto.names import RESOURCE_UPDATED
 from routermcp_proto.types import WireModel
@@ -28,7 +29,6 @@ from .catalog.entries import Entry
 from .catalog.merged import MergedCatalog
 from .catalog.tool_search import SEARCH_TOOL, search
 from .catalog.uri_templates import fit
-from .errors import TOOL_DISABLED, TOOL_NOT_FOUND
 from .http.routes import oauth_callback as callback
 from .upstreams.upstream import State, Upstream
 from .users.methods import UserMethods
@@ -265,7 +265,7 @@ class Aggregate:
         if named:
             names = ", ".join(sorted(each for _, each in named)[:MAX_NAMES_SHOWN])
             problem = f"several servers have {name[:200]}: say which, {names}"
-            raise InvalidParamsError(problem, code=-32602)
+            raise InvalidParamsError(problem)
         away = [each for each in person.upstreams.values() if each.state is not State.READY] if person else []
         for upstream in away:
             own = name.removeprefix(f"{upstream.alias}.")
@@ -285,7 +285,7 @@ class Aggregate:
                 return upstream.unavailable()
         if listing is Listing.TOOLS:
             return RPCError(f"there is no tool {name[:200]}", code=TOOL_NOT_FOUND)
-        return InvalidParamsError(f"there is no prompt {name[:200]}", code=-32602)
+        return InvalidParamsError(f"there is no prompt {name[:200]}")
 
     async def read_resource(self, uri: str, caller: Caller) -> Result:
         """Read a resource where it is.
@@ -343,7 +343,7 @@ class Aggregate:
             entry = next((each for each in found if each is not None), None)
             upstream = self._upstream(entry, person) if entry is not None else await self._having(uri, person)
         else:
-            raise InvalidParamsError("ref names neither a prompt nor a resource", code=-32602)
+            raise InvalidParamsError("ref names neither a prompt nor a resource")
         passed = {key: value for key, value in params.items() if key != "_meta"}
         call = Call("completion/complete", {**passed, "ref": named}, WireModel, safe=True)
         return await upstream.call(call, caller)
@@ -381,7 +381,7 @@ class Aggregate:
 
 
 def _no_resource(uri: str) -> ResourceNotFoundError:
-    return ResourceNotFoundError("there is no such resource", code=-32602, data={"uri": uri})
+    return ResourceNotFoundError("there is no such resource", code=INVALID_PARAMS, data={"uri": uri})
 
 
 def _cursor(name: str) -> str:
@@ -392,7 +392,7 @@ def _uncursor(cursor: str) -> str:
     try:
         return base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError) as error:
-        raise InvalidParamsError("unknown cursor", code=-32602) from error
+        raise InvalidParamsError("unknown cursor") from error
 
 
 class SingleServer(Aggregate):

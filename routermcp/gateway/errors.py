@@ -1,18 +1,10 @@
-"""The error codes of a RouterMCP gateway, beside those of JSON-RPC."""
+"""HTTP errors of the gateway that any of its parts may raise."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from routermcp_proto.jsonrpc import ErrorObject, RequestId
-
-PROJECT_NOT_FOUND = -32000
-UNAUTHORIZED = -32001
-TOOL_NOT_FOUND = -32002
-TOOL_DISABLED = -32003
-UPSTREAM_ERROR = -32004
-RATE_LIMITED = -32005
-
 
 Header = tuple[bytes, bytes]
 

@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 from routermcp_proto import RequestReceived, ServerSession
+from routermcp_proto.error_codes import INVALID_PARAMS
 from routermcp_proto.events import MessageDropped, MessageReady, RequestWithdrawn
 from routermcp_proto.jsonrpc import ErrorObject
 
@@ -80,7 +81,7 @@ class ContractConnection:
             return [session.answer(event.request_id, {"tools": tools})]
         name = str(event.params.get("name"))
         if event.method != "tools/call" or name not in TOOLS:
-            return [session.refuse(event.request_id, ErrorObject(-32602, "no such thing"))]
+            return [session.refuse(event.request_id, ErrorObject(INVALID_PARAMS, "no such thing"))]
         self._server.count(name)
         arguments: dict[str, Any] = dict(event.params.get("arguments") or {})
         if name == "hang":

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from ..error_codes import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    URL_ELICITATION_REQUIRED,
+)
 from ..events import (
     ErrorReceived,
     Fetched,
@@ -64,11 +71,8 @@ ABOUT_THE_MOMENT = frozenset({401, 403, 407, 408, 429, 502, 503, 504})
 
 #: Codes with which servers of the handshake era refuse a request of a session that they do
 #: not know, beside or instead of the 404 that the specification asks for.
-_UNKNOWN_SESSION_CODES = frozenset({-32000, -32001, -32600, -32602, -32603})
+_UNKNOWN_SESSION_CODES = frozenset({-32000, -32001, INVALID_REQUEST, INVALID_PARAMS, INTERNAL_ERROR})
 
-METHOD_NOT_FOUND = -32601
-
-URL_ELICITATION_REQUIRED = -32042
 
 AUTHORIZATION_REQUIRED = "authorization_required"
 """The ``reason`` in the data of a gateway's error when a user has to sign in first."""

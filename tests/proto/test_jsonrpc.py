@@ -9,12 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
+from routermcp_proto.error_codes import INVALID_REQUEST, PARSE_ERROR
 from routermcp_proto.exceptions import LocalProtocolError
 from routermcp_proto.jsonrpc import (
-    INVALID_REQUEST,
     MAX_BATCH,
     MAX_SEARCH_DEPTH,
-    PARSE_ERROR,
     ErrorObject,
     ErrorResponse,
     Invalid,

@@ -23,6 +23,7 @@ from typing import Any, TypeVar, cast
 
 from routermcp_proto import calls
 from routermcp_proto.calls import Call
+from routermcp_proto.error_codes import HEADER_MISMATCH, UNSUPPORTED_VERSION
 from routermcp_proto.events import (
     ErrorReceived,
     HTTPRefused,
@@ -55,8 +56,6 @@ from .transport import SessionTransport
 T = TypeVar("T")
 ResultT = TypeVar("ResultT", bound=WireModel)
 
-HEADER_MISMATCH = -32020
-UNSUPPORTED_VERSION = -32022
 
 #: Pages of one list. 10,000 pages of ten tools are the 100,000 that routermcp is built for.
 MAX_PAGES = 10_000

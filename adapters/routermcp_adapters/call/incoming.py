@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from routermcp_proto.client_session import ClientSession
+from routermcp_proto.error_codes import INTERNAL_ERROR
 from routermcp_proto.events import (
     Event,
     MessageDropped,
@@ -117,7 +118,7 @@ class IncomingHandler:
         try:
             payload = session.answer(asked.request_id, await self._clock.interact(ask))
         except Exception:
-            failed = ErrorObject(-32603, "the client could not answer")
+            failed = ErrorObject(INTERNAL_ERROR, "the client could not answer")
             async with self._clock.runtime.shield(CANCEL_SECONDS):
                 await self._post(Outgoing(session.refuse(asked.request_id, failed)))
             raise

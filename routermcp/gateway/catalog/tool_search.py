@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from routermcp_proto.error_codes import INTERNAL_ERROR
 from routermcp_proto.exceptions import RPCError
 
 from .entries import Entry
@@ -71,7 +72,7 @@ class TaskSearch:
             found = await asyncio.to_thread(index.search, task, limit)
         except sqlite3.Error as error:
             self.forget()
-            raise RPCError("this gateway's SQLite cannot search texts", code=-32603) from error
+            raise RPCError("this gateway's SQLite cannot search texts", code=INTERNAL_ERROR) from error
         return [_shown(tools[name], score) for name, score in found if name in tools]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import unquote
 
+from routermcp_proto.error_codes import INVALID_PARAMS
 from routermcp_proto.exceptions import InvalidParamsError, ResourceNotFoundError
 
 from ..._version import __version__
@@ -196,7 +197,7 @@ class BuiltinTools:
         """
         del caller
         if cursor is not None:
-            raise InvalidParamsError("unknown cursor", code=-32602)
+            raise InvalidParamsError("unknown cursor")
         return {listing.value: _LISTS[listing]}
 
     async def call_tool(self, name: str, arguments: Arguments, caller: Caller) -> Mapping[str, Any]:
@@ -207,7 +208,7 @@ class BuiltinTools:
         """
         tool = TOOLS.get(name)
         if tool is None:
-            raise InvalidParamsError(f"Unknown tool: {name[:100]}", code=-32602)
+            raise InvalidParamsError(f"Unknown tool: {name[:100]}")
         problem = problem_with(tool.listed["inputSchema"], arguments)
         if problem is not None:
             return _text(problem, isError=True)
@@ -225,7 +226,7 @@ class BuiltinTools:
         elif uri.startswith(GREETING_PREFIX) and len(uri) > len(GREETING_PREFIX):
             text = f"Hello, {unquote(uri.removeprefix(GREETING_PREFIX))}!"
         else:
-            raise ResourceNotFoundError("Resource not found", code=-32602, data={"uri": uri})
+            raise ResourceNotFoundError("Resource not found", code=INVALID_PARAMS, data={"uri": uri})
         return {"contents": [{"uri": uri, "mimeType": "text/plain", "text": text}]}
 
     async def get_prompt(self, name: str, arguments: Arguments, caller: Caller) -> Mapping[str, Any]:
@@ -236,10 +237,10 @@ class BuiltinTools:
         """
         del caller
         if name != "greet":
-            raise InvalidParamsError(f"Unknown prompt: {name[:100]}", code=-32602)
+            raise InvalidParamsError(f"Unknown prompt: {name[:100]}")
         who = arguments.get("name")
         if not isinstance(who, str):
-            raise InvalidParamsError("the argument name is missing", code=-32602)
+            raise InvalidParamsError("the argument name is missing")
         text = f"Greet {who} in one friendly sentence."
         return {
             "description": "Greet somebody.",

@@ -12,6 +12,7 @@ from pydantic_core import from_json
 from routermcp_proto import jsonrpc
 from routermcp_proto.calls import Call
 from routermcp_proto.client_session import RESERVED_META
+from routermcp_proto.error_codes import INTERNAL_ERROR, MISSING_CAPABILITY
 from routermcp_proto.events import RequestReceived
 from routermcp_proto.exceptions import InvalidRequestError, RPCError
 from routermcp_proto.jsonrpc import RequestId
@@ -29,8 +30,6 @@ INPUT_SECONDS = 300.0
 #: Members of ``_meta`` that the protocol itself uses, hop by hop.
 PROTOCOL_META = RESERVED_META | {LOG_LEVEL_KEY, "progressToken"}
 
-MISSING_CAPABILITY = -32021
-INTERNAL_ERROR = -32603
 
 _CAPABILITY_FOR = {
     "elicitation/create": "elicitation",
@@ -178,7 +177,7 @@ class RequestContext:
     async def _ask_now(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         session = self._session
         if session is None:
-            raise InvalidRequestError("this needs a session, for the answer to come back in", code=-32600)
+            raise InvalidRequestError("this needs a session, for the answer to come back in")
         outgoing = self._machine.start_request(Call(method, params, WireModel, safe=False))
         request_id = cast("RequestId", outgoing.request_id)
         answer: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()

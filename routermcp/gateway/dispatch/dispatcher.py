@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, cast
 
+from routermcp_proto.error_codes import INTERNAL_ERROR, METHOD_NOT_FOUND, MISSING_CAPABILITY
 from routermcp_proto.events import RequestReceived
 from routermcp_proto.exceptions import InvalidParamsError, MethodNotFoundError, RPCError
 from routermcp_proto.jsonrpc import ErrorObject
@@ -14,7 +15,7 @@ from routermcp_proto.server_session import ServerSession
 
 from ..backend import AREA, Backend, Caller, HasAccounts, InputNeeded, Listing
 from ..sessions.base import KeptSession
-from .context import INTERNAL_ERROR, MISSING_CAPABILITY, RequestContext
+from .context import RequestContext
 from .subscriptions import Subscriptions
 
 logger = logging.getLogger("routermcp.gateway")
@@ -23,7 +24,7 @@ logger = logging.getLogger("routermcp.gateway")
 MAX_ROUNDS = 32
 
 #: HTTP statuses that the stateless era gives to errors; all others travel with 200.
-STATUSES = {-32601: 404, MISSING_CAPABILITY: 400}
+STATUSES = {METHOD_NOT_FOUND: 404, MISSING_CAPABILITY: 400}
 
 
 async def answer(
@@ -75,7 +76,7 @@ async def _worked_on(backend: Backend, asked: RequestReceived, caller: RequestCo
 
 async def _set_level(session: KeptSession, level: Any) -> Mapping[str, Any]:
     if level not in LOG_LEVELS:
-        raise InvalidParamsError(f"level is not one of {', '.join(LOG_LEVELS)}", code=-32602)
+        raise InvalidParamsError(f"level is not one of {', '.join(LOG_LEVELS)}")
     await session.set_log_level(level)
     return {}
 
@@ -104,11 +105,11 @@ async def dispatch(backend: Backend, asked: RequestReceived, caller: Caller) -> 
     if area == AREA and isinstance(backend, HasAccounts) and backend.accounts is not None:
         return await backend.accounts.answer(method, params, caller)
     if _CAPABILITIES.get(area, area) not in backend.capabilities:
-        raise MethodNotFoundError(f"unknown method {method[:100]}", code=-32601)
+        raise MethodNotFoundError(f"unknown method {method[:100]}")
     if method in _LISTINGS:
         cursor = params.get("cursor")
         if cursor is not None and not isinstance(cursor, str):
-            raise InvalidParamsError("cursor is not a string", code=-32602)
+            raise InvalidParamsError("cursor is not a string")
         return await backend.list_page(_LISTINGS[method], cursor, caller)
     if method == "tools/call":
         return await backend.call_tool(_text(params, "name"), _arguments(params), caller)
@@ -118,13 +119,13 @@ async def dispatch(backend: Backend, asked: RequestReceived, caller: Caller) -> 
         return await backend.get_prompt(_text(params, "name"), _arguments(params), caller)
     if method == "completion/complete":
         return await backend.complete(params, caller)
-    raise MethodNotFoundError(f"unknown method {method[:100]}", code=-32601)
+    raise MethodNotFoundError(f"unknown method {method[:100]}")
 
 
 def _text(params: Mapping[str, Any], name: str) -> str:
     value = params.get(name)
     if not isinstance(value, str):
-        raise InvalidParamsError(f"{name} is missing or not a string", code=-32602)
+        raise InvalidParamsError(f"{name} is missing or not a string")
     return value
 
 
@@ -133,5 +134,5 @@ def _arguments(params: Mapping[str, Any]) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise InvalidParamsError("arguments is not an object", code=-32602)
+        raise InvalidParamsError("arguments is not an object")
     return cast("dict[str, Any]", value)

@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, cast
 
 from routermcp_proto import jsonrpc
+from routermcp_proto.error_codes import INTERNAL_ERROR
 from routermcp_proto.events import RequestReceived
 from routermcp_proto.exceptions import InvalidParamsError, InvalidRequestError, MethodNotFoundError, RPCError
 from routermcp_proto.jsonrpc import RequestId
@@ -150,9 +151,9 @@ class Subscriptions:
         """
         wanted = asked.params.get("notifications")
         if not isinstance(wanted, dict):
-            raise InvalidParamsError("notifications is missing or not an object", code=-32602)
+            raise InvalidParamsError("notifications is missing or not an object")
         if len(self._listeners) >= MAX_LISTENERS:
-            raise RPCError("too many clients listen for changes", code=-32603)
+            raise RPCError("too many clients listen for changes", code=INTERNAL_ERROR)
         accepted = self._accepted(cast("dict[str, Any]", wanted))
         listener = _Listener(asked.request_id, frozenset(LIST_FILTERS[each][1] for each in accepted))
         # From now on, so that nothing is lost while the acknowledgement is on its way.
@@ -182,13 +183,13 @@ class Subscriptions:
         named: Any = wanted.get("resourceSubscriptions") or []
         if not isinstance(named, list) or len(cast("list[Any]", named)) > MAX_WATCHED:
             problem = f"resourceSubscriptions is not a list of at most {MAX_WATCHED} URIs"
-            raise InvalidParamsError(problem, code=-32602)
+            raise InvalidParamsError(problem)
         watched: list[str] = []
         if not self._can_watch():
             return watched
         for uri in cast("list[Any]", named):
             if not isinstance(uri, str):
-                raise InvalidParamsError("resourceSubscriptions holds something that is no URI", code=-32602)
+                raise InvalidParamsError("resourceSubscriptions holds something that is no URI")
             listener.uris.add(uri)
             try:
                 await self._begin_to_watch(uri, caller)
@@ -217,7 +218,7 @@ class Subscriptions:
         """
         kept = self._checked(session, uri)
         if uri not in kept.watched and len(kept.watched) >= MAX_WATCHED:
-            raise InvalidParamsError(f"at most {MAX_WATCHED} resources can be watched", code=-32602)
+            raise InvalidParamsError(f"at most {MAX_WATCHED} resources can be watched")
         known = uri in kept.watched
         await kept.watch(uri, True)
         try:
@@ -247,11 +248,11 @@ class Subscriptions:
 
     def _checked(self, session: KeptSession | None, uri: Any) -> KeptSession:
         if not self._can_watch():
-            raise MethodNotFoundError("resources cannot be subscribed to here", code=-32601)
+            raise MethodNotFoundError("resources cannot be subscribed to here")
         if session is None:
-            raise InvalidRequestError("this needs a session, in which to tell of changes", code=-32600)
+            raise InvalidRequestError("this needs a session, in which to tell of changes")
         if not isinstance(uri, str):
-            raise InvalidParamsError("uri is missing or not a string", code=-32602)
+            raise InvalidParamsError("uri is missing or not a string")
         return session
 
     # ---- both ----------------------------------------------------------------------------------
@@ -267,7 +268,7 @@ class Subscriptions:
         if len(self._watched) >= MAX_WATCHED_TOGETHER:
             self._release(self._watched)
         if len(self._watched) >= MAX_WATCHED_TOGETHER:
-            raise RPCError("too many resources are watched", code=-32603)
+            raise RPCError("too many resources are watched", code=INTERNAL_ERROR)
         known = uri in self._watched
         # Noted first: who leaves meanwhile may have it watched all the same.
         self._watched.add(uri)

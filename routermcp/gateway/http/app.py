@@ -21,11 +21,11 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from routermcp_proto import jsonrpc
+from routermcp_proto.error_codes import INVALID_REQUEST, PROJECT_NOT_FOUND
 from routermcp_proto.exceptions import ConfigError
 from routermcp_proto.jsonrpc import ErrorObject
 
-from ..errors import PROJECT_NOT_FOUND, Rejected
+from ..errors import Rejected
 from ..users.methods import UserMethods
 from . import rate_limit
 from .asgi import Receive, Reply, RequestHead, Scope, Send, reject
@@ -191,7 +191,7 @@ class GatewayFront:
         match = _PROJECT_PATH.fullmatch(path)
         if match is None:
             problem = f"the endpoint is {self.path} or /v1/mcp/ and a project"
-            raise Rejected(404, ErrorObject(jsonrpc.INVALID_REQUEST, problem))
+            raise Rejected(404, ErrorObject(INVALID_REQUEST, problem))
         if match["project"] not in self._projects:
             raise Rejected(404, ErrorObject(PROJECT_NOT_FOUND, "project not found"))
         return _Place(match["project"], match["kind"] == "sse")
@@ -203,7 +203,7 @@ class GatewayFront:
         asked = requests_in(await body.messages(self._max_body))
         if asked > self._limit.requests:
             problem = f"a batch has at most {self._limit.requests} requests here"
-            raise Rejected(400, ErrorObject(jsonrpc.INVALID_REQUEST, problem))
+            raise Rejected(400, ErrorObject(INVALID_REQUEST, problem))
         wait = self._buckets[project].take(asked)
         if wait is not None:
             await rate_limit.refuse(self._limit, wait, send)
@@ -230,7 +230,7 @@ class GatewayFront:
 
     async def _tell_health(self, scope: Scope, head: RequestHead, send: Send) -> None:
         if head.method != "GET":
-            error = ErrorObject(jsonrpc.INVALID_REQUEST, "/health takes GET")
+            error = ErrorObject(INVALID_REQUEST, "/health takes GET")
             raise Rejected(405, error, headers=[(b"allow", b"GET")])
         try:
             check_origin(head, self._allowed_hosts)
@@ -254,5 +254,5 @@ def _checked_slugs(projects: Sequence[str]) -> tuple[str, ...]:
 
 
 def _busy() -> Rejected:
-    error = ErrorObject(jsonrpc.INVALID_REQUEST, "too many requests are under way")
+    error = ErrorObject(INVALID_REQUEST, "too many requests are under way")
     return Rejected(503, error, headers=[(b"retry-after", b"%d" % BUSY_SECONDS)])

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from routermcp_proto import jsonrpc
+from routermcp_proto.error_codes import INVALID_REQUEST
 from routermcp_proto.jsonrpc import ErrorObject
 
 from ..errors import Header, Rejected
@@ -65,7 +66,7 @@ class RequestHead:
         if value is None:
             return None
         if self._repeated and len(self._repeated[_key(name)]) > 1:
-            raise Rejected(400, ErrorObject(jsonrpc.INVALID_REQUEST, f"the header {name} is given twice"))
+            raise Rejected(400, ErrorObject(INVALID_REQUEST, f"the header {name} is given twice"))
         # Not every server takes the white space off that may stand around (RFC 9110, 5.5).
         return value.strip(b" \t").decode("latin-1")
 
@@ -101,7 +102,7 @@ async def read_body(head: RequestHead, receive: Receive, limit: int) -> bytes:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise Rejected(400, ErrorObject(jsonrpc.INVALID_REQUEST, "the body is not complete"))
+            raise Rejected(400, ErrorObject(INVALID_REQUEST, "the body is not complete"))
         chunk: bytes = message.get("body", b"")
         length += len(chunk)
         if length > limit:
@@ -112,7 +113,7 @@ async def read_body(head: RequestHead, receive: Receive, limit: int) -> bytes:
 
 
 def _too_large(limit: int) -> Rejected:
-    return Rejected(413, ErrorObject(jsonrpc.INVALID_REQUEST, f"a body has at most {limit} bytes"))
+    return Rejected(413, ErrorObject(INVALID_REQUEST, f"a body has at most {limit} bytes"))
 
 
 async def disconnected(receive: Receive) -> None:

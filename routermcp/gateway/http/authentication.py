@@ -8,11 +8,11 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from routermcp_proto import jsonrpc
+from routermcp_proto.error_codes import INVALID_REQUEST, UNAUTHORIZED
 from routermcp_proto.exceptions import ConfigError
 from routermcp_proto.jsonrpc import ErrorObject
 
-from ..errors import UNAUTHORIZED, Rejected
+from ..errors import Rejected
 from .asgi import RequestHead, Scope
 
 USER_HEADER = "X-RouterMCP-User-Id"
@@ -55,7 +55,7 @@ def identify(head: RequestHead, scope: Scope, keys: KeyRing | None) -> Identity:
         return Identity(key, None)
     if not is_visible(user_id) or len(user_id) > MAX_USER_ID:
         problem = f"{USER_HEADER} has 1 to {MAX_USER_ID} visible ASCII characters"
-        raise Rejected(400, ErrorObject(jsonrpc.INVALID_REQUEST, problem))
+        raise Rejected(400, ErrorObject(INVALID_REQUEST, problem))
     identity = Identity(key, user_id)
     check_acts_for_users(identity, head, scope)
     return identity

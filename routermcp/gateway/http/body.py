@@ -7,6 +7,7 @@ from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 from routermcp_proto import jsonrpc
+from routermcp_proto.error_codes import INVALID_REQUEST
 from routermcp_proto.jsonrpc import ErrorObject, Invalid, Message, Request, RequestId
 
 from ..errors import Rejected
@@ -43,7 +44,7 @@ class ReadAhead:
         """
         if self._body is None:
             if self._begun:  # what is left of it is no message
-                raise Rejected(400, ErrorObject(jsonrpc.INVALID_REQUEST, "the body is not complete"))
+                raise Rejected(400, ErrorObject(INVALID_REQUEST, "the body is not complete"))
             self._begun = True
             self._body = await read_body(self._head, self._receive, limit)
             self._messages = jsonrpc.decode(self._body, batches=True)

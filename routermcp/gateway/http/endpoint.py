@@ -21,6 +21,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from routermcp_proto import jsonrpc
+from routermcp_proto.error_codes import INVALID_REQUEST
 from routermcp_proto.events import MessageReady, RequestReceived
 from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.server_session import ServerSession
@@ -127,7 +128,7 @@ class GatewayApp:
             head = RequestHead(scope)
             check_origin(head, self._allowed_hosts)
             if head.path != self.path:
-                raise Rejected(404, ErrorObject(jsonrpc.INVALID_REQUEST, f"the endpoint is {self.path}"))
+                raise Rejected(404, ErrorObject(INVALID_REQUEST, f"the endpoint is {self.path}"))
         except Rejected as rejected:
             await reject(rejected, send)
         else:
@@ -200,7 +201,7 @@ class GatewayApp:
             check_session_version(head)
             return await self._sessions.find(session_id, self._new_machine)
         if isinstance(message, jsonrpc.Response | jsonrpc.ErrorResponse):
-            raise Rejected(400, ErrorObject(jsonrpc.INVALID_REQUEST, "nothing was asked that this answers"))
+            raise Rejected(400, ErrorObject(INVALID_REQUEST, "nothing was asked that this answers"))
         return None
 
     def _new_machine(self) -> ServerSession:
@@ -217,7 +218,7 @@ class GatewayApp:
     async def _get(self, head: RequestHead, receive: Receive, send: Send) -> None:
         """Open the shared stream of a session, for what belongs to no request."""
         if not accepts(head, "text/event-stream"):
-            raise Rejected(406, ErrorObject(jsonrpc.INVALID_REQUEST, "Accept must list text/event-stream"))
+            raise Rejected(406, ErrorObject(INVALID_REQUEST, "Accept must list text/event-stream"))
         session_id = head.get("Mcp-Session-Id")
         if session_id is None:
             raise _not_allowed("without a session there is no stream to GET")
@@ -260,7 +261,7 @@ class GatewayApp:
     async def _delete(self, head: RequestHead, send: Send) -> None:
         session_id = head.get("Mcp-Session-Id")
         if session_id is None:
-            raise Rejected(400, ErrorObject(jsonrpc.INVALID_REQUEST, "the header Mcp-Session-Id is missing"))
+            raise Rejected(400, ErrorObject(INVALID_REQUEST, "the header Mcp-Session-Id is missing"))
         session = await self._sessions.find(session_id, self._new_machine)
         try:
             await self._sessions.remove(session)
@@ -272,5 +273,5 @@ class GatewayApp:
 
 
 def _not_allowed(problem: str) -> Rejected:
-    error = ErrorObject(jsonrpc.INVALID_REQUEST, problem)
+    error = ErrorObject(INVALID_REQUEST, problem)
     return Rejected(405, error, headers=[(b"allow", b"POST, GET, DELETE")])

@@ -13,13 +13,14 @@ import contextlib
 from collections.abc import Sequence
 
 from routermcp_proto import jsonrpc
+from routermcp_proto.error_codes import INTERNAL_ERROR
 from routermcp_proto.events import MessageReady, RequestReceived
 from routermcp_proto.exceptions import LocalProtocolError
 from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.server_session import ServerSession
 
 from ..backend import Backend
-from ..dispatch.context import INTERNAL_ERROR, RequestContext
+from ..dispatch.context import RequestContext
 from ..dispatch.dispatcher import STATUSES, answer
 from ..dispatch.subscriptions import Subscriptions
 from ..sessions.base import KeptSession, Work

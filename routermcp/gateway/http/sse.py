@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from typing import Any
 
-from routermcp_proto import jsonrpc
+from routermcp_proto.error_codes import INVALID_REQUEST
 from routermcp_proto.jsonrpc import ErrorObject
 
 from ..errors import Rejected
@@ -22,7 +22,7 @@ def check_takes_events(head: RequestHead) -> None:
         Rejected: It does not (406).
     """
     if not accepts(head, "text/event-stream"):
-        raise Rejected(406, ErrorObject(jsonrpc.INVALID_REQUEST, "Accept must list text/event-stream"))
+        raise Rejected(406, ErrorObject(INVALID_REQUEST, "Accept must list text/event-stream"))
 
 
 class EventBridge:

@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from routermcp_proto import jsonrpc
 from routermcp_proto.client_session import PROTOCOL_VERSION_KEY
+from routermcp_proto.error_codes import HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST
 from routermcp_proto.exceptions import LocalProtocolError, RemoteProtocolError
 from routermcp_proto.http.parameter_headers import declared_headers, decode_header_value, parameter_headers
 from routermcp_proto.jsonrpc import ErrorObject, Request
@@ -20,9 +20,6 @@ from routermcp_proto.versions import REVISIONS, Era
 
 from ..errors import Rejected
 from .asgi import RequestHead
-
-HEADER_MISMATCH = -32020
-INVALID_PARAMS = -32602
 
 #: Hosts by which a server on this machine is reached. A page that rebinds its own name to
 #: 127.0.0.1 still sends its own name.
@@ -50,7 +47,7 @@ def check_origin(head: RequestHead, allowed_hosts: Collection[str]) -> None:
 
 
 def _not_allowed(header: str) -> Rejected:
-    return Rejected(403, ErrorObject(jsonrpc.INVALID_REQUEST, f"the {header} is not allowed here"))
+    return Rejected(403, ErrorObject(INVALID_REQUEST, f"the {header} is not allowed here"))
 
 
 @lru_cache(maxsize=MAX_KEPT)
@@ -73,10 +70,10 @@ def check_media_types(head: RequestHead) -> None:
         Rejected: It does not (415, 406).
     """
     if not _is_json(head.get("Content-Type") or ""):
-        raise Rejected(415, ErrorObject(jsonrpc.INVALID_REQUEST, "the Content-Type must be application/json"))
+        raise Rejected(415, ErrorObject(INVALID_REQUEST, "the Content-Type must be application/json"))
     if not (accepts(head, "application/json") and accepts(head, "text/event-stream")):
         problem = "Accept must list application/json and text/event-stream"
-        raise Rejected(406, ErrorObject(jsonrpc.INVALID_REQUEST, problem))
+        raise Rejected(406, ErrorObject(INVALID_REQUEST, problem))
 
 
 @lru_cache(maxsize=MAX_KEPT)
@@ -106,7 +103,7 @@ def check_session_version(head: RequestHead) -> None:
     revision = REVISIONS.get(version) if version is not None else None
     if version is not None and (revision is None or revision.era is not Era.HANDSHAKE):
         problem = f"there are no sessions of MCP {version[:40]!r} here"
-        raise Rejected(400, ErrorObject(jsonrpc.INVALID_REQUEST, problem))
+        raise Rejected(400, ErrorObject(INVALID_REQUEST, problem))
 
 
 def is_stateless(head: RequestHead, request: Request) -> bool:

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from typing import Any
 
+from routermcp_proto.error_codes import INTERNAL_ERROR
 from routermcp_proto.events import MessageReady, RequestReceived
 from routermcp_proto.exceptions import LocalProtocolError
 from routermcp_proto.jsonrpc import ErrorObject, RequestId
@@ -15,7 +16,7 @@ from routermcp_proto.server_session import ServerSession
 from routermcp_proto.states import SessionState
 
 from ..backend import Backend
-from ..dispatch.context import INTERNAL_ERROR, RequestContext
+from ..dispatch.context import RequestContext
 from ..dispatch.dispatcher import answer
 from ..dispatch.subscriptions import Subscriptions
 from ..sessions.base import ID_BYTES, MAX_ANNOUNCEMENTS, KeptSession, Work, concerns

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from routermcp_proto import jsonrpc
+from routermcp_proto.error_codes import INTERNAL_ERROR, INVALID_REQUEST
 from routermcp_proto.events import ErrorReceived, Event, RequestWithdrawn, ResponseReceived, ResponseRejected
 from routermcp_proto.exceptions import RPCError
 from routermcp_proto.jsonrpc import ErrorObject, RequestId
@@ -176,7 +176,7 @@ class KeptSession:
 
 def _as_error(event: ErrorReceived | ResponseRejected) -> RPCError:
     if isinstance(event, ResponseRejected):
-        return RPCError(f"the client's answer is malformed: {event.error}", code=-32603)
+        return RPCError(f"the client's answer is malformed: {event.error}", code=INTERNAL_ERROR)
     return RPCError(event.error.message, code=event.error.code, data=event.error.data)
 
 
@@ -193,18 +193,18 @@ def concerns(uri: Any, watched: set[str]) -> bool:
 
 def unknown_session() -> Rejected:
     """Return the refusal upon which a client starts a new session."""
-    return Rejected(404, ErrorObject(jsonrpc.INVALID_REQUEST, "there is no such session"))
+    return Rejected(404, ErrorObject(INVALID_REQUEST, "there is no such session"))
 
 
 def too_many_sessions() -> Rejected:
     """Return the refusal of one session more."""
-    problem = ErrorObject(jsonrpc.INVALID_REQUEST, "too many sessions are open")
+    problem = ErrorObject(INVALID_REQUEST, "too many sessions are open")
     return Rejected(503, problem, headers=[(b"retry-after", b"5")])
 
 
 def stream_is_open() -> Rejected:
     """Return the refusal of a second shared stream."""
-    return Rejected(409, ErrorObject(jsonrpc.INVALID_REQUEST, "the stream of this session is open"))
+    return Rejected(409, ErrorObject(INVALID_REQUEST, "the stream of this session is open"))
 
 
 def nobody_cares(method: str, params: Mapping[str, Any]) -> None:

@@ -25,6 +25,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from routermcp_proto import jsonrpc
+from routermcp_proto.error_codes import INTERNAL_ERROR
 from routermcp_proto.events import Event, MessageDropped
 from routermcp_proto.exceptions import ConfigError, RPCError
 from routermcp_proto.jsonrpc import ErrorObject
@@ -72,7 +73,6 @@ MAX_CONNECTIONS = 16
 #: secret.
 NAME_BYTES = 8
 
-INTERNAL_ERROR = -32603
 
 _ID = re.compile(r"[A-Za-z0-9_-]{43}")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from routermcp_adapters.call.incoming import Reply
+from routermcp_proto.error_codes import INTERNAL_ERROR
 from routermcp_proto.events import RequestReceived
 from routermcp_proto.exceptions import AuthorizationRequiredError, MCPError, RPCError
 from routermcp_proto.jsonrpc import ErrorObject
@@ -23,7 +24,9 @@ EVERYTHING: Mapping[str, Any] = {"elicitation": {"form": {}, "url": {}}, "sampli
 #: Told of a server's notifications that belong to no request: method and parameters.
 OnNews = Callable[[str, Mapping[str, Any]], None]
 
-NOBODY = ErrorObject(-32603, "several clients are being served, and it cannot be told which one is meant")
+NOBODY = ErrorObject(
+    INTERNAL_ERROR, "several clients are being served, and it cannot be told which one is meant"
+)
 
 
 class _Serving:

@@ -66,7 +66,7 @@ class ChangeSubscription:
             MCPError: The server refuses, or is not there.
         """
         if not self._offers("resources", "subscribe"):
-            raise MethodNotFoundError("the server does not tell of changes of resources", code=-32601)
+            raise MethodNotFoundError("the server does not tell of changes of resources")
         async with self._turn:
             known = uri in self._uris
             self._uris.add(uri)
@@ -74,7 +74,7 @@ class ChangeSubscription:
                 if self._wire.revision.peer_requests:
                     await self._wire.note(calls.subscribe(uri), NOTE_TIMEOUT)
                 elif not known and uri not in await self._listen_anew():
-                    raise InvalidParamsError("the server does not tell of that resource", code=-32602)
+                    raise InvalidParamsError("the server does not tell of that resource")
             except BaseException:
                 if not known:
                     self._uris.discard(uri)

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
+from routermcp_proto.error_codes import INTERNAL_ERROR, INVALID_PARAMS
 from routermcp_proto.exceptions import InvalidParamsError, RPCError
 from routermcp_proto.names import LOG_LEVELS
 from routermcp_proto.types import Progress
@@ -195,7 +196,7 @@ class SuspendedRequests:
         if parked is None or not parked[0].belongs_to(caller):
             raise InvalidParamsError(
                 "the question was asked too long ago, or by another process; make the call again",
-                code=-32602,
+                code=INVALID_PARAMS,
             )
         del self._parked[state]
         parked[1].cancel()
@@ -204,7 +205,7 @@ class SuspendedRequests:
     async def _park(self, passing: ForwardedRequest) -> str:
         if len(self._parked) >= MAX_PARKED:
             await passing.cancel()
-            raise RPCError("too many questions wait for an answer", code=-32603)
+            raise RPCError("too many questions wait for an answer", code=INTERNAL_ERROR)
         token = secrets.token_urlsafe(TOKEN_BYTES)
         timer = asyncio.get_running_loop().call_later(self._seconds, self._drop, token)
         self._parked[token] = (passing, timer)

@@ -16,8 +16,8 @@ from typing import Any, cast
 from pydantic_core import from_json
 
 from routermcp_proto import jsonrpc
+from routermcp_proto.error_codes import URL_ELICITATION_REQUIRED
 from routermcp_proto.exceptions import InvalidParamsError, RPCError
-from routermcp_proto.http.outcomes import URL_ELICITATION_REQUIRED
 
 from ..backend import Caller, InputNeeded
 
@@ -111,5 +111,5 @@ def _read(state: str) -> tuple[str | None, Answers | None, bool]:
     kept = cast("dict[str, Any]", value) if isinstance(value, dict) else {"state": 0}
     inner, responses = kept.get("state"), kept.get("responses")
     if not isinstance(inner, str | None) or not isinstance(responses, dict | None):
-        raise InvalidParamsError("requestState was changed on its way", code=-32602)
+        raise InvalidParamsError("requestState was changed on its way")
     return inner, cast("dict[str, Any] | None", responses), kept.get("asked") is True

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
+from routermcp_proto.error_codes import UNAUTHORIZED, UPSTREAM_ERROR, URL_ELICITATION_REQUIRED
 from routermcp_proto.exceptions import AuthorizationRequiredError, MCPError, RPCError
 from routermcp_proto.gateway_calls import SERVER_ID_KEY
-from routermcp_proto.http.outcomes import AUTHORIZATION_REQUIRED, URL_ELICITATION_REQUIRED
-
-from ..errors import UNAUTHORIZED, UPSTREAM_ERROR
+from routermcp_proto.http.outcomes import AUTHORIZATION_REQUIRED
 
 
 def without_meta(members: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -14,13 +14,13 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, cast
 
+from routermcp_proto.error_codes import UNAUTHORIZED, URL_ELICITATION_REQUIRED
 from routermcp_proto.exceptions import AuthorizationRequiredError, OAuthError, RPCError, TransportError
 from routermcp_proto.gateway_calls import SERVER_ID_KEY
-from routermcp_proto.http.outcomes import AUTHORIZATION_REQUIRED, URL_ELICITATION_REQUIRED
+from routermcp_proto.http.outcomes import AUTHORIZATION_REQUIRED
 
 from ...oauth.flows.connections import UserAccess
 from ..backend import Caller
-from ..errors import UNAUTHORIZED
 from .request_state import Interlude, opens_pages
 
 #: Names the question among those of one request.

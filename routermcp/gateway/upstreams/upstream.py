@@ -21,6 +21,7 @@ from typing import Any
 
 from routermcp_adapters.http.base import SharedTransport
 from routermcp_proto.calls import Call
+from routermcp_proto.error_codes import UPSTREAM_ERROR
 from routermcp_proto.exceptions import (
     AuthorizationRequiredError,
     MCPError,
@@ -35,7 +36,6 @@ from ..._settings import ClientSettings
 from ..._wiring import connections_of
 from ..backend import Caller, Listing
 from ..catalog.entries import KINDS, Catalog, Entry
-from ..errors import UPSTREAM_ERROR
 from .callbacks import EVERYTHING
 from .changes import ChangeSubscription
 from .forwarding import ForwardedRequest, Result, SuspendedRequests
@@ -276,7 +276,7 @@ class Upstream:
         """
         if self._sign_in is not None:
             # Who has subscribed to what is known by the resource alone, not by the user.
-            raise MethodNotFoundError("changes are not announced of what is a user's own", code=-32601)
+            raise MethodNotFoundError("changes are not announced of what is a user's own")
         try:
             await self._watch_over(await self._wire_for(caller)).add(uri)
         except MCPError as error:

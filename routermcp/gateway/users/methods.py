@@ -73,20 +73,20 @@ class UserMethods:
         """
         work = self._methods.get(method)
         if work is None:
-            raise MethodNotFoundError(f"unknown method {method[:100]}", code=-32601)
+            raise MethodNotFoundError(f"unknown method {method[:100]}")
         try:
             return await work(user_of(caller), params)
         except TokenStoreError as error:
             # Where the store is and what is wrong with it is for who runs the gateway.
             log.warning("%s failed: %s", method, error)
-            raise InternalError(STORE_FAILED, code=-32603, data={"reason": STORE_REASON}) from error
+            raise InternalError(STORE_FAILED, data={"reason": STORE_REASON}) from error
         except OAuthError as error:
-            raise InvalidParamsError(str(error), code=-32602, data={"reason": OAUTH_REASON}) from error
+            raise InvalidParamsError(str(error), data={"reason": OAUTH_REASON}) from error
         except (InvalidParamsError, InternalError):
             raise
         except MCPError as error:
             problem = f"the authorization server could not be asked: {error}"
-            raise InternalError(problem, code=-32603, data={"reason": OAUTH_REASON}) from error
+            raise InternalError(problem, data={"reason": OAUTH_REASON}) from error
 
     async def _connections(self, user_id: str, params: Mapping[str, Any]) -> Result:
         del params
@@ -107,21 +107,21 @@ class UserMethods:
         server = self._server(params)
         next_url = params.get("nextUrl")
         if next_url is not None and not isinstance(next_url, str):
-            raise InvalidParamsError("nextUrl is not a string", code=-32602)
+            raise InvalidParamsError("nextUrl is not a string")
         begun = await server.access(user_id).begin(next_url)
         return AuthorizeResult(serverId=server.alias, url=begun.url, expiresAt=begun.expires_at).to_wire()
 
     async def _sign_in(self, user_id: str, params: Mapping[str, Any]) -> Result:
         server, url = self._server(params), params.get("url")
         if not isinstance(url, str) or state_of(url) is None:
-            raise InvalidParamsError("url is no page that users are sent to", code=-32602)
+            raise InvalidParamsError("url is no page that users are sent to")
         waits, done = await server.access(user_id).outcome(url)
         return SignInResult(serverId=server.alias, waits=waits, done=done).to_wire()
 
     async def _complete(self, user_id: str, params: Mapping[str, Any]) -> Result:
         callback_url = params.get("callbackUrl")
         if not isinstance(callback_url, str):
-            raise InvalidParamsError("callbackUrl is missing or not a string", code=-32602)
+            raise InvalidParamsError("callbackUrl is missing or not a string")
         alias, next_url = await self.come_back(callback_url, user_id)
         told = {"serverId": alias, **({"nextUrl": next_url} if next_url is not None else {})}
         return CompleteAuthorizationResult.model_validate(told).to_wire()
@@ -158,5 +158,5 @@ class UserMethods:
         server = self._people.servers.get(server_id) if isinstance(server_id, str) else None
         if server is None:
             known = ", ".join(self._people.servers)
-            raise InvalidParamsError(f"users sign in at {known} here, not at {server_id!r:.80}", code=-32602)
+            raise InvalidParamsError(f"users sign in at {known} here, not at {server_id!r:.80}")
         return server

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import logging
 
-from routermcp_proto import jsonrpc
+from routermcp_proto.error_codes import INVALID_REQUEST
 from routermcp_proto.exceptions import MCPError, OAuthError, TokenStoreError
 from routermcp_proto.jsonrpc import ErrorObject
 
@@ -36,7 +36,7 @@ async def take(head: RequestHead, query: bytes, accounts: UserMethods, send: Sen
         Rejected: It is not a GET.
     """
     if head.method != "GET":
-        error = ErrorObject(jsonrpc.INVALID_REQUEST, f"{PATH} takes GET")
+        error = ErrorObject(INVALID_REQUEST, f"{PATH} takes GET")
         raise Rejected(405, error, headers=[(b"allow", b"GET")])
     try:
         alias, next_url = await accounts.come_back(f"{PATH}?{query.decode('latin-1')}")

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, unquote_to_bytes
 
 from pydantic_core import from_json
 
-from routermcp_proto import jsonrpc
+from routermcp_proto.error_codes import INVALID_REQUEST
 from routermcp_proto.exceptions import OAuthError
 from routermcp_proto.jsonrpc import ErrorObject
 
@@ -136,4 +136,4 @@ async def _json(reply: Reply, value: Any, status: int = 200) -> None:
 
 
 def _refused(status: int, problem: str) -> Rejected:
-    return Rejected(status, ErrorObject(jsonrpc.INVALID_REQUEST, problem))
+    return Rejected(status, ErrorObject(INVALID_REQUEST, problem))
