@@ -128,7 +128,7 @@ def test_the_end_of_a_client_waits_for_a_renewal(
 def test_an_end_does_not_wait_for_ever(
     server: ProtectedServer, runtime: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("routermcp_adapters.http.base.UNDERTAKING_SECONDS", 0.1)
+    monkeypatch.setattr("routermcp_adapters.http.base.BACKGROUND_SECONDS", 0.1)
     adapter = memory_adapter()
     adapter.set("ada", "s", server.grant("ada"))
 

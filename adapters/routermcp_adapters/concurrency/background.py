@@ -1,4 +1,4 @@
-"""Work that is done to the end although whoever began it gives up.
+"""Work that runs to its end although its caller gives up.
 
 A caller may be cancelled, run out of time or be stopped by Ctrl-C at any moment, which is right
 for nearly everything. It is not for a request that spends something: an authorization server
@@ -16,18 +16,18 @@ from ..wire_log import log
 
 T = TypeVar("T")
 
-#: Seconds to clean up in what nobody waits for any more: a round trip to a store.
+#: Seconds that a detached task has to clean up: a round trip to a store.
 CLEAN_UP_SECONDS = 2.0
 
 
 class BackgroundTask(Generic[T]):
-    """Work in a task or thread of its own, for which whoever began it waits, or does not.
+    """Work in a task or thread of its own, for which its caller may wait.
 
     Args:
         runtime: Where it runs.
-        work: What to do.
-        clean_up: What is to be done after it by whoever has begun it, or here if they have left.
-        on_end: Told when all that is done.
+        work: The coroutine function to run.
+        clean_up: Runs after it: in the caller, or in the task once the caller has detached it.
+        on_end: Called when all that has ended.
     """
 
     def __init__(
@@ -43,20 +43,20 @@ class BackgroundTask(Generic[T]):
         self._on_end = on_end
         self._ended = runtime.event()
         self._gate = threading.Lock()
-        self._done = self._left = False
+        self._done = self._detached = False
         self._result: T | None = None
         self._error: Exception | None = None
 
-    def begin(self) -> None:
-        """Begin.
+    def start(self) -> None:
+        """Start the work.
 
         Raises:
             OSError: Too much such work is waiting.
         """
         self._runtime.begin(self._run)
 
-    async def outcome(self) -> T:
-        """Wait for what comes of it.
+    async def result(self) -> T:
+        """Wait for the result.
 
         Raises:
             Exception: What the work raised.
@@ -66,36 +66,35 @@ class BackgroundTask(Generic[T]):
             raise self._error
         return cast("T", self._result)
 
-    async def end(self) -> None:
-        """Wait until it is over, whatever comes of it."""
+    async def wait(self) -> None:
+        """Wait until the task has ended, and ignore its error."""
         await self._ended.wait()
 
-    def leave(self) -> bool:
-        """Wait for it no longer; say whether it still goes on, and so cleans up itself."""
+    def detach(self) -> bool:
+        """Give the result up, and return whether the task still runs and so cleans up itself."""
         with self._gate:
-            self._left = True
+            self._detached = True
             return not self._done
 
     async def _run(self) -> None:
         try:
-            if not self._left:  # it may have waited long for its turn
+            if not self._detached:  # it may have waited long for a thread
                 self._result = await self._work()
-        except Exception as error:  # noqa: BLE001 - for the caller, whatever it is
+        except Exception as error:  # noqa: BLE001 - raised to the caller, whatever it is
             self._error = error
         finally:
             with self._gate:
-                self._done, left = True, self._left
-            if left:
+                self._done, detached = True, self._detached
+            if detached:
                 async with self._runtime.shield(CLEAN_UP_SECONDS):
-                    await self._forlorn()
+                    await self._clean_up_detached()
             self._ended.set()
             self._on_end(self)
 
-    async def _forlorn(self) -> None:
-        """Clean up for who has left."""
+    async def _clean_up_detached(self) -> None:
         if self._error is not None:
-            log.warning("what nobody waits for any more has failed: %s", self._error)
+            log.warning("background work that its caller gave up has failed: %s", self._error)
         try:
             await self._clean_up()
-        except Exception as error:  # noqa: BLE001 - there is nobody to tell
-            log.warning("what nobody waits for any more could not be cleaned up: %s", error)
+        except Exception as error:  # noqa: BLE001 - no caller is left to raise it to
+            log.warning("background work that its caller gave up could not be cleaned up: %s", error)

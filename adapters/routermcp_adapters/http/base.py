@@ -31,9 +31,9 @@ from .server_stream import Reader
 OnEvent = Callable[[Event], Awaitable[None]]
 T = TypeVar("T")
 
-#: Seconds that the end of a client waits for what must not be cut off: what an authorization
+#: Seconds that the end of a client waits for its background tasks: what an authorization
 #: server takes on a bad day.
-UNDERTAKING_SECONDS = 5.0
+BACKGROUND_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ class SharedTransport(HTTPTransport):
         super().__init__(endpoint, EndpointMemory())
         self._runtime: Runtime | None = None
         self._users: set[object] = set()
-        self._undertakings: set[BackgroundTask[Any]] = set()
+        self._background_tasks: set[BackgroundTask[Any]] = set()
         self._lock = threading.Lock()
         self._gate = threading.RLock()
         """Held by whoever takes the connections into use or gives them back."""
@@ -213,53 +213,53 @@ class SharedTransport(HTTPTransport):
             if not self._users:
                 self.close_all()
 
-    def undertake(
+    def start_background(
         self, work: Callable[[], Awaitable[T]], clean_up: Callable[[], Awaitable[object]]
     ) -> BackgroundTask[T]:
-        """Begin work that is done to the end, for which the connections stay open.
+        """Start work that runs to its end and keeps the connections open meanwhile.
 
         Args:
-            work: What to do.
-            clean_up: What is to be done after it, by the caller or in the caller's place.
+            work: The coroutine function to run.
+            clean_up: Runs after it, in the caller or, if that has given up, in the task.
 
         Raises:
             OSError: Too much such work is waiting.
             TransportError: The client is disconnected.
         """
-        undertaking = BackgroundTask(self.runtime, work, clean_up, self._ended)
-        self._undertakings.add(undertaking)
-        self._users.add(undertaking)
+        task = BackgroundTask(self.runtime, work, clean_up, self._ended)
+        self._background_tasks.add(task)
+        self._users.add(task)
         try:
-            undertaking.begin()
+            task.start()
         except BaseException:
-            self._ended(undertaking)
+            self._ended(task)
             raise
-        return undertaking
+        return task
 
-    def _ended(self, undertaking: BackgroundTask[Any]) -> None:
+    def _ended(self, task: BackgroundTask[Any]) -> None:
         with self._gate:
-            self._undertakings.discard(undertaking)
-            if undertaking in self._users:
-                self.close(undertaking)
+            self._background_tasks.discard(task)
+            if task in self._users:
+                self.close(task)
 
     async def finish(self, user: object, everything: bool) -> None:
         """Wait for what must not be cut off, where the connections are about to close."""
-        others = self._users - self._undertakings - {user}
-        if self._runtime is None or not self._undertakings or (others and not everything):
+        others = self._users - self._background_tasks - {user}
+        if self._runtime is None or not self._background_tasks or (others and not everything):
             return
-        scope = self._runtime.deadline(self._runtime.now() + UNDERTAKING_SECONDS)
+        scope = self._runtime.deadline(self._runtime.now() + BACKGROUND_SECONDS)
         try:
             async with scope:
-                for undertaking in tuple(self._undertakings):
-                    await undertaking.end()
+                for task in tuple(self._background_tasks):
+                    await task.wait()
         except TimeoutError:
             if not scope.expired:
                 raise
 
-    def forget_undertakings(self) -> None:
-        """Leave them to the parent process."""
-        self._users -= self._undertakings
-        self._undertakings.clear()
+    def forget_background_tasks(self) -> None:
+        """Leave the background tasks to the parent process."""
+        self._users -= self._background_tasks
+        self._background_tasks.clear()
 
     async def fetch(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, max_size: int

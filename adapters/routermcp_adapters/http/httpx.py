@@ -207,7 +207,7 @@ class HttpxTransport(SharedTransport):
     async def finish(self, user: object, everything: bool) -> None:
         """Close a client that was made here, with its last user or for all of them."""
         await super().finish(user, everything)
-        last = everything or self._users - self._undertakings <= {user}
+        last = everything or self._users - self._background_tasks <= {user}
         if self._brought is None and self._face is not None and last:
             await self._face.aclose()
 

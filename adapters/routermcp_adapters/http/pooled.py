@@ -69,7 +69,7 @@ class PooledTransport(SharedTransport):
         """Leave the connections to the parent process, unsent; what goes on here opens its own."""
         self._lock, self._gate = threading.Lock(), threading.RLock()
         self._resolver = None
-        self.forget_undertakings()
+        self.forget_background_tasks()
         pool, runtime = self._pool, self._runtime
         if pool is not None:
             self._watch.holdings = None

@@ -105,7 +105,7 @@ class GrantTransaction:
         self._exchanges = exchanges
         self._needless = needless
         self._lock: HeldLock | None = None
-        self._undertaking: BackgroundTask[Any] | None = None
+        self._background: BackgroundTask[Any] | None = None
         self._written = False
 
     @property
@@ -142,9 +142,9 @@ class GrantTransaction:
         await self._end(kind is None or issubclass(kind, MCPError))
 
     async def _end(self, keep: bool) -> None:
-        lock, undertaking = self._lock, self._undertaking
-        self._lock = self._undertaking = None
-        if lock is None or (undertaking is not None and undertaking.leave()):
+        lock, task = self._lock, self._background
+        self._lock = self._background = None
+        if lock is None or (task is not None and task.detach()):
             return
         try:
             if keep and not self._written:
@@ -205,11 +205,11 @@ class GrantTransaction:
             return following
 
         try:
-            self._undertaking = self._exchanges.undertake(work, partial(self._unlock, lock))
+            self._background = self._exchanges.start_background(work, partial(self._unlock, lock))
         except OSError as error:
             raise OAuthError(f"tokens cannot be asked for now: {error}") from error
-        following = await self._undertaking.outcome()
-        self._undertaking = None
+        following = await self._background.result()
+        self._background = None
         return following
 
     async def _write(self, lock: HeldLock) -> None:
