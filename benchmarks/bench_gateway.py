@@ -6,7 +6,7 @@ fastmcp is no dependency of the project; it is installed beside it::
     .cache/benchmark/bin/python benchmarks/bench_gateway.py [--check]
 
 Four processes: this one holds the client; ``routermcp serve`` and a fastmcp proxy stand side
-by side before one server, the bare one of ``bench_http.py``. The client takes turns between
+by side before one server, ``bare_server.py``. The client takes turns between
 the two in blocks of calls, so that whatever else the machine does falls on both. What a
 process has used of the CPU is read from ``/proc`` (Linux), so a block may be short. Medians
 over the blocks are printed.
@@ -31,9 +31,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from routermcp import RouterMCPClient
+import bare_server
 
-HERE = Path(__file__).resolve().parent
+from routermcp import RouterMCPClient
 
 #: The most CPU of the gateway for a call, as a multiple of the client's.
 MOST_CPU = 2.0
@@ -113,9 +113,7 @@ def wait_for(port: int) -> None:
 def gateways() -> Generator[list[Gateway]]:
     """Start the server and both gateways before it."""
     with ExitStack() as stack:
-        bare = stack.enter_context(started(sys.executable, str(HERE / "bench_http.py"), "--serve"))
-        assert bare.stdout is not None
-        server = f"http://127.0.0.1:{int(bare.stdout.readline())}/mcp"
+        server = stack.enter_context(bare_server.started())
         ours, theirs = free_port(), free_port()
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         config = Path(folder) / "routermcp.jsonc"

@@ -6,8 +6,8 @@ The official package is no dependency of the project; it is installed beside it:
     .cache/benchmark/bin/python benchmarks/bench_http.py [--check]
 
 Both clients live in one process and take turns in blocks of calls, so that whatever else
-the machine does falls on both. The server is another process, a bare asyncio one that
-knows just enough MCP of both eras; its time is not counted. A call sends and returns about
+the machine does falls on both. The server is another process, ``bare_server.py``, whose time
+is not counted. A call sends and returns about
 100 bytes of JSON. The median over the blocks is printed, in microseconds of CPU per call.
 
 ``--check`` ends with 1 where the official client takes less than 5 times as much at
@@ -18,15 +18,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+import bare_server
 from mcp import Client
 
 from routermcp import RouterMCPClient
@@ -42,82 +41,6 @@ WARM_UP = 200
 
 ARGUMENTS = {"text": "a" * 60}
 Call = Callable[[], Awaitable[Any]]
-
-
-class Server(asyncio.Protocol):
-    """One connection of the server."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
-        self.buffer = b""
-
-    def data_received(self, data: bytes) -> None:
-        self.buffer += data
-        while True:
-            head, separator, rest = self.buffer.partition(b"\r\n\r\n")
-            if not separator:
-                return
-            length = 0
-            for line in head.split(b"\r\n")[1:]:
-                name, _, value = line.partition(b":")
-                if name.lower() == b"content-length":
-                    length = int(value)
-            if len(rest) < length:
-                return
-            body, self.buffer = rest[:length], rest[length:]
-            self.respond(body if head.startswith(b"POST") else b"")
-
-    def respond(self, body: bytes) -> None:
-        if not body:
-            return self.send(b"405 Method Not Allowed", b"")
-        message = json.loads(body)
-        if "id" not in message:
-            return self.send(b"202 Accepted", b"")
-        result = self.result(message["method"], message.get("params", {}))
-        answer: dict[str, Any] = {"jsonrpc": "2.0", "id": message["id"]}
-        if result is None:
-            answer["error"] = {"code": -32601, "message": "method not found"}
-        else:
-            answer["result"] = result
-        return self.send(b"200 OK", json.dumps(answer).encode())
-
-    def result(self, method: str, params: dict[str, Any]) -> dict[str, Any] | None:
-        server_info = {"name": "bench", "version": "1"}
-        complete = {"resultType": "complete"}
-        cached = {**complete, "ttlMs": 0, "cacheScope": "private"}
-        if method == "tools/call":
-            return {**complete, "content": [{"type": "text", "text": params["arguments"]["text"]}]}
-        if method == "tools/list":
-            schema = {"type": "object", "properties": {"text": {"type": "string"}}}
-            return {**cached, "tools": [{"name": "echo", "inputSchema": schema}]}
-        if method == "server/discover":
-            return {
-                **cached,
-                "supportedVersions": ["2026-07-28"],
-                "capabilities": {"tools": {}},
-                "_meta": {"io.modelcontextprotocol/serverInfo": server_info},
-            }
-        if method == "initialize":
-            return {
-                "protocolVersion": params["protocolVersion"],
-                "capabilities": {"tools": {}},
-                "serverInfo": server_info,
-            }
-        return None
-
-    def send(self, status: bytes, body: bytes) -> None:
-        assert isinstance(self.transport, asyncio.Transport)
-        self.transport.write(
-            b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
-            % (status, len(body), body)
-        )
-
-
-async def serve() -> None:
-    """Serve on a free port, after printing it."""
-    server = await asyncio.get_running_loop().create_server(Server, "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
 
 
 @asynccontextmanager
@@ -175,18 +98,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="fail below the required multiples")
     parser.add_argument("--protocol", choices=("auto", "2025-11-25"), default="auto")
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.serve:
-        asyncio.run(serve())
-        return 0
-    with subprocess.Popen([sys.executable, __file__, "--serve"], stdout=subprocess.PIPE) as server:
-        try:
-            assert server.stdout is not None
-            url = f"http://127.0.0.1:{int(server.stdout.readline())}/mcp"
-            costs = asyncio.run(measure(url, options.protocol))
-        finally:
-            server.kill()
+    with bare_server.started() as url:
+        costs = asyncio.run(measure(url, options.protocol))
     print("concurrency  routermcp     mcp  ratio  required")
     missed = False
     for concurrency, (mine, official) in costs.items():

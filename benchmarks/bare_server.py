@@ -1,0 +1,106 @@
+"""A bare asyncio server that knows just enough MCP of both eras: the other end of the benchmarks.
+
+It answers ``tools/call`` with the text it was given. Run as a program, it prints its port and
+serves on loopback until it is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def started() -> Generator[str]:
+    """Run the server in a process of its own for as long as the block runs, and yield its URL."""
+    with subprocess.Popen([sys.executable, __file__], stdout=subprocess.PIPE) as server:
+        try:
+            assert server.stdout is not None
+            yield f"http://127.0.0.1:{int(server.stdout.readline())}/mcp"
+        finally:
+            server.kill()
+
+
+class Server(asyncio.Protocol):
+    """One connection of the server."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.buffer = b""
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        while True:
+            head, separator, rest = self.buffer.partition(b"\r\n\r\n")
+            if not separator:
+                return
+            length = 0
+            for line in head.split(b"\r\n")[1:]:
+                name, _, value = line.partition(b":")
+                if name.lower() == b"content-length":
+                    length = int(value)
+            if len(rest) < length:
+                return
+            body, self.buffer = rest[:length], rest[length:]
+            self.respond(body if head.startswith(b"POST") else b"")
+
+    def respond(self, body: bytes) -> None:
+        if not body:
+            return self.send(b"405 Method Not Allowed", b"")
+        message = json.loads(body)
+        if "id" not in message:
+            return self.send(b"202 Accepted", b"")
+        result = self.result(message["method"], message.get("params", {}))
+        answer: dict[str, Any] = {"jsonrpc": "2.0", "id": message["id"]}
+        if result is None:
+            answer["error"] = {"code": -32601, "message": "method not found"}
+        else:
+            answer["result"] = result
+        return self.send(b"200 OK", json.dumps(answer).encode())
+
+    def result(self, method: str, params: dict[str, Any]) -> dict[str, Any] | None:
+        server_info = {"name": "bench", "version": "1"}
+        complete = {"resultType": "complete"}
+        cached = {**complete, "ttlMs": 0, "cacheScope": "private"}
+        if method == "tools/call":
+            return {**complete, "content": [{"type": "text", "text": params["arguments"]["text"]}]}
+        if method == "tools/list":
+            schema = {"type": "object", "properties": {"text": {"type": "string"}}}
+            return {**cached, "tools": [{"name": "echo", "inputSchema": schema}]}
+        if method == "server/discover":
+            return {
+                **cached,
+                "supportedVersions": ["2026-07-28"],
+                "capabilities": {"tools": {}},
+                "_meta": {"io.modelcontextprotocol/serverInfo": server_info},
+            }
+        if method == "initialize":
+            return {
+                "protocolVersion": params["protocolVersion"],
+                "capabilities": {"tools": {}},
+                "serverInfo": server_info,
+            }
+        return None
+
+    def send(self, status: bytes, body: bytes) -> None:
+        assert isinstance(self.transport, asyncio.Transport)
+        self.transport.write(
+            b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+            % (status, len(body), body)
+        )
+
+
+async def serve() -> None:
+    """Serve on a free port, after printing it."""
+    server = await asyncio.get_running_loop().create_server(Server, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve())
