@@ -29,9 +29,9 @@ from .catalog.entries import Entry
 from .catalog.merged import MergedCatalog
 from .catalog.tool_search import SEARCH_TOOL, search
 from .catalog.uri_templates import fit
-from .http.routes import oauth_callback as callback
 from .upstreams.upstream import State, Upstream
 from .users.methods import UserMethods
+from .users.oauth_state import PATH as CALLBACK_PATH
 from .users.oauth_state import StateEncryptor
 from .users.registry import PerUserServer, RegisteredUser, UserRegistry
 
@@ -131,7 +131,7 @@ class Aggregate:
         """Let browsers come back to the gateway's own page, where nothing else is set."""
         for server in self._people.servers.values():
             if server.own_page:
-                server.redirect_uri = origin + callback.PATH
+                server.redirect_uri = origin + CALLBACK_PATH
 
     async def begin(self) -> None:
         """Begin to reach the servers, so that the first client waits less."""
