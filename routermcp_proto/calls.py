@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 #: Problems that an error or a warning names: what is wrong shows in the first few.
-MAX_PROBLEMS = 20
+MAX_ANSWER_PROBLEMS = 20
 
 #: Characters of one line about a problem: it may quote a key or a name of the peer.
 MAX_PROBLEM_LENGTH = 300
 
 #: Warnings about single entries; the rest are counted in one more.
-MAX_WARNINGS = 100
+MAX_ENTRY_WARNINGS = 100
 
 #: Bad entries after which a list is given up. Far more than a broken server behind a gateway
 #: has tools, and at a few microseconds each still below a second.
@@ -122,14 +122,14 @@ class Call(Generic[ResultT]):
             except ValidationError as error:
                 problems = _problems(error)
             bad += 1
-            if bad <= MAX_WARNINGS:
+            if bad <= MAX_ENTRY_WARNINGS:
                 place = f"{items}[{index}]{_name_of(entry)}"
                 warnings.append(_cut(f"{self.method}: left out {place}: {'; '.join(problems)}"))
             elif bad > MAX_BAD_ENTRIES:
                 problem = f"{items}: more than {MAX_BAD_ENTRIES} entries are malformed"
-                raise _misshapen(self.method, (problem, *warnings[: MAX_PROBLEMS - 1]))
-        if bad > MAX_WARNINGS:
-            warnings.append(f"{self.method}: left out {bad - MAX_WARNINGS} more entries of {items}")
+                raise _misshapen(self.method, (problem, *warnings[: MAX_ANSWER_PROBLEMS - 1]))
+        if bad > MAX_ENTRY_WARNINGS:
+            warnings.append(f"{self.method}: left out {bad - MAX_ENTRY_WARNINGS} more entries of {items}")
         return good, tuple(warnings)
 
 
@@ -150,7 +150,7 @@ def _problem(detail: ErrorDetails) -> str:
 def _problems(error: ValidationError) -> tuple[str, ...]:
     """Return one line for each place; never the values, which may be private."""
     details = error.errors(include_url=False, include_context=False, include_input=False)
-    return tuple(_problem(detail) for detail in details[:MAX_PROBLEMS])
+    return tuple(_problem(detail) for detail in details[:MAX_ANSWER_PROBLEMS])
 
 
 def _misshapen(method: str, problems: tuple[str, ...]) -> ResponseValidationError:
@@ -158,7 +158,7 @@ def _misshapen(method: str, problems: tuple[str, ...]) -> ResponseValidationErro
     return ResponseValidationError(message, method=method, problems=problems)
 
 
-def _text(method: str, what: str, value: object) -> str:
+def _checked_text(method: str, what: str, value: object) -> str:
     """Check a name or a URI of the caller."""
     if not isinstance(value, str):
         raise LocalProtocolError(f"{method}: {what} must be a str, not {type(value).__name__}")
@@ -167,7 +167,7 @@ def _text(method: str, what: str, value: object) -> str:
     return value
 
 
-def _object(method: str, what: str, value: object) -> dict[str, Any]:
+def _checked_object(method: str, what: str, value: object) -> dict[str, Any]:
     """Check an object of the caller, and copy it: a call sent again must be the same."""
     if isinstance(value, types.WireModel):
         return value.to_wire()
@@ -176,7 +176,7 @@ def _object(method: str, what: str, value: object) -> dict[str, Any]:
     return dict(cast("Mapping[str, Any]", value))
 
 
-def _page(method: str, cursor: object) -> dict[str, Any]:
+def _page_params(method: str, cursor: object) -> dict[str, Any]:
     """Check a cursor, which is opaque: an empty one is a cursor too."""
     if cursor is None:
         return {}
@@ -204,9 +204,9 @@ def initialize(
     """
     method = "initialize"
     params = {
-        "protocolVersion": _text(method, "protocol_version", protocol_version),
-        "capabilities": _object(method, "capabilities", capabilities),
-        "clientInfo": _object(method, "client_info", client_info),
+        "protocolVersion": _checked_text(method, "protocol_version", protocol_version),
+        "capabilities": _checked_object(method, "capabilities", capabilities),
+        "clientInfo": _checked_object(method, "client_info", client_info),
     }
     return Call(method, params, types.InitializeResult, safe=True)
 
@@ -219,7 +219,7 @@ def ping() -> Call[types.EmptyResult]:
 def list_tools(cursor: str | None = None) -> Call[types.ListToolsResult]:
     """Ask for a page of the server's tools (``tools/list``)."""
     method = "tools/list"
-    return Call(method, _page(method, cursor), types.ListToolsResult, safe=True, items="tools")
+    return Call(method, _page_params(method, cursor), types.ListToolsResult, safe=True, items="tools")
 
 
 def call_tool(name: str, arguments: Mapping[str, Any] | None = None) -> Call[types.ToolResult]:
@@ -232,8 +232,8 @@ def call_tool(name: str, arguments: Mapping[str, Any] | None = None) -> Call[typ
     """
     method = "tools/call"
     params = {
-        "name": _text(method, "name", name),
-        "arguments": {} if arguments is None else _object(method, "arguments", arguments),
+        "name": _checked_text(method, "name", name),
+        "arguments": {} if arguments is None else _checked_object(method, "arguments", arguments),
     }
     return Call(method, params, types.ToolResult, safe=False, named_by="name", may_ask_input=True)
 
@@ -241,39 +241,39 @@ def call_tool(name: str, arguments: Mapping[str, Any] | None = None) -> Call[typ
 def list_resources(cursor: str | None = None) -> Call[types.ListResourcesResult]:
     """Ask for a page of the server's resources (``resources/list``)."""
     method = "resources/list"
-    return Call(method, _page(method, cursor), types.ListResourcesResult, safe=True, items="resources")
+    return Call(method, _page_params(method, cursor), types.ListResourcesResult, safe=True, items="resources")
 
 
 def list_resource_templates(cursor: str | None = None) -> Call[types.ListResourceTemplatesResult]:
     """Ask for a page of the server's resource templates (``resources/templates/list``)."""
     method = "resources/templates/list"
-    params = _page(method, cursor)
+    params = _page_params(method, cursor)
     return Call(method, params, types.ListResourceTemplatesResult, safe=True, items="resourceTemplates")
 
 
 def read_resource(uri: str) -> Call[types.ReadResourceResult]:
     """Read a resource (``resources/read``)."""
     method = "resources/read"
-    params = {"uri": _text(method, "uri", uri)}
+    params = {"uri": _checked_text(method, "uri", uri)}
     return Call(method, params, types.ReadResourceResult, safe=True, named_by="uri", may_ask_input=True)
 
 
 def subscribe(uri: str) -> Call[types.EmptyResult]:
     """Ask to hear of changes of a resource (``resources/subscribe``, 2024-11-05 to 2025-11-25)."""
     method = "resources/subscribe"
-    return Call(method, {"uri": _text(method, "uri", uri)}, types.EmptyResult, safe=True)
+    return Call(method, {"uri": _checked_text(method, "uri", uri)}, types.EmptyResult, safe=True)
 
 
 def unsubscribe(uri: str) -> Call[types.EmptyResult]:
     """Ask not to hear of them any more (``resources/unsubscribe``, 2024-11-05 to 2025-11-25)."""
     method = "resources/unsubscribe"
-    return Call(method, {"uri": _text(method, "uri", uri)}, types.EmptyResult, safe=True)
+    return Call(method, {"uri": _checked_text(method, "uri", uri)}, types.EmptyResult, safe=True)
 
 
 def list_prompts(cursor: str | None = None) -> Call[types.ListPromptsResult]:
     """Ask for a page of the server's prompts (``prompts/list``)."""
     method = "prompts/list"
-    return Call(method, _page(method, cursor), types.ListPromptsResult, safe=True, items="prompts")
+    return Call(method, _page_params(method, cursor), types.ListPromptsResult, safe=True, items="prompts")
 
 
 def get_prompt(name: str, arguments: Mapping[str, str] | None = None) -> Call[types.GetPromptResult]:
@@ -285,8 +285,8 @@ def get_prompt(name: str, arguments: Mapping[str, str] | None = None) -> Call[ty
     """
     method = "prompts/get"
     params = {
-        "name": _text(method, "name", name),
-        "arguments": {} if arguments is None else _object(method, "arguments", arguments),
+        "name": _checked_text(method, "name", name),
+        "arguments": {} if arguments is None else _checked_object(method, "arguments", arguments),
     }
     return Call(method, params, types.GetPromptResult, safe=True, named_by="name", may_ask_input=True)
 
@@ -305,18 +305,18 @@ def complete(
     """
     method = "completion/complete"
     params: dict[str, Any] = {
-        "ref": _object(method, "ref", ref),
-        "argument": _object(method, "argument", argument),
+        "ref": _checked_object(method, "ref", ref),
+        "argument": _checked_object(method, "argument", argument),
     }
     if context_arguments is not None:
-        params["context"] = {"arguments": _object(method, "context_arguments", context_arguments)}
+        params["context"] = {"arguments": _checked_object(method, "context_arguments", context_arguments)}
     return Call(method, params, types.CompleteResult, safe=True)
 
 
 def set_log_level(level: str) -> Call[types.EmptyResult]:
     """Ask for log messages from a severity on (``logging/setLevel``, 2024-11-05 to 2025-11-25)."""
     method = "logging/setLevel"
-    return Call(method, {"level": _text(method, "level", level)}, types.EmptyResult, safe=True)
+    return Call(method, {"level": _checked_text(method, "level", level)}, types.EmptyResult, safe=True)
 
 
 def listen(notifications: types.SubscriptionFilter | Mapping[str, Any]) -> Call[types.EmptyResult]:
@@ -326,5 +326,5 @@ def listen(notifications: types.SubscriptionFilter | Mapping[str, Any]) -> Call[
         notifications: The changes to hear of.
     """
     method = "subscriptions/listen"
-    params = {"notifications": _object(method, "notifications", notifications)}
+    params = {"notifications": _checked_object(method, "notifications", notifications)}
     return Call(method, params, types.EmptyResult, safe=True)

@@ -35,17 +35,14 @@ from .events import (
     ResponseRejected,
 )
 from .exceptions import LocalProtocolError, MCPError, RemoteProtocolError, rpc_error_type
-from .handshake import Agreement, Handshake, Refused, Reply, Step, negotiate
+from .handshake import Agreement, Handshake, HandshakeReply, HandshakeStep, Refused, negotiate
 from .http.parameter_headers import ParameterHeader, declared_headers
 from .jsonrpc import ErrorObject, RequestId
+from .names import CAPABILITIES_KEY, CLIENT_INFO_KEY, PROTOCOL_VERSION_KEY
 from .session import NO_ROOM, Session
 from .states import SessionInput, SessionState
 from .types import InitializeResult, ListToolsResult
 from .versions import LATEST, Era, Revision
-
-PROTOCOL_VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
-CLIENT_INFO_KEY = "io.modelcontextprotocol/clientInfo"
-CAPABILITIES_KEY = "io.modelcontextprotocol/clientCapabilities"
 
 #: Members of ``_meta`` that the session writes itself.
 RESERVED_META = frozenset({"progressToken", PROTOCOL_VERSION_KEY, CLIENT_INFO_KEY, CAPABILITIES_KEY})
@@ -162,7 +159,7 @@ class ClientSession(Session):
         """
         self._queue(self.start_handshake().payload)
 
-    def _take_step(self, step: Step) -> Outgoing:
+    def _take_step(self, step: HandshakeStep) -> Outgoing:
         initialize = step.call.method == "initialize"
         self._move(SessionInput.INITIALIZE if initialize else SessionInput.PROBE)
         self._write_in(step.revision)
@@ -272,7 +269,7 @@ class ClientSession(Session):
         self._handshake = None
         return Connected(agreement.server, agreement.revision)
 
-    def _advance(self, reply: Reply) -> list[Event]:
+    def _advance(self, reply: HandshakeReply) -> list[Event]:
         handshake = self._handshake
         if handshake is None:
             return []
@@ -385,7 +382,7 @@ class ClientSession(Session):
             advanced.extend([event] if reply is None else self._advance(reply))
         return advanced
 
-    def _handshake_reply(self, event: Event) -> Reply | None:
+    def _handshake_reply(self, event: Event) -> HandshakeReply | None:
         """Say what an event is to the handshake, None for nothing."""
         if not isinstance(event, ResponseReceived | ErrorReceived | ResponseRejected):
             return None

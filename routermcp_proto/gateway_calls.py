@@ -100,7 +100,7 @@ def authorize(server_id: str, next_url: str | None) -> Call[AuthorizeResult]:
     return Call(AUTHORIZE, params, AuthorizeResult, safe=True, private=True)
 
 
-def sign_in(server_id: str, url: str) -> Call[SignInResult]:
+def sign_in_status(server_id: str, url: str) -> Call[SignInResult]:
     """Ask what has become of a sign-in, given where its user was sent to."""
     return Call(SIGN_IN, {"serverId": server_id, "url": url}, SignInResult, safe=True, private=True)
 

@@ -28,7 +28,7 @@ STATELESS_ERRORS = frozenset({HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_V
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class HandshakeStep:
     """The next request of the handshake, and the revision it is written in."""
 
     call: Call[Any]
@@ -56,8 +56,8 @@ class Agreement:
     """The answer to ``server/discover`` in the stateless era, with its caching hints."""
 
 
-Reply = DiscoverResult | InitializeResult | Refused
-Handshake = Generator[Step, Reply, Agreement]
+HandshakeReply = DiscoverResult | InitializeResult | Refused
+Handshake = Generator[HandshakeStep, HandshakeReply, Agreement]
 
 
 def negotiate(protocol: str, client_info: Mapping[str, Any], capabilities: Mapping[str, Any]) -> Handshake:
@@ -86,22 +86,22 @@ def negotiate(protocol: str, client_info: Mapping[str, Any], capabilities: Mappi
 
 
 def _insist(revision: Revision) -> Handshake:
-    reply = yield Step(calls.discover(), revision)
+    reply = yield HandshakeStep(calls.discover(), revision)
     if _names(reply, revision):
-        reply = yield Step(calls.discover(), revision)
+        reply = yield HandshakeStep(calls.discover(), revision)
     if isinstance(reply, DiscoverResult):
         return _stateless(revision, reply)
     raise _cause(reply)
 
 
 def _probe(client_info: Mapping[str, Any], capabilities: Mapping[str, Any]) -> Handshake:
-    reply = yield Step(calls.discover(), LATEST)
+    reply = yield HandshakeStep(calls.discover(), LATEST)
     supported = _supported(reply)
     common = best_common(supported, Era.STATELESS)
     if common is not None and not isinstance(reply, DiscoverResult):
         # The server named a revision that we share: ask again in it, even if it is the
         # one that was just refused.
-        reply = yield Step(calls.discover(), common)
+        reply = yield HandshakeStep(calls.discover(), common)
     if common is not None and isinstance(reply, DiscoverResult):
         return _stateless(common, reply)
     older = best_common(supported, Era.HANDSHAKE)
@@ -117,14 +117,14 @@ def _initialize(
     *,
     probed: bool = False,
 ) -> Handshake:
-    reply = yield Step(calls.initialize(revision.name, capabilities, client_info), revision)
+    reply = yield HandshakeStep(calls.initialize(revision.name, capabilities, client_info), revision)
     supported = _supported(reply)
     older = best_common(supported, Era.HANDSHAKE)
     if older is None and probed and _is_stateless(reply):
         # It was only slow to answer the probe, while it started for example.
         return (yield from _insist(LATEST))
     if older is not None and older is not revision:
-        reply = yield Step(calls.initialize(older.name, capabilities, client_info), older)
+        reply = yield HandshakeStep(calls.initialize(older.name, capabilities, client_info), older)
     if not isinstance(reply, InitializeResult):
         raise _cause(reply)
     agreed = REVISIONS.get(reply.protocolVersion)
@@ -150,7 +150,7 @@ def _stateless(revision: Revision, found: DiscoverResult) -> Agreement:
     return Agreement(revision, server, found)
 
 
-def _supported(reply: Reply) -> list[str]:
+def _supported(reply: HandshakeReply) -> list[str]:
     """Read the versions that a reply lists, in whichever of the two places it does."""
     if isinstance(reply, DiscoverResult):
         return reply.supportedVersions
@@ -163,18 +163,18 @@ def _supported(reply: Reply) -> list[str]:
     )
 
 
-def _is_stateless(reply: Reply) -> bool:
+def _is_stateless(reply: HandshakeReply) -> bool:
     """Whether a reply shows a server of the stateless era, although no revision is common."""
     if isinstance(reply, DiscoverResult):
         return bool(reply.supportedVersions)
     return isinstance(reply, Refused) and reply.error is not None and reply.error.code in STATELESS_ERRORS
 
 
-def _names(reply: Reply, revision: Revision) -> bool:
+def _names(reply: HandshakeReply, revision: Revision) -> bool:
     return isinstance(reply, Refused) and revision.name in _supported(reply)
 
 
-def _cause(reply: Reply) -> MCPError:
+def _cause(reply: HandshakeReply) -> MCPError:
     if isinstance(reply, Refused):
         return reply.cause
     return ResponseValidationError(
@@ -182,7 +182,7 @@ def _cause(reply: Reply) -> MCPError:
     )
 
 
-def _no_common_revision(reply: Reply, supported: list[str]) -> MCPError:
+def _no_common_revision(reply: HandshakeReply, supported: list[str]) -> MCPError:
     if isinstance(reply, Refused) and not supported:
         return reply.cause
     theirs, ours = ", ".join(supported[:10]), ", ".join(REVISIONS)

@@ -104,7 +104,7 @@ def decode(payload: bytes | bytearray | str, *, batches: bool = False) -> tuple[
         return (_message(cast("dict[str, Any]", value)),)
     if type(value) is list:
         return _batch(cast("list[Any]", value), batches)
-    return (Invalid(f"a message is an object, not {_kind(value)}", None, INVALID_REQUEST),)
+    return (Invalid(f"a message is an object, not {_json_type(value)}", None, INVALID_REQUEST),)
 
 
 def _batch(values: list[Any], allowed: bool) -> tuple[Message, ...]:
@@ -115,7 +115,7 @@ def _batch(values: list[Any], allowed: bool) -> tuple[Message, ...]:
     return tuple(
         _message(cast("dict[str, Any]", value))
         if type(value) is dict
-        else Invalid(f"a message is an object, not {_kind(value)}", None, INVALID_REQUEST)
+        else Invalid(f"a message is an object, not {_json_type(value)}", None, INVALID_REQUEST)
         for value in values
     )
 
@@ -126,9 +126,11 @@ def _message(value: dict[str, Any]) -> Message:
     if value.get("jsonrpc") != "2.0":
         return Invalid('"jsonrpc" is not "2.0"', known, INVALID_REQUEST)
     if "id" in value and known is None and not (request_id is None and "error" in value):
-        return Invalid(f"an id is a string or an integer, not {_kind(request_id)}", None, INVALID_REQUEST)
+        return Invalid(
+            f"an id is a string or an integer, not {_json_type(request_id)}", None, INVALID_REQUEST
+        )
     if "method" in value:
-        return _call(value, known)
+        return _request_or_notification(value, known)
     if ("result" in value) == ("error" in value):
         return Invalid("a message has one of method, result and error", known, INVALID_REQUEST)
     if "result" in value:
@@ -136,16 +138,16 @@ def _message(value: dict[str, Any]) -> Message:
     return _error(value["error"], known)
 
 
-def _call(value: dict[str, Any], request_id: RequestId | None) -> Message:
+def _request_or_notification(value: dict[str, Any], request_id: RequestId | None) -> Message:
     method, params = value["method"], value.get("params")
     if type(method) is not str:
-        return Invalid(f"a method is a string, not {_kind(method)}", request_id, INVALID_REQUEST)
+        return Invalid(f"a method is a string, not {_json_type(method)}", request_id, INVALID_REQUEST)
     if "result" in value or "error" in value:
         return Invalid("a message has one of method, result and error", request_id, INVALID_REQUEST)
     if params is None:
         params = cast("dict[str, Any]", {})
     elif type(params) is not dict:
-        problem = f"params of {method[:80]!r} is not an object but {_kind(params)}"
+        problem = f"params of {method[:80]!r} is not an object but {_json_type(params)}"
         return Invalid(problem, request_id, INVALID_REQUEST)
     if request_id is None:
         return Notification(method, cast("dict[str, Any]", params))
@@ -157,13 +159,13 @@ def _response(value: dict[str, Any], request_id: RequestId | None) -> Message:
     if request_id is None:
         return Invalid("a result without an id", None, INVALID_REQUEST)
     if type(result) is not dict:
-        return Invalid(f"a result is an object, not {_kind(result)}", request_id, INVALID_REQUEST)
+        return Invalid(f"a result is an object, not {_json_type(result)}", request_id, INVALID_REQUEST)
     return Response(request_id, cast("dict[str, Any]", result))
 
 
 def _error(error: Any, request_id: RequestId | None) -> Message:
     if type(error) is not dict:
-        return Invalid(f"an error is an object, not {_kind(error)}", request_id, INVALID_REQUEST)
+        return Invalid(f"an error is an object, not {_json_type(error)}", request_id, INVALID_REQUEST)
     members = cast("dict[str, Any]", error)
     code, message = members.get("code"), members.get("message")
     if type(code) is not int or type(message) is not str:
@@ -171,7 +173,7 @@ def _error(error: Any, request_id: RequestId | None) -> Message:
     return ErrorResponse(request_id, ErrorObject(code, message, members.get("data")))
 
 
-_KINDS: dict[type[Any], str] = {
+_JSON_TYPES: dict[type[Any], str] = {
     type(None): "null",
     bool: "a boolean",
     int: "a number",
@@ -182,14 +184,14 @@ _KINDS: dict[type[Any], str] = {
 }
 
 
-def _kind(value: Any) -> str:
-    return _KINDS[cast("type[Any]", type(value))]
+def _json_type(value: Any) -> str:
+    return _JSON_TYPES[cast("type[Any]", type(value))]
 
 
 # ---- encoding ----------------------------------------------------------------------
 
 
-def _plain(value: Any) -> Any:
+def _jsonable(value: Any) -> Any:
     """Give the encoder something it knows instead of a value that it does not."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", by_alias=True, exclude_unset=True)
@@ -198,7 +200,9 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"JSON has no {type(value).__name__}")
 
 
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain).encode
+_encode = json.JSONEncoder(
+    separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_jsonable
+).encode
 
 
 def dumps(value: Any, what: str = "value") -> bytes:
@@ -264,9 +268,9 @@ def encode_request(request_id: RequestId, method: str, params: Mapping[str, Any]
         LocalProtocolError: JSON cannot hold the parameters.
     """
     return b'{"jsonrpc":"2.0","id":%b,"method":%b%b}' % (
-        _id(request_id),
-        _method(method),
-        _params(params, meta),
+        _encoded_id(request_id),
+        _encoded_method(method),
+        _encoded_params(params, meta),
     )
 
 
@@ -276,19 +280,19 @@ def encode_notification(method: str, params: Mapping[str, Any], meta: bytes = b"
     Raises:
         LocalProtocolError: JSON cannot hold the parameters.
     """
-    return b'{"jsonrpc":"2.0","method":%b%b}' % (_method(method), _params(params, meta))
+    return b'{"jsonrpc":"2.0","method":%b%b}' % (_encoded_method(method), _encoded_params(params, meta))
 
 
-def _id(request_id: RequestId | None) -> bytes:
+def _encoded_id(request_id: RequestId | None) -> bytes:
     return b"%d" % request_id if type(request_id) is int else dumps(request_id, "the id")
 
 
 @lru_cache(maxsize=256)
-def _method(method: str) -> bytes:
+def _encoded_method(method: str) -> bytes:
     return dumps(method, "the method")
 
 
-def _params(params: Mapping[str, Any], meta: bytes) -> bytes:
+def _encoded_params(params: Mapping[str, Any], meta: bytes) -> bytes:
     if not params:
         return b',"params":{"_meta":%b}' % meta if meta else b""
     encoded = dumps(params, "params")
@@ -301,7 +305,7 @@ def encode_response(request_id: RequestId, result: Mapping[str, Any]) -> bytes:
     Raises:
         LocalProtocolError: JSON cannot hold the result.
     """
-    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (_id(request_id), dumps(result, "result"))
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (_encoded_id(request_id), dumps(result, "result"))
 
 
 def encode_error(request_id: RequestId | None, error: ErrorObject) -> bytes:
@@ -313,4 +317,4 @@ def encode_error(request_id: RequestId | None, error: ErrorObject) -> bytes:
     members: dict[str, Any] = {"code": error.code, "message": error.message}
     if error.data is not None:
         members["data"] = error.data
-    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (_id(request_id), dumps(members, "error"))
+    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (_encoded_id(request_id), dumps(members, "error"))

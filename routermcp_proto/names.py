@@ -1,27 +1,45 @@
-"""Names of the wire that more than one layer uses."""
+"""Methods, and members of ``_meta``, that more than one module of the project spells.
+
+Source: https://modelcontextprotocol.io/specification/2026-07-28/basic (``_meta``),
+https://modelcontextprotocol.io/specification/2026-07-28/server/utilities/logging and
+https://modelcontextprotocol.io/specification/2026-07-28/basic/patterns/subscriptions
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+PROTOCOL_VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
+"""The member of a stateless request's ``_meta`` that holds the revision it is written in."""
+
+CLIENT_INFO_KEY = "io.modelcontextprotocol/clientInfo"
+"""The member of a stateless request's ``_meta`` that holds name and version of the client."""
+
+CAPABILITIES_KEY = "io.modelcontextprotocol/clientCapabilities"
+"""The member of a stateless request's ``_meta`` that holds the client's capabilities."""
+
+SERVER_INFO_KEY = "io.modelcontextprotocol/serverInfo"
+"""The member of a stateless result's ``_meta`` that holds name and version of the server."""
+
 LOG_LEVEL_KEY = "io.modelcontextprotocol/logLevel"
-"""The member of ``_meta`` by which a stateless request asks for log messages."""
+"""The member of a stateless request's ``_meta`` that asks for log messages from a level on."""
 
 LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
-"""Levels of log messages, the least important first."""
+"""The levels of log messages (RFC 5424), the least severe first."""
 
 RESOURCE_UPDATED = "notifications/resources/updated"
-"""The notification that a resource has changed."""
+"""The notification that one resource has changed."""
 
-#: The member of ``_meta`` that tells by which request a notification was asked for.
 SUBSCRIPTION_ID_KEY = "io.modelcontextprotocol/subscriptionId"
+"""The member of a notification's ``_meta`` that names the ``subscriptions/listen`` it belongs to."""
 
 ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
+"""The notification that confirms a ``subscriptions/listen``: the first one on its stream."""
 
-#: Members of the filter of ``subscriptions/listen``: the capability that has to say
-#: ``listChanged``, and the notification.
 LIST_FILTERS: Mapping[str, tuple[str, str]] = {
     "toolsListChanged": ("tools", "notifications/tools/list_changed"),
     "promptsListChanged": ("prompts", "notifications/prompts/list_changed"),
     "resourcesListChanged": ("resources", "notifications/resources/list_changed"),
 }
+"""For each member of the filter of ``subscriptions/listen``, the capability under which a server
+declares ``listChanged``, and the notification that it then sends."""

@@ -18,16 +18,14 @@ from typing import Any, cast
 
 from . import jsonrpc
 from .calls import Call
-from .client_session import CAPABILITIES_KEY, PROTOCOL_VERSION_KEY
 from .error_codes import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, UNSUPPORTED_VERSION
 from .events import Event, MessageReady, NotificationReceived, Outgoing, RequestReceived
 from .exceptions import LocalProtocolError
 from .jsonrpc import ErrorObject, RequestId
+from .names import CAPABILITIES_KEY, PROTOCOL_VERSION_KEY, SERVER_INFO_KEY
 from .session import NO_ROOM, Session
 from .states import SessionInput, SessionState
 from .versions import LATEST, LATEST_HANDSHAKE, REVISIONS, Era, Revision
-
-SERVER_INFO_KEY = "io.modelcontextprotocol/serverInfo"
 
 #: Methods that exist in one era only (MCP 2026-07-28, Changelog).
 HANDSHAKE_ONLY = frozenset(

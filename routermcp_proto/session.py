@@ -59,14 +59,13 @@ from .states import (
     next_request_state,
     next_session_state,
 )
-from .types import InputRequired as InputRequiredResult
-from .types import Progress
+from .types import InputRequiredResult, Progress
 from .versions import Revision
 
 #: Requests that may wait for an answer at once. A peer that never answers would otherwise
 #: let the table grow for as long as its user calls; 10,000 is ten times what gRPC and
 #: HTTP/2 servers commonly allow on one connection.
-MAX_PENDING = 10_000
+MAX_PENDING_REQUESTS = 10_000
 
 #: Requests of the peer that may wait for our answer at once: a tenth of the above, since
 #: each may occupy a person.
@@ -77,7 +76,7 @@ NO_ROOM = ErrorObject(INVALID_REQUEST, "the id is in use, or too many requests w
 
 
 @dataclass(slots=True)
-class Pending:
+class PendingRequest:
     """A request that was sent and has not ended."""
 
     call: Call[Any]
@@ -96,7 +95,7 @@ class Session:
         self._state = SessionState.NEW
         self._revision: Revision | None = None
         self._ids: Iterator[RequestId] = itertools.count(1)
-        self._pending: dict[RequestId, Pending] = {}
+        self._pending: dict[RequestId, PendingRequest] = {}
         self._asked: dict[RequestId, Revision] = {}
         self._max_line_size = MAX_LINE_SIZE if max_message_size is None else max_message_size
         self._lines: LineDecoder | None = None
@@ -128,10 +127,10 @@ class Session:
     # ---- sending -------------------------------------------------------------------
 
     def _register(self, call: Call[Any], deadline: float | None = None) -> RequestId:
-        if len(self._pending) >= MAX_PENDING:
-            raise LocalProtocolError(f"{MAX_PENDING} requests wait for an answer already")
+        if len(self._pending) >= MAX_PENDING_REQUESTS:
+            raise LocalProtocolError(f"{MAX_PENDING_REQUESTS} requests wait for an answer already")
         request_id = next(self._ids)
-        self._pending[request_id] = Pending(call, deadline)
+        self._pending[request_id] = PendingRequest(call, deadline)
         return request_id
 
     def start_notification(self, method: str, params: Mapping[str, Any] | None = None) -> Outgoing:
@@ -217,7 +216,7 @@ class Session:
 
     # ---- ending a request ------------------------------------------------------------
 
-    def _end(self, request_id: RequestId, happening: RequestInput) -> Pending:
+    def _end(self, request_id: RequestId, happening: RequestInput) -> PendingRequest:
         pending = self._pending.pop(request_id)
         pending.state = next_request_state(pending.state, happening)
         return pending

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-from .reader import MAX_HEAD_SIZE, NEED_DATA, BodyData, EndOfBody, H11ResponseReader, Item, ResponseHead
+from .reader import END_OF_BODY, MAX_HEAD_SIZE, NEED_DATA, BodyData, H11ResponseReader, Item, ResponseHead
 
 # A subset of RFC 9112: a status of 200 or above, names that are tokens, values of visible
 # ASCII with single or more spaces only between words, every line ended with CR LF.
@@ -23,8 +23,6 @@ _BEGINNING = b"HTTP/1.1 "
 
 #: Digits of a length that is read here: a petabyte, beyond any limit on messages.
 _MAX_LENGTH_DIGITS = 15
-
-_END = EndOfBody()
 
 
 class DirectResponseReader:
@@ -75,7 +73,7 @@ class DirectResponseReader:
         if self._left < 0:
             return self._head()
         if not self._left:
-            return _END
+            return END_OF_BODY
         data, self._buffer = self._buffer[: self._left], self._buffer[self._left :]
         if data:
             self._left -= len(data)

@@ -15,7 +15,8 @@ from urllib.parse import parse_qsl
 from ..exceptions import LocalProtocolError
 from ..redaction import HIDDEN, is_secret
 
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+#: The name of a header (RFC 9110, section 5.6.2, ``token``).
+TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # Visible ASCII, with spaces and tabs inside but not at either end; empty is a value too.
 _VALUE = re.compile(rb"(?:[!-~](?:[ \t!-~]*[!-~])?)?")
 
@@ -77,11 +78,11 @@ class HeaderBlock:
         return tuple(name.lower() for name, _ in self.pairs)
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name.decode()}: {_shown(name, value)}" for name, value in self.pairs)
+        shown = ", ".join(f"{name.decode()}: {_shown_value(name, value)}" for name, value in self.pairs)
         return f"<HeaderBlock {shown}>"
 
 
-def _shown(name: bytes, value: bytes) -> str:
+def _shown_value(name: bytes, value: bytes) -> str:
     low = name.lower()
     return HIDDEN if low == b"mcp-session-id" or is_secret(low.decode()) else value.decode("ascii")
 
@@ -111,7 +112,7 @@ def _checked(name: str | bytes, value: str | bytes) -> Pair:
     # Half of a surrogate pair has to become bytes that the patterns refuse, too.
     raw_name = name.encode("utf-8", "surrogatepass") if isinstance(name, str) else name
     raw_value = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
-    if not _TOKEN.fullmatch(raw_name):
+    if not TOKEN.fullmatch(raw_name):
         # A whole line that is given as a name has its value after the colon.
         shown = raw_name.partition(b":")[0][:MAX_NAME_SHOWN].decode("ascii", "backslashreplace")
         raise LocalProtocolError(f"{shown!r} is not the name of a header")

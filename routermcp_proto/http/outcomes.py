@@ -1,4 +1,4 @@
-"""What an HTTP refusal means, in words and as an error."""
+"""The meaning of an HTTP refusal, in words and as an error."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ AUTHORIZATION_REQUIRED = "authorization_required"
 """The ``reason`` in the data of a gateway's error when a user has to sign in first."""
 
 
-def refusal(refused: HTTPRefused, endpoint: EndpointURL | str) -> TransportError:
-    """Put a refusal into an error for people."""
+def refusal_error(refused: HTTPRefused, endpoint: EndpointURL | str) -> TransportError:
+    """Return the error that tells people about an HTTP refusal."""
     advice = _ADVICE.get(refused.status, "the server refused the request")
     said = refused.error.message if refused.error is not None else _first_line(refused.body)
     message = f"{endpoint} answered HTTP {refused.status}: {advice}"
@@ -137,26 +137,26 @@ def _authorization_required(
     That is -32042 (MCP 2025-11-25, URL Mode Elicitation), and what a gateway says to clients
     that cannot be asked to open a URL.
     """
-    data = _members(error.data)
-    url = _text(data.get("url"))
+    data = _dict_or_empty(error.data)
+    url = _str_or_none(data.get("url"))
     if error.code == URL_ELICITATION_REQUIRED:
         asked = data.get("elicitations")
         elicitations = cast("list[Any]", asked) if isinstance(asked, list) else []
-        urls = [_text(_members(each).get("url")) for each in elicitations]
+        urls = [_str_or_none(_dict_or_empty(each).get("url")) for each in elicitations]
         url = url or next((each for each in urls if each is not None), None)
     elif not gateway or data.get("reason") != AUTHORIZATION_REQUIRED:
         return None
     message = f"{about}: {error.message}" if about else error.message
     return AuthorizationRequiredError(
-        message, url=url, server_id=_text(data.get("server")), user_id=_text(data.get("user"))
+        message, url=url, server_id=_str_or_none(data.get("server")), user_id=_str_or_none(data.get("user"))
     )
 
 
-def _members(value: Any) -> dict[str, Any]:
+def _dict_or_empty(value: Any) -> dict[str, Any]:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
-def _text(value: Any) -> str | None:
+def _str_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 

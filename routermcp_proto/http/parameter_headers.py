@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from ..exceptions import LocalProtocolError, RemoteProtocolError
+from .headers import TOKEN
 
 ANNOTATION = "x-mcp-header"
 
@@ -29,7 +30,6 @@ MAX_DEPTH = 64
 #: Integers that survive a trip through JavaScript: -2^53+1 to 2^53-1.
 MAX_SAFE_INTEGER = 2**53 - 1
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _PLAIN = re.compile(r"(?:[!-~](?:[ \t!-~]*[!-~])?)?")
 _PRIMITIVE = frozenset({"string", "integer", "boolean"})
 _PREFIX, _SUFFIX = "=?base64?", "?="
@@ -103,7 +103,7 @@ def _schemas(root: dict[str, Any]) -> Iterator[tuple[dict[str, Any], tuple[str, 
         elif type(value) is dict:
             schema = cast("dict[str, Any]", value)
             yield schema, path
-            inner = list(_parts(schema, path))
+            inner = list(_subschemas(schema, path))
         else:
             continue
         if depth > MAX_DEPTH:
@@ -111,7 +111,7 @@ def _schemas(root: dict[str, Any]) -> Iterator[tuple[dict[str, Any], tuple[str, 
         todo += [(part, below, depth + 1) for part, below in inner]
 
 
-def _parts(
+def _subschemas(
     schema: dict[str, Any], path: tuple[str, ...] | None
 ) -> Iterator[tuple[Any, tuple[str, ...] | None]]:
     for key, inner in schema.items():
@@ -124,7 +124,7 @@ def _parts(
 
 def _declared(schema: dict[str, Any], path: tuple[str, ...] | None) -> ParameterHeader:
     name = schema[ANNOTATION]
-    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+    if not isinstance(name, str) or not TOKEN.fullmatch(name.encode("ascii", "replace")):
         raise RemoteProtocolError(f"its {ANNOTATION} {str(name)[:80]!r} cannot be part of a header's name")
     if not path:
         raise RemoteProtocolError(
@@ -153,13 +153,13 @@ def parameter_headers(
         value: Any = arguments
         for name in parameter.path:
             value = cast("Mapping[str, Any]", value).get(name) if isinstance(value, Mapping) else None
-        text = _text(parameter, value)
+        text = _parameter_text(parameter, value)
         if text is not None:
             headers.append((parameter.header, encode_header_value(text)))
     return headers
 
 
-def _text(parameter: ParameterHeader, value: Any) -> str | None:
+def _parameter_text(parameter: ParameterHeader, value: Any) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

@@ -50,7 +50,7 @@ class NeedData(Enum):
 NEED_DATA = NeedData.NEED_DATA
 Item = ResponseHead | BodyData | EndOfBody | NeedData
 
-_END = EndOfBody()
+END_OF_BODY = EndOfBody()
 
 
 class ResponseReader(Protocol):
@@ -159,7 +159,7 @@ class H11ResponseReader:
                 headers = tuple([(name.lower(), value) for name, value in event.headers.raw_items()])
                 return ResponseHead(event.status_code, headers, bytes(event.reason))
             if isinstance(event, h11.EndOfMessage):
-                return _END
+                return END_OF_BODY
             if isinstance(event, h11.ConnectionClosed):
                 raise RemoteProtocolError("the connection was closed")
             if event is h11.NEED_DATA or event is h11.PAUSED:

@@ -24,8 +24,8 @@ UNIX = "http+unix"
 _NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\\\ud800-\udfff]")
 _AFTER_AUTHORITY = re.compile(r"[/?#]")
 _AFTER_PATH = re.compile(r"[?#]")
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_HOST = re.compile(r"[A-Za-z0-9._-]+")
+_SCHEME_PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_HOST_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _KEPT_IN_TARGET = "/?#[]@!$&'()*+,;=:%-._~"
 
 
@@ -70,12 +70,12 @@ class EndpointURL:
             return cls(scheme, _socket_path(parts.netloc), 0, target)
         if scheme not in _PORTS:
             raise LocalProtocolError(
-                f"the URL {_plain(url)!r} has the scheme {scheme!r}: MCP servers have http:// or https://"
+                f"the URL {_without_secrets(url)!r} has the scheme {scheme!r}: MCP servers have http:// or https://"
             )
         if not host:
-            raise LocalProtocolError(f"the URL {_plain(url)!r} has no host")
+            raise LocalProtocolError(f"the URL {_without_secrets(url)!r} has no host")
         if port == 0:
-            raise LocalProtocolError(f"the URL {_plain(url)!r} has the port 0")
+            raise LocalProtocolError(f"the URL {_without_secrets(url)!r} has the port 0")
         return cls(scheme, _ascii_host(host), port or _PORTS[scheme], target)
 
     @property
@@ -151,7 +151,7 @@ def _check_text(url: str) -> None:
         raise LocalProtocolError("the URL contains a space, a backslash or a control character")
     _, separator, rest = url.partition("://")
     if not separator:
-        plain = _plain(url)
+        plain = _without_secrets(url)
         raise LocalProtocolError(
             f"the URL {plain!r} has no scheme: write it as 'http://{plain}' or with https://"
         )
@@ -167,13 +167,13 @@ def _split(url: str) -> tuple[SplitResult, str | None, int | None] | None:
         return parts, parts.hostname, parts.port
     except ValueError as error:
         if "@" not in url:
-            raise LocalProtocolError(f"the URL {_plain(url)!r} is malformed: {error}") from error
+            raise LocalProtocolError(f"the URL {_without_secrets(url)!r} is malformed: {error}") from error
     return None
 
 
-def _plain(url: str) -> str:
+def _without_secrets(url: str) -> str:
     """Cut what may be secret out of a URL that could not be taken apart."""
-    scheme = _SCHEME.match(url)
+    scheme = _SCHEME_PREFIX.match(url)
     begin = scheme[0] if scheme is not None else ""
     rest = url.removeprefix(begin).rpartition("@")[2]
     return (begin + without_query(rest))[:MAX_URL_SHOWN]
@@ -203,6 +203,6 @@ def _ascii_host(host: str) -> str:
         name = host.encode("idna").decode("ascii")
     except UnicodeError as error:
         raise LocalProtocolError(f"{host!r} is not a host name: {error}") from error
-    if not _HOST.fullmatch(name):
+    if not _HOST_NAME.fullmatch(name):
         raise LocalProtocolError(f"{host!r} is not a host name")
     return name.lower()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         content_model,
     )
     from .elicitation import ElicitRequest, ElicitResult
-    from .input_required import InputRequired
+    from .input_required import InputRequiredResult
     from .lifecycle import (
         ClientCapabilities,
         DiscoverResult,
@@ -78,7 +78,7 @@ __all__ = [
     "ImageContent",
     "Implementation",
     "InitializeResult",
-    "InputRequired",
+    "InputRequiredResult",
     "ListCapability",
     "ListPromptsResult",
     "ListResourceTemplatesResult",
@@ -123,7 +123,7 @@ _AREAS: dict[str, str] = {
     "content": "AudioContent ContentBlock EmbeddedResource ImageContent ResourceLink TextContent"
     " ToolResultContent ToolUseContent UnknownContent content_model",
     "elicitation": "ElicitRequest ElicitResult",
-    "input_required": "InputRequired",
+    "input_required": "InputRequiredResult",
     "lifecycle": "ClientCapabilities DiscoverResult Implementation InitializeResult ListCapability"
     " ResourcesCapability ServerCapabilities",
     "notifications": "LogMessage Progress ResourceUpdated SubscriptionFilter",

@@ -114,6 +114,9 @@ class Annotations(WireModel):
     lastModified: Annotated[str | None, Lenient()] = None
 
 
+OptionalAnnotations = Annotated[Annotations | None, Lenient()]
+
+
 class EmptyResult(WireModel):
     """An answer that says no more than that the request was carried out."""
 

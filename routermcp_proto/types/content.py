@@ -10,10 +10,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ValidationError, model_validator
 
 from ..exceptions import RemoteProtocolError
-from .base import Annotations, EmptyForNull, FalseForNull, Lenient, Meta, Objects, WireModel
+from .base import EmptyForNull, FalseForNull, Meta, Objects, OptionalAnnotations, WireModel
 from .resources import Resource, ResourceContents, decode_base64
-
-_Annotations = Annotated[Annotations | None, Lenient()]
 
 
 class _Typed(WireModel):
@@ -31,7 +29,7 @@ class TextContent(_Typed):
 
     type: Literal["text"] = "text"
     text: str
-    annotations: _Annotations = None
+    annotations: OptionalAnnotations = None
     meta: Meta = None
 
 
@@ -52,7 +50,7 @@ class ImageContent(_Media):
     """An image, in base64."""
 
     type: Literal["image"] = "image"
-    annotations: _Annotations = None
+    annotations: OptionalAnnotations = None
     meta: Meta = None
 
 
@@ -60,7 +58,7 @@ class AudioContent(_Media):
     """A sound, in base64."""
 
     type: Literal["audio"] = "audio"
-    annotations: _Annotations = None
+    annotations: OptionalAnnotations = None
     meta: Meta = None
 
 
@@ -75,7 +73,7 @@ class EmbeddedResource(_Typed):
 
     type: Literal["resource"] = "resource"
     resource: ResourceContents
-    annotations: _Annotations = None
+    annotations: OptionalAnnotations = None
     meta: Meta = None
 
 

@@ -24,7 +24,7 @@ def _objects(value: object) -> object:
     return cast("object", value)
 
 
-class InputRequired(WireModel):
+class InputRequiredResult(WireModel):
     """A result of type ``input_required``: the client answers and sends the request again.
 
     Attributes:

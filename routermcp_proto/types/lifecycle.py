@@ -10,10 +10,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError
 
+from ..names import SERVER_INFO_KEY
 from .base import CacheableResult, EmptyForNull, Icons, Lenient, Meta, Strings, WireModel
-
-#: The member of ``_meta`` that names the server in every answer (2026-07-28 on).
-SERVER_INFO_KEY = "io.modelcontextprotocol/serverInfo"
 
 
 def _capability(value: Any) -> Any:

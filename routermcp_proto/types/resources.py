@@ -11,17 +11,15 @@ from typing import Annotated, Any
 from ..exceptions import RemoteProtocolError
 from .base import (
     FAIL_FAST,
-    Annotations,
     CacheableResult,
     EmptyForNull,
     Icons,
     Lenient,
     Meta,
+    OptionalAnnotations,
     PaginatedResult,
     WireModel,
 )
-
-_Annotations = Annotated[Annotations | None, Lenient()]
 
 
 class Resource(WireModel):
@@ -39,7 +37,7 @@ class Resource(WireModel):
     title: str | None = None
     description: str | None = None
     mimeType: str | None = None
-    annotations: _Annotations = None
+    annotations: OptionalAnnotations = None
     size: Annotated[int | None, Lenient()] = None
     icons: Icons = None
     meta: Meta = None
@@ -60,7 +58,7 @@ class ResourceTemplate(WireModel):
     title: str | None = None
     description: str | None = None
     mimeType: str | None = None
-    annotations: _Annotations = None
+    annotations: OptionalAnnotations = None
     icons: Icons = None
     meta: Meta = None
 

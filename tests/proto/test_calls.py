@@ -261,7 +261,7 @@ def test_warnings_are_bounded_in_number_and_length() -> None:
     tools = [{"name": "x" * 1000, "title": 5, "description": 5, "outputSchema": 5}] * 250
     parsed = calls.list_tools().parse({"tools": [*tools, {"name": "good"}]})
     assert len(parsed.value.tools) == 1
-    assert len(parsed.warnings) == calls.MAX_WARNINGS + 1
+    assert len(parsed.warnings) == calls.MAX_ENTRY_WARNINGS + 1
     assert parsed.warnings[-1] == "tools/list: left out 150 more entries of tools"
     assert max(map(len, parsed.warnings)) <= calls.MAX_PROBLEM_LENGTH
 
@@ -271,7 +271,7 @@ def test_a_list_of_nothing_but_bad_entries_is_given_up(monkeypatch: pytest.Monke
     assert calls.list_tools().parse({"tools": [1] * 150}).value.tools == []
     with pytest.raises(ResponseValidationError, match="tools: more than 150 entries are malformed") as caught:
         calls.list_tools().parse({"tools": [1] * 151})
-    assert len(caught.value.problems) == calls.MAX_PROBLEMS
+    assert len(caught.value.problems) == calls.MAX_ANSWER_PROBLEMS
 
 
 @pytest.mark.parametrize(

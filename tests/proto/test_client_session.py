@@ -29,6 +29,7 @@ from routermcp_proto.jsonrpc import (
     encode_request,
     encode_response,
 )
+from routermcp_proto.names import CAPABILITIES_KEY
 from routermcp_proto.states import SessionState
 from tests.proto.pair import Pair
 
@@ -179,7 +180,7 @@ def test_a_call_that_json_cannot_hold_waits_for_nothing() -> None:
 
 
 def test_the_number_of_waiting_requests_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_module, "MAX_PENDING", 2)
+    monkeypatch.setattr(session_module, "MAX_PENDING_REQUESTS", 2)
     session = connected()
     session.start_request(calls.ping())
     session.start_request(calls.ping())
@@ -355,7 +356,7 @@ def test_a_gateway_declares_what_its_own_client_can_do(stamped: bool) -> None:
 
     def declared(outgoing: Outgoing) -> Any:
         params = json.loads(outgoing.payload).get("params", {})
-        return params.get("_meta", {}).get(client_session.CAPABILITIES_KEY)
+        return params.get("_meta", {}).get(CAPABILITIES_KEY)
 
     for _ in range(2):
         outgoing = session.start_request(calls.list_tools(), capabilities={"elicitation": {}})

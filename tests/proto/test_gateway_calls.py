@@ -20,7 +20,7 @@ BUILT: list[tuple[Call[Any], str, dict[str, Any], bool]] = [
         True,
     ),
     (
-        gateway_calls.sign_in("mail", "https://as.example/?state=s"),
+        gateway_calls.sign_in_status("mail", "https://as.example/?state=s"),
         "routermcp/signIn",
         {"serverId": "mail", "url": "https://as.example/?state=s"},
         True,
@@ -53,7 +53,11 @@ def test_what_is_answered() -> None:
         gateway_calls.authorize("mail", None).parse({"serverId": "mail", "url": "u", "expiresAt": 1}).value
     )
     assert (begun.url, begun.expiresAt) == ("u", 1.0)
-    asked = gateway_calls.sign_in("mail", "u").parse({"serverId": "mail", "waits": False, "done": True}).value
+    asked = (
+        gateway_calls.sign_in_status("mail", "u")
+        .parse({"serverId": "mail", "waits": False, "done": True})
+        .value
+    )
     assert (asked.serverId, asked.waits, asked.done) == ("mail", False, True)
     done = gateway_calls.complete_authorization("u").parse({"serverId": "mail", "nextUrl": "/inbox"}).value
     assert (done.serverId, done.nextUrl) == ("mail", "/inbox")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from routermcp_proto.exceptions import LocalProtocolError, MCPError, ResponseValidationError, RPCError
-from routermcp_proto.handshake import Agreement, Handshake, Refused, Reply, Step, negotiate
+from routermcp_proto.handshake import Agreement, Handshake, HandshakeReply, HandshakeStep, Refused, negotiate
 from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.types import DiscoverResult, InitializeResult
 from routermcp_proto.versions import REVISIONS
@@ -35,7 +35,7 @@ def refused(code: int | None = None, supported: Any = None) -> Refused:
     return Refused(ErrorObject(code, "no", data), RPCError("no", code=code))
 
 
-def follow(protocol: str, *replies: Reply) -> tuple[list[str], Agreement]:
+def follow(protocol: str, *replies: HandshakeReply) -> tuple[list[str], Agreement]:
     """Give the handshake these replies; return its requests as ``method revision``, and its end."""
     handshake = negotiate(protocol, INFO, CAPABILITIES)
     steps = [words(next(handshake))]
@@ -43,17 +43,17 @@ def follow(protocol: str, *replies: Reply) -> tuple[list[str], Agreement]:
     return steps, ended(handshake, replies[-1])
 
 
-def words(step: Step) -> str:
+def words(step: HandshakeStep) -> str:
     return f"{step.call.method} {step.revision.name}"
 
 
-def ended(handshake: Handshake, reply: Reply) -> Agreement:
+def ended(handshake: Handshake, reply: HandshakeReply) -> Agreement:
     with pytest.raises(StopIteration) as end:
         handshake.send(reply)
     return end.value.value
 
 
-def failed(protocol: str, *replies: Reply) -> MCPError:
+def failed(protocol: str, *replies: HandshakeReply) -> MCPError:
     handshake = negotiate(protocol, INFO, CAPABILITIES)
     next(handshake)
     for reply in replies[:-1]:
@@ -100,7 +100,7 @@ def test_a_server_that_does_not_name_itself_is_taken_as_it_is() -> None:
         refused(-32022, ["2025-11-25"]),
     ],
 )
-def test_a_server_of_the_handshake_era_is_initialized(reply: Reply) -> None:
+def test_a_server_of_the_handshake_era_is_initialized(reply: HandshakeReply) -> None:
     steps, agreement = follow("auto", reply, initialized("2025-06-18"))
     assert steps == [DISCOVER, INITIALIZE]
     assert agreement.revision.name == "2025-06-18"
@@ -121,7 +121,7 @@ def test_a_revision_that_was_refused_and_named_is_asked_for_again_once() -> None
 
 
 @pytest.mark.parametrize("reply", [refused(-32022, ["2099-01-01"]), found("2099-01-01")])
-def test_a_server_of_the_future_has_nothing_in_common(reply: Reply) -> None:
+def test_a_server_of_the_future_has_nothing_in_common(reply: HandshakeReply) -> None:
     error = failed("auto", reply)
     assert isinstance(error, ResponseValidationError)
     assert "2099-01-01" in str(error)

@@ -237,7 +237,7 @@ FULL: dict[str, dict[str, Any]] = {
         "instructions": "i",
         "_meta": {},
     },
-    "InputRequired": {
+    "InputRequiredResult": {
         "inputRequests": {"a": {"method": "roots/list"}},
         "requestState": "s",
         "_meta": {},
@@ -508,7 +508,7 @@ def test_elicit_result_knows_three_actions() -> None:
 @pytest.mark.parametrize("requests", [[], {"a": 1}, {"a": {}, "b": None}])
 def test_input_requests_have_to_be_objects(requests: Any) -> None:
     with pytest.raises(ValidationError) as caught:
-        types.InputRequired.model_validate({"inputRequests": requests})
+        types.InputRequiredResult.model_validate({"inputRequests": requests})
     assert caught.value.error_count() == 1
 
 

@@ -39,7 +39,7 @@ from routermcp_proto.exceptions import (
     TransportError,
 )
 from routermcp_proto.handshake import STATELESS_ERRORS, Agreement
-from routermcp_proto.http.outcomes import Outcome, refusal, rpc_error, session_unknown
+from routermcp_proto.http.outcomes import Outcome, refusal_error, rpc_error, session_unknown
 from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.retry import RetryPolicy, deadline_after
 from routermcp_proto.types import InitializeResult, WireModel
@@ -457,7 +457,7 @@ class Driver:
                 error, method=call.method, about=describe(call), gateway=self.gateway, refused=refused
             )
         if refused is not None:
-            return refusal(refused, self._carrier.place)
+            return refusal_error(refused, self._carrier.place)
         return TransportError(f"{describe(call)}: the server gave no answer", code="protocol")
 
 

@@ -18,7 +18,7 @@ from routermcp_proto.exceptions import GatewayError, MCPError, OAuthError, Trans
 from routermcp_proto.handshake import Agreement, Refused
 from routermcp_proto.http.binding import MAX_REDIRECTS, HTTPBinding
 from routermcp_proto.http.headers import HeaderBlock
-from routermcp_proto.http.outcomes import ABOUT_THE_MOMENT, Outcome, refusal, rpc_error
+from routermcp_proto.http.outcomes import ABOUT_THE_MOMENT, Outcome, refusal_error, rpc_error
 from routermcp_proto.retry import RETRYABLE_STATUSES, RetryPolicy
 from routermcp_proto.states import SessionState
 from routermcp_proto.versions import Era
@@ -200,7 +200,7 @@ class HTTPHandshake:
             raise TransportError("the event stream ended without the answer", code="closed")
         if not isinstance(outcome, HTTPRefused):
             return []
-        cause: MCPError = refusal(outcome, self._transport.endpoint)
+        cause: MCPError = refusal_error(outcome, self._transport.endpoint)
         if outgoing.request_id is None:
             log.warning("%s", cause)
             return []

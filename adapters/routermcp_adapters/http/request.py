@@ -15,7 +15,7 @@ from routermcp_proto.exceptions import TransportError
 from routermcp_proto.http.binding import MAX_REDIRECTS, HTTPBinding
 from routermcp_proto.http.exchange import MCPExchange
 from routermcp_proto.http.headers import HeaderBlock, HTTPRequest
-from routermcp_proto.http.outcomes import Outcome, refusal
+from routermcp_proto.http.outcomes import Outcome, refusal_error
 from routermcp_proto.versions import CancelBy
 
 from ..call.deadline import CallDeadline
@@ -60,7 +60,7 @@ class Link:
             message = f"the server waits for an answer that cannot be sent: {error}"
             raise TransportError(message, code="interrupted") from error
         if isinstance(outcome, HTTPRefused):
-            log.warning("%s", refusal(outcome, self.transport.endpoint))
+            log.warning("%s", refusal_error(outcome, self.transport.endpoint))
 
 
 class Delivery:

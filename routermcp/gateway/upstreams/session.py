@@ -14,8 +14,13 @@ from routermcp_proto import calls
 from routermcp_proto.calls import Call
 from routermcp_proto.events import InputRequired
 from routermcp_proto.exceptions import RPCError
-from routermcp_proto.names import ACKNOWLEDGED, LOG_LEVEL_KEY, LOG_LEVELS, SUBSCRIPTION_ID_KEY
-from routermcp_proto.server_session import SERVER_INFO_KEY
+from routermcp_proto.names import (
+    ACKNOWLEDGED,
+    LOG_LEVEL_KEY,
+    LOG_LEVELS,
+    SERVER_INFO_KEY,
+    SUBSCRIPTION_ID_KEY,
+)
 from routermcp_proto.types import InitializeResult, WireModel
 from routermcp_proto.versions import Revision
 

@@ -166,7 +166,7 @@ class GatewayAccess:
         if self._url is None:
             return None
         try:
-            return await self._ask(gateway_calls.sign_in(self._server_id, self._url))
+            return await self._ask(gateway_calls.sign_in_status(self._server_id, self._url))
         except MethodNotFoundError:
             self._url = None  # it need not be asked again
             return None

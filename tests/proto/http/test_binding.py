@@ -63,7 +63,7 @@ def headers_of(request: HTTPRequest) -> dict[str, str]:
 def test_what_may_not_be_logged_says_so() -> None:
     session, binding = bound()
     connect(session, binding)
-    for call, private in ((calls.call_tool("a"), False), (gateway_calls.sign_in("mail", "u"), True)):
+    for call, private in ((calls.call_tool("a"), False), (gateway_calls.sign_in_status("mail", "u"), True)):
         outgoing = session.start_request(call)
         assert (binding.post(outgoing).private, binding.exchange(outgoing).private) == (private, private)
 

@@ -1,4 +1,4 @@
-"""What an HTTP refusal means, in words and as an error."""
+"""The meaning of an HTTP refusal, in words and as an error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from routermcp_proto.exceptions import (
     ResourceNotFoundError,
     RPCError,
 )
-from routermcp_proto.http.outcomes import refusal, rpc_error, session_unknown
+from routermcp_proto.http.outcomes import refusal_error, rpc_error, session_unknown
 from routermcp_proto.http.url import EndpointURL
 from routermcp_proto.jsonrpc import ErrorObject
 
@@ -30,7 +30,7 @@ def refused(
     [(401, "api_key"), (404, "/mcp"), (405, "POST"), (429, "slow down"), (502, "gateway"), (418, "refused")],
 )
 def test_a_refusal_says_what_to_do(status: int, advice: str) -> None:
-    error = refusal(refused(status, "no"), ENDPOINT)
+    error = refusal_error(refused(status, "no"), ENDPOINT)
     assert (error.code, error.status_code, error.body) == (f"http_{status}", status, "no")
     assert advice in str(error)
     assert "https://example.com/mcp answered" in str(error)
@@ -38,14 +38,14 @@ def test_a_refusal_says_what_to_do(status: int, advice: str) -> None:
 
 
 def test_a_refusal_quotes_the_server_but_no_markup() -> None:
-    assert "it says: overloaded" in str(refusal(refused(503, "overloaded\nmore"), ENDPOINT))
-    assert "html" not in str(refusal(refused(503, "<html>"), ENDPOINT))
-    quoted = refusal(refused(403, "{}", ErrorObject(-32001, "wrong key")), ENDPOINT)
+    assert "it says: overloaded" in str(refusal_error(refused(503, "overloaded\nmore"), ENDPOINT))
+    assert "html" not in str(refusal_error(refused(503, "<html>"), ENDPOINT))
+    quoted = refusal_error(refused(403, "{}", ErrorObject(-32001, "wrong key")), ENDPOINT)
     assert "it says: wrong key" in str(quoted)
 
 
 def test_a_refusal_keeps_the_wait_that_was_asked_for() -> None:
-    error = refusal(refused(429, retry_after=2.5), ENDPOINT)
+    error = refusal_error(refused(429, retry_after=2.5), ENDPOINT)
     assert error.retry_after == 2.5
     assert "wait 2.5 s" in str(error)
 
