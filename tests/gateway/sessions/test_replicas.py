@@ -100,7 +100,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
         ports = [free_port() for _ in range(WORKERS)]
         workers: list[subprocess.Popen[bytes]] = []
         for number, port in enumerate(ports):
-            script = str(ROOT / "tests" / "gateway" / "replica.py")
+            script = str(ROOT / "tests" / "gateway" / "sessions" / "replica.py")
             command = [sys.executable, script, str(port), redis.url, upstream]
             workers.append(stack.enter_context(started(command, port, tmp_path / f"worker-{number}.log")))
         front = free_port()
