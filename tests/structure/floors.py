@@ -1,19 +1,36 @@
-"""The floors of the gateway's house: a room imports from lower floors only.
+"""The order of the rooms in each wing: a room imports from lower floors only.
 
-A room is a module or a folder of :mod:`routermcp.gateway`; a folder within a folder belongs to
-the room around it.
+A room is a module or a folder of the wing; a folder within a folder belongs to the room around
+it. ``__init__`` is what the wing shows at its top. A new room gets its place here, on the lowest
+floor that its imports allow.
 """
 
 from __future__ import annotations
 
-#: From the lowest floor to the highest.
-GATEWAY_FLOORS: tuple[tuple[str, ...], ...] = (
-    ("backend", "config", "errors"),
-    ("catalog", "sessions"),
-    ("dispatch", "upstreams"),
-    ("users",),
-    ("aggregate", "http"),
-    ("factory", "serving"),
-    ("application", "demo", "local"),
-    ("__init__",),
-)
+#: By wing, from the lowest floor to the highest.
+FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "routermcp_adapters": (
+        ("limits", "runtime", "wire_log"),
+        ("concurrency",),
+        ("call", "runtimes"),
+        ("http", "streams"),
+        ("__init__",),
+    ),
+    "routermcp.oauth": (
+        ("_optional", "_urls", "audit", "signing"),
+        ("grants", "loopback", "stores"),
+        ("config",),
+        ("flows",),
+        ("__init__",),
+    ),
+    "routermcp.gateway": (
+        ("backend", "config", "errors"),
+        ("catalog", "sessions"),
+        ("dispatch", "upstreams"),
+        ("users",),
+        ("aggregate", "http"),
+        ("factory", "serving"),
+        ("application", "demo", "local"),
+        ("__init__",),
+    ),
+}

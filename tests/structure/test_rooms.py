@@ -1,7 +1,4 @@
-"""The way from room to room: no circle of imports, arrows one way, and nothing private of a neighbour.
-
-A room is a folder of a package, or a module that stands beside the folders.
-"""
+"""No circle of imports, arrows one way from room to room, and nothing private of a neighbour."""
 
 from __future__ import annotations
 
@@ -11,34 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.structure.floors import FLOORS
 from tests.structure.imports import PACKAGES, ROOT, Import, circles, files, imports, own_imports
-
-#: Rooms in the order in which they build on each other: each imports from lines above its own only.
-#: A new room gets its place here, as low as what it imports allows.
-ROOMS: dict[str, tuple[str, ...]] = {
-    "routermcp_adapters": (
-        "limits runtime wire_log",
-        "concurrency",
-        "call runtimes",
-        "http streams",
-    ),
-    "routermcp.oauth": (
-        "_optional _urls audit signing",
-        "grants loopback stores",
-        "config",
-        "flows",
-    ),
-    "routermcp.gateway": (
-        "backend config errors",
-        "catalog sessions",
-        "dispatch upstreams",
-        "users",
-        "http",
-        "aggregate serving",
-        "factory",
-        "application demo local",
-    ),
-}
 
 #: Modules beside the sub-folders that a folder may hold: more is no list that a reader takes in.
 MAX_MODULES = 16
@@ -61,9 +32,9 @@ def within(module: str, part: str) -> bool:
     return module == part or module.startswith(f"{part}.")
 
 
-def room(module: str, part: str) -> str:
-    """Return the room of a module; empty for what the part shows at its top."""
-    return module.removeprefix(part).lstrip(".").partition(".")[0]
+def room(module: str, wing: str) -> str:
+    """Return the room of a module of a wing."""
+    return module.removeprefix(wing).lstrip(".").partition(".")[0] or "__init__"
 
 
 def is_private(name: str) -> bool:
@@ -75,13 +46,13 @@ def neighbour(module: str) -> str:
     return next((part for part in NEIGHBOURS if within(module, part)), module.partition(".")[0])
 
 
-def against_the_order(found: Iterable[Import], part: str, order: tuple[str, ...]) -> Iterator[Import]:
-    """Yield imports between rooms of a part that do not lead to a line above."""
-    lines = {name: number for number, line in enumerate(order) for name in line.split()}
+def upwards(found: Iterable[Import], wing: str, floors: tuple[tuple[str, ...], ...]) -> Iterator[Import]:
+    """Yield imports between rooms of a wing that do not lead to a lower floor."""
+    floor_of = {name: number for number, floor in enumerate(floors) for name in floor}
     for item in found:
-        if within(item.importer, part) and within(item.module, part):
-            start, end = room(item.importer, part), room(item.module, part)
-            if start and start != end and (not end or lines[end] >= lines[start]):
+        if within(item.importer, wing) and within(item.module, wing):
+            start, end = room(item.importer, wing), room(item.module, wing)
+            if start != end and floor_of[end] >= floor_of[start]:
                 yield item
 
 
@@ -116,15 +87,15 @@ def test_no_circle_of_imports() -> None:
     assert circles((item.importer, item.module) for item in own_imports()) == []
 
 
-@pytest.mark.parametrize("part", ROOMS)
-def test_every_room_has_its_place(part: str) -> None:
-    rooms = {room(module, part) for module in files(PACKAGES) if within(module, part)} - {""}
-    assert sorted(rooms) == sorted(" ".join(ROOMS[part]).split())
+@pytest.mark.parametrize("wing", FLOORS)
+def test_every_room_is_on_a_floor(wing: str) -> None:
+    rooms = {room(module, wing) for module in files(PACKAGES) if within(module, wing)}
+    assert sorted(rooms) == sorted(name for floor in FLOORS[wing] for name in floor)
 
 
-@pytest.mark.parametrize("part", ROOMS)
-def test_rooms_build_on_each_other_one_way(part: str) -> None:
-    assert [str(item) for item in against_the_order(own_imports(), part, ROOMS[part])] == []
+@pytest.mark.parametrize("wing", FLOORS)
+def test_rooms_build_on_lower_floors(wing: str) -> None:
+    assert [str(item) for item in upwards(own_imports(), wing, FLOORS[wing])] == []
 
 
 def test_nothing_private_of_a_neighbour_is_imported() -> None:
@@ -165,7 +136,7 @@ def test_what_is_planted_in_a_sub_folder_is_found(tmp_path: Path) -> None:
     assert circles((item.importer, item.module) for item in found) == [
         ["routermcp.gateway.low.deep.first", "routermcp.gateway.low.second"]
     ]
-    assert [item.importer for item in against_the_order(found, "routermcp.gateway", ("low", "high"))] == [
+    assert [item.importer for item in upwards(found, "routermcp.gateway", (("low",), ("high",)))] == [
         "routermcp.gateway.low.third"
     ]
     assert [item.importer for item in of_neighbours(found)] == [
