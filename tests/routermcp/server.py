@@ -215,6 +215,16 @@ def silent(exchange: Exchange) -> None:
     exchange.closed_by_client()
 
 
+class Events(dict[str, threading.Event]):
+    """Events by name, each made by the thread that names it first.
+
+    Not a ``defaultdict``: with that, two threads that name an event at the same moment get two.
+    """
+
+    def __missing__(self, name: str) -> threading.Event:
+        return self.setdefault(name, threading.Event())
+
+
 class ScriptedServer:
     """The server; use it as a context manager.
 
@@ -252,7 +262,7 @@ class ScriptedServer:
         self.assigned: dict[int, str] = {}
         self.results: dict[str, Result] = dict(RESULTS)
         self.tools: dict[str, Callable[[Exchange, dict[str, Any]], Mapping[str, Any]]] = dict(TOOLS)
-        self.events: dict[str, threading.Event] = defaultdict(threading.Event)
+        self.events: dict[str, threading.Event] = Events()
         self._scripts: dict[str, deque[Action]] = defaultdict(deque)
         self._answers: dict[str, queue.SimpleQueue[dict[str, Any] | None]] = {}
         self._ids = itertools.count(1)
