@@ -16,9 +16,9 @@ from .._settings import ClientSettings, checked_timeout
 from .._wiring import driver_of
 from ..oauth._urls import checked_page
 from ..oauth.flows.connections import Connection
-from ..oauth.flows.gateway_connections import Access, UserAccounts
-from .authorization import AuthorizationRequest
+from ..oauth.flows.gateway_connections import Access, UserConnections
 from .methods import AsyncMethods
+from .sign_in import AuthorizationRequest
 
 
 class AsyncSessionBase(AsyncMethods):
@@ -80,9 +80,9 @@ class AsyncSessionBase(AsyncMethods):
 
     # ---- the user's tokens ------------------------------------------------------------------------
 
-    def _accounts(self, timeout: int | None = None) -> UserAccounts:
+    def _accounts(self, timeout: int | None = None) -> UserConnections:
         limit = self._timeout if timeout is None else checked_timeout(timeout)
-        return UserAccounts(self._settings, self._transport, self._driver, runtime_here(), limit)
+        return UserConnections(self._settings, self._transport, self._driver, runtime_here(), limit)
 
     async def _request_of(self, required: AuthorizationRequiredError) -> AuthorizationRequest:
         """Return what ``on_authorization`` is given."""

@@ -17,9 +17,9 @@ from .._settings import DEFAULT_INTERACTION_TIMEOUT, Headers, Secret, enable_deb
 from .._tls import ClientCertificate, Verify
 from .._wiring import connections_of
 from ..oauth import OAuthConfig
-from .authorization import OnAuthorization
 from .session import BlockingSessionBase, SyncRouterMCPSession
 from .sessions import IDLE_TIMEOUT, MAX_OPEN, Sessions
+from .sign_in import OnAuthorization
 
 if TYPE_CHECKING:
     import httpx

@@ -11,7 +11,7 @@ import typer
 
 from .. import SyncRouterMCPClient
 from ..oauth.flows.connections import Connection, ConnectionState
-from ..oauth.loopback import DEFAULT_PORT, LoopbackReceiver, on_standard_error, show_page
+from ..oauth.loopback import CALLBACK_PORT, LoopbackReceiver, on_standard_error, show_page
 from ..types import AuthorizationRequiredError, ConfigError, LocalProtocolError, MCPError, TransportError
 from .failures import complain
 from .options import (
@@ -53,7 +53,7 @@ def login(
     port: Annotated[
         int,
         typer.Option("--port", min=1, max=65535, help="Where the browser comes back to, on this machine."),
-    ] = DEFAULT_PORT,
+    ] = CALLBACK_PORT,
     debug: DebugOption = False,
 ) -> None:
     """Sign in, in a browser."""

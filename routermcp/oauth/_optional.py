@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from routermcp_proto.exceptions import ConfigError
 
 #: Characters of what a library says that errors repeat.
-MAX_SAID = 200
+MAX_ERROR_LINE_CHARACTERS = 200
 
 #: After this, Redis repeats what it was asked: the password, where it doesn't know HELLO.
 QUOTING = ", with args beginning with"
@@ -27,11 +27,11 @@ def needs_extra(what: str) -> Generator[None]:
         raise ConfigError(f"{what} needs more: pip install 'routermcp[oauth]'") from error
 
 
-def said_by(error: BaseException) -> str:
+def error_line(error: BaseException) -> str:
     """Return what a library says of a store that does not work, in one line.
 
     It says what it was about further down, if at all, as that is what the store holds.
     """
     first = next(iter(str(error).splitlines()), "").partition(QUOTING)[0].strip()
     name = type(error).__name__
-    return f"{name}: {first[:MAX_SAID]}" if first else name
+    return f"{name}: {first[:MAX_ERROR_LINE_CHARACTERS]}" if first else name

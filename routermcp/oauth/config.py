@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from routermcp_proto.oauth.client_grants import MachineGrant
+from routermcp_proto.oauth.client_grants import ClientGrant
 
 from .audit import OnAudit
 from .stores.base import AnyAdapter
@@ -16,9 +16,13 @@ Authorize = Callable[[str], "str | Awaitable[str]"]
 A plain function is called in a thread, so that it may wait for the user.
 """
 
-#: Where a user comes back to when a function of yours does the asking: an address of this
-#: machine, of which authorization servers take any port (RFC 8252, section 7.3).
-DEFAULT_REDIRECT_URI = "http://127.0.0.1:28418/callback"
+#: The port that users come back to unless another is given: below those that systems give to
+#: connections (from 32768 on Linux, from 49152 elsewhere), so that none of them has taken it.
+CALLBACK_PORT = 28418
+
+#: Where users come back to unless ``authorize`` or ``redirect_uri`` says otherwise: an address of
+#: this machine, of which authorization servers take any port (RFC 8252, section 7.3).
+DEFAULT_REDIRECT_URI = f"http://127.0.0.1:{CALLBACK_PORT}/callback"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class OAuthConfig:
 
     adapter: AnyAdapter
     authorize: Authorize | None = field(default=None, kw_only=True)
-    grant: MachineGrant | None = field(default=None, kw_only=True)
+    grant: ClientGrant | None = field(default=None, kw_only=True)
     redirect_uri: str | None = field(default=None, kw_only=True)
     client_id: str | None = field(default=None, kw_only=True)
     client_secret: str | None = field(default=None, kw_only=True, repr=False)

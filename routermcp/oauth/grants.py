@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 
 from routermcp_proto.exceptions import ConfigError
 from routermcp_proto.oauth.client_auth import BASIC, POST, PRIVATE_KEY, Client
 from routermcp_proto.oauth.client_grants import (
+    AssertionSource,
     ClientCredentials,
+    ClientGrant,
     EnterpriseManaged,
-    MachineGrant,
     WorkloadIdentity,
 )
 
 from ._optional import needs_extra
-
-Secret = str | Callable[[], str]
 
 
 def client_credentials(
@@ -27,7 +25,7 @@ def client_credentials(
     algorithm: str = "ES256",
     method: str | None = None,
     issuer: str | None = None,
-) -> MachineGrant:
+) -> ClientGrant:
     """Let an application sign in in its own name.
 
     Args:
@@ -59,7 +57,7 @@ def client_credentials(
     return ClientCredentials(Client(client_id, None, PRIVATE_KEY), key, issuer)
 
 
-def workload_identity(assertion: Secret, *, issuer: str | None = None) -> MachineGrant:
+def workload_identity(assertion: AssertionSource, *, issuer: str | None = None) -> ClientGrant:
     """Let a workload sign in with what its platform says of it (SEP-1933).
 
     Args:
@@ -74,12 +72,12 @@ def enterprise_managed(
     *,
     client_id: str,
     client_secret: str,
-    id_token: Secret,
+    id_token: AssertionSource,
     identity_client_id: str,
     identity_token_endpoint: str,
     identity_client_secret: str | None = None,
     issuer: str | None = None,
-) -> MachineGrant:
+) -> ClientGrant:
     """Let a user in whom the enterprise has signed in already (SEP-990).
 
     Args:

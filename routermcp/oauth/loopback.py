@@ -15,13 +15,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from routermcp_proto.exceptions import ConfigError, OAuthError
-from routermcp_proto.oauth.authorization import state_of
+from routermcp_proto.oauth.code_grant import state_of
 
 from ._urls import checked_page
-
-#: The port that users come back to unless another is given: below those that systems give to
-#: connections (from 32768 on Linux, from 49152 elsewhere), so that none of them has taken it.
-DEFAULT_PORT = 28418
+from .config import CALLBACK_PORT
 
 #: Seconds for the user, after which nobody listens any more; the client stops waiting before.
 RECEIVE_SECONDS = 600.0
@@ -35,7 +32,7 @@ MAX_BROWSERS = 4
 
 _browsers = threading.BoundedSemaphore(MAX_BROWSERS)
 
-_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
+_BROWSER_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
 <body style="font:16px/1.5 system-ui;max-width:32em;margin:4em auto;padding:0 1em">
 <h1>{title}</h1><p>{text}</p>"""
 _DONE = ("You are back", "The program has the answer and goes on. You can close this page.")
@@ -94,7 +91,7 @@ class LoopbackReceiver:
                 if good and not found:
                     found.append(f"{origin}{self.path}")
                 title, text = _DONE if good else _ELSEWHERE
-                page = _PAGE.format(title=title, text=text).encode()
+                page = _BROWSER_PAGE.format(title=title, text=text).encode()
                 self.send_response(200 if good else 404)
                 self.send_header("Content-Type", "text/html; charset=utf-8")
                 self.send_header("Content-Length", str(len(page)))
@@ -185,7 +182,7 @@ def suspicion(host: str) -> str | None:
 
 
 def loopback_receiver(
-    port: int = DEFAULT_PORT,
+    port: int = CALLBACK_PORT,
     *,
     open_browser: bool = True,
     show: Callable[[str], object] | None = None,

@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ..exceptions import AuthorizationRequiredError, OAuthError
-from .authorization import PENDING_SECONDS, Pending, begin, code_from, exchange_form, state_of
 from .challenges import Challenge, for_tokens
 from .client import UNKNOWN_CLIENT, Application, Clients
 from .client_auth import Client, Signer
+from .code_grant import PENDING_SECONDS, PendingSignIn, begin, code_from, exchange_form, state_of
 from .dpop import ALGORITHM, USE_NONCE, Prover
-from .metadata import Place, discover
+from .metadata import AuthorizationTarget, discover_target
 from .records import GrantRecord
 from .scopes import chosen, union
-from .steps import AskUser, Clock, Entropy, Flow, InvalidGrantError, Keep, TokenError
-from .tokens import TokenEndpoint, Tokens, refresh, revoke
+from .steps import AskUser, Clock, Entropy, Flow, InvalidGrantError, SaveRecord, TokenError
+from .tokens import TokenEndpoint, Tokens, refresh_tokens, revoke_tokens
 from .urls import checked, shown
 
 #: Sign-ins for one request of the application: a first one, and two that ask for more.
@@ -67,7 +67,7 @@ class Authorizer:
         self._clients = Clients(endpoint, application, registrations, clock)
         self._random = random
         self._clock = clock
-        self._deeds: list[AuditedAction] = []
+        self._audited: list[AuditedAction] = []
         self._metadata_url: str | None = None
         self._prover: Prover | None = None
         self.sign_with(application.signer)
@@ -76,10 +76,10 @@ class Authorizer:
         """Sign the proofs of the user's requests with a key, None for plain tokens only."""
         self._prover = Prover(signer, self._random, self._clock) if signer is not None else None
 
-    def deeds(self) -> list[AuditedAction]:
+    def audit_events(self) -> list[AuditedAction]:
         """Return what was done with tokens since this was asked last."""
-        deeds, self._deeds = self._deeds, []
-        return deeds
+        audited, self._audited = self._audited, []
+        return audited
 
     # ---- with each request ----------------------------------------------------------------------
 
@@ -105,16 +105,16 @@ class Authorizer:
         if self._prover is not None:
             self._prover.note_nonce(self.endpoint, nonce)
 
-    def hear(self, challenges: Sequence[Challenge], nonce: str | None, trial: AuthAttempt) -> bool | None:
+    def hear(self, challenges: Sequence[Challenge], nonce: str | None, attempt: AuthAttempt) -> bool | None:
         """Note the nonce that comes with a refusal.
 
         Returns:
             Whether the request may be made again with it; None where the refusal is about
             something else, so that :meth:`challenged` has to see to it.
         """
-        news = nonce is not None and nonce != trial.nonce
+        news = nonce is not None and nonce != attempt.nonce
         if nonce is not None:
-            trial.nonce = nonce
+            attempt.nonce = nonce
             self.note_nonce(nonce)
         challenge = self._said(challenges)
         return news if challenge is not None and challenge.error == USE_NONCE else None
@@ -144,8 +144,8 @@ class Authorizer:
             InvalidGrantError: The user has to sign in again.
             OAuthError: It did not work this time; the tokens stay.
         """
-        tokens, token_endpoint = self.tokens, self.record.text("token_endpoint")
-        if tokens is None or token_endpoint is None:
+        tokens, token_url = self.tokens, self.record.text("token_endpoint")
+        if tokens is None or token_url is None:
             raise InvalidGrantError(
                 f"there are no tokens to renew for {shown(self.endpoint)}", "invalid_grant"
             )
@@ -153,23 +153,25 @@ class Authorizer:
             yield from self._sign_in((yield from self._discover(None)), tokens.scope)
             return
         prover = self._prover if tokens.token_type == "dpop" else None  # noqa: S105 - a name
-        desk = self._desk(tokens.issuer, token_endpoint, self.record.client, prover)
+        token_endpoint = self._token_endpoint(tokens.issuer, token_url, self.record.client, prover)
         try:
-            self.record.renew((yield from refresh(desk, tokens, self.record.text("resource"))))
-            self._deeds.append("refresh")
+            self.record.renew(
+                (yield from refresh_tokens(token_endpoint, tokens, self.record.text("resource")))
+            )
+            self._audited.append("refresh")
         except InvalidGrantError:
             self.record.forget_tokens()
             raise
 
     # ---- after a refusal ---------------------------------------------------------------------------
 
-    def challenged(self, status: int, challenges: Sequence[Challenge], trial: AuthAttempt) -> Flow[bool]:
+    def challenged(self, status: int, challenges: Sequence[Challenge], attempt: AuthAttempt) -> Flow[bool]:
         """Do what a refusal asks for; say whether the request may be made again.
 
         Args:
             status: 401 or 403.
             challenges: What the refusal says.
-            trial: What was done so far for this request.
+            attempt: What was done so far for this request.
 
         Raises:
             AuthorizationRequiredError: A user has to sign in, and cannot be asked now.
@@ -177,25 +179,25 @@ class Authorizer:
         """
         challenge = self._said(challenges)
         if status == 401 and (challenge is not None or not challenges):
-            return (yield from self._unknown(challenge or Challenge("bearer"), trial))
+            return (yield from self._unknown(challenge or Challenge("bearer"), attempt))
         if status == 403 and challenge is not None and challenge.error == "insufficient_scope":
-            return (yield from self._too_little(challenge, trial))
+            return (yield from self._too_little(challenge, attempt))
         return False
 
-    def _unknown(self, challenge: Challenge, trial: AuthAttempt) -> Flow[bool]:
+    def _unknown(self, challenge: Challenge, attempt: AuthAttempt) -> Flow[bool]:
         """The token is missing, or no longer good."""
-        if trial.sign_ins:
+        if attempt.sign_ins:
             return False
-        place = yield from self._discover(challenge.resource_metadata)
+        target = yield from self._discover(challenge.resource_metadata)
         tokens = self.tokens
         # If the server has moved, what another authorization server gave is nothing here.
-        renewable = tokens is not None and tokens.refresh_token and tokens.issuer == place.server.issuer
-        if renewable and self._application.grant is None and trial.renewals < MAX_RENEWALS:
-            trial.renewals += 1
-            if (yield from self._renewed(place.server.issuer)):
+        renewable = tokens is not None and tokens.refresh_token and tokens.issuer == target.server.issuer
+        if renewable and self._application.grant is None and attempt.renewals < MAX_RENEWALS:
+            attempt.renewals += 1
+            if (yield from self._renewed(target.server.issuer)):
                 return True
         self.record.forget_tokens()
-        yield from self._sign_in(place, self._scope(place, challenge.scope), trial, challenge)
+        yield from self._sign_in(target, self._scope(target, challenge.scope), attempt, challenge)
         return True
 
     def _renewed(self, issuer: str) -> Flow[bool]:
@@ -216,123 +218,130 @@ class Authorizer:
             return False
         return True
 
-    def _scope(self, place: Place, challenged: tuple[str, ...] | None) -> tuple[str, ...]:
+    def _scope(self, target: AuthorizationTarget, challenged: tuple[str, ...] | None) -> tuple[str, ...]:
         """Return what to ask for: all that the user was asked for before, too."""
-        server = place.server
+        server = target.server
         scope = chosen(
             challenged,
-            place.scopes_supported,
+            target.scopes_supported,
             self._application.scope,
             server.scopes_supported,
             lasting=self._application.grant is None,
         )
         return union(scope, self.record.requested(server.issuer))
 
-    def _too_little(self, challenge: Challenge, trial: AuthAttempt) -> Flow[bool]:
+    def _too_little(self, challenge: Challenge, attempt: AuthAttempt) -> Flow[bool]:
         """The token is good, but not for this."""
         tokens = self.tokens
         had = tokens.scope if tokens is not None else ()
         wanted = union(had, challenge.scope or ())
-        if trial.sign_ins >= MAX_SIGN_INS or wanted == had:
+        if attempt.sign_ins >= MAX_SIGN_INS or wanted == had:
             return False
-        place = yield from self._discover(challenge.resource_metadata)
-        wanted = union(self.record.requested(place.server.issuer), wanted)
-        yield from self._sign_in(place, wanted, trial, challenge)
+        target = yield from self._discover(challenge.resource_metadata)
+        wanted = union(self.record.requested(target.server.issuer), wanted)
+        yield from self._sign_in(target, wanted, attempt, challenge)
         return True
 
-    def _discover(self, metadata_url: str | None, *, ask: bool = False) -> Flow[Place]:
+    def _discover(self, metadata_url: str | None, *, ask: bool = False) -> Flow[AuthorizationTarget]:
         """Find out where to sign in, and remember where the server has said that it describes itself."""
         grant, application, record = self._application.grant, self._application, self.record
         ours = record.text("endpoint") in (None, self.endpoint)
         kept = record.text("issuer") if ours else None
         wanted = grant.issuer if grant is not None else application.issuer
-        place = yield from discover(
+        target = yield from discover_target(
             self.endpoint,
             metadata_url or self._metadata_url or (record.text("resource_metadata") if ours else None),
             issuers=[issuer for issuer in (wanted, kept) if issuer is not None],
             guess=grant is None,
             ask=ask,
         )
-        self._metadata_url = place.metadata_url
-        return place
+        self._metadata_url = target.metadata_url
+        return target
 
-    def _desk(
-        self, issuer: str, token_endpoint: str, client: Client | None, prover: Prover | None
+    def _token_endpoint(
+        self, issuer: str, url: str, client: Client | None, prover: Prover | None
     ) -> TokenEndpoint:
-        return TokenEndpoint(issuer, token_endpoint, client, self._random, self._clock, prover)
+        return TokenEndpoint(issuer, url, client, self._random, self._clock, prover)
 
     # ---- signing in -----------------------------------------------------------------------------------
 
     def _sign_in(
         self,
-        place: Place,
+        target: AuthorizationTarget,
         scope: tuple[str, ...],
-        trial: AuthAttempt | None = None,
+        attempt: AuthAttempt | None = None,
         challenge: Challenge | None = None,
     ) -> Flow[None]:
-        if trial is not None:
-            trial.sign_ins += 1
+        if attempt is not None:
+            attempt.sign_ins += 1
         grant = self._application.grant
         if grant is not None:
-            server = place.server
+            server = target.server
             who = grant.client.client_id if grant.client is not None else "the assertion"
             self._clients.bind(who, grant.issuer, server)
-            desk = self._desk(server.issuer, server.token_endpoint, None, self._dpop(place, challenge))
-            tokens = yield from grant.obtain(desk, place, self.endpoint, scope)
+            token_endpoint = self._token_endpoint(
+                server.issuer, server.token_endpoint, None, self._dpop(target, challenge)
+            )
+            tokens = yield from grant.obtain(token_endpoint, target, self.endpoint, scope)
             self.record.settle(
                 tokens,
                 endpoint=self.endpoint,
                 client=None,
-                resource=place.resource,
+                resource=target.resource,
                 token_endpoint=server.token_endpoint,
                 revocation_endpoint=server.revocation_endpoint,
                 requested=scope,
-                resource_metadata=place.metadata_url,
+                resource_metadata=target.metadata_url,
             )
-            self._deeds.append("obtain")
+            self._audited.append("obtain")
             return
         # Who cannot be asked now is sent to one page, however many requests are refused meanwhile.
-        pending = yield from self._begin(place, scope, challenge, again=not self._application.interactive)
+        pending = yield from self._begin(target, scope, challenge, again=not self._application.interactive)
         if not self._application.interactive:
             raise AuthorizationRequiredError(
-                f"a user has to sign in at {place.server.issuer} before {shown(self.endpoint)} can be used",
+                f"a user has to sign in at {target.server.issuer} before {shown(self.endpoint)} can be used",
                 url=pending.url,
             )
         callback: str = yield AskUser(pending.url, str(pending.kept["redirect_uri"]))
         yield from self.complete(callback)
 
-    def begin(self) -> Flow[Pending]:
+    def begin(self) -> Flow[PendingSignIn]:
         """Prepare to send the user to sign in; :meth:`complete` takes the answer, here or elsewhere.
 
         Raises:
             OAuthError: There is no way to sign in.
         """
-        place = yield from self._discover(None, ask=True)
-        return (yield from self._begin(place, self._scope(place, None), None))
+        target = yield from self._discover(None, ask=True)
+        return (yield from self._begin(target, self._scope(target, None), None))
 
     def _begin(
-        self, place: Place, scope: tuple[str, ...], challenge: Challenge | None, *, again: bool = False
-    ) -> Flow[Pending]:
+        self,
+        target: AuthorizationTarget,
+        scope: tuple[str, ...],
+        challenge: Challenge | None,
+        *,
+        again: bool = False,
+    ) -> Flow[PendingSignIn]:
         redirect_uri = self._application.redirect_uri
         if redirect_uri is None:
             raise AuthorizationRequiredError(
                 f"{shown(self.endpoint)} wants a user to sign in, and OAuthConfig has no way to ask one"
             )
-        client = yield from self._clients.at(place, redirect_uri, scope)
-        dpop = self._dpop(place, challenge) is not None
+        client = yield from self._clients.at(target, redirect_uri, scope)
+        dpop = self._dpop(target, challenge) is not None
         same = {
-            "issuer": place.server.issuer,
+            "issuer": target.server.issuer,
             "redirect_uri": redirect_uri,
-            "resource": place.resource,
+            "resource": target.resource,
             "scope": " ".join(scope),
             "client": client.to_json(),
             "dpop": dpop,
         }
         waiting = self.record.find_pending(same, self._clock() + PENDING_SECONDS / 2) if again else None
         if waiting is not None and "next_url" not in waiting:
-            return Pending(str(waiting["url"]), "", waiting)
+            return PendingSignIn(str(waiting["url"]), "", waiting)
         pending = begin(
-            place,
+            target,
             client,
             redirect_uri=redirect_uri,
             scope=scope,
@@ -358,31 +367,33 @@ class Authorizer:
         client = Client.from_json(kept.get("client"))
         if client is None:
             raise OAuthError("what was kept of the sign-in cannot be read")
-        issuer, token_endpoint = str(kept["issuer"]), checked(kept.get("token_endpoint"), "token_endpoint")
+        issuer, token_url = str(kept["issuer"]), checked(kept.get("token_endpoint"), "token_endpoint")
         scope = tuple(str(kept.get("scope", "")).split())
-        desk = self._desk(issuer, token_endpoint, client, self._prover if kept.get("dpop") else None)
-        tokens = yield from desk.ask(exchange_form(code, kept), scope)
+        token_endpoint = self._token_endpoint(
+            issuer, token_url, client, self._prover if kept.get("dpop") else None
+        )
+        tokens = yield from token_endpoint.ask(exchange_form(code, kept), scope)
         self.record.settle(
             tokens,
             endpoint=self.endpoint,
             client=client,
             resource=kept.get("resource"),
-            token_endpoint=token_endpoint,
+            token_endpoint=token_url,
             revocation_endpoint=kept.get("revocation_endpoint"),
             requested=scope,
             resource_metadata=kept.get("resource_metadata"),
         )
         self.record.note_signed_in(state)
-        self._deeds.append("obtain")
+        self._audited.append("obtain")
 
-    def _dpop(self, place: Place, challenge: Challenge | None) -> Prover | None:
+    def _dpop(self, target: AuthorizationTarget, challenge: Challenge | None) -> Prover | None:
         """Say whether tokens are to be bound to our key."""
-        demanded = place.dpop_required or (challenge is not None and challenge.scheme == "dpop")
+        demanded = target.dpop_required or (challenge is not None and challenge.scheme == "dpop")
         if self._prover is None:
-            if place.dpop_required:
+            if target.dpop_required:
                 raise OAuthError(f"{shown(self.endpoint)} wants DPoP: pip install 'routermcp[oauth]'")
             return None
-        return self._prover if demanded or ALGORITHM in place.server.dpop_algorithms else None
+        return self._prover if demanded or ALGORITHM in target.server.dpop_algorithms else None
 
     def revoke(self) -> Flow[None]:
         """Give the tokens back, and note that the user wants no more."""
@@ -391,10 +402,10 @@ class Authorizer:
         self.record.forget_tokens()
         self.record.members.pop("requested", None)
         self.record.members["revoked"] = True
-        self._deeds.append("revoke")
-        yield Keep()  # also if nobody waits for what follows any more
+        self._audited.append("revoke")
+        yield SaveRecord()  # also if nobody waits for what follows any more
         if tokens is not None and endpoint is not None:
-            desk = self._desk(tokens.issuer, "", client, None)
+            token_endpoint = self._token_endpoint(tokens.issuer, "", client, None)
             if grant is not None:
-                desk = replace(desk, client=grant.client, signer=grant.signer)
-            yield from revoke(checked(endpoint, "revocation_endpoint"), desk, tokens)
+                token_endpoint = replace(token_endpoint, client=grant.client, signer=grant.signer)
+            yield from revoke_tokens(checked(endpoint, "revocation_endpoint"), token_endpoint, tokens)

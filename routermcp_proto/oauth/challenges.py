@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 #: Challenges and parameters that are read; servers send one or two, with four parameters.
 MAX_CHALLENGES = 16
-MAX_PARAMETERS = 32
+MAX_CHALLENGE_PARAMETERS = 32
 
-_NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_SCHEME = re.compile(rf"[\s,]*({_NAME})(?=\s|,|$)[ \t]*")
-_PARAMETER = re.compile(
-    rf"""[\s,]*({_NAME})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|({_NAME}))[ \t]*(?=,|$)""", re.DOTALL
+_WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_AUTH_SCHEME = re.compile(rf"[\s,]*({_WORD})(?=\s|,|$)[ \t]*")
+_AUTH_PARAMETER = re.compile(
+    rf"""[\s,]*({_WORD})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|({_WORD}))[ \t]*(?=,|$)""", re.DOTALL
 )
 _TOKEN68 = re.compile(r"[A-Za-z0-9\-._~+/]+=*[ \t]*(?=,|$)")
 # With the separators behind it, so that each is looked at once, however many there are.
@@ -59,7 +59,7 @@ def _in_one_line(value: str) -> list[Challenge]:
     found: list[Challenge] = []
     at = 0
     while at < len(value) and len(found) < MAX_CHALLENGES:
-        scheme = _SCHEME.match(value, at)
+        scheme = _AUTH_SCHEME.match(value, at)
         if scheme is None:  # something that is no scheme: go on behind the next comma
             rest = _TO_COMMA.match(value, at)
             at = rest.end() if rest is not None and rest.end() > at else len(value)
@@ -70,15 +70,15 @@ def _in_one_line(value: str) -> list[Challenge]:
             found.append(Challenge(scheme[1].lower()))
             at = token68.end()
             continue
-        parameters, at = _parameters(value, at)
+        parameters, at = _auth_parameters(value, at)
         found.append(Challenge(scheme[1].lower(), parameters))
     return found
 
 
-def _parameters(value: str, at: int) -> tuple[dict[str, str], int]:
+def _auth_parameters(value: str, at: int) -> tuple[dict[str, str], int]:
     parameters: dict[str, str] = {}
-    while len(parameters) < MAX_PARAMETERS:
-        match = _PARAMETER.match(value, at)
+    while len(parameters) < MAX_CHALLENGE_PARAMETERS:
+        match = _AUTH_PARAMETER.match(value, at)
         if match is None:
             break
         name, quoted, plain = match.groups()

@@ -7,8 +7,8 @@ from typing import Any
 
 from ..exceptions import OAuthError
 from .client_auth import NONE, Client, Signer, method_for, register
-from .client_grants import MachineGrant
-from .metadata import Place, ServerMetadata
+from .client_grants import ClientGrant
+from .metadata import AuthorizationTarget, ServerMetadata
 from .scopes import union
 from .steps import Clock, Flow
 from .urls import shown
@@ -42,7 +42,7 @@ class Application:
     issuer: str | None = None
     metadata_url: str | None = None
     scope: tuple[str, ...] = ()
-    grant: MachineGrant | None = None
+    grant: ClientGrant | None = None
     interactive: bool = True
     signer: Signer | None = field(default=None, repr=False)
     tag: str = field(default="", repr=False)
@@ -67,18 +67,18 @@ class Clients:
         self._registrations = registrations
         self._clock = clock
 
-    def at(self, place: Place, redirect_uri: str, scope: tuple[str, ...]) -> Flow[Client]:
+    def at(self, target: AuthorizationTarget, redirect_uri: str, scope: tuple[str, ...]) -> Flow[Client]:
         """Find out what the authorization server knows the application as; register it at last.
 
         Args:
-            place: The authorization server, and for what.
+            target: The authorization server, and for what.
             redirect_uri: Where users come back to.
             scope: What they are about to be asked for.
 
         Raises:
             OAuthError: It is not known there, and cannot be registered.
         """
-        server, application = place.server, self._application
+        server, application = target.server, self._application
         if application.client_id is not None:
             self.bind(application.client_id, application.issuer, server)
             method = method_for(application.client_secret, server)
@@ -91,7 +91,7 @@ class Clients:
         # Some servers give no more than what an application was registered for.
         if kept is not None and set(scope) <= set(kept.scope):
             return kept
-        scopes = union(union(kept.scope if kept is not None else (), scope), place.scopes_supported or ())
+        scopes = union(union(kept.scope if kept is not None else (), scope), target.scopes_supported or ())
         client = yield from register(server, redirect_uri=redirect_uri, name=application.name, scopes=scopes)
         self._registrations[server.issuer] = client.to_json()
         return client

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from ..exceptions import OAuthError
 from .client_auth import BASIC, Client, Signer, authenticate
-from .metadata import Place
+from .metadata import AuthorizationTarget
 from .steps import Flow, fetch, json_object, post_form
 from .tokens import TokenEndpoint, Tokens, refused, secrets_of
 from .urls import checked
@@ -22,11 +22,11 @@ TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105
 ID_TOKEN = "urn:ietf:params:oauth:token-type:id_token"  # noqa: S105 - a name
 ID_JAG = "urn:ietf:params:oauth:token-type:id-jag"
 
-Secret = str | Callable[[], str]
+AssertionSource = str | Callable[[], str]
 """A text, or what returns one that is good now."""
 
 
-class MachineGrant(Protocol):
+class ClientGrant(Protocol):
     """A way to get tokens that asks no user."""
 
     @property
@@ -45,13 +45,17 @@ class MachineGrant(Protocol):
         ...
 
     def obtain(
-        self, desk: TokenEndpoint, place: Place, endpoint: str, scope: tuple[str, ...]
+        self,
+        token_endpoint: TokenEndpoint,
+        target: AuthorizationTarget,
+        endpoint: str,
+        scope: tuple[str, ...],
     ) -> Flow[Tokens]:
         """Get tokens.
 
         Args:
-            desk: The token endpoint; who asks there is the grant's affair.
-            place: Where that is.
+            token_endpoint: The token endpoint; who asks there is the grant's affair.
+            target: Where that is.
             endpoint: URL of the MCP server.
             scope: What to ask for.
 
@@ -70,19 +74,23 @@ class ClientCredentials:
     issuer: str | None = None
 
     def obtain(
-        self, desk: TokenEndpoint, place: Place, endpoint: str, scope: tuple[str, ...]
+        self,
+        token_endpoint: TokenEndpoint,
+        target: AuthorizationTarget,
+        endpoint: str,
+        scope: tuple[str, ...],
     ) -> Flow[Tokens]:
         """Get tokens by the client's own credentials."""
         del endpoint
-        form = _form("client_credentials", place, scope)
-        return (yield from replace(desk, client=self.client, signer=self.signer).ask(form, scope))
+        form = _form("client_credentials", target, scope)
+        return (yield from replace(token_endpoint, client=self.client, signer=self.signer).ask(form, scope))
 
 
 @dataclass(frozen=True, slots=True)
 class WorkloadIdentity:
     """A workload that its platform vouches for; it asks once, as a second try would say the same."""
 
-    assertion: Secret = field(repr=False)
+    assertion: AssertionSource = field(repr=False)
     issuer: str | None = None
 
     @property
@@ -94,12 +102,16 @@ class WorkloadIdentity:
         """None is needed."""
 
     def obtain(
-        self, desk: TokenEndpoint, place: Place, endpoint: str, scope: tuple[str, ...]
+        self,
+        token_endpoint: TokenEndpoint,
+        target: AuthorizationTarget,
+        endpoint: str,
+        scope: tuple[str, ...],
     ) -> Flow[Tokens]:
         """Get tokens by the platform's assertion."""
         del endpoint
-        form = {**_form(JWT_BEARER, place, scope), "assertion": _now(self.assertion)}
-        return (yield from replace(desk, client=None).ask(form, scope))
+        form = {**_form(JWT_BEARER, target, scope), "assertion": _now(self.assertion)}
+        return (yield from replace(token_endpoint, client=None).ask(form, scope))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +121,7 @@ class EnterpriseManaged:
     client: Client
     identity_client_id: str
     identity_token_endpoint: str
-    id_token: Secret = field(repr=False)
+    id_token: AssertionSource = field(repr=False)
     identity_client_secret: str | None = field(default=None, repr=False)
     issuer: str | None = None
 
@@ -118,20 +130,24 @@ class EnterpriseManaged:
         """None is needed."""
 
     def obtain(
-        self, desk: TokenEndpoint, place: Place, endpoint: str, scope: tuple[str, ...]
+        self,
+        token_endpoint: TokenEndpoint,
+        target: AuthorizationTarget,
+        endpoint: str,
+        scope: tuple[str, ...],
     ) -> Flow[Tokens]:
         """Get tokens by the identity provider's word for the user."""
-        grant = yield from self._grant(place, endpoint, scope)
-        form = {**_form(JWT_BEARER, place, scope), "assertion": grant}
-        return (yield from replace(desk, client=self.client).ask(form, scope))
+        grant = yield from self._grant(target, endpoint, scope)
+        form = {**_form(JWT_BEARER, target, scope), "assertion": grant}
+        return (yield from replace(token_endpoint, client=self.client).ask(form, scope))
 
-    def _grant(self, place: Place, endpoint: str, scope: tuple[str, ...]) -> Flow[str]:
+    def _grant(self, target: AuthorizationTarget, endpoint: str, scope: tuple[str, ...]) -> Flow[str]:
         url = checked(self.identity_token_endpoint, "the identity provider's token endpoint")
         form = {
             "grant_type": TOKEN_EXCHANGE,
             "requested_token_type": ID_JAG,
-            "audience": place.server.issuer,
-            "resource": place.resource or endpoint,
+            "audience": target.server.issuer,
+            "resource": target.resource or endpoint,
             "subject_token": _now(self.id_token),
             "subject_token_type": ID_TOKEN,
         }
@@ -150,14 +166,14 @@ class EnterpriseManaged:
         return grant
 
 
-def _form(grant_type: str, place: Place, scope: tuple[str, ...]) -> dict[str, str]:
+def _form(grant_type: str, target: AuthorizationTarget, scope: tuple[str, ...]) -> dict[str, str]:
     form = {"grant_type": grant_type}
     if scope:
         form["scope"] = " ".join(scope)
-    if place.resource is not None:
-        form["resource"] = place.resource
+    if target.resource is not None:
+        form["resource"] = target.resource
     return form
 
 
-def _now(secret: Secret) -> str:
+def _now(secret: AssertionSource) -> str:
     return secret() if callable(secret) else secret

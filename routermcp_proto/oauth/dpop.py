@@ -13,7 +13,7 @@ from .steps import Clock, Entropy, base64url
 ALGORITHM = "ES256"
 
 #: Bytes of randomness in the id of a proof.
-ID_BYTES = 16
+PROOF_ID_BYTES = 16
 
 USE_NONCE = "use_dpop_nonce"
 
@@ -53,7 +53,7 @@ class Prover:
         """
         nonce = self._nonces.get(without_query(url))
         claims: dict[str, Any] = {
-            "jti": base64url(self._random(ID_BYTES)),
+            "jti": base64url(self._random(PROOF_ID_BYTES)),
             "htm": method,
             "htu": without_query(url),
             "iat": int(self._clock()),

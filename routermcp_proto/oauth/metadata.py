@@ -24,7 +24,7 @@ _OPENID = "/.well-known/openid-configuration"
 _PING = b'{"jsonrpc":"2.0","id":0,"method":"ping"}'
 
 #: Entries of a list that are read; the longest lists of scopes have a few hundred.
-MAX_ENTRIES = 1_000
+MAX_METADATA_ENTRIES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class ServerMetadata:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class AuthorizationTarget:
     """Where to sign in for an endpoint."""
 
     server: ServerMetadata
@@ -78,14 +78,14 @@ class Place:
     """Where the server itself says that it describes itself."""
 
 
-def discover(
+def discover_target(
     endpoint: str,
     metadata_url: str | None,
     *,
     issuers: Sequence[str] = (),
     guess: bool = True,
     ask: bool = False,
-) -> Flow[Place]:
+) -> Flow[AuthorizationTarget]:
     """Find out where to sign in for an endpoint.
 
     Args:
@@ -107,13 +107,15 @@ def discover(
         known = all(same_origin(issuer, endpoint) for issuer in issuers)
         if metadata_url is not None or not known:
             raise _undescribed(endpoint)
-        return Place((yield from _legacy_server(endpoint, guess)), None)
+        return AuthorizationTarget((yield from _legacy_server(endpoint, guess)), None)
     if not resource.authorization_servers:
         raise OAuthError(f"{resource.resource} names no authorization server in its metadata")
     named = resource.authorization_servers
     issuer = next((issuer for issuer in issuers if issuer in named), named[0])
     server = yield from find_server(issuer)
-    return Place(server, resource.resource, resource.scopes_supported, resource.dpop_required, metadata_url)
+    return AuthorizationTarget(
+        server, resource.resource, resource.scopes_supported, resource.dpop_required, metadata_url
+    )
 
 
 def _asked_for(endpoint: str) -> Flow[str | None]:
@@ -218,8 +220,8 @@ def _resource(document: Mapping[str, Any], endpoint: str) -> ResourceMetadata:
         raise OAuthError(f"the metadata found for {origin_of(endpoint)} are those of another server")
     return ResourceMetadata(
         resource=resource,
-        authorization_servers=_texts(document, "authorization_servers") or (),
-        scopes_supported=_texts(document, "scopes_supported"),
+        authorization_servers=_strings(document, "authorization_servers") or (),
+        scopes_supported=_strings(document, "scopes_supported"),
         dpop_required=document.get("dpop_bound_access_tokens_required") is True,
     )
 
@@ -242,17 +244,19 @@ def server_metadata(document: Mapping[str, Any], issuer: str) -> ServerMetadata:
         authorization_endpoint=endpoint("authorization_endpoint"),
         registration_endpoint=endpoint("registration_endpoint"),
         revocation_endpoint=endpoint("revocation_endpoint"),
-        scopes_supported=_texts(document, "scopes_supported"),
-        token_endpoint_auth_methods=_texts(document, "token_endpoint_auth_methods_supported"),
-        code_challenge_methods=_texts(document, "code_challenge_methods_supported"),
+        scopes_supported=_strings(document, "scopes_supported"),
+        token_endpoint_auth_methods=_strings(document, "token_endpoint_auth_methods_supported"),
+        code_challenge_methods=_strings(document, "code_challenge_methods_supported"),
         takes_metadata_documents=document.get("client_id_metadata_document_supported") is True,
         sends_issuer=document.get("authorization_response_iss_parameter_supported") is True,
-        dpop_algorithms=_texts(document, "dpop_signing_alg_values_supported") or (),
+        dpop_algorithms=_strings(document, "dpop_signing_alg_values_supported") or (),
     )
 
 
-def _texts(document: Mapping[str, Any], name: str) -> tuple[str, ...] | None:
+def _strings(document: Mapping[str, Any], name: str) -> tuple[str, ...] | None:
     values = document.get(name)
     if not isinstance(values, list):
         return None
-    return tuple(value for value in cast("list[Any]", values)[:MAX_ENTRIES] if isinstance(value, str))
+    return tuple(
+        value for value in cast("list[Any]", values)[:MAX_METADATA_ENTRIES] if isinstance(value, str)
+    )

@@ -11,7 +11,7 @@ from .tokens import Tokens
 VERSION = 1
 
 #: Sign-ins of one user at one server that wait at once; a browser has a few open tabs.
-MAX_PENDING = 8
+MAX_PENDING_SIGN_INS = 8
 
 
 class GrantRecord:
@@ -98,9 +98,9 @@ class GrantRecord:
 
     def add_pending(self, state: str, kept: Mapping[str, Any], now: float) -> None:
         """Keep what a sign-in needs when its user comes back; those that are too old go."""
-        waiting = {key: value for key, value in self._waiting().items() if _until(value) > now}
-        while len(waiting) >= MAX_PENDING:
-            del waiting[min(waiting, key=lambda key: _until(waiting[key]))]
+        waiting = {key: value for key, value in self._waiting().items() if _expiry(value) > now}
+        while len(waiting) >= MAX_PENDING_SIGN_INS:
+            del waiting[min(waiting, key=lambda key: _expiry(waiting[key]))]
         self.members["pending"] = {**waiting, state: dict(kept)}
 
     def find_pending(self, like: Mapping[str, Any], until: float) -> dict[str, Any] | None:
@@ -111,17 +111,17 @@ class GrantRecord:
             until: Seconds since 1970.
         """
         for kept in self._waiting().values():
-            if _until(kept) >= until and all(kept.get(name) == value for name, value in like.items()):
+            if _expiry(kept) >= until and all(kept.get(name) == value for name, value in like.items()):
                 return kept
         return None
 
     def awaits(self, state: str, now: float) -> bool:
         """Say whether a user may still come back from a sign-in."""
-        return _until(self._waiting().get(state)) > now
+        return _expiry(self._waiting().get(state)) > now
 
     def note_signed_in(self, state: str) -> None:
         """Note which sign-in the tokens came of, for who waits for that one."""
-        self.members["signed_in"] = [*self.sign_ins, state][-MAX_PENDING:]
+        self.members["signed_in"] = [*self.sign_ins, state][-MAX_PENDING_SIGN_INS:]
 
     def signed_in(self, state: str) -> bool:
         """Say whether a sign-in, one of the last few, gave tokens."""
@@ -138,9 +138,9 @@ class GrantRecord:
         waiting = dict(self._waiting())
         kept = waiting.pop(state, None)
         self.members["pending"] = waiting
-        return kept if isinstance(kept, dict) and _until(kept) > now else None  # pyright: ignore[reportUnknownVariableType]
+        return kept if isinstance(kept, dict) and _expiry(kept) > now else None  # pyright: ignore[reportUnknownVariableType]
 
 
-def _until(kept: Any) -> float:
+def _expiry(kept: Any) -> float:
     value = cast("dict[str, Any]", kept).get("expires_at") if isinstance(kept, dict) else None
     return float(value) if isinstance(value, int | float) else 0.0

@@ -16,10 +16,10 @@ from ..exceptions import OAuthError
 T = TypeVar("T")
 
 #: Bytes of the longest answer that is read: metadata and tokens have a few thousand.
-MAX_ANSWER = 1024 * 1024
+MAX_ANSWER_BYTES = 1024 * 1024
 
 #: Characters of a server's words in an error.
-MAX_WORDS = 200
+MAX_ERROR_CHARACTERS = 200
 
 Entropy = Callable[[int], bytes]
 """Returns so many random bytes."""
@@ -61,12 +61,12 @@ class AskUser:
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
+class SaveRecord:
     """Write the record as it is now, before anything else; answered with nothing."""
 
 
-Step = HTTPStep | AskUser | Keep
-Flow = Generator[Step, Any, T]
+FlowStep = HTTPStep | AskUser | SaveRecord
+Flow = Generator[FlowStep, Any, T]
 """Yields steps, is sent an :class:`HTTPAnswer`, a URL or nothing for each, and returns a ``T``."""
 
 
@@ -89,7 +89,7 @@ def post_form(url: str, form: Mapping[str, str], headers: Mapping[str, str]) -> 
 
 def json_object(answer: HTTPAnswer) -> dict[str, Any] | None:
     """Return the JSON object in an answer, None where there is something else."""
-    if len(answer.body) > MAX_ANSWER:
+    if len(answer.body) > MAX_ANSWER_BYTES:
         return None
     try:
         value: Any = from_json(answer.body, allow_inf_nan=False)
@@ -101,7 +101,9 @@ def json_object(answer: HTTPAnswer) -> dict[str, Any] | None:
 def words(value: Any) -> str:
     """Return what a server says, made fit for an error: printable and short."""
     text = value if isinstance(value, str) else ""
-    return "".join(character if character.isprintable() else " " for character in text)[:MAX_WORDS].strip()
+    return "".join(character if character.isprintable() else " " for character in text)[
+        :MAX_ERROR_CHARACTERS
+    ].strip()
 
 
 def seconds(value: Any) -> float | None:

@@ -27,14 +27,14 @@ from .steps import (
 
 #: A token is renewed so many seconds before it ends, or this part of its life before, whichever
 #: is less: a request that carries it has to arrive in time.
-RENEW_SECONDS = 60.0
-RENEW_PART = 0.2
+RENEW_AHEAD_SECONDS = 60.0
+RENEW_AHEAD_FRACTION = 0.2
 
 #: Servers that count in whole seconds end a token up to one second before it is due, and some take
 #: a token that comes too late for a theft. So many seconds before the end is the least therefore,
 #: or this part of a life that is hardly longer.
-RENEW_AT_LEAST = 1.4
-RENEW_PART_OF_SHORT = 0.7
+MIN_RENEW_AHEAD_SECONDS = 1.4
+SHORT_RENEW_AHEAD_FRACTION = 0.7
 
 #: Seconds that an assertion of ours is good for.
 ASSERTION_SECONDS = 300
@@ -52,7 +52,7 @@ SECRETS = (
 )
 
 #: Seconds of the longest life of a token that is believed: ten years.
-MAX_LIFE = 10 * 365 * 86_400.0
+MAX_LIFE_SECONDS = 10 * 365 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Tokens:
         """Say whether it is time to renew them."""
         if self.expires_at is None:
             return False
-        ahead = min(RENEW_SECONDS, max(self._life * RENEW_PART, self._least))
+        ahead = min(RENEW_AHEAD_SECONDS, max(self._life * RENEW_AHEAD_FRACTION, self._least))
         return now >= self.expires_at - ahead
 
     def ending(self, now: float) -> bool:
@@ -89,7 +89,7 @@ class Tokens:
 
     @property
     def _least(self) -> float:
-        return min(RENEW_AT_LEAST, self._life * RENEW_PART_OF_SHORT)
+        return min(MIN_RENEW_AHEAD_SECONDS, self._life * SHORT_RENEW_AHEAD_FRACTION)
 
     def to_json(self) -> dict[str, Any]:
         """Return what is kept of them."""
@@ -130,7 +130,7 @@ class TokenEndpoint:
     """A token endpoint, and what it takes to ask there."""
 
     issuer: str
-    token_endpoint: str
+    url: str
     client: Client | None
     """None for whoever proves who it is by the grant itself."""
 
@@ -167,11 +167,11 @@ class TokenEndpoint:
     def _post(self, form: Mapping[str, str]) -> Flow[tuple[Mapping[str, str], HTTPAnswer]]:
         filled, headers = self.signed(form)
         if self.prover is not None:
-            headers["DPoP"] = self.prover.proof("POST", self.token_endpoint)
-        answer = yield from fetch(post_form(self.token_endpoint, filled, headers))
+            headers["DPoP"] = self.prover.proof("POST", self.url)
+        answer = yield from fetch(post_form(self.url, filled, headers))
         nonce = answer.headers.get("dpop-nonce")
         if self.prover is not None and nonce:
-            self.prover.note_nonce(self.token_endpoint, nonce)
+            self.prover.note_nonce(self.url, nonce)
         return filled, answer
 
     def signed(self, form: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -208,7 +208,7 @@ class TokenEndpoint:
             token_type=kind.lower(),
             issuer=self.issuer,
             obtained_at=began,  # the server's seconds count from no earlier
-            expires_at=began + min(life, MAX_LIFE) if life is not None else None,
+            expires_at=began + min(life, MAX_LIFE_SECONDS) if life is not None else None,
             refresh_token=refresh if isinstance(refresh, str) and refresh else None,
             scope=tuple(given.split()) if isinstance(given, str) and given else scope,
         )
@@ -239,7 +239,7 @@ def refused(issuer: str, status: int, document: Mapping[str, Any], secrets: Sequ
     return (InvalidGrantError if code == "invalid_grant" else TokenError)(message, code)
 
 
-def refresh(desk: TokenEndpoint, tokens: Tokens, resource: str | None) -> Flow[Tokens]:
+def refresh_tokens(token_endpoint: TokenEndpoint, tokens: Tokens, resource: str | None) -> Flow[Tokens]:
     """Renew tokens.
 
     Raises:
@@ -251,7 +251,7 @@ def refresh(desk: TokenEndpoint, tokens: Tokens, resource: str | None) -> Flow[T
     form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token}
     if resource is not None:
         form["resource"] = resource
-    renewed = yield from desk.ask(form, tokens.scope)
+    renewed = yield from token_endpoint.ask(form, tokens.scope)
     if renewed.refresh_token is not None:
         return renewed
     # Without rotation the old one stays good (RFC 6749, section 6).
@@ -266,16 +266,16 @@ def refresh(desk: TokenEndpoint, tokens: Tokens, resource: str | None) -> Flow[T
     )
 
 
-def revoke(endpoint: str, desk: TokenEndpoint, tokens: Tokens) -> Flow[None]:
+def revoke_tokens(revocation_url: str, token_endpoint: TokenEndpoint, tokens: Tokens) -> Flow[None]:
     """Tell the authorization server that tokens are no longer wanted; what it answers is its affair.
 
     Args:
-        endpoint: Its revocation endpoint (RFC 7009).
-        desk: Who asks.
+        revocation_url: Its revocation endpoint (RFC 7009).
+        token_endpoint: The client and how it authenticates.
         tokens: The tokens.
     """
     secrets = [(tokens.refresh_token, "refresh_token"), (tokens.access_token, "access_token")]
     for token, kind in secrets:
         if token is not None:
-            form, headers = desk.signed({"token": token, "token_type_hint": kind})
-            yield from fetch(post_form(endpoint, form, headers))
+            form, headers = token_endpoint.signed({"token": token, "token_type_hint": kind})
+            yield from fetch(post_form(revocation_url, form, headers))

@@ -14,7 +14,7 @@ import pytest
 from routermcp.oauth import OAuthConfig, loopback_receiver, memory_adapter
 from routermcp.oauth import loopback as receiver_module
 from routermcp.oauth.config import DEFAULT_REDIRECT_URI
-from routermcp.oauth.loopback import DEFAULT_PORT, suspicion
+from routermcp.oauth.loopback import CALLBACK_PORT, suspicion
 from routermcp.types import ConfigError, OAuthError
 from tests.oauth.servers.protected_server import ProtectedServer
 from tests.programs import free_port
@@ -26,7 +26,7 @@ PATIENCE = 10.0
 PAGE = "https://auth.example/authorize?state=right"
 
 
-class TokenEndpoint:
+class WaitingReceiver:
     """A receiver that waits, and what it shows."""
 
     def __init__(self, url: str = PAGE) -> None:
@@ -48,21 +48,21 @@ class TokenEndpoint:
 
 
 def test_the_answer_is_taken() -> None:
-    desk = TokenEndpoint()
-    page = desk.get("/callback?state=right&code=x")
+    waiting = WaitingReceiver()
+    page = waiting.get("/callback?state=right&code=x")
     assert "can close this page" in page.text
     assert page.headers["referrer-policy"] == "no-referrer"
-    assert desk.result.result(10) == f"{desk.receiver.redirect_uri}?state=right&code=x"
-    assert PAGE in desk.shown[0], "whole, and before anything opens it"
+    assert waiting.result.result(10) == f"{waiting.receiver.redirect_uri}?state=right&code=x"
+    assert PAGE in waiting.shown[0], "whole, and before anything opens it"
 
 
 def test_other_requests_are_not_the_answer() -> None:
-    desk = TokenEndpoint()
+    waiting = WaitingReceiver()
     for target in ("/", "/callback", "/callback?state=wrong&code=y", "/other?state=right&code=y"):
-        assert desk.get(target).status_code == 404
-    assert not desk.result.done()
-    desk.get("/callback?state=right&code=x")
-    assert desk.result.result(10).endswith("code=x")
+        assert waiting.get(target).status_code == 404
+    assert not waiting.result.done()
+    waiting.get("/callback?state=right&code=x")
+    assert waiting.result.result(10).endswith("code=x")
 
 
 def test_a_port_that_is_taken_is_named() -> None:
@@ -81,7 +81,7 @@ def test_what_is_no_page_is_not_shown() -> None:
 
 def test_the_usual_port_is_none_that_connections_are_given() -> None:
     assert loopback_receiver().redirect_uri == DEFAULT_REDIRECT_URI
-    assert 1024 < DEFAULT_PORT < 32768, "the first that Linux gives to connections"
+    assert 1024 < CALLBACK_PORT < 32768, "the first that Linux gives to connections"
 
 
 def test_nobody_may_come_back() -> None:
@@ -172,13 +172,13 @@ def test_browsers_that_stay_are_not_opened_without_end(monkeypatch: pytest.Monke
 
 
 def test_a_browser_that_leaves_early_is_not_talked_about(capsys: pytest.CaptureFixture[str]) -> None:
-    desk = TokenEndpoint()
-    port = int(desk.receiver.redirect_uri.split(":")[2].partition("/")[0])
+    waiting = WaitingReceiver()
+    port = int(waiting.receiver.redirect_uri.split(":")[2].partition("/")[0])
     with socket.create_connection(("127.0.0.1", port)) as browser:
         browser.sendall(b"GET / HTTP/1.1\r\n\r\n")
         browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
-    desk.get("/callback?state=right&code=x")
-    assert desk.result.result(PATIENCE).endswith("code=x")
+    waiting.get("/callback?state=right&code=x")
+    assert waiting.result.result(PATIENCE).endswith("code=x")
     assert capsys.readouterr().err == ""
 
 

@@ -199,7 +199,7 @@ def test_a_key_in_the_address(server: ProtectedServer, caplog: pytest.LogCapture
     assert_clean(caplog.text)
 
 
-def test_what_machines_sign_in_with() -> None:
+def test_what_clients_sign_in_with_themselves() -> None:
     grant = client_credentials("reporting", f"{PLANTED}-3")
     assert_clean(repr([grant, OAuthConfig(memory_adapter(), grant=grant)]))
 

@@ -18,8 +18,8 @@ from routermcp._callbacks import settled
 from routermcp.oauth import OAuthConfig, Record, TokenAdapter, memory_adapter
 from routermcp.oauth.flows import connections as connection_flow
 from routermcp.oauth.flows import transaction
-from routermcp.oauth.flows import user as user_flow
-from routermcp.oauth.flows.connections import MAX_BLIND_LOOKS
+from routermcp.oauth.flows import user_grant as user_flow
+from routermcp.oauth.flows.connections import MAX_FAILED_POLLS
 from routermcp.types import AuthorizationRequiredError, OAuthError, TokenStoreError
 from routermcp_adapters.runtimes.auto import running
 from tests.oauth.servers.protected_server import ProtectedServer, callback
@@ -202,7 +202,7 @@ def test_a_store_that_is_away_for_a_while_loses_no_token(
     server: ProtectedServer, runtime: str, failures: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seven are more than are tried at once: then memory is what has the token."""
-    monkeypatch.setattr(transaction, "WRITE_PAUSE", 0.001)
+    monkeypatch.setattr(transaction, "WRITE_PAUSE_SECONDS", 0.001)
     adapter = Troubled()
     adapter.set("ada", "s", server.grant("ada"))
 
@@ -210,7 +210,7 @@ def test_a_store_that_is_away_for_a_while_loses_no_token(
         async with make_client(runtime, url=server.url, user_id="ada", oauth=config(adapter)) as client:
             server.expire()
             adapter.before = fails("set", failures)
-            if failures > transaction.WRITES:
+            if failures > transaction.MAX_WRITES:
                 with pytest.raises(OAuthError, match="the store is away"):
                     await add(client)
             for _ in range(3):
@@ -479,15 +479,15 @@ def away(times: int) -> Callable[[str], None]:
 
 
 @EACH
-@pytest.mark.parametrize("looks", [MAX_BLIND_LOOKS - 1, MAX_BLIND_LOOKS])
+@pytest.mark.parametrize("looks", [MAX_FAILED_POLLS - 1, MAX_FAILED_POLLS])
 def test_a_user_is_waited_for_while_the_store_is_started_anew(
     server: ProtectedServer, runtime: str, looks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And no longer: a store that stays away is what the caller hears of."""
-    monkeypatch.setattr(connection_flow, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(connection_flow, "SIGN_IN_POLL_SECONDS", 0.01)
     adapter = Troubled()
     stays = (
-        pytest.raises(TokenStoreError, match=r"10\.0\.0\.5") if looks == MAX_BLIND_LOOKS else nullcontext()
+        pytest.raises(TokenStoreError, match=r"10\.0\.0\.5") if looks == MAX_FAILED_POLLS else nullcontext()
     )
 
     async def body() -> None:

@@ -18,9 +18,9 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "routermcp.oauth": (
         ("_optional", "_urls", "audit", "signing"),
-        ("grants", "loopback", "stores"),
+        ("grants", "stores"),
         ("config",),
-        ("flows",),
+        ("flows", "loopback"),
         ("__init__",),
     ),
     "routermcp.gateway": (

@@ -33,6 +33,12 @@ _acts: list[Callable[[], None]] = []
 do_in_child = _acts.append
 
 
+_inherited: list[object] = []
+
+# Keep what a child has taken over, so that it is never closed there: that would disturb the parent.
+never_close = _inherited.append
+
+
 def _in_child() -> None:
     for act in _acts:
         act()

@@ -28,7 +28,7 @@ from routermcp_proto.gateway_calls import (
     ServerConnection,
     SignInResult,
 )
-from routermcp_proto.oauth.authorization import state_of
+from routermcp_proto.oauth.code_grant import state_of
 
 from ...oauth.flows.connections import ConnectionState
 from ..backend import Caller

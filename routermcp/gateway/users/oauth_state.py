@@ -14,7 +14,7 @@ import secrets
 from typing import Any, cast
 
 from routermcp_proto.exceptions import ConfigError, OAuthError
-from routermcp_proto.oauth.authorization import state_of
+from routermcp_proto.oauth.code_grant import state_of
 
 PATH = "/v1/oauth/callback"
 

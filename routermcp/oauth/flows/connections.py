@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from routermcp_adapters.http.base import SharedTransport
 from routermcp_adapters.runtime import Runtime
 from routermcp_proto.exceptions import ConfigError, OAuthError, TokenStoreError, TransportError
-from routermcp_proto.oauth.authorization import state_of
+from routermcp_proto.oauth.code_grant import state_of
 from routermcp_proto.oauth.records import GrantRecord
 from routermcp_proto.oauth.tokens import Tokens
 from routermcp_proto.retry import deadline_after
@@ -21,20 +21,20 @@ from ..._settings import ClientSettings
 from ..stores.base import Record
 from .resource import ProtectedResource
 from .transaction import RELEASE_SECONDS
-from .user import UserAuthorization
+from .user_grant import UserGrant
 from .users import OAuthUsers
 
 T = TypeVar("T")
 
 #: Seconds to close what was opened for one request of a client that isn't connected.
-CLOSE_SECONDS = 1.0
+FINISH_SECONDS = 1.0
 
 #: Seconds between two looks at whether a user has signed in elsewhere.
-LOOK_SECONDS = 0.5
+SIGN_IN_POLL_SECONDS = 0.5
 
 #: Looks in a row at a store that is away, after which nobody waits for it: Redis and databases are
 #: started anew in seconds.
-MAX_BLIND_LOOKS = 20
+MAX_FAILED_POLLS = 20
 
 
 class ConnectionState(Enum):
@@ -128,9 +128,9 @@ async def until(look: Callable[[], Awaitable[bool]], runtime: Runtime) -> None:
             blind = 0
         except TokenStoreError:
             blind += 1
-            if blind == MAX_BLIND_LOOKS:
+            if blind == MAX_FAILED_POLLS:
                 raise
-        await runtime.sleep(LOOK_SECONDS)
+        await runtime.sleep(SIGN_IN_POLL_SECONDS)
 
 
 class _AtRest:
@@ -192,7 +192,7 @@ class UserAccess:
             raise ConfigError("this client has no oauth=, so it keeps no tokens")
         self._settings = settings
         self._users: OAuthUsers = settings.oauth
-        self._authorization: UserAuthorization = settings.oauth.of(settings.user_id)
+        self._authorization: UserGrant = settings.oauth.of(settings.user_id)
         self._exchanges = exchanges
         self._runtime = runtime
         self._timeout = timeout
@@ -354,7 +354,7 @@ class UserAccess:
             raise TransportError(message, code="timeout") from error
         finally:
             try:
-                async with runtime.shield(CLOSE_SECONDS):
+                async with runtime.shield(FINISH_SECONDS):
                     await exchanges.finish(token, False)
             finally:
                 exchanges.close(token)

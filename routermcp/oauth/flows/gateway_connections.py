@@ -200,7 +200,7 @@ class GatewayAccess:
             raise
 
 
-class UserAccounts:
+class UserConnections:
     """The servers that the user of a session signs in at.
 
     Args:

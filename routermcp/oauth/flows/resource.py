@@ -23,11 +23,11 @@ from ..stores.base import Record
 from .storage import RELEASE_SECONDS, HeldLock, Store
 
 #: Seconds between two looks at a lock that somebody else holds, from the first to the longest.
-FIRST_LOOK = 0.01
-LONGEST_LOOK = 0.25
+FIRST_POLL_SECONDS = 0.01
+LONGEST_POLL_SECONDS = 0.25
 
 #: Whose record holds what an application was registered as: nobody's.
-NOBODY = ""
+REGISTRATIONS_USER_ID = ""
 
 
 class ProtectedResource:
@@ -65,7 +65,7 @@ class ProtectedResource:
     async def read_registrations(self, runtime: Runtime) -> None:
         """Read what the application was registered as, once."""
         if not self._loaded:
-            kept = await self.read(runtime, NOBODY)
+            kept = await self.read(runtime, REGISTRATIONS_USER_ID)
             self._kept = dict((kept or {}).get("clients") or {})
             self._registered.update(self._kept)
             self._loaded = True
@@ -75,9 +75,11 @@ class ProtectedResource:
         await self.store.set(runtime, user_id, self.server_id, members, lock.lock)
         registered = dict(self._registered)
         if registered != self._kept:
-            record = await self.read(runtime, NOBODY) or {}
+            record = await self.read(runtime, REGISTRATIONS_USER_ID) or {}
             if record.get("clients", {}) != registered:
-                await self.store.set(runtime, NOBODY, self.server_id, {**record, "clients": registered})
+                await self.store.set(
+                    runtime, REGISTRATIONS_USER_ID, self.server_id, {**record, "clients": registered}
+                )
             self._kept = registered
 
     async def acquire(
@@ -94,13 +96,13 @@ class ProtectedResource:
             The lock, None where it is not needed.
         """
         held = HeldLock(self.store, self.store.adapter.lock(user_id, self.server_id), runtime)
-        pause = FIRST_LOOK
+        pause = FIRST_POLL_SECONDS
         try:
             while not await held.acquire():
                 await runtime.sleep(pause * (0.5 + runtime.random()))
                 if needless is not None and await needless():
                     return None
-                pause = min(pause * 2, LONGEST_LOOK)
+                pause = min(pause * 2, LONGEST_POLL_SECONDS)
         except BaseException:
             # It may have been taken without a word, or be taken yet in a thread that goes on.
             held.give_up()
@@ -136,7 +138,7 @@ class ProtectedResource:
             self._endpoint, application, record, self._registered, random=os.urandom, clock=time.time
         )
 
-    def tell(self, action: Action, user_id: str, authorizer: Authorizer | None) -> None:
+    def audit(self, action: Action, user_id: str, authorizer: Authorizer | None) -> None:
         """Let the application know what was done."""
         if self.config.on_audit is not None:
             tokens = authorizer.tokens if authorizer is not None else None

@@ -15,7 +15,7 @@ from ..stores.base import AdapterLock, AnyAdapter, AsyncAdapterLock, Record, Tok
 T = TypeVar("T")
 
 #: The part of a lease after which it is made longer: one attempt may fail, and there is time for another.
-RENEW_PART = 1 / 3
+LEASE_RENEW_FRACTION = 1 / 3
 
 #: Seconds to give a lock up in: a round trip to a store.
 RELEASE_SECONDS = 2.0
@@ -128,7 +128,7 @@ class HeldLock:
             LockLostError: Somebody else may have it by now.
         """
         seconds, now = self.lock.seconds, self.runtime.now()
-        if seconds is None or now - self._since < seconds * RENEW_PART:
+        if seconds is None or now - self._since < seconds * LEASE_RENEW_FRACTION:
             return
         if not await self._store.do(self.runtime, self.lock.renew):
             raise LockLostError("renewing tokens took so long that somebody else has begun to")

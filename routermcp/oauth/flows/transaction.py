@@ -22,7 +22,15 @@ from routermcp_proto.exceptions import (
     TransportError,
 )
 from routermcp_proto.oauth.authorizer import Authorizer
-from routermcp_proto.oauth.steps import MAX_ANSWER, AskUser, Flow, HTTPAnswer, HTTPStep, Keep, Step
+from routermcp_proto.oauth.steps import (
+    MAX_ANSWER_BYTES,
+    AskUser,
+    Flow,
+    FlowStep,
+    HTTPAnswer,
+    HTTPStep,
+    SaveRecord,
+)
 
 from .resource import ProtectedResource
 from .storage import RELEASE_SECONDS, HeldLock
@@ -31,15 +39,15 @@ T = TypeVar("T")
 
 #: The part of a lease that one request to an authorization server may take: what is left is for
 #: keeping what it gave.
-REQUEST_PART = 0.5
+REQUEST_FRACTION = 0.5
 
 #: Seconds for the answer to a request that spends something, which nobody's deadline cuts off.
 SPENDING_SECONDS = 15.0
 
 #: Times that what was obtained is written, and seconds before the second time; before each further
 #: one it is twice as long.
-WRITES = 4
-WRITE_PAUSE = 0.1
+MAX_WRITES = 4
+WRITE_PAUSE_SECONDS = 0.1
 
 
 class Owner(Protocol):
@@ -175,7 +183,7 @@ class GrantTransaction:
         while not isinstance(step, _End):
             if isinstance(step, AskUser):
                 step = self._advance(flow, await self._aside(partial(self._ask, step, clock)))
-            elif isinstance(step, Keep):
+            elif isinstance(step, SaveRecord):
                 lock = self._held()
                 step = self._advance(flow, await self._owner.keep(lock.runtime, lock))
             elif step.spends:
@@ -184,7 +192,7 @@ class GrantTransaction:
                 step = self._advance(flow, await self._fetch(step, await self._time_left(self._held())))
         return step.value
 
-    def _advance(self, flow: Flow[T], answer: Any) -> Step | _End[T]:
+    def _advance(self, flow: Flow[T], answer: Any) -> FlowStep | _End[T]:
         self._written = False
         try:
             return flow.send(answer)
@@ -193,11 +201,11 @@ class GrantTransaction:
         finally:
             self._owner.audit_events()
 
-    async def _spend(self, flow: Flow[T], step: HTTPStep) -> Step | _End[T]:
+    async def _spend(self, flow: Flow[T], step: HTTPStep) -> FlowStep | _End[T]:
         """Make a request that spends something, and write what comes of it, whoever gives up meanwhile."""
         lock = self._held()
 
-        async def work() -> Step | _End[T]:
+        async def work() -> FlowStep | _End[T]:
             limit = await self._time_left(lock)  # it may have waited for its turn
             answer = await self._fetch(step, min(limit or SPENDING_SECONDS, SPENDING_SECONDS))
             following = self._advance(flow, answer)
@@ -218,12 +226,12 @@ class GrantTransaction:
         Raises:
             OAuthError: It cannot be written.
         """
-        pause = WRITE_PAUSE
-        for attempt in range(1, WRITES + 1):
+        pause = WRITE_PAUSE_SECONDS
+        for attempt in range(1, MAX_WRITES + 1):
             try:
                 await self._owner.keep(lock.runtime, lock)
             except OAuthError as error:
-                if attempt == WRITES or isinstance(error, LockLostError):
+                if attempt == MAX_WRITES or isinstance(error, LockLostError):
                     raise
                 log.warning("what an authorization server gave could not be written: %s", error)
             else:
@@ -242,7 +250,9 @@ class GrantTransaction:
         scope = runtime.deadline(None if limit is None else runtime.now() + limit)
         try:
             async with scope:
-                found = await exchanges.fetch(step.method, step.url, step.headers, step.body, MAX_ANSWER)
+                found = await exchanges.fetch(
+                    step.method, step.url, step.headers, step.body, MAX_ANSWER_BYTES
+                )
         except TimeoutError as error:
             if not scope.expired:
                 raise
@@ -282,7 +292,7 @@ class GrantTransaction:
             LockLostError: Somebody else may have the lock by now.
         """
         await lock.hold_on()
-        return lock.seconds * REQUEST_PART if lock.seconds is not None else None
+        return lock.seconds * REQUEST_FRACTION if lock.seconds is not None else None
 
     async def _aside(self, work: Callable[[], Any]) -> Any:
         """Do something that may take a person's time, while others may use the record."""

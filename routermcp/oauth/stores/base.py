@@ -16,6 +16,10 @@ from typing import Any, Protocol
 Record = dict[str, Any]
 """A JSON object: what is kept of one user at one server."""
 
+#: Seconds that a lease on a record lasts without being renewed: many times what a token server
+#: takes, and what others wait for at most when its holder dies.
+LEASE_SECONDS = 30.0
+
 
 class AdapterLock(Protocol):
     """Keeps others away from a record while its tokens are renewed, in all processes that share the adapter.

@@ -39,10 +39,6 @@ ATTEMPTS = 3
 #: Statuses that say "not now".
 NOT_NOW = frozenset({502, 503, 504})
 
-# What child processes have taken over. It is kept and never closed: closing waits for a lock that a
-# thread of the parent process may have held.
-_of_parents: list[Any] = []
-
 
 def segment(text: str) -> str:
     """Return an id as one segment of a path; never empty, never ``.`` or ``..``."""
@@ -110,7 +106,7 @@ class _CloudAdapter:
 
     def after_fork(self) -> None:
         """Leave the connections to the parent process."""
-        _of_parents.append(self._closing.detach())
+        fork.never_close(self._closing.detach())  # closing waits for a lock of a parent's thread
         self._open()
 
     def ask(

@@ -21,17 +21,17 @@ from .records import as_record, ids_in, object_in
 DEFAULT_PATH = "~/.routermcp/mcp-oauth"
 
 #: Characters of the longest name of a file without its ending. Most file systems have 255 bytes.
-MAX_NAME = 180
+MAX_NAME_CHARACTERS = 180
 
 #: Bytes of the longest record: a few tokens have thousands.
-MAX_RECORD = 4 * 1024 * 1024
+MAX_RECORD_BYTES = 4 * 1024 * 1024
 
 #: The member of a record that holds the id of its server, where the name of the file cannot.
 LONG_ID = "routermcp:server_id"
 
-_PLAIN = re.compile(r"[a-z0-9][a-z0-9._@+-]*")
-_ESCAPE = re.compile(rb"=([0-9a-f]{2})")
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # on Windows
+_PLAIN_ID = re.compile(r"[a-z0-9][a-z0-9._@+-]*")
+_ESCAPED_BYTE = re.compile(rb"=([0-9a-f]{2})")
+_WINDOWS_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # on Windows
 
 
 def encoded(name: str) -> str:
@@ -42,17 +42,17 @@ def encoded(name: str) -> str:
     the end, which Windows drops; what is too long ends in a digest.
     """
     data = name.encode("utf-8", "surrogatepass")
-    plain = _PLAIN.fullmatch(name) and not name.endswith(".") and not _RESERVED.fullmatch(name)
-    if plain and len(name) <= MAX_NAME:
+    plain = _PLAIN_ID.fullmatch(name) and not name.endswith(".") and not _WINDOWS_DEVICE.fullmatch(name)
+    if plain and len(name) <= MAX_NAME_CHARACTERS:
         return name
     text = "=" + "".join(
-        chr(byte) if _PLAIN.fullmatch("a" + chr(byte)) and byte < 128 else f"={byte:02x}" for byte in data
+        chr(byte) if _PLAIN_ID.fullmatch("a" + chr(byte)) and byte < 128 else f"={byte:02x}" for byte in data
     )
     if text.endswith("."):
         text = f"{text[:-1]}=2e"
-    if len(text) <= MAX_NAME:
+    if len(text) <= MAX_NAME_CHARACTERS:
         return text
-    return f"=={text[: MAX_NAME - 70]}={hashlib.sha256(data).hexdigest()}"
+    return f"=={text[: MAX_NAME_CHARACTERS - 70]}={hashlib.sha256(data).hexdigest()}"
 
 
 def decoded(name: str) -> str:
@@ -63,7 +63,7 @@ def decoded(name: str) -> str:
     """
     if not name.startswith("="):
         return name
-    data = _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), name[1:].encode("ascii"))
+    data = _ESCAPED_BYTE.sub(lambda match: bytes([int(match[1], 16)]), name[1:].encode("ascii"))
     return data.decode("utf-8", "surrogatepass")
 
 
@@ -123,7 +123,7 @@ class _FileAdapter:
     def get(self, user_id: str, server_id: str) -> Record | None:
         path = self._path(user_id, server_id)
         try:
-            record = _read(path)
+            record = _read_record(path)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -139,7 +139,7 @@ class _FileAdapter:
         data = json.dumps(record, indent=1).encode()
         try:
             _make_private(path.parent)
-            _write(path, data)
+            _write_record(path, data)
         except OSError as error:
             raise TokenStoreError(f"the tokens cannot be kept in {path}: {error}") from error
 
@@ -166,13 +166,13 @@ def _id_in(path: Path) -> str | None:
     """Return the id of the server whose record is in a file, None where the file is not ours."""
     name = path.name.removesuffix(".json")
     try:
-        server_id = _read(path).get(LONG_ID) if name.startswith("==") else decoded(name)
+        server_id = _read_record(path).get(LONG_ID) if name.startswith("==") else decoded(name)
     except FileNotFoundError:
         return None  # deleted meanwhile
     return server_id if isinstance(server_id, str) and encoded(server_id) == name else None
 
 
-def _read(path: Path) -> Record:
+def _read_record(path: Path) -> Record:
     """Return the record in a file.
 
     Raises:
@@ -180,8 +180,8 @@ def _read(path: Path) -> Record:
         OSError: It cannot be read.
     """
     with path.open("rb") as file:
-        data = file.read(MAX_RECORD + 1)
-    return as_record(object_in(data) if len(data) <= MAX_RECORD else None, path)
+        data = file.read(MAX_RECORD_BYTES + 1)
+    return as_record(object_in(data) if len(data) <= MAX_RECORD_BYTES else None, path)
 
 
 def _make_private(folder: Path) -> None:
@@ -190,7 +190,7 @@ def _make_private(folder: Path) -> None:
         each.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write_record(path: Path, data: bytes) -> None:
     """Put a file in the place of another, whole or not at all, even if the machine stops."""
     descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)  # 0600
     try:

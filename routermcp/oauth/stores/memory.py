@@ -9,7 +9,7 @@ from routermcp_adapters.concurrency import fork
 
 from .base import AdapterLock, Record, TokenAdapter
 
-Key = tuple[str, str]
+_RecordKey = tuple[str, str]
 
 
 class _MemoryLock:
@@ -17,7 +17,7 @@ class _MemoryLock:
 
     seconds: float | None = None
 
-    def __init__(self, adapter: _MemoryAdapter, key: Key) -> None:
+    def __init__(self, adapter: _MemoryAdapter, key: _RecordKey) -> None:
         self._adapter = adapter
         self._key = key
 
@@ -40,8 +40,8 @@ class _MemoryAdapter:
     inline = True
 
     def __init__(self) -> None:
-        self._records: dict[Key, Record] = {}
-        self.held: dict[Key, _MemoryLock] = {}
+        self._records: dict[_RecordKey, Record] = {}
+        self.held: dict[_RecordKey, _MemoryLock] = {}
         self.guard = threading.Lock()
         fork.watch(self)
 

@@ -11,15 +11,11 @@ from typing import Any, TypeVar
 from routermcp_proto.exceptions import ConfigError, LockLostError, TokenStoreError
 from routermcp_proto.redaction import hide_in
 
-from .._optional import needs_extra, said_by
-from .base import AdapterLock, Record, TokenAdapter
+from .._optional import error_line, needs_extra
+from .base import LEASE_SECONDS, AdapterLock, Record, TokenAdapter
 from .records import as_record, ids_in, object_in
 
 T = TypeVar("T")
-
-#: Seconds that a lock lasts without being renewed: many times what a token server takes, and
-#: what others wait for at most when its holder dies.
-LEASE_SECONDS = 30.0
 
 #: Seconds for a connection, and again for an answer.
 REDIS_SECONDS = 5.0
@@ -60,12 +56,12 @@ return 0
 """
 
 
-def _field(text: str) -> str:
+def _redis_field(text: str) -> str:
     """Return an id as bytes that Redis keys may hold, whatever it is."""
     return base64.urlsafe_b64encode(text.encode("utf-8", "surrogatepass")).decode("ascii")
 
 
-def _text(field: bytes) -> str:
+def _id_of_field(field: bytes) -> str:
     return base64.urlsafe_b64decode(field).decode("utf-8", "surrogatepass")
 
 
@@ -77,7 +73,7 @@ class _RedisLock:
         self.fence = 0
         self._adapter = adapter
         self._token = secrets.token_hex(16)
-        self._field = _field(server_id)
+        self._field = _redis_field(server_id)
         self._fences = adapter.key("fences", user_id)
         self._key = adapter.key("lock", user_id) + f":{self._field}"
 
@@ -120,7 +116,7 @@ class _RedisAdapter:
                 "redis_adapter() cannot use that URL: redis://user:password@host:port/0, with / # ? and @ in "
                 "a password as %2F %23 %3F %40"
             )
-        self._prefix = f"{prefix}:{_field(tenant)}"
+        self._prefix = f"{prefix}:{_redis_field(tenant)}"
 
     def __repr__(self) -> str:
         return f"<redis_adapter {self._prefix}>"
@@ -131,7 +127,7 @@ class _RedisAdapter:
 
     def key(self, kind: str, user_id: str) -> str:
         """Return a key of this tenant."""
-        return f"{self._prefix}:{kind}:{_field(user_id)}"
+        return f"{self._prefix}:{kind}:{_redis_field(user_id)}"
 
     def run(self, script: str, keys: list[str], values: list[Any]) -> Any:
         """Run a script, which nobody else comes between."""
@@ -142,10 +138,10 @@ class _RedisAdapter:
             return work()
         except self._errors as error:
             hide_in(error, [str(self._redis.get_connection_kwargs().get("password") or "")])
-            raise TokenStoreError(f"the tokens in Redis cannot be reached: {said_by(error)}") from error
+            raise TokenStoreError(f"the tokens in Redis cannot be reached: {error_line(error)}") from error
 
     def get(self, user_id: str, server_id: str) -> Record | None:
-        data = self._asked(lambda: self._redis.hget(self.key("records", user_id), _field(server_id)))
+        data = self._asked(lambda: self._redis.hget(self.key("records", user_id), _redis_field(server_id)))
         if data is None:
             return None
         return as_record(object_in(data), f"the record of {user_id!r} for {server_id!r} in Redis")
@@ -153,16 +149,16 @@ class _RedisAdapter:
     def set(self, user_id: str, server_id: str, record: Record, *, lock: AdapterLock | None = None) -> None:
         fence = lock.fence if isinstance(lock, _RedisLock) else ""
         keys = [self.key("records", user_id), self.key("fences", user_id)]
-        if not self.run(_SET, keys, [_field(server_id), json.dumps(record), fence]):
+        if not self.run(_SET, keys, [_redis_field(server_id), json.dumps(record), fence]):
             raise LockLostError(
                 f"somebody else has renewed the tokens of {user_id!r} for {server_id!r} since"
             )
 
     def delete(self, user_id: str, server_id: str) -> None:
-        self._asked(lambda: self._redis.hdel(self.key("records", user_id), _field(server_id)))
+        self._asked(lambda: self._redis.hdel(self.key("records", user_id), _redis_field(server_id)))
 
     def list(self, user_id: str) -> list[str]:
-        return ids_in(self._asked(lambda: self._redis.hkeys(self.key("records", user_id))), _text)
+        return ids_in(self._asked(lambda: self._redis.hkeys(self.key("records", user_id))), _id_of_field)
 
     def lock(self, user_id: str, server_id: str) -> AdapterLock:
         return _RedisLock(self, user_id, server_id)

@@ -13,17 +13,14 @@ from typing import Any, TypeVar
 from routermcp_adapters.concurrency import fork
 from routermcp_proto.exceptions import ConfigError, LockLostError, TokenStoreError
 
-from .._optional import needs_extra, said_by
-from .base import AdapterLock, Record, TokenAdapter
+from .._optional import error_line, needs_extra
+from .base import LEASE_SECONDS, AdapterLock, Record, TokenAdapter
 from .records import as_record, ids_in, object_in
 
 T = TypeVar("T")
 
-#: Seconds that a lock lasts without being renewed; as in Redis.
-LEASE_SECONDS = 30.0
-
 #: Seconds that SQLite waits for another writer.
-BUSY_SECONDS = 10.0
+SQLITE_BUSY_SECONDS = 10.0
 
 #: Seconds for a connection to PostgreSQL; libpq takes whole ones, and two at least. As in Redis.
 CONNECT_SECONDS = 5
@@ -40,10 +37,6 @@ POOL_SECONDS = 10.0
 #: Connections of one process. PostgreSQL has a hundred for everybody by default, and each is held for
 #: a few milliseconds.
 POOL_CONNECTIONS = 4
-
-# What child processes have taken over. It is kept, as databases do not bear that a connection is
-# closed by another process than the one that opened it.
-_of_parents: list[Any] = []
 
 
 class _PrivateText(str):
@@ -111,7 +104,7 @@ class _SQLAdapter:
                 raise ConfigError(
                     "sql_adapter() needs a database in a file: in memory, take memory_adapter()"
                 )
-            limits = {"timeout": BUSY_SECONDS} if lite else _limits(parsed.query)
+            limits = {"timeout": SQLITE_BUSY_SECONDS} if lite else _limits(parsed.query)
             # Said in each transaction: a pooler takes no limits of a connection, or keeps them for others.
             self._limited = not lite and "statement_timeout" not in str(parsed.query.get("options", ""))
             self._engine: Any = sql.create_engine(
@@ -150,7 +143,7 @@ class _SQLAdapter:
 
     def after_fork(self) -> None:
         """Leave the connections to the parent process, and wait for nobody who makes the table there."""
-        _of_parents.append(self._engine.pool)
+        fork.never_close(self._engine.pool)  # databases do not bear that, from another process
         self._engine.dispose(close=False)
         self._making = threading.Lock()
 
@@ -164,7 +157,7 @@ class _SQLAdapter:
                 return work(connection)
         except self._sql.exc.SQLAlchemyError as error:
             # SQLAlchemy adds what was to be written, where the driver has said what went wrong.
-            said = said_by(getattr(error, "orig", None) or error)
+            said = error_line(getattr(error, "orig", None) or error)
             raise TokenStoreError(f"the database of the tokens cannot be used: {said}") from error
 
     def _limit(self, connection: Any) -> None:
@@ -193,16 +186,16 @@ class _SQLAdapter:
             self._making.release()
 
     def _here(self, user_id: str, server_id: str) -> Any:
-        columns, key = self._table.c, [_key(text) for text in (self._tenant, user_id, server_id)]
+        columns, key = self._table.c, [_sql_id(text) for text in (self._tenant, user_id, server_id)]
         names = (columns.tenant, columns.user_id, columns.server_id)
         return self._sql.and_(*(column == value for column, value in zip(names, key, strict=True)))
 
     def _make_row(self, connection: Any, user_id: str, server_id: str) -> None:
         """See to it that there is a row, also when others do so at the same time."""
         values = {
-            "tenant": _key(self._tenant),
-            "user_id": _key(user_id),
-            "server_id": _key(server_id),
+            "tenant": _sql_id(self._tenant),
+            "user_id": _sql_id(user_id),
+            "server_id": _sql_id(server_id),
             "fence": 0,
             "held_until": 0.0,
         }
@@ -244,10 +237,10 @@ class _SQLAdapter:
 
     def list(self, user_id: str) -> list[str]:
         columns = self._table.c
-        mine = self._sql.and_(columns.tenant == _key(self._tenant), columns.user_id == _key(user_id))
+        mine = self._sql.and_(columns.tenant == _sql_id(self._tenant), columns.user_id == _sql_id(user_id))
         query = self._sql.select(columns.server_id).where(mine, columns.record.is_not(None))
         rows = self._in_transaction(lambda connection: connection.execute(query).scalars().all())
-        return ids_in(rows, _unkey)
+        return ids_in(rows, _id_of_sql)
 
     def lock(self, user_id: str, server_id: str) -> AdapterLock:
         return _SQLLock(self, user_id, server_id)
@@ -290,14 +283,14 @@ class _SQLAdapter:
         return self._table.update().where(mine).values(held_until=now + seconds)
 
 
-def _key(text: str) -> str:
+def _sql_id(text: str) -> str:
     """Return an id as text that every database takes: no NUL, no half of a surrogate pair."""
     return (
         text.encode("utf-8", "surrogatepass").hex() if not text.isprintable() or "~" in text else f"~{text}"
     )
 
 
-def _unkey(key: str) -> str:
+def _id_of_sql(key: str) -> str:
     return key[1:] if key.startswith("~") else bytes.fromhex(key).decode("utf-8", "surrogatepass")
 
 

@@ -11,7 +11,7 @@ import pytest
 from routermcp_proto.exceptions import AuthorizationRequiredError, OAuthError
 from routermcp_proto.oauth.authorizer import MAX_RENEWALS, MAX_SIGN_INS, AuthAttempt
 from routermcp_proto.oauth.challenges import Challenge
-from routermcp_proto.oauth.records import MAX_PENDING, GrantRecord
+from routermcp_proto.oauth.records import MAX_PENDING_SIGN_INS, GrantRecord
 from routermcp_proto.oauth.steps import HTTPAnswer, HTTPStep, InvalidGrantError, TokenError
 from tests.proto.oauth.world import (
     ENDPOINT,
@@ -30,9 +30,9 @@ OTHER = "https://other.example"
 
 
 def refused(
-    party: Party, status: int = 401, challenge: Challenge = BEARER, trial: AuthAttempt | None = None
+    party: Party, status: int = 401, challenge: Challenge = BEARER, attempt: AuthAttempt | None = None
 ) -> bool:
-    return party.world.drive(party.authorizer.challenged(status, (challenge,), trial or AuthAttempt()))
+    return party.world.drive(party.authorizer.challenged(status, (challenge,), attempt or AuthAttempt()))
 
 
 def signed_in(**settings: Any) -> Party:
@@ -80,21 +80,21 @@ def test_refusals_that_are_about_something_else(status: int, challenge: Challeng
 
 
 def test_a_fresh_token_that_is_refused_is_not_replaced() -> None:
-    party, trial = Party(), AuthAttempt()
-    assert refused(party, trial=trial)
-    assert not refused(party, trial=trial)
+    party, attempt = Party(), AuthAttempt()
+    assert refused(party, attempt=attempt)
+    assert not refused(party, attempt=attempt)
     assert len(party.world.visits) == 1
 
 
 def test_a_token_is_renewed_before_a_user_is_asked() -> None:
     party = signed_in()
     party.world.token = {"access_token": "access-2", "refresh_token": "refresh-2", "expires_in": 10}
-    trial = AuthAttempt()
+    attempt = AuthAttempt()
     for _ in range(MAX_RENEWALS):
-        assert refused(party, trial=trial)
+        assert refused(party, attempt=attempt)
         assert len(party.world.visits) == 1
     assert party.authorizer.headers("POST", ENDPOINT) == {"Authorization": "Bearer access-2"}
-    assert refused(party, trial=trial)
+    assert refused(party, attempt=attempt)
     assert len(party.world.visits) == 2
 
 
@@ -142,18 +142,18 @@ def test_a_token_without_a_way_to_renew_it_is_never_due() -> None:
 
 def test_what_was_done_is_told_once() -> None:
     party = signed_in()
-    assert party.authorizer.deeds() == ["obtain"]
+    assert party.authorizer.audit_events() == ["obtain"]
     party.world.drive(party.authorizer.renew())
     party.world.drive(party.authorizer.revoke())
     assert party.world.kept == 1  # before anything is asked of a server
-    assert party.authorizer.deeds() == ["refresh", "revoke"]
-    assert party.authorizer.deeds() == []
+    assert party.authorizer.audit_events() == ["refresh", "revoke"]
+    assert party.authorizer.audit_events() == []
     refused(party)
     party.world.handlers[f"{ISSUER}/token"] = lambda _: answer(400, {"error": "invalid_grant"})
-    party.authorizer.deeds()
+    party.authorizer.audit_events()
     with pytest.raises(InvalidGrantError):
         party.world.drive(party.authorizer.renew())
-    assert party.authorizer.deeds() == []
+    assert party.authorizer.audit_events() == []
 
 
 def test_what_was_withdrawn_is_forgotten() -> None:
@@ -222,8 +222,8 @@ def test_what_is_there_already_is_not_asked_for() -> None:
 
 
 def test_asking_for_more_has_an_end() -> None:
-    party, trial = Party(), AuthAttempt()
-    asked = [refused(party, 403, too_little(f"scope-{number}"), trial) for number in range(9)]
+    party, attempt = Party(), AuthAttempt()
+    asked = [refused(party, 403, too_little(f"scope-{number}"), attempt) for number in range(9)]
     assert asked.count(True) == MAX_SIGN_INS == len(party.world.visits)
 
 
@@ -412,7 +412,7 @@ def test_who_is_refused_again_and_again_is_sent_to_one_page() -> None:
             refused(party)
         urls.add(caught.value.url)
 
-    for _ in range(MAX_PENDING + 2):
+    for _ in range(MAX_PENDING_SIGN_INS + 2):
         knock()
     (url,) = urls
     assert url is not None
@@ -495,11 +495,11 @@ def test_a_damaged_record_is_said_to_be_one() -> None:
 
 def test_sign_ins_that_wait_are_few() -> None:
     party = Party()
-    for _ in range(MAX_PENDING + 2):
+    for _ in range(MAX_PENDING_SIGN_INS + 2):
         party.chance.time += 1
         last = party.world.drive(party.authorizer.begin())
     waiting = party.authorizer.record.members["pending"]
-    assert len(waiting) == MAX_PENDING
+    assert len(waiting) == MAX_PENDING_SIGN_INS
     assert last.state in waiting
 
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routermcp_proto.oauth.challenges import (
+    MAX_CHALLENGE_PARAMETERS,
     MAX_CHALLENGES,
-    MAX_PARAMETERS,
     Challenge,
     for_tokens,
     parse_challenges,
@@ -45,8 +45,10 @@ def test_several_lines_are_read() -> None:
 
 def test_there_are_bounds() -> None:
     assert len(parse_challenges(["Bearer, " * 99, "Basic"])) == MAX_CHALLENGES
-    (long,) = parse_challenges(["Bearer " + ", ".join(f"p{number}=x" for number in range(MAX_PARAMETERS))])
-    assert len(long.parameters) == MAX_PARAMETERS
+    (long,) = parse_challenges(
+        ["Bearer " + ", ".join(f"p{number}=x" for number in range(MAX_CHALLENGE_PARAMETERS))]
+    )
+    assert len(long.parameters) == MAX_CHALLENGE_PARAMETERS
 
 
 @given(st.lists(st.text()))

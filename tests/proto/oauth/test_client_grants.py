@@ -13,8 +13,8 @@ from routermcp_proto.oauth.client_grants import (
     ID_JAG,
     JWT_BEARER,
     ClientCredentials,
+    ClientGrant,
     EnterpriseManaged,
-    MachineGrant,
     WorkloadIdentity,
 )
 from routermcp_proto.oauth.steps import TokenError
@@ -138,7 +138,7 @@ def test_no_secret_goes_where_it_was_guessed_to() -> None:
         (WorkloadIdentity("word"), "the assertion"),
     ],
 )
-def test_credentials_are_for_one_authorization_server(grant: MachineGrant, who: str) -> None:
+def test_credentials_are_for_one_authorization_server(grant: ClientGrant, who: str) -> None:
     party = Party(redirect_uri=None, grant=grant)
     signed_in_again(party)
     other = "https://other.example"

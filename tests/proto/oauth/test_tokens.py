@@ -13,13 +13,21 @@ from routermcp_proto.exceptions import OAuthError
 from routermcp_proto.oauth.client_auth import BASIC, PRIVATE_KEY, Client
 from routermcp_proto.oauth.dpop import MAX_NONCES, Prover
 from routermcp_proto.oauth.steps import HTTPAnswer, HTTPStep, InvalidGrantError, TokenError, seconds
-from routermcp_proto.oauth.tokens import MAX_LIFE, TokenEndpoint, Tokens, refresh, revoke
+from routermcp_proto.oauth.tokens import (
+    MAX_LIFE_SECONDS,
+    TokenEndpoint,
+    Tokens,
+    refresh_tokens,
+    revoke_tokens,
+)
 from tests.proto.oauth.world import ISSUER, Chance, PlainSigner, World, answer, form_of
 
 CHANCE = Chance()
 
 
-def desk(client: Client | None = None, *, prover: bool = False, signer: bool = False) -> TokenEndpoint:
+def token_endpoint(
+    client: Client | None = None, *, prover: bool = False, signer: bool = False
+) -> TokenEndpoint:
     proving = Prover(PlainSigner(), CHANCE.random, CHANCE.now) if prover else None
     return TokenEndpoint(
         ISSUER,
@@ -35,7 +43,7 @@ def desk(client: Client | None = None, *, prover: bool = False, signer: bool = F
 def asked(document: Any, status: int = 200) -> Tokens:
     world = World()
     world.handlers[f"{ISSUER}/token"] = lambda _: answer(status, document)
-    return world.drive(desk(Client("c")).ask({"grant_type": "x"}, ("asked",)))
+    return world.drive(token_endpoint(Client("c")).ask({"grant_type": "x"}, ("asked",)))
 
 
 def test_a_good_answer() -> None:
@@ -52,14 +60,14 @@ def test_what_may_be_missing() -> None:
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [("60", 60.0), (60.5, 60.5), (-1, 0.0), (1e300, MAX_LIFE), (True, None), ("x", None), (None, None),
-     ([], None), ("nan", None), (10**400, None)],
+    [("60", 60.0), (60.5, 60.5), (-1, 0.0), (1e300, MAX_LIFE_SECONDS), (True, None), ("x", None),
+     (None, None), ([], None), ("nan", None), (10**400, None)],
 )  # fmt: skip
 def test_lives_of_tokens(value: Any, expected: float | None) -> None:
     world = World()
     body = json.dumps({"access_token": "a", "expires_in": value}).encode()
     world.handlers[f"{ISSUER}/token"] = lambda _: HTTPAnswer(200, {}, body)
-    expires_at = world.drive(desk().ask({})).expires_at
+    expires_at = world.drive(token_endpoint().ask({})).expires_at
     assert expires_at == (None if expected is None else CHANCE.now() + expected)
 
 
@@ -86,11 +94,11 @@ def test_refusals_have_their_code() -> None:
 
 def test_the_clients_key_signs_an_assertion() -> None:
     world = World()
-    world.drive(desk(Client("c", None, PRIVATE_KEY), signer=True).ask({"grant_type": "x"}))
+    world.drive(token_endpoint(Client("c", None, PRIVATE_KEY), signer=True).ask({"grant_type": "x"}))
     claims = PlainSigner.read(world.forms()[0]["client_assertion"])
     assert {name: claims[name] for name in ("iss", "sub", "aud")} == {"iss": "c", "sub": "c", "aud": ISSUER}
     assert claims["iat"] < claims["exp"]
-    world.drive(desk(Client("c", "s", BASIC), signer=True).ask({}))
+    world.drive(token_endpoint(Client("c", "s", BASIC), signer=True).ask({}))
     assert "client_assertion" not in world.forms()[1]
 
 
@@ -105,16 +113,16 @@ def test_a_nonce_is_shown_once_with_a_new_proof() -> None:
         return answer(document={"access_token": "a", "token_type": "DPoP"})
 
     world.handlers[f"{ISSUER}/token"] = token
-    assert world.drive(desk(prover=True).ask({})).token_type == "dpop"
+    assert world.drive(token_endpoint(prover=True).ask({})).token_type == "dpop"
     assert proofs[1]["nonce"] == "n"
     assert proofs[0]["jti"] != proofs[1]["jti"]
     with pytest.raises(TokenError, match="use_dpop_nonce"):
-        world.drive(desk(prover=True).ask({}))
+        world.drive(token_endpoint(prover=True).ask({}))
     assert len(proofs) == 4
 
 
 def test_a_nonce_that_comes_with_tokens_is_for_the_next_ones() -> None:
-    world, asking = World(), desk(prover=True)
+    world, asking = World(), token_endpoint(prover=True)
     world.handlers[f"{ISSUER}/token"] = lambda _: answer(document=world.token, dpop_nonce="later")
     for _ in range(2):
         world.drive(asking.ask({}))
@@ -136,7 +144,7 @@ def test_an_assertion_that_a_server_gives_back_is_not_shown() -> None:
         400, {"error": "invalid_client", "error_description": form_of(step)["client_assertion"]}
     )
     with pytest.raises(TokenError, match=r"invalid_client \(\*\*\*\)"):
-        world.drive(desk(Client("c", None, PRIVATE_KEY), signer=True).ask({}))
+        world.drive(token_endpoint(Client("c", None, PRIVATE_KEY), signer=True).ask({}))
 
 
 @pytest.mark.parametrize("secret", ["s", "s/s +"])
@@ -150,7 +158,7 @@ def test_a_secret_that_a_server_gives_back_is_not_shown(secret: str) -> None:
 
     world.handlers[f"{ISSUER}/token"] = token
     with pytest.raises(TokenError, match=r"\(no; \*\*\*; \*\*\*; \*\*\*\)$"):
-        world.drive(desk(Client("client", secret, BASIC)).ask({}))
+        world.drive(token_endpoint(Client("client", secret, BASIC)).ask({}))
 
 
 @pytest.mark.parametrize(
@@ -170,10 +178,12 @@ def test_when_to_renew(life: float, early: float, least: float) -> None:
 
 def test_requests_that_spend_something_say_so() -> None:
     world = World()
-    world.drive(refresh(desk(Client("c")), Tokens("a", "bearer", ISSUER, 0, 1, "r"), None))
-    world.drive(desk(Client("c")).ask({"grant_type": "authorization_code", "code": "c"}))
-    world.drive(desk(Client("c")).ask({"grant_type": "client_credentials"}))
-    world.drive(revoke(f"{ISSUER}/revoke", desk(), Tokens("a", "bearer", ISSUER, 0, None, "r")))
+    world.drive(refresh_tokens(token_endpoint(Client("c")), Tokens("a", "bearer", ISSUER, 0, 1, "r"), None))
+    world.drive(token_endpoint(Client("c")).ask({"grant_type": "authorization_code", "code": "c"}))
+    world.drive(token_endpoint(Client("c")).ask({"grant_type": "client_credentials"}))
+    world.drive(
+        revoke_tokens(f"{ISSUER}/revoke", token_endpoint(), Tokens("a", "bearer", ISSUER, 0, None, "r"))
+    )
     assert [step.spends for step in world.steps] == [True, True, False, False, False]
 
 
@@ -181,26 +191,30 @@ def test_renewing_keeps_a_refresh_token_that_is_not_replaced() -> None:
     world = World()
     old = Tokens("a", "bearer", ISSUER, 0, 1, "r", ("s",))
     world.token = {"access_token": "b"}
-    renewed = world.drive(refresh(desk(Client("c")), old, "https://r/"))
+    renewed = world.drive(refresh_tokens(token_endpoint(Client("c")), old, "https://r/"))
     assert (renewed.access_token, renewed.refresh_token, renewed.scope) == ("b", "r", ("s",))
     assert world.forms()[0] == {
         "grant_type": "refresh_token", "refresh_token": "r", "resource": "https://r/", "client_id": "c",
     }  # fmt: skip
     world.token["refresh_token"] = "r2"
-    assert world.drive(refresh(desk(), old, None)).refresh_token == "r2"
+    assert world.drive(refresh_tokens(token_endpoint(), old, None)).refresh_token == "r2"
     assert "resource" not in world.forms()[1]
 
 
 def test_there_may_be_nothing_to_renew_with() -> None:
     with pytest.raises(InvalidGrantError):
-        World().drive(refresh(desk(), Tokens("a", "bearer", ISSUER, 0), None))
+        World().drive(refresh_tokens(token_endpoint(), Tokens("a", "bearer", ISSUER, 0), None))
 
 
 def test_giving_back() -> None:
     world = World()
-    world.drive(revoke(f"{ISSUER}/revoke", desk(Client("c")), Tokens("a", "bearer", ISSUER, 0, None, "r")))
+    world.drive(
+        revoke_tokens(
+            f"{ISSUER}/revoke", token_endpoint(Client("c")), Tokens("a", "bearer", ISSUER, 0, None, "r")
+        )
+    )
     assert [form_of(step)["token"] for step in world.steps] == ["r", "a"]
-    world.drive(revoke(f"{ISSUER}/revoke", desk(), Tokens("a", "bearer", ISSUER, 0)))
+    world.drive(revoke_tokens(f"{ISSUER}/revoke", token_endpoint(), Tokens("a", "bearer", ISSUER, 0)))
     assert form_of(world.steps[-1]) == {"token": "a", "token_type_hint": "access_token"}
 
 

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from routermcp_proto.oauth.authorizer import Authorizer
 from routermcp_proto.oauth.client import Application
 from routermcp_proto.oauth.records import GrantRecord
-from routermcp_proto.oauth.steps import AskUser, Flow, HTTPAnswer, HTTPStep, Keep
+from routermcp_proto.oauth.steps import AskUser, Flow, HTTPAnswer, HTTPStep, SaveRecord
 
 T = TypeVar("T")
 
@@ -98,7 +98,7 @@ class World:
                 step = flow.send(reply)
             except StopIteration as end:
                 return end.value
-            if isinstance(step, Keep):
+            if isinstance(step, SaveRecord):
                 self.kept += 1
                 reply = None
             else:

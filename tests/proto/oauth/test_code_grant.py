@@ -9,18 +9,18 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 
 from routermcp_proto.exceptions import OAuthError
-from routermcp_proto.oauth.authorization import Pending, begin, code_from, exchange_form, state_of
 from routermcp_proto.oauth.client_auth import Client
-from routermcp_proto.oauth.metadata import Place, server_metadata
+from routermcp_proto.oauth.code_grant import PendingSignIn, begin, code_from, exchange_form, state_of
+from routermcp_proto.oauth.metadata import AuthorizationTarget, server_metadata
 from routermcp_proto.oauth.steps import base64url
 from tests.proto.oauth.world import ENDPOINT, ISSUER, REDIRECT, Chance, World
 
 
-def begun(scope: tuple[str, ...] = (), resource: str | None = ENDPOINT, **changes: Any) -> Pending:
+def begun(scope: tuple[str, ...] = (), resource: str | None = ENDPOINT, **changes: Any) -> PendingSignIn:
     chance = Chance()
-    place = Place(server_metadata({**World().server, **changes}, ISSUER), resource)
+    target = AuthorizationTarget(server_metadata({**World().server, **changes}, ISSUER), resource)
     return begin(
-        place,
+        target,
         Client("c"),
         redirect_uri=REDIRECT,
         scope=scope,
@@ -31,11 +31,11 @@ def begun(scope: tuple[str, ...] = (), resource: str | None = ENDPOINT, **change
     )
 
 
-def query(pending: Pending) -> dict[str, str]:
+def query(pending: PendingSignIn) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(urlsplit(pending.url).query).items()}
 
 
-def back(pending: Pending, **parameters: str) -> str:
+def back(pending: PendingSignIn, **parameters: str) -> str:
     return f"{REDIRECT}?{urlencode({'state': pending.state, **parameters})}"
 
 

@@ -39,7 +39,7 @@ from routermcp.oauth import (
 )
 from routermcp.oauth.stores import redis as redis_module
 from routermcp.oauth.stores import sql as sql_module
-from routermcp.oauth.stores.file import MAX_NAME, decoded, encoded
+from routermcp.oauth.stores.file import MAX_NAME_CHARACTERS, decoded, encoded
 from routermcp.types import ConfigError, LockLostError, OAuthError
 from tests.gateway.sessions.redis_server import RedisServer
 from tests.oauth.conftest import ADAPTERS, KEY, LASTING, LEASES, OPEN, open_store, spoil
@@ -341,7 +341,7 @@ def test_names_of_files(first: str, second: str) -> None:
     name = encoded(first)
     assert (name == encoded(second)) is (first == second)
     assert (name.lower() == encoded(second).lower()) is (first == second)
-    assert len(name) <= MAX_NAME
+    assert len(name) <= MAX_NAME_CHARACTERS
     assert "/" not in name
     assert "\\" not in name
     assert name not in ("", ".", "..")

@@ -17,10 +17,10 @@ from routermcp_proto.exceptions import (
     MCPError,
     OAuthError,
 )
-from routermcp_proto.oauth.authorization import Pending, state_of
 from routermcp_proto.oauth.authorizer import AuthAttempt, Authorizer
 from routermcp_proto.oauth.challenges import parse_challenges
 from routermcp_proto.oauth.client_auth import Signer
+from routermcp_proto.oauth.code_grant import PendingSignIn, state_of
 from routermcp_proto.oauth.records import GrantRecord
 from routermcp_proto.oauth.steps import InvalidGrantError
 
@@ -44,7 +44,7 @@ READ_SECONDS = 0.25
 TRY_AGAIN_SECONDS = 5.0
 
 
-class UserAuthorization:
+class UserGrant:
     """Sees to it that one user's requests are let in.
 
     Args:
@@ -98,7 +98,7 @@ class UserAuthorization:
         return self.resource.server_id
 
     def __repr__(self) -> str:
-        return f"<UserAuthorization of {self.user_id!r} at {self.server_id}>"
+        return f"<UserGrant of {self.user_id!r} at {self.server_id}>"
 
     # ---- with each request ------------------------------------------------------------------------
 
@@ -113,7 +113,7 @@ class UserAuthorization:
             authorizer = self.authorizer or authorizer
         headers = authorizer.headers(method, url)
         if headers:
-            self.resource.tell("use", self.user_id, authorizer)
+            self.resource.audit("use", self.user_id, authorizer)
         return headers
 
     def note_nonce(self, nonce: str) -> None:
@@ -121,9 +121,9 @@ class UserAuthorization:
         if self.authorizer is not None:
             self.authorizer.note_nonce(nonce)
 
-    def attempt(self, sent: Mapping[str, str], exchanges: SharedTransport) -> _Attempt:
+    def attempt(self, sent: Mapping[str, str], exchanges: SharedTransport) -> _RefusedRequest:
         """Begin to have a request let in that was refused."""
-        return _Attempt(self, sent.get("Authorization"), exchanges)
+        return _RefusedRequest(self, sent.get("Authorization"), exchanges)
 
     @property
     def in_use(self) -> str | None:
@@ -252,7 +252,7 @@ class UserAuthorization:
     async def answer(
         self,
         refused: HTTPRefused,
-        trial: AuthAttempt,
+        attempt: AuthAttempt,
         used: str | None,
         exchanges: SharedTransport,
         clock: CallDeadline,
@@ -260,7 +260,7 @@ class UserAuthorization:
         """Do what a refusal asks for, once for all who were refused with the same token."""
         challenges = parse_challenges(refused.challenges)
         authorizer = self.authorizer or await self._load(exchanges.runtime)
-        heard = authorizer.hear(challenges, refused.dpop_nonce, trial)
+        heard = authorizer.hear(challenges, refused.dpop_nonce, attempt)
         if heard is not None:
             return heard
         led = verdict = False
@@ -279,7 +279,7 @@ class UserAuthorization:
                 if not locked.held or self.in_use not in (used, None):
                     verdict = True  # another process has renewed or obtained it
                     return
-                flow = locked.authorizer.challenged(refused.status, challenges, trial)
+                flow = locked.authorizer.challenged(refused.status, challenges, attempt)
                 verdict = await locked.drive(flow, clock)
 
         try:
@@ -293,7 +293,7 @@ class UserAuthorization:
 
     # ---- by themselves -------------------------------------------------------------------------------
 
-    async def begin(self, exchanges: SharedTransport, next_url: str | None) -> Pending:
+    async def begin(self, exchanges: SharedTransport, next_url: str | None) -> PendingSignIn:
         """Prepare to send the user to sign in, and keep what is needed when they come back.
 
         Raises:
@@ -330,8 +330,8 @@ class UserAuthorization:
     def audit_events(self) -> None:
         """Let the application know what was done with tokens."""
         authorizer = self.authorizer
-        for deed in authorizer.deeds() if authorizer is not None else ():
-            self.resource.tell(deed, self.user_id, authorizer)
+        for action in authorizer.audit_events() if authorizer is not None else ():
+            self.resource.audit(action, self.user_id, authorizer)
 
     async def reload(self, runtime: Runtime) -> None:
         """Read the record again, as another process may have changed it."""
@@ -355,14 +355,14 @@ class UserAuthorization:
         self._unwritten, self._stored = False, refresh_token
 
 
-class _Attempt:
+class _RefusedRequest:
     """What is done to have one request let in."""
 
-    def __init__(self, owner: UserAuthorization, used: str | None, exchanges: SharedTransport) -> None:
+    def __init__(self, owner: UserGrant, used: str | None, exchanges: SharedTransport) -> None:
         self._owner = owner
         self._used = used
         self._exchanges = exchanges
-        self._trial = AuthAttempt()
+        self._attempt = AuthAttempt()
 
     async def challenged(self, refused: HTTPRefused, clock: CallDeadline) -> bool:
         """Do what a refusal asks for; say whether the request may be made again."""
@@ -370,6 +370,6 @@ class _Attempt:
         if owner.in_use not in (self._used, None):
             self._used = owner.in_use  # it was renewed while the request was on its way
             return True
-        again = await owner.answer(refused, self._trial, self._used, self._exchanges, clock)
+        again = await owner.answer(refused, self._attempt, self._used, self._exchanges, clock)
         self._used = owner.in_use
         return again

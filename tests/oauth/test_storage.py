@@ -10,7 +10,7 @@ import pytest
 
 from routermcp import RouterMCPClient, SyncRouterMCPClient
 from routermcp.oauth import AdapterLock, OAuthConfig, Record, encrypted, memory_adapter
-from routermcp.oauth.flows import user as user_flow
+from routermcp.oauth.flows import user_grant as user_flow
 from routermcp.types import AuthorizationRequiredError, ConfigError, LockLostError, TransportError
 from routermcp_adapters.runtimes.auto import running
 from tests.oauth.conftest import KEY
@@ -160,7 +160,7 @@ def leasing(server: ProtectedServer, adapter: Any) -> OAuthConfig:
 def test_a_lease_is_held_on_to(
     server: ProtectedServer, runtime: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("routermcp.oauth.flows.storage.RENEW_PART", 0.0)
+    monkeypatch.setattr("routermcp.oauth.flows.storage.LEASE_RENEW_FRACTION", 0.0)
     adapter = Leasing(30.0)
 
     async def body() -> None:
@@ -178,7 +178,7 @@ def test_a_lease_is_held_on_to(
 def test_a_lease_that_is_lost_ends_what_is_done_under_it(
     server: ProtectedServer, runtime: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("routermcp.oauth.flows.storage.RENEW_PART", 0.0)
+    monkeypatch.setattr("routermcp.oauth.flows.storage.LEASE_RENEW_FRACTION", 0.0)
 
     async def body() -> None:
         oauth = leasing(server, Leasing(30.0, lost=True))

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from ..exceptions import OAuthError
 from .client_auth import Client
-from .metadata import Place
+from .metadata import AuthorizationTarget
 from .scopes import OFFLINE_ACCESS
 from .steps import Clock, Entropy, base64url, words
 
@@ -19,14 +19,14 @@ from .steps import Clock, Entropy, base64url, words
 PENDING_SECONDS = 600.0
 
 #: Bytes of randomness in a state and in a verifier; RFC 7636, section 4.1, asks for 32.
-SECRET_BYTES = 32
+VERIFIER_BYTES = 32
 
 #: Parameters of a callback that are read.
-MAX_PARAMETERS = 64
+MAX_CALLBACK_PARAMETERS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class PendingSignIn:
     """A sign-in that waits for its user."""
 
     url: str = field(repr=False)
@@ -38,7 +38,7 @@ class Pending:
 
 
 def begin(
-    place: Place,
+    target: AuthorizationTarget,
     client: Client,
     *,
     redirect_uri: str,
@@ -47,11 +47,11 @@ def begin(
     tag: str,
     random: Entropy,
     clock: Clock,
-) -> Pending:
+) -> PendingSignIn:
     """Prepare to send a user to the authorization server.
 
     Args:
-        place: The MCP server, and the authorization server that it trusts.
+        target: The MCP server, and the authorization server that it trusts.
         client: What the application is known as there.
         redirect_uri: Where the user comes back to.
         scope: What to ask for.
@@ -63,14 +63,14 @@ def begin(
     Raises:
         OAuthError: The server signs no users in, or not safely.
     """
-    server = place.server
+    server = target.server
     if server.authorization_endpoint is None:
         raise OAuthError(f"{server.issuer} has no page to sign in at")
     if "S256" not in (server.code_challenge_methods or ()):
         raise OAuthError(
             f"{server.issuer} does not say that it knows PKCE with S256; MCP demands to stop here"
         )
-    state, verifier = base64url(random(SECRET_BYTES)) + tag, base64url(random(SECRET_BYTES))
+    state, verifier = base64url(random(VERIFIER_BYTES)) + tag, base64url(random(VERIFIER_BYTES))
     query = {
         "response_type": "code",
         "client_id": client.client_id,
@@ -81,8 +81,8 @@ def begin(
     }
     if scope:
         query["scope"] = " ".join(scope)
-    if place.resource is not None:
-        query["resource"] = place.resource
+    if target.resource is not None:
+        query["resource"] = target.resource
     if OFFLINE_ACCESS in scope:
         query["prompt"] = "consent"  # OpenID Connect Core, section 11
     joint = "&" if urlsplit(server.authorization_endpoint).query else "?"
@@ -94,20 +94,20 @@ def begin(
         "revocation_endpoint": server.revocation_endpoint,
         "sends_issuer": server.sends_issuer,
         "redirect_uri": redirect_uri,
-        "resource": place.resource,
+        "resource": target.resource,
         "scope": " ".join(scope),
         "client": client.to_json(),
         "dpop": dpop,
-        "resource_metadata": place.metadata_url,
+        "resource_metadata": target.metadata_url,
         "expires_at": clock() + PENDING_SECONDS,
         "url": url,
     }
-    return Pending(url, state, kept)
+    return PendingSignIn(url, state, kept)
 
 
 def state_of(callback_url: str) -> str | None:
     """Return the state in the URL that a user came back to, None where there is none or several."""
-    states = _parameters(callback_url).get("state", [])
+    states = _callback_parameters(callback_url).get("state", [])
     return states[0] if len(states) == 1 else None
 
 
@@ -117,7 +117,7 @@ def code_from(callback_url: str, state: str, kept: Mapping[str, Any]) -> str:
     Raises:
         OAuthError: It is the answer to something else, comes from another server, or says no.
     """
-    parameters = _parameters(callback_url)
+    parameters = _callback_parameters(callback_url)
     issuer = str(kept["issuer"])
 
     def only(name: str) -> str | None:
@@ -144,9 +144,11 @@ def code_from(callback_url: str, state: str, kept: Mapping[str, Any]) -> str:
     return code
 
 
-def _parameters(callback_url: str) -> dict[str, list[str]]:
+def _callback_parameters(callback_url: str) -> dict[str, list[str]]:
     try:
-        return parse_qs(urlsplit(callback_url).query, keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
+        return parse_qs(
+            urlsplit(callback_url).query, keep_blank_values=True, max_num_fields=MAX_CALLBACK_PARAMETERS
+        )
     except ValueError:
         return {}
 
