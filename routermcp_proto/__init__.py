@@ -1,8 +1,8 @@
 """The Model Context Protocol as pure state machines: bytes in, events out.
 
-No I/O, no clock, no randomness, no threads. Read it in this order: :mod:`.versions` (what
-the revisions ask for), :mod:`.jsonrpc` (the codec), :mod:`.calls` and :mod:`.types` (what
-is asked and answered), :mod:`.states` and :mod:`.events`, :mod:`.session` with its two
+No I/O, no clock, no randomness, no threads. Read it in this order: :mod:`.versions` (the
+revisions and their rules), :mod:`.jsonrpc` (the codec), :mod:`.calls` and :mod:`.types`
+(requests and results), :mod:`.states` and :mod:`.events`, :mod:`.session` with its two
 roles :mod:`.client_session` and :mod:`.server_session`, then :mod:`.http`.
 """
 

@@ -1,9 +1,8 @@
-"""Calls: what is sent for each MCP method, and how its answer is read.
+"""Calls: the request for each MCP method, and the type of its result.
 
 A :class:`Call` knows the method, the parameters and the type of the result; it knows
 nothing of request ids, ``_meta`` or transports. There is one builder for each method
-that a client sends, of all revisions. Which of them a server takes is for the session
-to say.
+that a client sends, of all revisions. The session decides which of them a server accepts.
 
 Reading an answer is tolerant, as the models of :mod:`routermcp_proto.types` are. The
 whole is validated at once, which is fast; only where that fails, a list is read entry
@@ -26,7 +25,7 @@ from .exceptions import LocalProtocolError, ResponseValidationError
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-#: Problems that an error or a warning names: what is wrong shows in the first few.
+#: Problems that an error or a warning lists: the first few show the mistake.
 MAX_ANSWER_PROBLEMS = 20
 
 #: Characters of one line about a problem: it may quote a key or a name of the peer.
@@ -35,7 +34,7 @@ MAX_PROBLEM_LENGTH = 300
 #: Warnings about single entries; the rest are counted in one more.
 MAX_ENTRY_WARNINGS = 100
 
-#: Bad entries after which a list is given up. Far more than a broken server behind a gateway
+#: Bad entries after which a list is rejected. Far more than a broken server behind a gateway
 #: has tools, and at a few microseconds each still below a second.
 MAX_BAD_ENTRIES = 100_000
 
@@ -44,7 +43,7 @@ ResultT = TypeVar("ResultT", bound="types.WireModel")
 
 @dataclass(frozen=True, slots=True)
 class Parsed(Generic[ResultT]):
-    """A result, and what had to be left out of it."""
+    """A result, and warnings about the entries that were left out of it."""
 
     value: ResultT
     warnings: tuple[str, ...] = ()
@@ -62,10 +61,10 @@ class Call(Generic[ResultT]):
     result_type: type[ResultT]
 
     safe: bool
-    """It changes nothing, or nothing more when it runs again: it may be repeated."""
+    """Running it twice does no harm, so it may be repeated."""
 
     items: str | None = None
-    """The member of the result that holds the list, where the result is a page of one."""
+    """The member of the result that holds the list, if the result is a page of one."""
 
     named_by: str | None = None
     """The member of `params` that the header ``Mcp-Name`` mirrors."""
@@ -74,10 +73,10 @@ class Call(Generic[ResultT]):
     """The answer may be of type ``input_required``."""
 
     private: bool = False
-    """What it says, and what is answered, may not be logged."""
+    """Parameters and result must not be logged."""
 
     def with_params(self, **changes: Any) -> Call[ResultT]:
-        """Return the same call with other parameters; None takes a parameter away."""
+        """Return the same call with other parameters; None removes a parameter."""
         params = {name: value for name, value in {**self.params, **changes}.items() if value is not None}
         return replace(self, params=params)
 
@@ -92,7 +91,7 @@ class Call(Generic[ResultT]):
             result: The ``result`` member, decoded.
 
         Raises:
-            ResponseValidationError: It does not have the shape that the method's has.
+            ResponseValidationError: It does not have the shape of the method's result.
         """
         try:
             return Parsed(self.result_type.model_validate(result))
@@ -148,13 +147,13 @@ def _problem(detail: ErrorDetails) -> str:
 
 
 def _problems(error: ValidationError) -> tuple[str, ...]:
-    """Return one line for each place; never the values, which may be private."""
+    """Return one line for each problem; never the values, which may be private."""
     details = error.errors(include_url=False, include_context=False, include_input=False)
     return tuple(_problem(detail) for detail in details[:MAX_ANSWER_PROBLEMS])
 
 
 def _misshapen(method: str, problems: tuple[str, ...]) -> ResponseValidationError:
-    message = f"the server's answer to {method} does not have the shape it should: {'; '.join(problems[:3])}"
+    message = f"the server's answer to {method} does not have the expected shape: {'; '.join(problems[:3])}"
     return ResponseValidationError(message, method=method, problems=problems)
 
 
@@ -186,7 +185,7 @@ def _page_params(method: str, cursor: object) -> dict[str, Any]:
 
 
 def discover() -> Call[types.DiscoverResult]:
-    """Ask what the server can do (``server/discover``, 2026-07-28 on)."""
+    """Ask for versions and capabilities of the server (``server/discover``, 2026-07-28 on)."""
     return Call("server/discover", {}, types.DiscoverResult, safe=True)
 
 
@@ -198,8 +197,8 @@ def initialize(
     """Open a session (``initialize``, 2024-11-05 to 2025-11-25).
 
     Args:
-        protocol_version: The newest revision that the client wants to speak.
-        capabilities: What the client can do.
+        protocol_version: The newest revision that the client supports.
+        capabilities: The client's capabilities.
         client_info: Name and version of the client.
     """
     method = "initialize"
@@ -212,7 +211,7 @@ def initialize(
 
 
 def ping() -> Call[types.EmptyResult]:
-    """Ask for a sign of life (``ping``, 2024-11-05 to 2025-11-25)."""
+    """Check that the server responds (``ping``, 2024-11-05 to 2025-11-25)."""
     return Call("ping", {}, types.EmptyResult, safe=True)
 
 
@@ -259,13 +258,13 @@ def read_resource(uri: str) -> Call[types.ReadResourceResult]:
 
 
 def subscribe(uri: str) -> Call[types.EmptyResult]:
-    """Ask to hear of changes of a resource (``resources/subscribe``, 2024-11-05 to 2025-11-25)."""
+    """Subscribe to changes of a resource (``resources/subscribe``, 2024-11-05 to 2025-11-25)."""
     method = "resources/subscribe"
     return Call(method, {"uri": _checked_text(method, "uri", uri)}, types.EmptyResult, safe=True)
 
 
 def unsubscribe(uri: str) -> Call[types.EmptyResult]:
-    """Ask not to hear of them any more (``resources/unsubscribe``, 2024-11-05 to 2025-11-25)."""
+    """End the subscription to a resource (``resources/unsubscribe``, 2024-11-05 to 2025-11-25)."""
     method = "resources/unsubscribe"
     return Call(method, {"uri": _checked_text(method, "uri", uri)}, types.EmptyResult, safe=True)
 
@@ -296,12 +295,12 @@ def complete(
     argument: Mapping[str, str],
     context_arguments: Mapping[str, str] | None = None,
 ) -> Call[types.CompleteResult]:
-    """Ask for values of an argument (``completion/complete``).
+    """Ask for suggested values of an argument (``completion/complete``).
 
     Args:
         ref: ``{"type": "ref/prompt", "name": ...}`` or ``{"type": "ref/resource", "uri": ...}``.
         argument: ``name`` of the argument and the ``value`` typed so far.
-        context_arguments: Arguments that have a value already (2025-06-18 on).
+        context_arguments: Arguments that already have a value (2025-06-18 on).
     """
     method = "completion/complete"
     params: dict[str, Any] = {
@@ -323,7 +322,7 @@ def listen(notifications: types.SubscriptionFilter | Mapping[str, Any]) -> Call[
     """Open a stream of change notifications (``subscriptions/listen``, 2026-07-28 on).
 
     Args:
-        notifications: The changes to hear of.
+        notifications: The changes to subscribe to.
     """
     method = "subscriptions/listen"
     params = {"notifications": _checked_object(method, "notifications", notifications)}

@@ -51,7 +51,7 @@ RESERVED_META = frozenset({"progressToken", PROTOCOL_VERSION_KEY, CLIENT_INFO_KE
 #: and a gateway of 100,000 tools is the largest that routermcp is built for.
 MAX_TOOLS_REMEMBERED = 100_000
 
-#: Which declared capability lets a server ask what.
+#: The capability that a client has to declare before a server may send a request.
 _CAPABILITY_OF = {
     "sampling/createMessage": "sampling",
     "roots/list": "roots",
@@ -61,24 +61,24 @@ _CAPABILITY_OF = {
 
 @dataclass(frozen=True, slots=True)
 class ToolFacts:
-    """What a session keeps of a tool it has listed."""
+    """The part of a listed tool that a session remembers."""
 
     headers: tuple[ParameterHeader, ...]
-    """Parameters that travel as HTTP headers too."""
+    """Parameters that are sent as HTTP headers too."""
 
     repeatable: bool
-    """The tool says that calling it twice does no harm."""
+    """The tool's hints say that calling it twice does no harm."""
 
 
 _INFO: Mapping[str, Any] = {"name": "routermcp", "version": "0.1.0"}
 
-#: Stamps that are shared: an application has one or a few, its sessions may be ten thousand.
+#: Stamps that sessions share: an application has a few, its sessions may be ten thousand.
 MAX_STAMPS = 64
 
 
 @lru_cache(maxsize=MAX_STAMPS)
 def _shared(stamp: bytes) -> bytes:
-    """Return a stamp, the same object for equal ones."""
+    """Return one object for all equal stamps."""
     return stamp
 
 
@@ -87,7 +87,7 @@ class ClientSession(Session):
 
     Args:
         client_info: Name and version of the application, as they go on the wire.
-        capabilities: What the application can do for a server, as it goes on the wire.
+        capabilities: The application's ``ClientCapabilities``, as they go on the wire.
         protocol: ``"auto"``, or the name of a revision to insist on.
         max_message_size: Bytes of the longest line that :meth:`receive_data` takes.
     """
@@ -105,7 +105,7 @@ class ClientSession(Session):
         self._capabilities = dict(capabilities or {})
         self._protocol = protocol
         self._handshake: Handshake | None = None
-        # Ids count from 1, so 0 stands for a handshake that asks nothing just now.
+        # Ids count from 1, so 0 means that the handshake has no request pending.
         self._handshake_id: RequestId = 0
         self._agreement: Agreement | None = None
         self._stamp = b""
@@ -115,12 +115,12 @@ class ClientSession(Session):
 
     @property
     def server(self) -> InitializeResult | None:
-        """What the server said about itself, or None before the handshake."""
+        """The server's description of itself, or None before the handshake."""
         return self._agreement.server if self._agreement is not None else None
 
     @property
     def capabilities(self) -> Mapping[str, Any]:
-        """What the client declares it can do for the server."""
+        """The capabilities that the client declares."""
         return self._capabilities
 
     @property
@@ -129,7 +129,7 @@ class ClientSession(Session):
         return self._agreement
 
     def tool_facts(self, name: str) -> ToolFacts | None:
-        """Return what is remembered of a tool, None where it was not listed or has nothing special."""
+        """Return the remembered facts about a tool, None if it was not listed or has no headers or hints."""
         return self._tools.get(name)
 
     # ---- handshake -------------------------------------------------------------------
@@ -141,8 +141,8 @@ class ClientSession(Session):
             NEW -> PROBING or INITIALIZING.
 
         Args:
-            known: A revision that this server is known to speak, which spares the probe
-                where the session does not insist on another.
+            known: A revision that this server is known to speak, so that no probe is needed
+                unless the session insists on another one.
 
         Raises:
             LocalProtocolError: The session is not NEW, or insists on an unknown revision.
@@ -190,7 +190,7 @@ class ClientSession(Session):
         return stamp
 
     def refuse_handshake(self, refusal: Refused) -> list[Event]:
-        """Go on after a step that the transport saw refused, for example with HTTP 400.
+        """Continue after the transport reported a refused step, for example HTTP 400.
 
         State:
             The pending step moves to CANCELLED, the session as the next step says.
@@ -199,7 +199,7 @@ class ClientSession(Session):
         return self._advance(refusal)
 
     def fail_handshake(self) -> None:
-        """Give a handshake up, so that it may be started again.
+        """Abandon a handshake, so that it may be started again.
 
         State:
             PROBING or INITIALIZING -> NEW; other states stay.
@@ -219,7 +219,7 @@ class ClientSession(Session):
         self._agreement = None
 
     def restart(self) -> None:
-        """Leave everything that is under way to another copy of this session, in a parent process.
+        """Forget everything that is under way: it belongs to a copy of this session in a parent process.
 
         State:
             Pending requests are forgotten. A session of the handshake era is NEW, one of
@@ -235,11 +235,11 @@ class ClientSession(Session):
             self.expire()
 
     def adopts(self, agreement: Agreement) -> bool:
-        """Say whether the session would :meth:`adopt` that agreement."""
+        """Return whether the session can :meth:`adopt` that agreement."""
         return agreement.revision.era is Era.STATELESS and self._protocol in ("auto", agreement.revision.name)
 
     def adopt(self, agreement: Agreement) -> Connected:
-        """Take over what another session found out about the same server, without a request.
+        """Take over the agreement of another session with the same server, without a request.
 
         State:
             NEW -> READY.
@@ -254,9 +254,9 @@ class ClientSession(Session):
         return self._agree(agreement)
 
     def recognize(self, server: InitializeResult) -> None:
-        """Let what the server said be the same object that another session has, where it is equal.
+        """Share the server's description with another session, where the two are equal.
 
-        What a server says is several times as large as all else that a session keeps.
+        It is several times as large as everything else that a session keeps.
         """
         agreement = self._agreement
         if agreement is not None and agreement.server == server:
@@ -298,18 +298,18 @@ class ClientSession(Session):
         deadline: float | None = None,
         capabilities: Mapping[str, Any] | None = None,
     ) -> Outgoing:
-        """Encode a call and wait for its answer.
+        """Encode a call and register it as pending.
 
         State:
             The request is PENDING.
 
         Args:
-            call: What to ask, from :mod:`routermcp_proto.calls`.
+            call: The request, from :mod:`routermcp_proto.calls`.
             meta: More members for ``_meta``.
-            progress: Whether the server shall report progress.
-            deadline: When :meth:`handle_timer` gives the request up, in the caller's clock.
-            capabilities: What to declare instead of the session's own, for a gateway that
-                speaks for many clients. Only revisions whose requests say that heed it.
+            progress: Whether to ask the server for progress reports.
+            deadline: The time at which :meth:`handle_timer` cancels the request, on the caller's clock.
+            capabilities: Capabilities to declare instead of the session's own, for a gateway that
+                acts for many clients. Used only by revisions whose requests carry them.
 
         Raises:
             LocalProtocolError: The session is not READY, JSON cannot hold the parameters,
@@ -368,7 +368,7 @@ class ClientSession(Session):
     # ---- receiving -------------------------------------------------------------------
 
     def receive_message(self, payload: bytes | bytearray, *, only: RequestId | None = None) -> list[Event]:
-        """Take one message and say what it means; see :meth:`Session.receive_message`.
+        """Feed one message and return its events; see :meth:`Session.receive_message`.
 
         State:
             The answer to the handshake's request moves the session on.
@@ -383,7 +383,7 @@ class ClientSession(Session):
         return advanced
 
     def _handshake_reply(self, event: Event) -> HandshakeReply | None:
-        """Say what an event is to the handshake, None for nothing."""
+        """Return the reply to the handshake that an event holds, or None."""
         if not isinstance(event, ResponseReceived | ErrorReceived | ResponseRejected):
             return None
         if event.request_id != self._handshake_id:
@@ -409,7 +409,7 @@ class ClientSession(Session):
             events.append(RequestReceived(message.id, message.method, message.params, revision))
 
     def _learn(self, value: Any) -> tuple[str, ...]:
-        """Remember the tools that declare headers or hints, and drop those that declare wrongly."""
+        """Remember tools that declare headers or hints, and drop those with invalid declarations."""
         if not isinstance(value, ListToolsResult) or self._revision is None:
             return ()
         mirrors = self._revision.routing_headers

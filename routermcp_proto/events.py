@@ -1,4 +1,4 @@
-"""What the machines report: a closed union of frozen events, named in the past tense."""
+"""The events that the machines report: a closed union of frozen classes, named in the past tense."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .versions import Revision
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The handshake is over: calls may be sent."""
+    """The handshake succeeded: calls may be sent."""
 
     server: InitializeResult
-    """What the server said about itself, in the same words in both eras."""
+    """The server's description of itself, in the same shape in both eras."""
 
     revision: Revision
     """The revision both sides agreed on."""
@@ -29,7 +29,7 @@ class ConnectionFailed:
     """The handshake ended without an agreement."""
 
     error: MCPError
-    """Why, ready to be raised."""
+    """The reason, ready to be raised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,28 +55,28 @@ class ErrorReceived:
 
 @dataclass(frozen=True, slots=True)
 class ResponseRejected:
-    """A call was answered with something that has the wrong shape."""
+    """A call was answered with a message of the wrong shape."""
 
     request_id: RequestId
     error: MCPError
-    """Why, ready to be raised."""
+    """The reason, ready to be raised."""
 
 
 @dataclass(frozen=True, slots=True)
 class InputRequired:
-    """The server wants input before it answers: the call is to be sent again with it."""
+    """The server needs input before it can answer: answer its requests and send the call again."""
 
     request_id: RequestId
     requests: Mapping[str, Mapping[str, Any]]
     """Requests (``method`` and ``params``) by the key under which each is answered."""
 
     state: str | None
-    """Opaque text to be sent back as it is, or None to send none."""
+    """Opaque text to send back unchanged, or None to send none."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProgressReceived:
-    """The server reports how far a call has come."""
+    """The server reported the progress of a call."""
 
     request_id: RequestId
     progress: Progress
@@ -84,7 +84,7 @@ class ProgressReceived:
 
 @dataclass(frozen=True, slots=True)
 class RequestReceived:
-    """The peer asks something; answer with ``answer`` or ``refuse``."""
+    """The peer sent a request; reply with ``answer`` or ``refuse``."""
 
     request_id: RequestId
     method: str
@@ -93,15 +93,15 @@ class RequestReceived:
     """The revision the request is written in."""
 
     capabilities: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What the peer declared it can do."""
+    """The capabilities that the peer declared."""
 
     progress_token: RequestId | None = None
-    """Where progress reports go, when the peer wants them."""
+    """The token for progress reports, where the peer wants them."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestWithdrawn:
-    """The peer no longer wants an answer to a request of its own."""
+    """The peer cancelled a request of its own."""
 
     request_id: RequestId
     reason: str | None
@@ -109,7 +109,7 @@ class RequestWithdrawn:
 
 @dataclass(frozen=True, slots=True)
 class NotificationReceived:
-    """The peer tells something that belongs to no call."""
+    """The peer sent a notification that belongs to no call."""
 
     method: str
     params: Mapping[str, Any]
@@ -117,21 +117,21 @@ class NotificationReceived:
 
 @dataclass(frozen=True, slots=True)
 class MessageReady:
-    """The machine itself has something to say, a step of the handshake or an answer: send it."""
+    """The machine itself produced a message, a step of the handshake or an answer: send it."""
 
     outgoing: Outgoing
 
 
 @dataclass(frozen=True, slots=True)
 class MessageDropped:
-    """A message was of no use and cost only itself."""
+    """A message was invalid or belonged to no request, and was dropped."""
 
     problem: str
 
 
 @dataclass(frozen=True, slots=True)
 class RequestTimedOut:
-    """A request was not answered by its deadline; the peer is told where its era has a way to."""
+    """A request was not answered by its deadline; the peer is notified where its era has a message for it."""
 
     request_id: RequestId
 
@@ -145,7 +145,7 @@ class RequestLost:
 
 @dataclass(frozen=True, slots=True)
 class HTTPAccepted:
-    """The server took a message that has no answer."""
+    """The server accepted a message that has no answer."""
 
     status: int
 
@@ -156,7 +156,7 @@ class HTTPRefused:
 
     status: int
     error: ErrorObject | None
-    """The JSON-RPC error in the body, where there was one."""
+    """The JSON-RPC error in the body, if any."""
 
     addressed: bool
     """Whether that error names the request's own id."""
@@ -165,23 +165,23 @@ class HTTPRefused:
     """The beginning of the body, for people."""
 
     retry_after: float | None
-    """Seconds that the server asked to wait."""
+    """Seconds to wait, if the server said so."""
 
     challenges: tuple[str, ...] = field(default=(), repr=False)
     """The ``WWW-Authenticate`` values, as they came."""
 
     dpop_nonce: str | None = None
-    """What the next proofs of possession have to carry (RFC 9449, section 9)."""
+    """The nonce for the next proofs of possession (RFC 9449, section 9)."""
 
 
 @dataclass(frozen=True, slots=True)
 class HTTPRedirected:
-    """The server points elsewhere."""
+    """The server redirects to another URL."""
 
     status: int
     location: str = field(repr=False)
     shown: str | None = None
-    """Where that is, for people; None where it may be shown as it is."""
+    """The location without secrets, for people; None where `location` has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,19 +189,19 @@ class StreamEnded:
     """The event stream ended without the answer."""
 
     last_event_id: str
-    """Where to resume, empty when the server gave no ids."""
+    """The id to resume after, empty when the server gave no ids."""
 
     retry: int | None
-    """Milliseconds that the server asked to wait before that."""
+    """Milliseconds to wait before that, if the server said so."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The whole answer to a request beside MCP's own."""
+    """The whole answer to a request that is not MCP's, such as a token request."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
-    """Values by name in lower case; those of a name that is given twice with a comma between."""
+    """Values by name in lower case; repeated headers are joined with commas."""
 
     body: bytes = field(repr=False)
 
@@ -239,7 +239,7 @@ class Outgoing(NamedTuple):
     """Its method, empty for an answer."""
 
     request_id: RequestId | None = None
-    """Its id where an answer is awaited, None for notifications and answers."""
+    """Its id if it is a request, None for notifications and answers."""
 
     call: Call[Any] | None = None
-    """The call it encodes, where it is a request."""
+    """The call that it encodes, if it is a request."""

@@ -4,8 +4,8 @@
 
     MCPError
     ├── ConfigError                 a setting is missing or wrong
-    ├── LocalProtocolError          you broke a rule of the protocol
-    ├── RemoteProtocolError         the peer broke one (reaches users as TransportError)
+    ├── LocalProtocolError          the caller broke a rule of the protocol
+    ├── RemoteProtocolError         the peer broke one (users see a TransportError)
     ├── TransportError              HTTP or the network failed
     ├── OAuthError                  an OAuth flow or a token failed
     │   ├── LockLostError
@@ -51,7 +51,7 @@ MAX_ERROR_BODY = 2048
 
 
 def _rebuild(cls: type[MCPError], args: tuple[Any, ...], state: dict[str, Any]) -> MCPError:
-    """Make an error again from its parts, past its own constructor."""
+    """Rebuild an error from its parts without calling its constructor."""
     error = cls.__new__(cls, *args)
     error.args = args
     error.__dict__.update(state)
@@ -59,7 +59,7 @@ def _rebuild(cls: type[MCPError], args: tuple[Any, ...], state: dict[str, Any]) 
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """Give an error and those that it came from, each once: two may be each other's cause."""
+    """Yield an error and its causes, each once: two errors may be each other's cause."""
     each: BaseException | None = error
     seen: set[int] = set()
     while each is not None and id(each) not in seen:
@@ -88,15 +88,15 @@ class RemoteProtocolError(MCPError):
 
 
 class TransportError(MCPError):
-    """HTTP or the network failed: there is no answer of the server to report.
+    """HTTP or the network failed, so there is no answer of the server.
 
     Attributes:
-        code: What failed, as a word: ``connect``, ``dns``, ``tls``, ``timeout``, ``closed``,
+        code: The kind of failure, as a word: ``connect``, ``dns``, ``tls``, ``timeout``, ``closed``,
             ``interrupted``, ``protocol``, ``redirect`` or ``http_<status>``.
-        status_code: HTTP status, where there was one.
-        retry_after: Seconds that the server asked to wait, where it did.
-        body: The first :data:`MAX_ERROR_BODY` bytes of the answer as text, where there was one.
-        attempts: How often the call was tried.
+        status_code: HTTP status, if there was one.
+        retry_after: Seconds to wait, if the server said so.
+        body: The first :data:`MAX_ERROR_BODY` bytes of the answer as text, if there was one.
+        attempts: Number of times the call was tried.
         not_run: True where the call provably did not run at the server.
     """
 
@@ -128,20 +128,20 @@ class OAuthError(MCPError):
 
 
 class LockLostError(OAuthError):
-    """A record of tokens was not written: somebody else holds its lock by now."""
+    """A record of tokens was not written, because its lock has passed to another holder."""
 
 
 class TokenStoreError(OAuthError):
-    """The store of tokens cannot be used now: it cannot be reached, or refuses."""
+    """The token store is unavailable: it cannot be reached, or it refused the operation."""
 
 
 class AuthorizationRequiredError(OAuthError):
     """A user has to sign in before the call can be made.
 
     Attributes:
-        url: Where to send the user, when the server said so.
-        server_id: The server that wants it, where known.
-        user_id: The user who has to, where known.
+        url: The page to send the user to, if the server named one.
+        server_id: The server that requires the sign-in, if known.
+        user_id: The user that has to sign in, if known.
     """
 
     def __init__(
@@ -164,9 +164,9 @@ class RPCError(MCPError):
     Attributes:
         code: The error code of the server.
         message: The text of the server.
-        data: What the server added, any JSON value.
-        status_code: HTTP status that carried the answer, where there was one.
-        retry_after: Seconds that the server asked to wait, where it did.
+        data: The server's additional data, any JSON value.
+        status_code: HTTP status that carried the answer, if any.
+        retry_after: Seconds to wait, if the server said so.
     """
 
     #: The code of an error that is made without one.
@@ -267,7 +267,7 @@ class ToolError(MCPError):
     Attributes:
         tool: Name of the tool.
         content: The content items of the result.
-        structured_content: The structured content of the result, where there was one.
+        structured_content: The structured content of the result, if any.
     """
 
     def __init__(
@@ -284,7 +284,7 @@ class ResponseValidationError(MCPError):
 
     Attributes:
         method: The MCP method that was called.
-        problems: One line for each place that is wrong.
+        problems: One line for each problem, with its place.
     """
 
     def __init__(self, message: str, *, method: str, problems: tuple[str, ...] = ()) -> None:

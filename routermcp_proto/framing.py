@@ -1,4 +1,4 @@
-"""Lines out of bytes: the framing of stdio and of every other stream of JSON-RPC messages.
+"""Splitting bytes into lines: the framing of stdio and of every other stream of JSON-RPC messages.
 
 Source: https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/stdio
 """
@@ -25,7 +25,7 @@ class LineDecoder:
         self._size = 0
 
     def receive_data(self, data: bytes) -> list[bytes]:
-        """Take bytes and return the lines that they complete, without their ends and without empty ones.
+        """Feed bytes and return the lines that they complete, without line ends and without empty lines.
 
         Raises:
             RemoteProtocolError: A line is too long.
@@ -43,7 +43,7 @@ class LineDecoder:
         return self._checked(lines)
 
     def receive_eof(self) -> list[bytes]:
-        """Return the last line, where it had no end."""
+        """Return the last line, if it had no line end."""
         lines = [b"".join(self._pieces)]
         self._pieces, self._size = [], 0
         return self._checked(lines)

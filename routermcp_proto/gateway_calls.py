@@ -1,7 +1,7 @@
-"""Calls by which a user of a gateway sees to the servers that want them to sign in.
+"""Calls that manage a user's sign-ins at the servers behind a gateway.
 
-They are no part of MCP: the gateway of this project knows them, and says nothing of them in
-its lists. ``docs/gateway.md`` describes them.
+They are not part of MCP: the gateway of this project answers them but does not list them.
+``docs/gateway.md`` describes them.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ COMPLETE = "routermcp/completeAuthorization"
 REVOKE = "routermcp/revoke"
 
 OAUTH_REASON = "oauth"
-"""The ``reason`` in the data of an error of these calls: what was asked for cannot be done."""
+"""The ``reason`` in the data of an error of these calls: the OAuth operation failed."""
 
 STORE_REASON = "token_store"
-"""That reason where the gateway cannot use its store of tokens now."""
+"""The ``reason`` where the gateway's token store is unavailable."""
 
 SERVER_ID_KEY = "routermcp/serverId"
-"""The member of an elicitation's ``_meta`` that says at which server the user is to sign in."""
+"""The member of an elicitation's ``_meta`` that names the server to sign in at."""
 
 
 class ServerConnection(WireModel):
-    """A user at a server behind the gateway.
+    """The state of a user's grant at a server behind the gateway.
 
     Attributes:
         serverId: The alias of the server.
         state: ``connected``, ``expired``, ``needs_authorization`` or ``revoked``.
-        expiresAt: When the access token ends, in seconds since 1970, where known.
-        scopes: What was allowed.
+        expiresAt: Expiry of the access token in seconds since 1970, if known.
+        scopes: The scopes that were granted.
     """
 
     serverId: str
@@ -44,18 +44,18 @@ class ServerConnection(WireModel):
 
 
 class ConnectionsResult(WireModel):
-    """The servers behind the gateway that want users to sign in."""
+    """The servers behind the gateway that require a sign-in."""
 
     connections: list[ServerConnection]
 
 
 class AuthorizeResult(WireModel):
-    """A sign-in that waits for its user.
+    """A sign-in that was started.
 
     Attributes:
         serverId: The alias of the server.
-        url: Where to send the user.
-        expiresAt: Until when the user has to be back, in seconds since 1970.
+        url: The page to send the user to.
+        expiresAt: Time by which the user has to return, in seconds since 1970.
     """
 
     serverId: str
@@ -64,12 +64,12 @@ class AuthorizeResult(WireModel):
 
 
 class SignInResult(WireModel):
-    """What has become of a sign-in.
+    """The state of a sign-in that was started.
 
     Attributes:
         serverId: The alias of the server.
-        waits: Whether the user may still come back.
-        done: Whether the user has signed in with it.
+        waits: Whether the user may still return.
+        done: Whether the user has completed it.
     """
 
     serverId: str
@@ -78,11 +78,11 @@ class SignInResult(WireModel):
 
 
 class CompleteAuthorizationResult(WireModel):
-    """A sign-in that is done.
+    """A sign-in that was completed.
 
     Attributes:
         serverId: The alias of the server.
-        nextUrl: What was given when it began.
+        nextUrl: The ``nextUrl`` of its ``routermcp/authorize``.
     """
 
     serverId: str
@@ -90,27 +90,27 @@ class CompleteAuthorizationResult(WireModel):
 
 
 def connections() -> Call[ConnectionsResult]:
-    """Ask at which servers the user has signed in."""
+    """List the user's grants at the servers behind the gateway."""
     return Call(CONNECTIONS, {}, ConnectionsResult, safe=True)
 
 
 def authorize(server_id: str, next_url: str | None) -> Call[AuthorizeResult]:
-    """Begin to sign the user in at a server; each time begins another sign-in."""
+    """Start a sign-in at a server; each call starts another one."""
     params = {"serverId": server_id, **({"nextUrl": next_url} if next_url is not None else {})}
     return Call(AUTHORIZE, params, AuthorizeResult, safe=True, private=True)
 
 
 def sign_in_status(server_id: str, url: str) -> Call[SignInResult]:
-    """Ask what has become of a sign-in, given where its user was sent to."""
+    """Ask for the state of a sign-in, named by the URL that its user was sent to."""
     return Call(SIGN_IN, {"serverId": server_id, "url": url}, SignInResult, safe=True, private=True)
 
 
 def complete_authorization(callback_url: str) -> Call[CompleteAuthorizationResult]:
-    """Hand over the URL that the user's browser came back to."""
+    """Complete a sign-in with the URL that the user's browser returned to."""
     params = {"callbackUrl": callback_url}
     return Call(COMPLETE, params, CompleteAuthorizationResult, safe=False, private=True)
 
 
-def revoke(server_id: str) -> Call[EmptyResult]:
-    """Give the user's tokens of a server back."""
+def revoke_grant(server_id: str) -> Call[EmptyResult]:
+    """Revoke the user's grant at a server."""
     return Call(REVOKE, {"serverId": server_id}, EmptyResult, safe=True)

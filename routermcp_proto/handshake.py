@@ -1,6 +1,6 @@
-"""How a client finds out what its server speaks, as a generator.
+"""The negotiation of a protocol revision between client and server, as a generator.
 
-The generator yields the next request to make and is sent what came of it; it returns the
+The generator yields the next request to make and receives its outcome; it returns the
 :class:`Agreement` or raises. It is pure policy: the same text serves Streamable HTTP,
 stdio and tests.
 
@@ -37,7 +37,7 @@ class HandshakeStep:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A step was answered with an error, or with something of the wrong shape."""
+    """A step was answered with an error, or with a message of the wrong shape."""
 
     error: ErrorObject | None
     """The server's error object, or None where it gave none."""
@@ -48,7 +48,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """What both sides agreed on."""
+    """The result of a handshake: the revision, and the server's description of itself."""
 
     revision: Revision
     server: InitializeResult
@@ -66,11 +66,11 @@ def negotiate(protocol: str, client_info: Mapping[str, Any], capabilities: Mappi
     Args:
         protocol: ``"auto"``, or the name of a revision to insist on.
         client_info: The client's ``Implementation`` as it goes on the wire.
-        capabilities: What the client can do, as it goes on the wire.
+        capabilities: The client's ``ClientCapabilities`` as they go on the wire.
 
     Raises:
         LocalProtocolError: There is no such revision.
-        MCPError: The server refused, or knows no revision that we know.
+        MCPError: The server refused, or there is no common revision.
     """
     if protocol == "auto":
         return _probe(client_info, capabilities)
@@ -78,7 +78,7 @@ def negotiate(protocol: str, client_info: Mapping[str, Any], capabilities: Mappi
     if revision is None:
         known = ", ".join(REVISIONS)
         raise LocalProtocolError(
-            f"protocol={protocol!r} is no revision of MCP; take 'auto' or one of {known}"
+            f"protocol={protocol!r} is not a revision of MCP; use 'auto' or one of {known}"
         )
     if revision.era is Era.STATELESS:
         return _insist(revision)
@@ -131,7 +131,7 @@ def _initialize(
     if agreed is None:
         known = ", ".join(REVISIONS)
         raise ResponseValidationError(
-            f"the server wants to speak MCP {reply.protocolVersion[:40]!r}; this client knows {known}",
+            f"the server chose MCP {reply.protocolVersion[:40]!r}; this client knows {known}",
             method="initialize",
         )
     # A server that answers ``initialize`` has sessions of the handshake era, whatever
@@ -140,7 +140,7 @@ def _initialize(
 
 
 def _stateless(revision: Revision, found: DiscoverResult) -> Agreement:
-    """Say in the handshake's words what a stateless server says about itself."""
+    """Translate the description of a stateless server into an ``InitializeResult``."""
     server = InitializeResult(
         protocolVersion=revision.name,
         capabilities=found.capabilities,
@@ -151,7 +151,7 @@ def _stateless(revision: Revision, found: DiscoverResult) -> Agreement:
 
 
 def _supported(reply: HandshakeReply) -> list[str]:
-    """Read the versions that a reply lists, in whichever of the two places it does."""
+    """Return the versions that a reply lists, in a result or in an error."""
     if isinstance(reply, DiscoverResult):
         return reply.supportedVersions
     data = reply.error.data if isinstance(reply, Refused) and reply.error is not None else None
@@ -164,7 +164,7 @@ def _supported(reply: HandshakeReply) -> list[str]:
 
 
 def _is_stateless(reply: HandshakeReply) -> bool:
-    """Whether a reply shows a server of the stateless era, although no revision is common."""
+    """Return whether a reply comes from a server of the stateless era, although no revision is common."""
     if isinstance(reply, DiscoverResult):
         return bool(reply.supportedVersions)
     return isinstance(reply, Refused) and reply.error is not None and reply.error.code in STATELESS_ERRORS
@@ -177,9 +177,7 @@ def _names(reply: HandshakeReply, revision: Revision) -> bool:
 def _cause(reply: HandshakeReply) -> MCPError:
     if isinstance(reply, Refused):
         return reply.cause
-    return ResponseValidationError(
-        "the server answered another request than the one it got", method="initialize"
-    )
+    return ResponseValidationError("the server answered a different request", method="initialize")
 
 
 def _no_common_revision(reply: HandshakeReply, supported: list[str]) -> MCPError:

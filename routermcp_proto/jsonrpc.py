@@ -1,7 +1,7 @@
 """The JSON-RPC codec: bytes to messages and back.
 
-Decoding takes any bytes and never raises: what is not a message becomes :class:`Invalid`,
-which costs that message alone. Encoding refuses what JSON cannot hold, and says where it is.
+Decoding accepts any bytes and never raises: malformed input becomes :class:`Invalid`, which
+costs that message alone. Encoding refuses values that JSON cannot hold, and names their place.
 
 Source: https://www.jsonrpc.org/specification and
 https://modelcontextprotocol.io/specification/2026-07-28/basic, section "Messages".
@@ -24,8 +24,8 @@ from .exceptions import LocalProtocolError
 RequestId = int | str
 
 
-#: Messages in one batch (MCP 2025-03-26). More than anybody sends, few enough that a
-#: hostile array of small messages costs milliseconds.
+#: Messages in one batch (MCP 2025-03-26). More than clients send, few enough that a hostile
+#: array of small messages costs milliseconds.
 MAX_BATCH = 1_000
 
 #: Levels at which the search for a value that cannot be encoded stops.
@@ -34,7 +34,7 @@ MAX_SEARCH_DEPTH = 50
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A message that wants an answer."""
+    """A message that expects an answer."""
 
     id: RequestId
     method: str
@@ -43,7 +43,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """A message that wants none."""
+    """A message that expects no answer."""
 
     method: str
     params: dict[str, Any]
@@ -59,7 +59,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class ErrorObject:
-    """Why a request failed, in the words of whoever answers."""
+    """The ``error`` member of an answer: code, message and data."""
 
     code: int
     message: str
@@ -68,7 +68,7 @@ class ErrorObject:
 
 @dataclass(frozen=True, slots=True)
 class ErrorResponse:
-    """The answer to a request that failed; without id where it could not be read."""
+    """The answer to a request that failed; `id` is None where the request's could not be read."""
 
     id: RequestId | None
     error: ErrorObject
@@ -76,20 +76,20 @@ class ErrorResponse:
 
 @dataclass(frozen=True, slots=True)
 class Invalid:
-    """Something that is not a message."""
+    """Input that is not a JSON-RPC message."""
 
     problem: str
     id: RequestId | None
-    """The id, where it could be read."""
+    """The id, if it could be read."""
     code: int
-    """What a receiver would answer: -32700 or -32600."""
+    """The code of the error to answer with: -32700 or -32600."""
 
 
 Message = Request | Notification | Response | ErrorResponse | Invalid
 
 
 def decode(payload: bytes | bytearray | str, *, batches: bool = False) -> tuple[Message, ...]:
-    """Read what was sent. Never raises.
+    """Decode a message or a batch. Never raises.
 
     Args:
         payload: One JSON text.
@@ -109,7 +109,7 @@ def decode(payload: bytes | bytearray | str, *, batches: bool = False) -> tuple[
 
 def _batch(values: list[Any], allowed: bool) -> tuple[Message, ...]:
     if not allowed:
-        return (Invalid("this revision has no batches", None, INVALID_REQUEST),)
+        return (Invalid("this revision does not allow batches", None, INVALID_REQUEST),)
     if not 0 < len(values) <= MAX_BATCH:
         return (Invalid(f"a batch has 1 to {MAX_BATCH} messages, not {len(values)}", None, INVALID_REQUEST),)
     return tuple(
@@ -192,7 +192,7 @@ def _json_type(value: Any) -> str:
 
 
 def _jsonable(value: Any) -> Any:
-    """Give the encoder something it knows instead of a value that it does not."""
+    """Convert a value that the JSON encoder does not know into one that it does."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", by_alias=True, exclude_unset=True)
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Secrets that a peer was sent and gives back in its words, taken out before anybody sees them."""
+"""Redaction of secrets that a peer repeats in its answers and errors."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .exceptions import causes
 from .jsonrpc import ErrorObject
 
 HIDDEN = "***"
-"""What stands in the place of a secret."""
+"""The text that replaces a secret."""
 
-#: Characters of the shortest secret that is looked for where its name alone says that it is one: what is
-#: shorter can be guessed, and stands in words that have nothing to do with it.
+#: Characters of the shortest secret that is searched for where only its name marks it as one: a shorter
+#: one can be guessed, and occurs in unrelated words.
 MIN_SECRET_LENGTH = 6
 
-#: Members of data that are left alone: pages that a user has to open.
+#: Members of data that are not redacted: pages that a user has to open.
 _PAGES = ("url",)
 
 _SECRET_NAME = re.compile(
@@ -29,13 +29,13 @@ _SECRET_NAMES = frozenset({"cookie", "set-cookie", "dpop", "dpop-nonce", "code",
 
 
 def is_secret(name: str) -> bool:
-    """Say of a header, or of a parameter of a URL or a form, by its name whether its value is secret."""
+    """Return whether the name of a header, or of a parameter of a URL or form, marks its value as secret."""
     low = name.lower()
     return low in _SECRET_NAMES or _SECRET_NAME.search(low) is not None
 
 
 def redacted(event: Event, secrets: Callable[[], Sequence[str]]) -> Event:
-    """Return an event without secrets, where it is one that repeats words of the peer to people."""
+    """Return an event without secrets, if it is of a kind that shows the peer's text to people."""
     match event:
         case ErrorReceived():
             return replace(event, error=error_without(event.error, secrets()))
@@ -54,19 +54,19 @@ def error_without(error: ErrorObject, secrets: Sequence[str]) -> ErrorObject:
 
 
 def without(said: Any, secrets: Sequence[str], *, shortest: int = MIN_SECRET_LENGTH) -> Any:
-    """Return what was said, any JSON value, without secrets, however they are written in it.
+    """Return a JSON value without secrets, in any notation of URLs, JSON or HTML.
 
     Args:
-        said: What a peer said.
-        secrets: What it was sent.
-        shortest: Characters of the shortest that is looked for.
+        said: A value that the peer sent.
+        secrets: The secrets that the peer was sent.
+        shortest: Characters of the shortest secret that is searched for.
     """
     hide = _hiding(secrets, shortest)
     return _replaced(said, hide) if hide is not None else said
 
 
 def hide_in(error: BaseException, secrets: Sequence[str]) -> None:
-    """Take secrets out of an error and of those that it came from; what holds none stays untouched."""
+    """Remove secrets from an error and its causes; values without secrets stay the same objects."""
     hide = _hiding(secrets)
     if hide is None:
         return
@@ -81,23 +81,23 @@ def hide_in(error: BaseException, secrets: Sequence[str]) -> None:
 
 
 def _hiding(secrets: Sequence[str], shortest: int = MIN_SECRET_LENGTH) -> Callable[[str], str] | None:
-    """Return what takes secrets out of a text, None where there are none."""
+    """Return a function that removes the secrets from a text, None if there are none to remove."""
     long = {secret for secret in secrets if len(secret) >= shortest}
     if not long:
         return None
-    # Long ones come before those inside them.
+    # A long secret is replaced before a short one that it contains.
     written = [_written(secret) for secret in sorted(long, key=len, reverse=True)]
     pattern = re.compile("|".join(written))
     return lambda text: pattern.sub(HIDDEN, text)
 
 
 def _written(secret: str) -> str:
-    """Return a pattern of a secret as URLs, JSON and HTML write it."""
+    """Return a pattern for a secret in the notations of URLs, JSON and HTML."""
     return "".join(letter if letter.isascii() and letter.isalnum() else _letter(letter) for letter in secret)
 
 
 def _letter(letter: str) -> str:
-    """Return a pattern of a character that is written in more than one way."""
+    """Return a pattern for a character that can be written in more than one way."""
     number = ord(letter)
     percent = "".join(f"%{byte:02x}" for byte in letter.encode("utf-8", "surrogatepass"))
     escapes = [percent, rf"\\u{number:04x}", f"&#0*{number};", f"&#x0*{number:x};"]

@@ -1,7 +1,6 @@
 """Deadlines, backoff and the decision to try again, as data.
 
-Time and chance are arguments here: whoever drives the core brings the clock and the
-random numbers.
+Times and random numbers are arguments: the driver has the clock and the random source.
 """
 
 from __future__ import annotations
@@ -14,17 +13,17 @@ from .exceptions import LocalProtocolError, TransportError
 #: overloaded or restarting (RFC 9110, section 15.6), or the caller is too fast (RFC 6585).
 RETRYABLE_STATUSES = frozenset({429, 502, 503, 504})
 
-#: Failures of the connection itself, that another try may not meet.
+#: Failures of the connection itself, which the next try may avoid.
 RETRYABLE_CODES = frozenset({"connect", "closed", "dns"})
 
-#: The backoff stops growing here whatever ``max_backoff`` says: 200 ms doubled 30 times is
+#: Doublings after which the backoff stops growing, even below ``max_backoff``: 200 ms doubled 30 times is
 #: years, and one doubling more than 1023 would overflow a float.
 _MAX_DOUBLINGS = 30
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """When a failed call is tried again, and how long to wait before it.
+    """The rules by which a failed call is tried again, and the wait before it.
 
     Reads are repeated after a lost connection and after 429, 502, 503 and 504. A tool is
     repeated only where it provably did not run, or where its caller allows it.
@@ -52,10 +51,10 @@ class RetryPolicy:
             raise LocalProtocolError("RetryPolicy takes waits of 0 or more and a jitter from 0 to 1")
 
     def allows(self, error: TransportError, *, repeatable: bool, gateway: bool) -> bool:
-        """Say whether a call that failed so may be sent again.
+        """Return whether a call may be sent again after an error.
 
         Args:
-            error: How it failed.
+            error: The error of the last try.
             repeatable: Running it twice does no harm: a read, or the caller said so.
             gateway: The peer is a RouterMCP gateway, whose 503 with ``Retry-After`` comes
                 before anything has run.
@@ -71,8 +70,8 @@ class RetryPolicy:
         """Return the seconds to wait before the next try.
 
         Args:
-            attempt: How many tries there were.
-            retry_after: Seconds that the server asked for; obeyed as they are.
+            attempt: The number of tries so far.
+            retry_after: Seconds that the server asked for, used unchanged.
             random: A number from 0 to 1.
         """
         if retry_after is not None:

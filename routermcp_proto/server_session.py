@@ -1,9 +1,9 @@
 """The server's side of an MCP session.
 
-The machine answers by itself what every server answers alike: ``initialize``, ``ping``,
-``server/discover``, a request without the metadata its era asks for, a revision nobody
-speaks, a method of the other era. All else arrives as :class:`RequestReceived` and is
-answered with ``answer`` or ``refuse``.
+The machine itself answers every request whose answer is the same for all servers:
+``initialize``, ``ping``, ``server/discover``, a request without the metadata of its era, an
+unknown revision, a method of the other era. All others arrive as :class:`RequestReceived`
+and are answered with ``answer`` or ``refuse``.
 
 One machine serves both eras on one stream, as a dual-era server does: a request that
 carries a protocol version in its ``_meta`` is stateless, ``initialize`` opens a session
@@ -57,14 +57,14 @@ class ServerSession(Session):
 
     Args:
         server_info: Name and version of the server, as they go on the wire.
-        capabilities: What the server offers, as it goes on the wire.
+        capabilities: The server's ``ServerCapabilities``, as they go on the wire.
         instructions: How to use the server, for language models.
-        ttl: Milliseconds for which lists may be cached, where a result says nothing else.
-        cache_scope: Who may cache them: ``"public"`` or ``"private"``.
+        ttl: Milliseconds for which lists may be cached, unless a result says otherwise.
+        cache_scope: The ``cacheScope`` of lists: ``"public"`` or ``"private"``.
         max_message_size: Bytes of the longest line that :meth:`receive_data` takes.
-        request_prefix: What the ids of our own requests begin with, which are numbers where
-            it is empty. Machines that serve the same session need different ones, so that an
-            answer finds the machine that asked.
+        request_prefix: Prefix of the ids of the machine's own requests; if empty, ids are
+            numbers. Machines that serve the same session need different prefixes, so that an
+            answer finds the machine that sent the request.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class ServerSession(Session):
         return self._client
 
     def resume(self, client: Mapping[str, Any], revision: Revision) -> None:
-        """Take up a session that another machine has opened.
+        """Continue a session that another machine has opened.
 
         State:
             NEW -> READY.
@@ -137,7 +137,7 @@ class ServerSession(Session):
     def report_progress(
         self, token: RequestId, progress: float, *, total: float | None = None, message: str | None = None
     ) -> Outgoing:
-        """Encode a progress report for the request that asked for it with that token."""
+        """Encode a progress report for the request that carries that token."""
         params: dict[str, Any] = {"progressToken": token, "progress": progress}
         if total is not None:
             params["total"] = total
@@ -154,10 +154,10 @@ class ServerSession(Session):
         return stamped
 
     def answer(self, request_id: RequestId, result: Mapping[str, Any]) -> bytes:
-        """Encode the result of a request, with what its era adds to every result.
+        """Encode the result of a request, with the members that its era adds to every result.
 
         Raises:
-            LocalProtocolError: The client did not ask that, or JSON cannot hold the result.
+            LocalProtocolError: The client sent no such request, or JSON cannot hold the result.
         """
         method = self._methods.pop(request_id, "")
         revision = self._asked.get(request_id)

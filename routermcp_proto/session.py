@@ -1,4 +1,4 @@
-"""What both roles of an MCP session share.
+"""The part of the session machine that client and server share.
 
 Theory of operation
 -------------------
@@ -6,19 +6,19 @@ A session is a machine that turns messages into events and calls into messages. 
 exists on two levels, and the upper one is made of the lower one:
 
 * *Messages*: :meth:`Session.receive_message` takes the bytes of one message and returns
-  what it means; ``start_request`` and its kin return the bytes of one message. Streamable
-  HTTP uses this level, because there every message travels in an exchange of its own.
+  the events that follow from it; ``start_request`` and similar methods return the bytes
+  of one message. Streamable HTTP uses this level, because there every message travels
+  in an exchange of its own.
 * *Bytes*: for transports that carry all messages on one stream (stdio, sockets, a
-  WebSocket of yours), :meth:`receive_data` splits lines and feeds the same funnel, and
-  :meth:`data_to_send` gives what has to go out. The verbs are those of h11 and websockets:
+  WebSocket of yours), :meth:`receive_data` splits lines and feeds the same method, and
+  :meth:`data_to_send` returns the bytes to send. The verbs are those of h11 and websockets:
   feed bytes, collect events, send what is due.
 
-There is one way in, :meth:`receive_message`, and one table that says who handles which
-kind of message. A bad message costs that message; a line that is too long costs the
-connection.
+All input passes :meth:`receive_message`, and one table assigns a handler to each kind of
+message. A bad message costs that message; a line that is too long costs the connection.
 
-Nothing here waits or looks at a clock: :meth:`next_timer` says when
-:meth:`handle_timer` wants to be called.
+Nothing here waits or reads a clock: :meth:`next_timer` returns the time at which to call
+:meth:`handle_timer`.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ from .versions import Revision
 MAX_PENDING_REQUESTS = 10_000
 
 #: Requests of the peer that may wait for our answer at once: a tenth of the above, since
-#: each may occupy a person.
+#: each may need a person's attention.
 MAX_PEER_REQUESTS = 1_000
 
 
@@ -104,7 +104,7 @@ class Session:
 
     @property
     def state(self) -> SessionState:
-        """Where the session stands."""
+        """The state of the session."""
         return self._state
 
     @property
@@ -118,11 +118,11 @@ class Session:
         return tuple(self._pending)
 
     def waits_for(self, request_id: RequestId) -> bool:
-        """Say whether a request is still waiting for its answer."""
+        """Return whether a request still waits for its answer."""
         return request_id in self._pending
 
-    def _move(self, happening: SessionInput) -> None:
-        self._state = next_session_state(self._state, happening)
+    def _move(self, input_: SessionInput) -> None:
+        self._state = next_session_state(self._state, input_)
 
     # ---- sending -------------------------------------------------------------------
 
@@ -153,7 +153,7 @@ class Session:
         """Encode the result of a request of the peer, and forget the request.
 
         Raises:
-            LocalProtocolError: The peer did not ask that, or JSON cannot hold the result.
+            LocalProtocolError: The peer sent no such request, or JSON cannot hold the result.
         """
         revision = self._answering(request_id)
         payload = jsonrpc.encode_response(request_id, self._stamp_result(result, revision))
@@ -164,7 +164,7 @@ class Session:
         """Encode an error as the answer to a request of the peer, and forget the request.
 
         Raises:
-            LocalProtocolError: The peer did not ask that, or JSON cannot hold the error.
+            LocalProtocolError: The peer sent no such request, or JSON cannot hold the error.
         """
         self._answering(request_id)
         payload = jsonrpc.encode_error(request_id, error)
@@ -206,7 +206,7 @@ class Session:
             raise LocalProtocolError("the session is closed")
 
     def data_to_send(self) -> bytes:
-        """Return the lines that are due, and forget them."""
+        """Return the lines that wait to be sent, and clear the queue."""
         if not self._to_send:
             return b""
         self._to_send.append(b"")
@@ -216,9 +216,9 @@ class Session:
 
     # ---- ending a request ------------------------------------------------------------
 
-    def _end(self, request_id: RequestId, happening: RequestInput) -> PendingRequest:
+    def _end(self, request_id: RequestId, input_: RequestInput) -> PendingRequest:
         pending = self._pending.pop(request_id)
-        pending.state = next_request_state(pending.state, happening)
+        pending.state = next_request_state(pending.state, input_)
         return pending
 
     def abandon(self, request_id: RequestId, reason: str | None = None) -> Outgoing | None:
@@ -251,7 +251,7 @@ class Session:
         return self.start_notification("notifications/cancelled", params)
 
     def cancel(self, request_id: RequestId, reason: str | None = None) -> None:
-        """Stop waiting for a request and queue the word of it; then send :meth:`data_to_send`.
+        """Stop waiting for a request and queue the cancel; then send :meth:`data_to_send`.
 
         State:
             The request moves PENDING -> CANCELLED; its late response is dropped.
@@ -270,11 +270,11 @@ class Session:
         self._queue(self._withdraw(request_id, reason).payload)
 
     def next_timer(self) -> float | None:
-        """Return when :meth:`handle_timer` wants to be called, or None for never."""
+        """Return the time at which to call :meth:`handle_timer`, or None for never."""
         return min((p.deadline for p in self._pending.values() if p.deadline is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
-        """Cancel the requests whose deadline has come; collect :meth:`events_received` then."""
+        """Cancel the requests whose deadline has passed; then collect :meth:`events_received`."""
         late = [key for key, p in self._pending.items() if p.deadline is not None and p.deadline <= now]
         for request_id in late:
             self._queue(self._withdraw(request_id, "deadline").payload)
@@ -283,10 +283,10 @@ class Session:
     # ---- receiving -------------------------------------------------------------------
 
     def receive_data(self, data: bytes) -> None:
-        """Take bytes of a stream of lines; collect :meth:`events_received` then.
+        """Feed bytes of a stream of lines; then collect :meth:`events_received`.
 
         Raises:
-            RemoteProtocolError: A line is too long. The connection is of no more use.
+            RemoteProtocolError: A line is too long. The connection cannot be used any more.
             LocalProtocolError: The session is closed.
         """
         self._must_be_open()
@@ -295,7 +295,7 @@ class Session:
             self._receive_line(line)
 
     def receive_eof(self) -> None:
-        """Take the end of the stream: what still waits for an answer is lost.
+        """Feed the end of the stream: pending requests are lost.
 
         State:
             The session is CLOSED, each pending request LOST. A closed session stays as it is.
@@ -317,7 +317,7 @@ class Session:
                 self._events.append(event)
 
     def events_received(self) -> list[Event]:
-        """Return what happened since the last call, in order."""
+        """Return the events since the last call, in order."""
         events, self._events = self._events, []
         return events
 
@@ -330,7 +330,7 @@ class Session:
         self._move(SessionInput.CLOSE)
 
     def receive_message(self, payload: bytes | bytearray, *, only: RequestId | None = None) -> list[Event]:
-        """Take one message and say what it means. Never raises on what a peer sends.
+        """Feed one message and return its events. Never raises, whatever the bytes.
 
         Args:
             payload: One JSON-RPC message, or a batch where the revision has those.
@@ -343,7 +343,7 @@ class Session:
     def receive_decoded(
         self, messages: Sequence[jsonrpc.Message], *, only: RequestId | None = None
     ) -> list[Event]:
-        """Take messages that were decoded already; see :meth:`receive_message`."""
+        """Feed messages that are decoded already; see :meth:`receive_message`."""
         events: list[Event] = []
         for message in messages:
             kind = type(message)
@@ -362,7 +362,7 @@ class Session:
     def _expects(self, request_id: RequestId, only: RequestId | None, events: list[Event]) -> bool:
         if request_id in self._pending and (only is None or only == request_id):
             return True
-        events.append(MessageDropped(f"an answer came to {request_id!r}, which is not waiting for one"))
+        events.append(MessageDropped(f"an answer came for request {request_id!r}, which is not pending"))
         return False
 
     def _on_response(self, message: jsonrpc.Response, only: RequestId | None, events: list[Event]) -> None:
@@ -384,7 +384,7 @@ class Session:
         except ResponseValidationError as error:
             events.append(ResponseRejected(message.id, error))
         except ValidationError as error:
-            problem = f"{call.method} was answered with a malformed request for input"
+            problem = f"{call.method} was answered with a malformed input request"
             rejected = ResponseValidationError(problem, method=call.method, problems=(str(error)[:500],))
             events.append(ResponseRejected(message.id, rejected))
         else:
@@ -392,7 +392,7 @@ class Session:
             events.append(ResponseReceived(message.id, parsed.value, warnings))
 
     def _learn(self, value: Any) -> tuple[str, ...]:
-        """Let a role remember what it needs of a result; returns warnings about it."""
+        """Let a role remember parts of a result; return warnings about it."""
         del value
         return ()
 
@@ -428,12 +428,12 @@ class Session:
         return RequestWithdrawn(request_id, reason if isinstance(reason, str) else None)
 
     def _on_request(self, message: jsonrpc.Request, events: list[Event]) -> None:
-        """Take a request of the peer; each role does it in its own way."""
+        """Handle a request of the peer; each role overrides this."""
         error = ErrorObject(METHOD_NOT_FOUND, f"unknown method {message.method}")
         events.append(self._reply(message.id, error))
 
     def _admit(self, request_id: RequestId, revision: Revision) -> bool:
-        """Enter a request of the peer into the table, where there is room for it."""
+        """Enter a request of the peer into the table; return False where there is no room."""
         if request_id in self._asked or len(self._asked) >= MAX_PEER_REQUESTS:
             return False
         self._asked[request_id] = revision
@@ -454,5 +454,5 @@ class Session:
 
 
 def _request_id(value: Any) -> RequestId | None:
-    """Take a value of the peer that may be a request id."""
+    """Return a value of the peer if it is a valid request id, else None."""
     return value if type(value) is int or type(value) is str else None

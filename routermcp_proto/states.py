@@ -2,9 +2,9 @@
 
 Rules
 -----
-* A session is of one era. It starts ``NEW``; a client that wants to know the server's
-  era first sends ``server/discover`` (``PROBING``), one that knows or guesses the
-  handshake era sends ``initialize`` (``INITIALIZING``).
+* A session is of one era. It starts ``NEW``; a client that does not know the server's
+  era sends ``server/discover`` (``PROBING``), a client that knows or assumes
+  the handshake era sends ``initialize`` (``INITIALIZING``).
 * Only a ``READY`` session takes calls. A server session becomes ready when it has
   answered ``initialize``: old clients leave ``notifications/initialized`` out.
   Requests of the stateless era need no session state at all and move nothing.
@@ -15,7 +15,7 @@ Rules
 Theory
 ------
 Both machines are tables of ``(state, input) -> state``. A pair that is not in the table
-is a mistake of the code that drives the machine and raises :class:`LocalProtocolError`.
+is an error of the code that drives the machine and raises :class:`LocalProtocolError`.
 Nothing else in the core assigns a state.
 """
 
@@ -27,7 +27,7 @@ from .exceptions import LocalProtocolError
 
 
 class SessionState(Enum):
-    """Where a session stands."""
+    """A state of a session."""
 
     NEW = "new"
     PROBING = "probing"
@@ -37,7 +37,7 @@ class SessionState(Enum):
 
 
 class SessionInput(Enum):
-    """What happens to a session."""
+    """An input of a session's machine."""
 
     PROBE = "server/discover"
     INITIALIZE = "initialize"
@@ -48,7 +48,7 @@ class SessionInput(Enum):
 
 
 class RequestState(Enum):
-    """Where a request that was sent stands."""
+    """A state of a request that was sent."""
 
     PENDING = "pending"
     ANSWERED = "answered"
@@ -57,7 +57,7 @@ class RequestState(Enum):
 
 
 class RequestInput(Enum):
-    """What happens to a request that was sent."""
+    """An input of the machine of a request that was sent."""
 
     ANSWER = "answer"
     CANCEL = "cancel"
@@ -93,27 +93,27 @@ REQUEST_TRANSITIONS: dict[tuple[RequestState, RequestInput], RequestState] = {
 }
 
 
-def next_session_state(state: SessionState, happening: SessionInput) -> SessionState:
-    """Look up where a session goes.
+def next_session_state(state: SessionState, input_: SessionInput) -> SessionState:
+    """Return the next state of a session.
 
     Raises:
         LocalProtocolError: The input is not allowed in this state.
     """
     try:
-        return SESSION_TRANSITIONS[state, happening]
+        return SESSION_TRANSITIONS[state, input_]
     except KeyError:
-        problem = f"a session that is {state.value} does not take {happening.value!r}"
+        problem = f"a session that is {state.value} does not accept {input_.value!r}"
         raise LocalProtocolError(problem) from None
 
 
-def next_request_state(state: RequestState, happening: RequestInput) -> RequestState:
-    """Look up where a request goes.
+def next_request_state(state: RequestState, input_: RequestInput) -> RequestState:
+    """Return the next state of a request.
 
     Raises:
         LocalProtocolError: The input is not allowed in this state.
     """
     try:
-        return REQUEST_TRANSITIONS[state, happening]
+        return REQUEST_TRANSITIONS[state, input_]
     except KeyError:
-        problem = f"a request that is {state.value} does not take {happening.value!r}"
+        problem = f"a request that is {state.value} does not accept {input_.value!r}"
         raise LocalProtocolError(problem) from None

@@ -1,8 +1,8 @@
 """The protocol revisions and the two eras, as data.
 
-Nothing else in routermcp asks "is this a modern server?": code asks the
-:class:`Revision` in force what it stamps on a message, how it spells a cancel, and
-whether it has sessions. A new revision is a new row of :data:`REVISIONS`.
+No other module asks "is this a modern server?": code asks the :class:`Revision` in use
+which members it adds to a message, how it cancels, and whether it has sessions. A new
+revision is a new row of :data:`REVISIONS`.
 
 Source: https://modelcontextprotocol.io/specification/2026-07-28/basic/versioning
 """
@@ -14,7 +14,7 @@ from enum import Enum
 
 
 class Era(Enum):
-    """How a connection learns what both sides can do."""
+    """The way in which client and server exchange their capabilities."""
 
     HANDSHAKE = "handshake"
     """``initialize`` opens a session (2024-11-05 to 2025-11-25)."""
@@ -24,7 +24,7 @@ class Era(Enum):
 
 
 class CancelBy(Enum):
-    """How the server of a Streamable HTTP exchange learns that its client gave up."""
+    """The way to tell the server of a Streamable HTTP exchange that its request is cancelled."""
 
     NOTIFICATION = "notifications/cancelled"
     CLOSING_THE_STREAM = "closing the response stream"
@@ -32,7 +32,7 @@ class CancelBy(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """What one revision of the specification asks of the messages on the wire."""
+    """The rules of one revision of the specification for the messages on the wire."""
 
     name: str
     """The protocol version string, for example ``2025-11-25``."""
@@ -60,7 +60,7 @@ class Revision:
     http_cancel: CancelBy
 
     sign_of_life: str
-    """The method by which a client sees that the server answers."""
+    """The method with which a client checks that the server responds."""
 
     peer_requests: bool
     """The server sends requests of its own; later revisions ask for input in results."""

@@ -1,8 +1,8 @@
-"""How the messages of one session become HTTP requests to one endpoint.
+"""The binding of one session to one endpoint: its messages as HTTP requests.
 
-The head of a request is written by hand: what is the same for every request of a session
-is validated and joined once, what differs is appended. Only values that come from the
-caller are checked each time.
+The head of a request is written by hand: the headers that all requests of a session share
+are validated and joined once, the others are appended. Only values from the caller are
+checked each time.
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ class HTTPBinding:
     """The Streamable HTTP side of one client session.
 
     Args:
-        session: The machine whose messages travel.
-        endpoint: Where they go.
+        session: The machine whose messages are sent.
+        endpoint: The endpoint that they are sent to.
         headers: Headers of every request, such as ``Authorization`` and ``User-Agent``.
         max_message_size: Bytes of the longest answer.
-        hears_changes: Whether what the server says of itself is wanted, even where it has
-            nothing to ask.
+        hears_changes: Whether to open the stream for the server's notifications even where
+            the client has no capability that the server could use.
     """
 
     def __init__(
@@ -81,18 +81,18 @@ class HTTPBinding:
         self.session = session
         self.endpoint = endpoint
         self.session_id: str | None = None
-        """The ``Mcp-Session-Id`` that the server assigned, where it did."""
+        """The ``Mcp-Session-Id`` that the server assigned, if any."""
         self._max_message_size = max_message_size
         self._user = user_headers(headers or {})
         self._templates: dict[tuple[str, str, str | None], HeaderBlock] = {}
         self._templates_for = endpoint
 
     def follow_or_raise(self, redirected: HTTPRedirected) -> None:
-        """Obey a redirect of the server.
+        """Follow a redirect of the server.
 
         Raises:
-            TransportError: It is not one that keeps the method (307, 308), it leads nowhere,
-                or to another origin, for which the headers are not meant (``redirect``).
+            TransportError: It does not keep the method (307, 308), its location is no valid URL,
+                or it leads to another origin, for which the headers are not meant (``redirect``).
         """
         target = redirected.location
         shown = without_query(redirected.shown or target)
@@ -127,10 +127,10 @@ class HTTPBinding:
 
         Args:
             outgoing: The message.
-            extra: Headers of this call; they come after and replace those of the session.
+            extra: Headers of this call; they replace those of the session.
 
         Raises:
-            LocalProtocolError: A parameter that must travel as a header cannot.
+            LocalProtocolError: A parameter that has to be sent as a header cannot be.
         """
         revision = self.session.revision
         if self._templates_for is not self.endpoint:
@@ -158,7 +158,7 @@ class HTTPBinding:
         return HTTPRequest(b"POST", target, HeaderBlock.of_checked(raw), outgoing.payload, private)
 
     def _template(self, method: str, extra: HeaderBlock | None) -> HeaderBlock:
-        """Join what all requests of a method have in common."""
+        """Join the headers that all requests of a method have in common."""
         revision = self.session.revision
         varying: list[tuple[str, str]] = []
         if method != "initialize":
@@ -172,7 +172,7 @@ class HTTPBinding:
         return HeaderBlock([("Host", self.endpoint.authority)]) + _JSON + user + HeaderBlock(varying)
 
     def _route(self, call: Call[Any], named_by: str) -> bytes:
-        """Write the headers that mirror what a call is about; encoded values are well-formed."""
+        """Write the headers that mirror a call's parameters; encoded values are well-formed."""
         name = str(call.params[named_by])
         raw = b"Mcp-Name: %b\r\n" % encode_header_value(name).encode("ascii")
         facts = self.session.tool_facts(name) if call.method == "tools/call" else None
@@ -187,7 +187,7 @@ class HTTPBinding:
         return self._bodiless(b"GET", extra, *more)
 
     def delete(self, extra: HeaderBlock | None = None) -> HTTPRequest | None:
-        """Write the request that ends the session, None where there is none to end."""
+        """Write the request that ends the session, None if there is no session."""
         return self._bodiless(b"DELETE", extra) if self.session_id is not None else None
 
     def _bodiless(self, method: bytes, extra: HeaderBlock | None, *more: tuple[str, str]) -> HTTPRequest:
@@ -222,7 +222,7 @@ class HTTPBinding:
         self.session_id = session_id
 
     def expire(self) -> None:
-        """Forget a session that the server has forgotten.
+        """Forget a session that has expired at the server.
 
         State:
             The session is NEW again.
@@ -231,7 +231,7 @@ class HTTPBinding:
         self.session_id = None
 
     def restart(self) -> None:
-        """Leave everything that is under way to a copy of this session, in a parent process.
+        """Forget everything that is under way: it belongs to a copy of this session in a parent process.
 
         State:
             As :meth:`ClientSession.restart`.
@@ -241,14 +241,14 @@ class HTTPBinding:
 
     @property
     def listens(self) -> bool:
-        """Whether a stream is opened for the server: for its questions, where they would get answers."""
+        """Whether to open a stream for the server's own requests and notifications."""
         revision = self.session.revision
         streams = revision is not None and revision.peer_requests and revision.http_sessions
         return streams and (self._hears_changes or bool(self.session.capabilities))
 
     @property
     def sessionful(self) -> bool:
-        """Whether the server keeps something that a DELETE would free."""
+        """Whether the server holds a session that a DELETE would end."""
         revision = self.session.revision
         return self.session_id is not None and revision is not None and revision.era is Era.HANDSHAKE
 
@@ -257,8 +257,8 @@ def user_headers(headers: Mapping[str, str] | Sequence[tuple[str, str]]) -> Head
     """Check headers that a user gave.
 
     Raises:
-        LocalProtocolError: A name or value is not valid in HTTP, or the header is one that
-            the protocol sets itself.
+        LocalProtocolError: A name or value is not valid in HTTP, or the client sets the header
+            itself.
     """
     pairs = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
     for name, _ in pairs:
@@ -268,6 +268,6 @@ def user_headers(headers: Mapping[str, str] | Sequence[tuple[str, str]]) -> Head
 
 
 def replaced(block: HeaderBlock, extra: HeaderBlock) -> HeaderBlock:
-    """Add headers to a block; those of the same name give way."""
+    """Add headers to a block, replacing those of the same name."""
     names = {name.lower() for name, _ in extra.pairs}
     return HeaderBlock([pair for pair in block.pairs if pair[0].lower() not in names]) + extra

@@ -1,11 +1,11 @@
-"""One HTTP exchange of Streamable HTTP: what comes back for one message that was posted.
+"""One HTTP exchange of Streamable HTTP: the answer to one message that was posted.
 
-Feed it the answer's head, its body in any pieces, and its end; each returns the events
-that follow from it. The exchange is *finished* once the request it was made for has its
-outcome, which may be before the body ends: a server may keep an event stream open a
-little longer than the answer, and nobody needs to wait for that.
+Feed it the answer's head, its body in any pieces, and its end; each call returns the events
+that follow. The exchange is *finished* once the request it was made for has its outcome,
+which may be before the body ends: a server may keep an event stream open a little longer
+than the answer, and no caller needs to wait for that.
 
-An HTTP status is never dressed up as a JSON-RPC error: it becomes :class:`HTTPRefused`.
+An HTTP status is never turned into a JSON-RPC error: it becomes :class:`HTTPRefused`.
 
 Source: https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/streamable-http
 and https://modelcontextprotocol.io/specification/2025-11-25/basic/transports
@@ -43,16 +43,16 @@ MAX_MESSAGE_SIZE = 64 * 1024 * 1024
 #: Bytes of an error page that are read in search of a JSON-RPC error.
 MAX_REFUSAL_SIZE = 64 * 1024
 
-#: Seconds of ``Retry-After`` beyond which a number is nonsense rather than a wait.
+#: Seconds of the longest ``Retry-After``: ten years, and a larger number is read as that.
 MAX_RETRY_AFTER = 10 * 365 * 24 * 3600
 
-# Request ids are numbers, so this one is never waited for: an exchange that was made for no
+# Request ids are numbers, so this one is never pending: an exchange that was made for no
 # request answers none.
 _NO_REQUEST = ""
 
 
 class Body(Enum):
-    """What the body of an answer is read as."""
+    """The kinds of body that an answer may have."""
 
     UNKNOWN = "the head has not come"
     JSON = "application/json"
@@ -63,14 +63,14 @@ class Body(Enum):
 
 
 class MCPExchange:
-    """What comes back for one message.
+    """Reads the answer to one message.
 
     Args:
-        session: The machine that understands the messages.
-        request_id: The request that waits for its answer here, or None for a message
-            without one.
+        session: The machine that receives the messages.
+        request_id: The request that is answered here, or None for a message without an
+            answer.
         max_message_size: Bytes of the longest message.
-        on_session_id: Told the session id that comes with a good answer, None for none,
+        on_session_id: Called with the session id of a successful answer, None for none,
             before the answer itself is read.
     """
 
@@ -97,11 +97,11 @@ class MCPExchange:
         self.finished = False
         """Whether the request has its outcome."""
         self.secrets: Callable[[], Sequence[str]] = tuple
-        """Gives what the request that is answered took along, which errors do not repeat."""
+        """Returns the secrets that were sent with the request, which errors must not repeat."""
         self.session_id: str | None = None
-        """The ``Mcp-Session-Id`` of the answer, where it had a valid one."""
+        """The ``Mcp-Session-Id`` of the answer, if it had a valid one."""
         self.dpop_nonce: str | None = None
-        """What the next proofs have to carry (RFC 9449, section 8.2), where the answer says so."""
+        """The nonce for the next proofs of possession (RFC 9449, section 8.2), if the answer has one."""
 
     @property
     def refused(self) -> bool:
@@ -110,12 +110,12 @@ class MCPExchange:
 
     @property
     def last_event_id(self) -> str:
-        """Where a cut stream can be resumed, empty for nowhere."""
+        """The id after which a cut stream can be resumed, empty for none."""
         return self._events.last_event_id if self._events is not None else self._last_event_id
 
     @property
     def retry(self) -> int | None:
-        """Milliseconds to wait before that, where the server said so."""
+        """Milliseconds to wait before that, if the server said so."""
         if self._events is not None and self._events.retry is not None:
             return self._events.retry
         return self._retry
@@ -131,14 +131,14 @@ class MCPExchange:
         return self._body is not Body.UNKNOWN
 
     def restart(self) -> None:
-        """Get ready for the answer to the same message, sent again after a refusal."""
+        """Prepare for the answer to the same message, sent again after a refusal."""
         self._body = Body.UNKNOWN
         self._received.clear()
         self.finished = False
         self.dpop_nonce = None
 
     def resume(self) -> None:
-        """Get ready for the answer to a GET that resumes the stream."""
+        """Prepare for the answer to a GET that resumes the stream."""
         self._last_event_id, self._retry = self.last_event_id, self.retry
         self._events = None
         self._body = Body.UNKNOWN
@@ -146,10 +146,10 @@ class MCPExchange:
         self.finished = False
 
     def receive(self, item: ResponseHead | BodyData | EndOfBody) -> list[Event]:
-        """Take what a reader read.
+        """Feed an item of a reader.
 
         Raises:
-            RemoteProtocolError: The answer is not one that MCP allows.
+            RemoteProtocolError: MCP does not allow the answer.
         """
         if type(item) is BodyData:
             return self.receive_data(item.data)
@@ -158,10 +158,10 @@ class MCPExchange:
         return self.receive_end()
 
     def receive_head(self, head: ResponseHead) -> list[Event]:
-        """Take the head of the answer.
+        """Feed the head of the answer.
 
         Raises:
-            RemoteProtocolError: The body is compressed, which nobody asked for.
+            RemoteProtocolError: The body is compressed, although no compression was accepted.
         """
         self._head = head
         content_type = b""
@@ -175,7 +175,7 @@ class MCPExchange:
             elif name == b"content-encoding" and value.strip().lower() not in (b"identity", b""):
                 encoding = without(value.decode("ascii", "replace"), self.secrets())[:40]
                 raise RemoteProtocolError(
-                    f"the server sent a body encoded as {encoding!r}, which nobody asked for"
+                    f"the server sent a body encoded as {encoding!r}, but the request accepts only identity"
                 )
         if self._on_session_id is not None and 200 <= head.status < 300:
             self._on_session_id(self.session_id)
@@ -202,7 +202,7 @@ class MCPExchange:
         return []
 
     def receive_data(self, data: bytes) -> list[Event]:
-        """Take a piece of the body.
+        """Feed a piece of the body.
 
         Raises:
             RemoteProtocolError: A message is too long.
@@ -231,10 +231,10 @@ class MCPExchange:
         return events
 
     def receive_end(self) -> list[Event]:
-        """Take the end of the body.
+        """Feed the end of the body.
 
         Raises:
-            RemoteProtocolError: There was no answer in it.
+            RemoteProtocolError: The body held no answer.
         """
         match self._body:
             case Body.JSON:
@@ -254,7 +254,7 @@ class MCPExchange:
             problems = [event.problem for event in events if isinstance(event, MessageDropped)]
             reason = problems[0] if problems else "it holds no answer"
             raise RemoteProtocolError(
-                f"the server's JSON is of no use: {reason}; it begins {self._beginning()!r}"
+                f"the server's JSON is no answer: {reason}; it begins {self._beginning()!r}"
             )
         self.finished = True
         return events
@@ -271,7 +271,7 @@ class MCPExchange:
             return []
         status = self._head.status
         if self._request_id is not None:
-            raise RemoteProtocolError(f"the server took the request (HTTP {status}) but gave no answer to it")
+            raise RemoteProtocolError(f"the server accepted the request (HTTP {status}) but sent no answer")
         self.finished = True
         return [HTTPAccepted(status)]
 
@@ -306,7 +306,7 @@ class MCPExchange:
         return self._excerpt(self._received[:MAX_REFUSAL_SIZE], 120)
 
     def _excerpt(self, body: bytes | bytearray, size: int) -> str:
-        """Cut a body after its secrets are out: half of one would not be found."""
+        """Return the beginning of a body, redacted before it is cut: half a secret would not be found."""
         text: str = without(body.decode("utf-8", "replace"), self.secrets())
         return text.encode()[:size].decode("utf-8", "replace")
 
@@ -316,15 +316,15 @@ def _header(head: ResponseHead, wanted: bytes) -> bytes:
 
 
 def _valid_session_id(value: bytes) -> str | None:
-    """Take a session id, which has visible ASCII only (MCP 2025-11-25, Session Management)."""
+    """Return a session id if it is visible ASCII only (MCP 2025-11-25, Session Management), else None."""
     return value.decode("ascii") if value and all(0x21 <= byte <= 0x7E for byte in value) else None
 
 
 def retry_after(head: ResponseHead) -> float | None:
     """Read ``Retry-After`` as seconds (RFC 9110, section 10.2.3).
 
-    A date is compared with the answer's own ``Date``, so neither a clock nor trust in two
-    clocks being alike is needed; without a ``Date`` it says nothing.
+    A date is compared with the answer's own ``Date``, so that no clock is needed; without a
+    ``Date`` it is ignored.
     """
     text = _header(head, b"retry-after").decode("ascii", "replace").strip()
     if text.isascii() and text.isdigit():
@@ -338,7 +338,7 @@ def retry_after(head: ResponseHead) -> float | None:
 
 
 def _retry_after_in_body(body: bytes | bytearray) -> float | None:
-    """Read the seconds that a RouterMCP gateway puts into the body of a 429."""
+    """Read the seconds that a RouterMCP gateway writes into the body of a 429."""
     try:
         value: Any = from_json(bytes(body))
     except ValueError:

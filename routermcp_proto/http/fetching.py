@@ -1,7 +1,7 @@
-"""Requests beside MCP's own: a whole answer, whatever it holds.
+"""HTTP requests that are not MCP's: the whole answer, of any content.
 
-Signing in needs documents and tokens of other servers. They travel over the same connections
-as MCP's messages and are read by the same readers.
+A sign-in needs documents and tokens of other servers. They use the same connections and
+readers as MCP's messages.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from .url import EndpointURL
 
 
 class HTTPExchange(Protocol):
-    """What reads the answer to one request."""
+    """Reads the answer to one request."""
 
     private: bool
-    """Whether nothing of it may be logged."""
+    """Whether request and answer must not be logged."""
 
     finished: bool
     """Whether the request has its outcome."""
 
     secrets: Callable[[], Sequence[str]]
-    """Gives what the request that is answered took along, which is not shown when it comes back."""
+    """Returns the secrets that were sent with the request, which are redacted in its answer."""
 
     @property
     def size(self) -> int:
@@ -39,10 +39,10 @@ class HTTPExchange(Protocol):
         ...
 
     def receive(self, item: ResponseHead | BodyData | EndOfBody) -> list[Event]:
-        """Take what a reader read.
+        """Feed an item of a reader.
 
         Raises:
-            RemoteProtocolError: It is not allowed here.
+            RemoteProtocolError: The item is not allowed here.
         """
         ...
 
@@ -70,16 +70,16 @@ class FetchExchange:
         return len(self._body)
 
     def receive(self, item: ResponseHead | BodyData | EndOfBody) -> list[Event]:
-        """Take what a reader read.
+        """Feed an item of a reader.
 
         Raises:
-            RemoteProtocolError: The body is too long, or compressed, which nobody asked for.
+            RemoteProtocolError: The body is too long, or compressed although no compression was accepted.
         """
         if isinstance(item, ResponseHead):
             self._head = item
             encodings = [value for name, value in item.headers if name == b"content-encoding"]
             if any(encoding.strip().lower() not in (b"", b"identity") for encoding in encodings):
-                raise RemoteProtocolError("the body is compressed, which nobody asked for")
+                raise RemoteProtocolError("the body is compressed, but the request accepts only identity")
             return []
         if isinstance(item, BodyData):
             if len(self._body) + len(item.data) > self._max_size:
@@ -98,7 +98,7 @@ def fetch_request(method: str, endpoint: EndpointURL, headers: Mapping[str, str]
     """Return a request to any server.
 
     Raises:
-        LocalProtocolError: A header cannot be sent.
+        LocalProtocolError: A header is not valid in HTTP.
     """
     own = {"Host": endpoint.authority, "Accept-Encoding": "identity"}
     if body or method == "POST":

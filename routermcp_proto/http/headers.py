@@ -20,11 +20,11 @@ TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # Visible ASCII, with spaces and tabs inside but not at either end; empty is a value too.
 _VALUE = re.compile(rb"(?:[!-~](?:[ \t!-~]*[!-~])?)?")
 
-#: Bytes of something that is no name, in the error that says so.
+#: Bytes of an invalid name that an error shows.
 MAX_NAME_SHOWN = 80
 
-#: Headers of the protocol name a session or repeat arguments, which let nobody in: no log shows those
-#: that look like secrets, but what a server says of them is of use.
+#: Headers of the protocol name a session or repeat arguments, which are no credentials: logs hide those
+#: that look like secrets, but an error may quote a server's message about them.
 _OF_PROTOCOL = b"mcp-"
 
 _BETWEEN = re.compile(r"[,\s]+")
@@ -33,10 +33,10 @@ Pair = tuple[bytes, bytes]
 
 
 class HeaderBlock:
-    """Headers of a request, in order, that are well-formed.
+    """Well-formed headers of a request, in order.
 
     Args:
-        pairs: Names and values; text has to be ASCII.
+        pairs: Names and values; a str has to be ASCII.
 
     Raises:
         LocalProtocolError: A name or a value is not allowed in HTTP. The message names the
@@ -53,7 +53,7 @@ class HeaderBlock:
 
     @classmethod
     def of_checked(cls, raw: bytes) -> HeaderBlock:
-        """Make a block of lines that are known to be well-formed, each with its line end."""
+        """Build a block from lines that are known to be well-formed, each with its line end."""
         block = cls.__new__(cls)
         block.raw = raw
         return block
@@ -69,7 +69,7 @@ class HeaderBlock:
         return HeaderBlock.of_checked(self.raw + other.raw)
 
     def get(self, name: str | bytes) -> bytes | None:
-        """Return the first value of that name, whatever its case, or None."""
+        """Return the first value of that name, in any case, or None."""
         wanted = (name.encode("ascii", "replace") if isinstance(name, str) else name).lower()
         return next((value for key, value in self.pairs if key.lower() == wanted), None)
 
@@ -88,7 +88,7 @@ def _shown_value(name: bytes, value: bytes) -> str:
 
 
 def _secrets_in(name: bytes, value: str) -> Iterator[str]:
-    """Give what a server could repeat of the value of a secret header."""
+    """Yield the parts of a secret header's value that a server could repeat."""
     yield value
     if name == b"cookie":
         yield from (pair.partition("=")[2].strip('"') for pair in value.split(";"))
@@ -135,10 +135,10 @@ class HTTPRequest:
     """With ``Host``, and ``Content-Length`` where there is a body."""
     body: bytes = field(default=b"", repr=False)
     private: bool = False
-    """Whether the body may not be logged."""
+    """Whether the body must not be logged."""
 
     def secrets(self) -> tuple[str, ...]:
-        """Return what it takes along that nobody else may see."""
+        """Return the secrets that it sends: values of headers, of the URL and of a form."""
         found: list[str] = []
         for name, value in self.headers.pairs:
             if is_secret(name.decode()) and not name.lower().startswith(_OF_PROTOCOL):

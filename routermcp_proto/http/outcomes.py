@@ -52,11 +52,11 @@ OUTCOMES = (
 
 _ADVICE = {
     400: "the server did not understand the request",
-    401: "it wants credentials: give api_key= or an Authorization header",
+    401: "it requires credentials: give api_key= or an Authorization header",
     403: "the credentials do not allow this",
-    404: "nothing is there: check the path of the URL (many servers have it at /mcp)",
-    405: "it does not take POST there: check the path of the URL (many servers have it at /mcp)",
-    407: "the proxy wants credentials",
+    404: "there is no MCP endpoint: check the path of the URL (many servers have it at /mcp)",
+    405: "it does not accept POST there: check the path of the URL (many servers have it at /mcp)",
+    407: "the proxy requires credentials",
     408: "the server gave up waiting for the request",
     413: "the request is too large for it",
     429: "too many requests: slow down",
@@ -65,8 +65,8 @@ _ADVICE = {
     504: "the server behind the gateway did not answer in time",
 }
 
-#: Statuses by which a server or a proxy says something about the client or the moment, and
-#: nothing about which revisions it speaks.
+#: Statuses that concern the client or the moment, and say nothing about the revisions that
+#: the server speaks.
 ABOUT_THE_MOMENT = frozenset({401, 403, 407, 408, 429, 502, 503, 504})
 
 #: Codes with which servers of the handshake era refuse a request of a session that they do
@@ -107,11 +107,11 @@ def rpc_error(
     """Make the exception for an error object of the server.
 
     Args:
-        error: What the server sent.
+        error: The error object of the server.
         method: The MCP method that was called.
-        about: What was called, for people.
+        about: The tool, resource or method that was called, for people.
         gateway: The peer is a RouterMCP gateway, whose own codes have a meaning.
-        refused: The HTTP refusal that carried it, where one did.
+        refused: The HTTP refusal that carried it, if any.
     """
     kind = rpc_error_type(error.code, method=method, data=error.data, gateway=gateway)
     said = kind(
@@ -125,17 +125,17 @@ def rpc_error(
     required = _authorization_required(error, about, gateway)
     if required is None:
         return said
-    required.__cause__ = said  # all that the server said, and that it was the server
+    required.__cause__ = said  # the server's own words, and proof that they are the server's
     return required
 
 
 def _authorization_required(
     error: ErrorObject, about: str, gateway: bool
 ) -> AuthorizationRequiredError | None:
-    """Read an error that says where a user has to go first, None for any other.
+    """Return the error that asks a user to open a page first, None for any other error.
 
-    That is -32042 (MCP 2025-11-25, URL Mode Elicitation), and what a gateway says to clients
-    that cannot be asked to open a URL.
+    That is -32042 (MCP 2025-11-25, URL Mode Elicitation), and a gateway's error for clients
+    that do not support elicitation.
     """
     data = _dict_or_empty(error.data)
     url = _str_or_none(data.get("url"))
@@ -161,10 +161,10 @@ def _str_or_none(value: Any) -> str | None:
 
 
 def session_unknown(refused: HTTPRefused) -> bool:
-    """Say whether a refusal of a request that carried a session id means the session is gone.
+    """Return whether a refusal of a request with a session id means that the session has expired.
 
-    The specification has HTTP 404 for that. Some servers that were restarted answer 400 with
-    a JSON-RPC error that speaks of the session instead; nothing ran there either.
+    The specification uses HTTP 404 for that. Some restarted servers answer 400 with a JSON-RPC
+    error that mentions the session instead; the request did not run there either.
     """
     if refused.status == 404:
         return refused.error is None or refused.error.code != METHOD_NOT_FOUND

@@ -1,6 +1,6 @@
-"""Tool parameters that travel as HTTP headers too.
+"""Tool parameters that are sent as HTTP headers too.
 
-A tool's schema may say ``x-mcp-header`` of a parameter; its value is then mirrored into
+A tool's schema may annotate a parameter with ``x-mcp-header``; its value is then mirrored into
 ``Mcp-Param-{name}``, so that a proxy can route by it without reading the body.
 
 Source: https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/streamable-http,
@@ -20,23 +20,23 @@ from .headers import TOKEN
 
 ANNOTATION = "x-mcp-header"
 
-#: Objects and arrays of one schema. Real schemas have hundreds; the search for annotations
-#: must not be made long by a hostile one.
+#: Objects and arrays of one schema. Real schemas have hundreds; a hostile one must not make
+#: the search for annotations long.
 MAX_PLACES = 100_000
 
 #: Levels of a schema that has annotations; real ones have ten.
 MAX_DEPTH = 64
 
-#: Integers that survive a trip through JavaScript: -2^53+1 to 2^53-1.
+#: The largest integer that JavaScript represents exactly.
 MAX_SAFE_INTEGER = 2**53 - 1
 
 _PLAIN = re.compile(r"(?:[!-~](?:[ \t!-~]*[!-~])?)?")
 _PRIMITIVE = frozenset({"string", "integer", "boolean"})
 _PREFIX, _SUFFIX = "=?base64?", "?="
 
-# Members of a schema whose values are data and no schemas: an annotation in there is none.
+# Members of a schema whose values are data, not schemas: an annotation in them has no meaning.
 _DATA = frozenset({"const", "default", "enum", "examples", "example", "required", "title", "description"})
-# Members whose values map names, which may be anything, to schemas.
+# Members whose values map arbitrary names to schemas.
 _MAPS = frozenset(
     {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"}
 )
@@ -54,11 +54,10 @@ class ParameterHeader:
 
 
 def declared_headers(input_schema: Mapping[str, Any]) -> tuple[ParameterHeader, ...]:
-    """Find the parameters that a schema wants mirrored.
+    """Return the parameters that a schema marks for mirroring.
 
     Raises:
-        RemoteProtocolError: An annotation breaks the rules, for which the whole tool has to
-            be left out.
+        RemoteProtocolError: An annotation breaks the rules; the whole tool has to be left out.
     """
     root = dict(input_schema)
     if not _mentions_annotation(root):
@@ -69,15 +68,15 @@ def declared_headers(input_schema: Mapping[str, Any]) -> tuple[ParameterHeader, 
             continue
         header = _declared(schema, path)
         if header.header.lower() in found:
-            raise RemoteProtocolError(f"two of its parameters want the header {header.header}")
+            raise RemoteProtocolError(f"two of its parameters declare the header {header.header}")
         found[header.header.lower()] = header
     return tuple(found.values())
 
 
 def _mentions_annotation(root: dict[str, Any]) -> bool:
-    """Say whether anything in a schema has the annotation's name, whatever it means there.
+    """Return whether the annotation's name occurs anywhere in a schema, with any meaning.
 
-    Nearly no schema does, and this is the cheapest way to see it: lists of tools are long.
+    Hardly any schema has it, and this is the cheapest check: lists of tools are long.
     """
     todo: list[Any] = [root]
     for value in todo:
@@ -95,7 +94,7 @@ def _mentions_annotation(root: dict[str, Any]) -> bool:
 
 
 def _schemas(root: dict[str, Any]) -> Iterator[tuple[dict[str, Any], tuple[str, ...] | None]]:
-    """Walk all parts of a schema; the path is None where no chain of ``properties`` leads."""
+    """Walk all parts of a schema; the path is None for parts outside of ``properties``."""
     todo: list[tuple[Any, tuple[str, ...] | None, int]] = [(root, (), 0)]
     for value, path, depth in todo:
         if type(value) is list:
@@ -143,7 +142,7 @@ def _declared(schema: dict[str, Any], path: tuple[str, ...] | None) -> Parameter
 def parameter_headers(
     declared: tuple[ParameterHeader, ...], arguments: Mapping[str, Any]
 ) -> list[tuple[str, str]]:
-    """Return the headers for one call. What is null, absent or no primitive has none.
+    """Return the headers for one call; a value that is null, absent or not primitive has none.
 
     Raises:
         LocalProtocolError: An integer is too large to be mirrored.
@@ -170,12 +169,12 @@ def _parameter_text(parameter: ParameterHeader, value: Any) -> str | None:
         return None
     if abs(value) > MAX_SAFE_INTEGER:
         where = ".".join(parameter.path)
-        raise LocalProtocolError(f"{where} has to travel as a header too and is beyond {MAX_SAFE_INTEGER}")
+        raise LocalProtocolError(f"{where} is sent as a header too and must not exceed {MAX_SAFE_INTEGER}")
     return str(value)
 
 
 def encode_header_value(value: str) -> str:
-    """Return a value as a header can carry it: as it is, or as base64 in a marked form.
+    """Return a value in the form for a header: unchanged, or as marked base64.
 
     Raises:
         LocalProtocolError: It contains half of a surrogate pair.
@@ -189,7 +188,7 @@ def encode_header_value(value: str) -> str:
 
 
 def decode_header_value(value: str) -> str:
-    """Return what :func:`encode_header_value` was given.
+    """Return the value that :func:`encode_header_value` encoded.
 
     Raises:
         RemoteProtocolError: The base64 or the UTF-8 in it is malformed.

@@ -1,7 +1,7 @@
 """Reading HTTP/1.1 answers.
 
-:class:`ResponseReader` is the seam: whatever turns bytes into a head, pieces of a body and
-its end can stand here. :class:`H11ResponseReader` does it with h11.
+:class:`ResponseReader` is the interface: any parser that turns bytes into a head, pieces of
+a body and its end can implement it. :class:`H11ResponseReader` does it with h11.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class EndOfBody:
 
 
 class NeedData(Enum):
-    """There is nothing to report until more bytes come."""
+    """The reader needs more bytes for the next item."""
 
     NEED_DATA = "need data"
 
@@ -61,7 +61,7 @@ class ResponseReader(Protocol):
         ...
 
     def receive_data(self, data: bytes) -> None:
-        """Take bytes; ``b""`` is the end of the connection.
+        """Feed bytes; ``b""`` is the end of the connection.
 
         Raises:
             RemoteProtocolError: They cannot belong to an answer.
@@ -69,7 +69,7 @@ class ResponseReader(Protocol):
         ...
 
     def next_event(self) -> Item:
-        """Return what comes next in the bytes taken so far.
+        """Return the next item in the bytes fed so far.
 
         Raises:
             RemoteProtocolError: They are not an HTTP answer.
@@ -83,13 +83,13 @@ class ResponseReader(Protocol):
 
     @property
     def trailing(self) -> bool:
-        """Whether bytes came that nobody asked for."""
+        """Whether bytes arrived that belong to no answer."""
         ...
 
 
 # h11 reads an answer only after it has written a request, whose framing it needs to know.
-# Ours is written by hand, so h11 writes this one, and the bytes are thrown away. No method
-# that routermcp uses changes how an answer is framed, so one request serves all.
+# Ours is written by hand, so h11 writes this one, and its bytes are discarded. No method that
+# routermcp uses changes the framing of an answer, so one request serves all.
 _STAND_IN = h11.Request(method=b"GET", target=b"/", headers=[(b"host", b"x")])
 _STAND_IN_END = h11.EndOfMessage()
 
@@ -128,7 +128,7 @@ class H11ResponseReader:
         connection.send(_STAND_IN_END)
 
     def receive_data(self, data: bytes) -> None:
-        """Take bytes; ``b""`` is the end of the connection.
+        """Feed bytes; ``b""`` is the end of the connection.
 
         Raises:
             RemoteProtocolError: They cannot belong to an answer.
@@ -139,7 +139,7 @@ class H11ResponseReader:
             raise RemoteProtocolError("bytes came after the end of the connection") from error
 
     def next_event(self) -> Item:
-        """Return what comes next in the bytes taken so far.
+        """Return the next item in the bytes fed so far.
 
         Raises:
             RemoteProtocolError: They are not an HTTP answer.
@@ -165,7 +165,7 @@ class H11ResponseReader:
             if event is h11.NEED_DATA or event is h11.PAUSED:
                 return NEED_DATA
             # What is left is an interim answer (1xx), which is passed over. h11 refuses 101,
-            # since nobody asked for another protocol.
+            # since no request asks for another protocol.
 
     @property
     def reusable(self) -> bool:
@@ -175,6 +175,6 @@ class H11ResponseReader:
 
     @property
     def trailing(self) -> bool:
-        """Whether bytes came that nobody asked for."""
+        """Whether bytes arrived that belong to no answer."""
         data, closed = self._connection.trailing_data
         return bool(data) or closed

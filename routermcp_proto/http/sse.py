@@ -1,4 +1,4 @@
-"""Server-sent events out of bytes.
+"""Decoding server-sent events from bytes.
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
 
@@ -17,8 +17,8 @@ from ..exceptions import RemoteProtocolError
 #: Bytes of one event: that of the longest message.
 MAX_EVENT_SIZE = 64 * 1024 * 1024
 
-#: Digits of a ``retry`` in milliseconds: these are thirty years, and what has more is taken
-#: for as long, so that a number of any length is read in the same time.
+#: Digits of a ``retry`` in milliseconds: thirty years, and a longer number is read as that, so
+#: that a number of any length is read in the same time.
 MAX_RETRY_DIGITS = 12
 
 _BOM = b"\xef\xbb\xbf"
@@ -27,16 +27,16 @@ _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 @dataclass(frozen=True, slots=True)
 class ServerSentEvent:
-    """One event that has a data line, which may be empty."""
+    """One event with at least one data line, which may be empty."""
 
     event: str
-    """Its type, ``message`` where the stream names none."""
+    """Its type, ``message`` if the stream names none."""
 
     data: bytes
     """Its data lines, joined with line feeds."""
 
     id: str
-    """The last event id that the stream has given so far."""
+    """The last event id of the stream so far."""
 
 
 class SSEDecoder:
@@ -46,8 +46,8 @@ class SSEDecoder:
         max_event_size: Bytes of one event, and of one line.
 
     Attributes:
-        last_event_id: Where the stream can be resumed, empty for nowhere.
-        retry: Milliseconds to wait before that, None where the stream does not say.
+        last_event_id: The id after which the stream can be resumed, empty for none.
+        retry: Milliseconds to wait before that, None if the stream does not say.
     """
 
     def __init__(self, max_event_size: int = MAX_EVENT_SIZE) -> None:
@@ -69,7 +69,7 @@ class SSEDecoder:
         return self._line_size + self._data_size
 
     def receive_data(self, data: bytes) -> list[ServerSentEvent]:
-        """Take bytes and return the events that they complete.
+        """Feed bytes and return the events that they complete.
 
         Raises:
             RemoteProtocolError: An event is too large.
@@ -96,7 +96,7 @@ class SSEDecoder:
         return events
 
     def receive_eof(self) -> None:
-        """Take the end of the stream: an event that is not complete is discarded."""
+        """Feed the end of the stream: an incomplete event is discarded."""
         self._line, self._line_size = [], 0
         self._forget()
 

@@ -1,4 +1,4 @@
-"""The URL of an endpoint, taken apart once and checked."""
+"""The URL of an endpoint, parsed once and validated."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..exceptions import LocalProtocolError, RemoteProtocolError
 #: Characters of the longest URL: the least that RFC 9110, section 4.1, asks servers to take.
 MAX_URL_LENGTH = 8000
 
-#: Characters of a URL in the error that says what is wrong with it.
+#: Characters of an invalid URL that an error shows.
 MAX_URL_SHOWN = 200
 
 _PORTS = {"http": 80, "https": 443}
@@ -31,7 +31,7 @@ _KEPT_IN_TARGET = "/?#[]@!$&'()*+,;=:%-._~"
 
 _EXAMPLE = "https://example.com/mcp"
 _NAMES_A_USER = "the URL contains a user name or password: give api_key= or headers= instead"
-_NO_USER = "a user name or password has no place in it: give api_key= or headers= instead"
+_NO_USER = "it must not contain a user name or password: give api_key= or headers= instead"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,10 @@ class EndpointURL:
 
     @classmethod
     def parse(cls, url: str) -> EndpointURL:
-        """Take a URL apart.
+        """Parse a URL.
 
         Raises:
-            LocalProtocolError: It is not one that can be used; the message says what to change.
+            LocalProtocolError: The URL cannot be used; the message says what to change.
         """
         if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise LocalProtocolError(f"a URL is text such as {_EXAMPLE!r}, not {type(url).__name__}")
@@ -98,7 +98,7 @@ class EndpointURL:
 
     @property
     def origin(self) -> tuple[str, str, int]:
-        """What has to be alike for credentials to be sent (RFC 6454)."""
+        """Scheme, host and port (RFC 6454): credentials are sent only to the same origin."""
         return self.scheme, self.host, self.port
 
     @property
@@ -115,19 +115,19 @@ class EndpointURL:
         return self.origin == other.origin
 
     def resolve(self, location: str) -> EndpointURL:
-        """Return where a ``Location`` leads from here (RFC 3986, section 5).
+        """Resolve a ``Location`` against this URL (RFC 3986, section 5).
 
         Raises:
-            RemoteProtocolError: It leads nowhere.
+            RemoteProtocolError: The location is not a valid URL.
         """
         try:
             if not self.unix:
                 return EndpointURL.parse(urljoin(self.url, location))
-            # The standard library joins only what it knows; "Host" names the socket "localhost".
+            # The standard library joins only schemes that it knows; "Host" names the socket "localhost".
             found = EndpointURL.parse(urljoin(f"http://{self.authority}{self.target}", location))
             return replace(self, target=found.target) if found.authority == self.authority else found
         except (LocalProtocolError, ValueError) as error:
-            raise RemoteProtocolError(f"the server redirects to something that is no URL: {error}") from error
+            raise RemoteProtocolError(f"the server redirects to an invalid URL: {error}") from error
 
     def __str__(self) -> str:
         """Return the URL without its query, which may hold a key."""
@@ -137,12 +137,12 @@ class EndpointURL:
 
 
 def without_query(url: str) -> str:
-    """Cut off the query and the fragment of a URL, which may hold a key."""
+    """Return a URL without its query and fragment, which may hold a key."""
     return _AFTER_PATH.split(url, maxsplit=1)[0]
 
 
 def _check_text(url: str) -> None:
-    """Find what can be said of a URL before it is taken apart."""
+    """Check a URL before it is parsed."""
     if not url:
         raise LocalProtocolError(f"the URL is empty: write it as {_EXAMPLE!r}")
     if len(url) > MAX_URL_LENGTH:
@@ -155,13 +155,13 @@ def _check_text(url: str) -> None:
         raise LocalProtocolError(
             f"the URL {plain!r} has no scheme: write it as 'http://{plain}' or with https://"
         )
-    # Before anything else is said: the errors of the standard library would quote them.
+    # Before any other check: the errors of the standard library would quote them.
     if "@" in _AFTER_AUTHORITY.split(rest, maxsplit=1)[0]:
         raise LocalProtocolError(_NAMES_A_USER)
 
 
 def _split(url: str) -> tuple[SplitResult, str | None, int | None] | None:
-    """Take a URL apart; None where it cannot be, and what is wrong may be part of a password."""
+    """Split a URL; return None where the malformed part may belong to a password."""
     try:
         parts = urlsplit(url)
         return parts, parts.hostname, parts.port
@@ -172,7 +172,7 @@ def _split(url: str) -> tuple[SplitResult, str | None, int | None] | None:
 
 
 def _without_secrets(url: str) -> str:
-    """Cut what may be secret out of a URL that could not be taken apart."""
+    """Remove possible secrets from a URL that could not be parsed."""
     scheme = _SCHEME_PREFIX.match(url)
     begin = scheme[0] if scheme is not None else ""
     rest = url.removeprefix(begin).rpartition("@")[2]

@@ -1,6 +1,6 @@
 """Pydantic models of the MCP wire, of all revisions, by area.
 
-Each area is a module that loads when the first of its models is asked for: building a
+Each area is a module that loads on the first access to one of its models: building a
 model takes about half a millisecond, and few programs need sampling. (Not pydantic's
 ``defer_build``: its first use from several threads at once is not safe before 2.14,
 whereas an import is.)
@@ -140,7 +140,7 @@ _AREA_OF = {name: area for area, names in _AREAS.items() for name in names.split
 
 
 def __getattr__(name: str) -> Any:
-    """Load the area of a model when it is first asked for."""
+    """Load the area of a model on first access."""
     area = _AREA_OF.get(name)
     if area is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

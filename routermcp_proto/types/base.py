@@ -1,9 +1,9 @@
-"""What all models of the wire have in common.
+"""The common base of all models of the wire.
 
 A client reads answers of servers of every revision and quality, so the models are
 tolerant: unknown members are kept, members that an older revision lacks have a
-default, and a malformed ornament (an icon, a hint, ``_meta``) counts as missing
-instead of costing the answer it came with. Attribute names are the wire's own; only
+default, and a malformed optional member (an icon, a hint, ``_meta``) counts as missing
+instead of invalidating the answer. Attribute names are the wire's own; only
 ``_meta`` is ``meta``, because pydantic does not allow a field to begin with ``_``.
 
 Source: https://modelcontextprotocol.io/specification/2026-07-28/schema
@@ -20,13 +20,13 @@ from pydantic_core import CoreSchema, core_schema
 
 
 class WireModel(BaseModel):
-    """Base of everything that travels: keeps unknown members."""
+    """Base of all models: keeps unknown members."""
 
-    # What a peer sent may hold secrets, and errors of pydantic repeat it.
+    # A peer's input may hold secrets, and errors of pydantic would repeat it.
     model_config = ConfigDict(extra="allow", populate_by_name=True, hide_input_in_errors=True)
 
     def to_wire(self) -> dict[str, Any]:
-        """Return the JSON object that goes on the wire: no member that was never set."""
+        """Return the JSON object for the wire, without members that were never set."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
@@ -54,7 +54,7 @@ def _sizes_as_list(value: Any) -> Any:
     return value.split() if isinstance(value, str) else value
 
 
-#: A list that may arrive as null: servers written in Go send a nil slice so.
+#: A list that may arrive as null: servers written in Go encode a nil slice that way.
 EmptyForNull = BeforeValidator(_empty_list_for_null)
 
 #: A flag that may arrive as null.
@@ -118,16 +118,16 @@ OptionalAnnotations = Annotated[Annotations | None, Lenient()]
 
 
 class EmptyResult(WireModel):
-    """An answer that says no more than that the request was carried out."""
+    """An answer that only confirms the request."""
 
     meta: Meta = None
 
 
 class CacheableResult(WireModel):
-    """An answer that may be kept for a while (2026-07-28 on).
+    """An answer that may be cached (2026-07-28 on).
 
     Attributes:
-        ttlMs: How long the answer stays fresh, in milliseconds; 0 asks not to keep it.
+        ttlMs: Milliseconds for which the answer stays fresh; 0 means not to cache it.
         cacheScope: ``public`` answers are the same for every user.
     """
 
@@ -140,7 +140,7 @@ class PaginatedResult(CacheableResult):
     """One page of a list.
 
     Attributes:
-        nextCursor: Where the next page begins, an opaque token; None on the last page.
+        nextCursor: An opaque token for the next page; None on the last page.
     """
 
     nextCursor: str | None = None

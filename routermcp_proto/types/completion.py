@@ -1,4 +1,4 @@
-"""Completion: values that a server suggests for an argument.
+"""Completion: suggested values for an argument.
 
 Source: https://modelcontextprotocol.io/specification/2026-07-28/server/utilities/completion
 """
@@ -15,7 +15,7 @@ class Completion(WireModel):
 
     Attributes:
         values: The best suggestions, at most 100.
-        total: How many suggestions there are in all.
+        total: The number of all suggestions.
         hasMore: Whether there are more than these.
     """
 

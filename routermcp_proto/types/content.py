@@ -15,7 +15,7 @@ from .resources import Resource, ResourceContents, decode_base64
 
 
 class _Typed(WireModel):
-    """An item that names its own type."""
+    """A content item with a ``type``."""
 
     @model_validator(mode="after")
     def _count_type_as_set(self) -> Self:
@@ -78,7 +78,7 @@ class EmbeddedResource(_Typed):
 
 
 class ToolUseContent(_Typed):
-    """A language model wants to call a tool (sampling, 2025-11-25 on)."""
+    """A tool call that a language model requests (sampling, 2025-11-25 on)."""
 
     type: Literal["tool_use"] = "tool_use"
     id: str
@@ -88,7 +88,7 @@ class ToolUseContent(_Typed):
 
 
 class ToolResultContent(_Typed):
-    """What a tool gave back to a language model (sampling, 2025-11-25 on)."""
+    """The result of a tool for a language model (sampling, 2025-11-25 on)."""
 
     type: Literal["tool_result"] = "tool_result"
     toolUseId: str
@@ -99,7 +99,7 @@ class ToolResultContent(_Typed):
 
 
 class UnknownContent(WireModel):
-    """An item of a type that this library does not know; its members are in ``model_extra``."""
+    """A content item of an unknown type; its members are in ``model_extra``."""
 
     type: str
     meta: Meta = None
@@ -128,13 +128,13 @@ _MODELS: dict[str, type[ContentBlock]] = {
 
 
 def content_model(item: dict[str, Any]) -> ContentBlock:
-    """Make a model of one content item.
+    """Return the model of one content item.
 
     Args:
         item: An item of ``ToolResult.content``, or the content of a message.
 
     Raises:
-        RemoteProtocolError: The item lacks a member that its type has to have.
+        RemoteProtocolError: The item lacks a member that its type requires.
     """
     kind = item.get("type")
     model = _MODELS.get(kind, UnknownContent) if isinstance(kind, str) else UnknownContent
@@ -143,5 +143,5 @@ def content_model(item: dict[str, Any]) -> ContentBlock:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         place = ".".join(str(step) for step in first["loc"])
-        problem = f"the content item is not what its type promises: {place}: {first['msg']}"
+        problem = f"the content item does not fit its type: {place}: {first['msg']}"
     raise RemoteProtocolError(problem)

@@ -1,4 +1,4 @@
-"""Elicitation: a server asks the user for something.
+"""Elicitation: a server asks the user for input.
 
 Source: https://modelcontextprotocol.io/specification/2026-07-28/client/elicitation
 """
@@ -11,11 +11,11 @@ from .base import Lenient, Meta, WireModel
 
 
 class ElicitRequest(WireModel):
-    """What a server asks of the user: to fill in a form, or to open a page.
+    """A server's request to the user: to fill in a form, or to open a page.
 
     Attributes:
         mode: ``form`` or ``url``.
-        message: What the user is asked, and why.
+        message: The question to the user, with its reason.
         requestedSchema: JSON Schema of the form: an object with flat properties.
         url: The page to open.
         elicitationId: Names the elicitation until the server says it is complete (2025-11-25).
@@ -41,10 +41,10 @@ class ElicitRequest(WireModel):
 
 
 class ElicitResult(WireModel):
-    """What the user answered.
+    """The user's answer.
 
     Attributes:
-        action: The user sent the form or agreed (``accept``), said no (``decline``), or
+        action: The user submitted the form or agreed (``accept``), refused (``decline``), or
             dismissed the question (``cancel``).
         content: The form's values, only where the user accepted.
     """

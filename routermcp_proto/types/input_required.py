@@ -13,7 +13,7 @@ from .base import Meta, WireModel
 
 
 def _objects(value: object) -> object:
-    """Refuse at the first member that is no object.
+    """Fail at the first member that is not an object.
 
     Pydantic would report all of them, at many times the memory of the message.
     """
@@ -28,8 +28,8 @@ class InputRequiredResult(WireModel):
     """A result of type ``input_required``: the client answers and sends the request again.
 
     Attributes:
-        inputRequests: Requests such as ``elicitation/create``, each under a key that its
-            answer must come back under.
+        inputRequests: Requests such as ``elicitation/create``, each under a key; the answer
+            is sent back under the same key.
         requestState: An opaque text to send back unchanged.
     """
 

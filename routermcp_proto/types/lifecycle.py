@@ -1,4 +1,4 @@
-"""Who the two sides are and what they can do: ``initialize`` and ``server/discover``.
+"""Identity and capabilities of client and server: ``initialize`` and ``server/discover``.
 
 Source: https://modelcontextprotocol.io/specification/2026-07-28/server/discover and
 https://modelcontextprotocol.io/specification/2025-11-25/basic/lifecycle
@@ -25,7 +25,7 @@ Capability = Annotated[dict[str, Any] | None, BeforeValidator(_capability), Leni
 
 
 class Implementation(WireModel):
-    """A client or a server, as it presents itself."""
+    """Name and version of a client or a server."""
 
     name: Annotated[str, Lenient(str)] = ""
     version: Annotated[str, Lenient(str)] = ""
@@ -43,7 +43,7 @@ class ListCapability(WireModel):
     """A list that one side offers.
 
     Attributes:
-        listChanged: Whether it announces changes of the list.
+        listChanged: Whether it sends notifications of changes of the list.
     """
 
     listChanged: Annotated[bool | None, Lenient()] = None
@@ -53,7 +53,7 @@ class ResourcesCapability(ListCapability):
     """The resources that a server offers.
 
     Attributes:
-        subscribe: Whether it announces changes of single resources.
+        subscribe: Whether clients may subscribe to changes of single resources.
     """
 
     subscribe: Annotated[bool | None, Lenient()] = None
@@ -64,7 +64,7 @@ _Resources = Annotated[ResourcesCapability | None, BeforeValidator(_capability),
 
 
 class ClientCapabilities(WireModel):
-    """What a client can do; a capability that is None is not offered."""
+    """The capabilities of a client; None means not supported."""
 
     experimental: Capability = None
     roots: _List = None
@@ -75,7 +75,7 @@ class ClientCapabilities(WireModel):
 
 
 class ServerCapabilities(WireModel):
-    """What a server can do; a capability that is None is not offered."""
+    """The capabilities of a server; None means not supported."""
 
     experimental: Capability = None
     logging: Capability = None
@@ -91,8 +91,8 @@ class InitializeResult(WireModel):
     """A server's answer to ``initialize`` (2024-11-05 to 2025-11-25).
 
     Attributes:
-        protocolVersion: The revision that the server wants to speak.
-        instructions: How to use the server, written for a language model.
+        protocolVersion: The revision that the server chose.
+        instructions: Directions for using the server, written for a language model.
     """
 
     protocolVersion: str
@@ -109,7 +109,7 @@ class DiscoverResult(CacheableResult):
 
     Attributes:
         supportedVersions: The revisions that the server speaks, in any order.
-        instructions: How to use the server, written for a language model.
+        instructions: Directions for using the server, written for a language model.
     """
 
     supportedVersions: Annotated[Strings, EmptyForNull]
@@ -120,7 +120,7 @@ class DiscoverResult(CacheableResult):
 
     @property
     def server_info(self) -> Implementation | None:
-        """The server's name and version, from ``_meta`` or from the body; None where it gave none."""
+        """The server's name and version, from ``_meta`` or from the body; None if it gave none."""
         for members in (self.meta, self.model_extra):
             for key in (SERVER_INFO_KEY, "serverInfo"):
                 try:

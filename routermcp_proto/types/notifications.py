@@ -1,4 +1,4 @@
-"""What the sides tell each other without being asked.
+"""Notifications: progress, log messages, changes.
 
 Source: https://modelcontextprotocol.io/specification/2026-07-28/basic/patterns/progress,
 https://modelcontextprotocol.io/specification/2026-07-28/server/utilities/logging and
@@ -13,12 +13,12 @@ from .base import Lenient, Meta, Strings, WireModel
 
 
 class Progress(WireModel):
-    """How far a request has come.
+    """The progress of a request.
 
     Attributes:
         progress: Grows with every notification, in units of the server.
-        total: What `progress` will reach at the end, where that is known.
-        message: What is being done, for people.
+        total: The value of `progress` at the end, if known.
+        message: The current step, for people.
     """
 
     progress: float
@@ -29,13 +29,13 @@ class Progress(WireModel):
 
 
 class LogMessage(WireModel):
-    """A line of the server's log.
+    """An entry of the server's log.
 
     Attributes:
         level: A severity of RFC 5424: ``debug``, ``info``, ``notice``, ``warning``, ``error``,
             ``critical``, ``alert`` or ``emergency``.
-        logger: Which part of the server wrote it.
-        data: What it wrote, any JSON value.
+        logger: The part of the server that wrote it.
+        data: The content, any JSON value.
     """
 
     level: str
@@ -45,10 +45,10 @@ class LogMessage(WireModel):
 
 
 class ResourceUpdated(WireModel):
-    """A resource that was subscribed to has changed.
+    """A change of a resource that the client subscribed to.
 
     Attributes:
-        uri: The resource; may be a part of the one that was subscribed to.
+        uri: The resource; may be a part of the subscribed one.
     """
 
     uri: str
@@ -56,7 +56,7 @@ class ResourceUpdated(WireModel):
 
 
 class SubscriptionFilter(WireModel):
-    """The changes that a client wants to hear of (2026-07-28 on).
+    """The changes that a client subscribes to (2026-07-28 on).
 
     Attributes:
         resourceSubscriptions: URIs of single resources.

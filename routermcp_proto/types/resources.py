@@ -1,4 +1,4 @@
-"""Resources: what a server lets its clients read.
+"""Resources: data that a server lets its clients read.
 
 Source: https://modelcontextprotocol.io/specification/2026-07-28/server/resources
 """
@@ -26,7 +26,7 @@ class Resource(WireModel):
     """A resource that a server offers.
 
     Attributes:
-        uri: Where to read it, as the server wrote it.
+        uri: Its URI, as the server wrote it.
         name: Name for programs.
         title: Name for people.
         size: Size of the raw content in bytes.
@@ -50,7 +50,7 @@ class ResourceTemplate(WireModel):
         uriTemplate: RFC 6570 template of their URIs.
         name: Name for programs.
         title: Name for people.
-        mimeType: The type of all of them, where they have one in common.
+        mimeType: The media type of all of them, if they have one in common.
     """
 
     uriTemplate: str
@@ -64,12 +64,12 @@ class ResourceTemplate(WireModel):
 
 
 class ResourceContents(WireModel):
-    """The content of one resource: a text or base64-encoded bytes.
+    """The content of one resource: text, or bytes in base64.
 
     Attributes:
-        uri: The resource; may be another than the one that was asked for.
-        text: The content, where it is text.
-        blob: The content in base64, where it is not.
+        uri: The resource; may differ from the requested one.
+        text: The content, if it is text.
+        blob: The content in base64, if it is not.
     """
 
     uri: str
@@ -91,7 +91,7 @@ class ResourceContents(WireModel):
 
 
 class ReadResourceResult(CacheableResult):
-    """What ``resources/read`` gives back; a directory may give several contents."""
+    """A server's answer to ``resources/read``; a directory may have several contents."""
 
     contents: Annotated[list[ResourceContents], FAIL_FAST, EmptyForNull]
 
@@ -109,10 +109,10 @@ class ListResourceTemplatesResult(PaginatedResult):
 
 
 def decode_base64(text: Any, what: str) -> bytes:
-    """Decode base64 of the peer.
+    """Decode base64 from the peer.
 
     Raises:
-        RemoteProtocolError: It is not base64; `what` says whose.
+        RemoteProtocolError: It is not base64; the message names it by `what`.
     """
     try:
         return base64.b64decode(text, validate=True)

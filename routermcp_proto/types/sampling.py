@@ -27,13 +27,13 @@ class SamplingMessage(WireModel):
 
 
 class ModelHint(WireModel):
-    """A model or a family of models that the server would like."""
+    """The name of a model, or a part of it, that the server prefers."""
 
     name: str | None = None
 
 
 class ModelPreferences(WireModel):
-    """What matters to the server in a model, each from 0 (nothing) to 1 (most)."""
+    """Preferences for a model; each priority is from 0 (unimportant) to 1 (most important)."""
 
     hints: Annotated[Annotated[list[ModelHint], FAIL_FAST] | None, Lenient()] = None
     costPriority: Annotated[float | None, Lenient()] = None
@@ -48,10 +48,10 @@ class ToolChoice(WireModel):
 
 
 class CreateMessageRequest(WireModel):
-    """What a server asks of the client's language model.
+    """A server's request to the client's language model.
 
     Attributes:
-        maxTokens: The most tokens to sample; a server has to give it.
+        maxTokens: The largest number of tokens to sample; required by the specification.
         includeContext: ``none``, ``thisServer`` or ``allServers``.
     """
 
@@ -69,7 +69,7 @@ class CreateMessageRequest(WireModel):
 
 
 class CreateMessageResult(WireModel):
-    """What the language model answered.
+    """The language model's answer.
 
     Attributes:
         content: One content item, or a list of them where the server speaks 2025-11-25 or later.

@@ -1,4 +1,4 @@
-"""Tools: what a server offers to run, and what a run gives back.
+"""Tools: the functions that a server offers, and their results.
 
 Source: https://modelcontextprotocol.io/specification/2026-07-28/server/tools
 """
@@ -27,12 +27,12 @@ from .base import (
     WireModel,
 )
 
-# Where a received schema remembers the order of its keywords. It lies beside the fields in
-# the instance's ``__dict__``, where pydantic copies and pickles it but neither compares nor
-# shows it. A private attribute would cost one more Python call for every tool.
+# The key under which a received schema remembers the order of its keywords. It lies beside the
+# fields in the instance's ``__dict__``, where pydantic copies and pickles it but neither compares
+# nor shows it. A private attribute would cost one more Python call for every tool.
 _KEY_ORDER = "_key_order"
 
-# What an attribute of a schema holds when neither server nor user gave it a value.
+# The values of a schema's attributes that neither server nor user has set.
 _UNTOUCHED: tuple[Any, ...] = ("object", {}, [])
 
 
@@ -40,11 +40,11 @@ class ToolInputSchema(WireModel):
     """The JSON Schema of a tool's arguments, exactly as the server sent it.
 
     The three keywords that almost every schema has are attributes; all others are kept
-    in ``model_extra``. A dump gives back what was received: every keyword, in its order,
-    whatever its value, and none that was not there. Changes made afterwards show too.
+    in ``model_extra``. A dump returns the schema as received: every keyword, in its order,
+    with any value, and no other keyword. Later changes appear in it too.
 
-    Nothing is checked: a server may send ``type`` as a list or ``required`` as null, and
-    such a value is then what the attribute holds.
+    Values are not validated: a server may send ``type`` as a list or ``required`` as null,
+    and the attribute then holds that value.
     """
 
     type: SkipValidation[str] = "object"
@@ -54,7 +54,7 @@ class ToolInputSchema(WireModel):
     @model_validator(mode="wrap")
     @classmethod
     def _keep_order(cls, received: Any, build: ModelWrapValidatorHandler[ToolInputSchema]) -> ToolInputSchema:
-        # A null, and the [] that PHP makes of an empty object, say nothing: the defaults.
+        # null, and the [] that PHP encodes for an empty object, mean the defaults.
         schema = build(received or {})
         if isinstance(received, dict):
             vars(schema)[_KEY_ORDER] = tuple(cast("dict[str, Any]", received))
@@ -65,7 +65,7 @@ class ToolInputSchema(WireModel):
         stored = vars(self)
         keywords: dict[str, Any] = {}
         for name in type(self).model_fields:
-            # An unset attribute counts once something was put into it.
+            # An unset attribute counts once a user has put a value into it.
             if name in stored and (name in self.model_fields_set or stored[name] not in _UNTOUCHED):
                 keywords[name] = stored[name]
         keywords.update(self.model_extra or {})
@@ -75,13 +75,13 @@ class ToolInputSchema(WireModel):
 
 
 class ToolAnnotations(WireModel):
-    """Hints of the server about a tool; not to be trusted unless the server is.
+    """Hints of the server about a tool; only as trustworthy as the server.
 
     Attributes:
         readOnlyHint: The tool changes nothing.
-        destructiveHint: The tool may destroy something.
+        destructiveHint: The tool may delete or overwrite data.
         idempotentHint: A second call with the same arguments changes nothing more.
-        openWorldHint: The tool reaches things outside the server.
+        openWorldHint: The tool interacts with systems outside the server.
     """
 
     title: str | None = None
@@ -95,9 +95,9 @@ class Tool(WireModel):
     """A tool that a server offers.
 
     Attributes:
-        name: Name to call it by.
+        name: Name for calls.
         title: Name for people.
-        description: What it does, written for a language model.
+        description: Description, written for a language model.
         inputSchema: JSON Schema of its arguments.
         outputSchema: JSON Schema of the ``structuredContent`` of its results.
     """
@@ -119,11 +119,11 @@ class ListToolsResult(PaginatedResult):
 
 
 class ToolResult(WireModel):
-    """What a tool gave back.
+    """The result of a tool.
 
     Attributes:
         content: Content items as the server sent them; ``content_model`` makes a model of one.
-        isError: The tool ran and failed; the content says why.
+        isError: The tool ran and failed; the content describes the failure.
         structuredContent: A JSON value that fits the tool's ``outputSchema``.
     """
 

@@ -292,9 +292,7 @@ def test_a_result_of_the_wrong_shape_is_refused(call: Call[Any], result: Any, pr
     error = caught.value
     assert error.method == call.method
     assert error.problems == (problem,)
-    assert str(error) == (
-        f"the server's answer to {call.method} does not have the shape it should: {problem}"
-    )
+    assert str(error) == (f"the server's answer to {call.method} does not have the expected shape: {problem}")
     assert error.__context__ is None
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
 

@@ -254,9 +254,9 @@ def test_the_memory_of_tools_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     ("payload", "words"),
     [
         (b"{", "JSON"),
-        (encode_response(99, {}), "not waiting"),
+        (encode_response(99, {}), "not pending"),
         (encode_error(None, ErrorObject(-1, "parse")), "the peer reports: parse"),
-        (encode_error(99, ErrorObject(-1, "x")), "not waiting"),
+        (encode_error(99, ErrorObject(-1, "x")), "not pending"),
         (encode_notification("notifications/progress", {"progressToken": 99, "progress": 1}), "no pending"),
         (encode_notification("notifications/progress", {"progressToken": True, "progress": 1}), "no pending"),
         (encode_notification("notifications/cancelled", {"requestId": 99}), "not being worked on"),

@@ -31,7 +31,7 @@ BUILT: list[tuple[Call[Any], str, dict[str, Any], bool]] = [
         {"callbackUrl": "https://app.example/?code=c"},
         False,
     ),
-    (gateway_calls.revoke("mail"), "routermcp/revoke", {"serverId": "mail"}, True),
+    (gateway_calls.revoke_grant("mail"), "routermcp/revoke", {"serverId": "mail"}, True),
 ]
 
 

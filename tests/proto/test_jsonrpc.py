@@ -203,7 +203,7 @@ def test_the_last_of_two_equal_keys_wins() -> None:
 
 def test_a_batch_is_refused_where_the_revision_has_none() -> None:
     payload = '[{"jsonrpc":"2.0","method":"m"}]'
-    assert only(payload) == Invalid("this revision has no batches", None, INVALID_REQUEST)
+    assert only(payload) == Invalid("this revision does not allow batches", None, INVALID_REQUEST)
     assert decode(payload, batches=True) == (Notification("m", {}),)
 
 

@@ -306,7 +306,7 @@ def test_a_last_line_without_an_end_counts() -> None:
         ({"content": 5}, "shape"),
         ({"resultType": "partial", "content": []}, "resultType 'partial'"),
         ({"resultType": 7, "content": []}, "resultType"),
-        ({"resultType": "input_required", "inputRequests": 5}, "request for input"),
+        ({"resultType": "input_required", "inputRequests": 5}, "input request"),
     ],
 )
 def test_an_answer_of_the_wrong_shape_is_rejected(result: dict[str, Any], problem: str) -> None:

@@ -482,7 +482,7 @@ def test_content_model_chooses_by_type(model: type[types.WireModel]) -> None:
 
 @pytest.mark.parametrize("item", [{}, {"type": 3}, {"type": ["text"]}, {"type": "text"}, {"type": "image"}])
 def test_content_model_refuses_malformed_items(item: dict[str, Any]) -> None:
-    with pytest.raises(RemoteProtocolError, match="not what its type promises"):
+    with pytest.raises(RemoteProtocolError, match="does not fit its type"):
         types.content_model(item)
 
 

@@ -123,7 +123,7 @@ class GatewayAccess:
 
     async def revoke(self) -> None:
         """Give the tokens back."""
-        await self._ask(gateway_calls.revoke(self._server_id))
+        await self._ask(gateway_calls.revoke_grant(self._server_id))
 
     async def settled(self) -> None:
         """Wait until the user has tokens, whoever has taken them; see :meth:`sent_to`.

@@ -145,7 +145,7 @@ def test_a_shared_stream_answers_no_request() -> None:
 @pytest.mark.parametrize("status", [202, 204])
 def test_a_request_that_is_only_accepted_has_no_answer(status: int) -> None:
     exchange, _ = asked()
-    with pytest.raises(RemoteProtocolError, match="gave no answer"):
+    with pytest.raises(RemoteProtocolError, match="sent no answer"):
         run(exchange, status, [])
 
 
@@ -155,9 +155,9 @@ def test_a_request_that_is_only_accepted_has_no_answer(status: int) -> None:
         (b"", "not JSON"),
         (b"{", "not JSON"),
         (b"[]", "batches"),
-        (b'{"jsonrpc":"2.0","id":99,"result":{}}', "not waiting"),
+        (b'{"jsonrpc":"2.0","id":99,"result":{}}', "not pending"),
         (b'{"jsonrpc":"2.0","method":"x"}', "no answer"),
-        (b'{"jsonrpc":"2.0","id":"other","result":{}}', "not waiting"),
+        (b'{"jsonrpc":"2.0","id":"other","result":{}}', "not pending"),
     ],
 )
 def test_json_without_the_answer_is_refused(body: bytes, words: str) -> None:
@@ -304,7 +304,7 @@ def test_a_session_id_is_visible_ascii(value: bytes, kept: str | None) -> None:
 
 def test_an_end_without_a_head_is_no_answer() -> None:
     exchange, _ = asked()
-    with pytest.raises(RemoteProtocolError, match="gave no answer"):
+    with pytest.raises(RemoteProtocolError, match="sent no answer"):
         exchange.receive_end()
 
 

@@ -100,7 +100,9 @@ def test_every_token_character_is_allowed() -> None:
 @pytest.mark.parametrize("other", ["Region", "REGION", "region"])
 def test_names_are_unique_whatever_their_case(other: str) -> None:
     schema = properties(a=REGION, b=properties(c={"type": "integer", "x-mcp-header": other}))
-    with pytest.raises(RemoteProtocolError, match=f"two of its parameters want the header Mcp-Param-{other}"):
+    with pytest.raises(
+        RemoteProtocolError, match=f"two of its parameters declare the header Mcp-Param-{other}"
+    ):
         declared_headers(schema)
 
 
@@ -273,7 +275,7 @@ def test_values_are_read_at_their_exact_path() -> None:
 
 @pytest.mark.parametrize("value", [MAX_SAFE_INTEGER + 1, -MAX_SAFE_INTEGER - 1, 1e300])
 def test_an_integer_that_javascript_cannot_hold_is_refused(value: Any) -> None:
-    with pytest.raises(LocalProtocolError, match=r"^a\.b has to travel as a header too"):
+    with pytest.raises(LocalProtocolError, match=r"^a\.b is sent as a header too"):
         parameter_headers((ParameterHeader("Mcp-Param-B", ("a", "b")),), {"a": {"b": value}})
 
 

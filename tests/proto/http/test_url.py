@@ -103,7 +103,7 @@ def test_urls_are_taken_apart(url: str, parts: tuple[str, str, int, str]) -> Non
         *[
             (
                 url,
-                "the URL is malformed; a user name or password has no place in it: "
+                "the URL is malformed; it must not contain a user name or password: "
                 "give api_key= or headers= instead",
             )
             for url in ("http://user:hu/sh@h/", "http://user:hu?sh@h/", "http://user:hush#@h/")
@@ -231,9 +231,7 @@ def test_a_location_leads_somewhere(location: str, url: str) -> None:
     ],
 )
 def test_a_location_that_leads_nowhere(location: str) -> None:
-    with pytest.raises(
-        RemoteProtocolError, match=r"^the server redirects to something that is no URL: "
-    ) as caught:
+    with pytest.raises(RemoteProtocolError, match=r"^the server redirects to an invalid URL: ") as caught:
         parse("https://h/mcp?x=hush").resolve(location)
     assert "hush" not in str(caught.value)
 
