@@ -79,7 +79,7 @@ class Interrupted(Rig):
         """See that nothing is held, and that each call gets its own answer."""
         gc.collect()
         assert not limits.scopes, "a limit of the call that was interrupted is in force"
-        carrier, pool = self.driver._carrier, self.transport._pool
+        carrier, pool = self.driver._transport, self.transport._pool
         assert isinstance(carrier, HTTPSession)
         assert pool is None or not pool._lock.locked()
         self.assert_nothing_held(carrier)

@@ -375,9 +375,9 @@ def test_a_call_that_is_turned_away_while_another_renews_the_session_is_sent_aga
     rig = Rig(HANDSHAKE, retry=RetryPolicy(attempts=1)).connect()
 
     def turned_away(request: Request) -> list[Move]:
-        clock = CallDeadline(rig.runtime, rig.runtime.deadline(None), None, 0)
-        carrier = rig.driver._carrier
-        run_sync(carrier.renew(clock, carrier.session_id, carrier.session.agreement))
+        deadline = CallDeadline(rig.runtime, 0, 0)
+        carrier = rig.driver._transport
+        run_sync(carrier.renew(deadline, carrier.session_id, carrier.session.agreement))
         return [http(400, b"Bad Request")]
 
     rig.answers["tools/call"] = [turned_away]
@@ -479,10 +479,10 @@ def test_a_list_that_leads_in_a_circle_is_left() -> None:
 def test_who_fails_to_connect_does_not_put_others_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """As when another thread has got in between the failure and its end."""
     rig = Rig()
-    carrier = rig.driver._carrier
+    carrier = rig.driver._transport
     connect = carrier.connect
 
-    async def fail_late(clock: CallDeadline) -> None:
+    async def fail_late(deadline: CallDeadline) -> None:
         monkeypatch.setattr(carrier, "connect", connect)
         await rig.driver.connect(rig.runtime, 0)
         raise TransportError("refused", code="connect")

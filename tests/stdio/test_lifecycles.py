@@ -351,7 +351,7 @@ class Interrupted:
         self.assert_nothing_held()
 
     def assert_nothing_held(self) -> None:
-        carrier: Any = self.client._driver._carrier
+        carrier: Any = self.client._driver._transport
         assert carrier._flight._flight is None
         assert not carrier._lock.locked()
         channel = carrier._channel

@@ -18,20 +18,21 @@ class CallDeadline:
     While a person is asked something the deadline stands still, and another limit applies.
 
     Args:
-        runtime: Whose clock it is.
-        scope: The limit that is in force.
+        runtime: Where the call runs.
         timeout: Milliseconds for the call, 0 for no limit.
         interaction_timeout: Milliseconds for each time a person is asked, 0 for no limit.
     """
 
-    def __init__(
-        self, runtime: Runtime, scope: DeadlineScope, at: float | None, interaction_timeout: int
-    ) -> None:
+    __slots__ = ("_interaction_timeout", "at", "interacting", "runtime", "scope")
+
+    def __init__(self, runtime: Runtime, timeout: int, interaction_timeout: int) -> None:
         self.runtime = runtime
-        self.scope = scope
-        self._interaction_timeout = interaction_timeout
-        self.at = at
+        self.at = runtime.now() + timeout / 1000 if timeout else None
+        """The end of the call by the runtime's clock, None for no limit."""
+        self.scope: DeadlineScope = runtime.deadline(self.at)
+        """The limit that is in force."""
         self.interacting = False
+        self._interaction_timeout = interaction_timeout
 
     def has(self, seconds: float) -> bool:
         """Say whether so much time is left."""

@@ -41,7 +41,7 @@ from routermcp_proto.exceptions import (
 from routermcp_proto.handshake import STATELESS_ERRORS, Agreement
 from routermcp_proto.http.outcomes import Outcome, refusal_error, rpc_error, session_unknown
 from routermcp_proto.jsonrpc import ErrorObject
-from routermcp_proto.retry import RetryPolicy, deadline_after
+from routermcp_proto.retry import RetryPolicy
 from routermcp_proto.types import InitializeResult, WireModel
 from routermcp_proto.versions import LATEST, Revision
 
@@ -101,14 +101,14 @@ class Driver:
     """Drives one MCP session.
 
     Args:
-        carrier: Carries its messages.
+        transport: Carries its messages.
         responder: Answers the server.
         settings: What holds for all calls.
     """
 
-    def __init__(self, carrier: SessionTransport, responder: Responder, settings: DriverSettings) -> None:
-        self._carrier = carrier
-        self._session = carrier.session
+    def __init__(self, transport: SessionTransport, responder: Responder, settings: DriverSettings) -> None:
+        self._transport = transport
+        self._session = transport.session
         self._responder = responder
         self._settings = settings
         self._runtime: Runtime | None = None
@@ -120,7 +120,7 @@ class Driver:
 
     def stats(self) -> PoolStats:
         """Return what the connections are doing, and what they have done."""
-        return self._carrier.stats()
+        return self._transport.stats()
 
     @property
     def connected(self) -> bool:
@@ -140,7 +140,7 @@ class Driver:
     @property
     def place(self) -> str:
         """Where the server is, for people."""
-        return self._carrier.place
+        return self._transport.place
 
     @property
     def sign_of_life(self) -> str:
@@ -169,12 +169,12 @@ class Driver:
                 if self._runtime is not None and self._runtime.over:
                     self._leave()
                 if self._runtime is None:
-                    self._runtime = self._carrier.open(runtime)
+                    self._runtime = self._transport.open(runtime)
                     fork.watch(self)
                 else:
                     self._runtime.check()
                 self._connecting.append(mine)
-            await self._limited(None, timeout, lambda clock: self._let_in(self._carrier.connect, clock))
+            await self._limited(None, timeout, partial(self._let_in, self._transport.connect))
             self._entered = True
         except BaseException:
             with self._gate:
@@ -206,7 +206,7 @@ class Driver:
         connected = self.connected
         try:
             if not over:
-                await self._carrier.farewell(runtime, close_all is not None)
+                await self._transport.farewell(runtime, close_all is not None)
         finally:
             try:
                 self._leave()
@@ -218,7 +218,7 @@ class Driver:
     def _leave(self) -> None:
         """Give everything back; may be called again."""
         if self._runtime is not None:
-            self._carrier.close()
+            self._transport.close()
             self._runtime = None
             self._entered = False
 
@@ -242,7 +242,7 @@ class Driver:
         Raises:
             MCPError: It failed; see :mod:`routermcp_proto.exceptions`.
         """
-        return await self._limited(call, options.timeout, lambda clock: self._rounds(call, options, clock))
+        return await self._limited(call, options.timeout, partial(self._rounds, call, options))
 
     async def ask(self, call: Call[Any], options: CallOptions) -> ResponseReceived | InputRequired:
         """Make one round of a call: a request for input is returned, not answered.
@@ -250,7 +250,7 @@ class Driver:
         Raises:
             MCPError: It failed.
         """
-        return await self._limited(call, options.timeout, lambda clock: self._tries(call, options, clock))
+        return await self._limited(call, options.timeout, partial(self._tries, call, options))
 
     async def attend(self) -> None:
         """Hear what the server says that belongs to no call, while no call is under way.
@@ -261,9 +261,9 @@ class Driver:
             MCPError: The server was lost.
         """
         runtime = self._runtime_in_use()
-        clock = CallDeadline(runtime, runtime.deadline(None), None, self._settings.interaction_timeout)
-        async with clock.scope:
-            await self._carrier.attend(clock)
+        deadline = CallDeadline(runtime, 0, self._settings.interaction_timeout)
+        async with deadline.scope:
+            await self._transport.attend(deadline)
 
     async def collect(self, call: Call[Any], options: CallOptions) -> list[Any]:
         """Make a call for a page, and for all pages after it, and return their entries.
@@ -283,14 +283,18 @@ class Driver:
         Raises:
             MCPError: One of them failed, or they have no end.
         """
-        await self._limited(call, options.timeout, lambda clock: self._pages(call, options, clock, take))
+        await self._limited(call, options.timeout, partial(self._pages, call, options, take))
 
     async def _pages(
-        self, call: Call[Any], options: CallOptions, clock: CallDeadline, take: Callable[[list[Any]], object]
+        self,
+        call: Call[Any],
+        options: CallOptions,
+        take: Callable[[list[Any]], object],
+        deadline: CallDeadline,
     ) -> None:
         seen: set[str] = set()
         for _ in range(MAX_PAGES):
-            page = await self._rounds(call, options, clock)
+            page = await self._rounds(call, options, deadline)
             take(getattr(page, call.items or ""))
             cursor: str | None = page.nextCursor
             if not cursor:
@@ -309,19 +313,18 @@ class Driver:
         self, about: Call[Any] | None, timeout: int, work: Callable[[CallDeadline], Awaitable[T]]
     ) -> T:
         runtime = self._runtime_in_use()
-        at = deadline_after(runtime.now(), timeout)
-        clock = CallDeadline(runtime, runtime.deadline(at), at, self._settings.interaction_timeout)
+        deadline = CallDeadline(runtime, timeout, self._settings.interaction_timeout)
         try:
-            async with clock.scope:
-                return await work(clock)
+            async with deadline.scope:
+                return await work(deadline)
         except TimeoutError as error:
-            if not clock.scope.expired:
+            if not deadline.scope.expired:
                 raise
-            raise self._timed_out(about, timeout, clock) from error
+            raise self._timed_out(about, timeout, deadline) from error
 
-    def _timed_out(self, about: Call[Any] | None, timeout: int, clock: CallDeadline) -> TransportError:
-        what, where = describe(about) if about is not None else "connect", self._carrier.place
-        if clock.interacting:
+    def _timed_out(self, about: Call[Any] | None, timeout: int, deadline: CallDeadline) -> TransportError:
+        what, where = describe(about) if about is not None else "connect", self._transport.place
+        if deadline.interacting:
             waited = self._settings.interaction_timeout
             message = f"{what} at {where}: nobody answered within interaction_timeout={waited} ms"
         else:
@@ -330,17 +333,17 @@ class Driver:
 
     # ---- rounds, tries, attempts -------------------------------------------------------
 
-    async def _rounds(self, call: Call[ResultT], options: CallOptions, clock: CallDeadline) -> ResultT:
+    async def _rounds(self, call: Call[ResultT], options: CallOptions, deadline: CallDeadline) -> ResultT:
         current = call
         for _ in range(MAX_INPUT_ROUNDS):
-            outcome = await self._let_in(partial(self._tries, current, options), clock)
+            outcome = await self._let_in(partial(self._tries, current, options), deadline)
             if isinstance(outcome, ResponseReceived):
                 for warning in outcome.warnings:
                     log.warning("%s: %s", call.method, warning)
                 return outcome.value
             changes: dict[str, Any] = {}
             if outcome.requests:
-                changes["inputResponses"] = await self._gather_input(outcome, clock)
+                changes["inputResponses"] = await self._gather_input(outcome, deadline)
             if outcome.state is not None:
                 changes["requestState"] = outcome.state
             current = call.with_params(**changes)
@@ -349,19 +352,19 @@ class Driver:
             code="protocol",
         )
 
-    async def _let_in(self, work: Callable[[CallDeadline], Awaitable[T]], clock: CallDeadline) -> T:
+    async def _let_in(self, work: Callable[[CallDeadline], Awaitable[T]], deadline: CallDeadline) -> T:
         """Do something, and once more if a user had to sign in first and was asked to."""
         try:
-            return await work(clock)
+            return await work(deadline)
         except AuthorizationRequiredError as error:
             required = error
         # Outside of the except block, so that the first refusal is no context of what comes now.
         required.user_id = required.user_id or self._settings.user_id
-        if not await clock.interact(lambda: self._responder.authorize(required)):
+        if not await deadline.interact(lambda: self._responder.authorize(required)):
             raise required
-        return await work(clock)
+        return await work(deadline)
 
-    async def _gather_input(self, wanted: InputRequired, clock: CallDeadline) -> dict[str, Any]:
+    async def _gather_input(self, wanted: InputRequired, deadline: CallDeadline) -> dict[str, Any]:
         answers: dict[str, Any] = {}
         for key, request in wanted.requests.items():
             method, params = (
@@ -372,17 +375,17 @@ class Driver:
             async def ask(method: str = method, params: Mapping[str, Any] = params) -> Mapping[str, Any]:
                 return await self._responder.answer(method, params)
 
-            answers[key] = await clock.interact(ask)
+            answers[key] = await deadline.interact(ask)
         return answers
 
     async def _tries(
-        self, call: Call[Any], options: CallOptions, clock: CallDeadline
+        self, call: Call[Any], options: CallOptions, deadline: CallDeadline
     ) -> ResponseReceived | InputRequired:
-        policy, runtime = self._settings.retry, clock.runtime
+        policy, runtime = self._settings.retry, deadline.runtime
         attempt = 1
         while True:
             try:
-                return await self._attempt(call, options, clock)
+                return await self._attempt(call, options, deadline)
             except TransportError as error:
                 error.attempts = attempt
                 repeatable = self._repeatable(call, options)
@@ -391,11 +394,11 @@ class Driver:
                 ):
                     raise _explained(error, call, repeatable) from error.__cause__
                 wait = policy.wait(attempt, retry_after=error.retry_after, random=runtime.random())
-                if not clock.has(wait):
+                if not deadline.has(wait):
                     raise
                 log.info("%s failed (%s); trying again in %.0f ms", call.method, error, wait * 1000)
             attempt += 1
-            self._carrier.note_retry()
+            self._transport.note_retry()
             await runtime.sleep(wait)
 
     def _repeatable(self, call: Call[Any], options: CallOptions) -> bool:
@@ -407,14 +410,14 @@ class Driver:
         return facts is not None and facts.repeatable
 
     async def _attempt(
-        self, call: Call[Any], options: CallOptions, clock: CallDeadline
+        self, call: Call[Any], options: CallOptions, deadline: CallDeadline
     ) -> ResponseReceived | InputRequired:
         tried: set[Remedy] = set()
         while True:
-            extra = await self._carrier.prepare(options.headers)
-            session_id, agreement = self._carrier.session_id, self._session.agreement
+            extra = await self._transport.prepare(options.headers)
+            session_id, agreement = self._transport.session_id, self._session.agreement
             if agreement is None:
-                await self._carrier.connect(clock)
+                await self._transport.connect(deadline)
                 continue
             try:
                 outgoing = self._session.start_request(
@@ -428,7 +431,7 @@ class Driver:
                     raise
                 # Another thread has found the session expired a moment ago.
                 continue
-            outcome = await self._carrier.deliver(outgoing, extra, options.on_progress, clock)
+            outcome = await self._transport.deliver(outgoing, extra, options.on_progress, deadline)
             if isinstance(outcome, ResponseReceived | InputRequired):
                 return outcome
             if isinstance(outcome, ResponseRejected):
@@ -440,14 +443,14 @@ class Driver:
                 raise self._failure(call, outcome)
             tried.add(remedy)
             if remedy is Remedy.RENEW_SESSION:
-                await self._carrier.renew(clock, session_id, agreement)
+                await self._transport.renew(deadline, session_id, agreement)
             else:
-                await self._pages(calls.list_tools(), CallOptions(0, options.headers), clock, len)
+                await self._pages(calls.list_tools(), CallOptions(0, options.headers), len, deadline)
 
     def _renewed(self, outcome: Outcome | None, session_id: str | None, agreement: Agreement | None) -> bool:
         """Whether a request was turned away because another caller was renewing the session."""
         refused = outcome if isinstance(outcome, HTTPRefused) else None
-        changed = self._carrier.session_id != session_id or self._session.agreement is not agreement
+        changed = self._transport.session_id != session_id or self._session.agreement is not agreement
         return changed and refused is not None and refused.status in (400, 404)
 
     def _failure(self, call: Call[Any], outcome: Outcome | None) -> MCPError:
@@ -457,7 +460,7 @@ class Driver:
                 error, method=call.method, about=describe(call), gateway=self.gateway, refused=refused
             )
         if refused is not None:
-            return refusal_error(refused, self._carrier.place)
+            return refusal_error(refused, self._transport.place)
         return TransportError(f"{describe(call)}: the server gave no answer", code="protocol")
 
 

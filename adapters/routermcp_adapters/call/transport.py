@@ -46,7 +46,7 @@ class SessionTransport(Protocol):
         """Give everything back at once, ready to be opened again."""
         ...
 
-    async def connect(self, clock: CallDeadline) -> None:
+    async def connect(self, deadline: CallDeadline) -> None:
         """Agree with the server, once for all who ask at the same time.
 
         Raises:
@@ -54,7 +54,9 @@ class SessionTransport(Protocol):
         """
         ...
 
-    async def renew(self, clock: CallDeadline, session_id: str | None, agreement: Agreement | None) -> None:
+    async def renew(
+        self, deadline: CallDeadline, session_id: str | None, agreement: Agreement | None
+    ) -> None:
         """Agree anew, unless somebody has done so since the caller looked."""
         ...
 
@@ -72,7 +74,7 @@ class SessionTransport(Protocol):
         ...
 
     async def deliver(
-        self, outgoing: Outgoing, extra: Any, on_progress: OnProgress | None, clock: CallDeadline
+        self, outgoing: Outgoing, extra: Any, on_progress: OnProgress | None, deadline: CallDeadline
     ) -> Outcome | None:
         """Carry a request there, and return what came of it.
 
@@ -81,7 +83,7 @@ class SessionTransport(Protocol):
         """
         ...
 
-    async def attend(self, clock: CallDeadline) -> None:
+    async def attend(self, deadline: CallDeadline) -> None:
         """Hear what the server says that belongs to no call, while no call reads it.
 
         Returns when the server has no way to say such things.

@@ -14,10 +14,11 @@ from routermcp_proto.http.headers import HeaderBlock, HTTPRequest
 from routermcp_proto.http.outcomes import Outcome
 
 from ..call.deadline import CallDeadline
+from ..call.incoming import OnEvent
 from ..limits import PoolStats
 from ..runtime import Runtime
 from ..wire_log import log
-from .base import Elsewhere, HTTPTransport, OnEvent, SharedTransport
+from .base import Elsewhere, HTTPTransport, SharedTransport
 from .pool import ConnectionPool
 from .server_stream import Reader
 
@@ -29,7 +30,7 @@ MAX_ROUNDS = 6
 class Attempt(Protocol):
     """What is done to have one request let in."""
 
-    async def challenged(self, refused: HTTPRefused, clock: CallDeadline) -> bool:
+    async def challenged(self, refused: HTTPRefused, deadline: CallDeadline, /) -> bool:
         """Do what a refusal asks for; say whether the request may be made again.
 
         Raises:
@@ -42,13 +43,13 @@ class Attempt(Protocol):
 class Authorization(Protocol):
     """Sees to it that the requests of one session are let in."""
 
-    async def headers(self, method: str, url: str, exchanges: SharedTransport) -> Mapping[str, str]:
+    async def headers(self, method: str, url: str, transport: SharedTransport, /) -> Mapping[str, str]:
         """Return what goes with one request, fresh each time.
 
         Args:
             method: Its method.
             url: Where it goes, on the origin of the MCP server.
-            exchanges: The connections, for requests of one's own.
+            transport: For requests of one's own.
         """
         ...
 
@@ -56,12 +57,12 @@ class Authorization(Protocol):
         """Note what the next proofs have to carry (RFC 9449, section 8.2)."""
         ...
 
-    def attempt(self, sent: Mapping[str, str], exchanges: SharedTransport) -> Attempt:
+    def attempt(self, sent: Mapping[str, str], transport: SharedTransport, /) -> Attempt:
         """Begin to have a request let in that was refused.
 
         Args:
             sent: What went with it.
-            exchanges: The connections, for requests of one's own.
+            transport: For requests of one's own.
         """
         ...
 
@@ -125,7 +126,7 @@ class AuthTransport(HTTPTransport):
         *,
         control: bool = False,
         turn: Reader | None = None,
-        clock: CallDeadline | None = None,
+        deadline: CallDeadline | None = None,
         elsewhere: Elsewhere | None = None,
     ) -> Outcome | None:
         """Carry one exchange, as often as it takes to be let in; see :meth:`HTTPTransport.run`."""
@@ -143,10 +144,15 @@ class AuthTransport(HTTPTransport):
                 self._authorization.note_nonce(exchange.dpop_nonce)
             if not isinstance(outcome, HTTPRefused) or outcome.status not in (401, 403):
                 return outcome
-            if not seen_to or rounds > MAX_ROUNDS or clock is None or not isinstance(exchange, MCPExchange):
+            if (
+                not seen_to
+                or rounds > MAX_ROUNDS
+                or deadline is None
+                or not isinstance(exchange, MCPExchange)
+            ):
                 return outcome
             attempt = attempt or self._authorization.attempt(sent, self._shared)
-            if not await attempt.challenged(outcome, clock):
+            if not await attempt.challenged(outcome, deadline):
                 return outcome
             exchange.restart()
 

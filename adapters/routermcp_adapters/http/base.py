@@ -21,6 +21,7 @@ from routermcp_proto.oauth.urls import admits, is_private
 from routermcp_proto.types import InitializeResult
 
 from ..call.deadline import CallDeadline
+from ..call.incoming import OnEvent
 from ..concurrency.background import BackgroundTask
 from ..limits import PoolStats
 from ..runtime import Runtime
@@ -28,7 +29,6 @@ from .connect import Admit, Resolver
 from .pool import ConnectionPool
 from .server_stream import Reader
 
-OnEvent = Callable[[Event], Awaitable[None]]
 T = TypeVar("T")
 
 #: Seconds that the end of a client waits for its background tasks: what an authorization
@@ -115,7 +115,7 @@ class HTTPTransport(ABC):
         *,
         control: bool = False,
         turn: Reader | None = None,
-        clock: CallDeadline | None = None,
+        deadline: CallDeadline | None = None,
         elsewhere: Elsewhere | None = None,
     ) -> Outcome | None:
         """Carry one exchange and return its outcome.
@@ -126,7 +126,7 @@ class HTTPTransport(ABC):
             on_event: Told of everything else that happens meanwhile.
             control: Do not wait for calls that may be waiting for this.
             turn: Read the session's shared stream too, when it is the caller's turn.
-            clock: The caller's deadline, which stands still while a user is asked; None where
+            deadline: The caller's deadline, which stands still while a user is asked; None where
                 nobody may be asked.
             elsewhere: Where it goes, None for the MCP server.
 

@@ -79,20 +79,22 @@ class HTTPHandshake:
         self._gateway = gateway
         self._flight = SingleFlight()
 
-    async def connect(self, clock: CallDeadline) -> None:
+    async def connect(self, deadline: CallDeadline) -> None:
         """Agree with the server, once for all who ask at the same time.
 
         Raises:
             MCPError: There is no agreement.
         """
         if self._session.server is None:
-            await self._flight.run(clock.runtime, lambda: self._agree(clock))
+            await self._flight.run(deadline.runtime, lambda: self._agree(deadline))
 
-    async def renew(self, clock: CallDeadline, session_id: str | None, agreement: Agreement | None) -> None:
+    async def renew(
+        self, deadline: CallDeadline, session_id: str | None, agreement: Agreement | None
+    ) -> None:
         """Agree anew, unless somebody has done so since the caller looked.
 
         Args:
-            clock: The caller's deadline.
+            deadline: The caller's deadline.
             session_id: The session id that the server did not know.
             agreement: The agreement that was in force then.
         """
@@ -102,29 +104,29 @@ class HTTPHandshake:
             if agreement is not None and memory.agreement is agreement:
                 memory.agreement = None
             self._binding.expire()
-        await self.connect(clock)
+        await self.connect(deadline)
 
-    async def _agree(self, clock: CallDeadline) -> None:
+    async def _agree(self, deadline: CallDeadline) -> None:
         if self._session.server is not None:
             return
         memory = self._transport.memory
         if (
             memory.agreement is not None
-            and memory.fresh_until > clock.runtime.now()
+            and memory.fresh_until > deadline.runtime.now()
             and self._session.adopts(memory.agreement)
         ):
             self._session.adopt(memory.agreement)
             return
         try:
-            await self._handshake(clock, memory.protocol)
+            await self._handshake(deadline, memory.protocol)
         except MCPError as error:
             if memory.protocol is None or isinstance(error, TransportError | OAuthError):
                 raise
             # The server has changed since: find out again what it speaks.
             memory.protocol = None
-            await self._handshake(clock, None)
-        self._remember(clock.runtime)
-        await self._listener.open(clock.runtime, self._transport.pool())
+            await self._handshake(deadline, None)
+        self._remember(deadline.runtime)
+        await self._listener.open(deadline.runtime, self._transport.pool())
 
     def _remember(self, runtime: Runtime) -> None:
         memory, agreement = self._transport.memory, self._session.agreement
@@ -139,13 +141,13 @@ class HTTPHandshake:
         if found is not None and found.cacheScope == "public" and found.ttlMs > 0:
             memory.agreement, memory.fresh_until = agreement, runtime.now() + found.ttlMs / 1000
 
-    async def _handshake(self, clock: CallDeadline, protocol: str | None) -> None:
+    async def _handshake(self, deadline: CallDeadline, protocol: str | None) -> None:
         """Take the steps that the session's machine asks for, until it is connected."""
         try:
             todo = [self._session.start_handshake(protocol)]
             while todo:
                 outgoing = todo.pop(0)
-                for event in await self._step_with_retries(outgoing, clock):
+                for event in await self._step_with_retries(outgoing, deadline):
                     if isinstance(event, ConnectionFailed):
                         raise event.error
                     if isinstance(event, MessageReady):
@@ -155,25 +157,27 @@ class HTTPHandshake:
             self.forget()
             raise
 
-    async def _step_with_retries(self, outgoing: Outgoing, clock: CallDeadline) -> list[Event]:
+    async def _step_with_retries(self, outgoing: Outgoing, deadline: CallDeadline) -> list[Event]:
         attempt = 1
         while True:
             try:
-                return await self._step(outgoing, clock)
+                return await self._step(outgoing, deadline)
             except TransportError as error:
                 error.attempts = attempt
                 if attempt >= self._retry.attempts or not self._retry.allows(
                     error, repeatable=True, gateway=False
                 ):
                     raise
-                wait = self._retry.wait(attempt, retry_after=error.retry_after, random=clock.runtime.random())
-                if not clock.has(wait):
+                wait = self._retry.wait(
+                    attempt, retry_after=error.retry_after, random=deadline.runtime.random()
+                )
+                if not deadline.has(wait):
                     raise
             attempt += 1
             self._transport.note_retry()
-            await clock.runtime.sleep(wait)
+            await deadline.runtime.sleep(wait)
 
-    async def _step(self, outgoing: Outgoing, clock: CallDeadline) -> list[Event]:
+    async def _step(self, outgoing: Outgoing, deadline: CallDeadline) -> list[Event]:
         """Send one message of the handshake and return what follows from the answer."""
         events: list[Event] = []
 
@@ -186,7 +190,7 @@ class HTTPHandshake:
         for _ in range(MAX_REDIRECTS + 1):
             exchange = self._binding.exchange(outgoing)
             outcome = await self._transport.run(
-                self._binding.post(outgoing, extra), exchange, keep, clock=clock
+                self._binding.post(outgoing, extra), exchange, keep, deadline=deadline
             )
             if isinstance(outcome, HTTPRedirected):
                 self._binding.follow_or_raise(outcome)

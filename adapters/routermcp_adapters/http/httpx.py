@@ -27,10 +27,11 @@ from routermcp_proto.redaction import hide_in
 
 from .. import wire_log
 from ..call.deadline import CallDeadline
+from ..call.incoming import OnEvent
 from ..limits import PoolLimits, PoolStats
 from ..runtime import Runtime
 from ..wire_log import log
-from .base import Elsewhere, OnEvent, SharedTransport
+from .base import Elsewhere, SharedTransport
 from .connect import admitted
 from .server_stream import Reader
 
@@ -229,11 +230,11 @@ class HttpxTransport(SharedTransport):
         *,
         control: bool = False,
         turn: Reader | None = None,
-        clock: CallDeadline | None = None,
+        deadline: CallDeadline | None = None,
         elsewhere: Elsewhere | None = None,
     ) -> Outcome | None:
         """Carry one exchange; see :meth:`HTTPTransport.run`."""
-        del control, turn, clock
+        del control, turn, deadline
         endpoint = self.endpoint if elsewhere is None else elsewhere.endpoint
         if elsewhere is not None and self._brought is not None:
             # Looked up twice, as httpx does it again; a proxy does it by itself.

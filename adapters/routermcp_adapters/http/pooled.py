@@ -21,11 +21,12 @@ from routermcp_proto.redaction import hide_in
 
 from .. import wire_log
 from ..call.deadline import CallDeadline
+from ..call.incoming import OnEvent
 from ..concurrency import fork, unclosed
 from ..limits import PoolLimits, PoolStats
 from ..runtime import Runtime, StreamClosedError
 from ..wire_log import log
-from .base import Elsewhere, OnEvent, SharedTransport
+from .base import Elsewhere, SharedTransport
 from .connect import is_deadline
 from .connection import PooledConnection
 from .pool import ConnectionPool
@@ -124,11 +125,11 @@ class PooledTransport(SharedTransport):
         *,
         control: bool = False,
         turn: Reader | None = None,
-        clock: CallDeadline | None = None,
+        deadline: CallDeadline | None = None,
         elsewhere: Elsewhere | None = None,
     ) -> Outcome | None:
         """Carry one exchange over a connection of the pool; see :meth:`HTTPTransport.run`."""
-        del clock
+        del deadline
         pool = self.pool()
         if elsewhere is None:
             connection = await pool.lease(self.endpoint, control=control)

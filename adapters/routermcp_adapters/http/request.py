@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from routermcp_proto.events import (
     Event,
@@ -19,7 +20,7 @@ from routermcp_proto.http.outcomes import Outcome, refusal_error
 from routermcp_proto.versions import CancelBy
 
 from ..call.deadline import CallDeadline
-from ..call.incoming import CANCEL_SECONDS, IncomingHandler, OnProgress, Responder
+from ..call.incoming import CANCEL_SECONDS, IncomingHandler, OnProgress
 from ..wire_log import log
 from .base import HTTPTransport
 from .server_stream import Reader, ServerStream
@@ -44,7 +45,7 @@ class Link:
 
     transport: HTTPTransport
     binding: HTTPBinding
-    responder: Responder
+    incoming: IncomingHandler
     listener: ServerStream
 
     async def post(self, outgoing: Outgoing, extra: HeaderBlock | None) -> None:
@@ -71,10 +72,10 @@ class Delivery:
         outgoing: The message.
         extra: Headers of this call.
         on_progress: Called with each progress report, where the caller wants them.
-        clock: Until when.
+        deadline: Until when.
     """
 
-    __slots__ = ("_clock", "_extra", "_link", "_on_event", "_outgoing")
+    __slots__ = ("_deadline", "_extra", "_link", "_on_event", "_outgoing")
 
     def __init__(
         self,
@@ -82,16 +83,13 @@ class Delivery:
         outgoing: Outgoing,
         extra: HeaderBlock | None,
         on_progress: OnProgress | None,
-        clock: CallDeadline,
+        deadline: CallDeadline,
     ) -> None:
         self._link = link
         self._outgoing = outgoing
         self._extra = extra
-        self._clock = clock
-        binding = link.binding
-        self._on_event = IncomingHandler(
-            binding.session, link.responder, clock, on_progress, self._post, binding.endpoint
-        ).treat
+        self._deadline = deadline
+        self._on_event = partial(link.incoming.handle, deadline, self._post, on_progress)
 
     async def run(self) -> Outcome | None:
         """Deliver the message and return what came of it.
@@ -100,7 +98,7 @@ class Delivery:
             TransportError: The answer was lost, or was none of MCP.
         """
         try:
-            turn = await self._link.listener.attend(self._clock.runtime)
+            turn = await self._link.listener.attend(self._deadline.runtime)
             if turn is None:
                 return await self._carry(None)
             try:
@@ -137,7 +135,7 @@ class Delivery:
             before = exchange.last_event_id
             try:
                 outcome = await link.transport.run(
-                    request, exchange, self._on_event, turn=turn, clock=self._clock
+                    request, exchange, self._on_event, turn=turn, deadline=self._deadline
                 )
                 if not isinstance(outcome, StreamEnded):
                     break
@@ -151,7 +149,7 @@ class Delivery:
                 raise cut
             exchange.resume()
             delay = exchange.retry if exchange.retry is not None else DEFAULT_RESUME_DELAY
-            await self._clock.runtime.sleep(delay / 1000)
+            await self._deadline.runtime.sleep(delay / 1000)
             request, resumed = link.binding.resume(exchange.last_event_id, self._extra), True
         if resumed and isinstance(outcome, HTTPRefused | HTTPRedirected):
             raise _not_resumed(f"the server answered HTTP {outcome.status}")
@@ -165,7 +163,7 @@ class Delivery:
         if failed or word is None or revision is None:
             return
         if revision.http_cancel is CancelBy.NOTIFICATION:
-            async with self._clock.runtime.shield(CANCEL_SECONDS):
+            async with self._deadline.runtime.shield(CANCEL_SECONDS):
                 await self._link.transport.mention(binding.post(word, self._extra))
 
     async def _post(self, outgoing: Outgoing) -> None:

@@ -23,6 +23,7 @@ from routermcp_proto.http.binding import HTTPBinding
 from routermcp_proto.http.exchange import MCPExchange
 from routermcp_proto.http.headers import HeaderBlock
 
+from ..call.incoming import OnEvent
 from ..runtime import ByteStream, Runtime
 from ..runtime import Event as Flag
 from ..wire_log import log
@@ -35,8 +36,6 @@ OPENING_SECONDS = 0.5
 
 #: Seconds between two attempts to open a stream that the server has closed.
 REOPENING_SECONDS = 1.0
-
-OnEvent = Callable[[Event], Awaitable[None]]
 
 
 class Reader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from routermcp_proto.client_session import ClientSession
 from routermcp_proto.events import Outgoing
@@ -50,7 +51,8 @@ class HTTPSession:
         self._binding = binding
         self._credentials = credentials
         self._listener = ServerStream(binding, self._prepare_stream)
-        self._link = Link(transport, binding, responder, self._listener)
+        incoming = IncomingHandler(binding.session, responder, binding.endpoint)
+        self._link = Link(transport, binding, incoming, self._listener)
         self._connector = HTTPHandshake(binding, transport, retry, self.prepare, self._listener, gateway)
 
     @property
@@ -85,13 +87,15 @@ class HTTPSession:
         self._connector.after_fork()
         self._binding.restart()
 
-    async def connect(self, clock: CallDeadline) -> None:
+    async def connect(self, deadline: CallDeadline) -> None:
         """Agree with the server, once for all who ask at the same time."""
-        await self._connector.connect(clock)
+        await self._connector.connect(deadline)
 
-    async def renew(self, clock: CallDeadline, session_id: str | None, agreement: Agreement | None) -> None:
+    async def renew(
+        self, deadline: CallDeadline, session_id: str | None, agreement: Agreement | None
+    ) -> None:
         """Agree anew, unless somebody has done so since the caller looked."""
-        await self._connector.renew(clock, session_id, agreement)
+        await self._connector.renew(deadline, session_id, agreement)
 
     async def farewell(self, runtime: Runtime, everything: bool = False) -> None:
         """End the session at the server with DELETE, where it has one."""
@@ -120,22 +124,22 @@ class HTTPSession:
             return given
         return user_headers(admission) if given is None else given + user_headers(admission)
 
-    async def attend(self, clock: CallDeadline) -> None:
+    async def attend(self, deadline: CallDeadline) -> None:
         """Read the shared stream while no call does."""
-        post, place = self._link.post, self._binding.endpoint
+        link = self._link
 
         async def answer(outgoing: Outgoing) -> None:
-            await post(outgoing, await self.prepare())
+            await link.post(outgoing, await self.prepare())
 
-        meanwhile = IncomingHandler(self.session, self._link.responder, clock, None, answer, place)
-        await self._listener.watch(clock.runtime, meanwhile.treat)
+        on_event = partial(link.incoming.handle, deadline, answer, None)
+        await self._listener.watch(deadline.runtime, on_event)
 
     async def deliver(
         self,
         outgoing: Outgoing,
         extra: HeaderBlock | None,
         on_progress: OnProgress | None,
-        clock: CallDeadline,
+        deadline: CallDeadline,
     ) -> Outcome | None:
         """Carry a request there and back, over redirects and cut streams."""
-        return await Delivery(self._link, outgoing, extra, on_progress, clock).run()
+        return await Delivery(self._link, outgoing, extra, on_progress, deadline).run()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
 from routermcp_proto.client_session import ClientSession
@@ -33,6 +32,7 @@ from routermcp_proto.jsonrpc import RequestId
 from routermcp_proto.states import SessionState
 
 from ..call.deadline import CallDeadline
+from ..call.incoming import OnEvent
 from ..concurrency.mutex import Mutex, Turn
 from ..runtime import Event as Flag
 from ..runtime import Runtime, StreamClosedError
@@ -52,8 +52,6 @@ MAX_LOGGED = 2048
 
 _OUTCOMES = (ResponseReceived, ErrorReceived, ResponseRejected, InputRequired)
 _OF_A_CALL = (*_OUTCOMES, ProgressReceived)
-
-OnEvent = Callable[[Event], Awaitable[None]]
 
 
 class _Waiter:
@@ -176,7 +174,7 @@ class Multiplexer:
             finally:  # Ctrl-C may have cut the first attempt short
                 self._leave(waiter)
 
-    async def shake_hands(self, outgoing: Outgoing, on_event: OnEvent, clock: CallDeadline) -> None:
+    async def shake_hands(self, outgoing: Outgoing, on_event: OnEvent, deadline: CallDeadline) -> None:
         """Take the steps that the session's machine asks for, until it is connected.
 
         Raises:
@@ -187,7 +185,7 @@ class Multiplexer:
             self._waiters[waiter.request_id] = waiter
             await self.send(outgoing)
             while True:
-                event = await self._next_step(waiter, clock)
+                event = await self._next_step(waiter, deadline)
                 if isinstance(event, ConnectionFailed):
                     raise event.error
                 if isinstance(event, Connected):
@@ -202,10 +200,10 @@ class Multiplexer:
             finally:  # Ctrl-C may have cut the first attempt short
                 self._leave(waiter)
 
-    async def _next_step(self, waiter: _Waiter, clock: CallDeadline) -> Event:
-        if self._session.state is not SessionState.PROBING or not clock.has(PROBE_SECONDS):
+    async def _next_step(self, waiter: _Waiter, deadline: CallDeadline) -> Event:
+        if self._session.state is not SessionState.PROBING or not deadline.has(PROBE_SECONDS):
             return await self._next(waiter)
-        scope = clock.runtime.deadline(clock.runtime.now() + PROBE_SECONDS)
+        scope = deadline.runtime.deadline(deadline.runtime.now() + PROBE_SECONDS)
         try:
             async with scope:
                 return await self._next(waiter)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from functools import partial
 
 from routermcp_proto.client_session import ClientSession
 from routermcp_proto.events import Outgoing
@@ -14,7 +15,7 @@ from routermcp_proto.states import SessionState
 from routermcp_proto.versions import LATEST_HANDSHAKE
 
 from ..call.deadline import CallDeadline
-from ..call.incoming import CANCEL_SECONDS, IncomingHandler, OnProgress, Responder
+from ..call.incoming import CANCEL_SECONDS, IncomingHandler, OnEvent, OnProgress, Responder
 from ..concurrency import fork, unclosed
 from ..concurrency.single_flight import SingleFlight
 from ..limits import PoolStats
@@ -44,7 +45,7 @@ class StreamSession:
     def __init__(self, transport: Transport, session: ClientSession, responder: Responder) -> None:
         self._transport = transport
         self._session = session
-        self._responder = responder
+        self._incoming = IncomingHandler(session, responder, transport)
         # None where no stream may be opened: not connected, or on the way to be disconnected.
         self._runtime: Runtime | None = None
         self._channel: Multiplexer | None = None
@@ -103,39 +104,41 @@ class StreamSession:
         else:
             self._session.fail_handshake()
 
-    async def connect(self, clock: CallDeadline) -> None:
+    async def connect(self, deadline: CallDeadline) -> None:
         """Open the stream and agree with the server, once for all who ask at the same time."""
         if self._session.server is None:
-            await self._flight.run(clock.runtime, lambda: self._agree(clock))
+            await self._flight.run(deadline.runtime, lambda: self._agree(deadline))
 
-    async def renew(self, clock: CallDeadline, session_id: str | None, agreement: Agreement | None) -> None:
+    async def renew(
+        self, deadline: CallDeadline, session_id: str | None, agreement: Agreement | None
+    ) -> None:
         """Agree anew, unless somebody has done so since the caller looked."""
         del session_id
         if self._session.agreement is agreement:
             self._forget()
-        await self.connect(clock)
+        await self.connect(deadline)
 
-    async def _agree(self, clock: CallDeadline) -> None:
+    async def _agree(self, deadline: CallDeadline) -> None:
         if self._session.server is not None:
             return
         try:
-            await self._shake_hands(clock, None)
+            await self._shake_hands(deadline, None)
         except TransportError as error:
             if error.code != "closed" or not self._probed:
                 raise
             # Some servers of the handshake era end when they are asked something else first.
             log.info("%s ended when it was asked what it speaks; trying initialize", self.place)
-            await self._shake_hands(clock, LATEST_HANDSHAKE.name)
+            await self._shake_hands(deadline, LATEST_HANDSHAKE.name)
 
-    async def _shake_hands(self, clock: CallDeadline, known: str | None) -> None:
+    async def _shake_hands(self, deadline: CallDeadline, known: str | None) -> None:
         session = self._session
         self._probed = False
-        channel = await self._open_channel(clock.runtime)
-        meanwhile = self._meanwhile(channel, clock, None)
+        channel = await self._open_channel(deadline.runtime)
+        on_event = self._handler(channel, deadline, None)
         try:
             outgoing = session.start_handshake(known)
             self._probed = session.state is SessionState.PROBING
-            await channel.shake_hands(outgoing, meanwhile.treat, clock)
+            await channel.shake_hands(outgoing, on_event, deadline)
         except BaseException as error:
             self._probed = self._probed and session.state is SessionState.PROBING
             session.fail_handshake()
@@ -199,7 +202,7 @@ class StreamSession:
             raise ConfigError(f"headers= travel over HTTP only, and {self.place} is not reached by it")
 
     async def deliver(
-        self, outgoing: Outgoing, extra: None, on_progress: OnProgress | None, clock: CallDeadline
+        self, outgoing: Outgoing, extra: None, on_progress: OnProgress | None, deadline: CallDeadline
     ) -> Outcome | None:
         """Carry a request there, and return what came of it."""
         del extra
@@ -207,8 +210,7 @@ class StreamSession:
         try:
             if channel is None:
                 raise _disconnected()
-            meanwhile = self._meanwhile(channel, clock, on_progress)
-            return await channel.exchange(outgoing, meanwhile.treat)
+            return await channel.exchange(outgoing, self._handler(channel, deadline, on_progress))
         except BaseException:
             word = (
                 session.abandon(outgoing.request_id, "the caller gave up")
@@ -216,7 +218,7 @@ class StreamSession:
                 else None
             )
             if channel is not None and channel.broken is None and word is not None:
-                async with clock.runtime.shield(CANCEL_SECONDS):
+                async with deadline.runtime.shield(CANCEL_SECONDS):
                     await self._mention(channel, word)
             if channel is not None and channel.broken is not None:
                 self._drop(channel)
@@ -228,22 +230,22 @@ class StreamSession:
         except TransportError as error:
             log.debug("a cancelled call was not mentioned to %s: %s", self.place, error)
 
-    async def attend(self, clock: CallDeadline) -> None:
+    async def attend(self, deadline: CallDeadline) -> None:
         """Read the stream while no call does."""
         channel = self._channel
         if channel is None:
             raise TransportError("the client was disconnected meanwhile", code="closed", not_run=True)
         try:
-            await channel.attend(self._meanwhile(channel, clock, None).treat)
+            await channel.attend(self._handler(channel, deadline, None))
         except BaseException:
             if channel.broken is not None:
                 self._drop(channel)
             raise
 
-    def _meanwhile(
-        self, channel: Multiplexer, clock: CallDeadline, on_progress: OnProgress | None
-    ) -> IncomingHandler:
-        return IncomingHandler(self._session, self._responder, clock, on_progress, channel.send, self.place)
+    def _handler(
+        self, channel: Multiplexer, deadline: CallDeadline, on_progress: OnProgress | None
+    ) -> OnEvent:
+        return partial(self._incoming.handle, deadline, channel.send, on_progress)
 
     def note_retry(self) -> None:
         """Count that a request is sent again."""
