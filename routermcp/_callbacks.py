@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -30,6 +30,7 @@ from routermcp_proto.types import (
     WireModel,
 )
 
+from ._options import ElicitReply, Options, SampleReply
 from ._settings import ClientSettings, check_http_client
 
 log = logging.getLogger("routermcp")
@@ -39,20 +40,10 @@ RequestT = TypeVar("RequestT", bound=WireModel)
 #: Problems that an error names: what is wrong shows in the first few.
 MAX_PROBLEMS = 10
 
-OnElicitation = Callable[[ElicitRequest], "ElicitReply | Awaitable[ElicitReply]"]
-OnSampling = Callable[[CreateMessageRequest], "SampleReply | Awaitable[SampleReply]"]
-OnRoots = Callable[[], "Iterable[Root | str] | Awaitable[Iterable[Root | str]]"]
-OnLog = Callable[[LogMessage], Any]
-OnNotification = Callable[[str, Mapping[str, Any]], Any]
-OnAuthorization = Callable[[Any], Any]
-"""Is given an ``AuthorizationRequest``; returns when its user has signed in."""
 OnProgress = Callable[[Progress], Any]
 
 RequestOf = Callable[[AuthorizationRequiredError], Any]
 """Makes of an error what ``on_authorization`` is given."""
-
-ElicitReply = ElicitResult | Mapping[str, Any] | None
-SampleReply = CreateMessageResult | Mapping[str, Any]
 
 
 async def settled(value: Any) -> Any:
@@ -71,38 +62,18 @@ class Callbacks:
 
     hears_changes = False
 
-    def __init__(
-        self,
-        *,
-        on_elicitation: OnElicitation | None = None,
-        on_sampling: OnSampling | None = None,
-        on_roots: OnRoots | None = None,
-        on_log: OnLog | None = None,
-        on_notification: OnNotification | None = None,
-        on_authorization: OnAuthorization | None = None,
-    ) -> None:
-        self._on_authorization = on_authorization
+    def __init__(self, options: Options | None = None) -> None:
+        options = options or Options()
+        self._on_elicitation = options.on_elicitation
+        self._on_sampling = options.on_sampling
+        self._on_roots = options.on_roots
+        self._on_log = options.on_log
+        self._on_notification = options.on_notification
+        self._on_authorization = options.on_authorization
         self._request_of: RequestOf | None = None
-        self._on_elicitation = on_elicitation
-        self._on_sampling = on_sampling
-        self._on_roots = on_roots
-        self._on_log = on_log
-        self._on_notification = on_notification
-        for name, callback in self.given().items():
+        for name, callback in options.callbacks().items():
             if not callable(callback):
                 raise ConfigError(f"{name} is a function, not {type(callback).__name__}")
-
-    def given(self) -> dict[str, object]:
-        """Return the callbacks that were given, by the names of their arguments."""
-        callbacks: dict[str, object] = {
-            "on_elicitation": self._on_elicitation,
-            "on_sampling": self._on_sampling,
-            "on_roots": self._on_roots,
-            "on_log": self._on_log,
-            "on_notification": self._on_notification,
-            "on_authorization": self._on_authorization,
-        }
-        return {name: callback for name, callback in callbacks.items() if callback is not None}
 
     def capabilities(self) -> dict[str, Any]:
         """Return what to declare to the server."""
@@ -267,23 +238,24 @@ def plain_progress_sink(on_progress: OnProgress | None) -> Callable[[Progress], 
     return progress_sink(on_progress)
 
 
-def any_callbacks(callbacks: Callbacks, settings: ClientSettings) -> None:
+def accept_any(settings: ClientSettings) -> None:
     """Take plain and async callbacks alike, and an HTTP client that is awaited."""
-    del callbacks
-    check_http_client(settings.http_client, "AsyncClient")
+    check_http_client(settings.http.http_client, "AsyncClient")
 
 
-def plain_callbacks(callbacks: Callbacks, settings: ClientSettings) -> None:
-    """See that all callbacks are ones that blocking code can call.
+def accept_plain(settings: ClientSettings) -> None:
+    """Refuse the callbacks that blocking code cannot call.
 
     Raises:
         TypeError: One is a coroutine function.
+        ConfigError: The HTTP client or the token adapter is one for asynchronous code.
     """
-    check_http_client(settings.http_client, "Client")
+    check_http_client(settings.http.http_client, "Client")
     if settings.oauth is not None and settings.oauth.awaited:
         raise ConfigError("the blocking client takes an adapter with plain methods, a TokenAdapter")
-    given = {**callbacks.given(), "api_key": settings.api_key, "headers": settings.headers}
-    for name, callback in given.items():
+    options = settings.options
+    callbacks = {**options.callbacks(), "api_key": settings.api_key, "headers": options.headers}
+    for name, callback in callbacks.items():
         _refuse_coroutine_function(name, callback)
 
 

@@ -8,9 +8,10 @@ import logging
 import os
 import re
 import ssl
+import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
 from routermcp_adapters.streams.base import Transport
 from routermcp_proto.exceptions import ConfigError, LocalProtocolError
@@ -19,55 +20,42 @@ from routermcp_proto.http.url import EndpointURL
 from routermcp_proto.retry import RetryPolicy
 from routermcp_proto.versions import REVISIONS
 
-from ._tls import ClientCertificate, Verify, context_source
+from ._options import DEFAULT_TIMEOUT_MS, APIKey, HTTPOptions, Options
+from ._tls import context_source
 from ._version import __version__
+from .oauth.config import OAuthConfig
 from .oauth.flows.users import OAuthUsers, users_of
 
-#: Milliseconds that a call may take.
-DEFAULT_TIMEOUT = 30_000
-
-#: Milliseconds that a person may take to answer.
-DEFAULT_INTERACTION_TIMEOUT = 300_000
-
 #: Milliseconds beyond which a timeout is a mistake: a hundred days.
-MAX_TIMEOUT = 100 * 24 * 3600 * 1000
+MAX_TIMEOUT_MS = 100 * 24 * 3600 * 1000
 
 #: The port of the local gateway.
 LOCAL_GATEWAY_PORT = 5151
 
-if TYPE_CHECKING:
-    from routermcp_adapters.http.httpx import HTTPClient
-
 _PROJECT = re.compile(r"/v1/mcp/[^/?#]+")
 _PROJECT_REQUEST = re.compile(r"/v1/mcp/[^/?#]+/request")
-
-Secret = str | Callable[[], "str | Awaitable[str]"]
-Headers = Mapping[str, str] | Callable[[], "Mapping[str, str] | Awaitable[Mapping[str, str]]"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ClientSettings:
-    """What a client was told, checked."""
+    """The options of a client, checked, and what follows from them."""
 
+    options: Options
+    """What was given, for what needs no more than that."""
     endpoint: EndpointURL | None
-    """Where the server is, None where a transport leads there."""
+    """The URL of the server, None where a stream leads to it."""
+    http: HTTPOptions
+    """How to reach the server over HTTP."""
     stream: Transport | None
-    """Leads to the server, None for HTTP."""
-    http_client: HTTPClient | None
-    """Carries the exchanges instead of our own sockets."""
-    proxy: str | None
+    """Opens a stream to the server, None for HTTP."""
+    tls: Callable[[], ssl.SSLContext]
     gateway: bool
-    api_key: Secret | None
+    """Whether the URL is that of a project of a RouterMCP gateway."""
+    api_key: APIKey | None
     user_id: str | None
     timeout: int
-    headers: Headers | None
     debug: bool
-    protocol: str
     retry: RetryPolicy
-    interaction_timeout: int
-    send_user_id: bool
-    trust_annotations: bool
-    tls: Callable[[], ssl.SSLContext]
     client_info: Mapping[str, Any]
     oauth: OAuthUsers | None
 
@@ -94,24 +82,24 @@ class ClientSettings:
             headers["Authorization"] = f"Bearer {self.api_key}"
         if self.user_id is not None and self._tells_user():
             headers["X-RouterMCP-User-Id"] = self.user_id
-        if self.headers is not None and not callable(self.headers):
-            given = {name.lower() for name in self.headers}
+        if self.options.headers is not None and not callable(self.options.headers):
+            given = {name.lower() for name in self.options.headers}
             headers = {name: value for name, value in headers.items() if name.lower() not in given}
-            headers.update(self.headers)
+            headers.update(self.options.headers)
         return headers
 
     def _tells_user(self) -> bool:
         """Whether the server is one that knows what to do with a user id."""
-        return self.send_user_id or self.gateway or _is_local_gateway(self.endpoint)
+        return self.options.send_user_id or self.gateway or _is_local_gateway(self.endpoint)
 
     def credentials(self) -> Callable[[], Awaitable[Mapping[str, str]]] | None:
         """Return what is asked for the headers that may change, None where all are fixed."""
-        api_key, headers = self.api_key, self.headers
+        api_key, headers = self.api_key, self.options.headers
         if not callable(api_key) and not callable(headers):
             return None
         fixed = (
-            {name.lower() for name in self.headers}
-            if self.headers and not callable(self.headers)
+            {name.lower() for name in self.options.headers}
+            if self.options.headers and not callable(self.options.headers)
             else set[str]()
         )
 
@@ -142,66 +130,59 @@ def _is_local_gateway(endpoint: EndpointURL | None) -> bool:
         return endpoint.host == "localhost"
 
 
-def resolve(  # noqa: PLR0913 - what a client can be told
-    *,
-    url: str | None,
-    api_key: Secret | None,
-    user_id: str | None,
-    timeout: int | None,
-    headers: Headers | None,
-    oauth: object,
-    debug: bool | None,
-    protocol: str,
-    retry: RetryPolicy | None,
-    interaction_timeout: int,
-    send_user_id: bool,
-    trust_annotations: bool,
-    verify: Verify,
-    cert: ClientCertificate | None,
-    client_info: Mapping[str, Any] | None,
-    transport: Transport | None,
-    http_client: HTTPClient | None,
-    proxy: str | None,
-    single_user: bool,
-    environment: Mapping[str, str] = os.environ,
-) -> ClientSettings:
-    """Check what a client was told, and fill in what it was not told.
+def resolve(options: Options, environment: Mapping[str, str] = os.environ) -> ClientSettings:
+    """Check the options of a client, and fill in those that were not given.
 
     Raises:
-        ConfigError: Something is missing or wrong; the message says what to do.
+        ConfigError: An option is missing or wrong; the message says what to do.
     """
-    if protocol != "auto" and protocol not in REVISIONS:
-        raise ConfigError(f"protocol={protocol!r} is not 'auto' or one of {', '.join(REVISIONS)}")
-    if transport is not None:
-        over_http = {"url": url, "api_key": api_key, "headers": headers}
-        _check_transport(transport, **over_http, http_client=http_client, proxy=proxy)
-        endpoint, gateway = None, False
-    else:
-        endpoint, gateway = _endpoint(url or _given(environment, "ROUTERMCP_URL"))
-    user_id = user_id if user_id is not None else _given(environment, "ROUTERMCP_USER_ID")
+    if options.protocol != "auto" and options.protocol not in REVISIONS:
+        raise ConfigError(f"protocol={options.protocol!r} is not 'auto' or one of {', '.join(REVISIONS)}")
+    http = options.http()
+    endpoint, gateway = _endpoint(http.url or _given(environment, "ROUTERMCP_URL")) if http else (None, False)
+    http = http or HTTPOptions()
+    _check_proxy(http)
+    checked_timeout(options.interaction_timeout, "interaction_timeout")
+    _check_headers_argument(options.headers)
+    user_id = options.user_id if options.user_id is not None else _given(environment, "ROUTERMCP_USER_ID")
+    retry, oauth = _with_deprecated(options)
+    api_key, info = options.api_key, options.client_info
     settings = ClientSettings(
+        options=options,
         endpoint=endpoint,
-        stream=transport,
-        http_client=http_client,
-        proxy=_checked_proxy(proxy, http_client),
+        http=http,
+        stream=None if endpoint else cast("Transport", options.transport),
+        tls=context_source(http.verify, http.cert),
         gateway=gateway,
         api_key=api_key if api_key is not None else _given(environment, "ROUTERMCP_API_KEY"),
         user_id=user_id,
-        timeout=_timeout(timeout, environment),
-        headers=headers,
-        debug=_debug(debug, environment),
-        protocol=protocol,
-        retry=retry or RetryPolicy(),
-        interaction_timeout=checked_timeout(interaction_timeout, "interaction_timeout"),
-        send_user_id=send_user_id,
-        trust_annotations=trust_annotations,
-        tls=context_source(verify, cert),
-        client_info=dict(client_info) if client_info else {"name": "routermcp", "version": __version__},
-        oauth=users_of(endpoint, oauth, user_id, single_user) if oauth is not None else None,
+        timeout=_timeout(options.timeout, environment),
+        debug=_debug(options.debug, environment),
+        retry=retry,
+        client_info=dict(info) if info else {"name": "routermcp", "version": __version__},
+        oauth=users_of(endpoint, oauth, user_id) if oauth is not None else None,
     )
-    _check_headers_argument(headers)
     _checked_headers(settings.fixed_headers())
     return settings
+
+
+def _with_deprecated(options: Options) -> tuple[RetryPolicy, OAuthConfig | None]:
+    """Return ``retry`` and ``oauth`` with the two options that have moved there."""
+    retry, oauth = options.retry or RetryPolicy(), options.oauth
+    if options.trust_annotations is not None:
+        _warn_of_move("trust_annotations", "retry=RetryPolicy")
+        retry = replace(retry, trust_annotations=options.trust_annotations)
+    if options.single_user is not None:
+        _warn_of_move("single_user", "oauth=OAuthConfig")
+        if isinstance(oauth, OAuthConfig):
+            oauth = replace(oauth, single_user=options.single_user)
+    return retry, oauth
+
+
+def _warn_of_move(name: str, home: str) -> None:
+    """Warn at the line that makes the client, which is four calls up."""
+    message = f"{name}= is deprecated and will be removed in the next release: give {home}(..., {name}=...)"
+    warnings.warn(message, DeprecationWarning, stacklevel=5)
 
 
 def _given(environment: Mapping[str, str], name: str) -> str | None:
@@ -209,26 +190,12 @@ def _given(environment: Mapping[str, str], name: str) -> str | None:
     return environment.get(name) or None
 
 
-def _check_transport(transport: object, **over_http: object) -> None:
-    """Refuse what is no transport, and what would not travel by one."""
-    if not callable(getattr(transport, "open", None)):
-        raise ConfigError(
-            f"transport has a coroutine function open(runtime), as stdio([...]) does, "
-            f"not {type(transport).__name__}"
-        )
-    for name, value in over_http.items():
-        if value is not None:
-            raise ConfigError(f"give either transport= or {name}=, which is for servers over HTTP")
-
-
-def _checked_proxy(proxy: object, http_client: object) -> str | None:
-    if proxy is None:
-        return None
-    if not isinstance(proxy, str):
+def _check_proxy(http: HTTPOptions) -> None:
+    proxy = http.proxy
+    if proxy is not None and not isinstance(proxy, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigError(f"proxy is a URL, or '' for none, not {type(proxy).__name__}")
-    if http_client is not None:
+    if proxy is not None and http.http_client is not None:
         raise ConfigError("give the proxy to http_client, not to this client")
-    return proxy
 
 
 def check_http_client(http_client: object, kind: str) -> None:
@@ -286,7 +253,7 @@ def _timeout(timeout: int | None, environment: Mapping[str, str]) -> int:
         return checked_timeout(timeout)
     text = _given(environment, "ROUTERMCP_TIMEOUT")
     if text is None:
-        return DEFAULT_TIMEOUT
+        return DEFAULT_TIMEOUT_MS
     if not text.strip().isdecimal():
         raise ConfigError(f"ROUTERMCP_TIMEOUT={text!r} is not a whole number of milliseconds")
     return checked_timeout(int(text), "ROUTERMCP_TIMEOUT")
@@ -300,8 +267,8 @@ def checked_timeout(timeout: int, name: str = "timeout") -> int:
     """
     if isinstance(timeout, bool) or not isinstance(timeout, int):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigError(f"{name} is a whole number of milliseconds, not {timeout!r}")
-    if not 0 <= timeout <= MAX_TIMEOUT:
-        raise ConfigError(f"{name}={timeout}: give milliseconds, at most {MAX_TIMEOUT}, or 0 for no limit")
+    if not 0 <= timeout <= MAX_TIMEOUT_MS:
+        raise ConfigError(f"{name}={timeout}: give milliseconds, at most {MAX_TIMEOUT_MS}, or 0 for no limit")
     return timeout
 
 

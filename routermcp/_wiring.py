@@ -1,8 +1,6 @@
-"""Which way the messages of a session take."""
+"""The parts of a client put together: transport, driver and callbacks by its settings."""
 
 from __future__ import annotations
-
-from typing import Protocol, runtime_checkable
 
 from routermcp_adapters.call.driver import Driver, DriverSettings
 from routermcp_adapters.call.transport import SessionTransport
@@ -10,7 +8,6 @@ from routermcp_adapters.http.base import HTTPTransport, SharedTransport
 from routermcp_adapters.http.pooled import PooledTransport
 from routermcp_adapters.http.session import HTTPSession
 from routermcp_adapters.limits import PoolLimits
-from routermcp_adapters.streams.base import Transport
 from routermcp_adapters.streams.session import StreamSession
 from routermcp_proto.client_session import ClientSession
 from routermcp_proto.http.binding import HTTPBinding
@@ -20,68 +17,59 @@ from ._proxies import proxy_for
 from ._settings import ClientSettings
 
 
-@runtime_checkable
-class LeadsUsers(Protocol):
-    """A transport to a server that knows users, as the gateway in the same process does."""
-
-    def for_user(self, user_id: str | None) -> Transport:
-        """Return the way there for a user, None where nobody says who it is."""
-        ...
-
-
-def connections_of(settings: ClientSettings, limits: PoolLimits | None) -> SharedTransport | None:
-    """Return the connections that a client shares with its sessions, None where each has its own."""
-    endpoint = settings.endpoint
+def transport_of(settings: ClientSettings) -> SharedTransport | None:
+    """Return the transport that a client shares with its sessions, None where each has its own."""
+    endpoint, http = settings.endpoint, settings.http
     if endpoint is None:
         return None
-    proxy = proxy_for(endpoint, settings.proxy) if settings.http_client is None else None
-    if settings.http_client is None and proxy is None:
-        return PooledTransport(endpoint, settings.tls, limits)
-    # Only who needs httpx pays for its import.
+    proxy = proxy_for(endpoint, http.proxy) if http.http_client is None else None
+    if http.http_client is None and proxy is None:
+        return PooledTransport(endpoint, settings.tls, http.limits)
+    # httpx is imported only where it is needed.
     from routermcp_adapters.http.httpx import HttpxTransport, client_maker  # noqa: PLC0415
 
     if proxy is not None:
-        return HttpxTransport(endpoint, make=client_maker(proxy, settings.tls, limits or PoolLimits()))
-    return HttpxTransport(endpoint, settings.http_client)
+        return HttpxTransport(endpoint, make=client_maker(proxy, settings.tls, http.limits or PoolLimits()))
+    return HttpxTransport(endpoint, http.http_client)
 
 
 def driver_of(settings: ClientSettings, callbacks: Callbacks, transport: SharedTransport | None) -> Driver:
-    """Return what drives a new session."""
+    """Return the driver of a new session."""
     machine = ClientSession(
         client_info=settings.client_info,
         capabilities=callbacks.capabilities(),
-        protocol=settings.protocol,
+        protocol=settings.options.protocol,
     )
     return Driver(
-        carrier_of(settings, machine, callbacks, transport),
+        session_transport_of(settings, machine, callbacks, transport),
         callbacks,
         DriverSettings(
             retry=settings.retry,
-            interaction_timeout=settings.interaction_timeout,
+            interaction_timeout=settings.options.interaction_timeout,
             gateway=settings.gateway,
-            trust_annotations=settings.trust_annotations,
             user_id=settings.user_id,
         ),
     )
 
 
-def carrier_of(
+def session_transport_of(
     settings: ClientSettings, machine: ClientSession, callbacks: Callbacks, transport: SharedTransport | None
 ) -> SessionTransport:
-    """Return what carries the messages of one session."""
+    """Return the transport of one session."""
     stream = settings.stream
     if stream is not None:
-        own = stream.for_user(settings.user_id) if isinstance(stream, LeadsUsers) else stream
-        return StreamSession(own, machine, callbacks)
+        # The gateway in the same process is another one for each user.
+        for_user = getattr(stream, "for_user", None)
+        return StreamSession(for_user(settings.user_id) if for_user else stream, machine, callbacks)
     if settings.endpoint is None or transport is None:
         raise AssertionError("settings have a URL or a transport")
-    exchanges: HTTPTransport = transport
+    requests: HTTPTransport = transport
     if settings.oauth is not None:
         from routermcp_adapters.http.auth import AuthTransport  # noqa: PLC0415 - few need it
 
-        exchanges = AuthTransport(transport, settings.oauth.of(settings.user_id))
+        requests = AuthTransport(transport, settings.oauth.of(settings.user_id))
     return HTTPSession(
-        exchanges,
+        requests,
         HTTPBinding(
             machine,
             settings.endpoint,

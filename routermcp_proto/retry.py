@@ -44,6 +44,9 @@ class RetryPolicy:
     statuses: frozenset[int] = RETRYABLE_STATUSES
     """HTTP statuses after which a call may be repeated."""
 
+    trust_annotations: bool = False
+    """Repeat a tool that says it may be repeated (``idempotentHint``, ``readOnlyHint``)."""
+
     def __post_init__(self) -> None:
         if self.attempts < 1:
             raise LocalProtocolError("RetryPolicy.attempts counts the first try too: it is 1 or more")

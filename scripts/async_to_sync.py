@@ -43,7 +43,7 @@ SUBSTITUTIONS: list[tuple[str, str]] = [
     (r"\bhttpx\.AsyncClient \|", "httpx.Client |"),
     (r"mocks: ``httpx\.AsyncClient``, in blocking code ``httpx\.Client``\.", "mocks: an ``httpx.Client``."),
     (r"import progress_sink as report_to", "import plain_progress_sink as report_to"),
-    (r"import any_callbacks as accept_callbacks", "import plain_callbacks as accept_callbacks"),
+    (r"import accept_any as accept\b", "import accept_plain as accept"),
     (
         r'"""The asynchronous clients, written by hand\. The blocking ones are generated from them\."""',
         '"""The blocking clients, generated from the asynchronous ones."""',

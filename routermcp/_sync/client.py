@@ -11,11 +11,23 @@ from routermcp_adapters.runtimes.run_sync import run_sync as run
 from routermcp_adapters.streams.base import Transport
 from routermcp_proto.retry import RetryPolicy
 
-from .._callbacks import Callbacks, OnElicitation, OnLog, OnNotification, OnRoots, OnSampling
-from .._callbacks import plain_callbacks as accept_callbacks
-from .._settings import DEFAULT_INTERACTION_TIMEOUT, Headers, Secret, enable_debug_log, resolve
+from .._callbacks import Callbacks
+from .._callbacks import accept_plain as accept
+from .._options import (
+    DEFAULT_INTERACTION_TIMEOUT_MS,
+    APIKey,
+    Headers,
+    HTTPOptions,
+    OnElicitation,
+    OnLog,
+    OnNotification,
+    OnRoots,
+    OnSampling,
+    Options,
+)
+from .._settings import enable_debug_log, resolve
 from .._tls import ClientCertificate, Verify
-from .._wiring import connections_of
+from .._wiring import transport_of
 from ..oauth import OAuthConfig
 from .session import BlockingSessionBase, SyncRouterMCPSession
 from .sessions import IDLE_TIMEOUT, MAX_OPEN, Sessions
@@ -64,22 +76,23 @@ class SyncRouterMCPClient(BlockingSessionBase):
             a call can be made; returns when that is done, and the call is then made again.
             Without it the call raises :class:`~routermcp.types.AuthorizationRequiredError`.
         verify: True for the usual TLS trust, a path of certificates to trust instead, an
-            :class:`ssl.SSLContext`, or False to trust anybody.
+            :class:`ssl.SSLContext`, or False to trust every server.
         cert: The client's own certificate, for servers that ask for one: the path of a PEM
             file that holds the key too, or ``(certificate, key)`` or
             ``(certificate, key, password)``.
         send_user_id: Send ``user_id`` to servers that are not RouterMCP gateways too.
-        trust_annotations: Believe a tool that says it may be repeated
-            (``idempotentHint``, ``readOnlyHint``).
+        trust_annotations: Deprecated, give it to :class:`~routermcp.types.RetryPolicy`.
         client_info: Name and version of your application, for the server.
         limits: How many connections there may be, and for how long.
-        transport: Another way to the server than a URL: ``stdio(["command", ...])`` starts
-            it as a child process; :mod:`routermcp.transports` says how to write one.
+        transport: The way to the server: ``stdio(["command", ...])`` starts it as a child
+            process, ``http(url, ...)`` says the same as ``url``, ``verify``, ``cert``,
+            ``limits``, ``http_client`` and ``proxy`` here, which may then not be given too;
+            :mod:`routermcp.transports` says how to write one.
         http_client: An httpx client of yours instead of our own sockets, for HTTP/2, hooks or
             mocks: an ``httpx.Client``. You close it.
         proxy: URL of a proxy, "" for none; default what ``HTTP_PROXY``, ``HTTPS_PROXY``,
             ``ALL_PROXY`` and ``NO_PROXY`` say, which never applies to this machine itself.
-        single_user: There is one user only, so that ``oauth`` needs no ``user_id``.
+        single_user: Deprecated, give it to :class:`~routermcp.types.OAuthConfig`.
 
     Raises:
         ConfigError: A setting is missing or wrong.
@@ -88,7 +101,7 @@ class SyncRouterMCPClient(BlockingSessionBase):
     def __init__(  # noqa: PLR0913 - the contract's arguments, and keyword-only additions
         self,
         url: str | None = None,
-        api_key: Secret | None = None,
+        api_key: APIKey | None = None,
         user_id: str | None = None,
         timeout: int | None = None,
         headers: Headers | None = None,
@@ -97,7 +110,7 @@ class SyncRouterMCPClient(BlockingSessionBase):
         *,
         protocol: str = "auto",
         retry: RetryPolicy | None = None,
-        interaction_timeout: int = DEFAULT_INTERACTION_TIMEOUT,
+        interaction_timeout: int = DEFAULT_INTERACTION_TIMEOUT_MS,
         on_elicitation: OnElicitation | None = None,
         on_sampling: OnSampling | None = None,
         on_roots: OnRoots | None = None,
@@ -107,47 +120,21 @@ class SyncRouterMCPClient(BlockingSessionBase):
         verify: Verify = True,
         cert: ClientCertificate | None = None,
         send_user_id: bool = False,
-        trust_annotations: bool = False,
+        trust_annotations: bool | None = None,
         client_info: Mapping[str, Any] | None = None,
         limits: PoolLimits | None = None,
-        transport: Transport | None = None,
+        transport: Transport | HTTPOptions | None = None,
         http_client: httpx.Client | None = None,
         proxy: str | None = None,
-        single_user: bool = False,
+        single_user: bool | None = None,
     ) -> None:
-        callbacks = Callbacks(
-            on_elicitation=on_elicitation,
-            on_sampling=on_sampling,
-            on_roots=on_roots,
-            on_log=on_log,
-            on_notification=on_notification,
-            on_authorization=on_authorization,
-        )
-        settings = resolve(
-            url=url,
-            api_key=api_key,
-            user_id=user_id,
-            timeout=timeout,
-            headers=headers,
-            oauth=oauth,
-            debug=debug,
-            protocol=protocol,
-            retry=retry,
-            interaction_timeout=interaction_timeout,
-            send_user_id=send_user_id,
-            trust_annotations=trust_annotations,
-            verify=verify,
-            cert=cert,
-            client_info=client_info,
-            transport=transport,
-            http_client=http_client,
-            proxy=proxy,
-            single_user=single_user,
-        )
-        accept_callbacks(callbacks, settings)
+        # The parameters are the fields of Options: a test compares them.
+        settings = resolve(Options.of(locals()))
+        callbacks = Callbacks(settings.options)
+        accept(settings)
         if settings.debug:
             enable_debug_log()
-        super().__init__(settings, callbacks, connections_of(settings, limits))
+        super().__init__(settings, callbacks, transport_of(settings))
 
     def create_session(self, user_id: str) -> SyncRouterMCPSession:
         """Make a session for another user; ``connect`` it before use.

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from .. import SyncRouterMCPClient
-from .._settings import DEFAULT_INTERACTION_TIMEOUT
+from .._options import DEFAULT_INTERACTION_TIMEOUT_MS
 from ..oauth import OAuthConfig, file_adapter
 from ..oauth.config import Authorize
 from .failures import reported
@@ -56,7 +56,7 @@ class ClientOptions:
 
     @contextmanager
     def made(
-        self, authorize: Authorize | None = None, interaction_timeout: int = DEFAULT_INTERACTION_TIMEOUT
+        self, authorize: Authorize | None = None, interaction_timeout: int = DEFAULT_INTERACTION_TIMEOUT_MS
     ) -> Generator[SyncRouterMCPClient]:
         """Make the client, which is not connected yet; errors end the program in an orderly way.
 
@@ -77,15 +77,16 @@ class ClientOptions:
                 self.api_key,
                 self.user_id,
                 self.timeout,
-                oauth=OAuthConfig(file_adapter(), authorize=authorize, client_name="routermcp"),
+                oauth=OAuthConfig(
+                    file_adapter(), authorize=authorize, client_name="routermcp", single_user=True
+                ),
                 debug=self.debug or None,
                 interaction_timeout=interaction_timeout,
-                single_user=True,
             )
 
     @contextmanager
     def connected(
-        self, authorize: Authorize | None = None, interaction_timeout: int = DEFAULT_INTERACTION_TIMEOUT
+        self, authorize: Authorize | None = None, interaction_timeout: int = DEFAULT_INTERACTION_TIMEOUT_MS
     ) -> Generator[SyncRouterMCPClient]:
         """Connect to the server; see :meth:`made`."""
         with self.made(authorize, interaction_timeout) as client, client:

@@ -47,6 +47,7 @@ class OAuthConfig:
         client_name: What users are told who asks.
         scopes: Scopes to ask for beside those that the server asks for.
         server_id: What the records of this server are called; default its host and path.
+        single_user: There is one user only, so that the client needs no ``user_id``.
         dpop: Have tokens bound to a key where the server can do that; needs
             ``routermcp[oauth]``.
         on_audit: Told when a token is obtained, renewed, used or revoked, and whose. What it raises
@@ -64,6 +65,7 @@ class OAuthConfig:
     client_name: str = field(default="routermcp", kw_only=True)
     scopes: Sequence[str] = field(default=(), kw_only=True)
     server_id: str | None = field(default=None, kw_only=True)
+    single_user: bool = field(default=False, kw_only=True)
     dpop: bool = field(default=True, kw_only=True)
     on_audit: OnAudit | None = field(default=None, kw_only=True)
 

@@ -258,7 +258,6 @@ class Rig:
                 retry=self.retry,
                 interaction_timeout=self.interaction_timeout,
                 gateway=False,
-                trust_annotations=False,
             ),
         )
 

@@ -237,8 +237,8 @@ SCENARIOS: dict[str, Scenario] = {
 async def play(runtime: str, scenario: Scenario, url: str) -> None:
     settings = dict(scenario.settings)
     if scenario.oauth is not None:
-        config = OAuthConfig(memory_adapter(), **scenario.oauth(given_context()))
-        settings |= {"oauth": config, "single_user": True}
+        config = OAuthConfig(memory_adapter(), single_user=True, **scenario.oauth(given_context()))
+        settings |= {"oauth": config}
     async with make_client(runtime, url=url, **settings) as client:
         await scenario.play(client)
 

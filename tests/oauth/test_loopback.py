@@ -198,10 +198,10 @@ def test_a_client_signs_in_by_it(runtime: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(receiver_module.webbrowser, "open", browse)
     with ProtectedServer() as server:
         receiver = loopback_receiver(free_port(), show=lambda _: None)
-        oauth = OAuthConfig(memory_adapter(), authorize=receiver)
+        oauth = OAuthConfig(memory_adapter(), authorize=receiver, single_user=True)
 
         async def body() -> None:
-            async with make_client(runtime, url=server.url, single_user=True, oauth=oauth) as client:
+            async with make_client(runtime, url=server.url, oauth=oauth) as client:
                 await client.list_tools()
 
         run(runtime, body)

@@ -40,7 +40,7 @@ def visit(url: str) -> str:
 
 
 def config(adapter: TokenAdapter | None = None, **options: Any) -> OAuthConfig:
-    return OAuthConfig(adapter or memory_adapter(), **{"authorize": visit, **options})
+    return OAuthConfig(adapter or memory_adapter(), **{"authorize": visit, "single_user": True, **options})
 
 
 def kept(adapter: TokenAdapter, user: str) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def test_a_session_ends_with_a_token_too(runtime: str) -> None:
     with ProtectedServer(era=HANDSHAKE) as server:
 
         async def body() -> None:
-            async with make_client(runtime, url=server.url, single_user=True, oauth=config()) as client:
+            async with make_client(runtime, url=server.url, oauth=config()) as client:
                 await client.list_tools()
 
         run(runtime, body)
@@ -78,7 +78,7 @@ def test_a_session_ends_with_a_token_too(runtime: str) -> None:
 
 def test_a_token_is_renewed_when_it_is_refused(server: ProtectedServer, runtime: str) -> None:
     async def body() -> None:
-        async with make_client(runtime, url=server.url, single_user=True, oauth=config()) as client:
+        async with make_client(runtime, url=server.url, oauth=config()) as client:
             await client.list_tools()
             server.expire()
             assert (await client.call_tool("add", {"a": 1, "b": 2})).text == "3"
@@ -94,7 +94,7 @@ def test_a_token_is_renewed_before_it_ends(server: ProtectedServer, runtime: str
     server.life = 0.5  # renewed a tenth of a second before
 
     async def body() -> None:
-        async with make_client(runtime, url=server.url, single_user=True, oauth=config(adapter)) as client:
+        async with make_client(runtime, url=server.url, oauth=config(adapter)) as client:
             await client.list_tools()
             server.life = 3600
             until = time.time() + 30
@@ -111,7 +111,7 @@ def test_a_token_is_renewed_before_it_ends(server: ProtectedServer, runtime: str
 
 def test_many_callers_renew_once(server: ProtectedServer, runtime: str) -> None:
     async def body() -> None:
-        async with make_client(runtime, url=server.url, single_user=True, oauth=config()) as client:
+        async with make_client(runtime, url=server.url, oauth=config()) as client:
             await client.list_tools()
             server.expire()
 
@@ -131,8 +131,8 @@ def test_what_another_process_has_renewed_is_taken(server: ProtectedServer, runt
 
     async def body() -> None:
         async with (
-            make_client(runtime, url=server.url, single_user=True, oauth=config(adapter)) as first,
-            make_client(runtime, url=server.url, single_user=True, oauth=config(adapter)) as second,
+            make_client(runtime, url=server.url, oauth=config(adapter)) as first,
+            make_client(runtime, url=server.url, oauth=config(adapter)) as second,
         ):
             await first.list_tools()
             await second.list_tools()
@@ -147,7 +147,7 @@ def test_what_another_process_has_renewed_is_taken(server: ProtectedServer, runt
 
 def test_a_withdrawn_consent_asks_the_user_once(server: ProtectedServer, runtime: str) -> None:
     async def body() -> None:
-        async with make_client(runtime, url=server.url, single_user=True, oauth=config()) as client:
+        async with make_client(runtime, url=server.url, oauth=config()) as client:
             await client.list_tools()
             server.withdraw()
             await client.list_tools()
@@ -192,7 +192,7 @@ def test_the_deadline_stands_still_while_a_user_signs_in(server: ProtectedServer
 
     async def body() -> None:
         async with make_client(
-            runtime, url=server.url, single_user=True, oauth=config(authorize=dawdle), timeout=500
+            runtime, url=server.url, oauth=config(authorize=dawdle), timeout=500
         ) as client:
             await client.list_tools()
 
@@ -207,7 +207,6 @@ def test_a_user_has_a_time_to_sign_in_by(server: ProtectedServer, runtime: str) 
         client = make_client(
             runtime,
             url=server.url,
-            single_user=True,
             oauth=config(authorize=lambda _: str(gone.wait(60))),
             interaction_timeout=200,
         )
@@ -227,9 +226,7 @@ def test_a_coroutine_may_ask(server: ProtectedServer, runtime: str) -> None:
         return visit(url)
 
     async def body() -> None:
-        async with make_client(
-            runtime, url=server.url, single_user=True, oauth=config(authorize=ask)
-        ) as client:
+        async with make_client(runtime, url=server.url, oauth=config(authorize=ask)) as client:
             await client.list_tools()
 
     run(runtime, body)
@@ -237,7 +234,7 @@ def test_a_coroutine_may_ask(server: ProtectedServer, runtime: str) -> None:
 
 def test_a_header_of_the_caller_wins(server: ProtectedServer, runtime: str) -> None:
     async def body() -> None:
-        client = make_client(runtime, url=server.url, single_user=True, oauth=config(), api_key="mine")
+        client = make_client(runtime, url=server.url, oauth=config(), api_key="mine")
         with pytest.raises(TransportError) as caught:
             await client.connect()
         assert caught.value.status_code == 401
@@ -308,9 +305,7 @@ def test_a_request_elsewhere_may_fail(server: ProtectedServer, runtime: str) -> 
 
     async def body() -> None:
         # The token is still good there; that it could not be renewed costs nothing.
-        async with make_client(
-            runtime, url=server.url, single_user=True, oauth=config(adapter, server_id="s")
-        ) as client:
+        async with make_client(runtime, url=server.url, oauth=config(adapter, server_id="s")) as client:
             await client.list_tools()
 
     run(runtime, body)
@@ -342,7 +337,7 @@ def test_no_secret_is_logged(server: ProtectedServer, runtime: str, caplog: pyte
     adapter = memory_adapter()
 
     async def body() -> None:
-        async with make_client(runtime, url=server.url, single_user=True, oauth=config(adapter)) as client:
+        async with make_client(runtime, url=server.url, oauth=config(adapter)) as client:
             await client.list_tools()
             server.expire()
             await client.list_tools()
@@ -360,9 +355,7 @@ def test_an_httpx_client_signs_in_too(server: ProtectedServer, runtime: str) -> 
     async def body() -> None:
         kind = httpx.Client if runtime == "blocking" else httpx.AsyncClient
         http_client: Any = kind(trust_env=False)
-        async with make_client(
-            runtime, url=server.url, single_user=True, oauth=config(), http_client=http_client
-        ) as client:
+        async with make_client(runtime, url=server.url, oauth=config(), http_client=http_client) as client:
             await client.list_tools()
             server.expire()
             await client.list_tools()
@@ -382,7 +375,7 @@ def test_metadata_may_not_lead_into_a_private_network(runtime: str, monkeypatch:
         server.issuer = inner.origin
 
         async def body() -> None:
-            client = make_client(runtime, url=server.url, single_user=True, oauth=config())
+            client = make_client(runtime, url=server.url, oauth=config())
             with pytest.raises(TransportError, match="private network"):
                 await client.connect()
             await client.disconnect()
@@ -401,9 +394,7 @@ def test_what_an_httpx_client_was_given_is_for_the_mcp_server_alone(runtime: str
             http_client: Any = kind(
                 trust_env=False, headers=mine, cookies=mine, params=mine, auth=lambda request: request
             )
-            client = make_client(
-                runtime, url=server.url, single_user=True, oauth=config(), http_client=http_client
-            )
+            client = make_client(runtime, url=server.url, oauth=config(), http_client=http_client)
             # The tokens of the other server open nothing here; what matters is what went there.
             with pytest.raises((TransportError, OAuthError)):
                 await client.connect()
@@ -429,7 +420,7 @@ def test_an_authorization_server_that_hangs_up_does_not_leave_a_call_in_doubt(
     server: ProtectedServer, runtime: str
 ) -> None:
     async def body() -> None:
-        async with make_client(runtime, url=server.url, single_user=True, oauth=config()) as client:
+        async with make_client(runtime, url=server.url, oauth=config()) as client:
             await client.list_tools()
             server.expire()
             server.hangs_up = True

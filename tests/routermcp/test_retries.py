@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -402,8 +403,10 @@ def test_hints_count_only_when_trusted(
         "tools": [{"name": "echo", "inputSchema": {"type": "object"}, "annotations": hints}]
     }
 
+    policy = replace(QUICK, trust_annotations=trusted)
+
     async def body() -> None:
-        async with make_client(runtime, url=any_server.url, retry=QUICK, trust_annotations=trusted) as client:
+        async with make_client(runtime, url=any_server.url, retry=policy) as client:
             await client.list_tools()
             any_server.script("tools/call", lost)
             if repeated:

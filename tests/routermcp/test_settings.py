@@ -6,13 +6,17 @@ import copy
 import logging
 import pickle
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any
 
+import httpx
 import pytest
 
 import routermcp._settings as settings_module
 from routermcp import RouterMCPClient, SyncRouterMCPClient
-from routermcp.types import ConfigError, MCPError, RetryPolicy, RPCError, TransportError
+from routermcp.oauth import OAuthConfig, memory_adapter
+from routermcp.transports import HTTPOptions, http, stdio
+from routermcp.types import ConfigError, MCPError, PoolLimits, RetryPolicy, RPCError, TransportError
 from tests.routermcp.server import HANDSHAKE, Action, Exchange, ScriptedServer, dropped, refused
 from tests.three_runtimes import make_client, run
 
@@ -95,6 +99,71 @@ def test_timeout_zero_is_no_limit(server: ScriptedServer, runtime: str) -> None:
             await client.disconnect()
 
     assert run(runtime, patient) == "done"
+
+
+# ---- options that may be given in two places --------------------------------------------------
+
+#: Something else than the default of each option of HTTP; none of it is used.
+HTTP_OPTIONS: dict[str, Any] = {
+    "url": "http://127.0.0.1:9/mcp",
+    "verify": "ca.pem",
+    "cert": "client.pem",
+    "proxy": "",
+    "limits": PoolLimits(),
+    "http_client": object(),
+}
+
+
+def test_the_options_of_http_in_one_value(any_server: ScriptedServer, runtime: str) -> None:
+    async def body() -> None:
+        transport = http(any_server.url, limits=PoolLimits(max_connections=1))
+        async with make_client(runtime, transport=transport, api_key="key", headers={"X-A": "a"}) as client:
+            await client.call_tool("echo")
+
+    run(runtime, body)
+    assert {seen.headers["authorization"] for seen in any_server.seen} == {"Bearer key"}
+    assert any_server.executed["tools/call:echo"] == 1
+
+
+def test_the_url_of_http_comes_from_the_environment_too(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROUTERMCP_URL", server.url)
+    with SyncRouterMCPClient(transport=http(proxy="")) as client:
+        client.ping()
+
+
+def test_each_option_of_http_reaches_its_place() -> None:
+    with pytest.raises(ConfigError, match=r"verify='nowhere\.pem'"):
+        SyncRouterMCPClient(transport=http("https://127.0.0.1:9/mcp", verify="nowhere.pem"))
+    with pytest.raises(ConfigError, match=r"cert='nowhere\.pem'"):
+        SyncRouterMCPClient(transport=http("https://127.0.0.1:9/mcp", cert="nowhere.pem"))
+    with pytest.raises(ConfigError, match=r"http_client is an httpx\.Client here"):
+        SyncRouterMCPClient(transport=http("http://127.0.0.1:9/mcp", http_client=httpx.AsyncClient()))
+    with pytest.raises(ConfigError, match="give the proxy to http_client"), httpx.Client() as brought:
+        SyncRouterMCPClient(transport=http("http://127.0.0.1:9/mcp", http_client=brought, proxy=""))
+
+
+@pytest.mark.parametrize("name", [each.name for each in fields(HTTPOptions)])
+def test_an_option_of_http_is_given_once(name: str) -> None:
+    given = {name: HTTP_OPTIONS[name]}
+    with pytest.raises(ConfigError, match=rf"either {name}= or transport=http\(\.\.\.\)"):
+        SyncRouterMCPClient(transport=http("http://127.0.0.1:9/mcp"), **given)
+    with pytest.raises(ConfigError, match=rf"either transport= or {name}="):
+        SyncRouterMCPClient(transport=stdio(["server"]), **given)
+
+
+@pytest.mark.parametrize("kind", [RouterMCPClient, SyncRouterMCPClient])
+def test_options_that_have_moved_go_on_working(kind: type[RouterMCPClient]) -> None:
+    oauth = OAuthConfig(memory_adapter())
+    with pytest.warns(DeprecationWarning, match="is deprecated") as caught:
+        client = kind("http://127.0.0.1:9/mcp", oauth=oauth, single_user=True, trust_annotations=True)
+    assert client._settings.retry.trust_annotations
+    assert [str(each.message).partition(":")[2] for each in caught] == [
+        " give retry=RetryPolicy(..., trust_annotations=...)",
+        " give oauth=OAuthConfig(..., single_user=...)",
+    ]
+    assert {each.filename for each in caught} == {__file__}
 
 
 # ---- what travels --------------------------------------------------------------------------

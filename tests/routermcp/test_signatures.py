@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 import routermcp
 import routermcp.types
 from routermcp import RouterMCPClient, RouterMCPSession, SyncRouterMCPClient, SyncRouterMCPSession
+from routermcp._options import Options
 
 ROOT = Path(__file__).resolve().parents[2]
 PAIRS = [(RouterMCPClient, SyncRouterMCPClient), (RouterMCPSession, SyncRouterMCPSession)]
@@ -56,26 +59,6 @@ BESIDES = {"create_session", "sessions", "stats"}
 FOR_TOKENS = {"connections", "authorize", "complete_authorization", "revoke", "revoke_all"}
 
 CONSTRUCTOR = ["url", "api_key", "user_id", "timeout", "headers", "oauth", "debug"]
-CONSTRUCTOR_MORE = {
-    "protocol",
-    "retry",
-    "interaction_timeout",
-    "on_elicitation",
-    "on_sampling",
-    "on_roots",
-    "on_log",
-    "on_notification",
-    "verify",
-    "cert",
-    "send_user_id",
-    "trust_annotations",
-    "client_info",
-    "limits",
-    "transport",
-    "http_client",
-    "proxy",
-    "single_user",
-}
 
 
 def parameters(function: Any) -> list[inspect.Parameter]:
@@ -99,9 +82,27 @@ def test_constructor(kind: type) -> None:
     given = parameters(kind)
     assert [p.name for p in by_position(kind)] == CONSTRUCTOR
     assert all(p.default is None for p in by_position(kind))
-    rest = given[len(CONSTRUCTOR) :]
-    assert {p.name for p in rest} >= CONSTRUCTOR_MORE
-    assert all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in rest)
+    assert all(p.kind is p.KEYWORD_ONLY for p in given[len(CONSTRUCTOR) :])
+
+
+@pytest.mark.parametrize("kind", [RouterMCPClient, SyncRouterMCPClient])
+def test_the_constructor_takes_the_list_of_options(kind: type) -> None:
+    """Names, defaults and types are those of the one list, from which settings are made."""
+
+    def as_listed(annotation: str) -> str:
+        """An option whose type depends on the client is listed with that of both."""
+        httpx_client = re.sub(r"httpx\.(Async)?Client", "httpx.AsyncClient | httpx.Client", annotation)
+        return httpx_client.replace("OnAuthorization", "Callable[[Any], Any]")
+
+    expected = {each.name: (each.type, each.default) for each in fields(Options)}
+    assert {p.name: (as_listed(p.annotation), p.default) for p in parameters(kind)} == expected
+
+
+@pytest.mark.parametrize("kind", [RouterMCPClient, SyncRouterMCPClient])
+def test_each_option_of_the_constructor_is_described(kind: type) -> None:
+    arguments = (inspect.getdoc(kind) or "").partition("Args:")[2].partition("Raises:")[0]
+    described = re.findall(r"^    (\w+): ", arguments, flags=re.MULTILINE)
+    assert sorted(described) == sorted(each.name for each in fields(Options))
 
 
 @pytest.mark.parametrize("kind", CLASSES)

@@ -10,6 +10,7 @@ from typing import Any, assert_type
 from pydantic import BaseModel
 
 from routermcp import RouterMCPClient, RouterMCPSession
+from routermcp.transports import http, stdio
 from routermcp.types import (
     CompleteResult,
     CreateMessageRequest,
@@ -88,6 +89,8 @@ def constructors() -> None:
     RouterMCPClient(on_elicitation=lambda request: None, on_roots=lambda: ["file:///a"], on_log=print)
     RouterMCPClient(verify=False, retry=RetryPolicy(attempts=1), protocol="2025-11-25")
     RouterMCPClient(verify=ssl.create_default_context())
+    RouterMCPClient(transport=http("https://a/mcp", verify=False, proxy="", limits=None, cert="c"))
+    RouterMCPClient(transport=stdio(["server"]))
     RouterMCPClient(verify=Path("ca.pem"), client_info={"name": "a", "version": "1"})
 
 

@@ -7,6 +7,7 @@ from typing import Any, assert_type
 from pydantic import BaseModel
 
 from routermcp import SyncRouterMCPClient, SyncRouterMCPSession
+from routermcp.transports import http
 from routermcp.types import (
     CompleteResult,
     ElicitRequest,
@@ -34,6 +35,7 @@ def elicit(request: ElicitRequest) -> dict[str, Any] | None:
 
 
 def constructors() -> None:
+    SyncRouterMCPClient(transport=http("https://a/mcp", verify=False, proxy="", limits=None, cert="c"))
     SyncRouterMCPClient()
     SyncRouterMCPClient("http://127.0.0.1/mcp", "key", "user", 1000, {"X-A": "a"}, None, True)
     SyncRouterMCPClient(api_key=lambda: "key", headers=lambda: {"X-A": "a"}, on_elicitation=elicit)

@@ -79,7 +79,6 @@ class DriverSettings:
     retry: RetryPolicy
     interaction_timeout: int
     gateway: bool
-    trust_annotations: bool
     user_id: str | None = None
     """Whose calls these are."""
 
@@ -404,7 +403,7 @@ class Driver:
     def _repeatable(self, call: Call[Any], options: CallOptions) -> bool:
         if call.safe or options.repeatable:
             return True
-        if not self._settings.trust_annotations or call.named_by is None:
+        if not self._settings.retry.trust_annotations or call.named_by is None:
             return False
         facts = self._session.tool_facts(str(call.params[call.named_by]))
         return facts is not None and facts.repeatable

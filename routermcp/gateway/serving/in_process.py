@@ -47,7 +47,7 @@ class MemoryTransport:
             stream.announce(method, params)
 
     def for_user(self, user_id: str | None) -> MemoryTransport:
-        """Return the same way there for a user; see :class:`~routermcp._wiring.LeadsUsers`."""
+        """Return the same way there for a user."""
         own = copy.copy(self)
         own._user_id = user_id  # noqa: SLF001 - of a copy of ours
         return own

@@ -8,7 +8,8 @@ from dataclasses import replace
 from routermcp_adapters.streams.base import Transport
 from routermcp_adapters.streams.stdio import stdio
 
-from ..._settings import DEFAULT_INTERACTION_TIMEOUT, DEFAULT_TIMEOUT, ClientSettings, resolve
+from ..._options import Options
+from ..._settings import ClientSettings, resolve
 from ..._version import __version__
 from ...oauth.config import OAuthConfig
 from ...oauth.flows.users import OAuthUsers
@@ -73,26 +74,13 @@ def settings_for(
     protocol: str,
 ) -> ClientSettings:
     """Return settings with what all servers behind the gateway have in common."""
-    return resolve(
+    options = Options(
         url=url,
         api_key=bearer,
-        user_id=None,
-        timeout=DEFAULT_TIMEOUT,
         headers=headers,
-        oauth=None,
-        debug=False,
         protocol=protocol,
-        retry=None,
-        interaction_timeout=DEFAULT_INTERACTION_TIMEOUT,
-        send_user_id=False,
-        trust_annotations=False,
-        verify=True,
-        cert=None,
         client_info={"name": "routermcp-gateway", "version": __version__},
         transport=transport,
-        http_client=None,
-        single_user=False,
-        proxy=None,
-        # The variables are for clients of a gateway; no server shall get the gateway's key.
-        environment={},
     )
+    # The variables are for clients of a gateway; no server shall get the gateway's key.
+    return resolve(options, environment={})

@@ -33,7 +33,7 @@ from routermcp_proto.http.outcomes import AUTHORIZATION_REQUIRED
 from routermcp_proto.types import InitializeResult, WireModel
 
 from ..._settings import ClientSettings
-from ..._wiring import connections_of
+from ..._wiring import transport_of
 from ..backend import Caller, Listing
 from ..catalog.entries import KINDS, Catalog, Entry
 from .callbacks import EVERYTHING
@@ -132,7 +132,7 @@ class Upstream:
         self._timeout = timeout
         self._sign_in = sign_in
         self._shares = exchanges is not None
-        self._exchanges = exchanges or connections_of(settings, None)
+        self._exchanges = exchanges or transport_of(settings)
         self._shared = self._new_wire(EVERYTHING)
         self._bound: OrderedDict[str, UpstreamSession] = OrderedDict()
         self._watches: dict[UpstreamSession, ChangeSubscription] = {}

@@ -16,7 +16,7 @@ from routermcp_adapters.runtimes.auto import running
 from routermcp_proto.exceptions import AuthorizationRequiredError
 
 from ..._settings import ClientSettings
-from ..._wiring import connections_of
+from ..._wiring import transport_of
 from ...oauth.config import DEFAULT_REDIRECT_URI
 from ...oauth.flows.connections import UserAccess
 from ...oauth.flows.users import ONLY_USER
@@ -76,7 +76,7 @@ class PerUserServer:
         """How to reach it; settled when the first user comes."""
         if self._made is None:
             self._made = self._make(self.redirect_uri)
-            self._exchanges = connections_of(self._made, None)
+            self._exchanges = transport_of(self._made)
         return self._made
 
     def upstream(self, user_id: str) -> Upstream:

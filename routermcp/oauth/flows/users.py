@@ -71,9 +71,7 @@ class OAuthUsers:
         return self._users.setdefault(user, made)
 
 
-def users_of(
-    endpoint: EndpointURL | None, config: object, user_id: str | None, single_user: bool
-) -> OAuthUsers | None:
+def users_of(endpoint: EndpointURL | None, config: object, user_id: str | None) -> OAuthUsers | None:
     """Return the users of a client, None for a client without OAuth.
 
     Raises:
@@ -86,10 +84,10 @@ def users_of(
     if endpoint is None:
         raise ConfigError("give either transport= or oauth=, which is for servers over HTTP")
     _check_adapter(config.adapter)
-    if user_id is None and not single_user:
+    if user_id is None and not config.single_user:
         raise ConfigError(
-            "oauth= needs to know whose tokens it keeps: give user_id=, or single_user=True where "
-            "there is only one user"
+            "oauth= needs to know whose tokens it keeps: give user_id=, or "
+            "OAuthConfig(..., single_user=True) where there is only one user"
         )
     return OAuthUsers(endpoint, config)
 

@@ -1,0 +1,141 @@
+"""The options of a client: the one list of their names, types and defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import KW_ONLY, dataclass, fields
+from typing import TYPE_CHECKING, Any, Self
+
+from routermcp_adapters.limits import PoolLimits
+from routermcp_adapters.streams.base import Transport
+from routermcp_proto.exceptions import ConfigError
+from routermcp_proto.retry import RetryPolicy
+from routermcp_proto.types import (
+    CreateMessageRequest,
+    CreateMessageResult,
+    ElicitRequest,
+    ElicitResult,
+    LogMessage,
+    Root,
+)
+
+from ._tls import ClientCertificate, Verify
+from .oauth.config import OAuthConfig
+
+if TYPE_CHECKING:
+    import httpx
+
+#: Milliseconds that a call may take.
+DEFAULT_TIMEOUT_MS = 30_000
+
+#: Milliseconds that a person may take to answer.
+DEFAULT_INTERACTION_TIMEOUT_MS = 300_000
+
+APIKey = str | Callable[[], "str | Awaitable[str]"]
+Headers = Mapping[str, str] | Callable[[], "Mapping[str, str] | Awaitable[Mapping[str, str]]"]
+
+ElicitReply = ElicitResult | Mapping[str, Any] | None
+SampleReply = CreateMessageResult | Mapping[str, Any]
+
+OnElicitation = Callable[[ElicitRequest], "ElicitReply | Awaitable[ElicitReply]"]
+OnSampling = Callable[[CreateMessageRequest], "SampleReply | Awaitable[SampleReply]"]
+OnRoots = Callable[[], "Iterable[Root | str] | Awaitable[Iterable[Root | str]]"]
+OnLog = Callable[[LogMessage], Any]
+OnNotification = Callable[[str, Mapping[str, Any]], Any]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class HTTPOptions:
+    """A server over HTTP, and how to reach it.
+
+    Args:
+        url: URL of the server; default ``ROUTERMCP_URL``. A project URL of a RouterMCP
+            gateway, ``.../v1/mcp/{slug}``, may be given without ``/request``. A server
+            behind a Unix socket is ``http+unix://%2Frun%2Fmcp.sock/mcp``.
+        verify: True for the usual TLS trust, a path of certificates to trust instead, an
+            :class:`ssl.SSLContext`, or False to trust every server.
+        cert: The client's own certificate, for servers that ask for one: the path of a PEM
+            file that holds the key too, or ``(certificate, key)`` or
+            ``(certificate, key, password)``.
+        proxy: URL of a proxy, "" for none; default what ``HTTP_PROXY``, ``HTTPS_PROXY``,
+            ``ALL_PROXY`` and ``NO_PROXY`` say, which never applies to this machine itself.
+        limits: How many connections there may be, and for how long.
+        http_client: An httpx client of yours instead of our own sockets, for HTTP/2, hooks or
+            mocks: ``httpx.AsyncClient``, in blocking code ``httpx.Client``. You close it.
+    """
+
+    url: str | None = None
+    _: KW_ONLY
+    verify: Verify = True
+    cert: ClientCertificate | None = None
+    proxy: str | None = None
+    limits: PoolLimits | None = None
+    http_client: httpx.AsyncClient | httpx.Client | None = None
+
+
+@dataclass(frozen=True, slots=True, repr=False, kw_only=True)
+class Options(HTTPOptions):
+    """What a client can be given; :class:`~routermcp.RouterMCPClient` describes each option.
+
+    The options of :class:`HTTPOptions` may be given here or in ``transport=http(...)``.
+    """
+
+    api_key: APIKey | None = None
+    user_id: str | None = None
+    timeout: int | None = None
+    headers: Headers | None = None
+    oauth: OAuthConfig | None = None
+    debug: bool | None = None
+    protocol: str = "auto"
+    retry: RetryPolicy | None = None
+    interaction_timeout: int = DEFAULT_INTERACTION_TIMEOUT_MS
+    on_elicitation: OnElicitation | None = None
+    on_sampling: OnSampling | None = None
+    on_roots: OnRoots | None = None
+    on_log: OnLog | None = None
+    on_notification: OnNotification | None = None
+    on_authorization: Callable[[Any], Any] | None = None
+    send_user_id: bool = False
+    client_info: Mapping[str, Any] | None = None
+    transport: Transport | HTTPOptions | None = None
+    trust_annotations: bool | None = None
+    single_user: bool | None = None
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any]) -> Self:
+        """Return the options among the arguments of a constructor that has one for each."""
+        return cls(**{each.name: arguments[each.name] for each in fields(cls)})
+
+    def callbacks(self) -> dict[str, object]:
+        """Return the callbacks that were given, by their names."""
+        named = ((each.name, getattr(self, each.name)) for each in fields(self))
+        return {name: value for name, value in named if name.startswith("on_") and value is not None}
+
+    def http(self) -> HTTPOptions | None:
+        """Return how to reach a server over HTTP, None where ``transport`` opens a stream to it.
+
+        Raises:
+            ConfigError: An option was given here beside a transport, or the transport is none.
+        """
+        transport = self.transport
+        if transport is None:
+            return self
+        over_http = isinstance(transport, HTTPOptions)
+        if not over_http and not callable(getattr(transport, "open", None)):
+            raise ConfigError(
+                "transport is http(...), stdio([...]) or an object with a coroutine function "
+                f"open(runtime), not {type(transport).__name__}"
+            )
+        for each in fields(HTTPOptions):
+            if getattr(self, each.name) is not each.default:
+                raise ConfigError(
+                    f"give either {each.name}= or transport=http(...), which takes {each.name}= too"
+                    if over_http
+                    else f"give either transport= or {each.name}=, which is for servers over HTTP"
+                )
+        if over_http:
+            return transport
+        for name in ("api_key", "headers"):
+            if getattr(self, name) is not None:
+                raise ConfigError(f"give either transport= or {name}=, which is for servers over HTTP")
+        return None
