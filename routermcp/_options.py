@@ -31,7 +31,7 @@ DEFAULT_TIMEOUT_MS = 30_000
 #: Milliseconds that a person may take to answer.
 DEFAULT_INTERACTION_TIMEOUT_MS = 300_000
 
-APIKey = str | Callable[[], "str | Awaitable[str]"]
+APIKeyOrProvider = str | Callable[[], "str | Awaitable[str]"]
 Headers = Mapping[str, str] | Callable[[], "Mapping[str, str] | Awaitable[Mapping[str, str]]"]
 
 ElicitReply = ElicitResult | Mapping[str, Any] | None
@@ -80,7 +80,7 @@ class Options(HTTPOptions):
     The options of :class:`HTTPOptions` may be given here or in ``transport=http(...)``.
     """
 
-    api_key: APIKey | None = None
+    api_key: APIKeyOrProvider | None = None
     user_id: str | None = None
     timeout: int | None = None
     headers: Headers | None = None

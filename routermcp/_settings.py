@@ -20,7 +20,7 @@ from routermcp_proto.http.url import EndpointURL
 from routermcp_proto.retry import RetryPolicy
 from routermcp_proto.versions import REVISIONS
 
-from ._options import DEFAULT_TIMEOUT_MS, APIKey, HTTPOptions, Options
+from ._options import DEFAULT_TIMEOUT_MS, APIKeyOrProvider, HTTPOptions, Options
 from ._tls import context_source
 from ._version import __version__
 from .oauth.config import OAuthConfig
@@ -51,7 +51,7 @@ class ClientSettings:
     tls: Callable[[], ssl.SSLContext]
     gateway: bool
     """Whether the URL is that of a project of a RouterMCP gateway."""
-    api_key: APIKey | None
+    api_key: APIKeyOrProvider | None
     user_id: str | None
     timeout: int
     debug: bool

@@ -15,7 +15,7 @@ from .._callbacks import Callbacks
 from .._callbacks import accept_plain as accept
 from .._options import (
     DEFAULT_INTERACTION_TIMEOUT_MS,
-    APIKey,
+    APIKeyOrProvider,
     Headers,
     HTTPOptions,
     OnElicitation,
@@ -101,7 +101,7 @@ class SyncRouterMCPClient(BlockingSessionBase):
     def __init__(  # noqa: PLR0913 - the contract's arguments, and keyword-only additions
         self,
         url: str | None = None,
-        api_key: APIKey | None = None,
+        api_key: APIKeyOrProvider | None = None,
         user_id: str | None = None,
         timeout: int | None = None,
         headers: Headers | None = None,

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from .. import SyncRouterMCPClient
-from .._options import DEFAULT_INTERACTION_TIMEOUT_MS
+from .._internal import DEFAULT_INTERACTION_TIMEOUT_MS
 from ..oauth import OAuthConfig, file_adapter
 from ..oauth.config import Authorize
 from .failures import reported

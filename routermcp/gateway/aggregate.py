@@ -22,7 +22,7 @@ from routermcp_proto.exceptions import InvalidParamsError, ResourceNotFoundError
 from routermcp_proto.names import RESOURCE_UPDATED
 from routermcp_proto.types import WireModel
 
-from .._version import __version__
+from .. import __version__
 from ..oauth.stores.base import TokenAdapter
 from .backend import Caller, Listing
 from .catalog.entries import Entry

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from routermcp_proto.exceptions import ConfigError
 
-from .._settings import ClientSettings
+from .._internal import ClientSettings
 from ..oauth.config import DEFAULT_REDIRECT_URI, OAuthConfig
 from ..oauth.stores.base import TokenAdapter
 from ..oauth.stores.cloud import cloud_adapter

@@ -17,7 +17,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ..._settings import ClientSettings
+from ..._internal import ClientSettings
 from ..aggregate import Aggregate
 from ..backend import Backend
 from ..config.model import GatewayConfig

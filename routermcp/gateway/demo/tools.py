@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from routermcp_proto.error_codes import INVALID_PARAMS
 from routermcp_proto.exceptions import InvalidParamsError, ResourceNotFoundError
 
-from ..._version import __version__
+from ... import __version__
 from ..backend import Caller, Listing
 
 README_URI = "demo://readme"

@@ -13,7 +13,7 @@ from routermcp_proto.events import RequestReceived
 from routermcp_proto.exceptions import AuthorizationRequiredError, MCPError, RPCError
 from routermcp_proto.jsonrpc import ErrorObject
 
-from ..._callbacks import Callbacks
+from ..._internal import Callbacks
 from .forwarding import ForwardedRequest, current
 
 log = logging.getLogger("routermcp.gateway")

@@ -24,8 +24,7 @@ from routermcp_proto.names import (
 from routermcp_proto.types import InitializeResult, WireModel
 from routermcp_proto.versions import Revision
 
-from ..._settings import ClientSettings
-from ..._wiring import driver_of
+from ..._internal import ClientSettings, driver_of
 from ..backend import Caller, InputNeeded
 from .callbacks import OnNews, UpstreamCallbacks
 from .forwarding import ForwardedRequest, Result

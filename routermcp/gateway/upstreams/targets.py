@@ -8,9 +8,8 @@ from dataclasses import replace
 from routermcp_adapters.streams.base import Transport
 from routermcp_adapters.streams.stdio import stdio
 
-from ..._options import Options
-from ..._settings import ClientSettings, resolve
-from ..._version import __version__
+from ... import __version__
+from ..._internal import ClientSettings, Options, resolve
 from ...oauth.config import OAuthConfig
 from ...oauth.flows.users import OAuthUsers
 

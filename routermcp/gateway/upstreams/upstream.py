@@ -32,8 +32,7 @@ from routermcp_proto.exceptions import (
 from routermcp_proto.http.outcomes import AUTHORIZATION_REQUIRED
 from routermcp_proto.types import InitializeResult, WireModel
 
-from ..._settings import ClientSettings
-from ..._wiring import transport_of
+from ..._internal import ClientSettings, transport_of
 from ..backend import Caller, Listing
 from ..catalog.entries import KINDS, Catalog, Entry
 from .callbacks import EVERYTHING

@@ -15,8 +15,7 @@ from functools import partial
 from routermcp_adapters.runtimes.auto import running
 from routermcp_proto.exceptions import AuthorizationRequiredError
 
-from ..._settings import ClientSettings
-from ..._wiring import transport_of
+from ..._internal import ClientSettings, transport_of
 from ...oauth.config import DEFAULT_REDIRECT_URI
 from ...oauth.flows.connections import UserAccess
 from ...oauth.flows.users import ONLY_USER

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from routermcp_proto import jsonrpc
 
-from ...._version import __version__
+from .... import __version__
 
 #: For those who may not know more.
 BRIEF = jsonrpc.dumps({"status": "ok"})
