@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,16 @@ settings.register_profile("default", deadline=None)
 settings.register_profile(
     "long", max_examples=LONG, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+
+#: Test processes beside the one of each core, as many tests wait for other processes.
+WAITING_WORKERS = 1
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return how many processes share the tests: none for one file, which starts sooner by itself."""
+    paths = {Path(argument.partition("::")[0]) for argument in config.args}
+    files = {file for path in paths for file in ([path] if path.is_file() else path.rglob("test_*.py"))}
+    return min(len(files), (os.cpu_count() or 1) + WAITING_WORKERS) if len(files) > 1 else 0
 
 
 @pytest.fixture

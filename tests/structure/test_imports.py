@@ -64,7 +64,7 @@ def test_the_core_touches_nothing(path: Path) -> None:
     assert not set(imported(path)) & (IMPURE | {"routermcp", "routermcp_adapters"})
 
 
-@pytest.mark.parametrize("path", ADAPTERS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", ADAPTERS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_the_adapters_do_not_know_the_clients(path: Path) -> None:
     assert "routermcp" not in set(imported(path))
 
