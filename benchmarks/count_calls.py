@@ -39,7 +39,7 @@ import routermcp_adapters
 import routermcp_proto
 from routermcp import RouterMCPClient, SyncRouterMCPClient
 from routermcp.gateway.config.model import GatewayConfig
-from routermcp.gateway.factory import aggregate_of, front_of
+from routermcp.gateway.factory import aggregate_of, application_of
 from routermcp.gateway.serving.uvicorn import serve_in_thread
 
 #: The most calls, and the most files that they are in.
@@ -114,7 +114,7 @@ def count_gateway(url: str) -> list[tuple[Entry, ...]]:
     profile = Profile()
     config = GatewayConfig.model_validate({"mcpServers": {"bench": {"url": url}}})
     threading.setprofile(profile)  # of threads that start from now on
-    with serve_in_thread(front_of(config, aggregate_of(config))) as gateway:
+    with serve_in_thread(application_of(config, aggregate_of(config))) as gateway:
         threading.setprofile(None)
         with SyncRouterMCPClient(gateway) as client:
             return count_at(profile, lambda: client.call_tool("bench.echo", ARGUMENTS).text)

@@ -224,10 +224,10 @@ def _listening_on(config: GatewayConfig, host: str | None, port: int | None) -> 
 
 
 def _serve(config: GatewayConfig, backend: Aggregate, what: str) -> None:
-    from ..gateway.factory import front_of  # noqa: PLC0415 - needs the extra
+    from ..gateway.factory import application_of  # noqa: PLC0415 - needs the extra
     from ..gateway.serving.uvicorn import serve_here  # noqa: PLC0415
 
-    front, listening = front_of(config, backend), config.httpServer
+    front, listening = application_of(config, backend), config.httpServer
 
     def tell(url: str) -> None:
         aliases = ", ".join(backend.upstreams) or "no servers"
@@ -239,13 +239,13 @@ def _serve(config: GatewayConfig, backend: Aggregate, what: str) -> None:
 
 def _serve_workers(config: GatewayConfig, path: Path, workers: int) -> None:
     from ..gateway.application import CONFIG_VARIABLE  # noqa: PLC0415 - needs the extra
-    from ..gateway.factory import aggregate_of, front_of  # noqa: PLC0415
+    from ..gateway.factory import aggregate_of, application_of  # noqa: PLC0415
     from ..gateway.serving.uvicorn import serve_workers  # noqa: PLC0415
 
     if config.session.store is None:
         raise ConfigError("several workers share their sessions: set session.store to redis://...")
     # What is wrong shows here, not in each worker.
-    front_of(config, aggregate_of(config, folder=path.parent))
+    application_of(config, aggregate_of(config, folder=path.parent))
     os.environ[CONFIG_VARIABLE] = str(path.resolve())
     listening = config.httpServer
 

@@ -13,15 +13,15 @@ from pathlib import Path
 from routermcp_proto.exceptions import ConfigError
 
 from .config.file import find, load
-from .factory import aggregate_of, front_of
-from .http.app import GatewayFront
+from .factory import aggregate_of, application_of
+from .http.app import ProjectGateway
 from .serving.uvicorn import spare_the_collector
 
 #: The variable that says where the configuration is.
 CONFIG_VARIABLE = "ROUTERMCP_CONFIG"
 
 
-def create() -> GatewayFront:
+def create() -> ProjectGateway:
     """Return the application that the configuration describes, for a process that does nothing but serve.
 
     Raises:
@@ -34,4 +34,4 @@ def create() -> GatewayFront:
     config = load(path)
     # Whatever is there by now is there to stay: this is a worker, and loads nothing more.
     spare_the_collector()
-    return front_of(config, aggregate_of(config, folder=path.parent))
+    return application_of(config, aggregate_of(config, folder=path.parent))

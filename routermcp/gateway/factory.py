@@ -20,7 +20,7 @@ from ..oauth.stores.sql import sql_adapter
 from .aggregate import PATIENCE, Aggregate
 from .backend import Listing
 from .config.model import GatewayConfig, HTTPServer, OAuthSettings, StdioServer
-from .http.app import GatewayFront
+from .http.app import ProjectGateway
 from .http.authentication import APIKey, check_binding
 from .http.endpoint import GatewayApp
 from .http.rate_limit import RateLimit
@@ -146,7 +146,9 @@ def aggregate_of(
     return Aggregate(upstreams, personal, seal=seal, tokens=kept, patience=patience)
 
 
-def front_of(config: GatewayConfig, backend: Aggregate, tokens: TokenAdapter | None = None) -> GatewayFront:
+def application_of(
+    config: GatewayConfig, backend: Aggregate, tokens: TokenAdapter | None = None
+) -> ProjectGateway:
     """Return the application that serves a backend as the configuration says.
 
     Args:
@@ -188,7 +190,7 @@ def front_of(config: GatewayConfig, backend: Aggregate, tokens: TokenAdapter | N
             await api.close()
         await backend.close()
 
-    return GatewayFront(
+    return ProjectGateway(
         app,
         projects=[config.project],
         keys=keys,

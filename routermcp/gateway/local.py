@@ -19,7 +19,7 @@ from ..oauth.stores.base import TokenAdapter
 from .aggregate import PATIENCE, Aggregate
 from .config.file import load, parse
 from .config.model import GatewayConfig
-from .factory import aggregate_of, front_of
+from .factory import aggregate_of, application_of
 from .serving.in_process import MemoryTransport
 from .serving.uvicorn import serve_in_thread
 
@@ -101,7 +101,7 @@ class LocalGateway:
         if not self._listen:
             raise ConfigError("with listen=False the gateway lives in an event loop: use async with")
         backend = self._made()
-        front = front_of(self._config, backend, self._tokens)
+        front = application_of(self._config, backend, self._tokens)
         self._url = self._serving.enter_context(serve_in_thread(front))
         backend.listens_at(self._url.removesuffix(front.path))
         return self

@@ -15,7 +15,7 @@ import sys
 from routermcp.gateway import serve_in_thread
 from routermcp.gateway.aggregate import SingleServer
 from routermcp.gateway.config.model import GatewayConfig
-from routermcp.gateway.factory import front_of
+from routermcp.gateway.factory import application_of
 from routermcp.gateway.upstreams.targets import over_http, over_stdio
 from routermcp.gateway.upstreams.upstream import Upstream
 
@@ -31,7 +31,7 @@ def main() -> None:
     else:
         settings = over_stdio(target, env={"PYTHONPATH": os.environ.get("PYTHONPATH", "")})
     mirror = SingleServer(Upstream("server", settings, prefix=False), patience=PATIENCE)
-    with serve_in_thread(front_of(GatewayConfig(), mirror)) as url:
+    with serve_in_thread(application_of(GatewayConfig(), mirror)) as url:
         print(url, flush=True)
         sys.stdin.read()
 

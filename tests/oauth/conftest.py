@@ -12,8 +12,12 @@ import redis
 import sqlalchemy
 from cryptography.fernet import Fernet
 
-from routermcp.gateway import LocalGateway
+from routermcp.gateway import BuiltinTools, GatewayApp, LocalGateway, serve_in_thread
 from routermcp.gateway.config.model import GatewayConfig
+from routermcp.gateway.http.app import ProjectGateway
+from routermcp.gateway.http.authentication import APIKey
+from routermcp.gateway.http.routes.token_api import TokenAPI
+from routermcp.gateway.http.routes.token_leases import TokenLeases
 from routermcp.oauth import (
     TokenAdapter,
     cloud_adapter,
@@ -41,7 +45,7 @@ LASTING = ("file", "sqlite", "redis", "postgres", "cloud")
 OPEN = ("file", "sqlite", "encrypted", "redis", "postgres")
 
 #: Those whose locks are leases.
-LEASES = ("sqlite", "redis", "postgres", "cloud")
+LEASES = ("sqlite", "redis", "postgres", "brief_cloud")
 
 
 @pytest.fixture(scope="session")
@@ -66,6 +70,16 @@ def cloud_url(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
+def brief_cloud_url(tmp_path: Path) -> Iterator[str]:
+    """A gateway whose leases last 1.5 seconds."""
+    tokens = file_adapter(tmp_path / "cloud")
+    api = TokenAPI(tokens, TokenLeases(tokens, seconds=1.5))
+    keys = [APIKey("rmc_acts", acts_for_users=True)]
+    with serve_in_thread(ProjectGateway(GatewayApp(BuiltinTools()), keys=keys, tokens=api)) as url:
+        yield url.removesuffix("/mcp")
+
+
+@pytest.fixture
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The name of an adapter and where its store is, in one line, as a process is told it."""
     kind: str = getattr(request, "param", "file")
@@ -84,7 +98,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def open_store(store: str) -> TokenAdapter:
     """Return an adapter on a store."""
     kind, tenant, where = store.split(" ", 2)
-    if kind == "cloud":
+    if kind in ("cloud", "brief_cloud"):
         return cloud_adapter("rmc_acts", base_url=where)
     if kind == "file":
         return file_adapter(where)

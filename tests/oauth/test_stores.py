@@ -27,7 +27,6 @@ from hypothesis import strategies as st
 
 from routermcp.gateway import LocalGateway
 from routermcp.gateway.http.routes import token_api
-from routermcp.gateway.http.routes import token_leases as gateway_leases
 from routermcp.oauth import (
     TokenAdapter,
     cloud_adapter,
@@ -172,7 +171,7 @@ def test_a_lease_that_is_had_again_lasts_from_then_on(
 ) -> None:
     lock, following = adapter.lock("u", "s"), adapter.lock("u", "s")
     assert lock.acquire()
-    for module in (redis_module, sql_module, gateway_leases):
+    for module in (redis_module, sql_module):
         monkeypatch.setattr(module, "LEASE_SECONDS", 1.5)
     assert lock.acquire()
     until = time.monotonic() + 10
@@ -184,7 +183,7 @@ def test_a_lease_that_is_had_again_lasts_from_then_on(
 
 @leases
 def test_a_lease_ends_with_its_time(adapter: TokenAdapter, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (redis_module, sql_module, gateway_leases):
+    for module in (redis_module, sql_module):
         monkeypatch.setattr(module, "LEASE_SECONDS", 1.5)
     assert adapter.get("u", "s") is None  # connected, so that what follows takes no time
     stalled, following = adapter.lock("u", "s"), adapter.lock("u", "s")
@@ -619,7 +618,7 @@ def test_a_gateway_without_a_store_serves_none() -> None:
         ("POST", "~u/servers/~s/lock", "{}", 400),
         ("PATCH", "~u/servers/~s/lock", '{"token": "t"}', 405),
         ("GET", "~%ff/servers", "", 400),
-        ("PUT", "~u/servers/~s", '{"x": "' + "x" * token_api.MAX_RECORD + '"}', 413),
+        ("PUT", "~u/servers/~s", '{"x": "' + "x" * token_api.MAX_RECORD_BODY + '"}', 413),
     ],
 )
 def test_requests_that_are_none_of_the_api(

@@ -18,7 +18,6 @@ import pytest
 
 from routermcp import InvalidParamsError, MethodNotFoundError, ResourceNotFoundError, RPCError
 from routermcp.gateway import BuiltinTools, Caller, GatewayApp, Listing, serve_in_thread
-from routermcp.gateway.http import post as exchange
 from tests.three_runtimes import make_client, run
 
 STATELESS = "2026-07-28"
@@ -692,9 +691,8 @@ def test_the_end_of_a_session_stops_what_is_under_way_in_it(bench: Bench) -> Non
         assert bench.backend.cancelled.wait(PATIENCE)
 
 
-def test_a_silent_stream_is_kept_alive(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange, "KEEP_ALIVE_SECONDS", 0.01)
-    with bench.waiting() as connection:
+def test_a_silent_stream_is_kept_alive() -> None:
+    with make_bench(keep_alive_seconds=0.01) as bench, bench.waiting() as connection:
         received = b""
         while received.count(b":\n\n") < 2:
             piece = connection.recv(65536)

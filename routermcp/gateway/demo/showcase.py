@@ -21,7 +21,7 @@ from ..._internal import ClientSettings
 from ..aggregate import Aggregate
 from ..backend import Backend
 from ..config.model import GatewayConfig
-from ..factory import front_of
+from ..factory import application_of
 from ..serving.in_process import MemoryTransport
 from ..serving.uvicorn import serve_in_thread
 from ..upstreams.targets import over_stdio, settings_for
@@ -79,7 +79,7 @@ def showcase() -> Generator[Showcase]:
             repository = folder
             command = [sys.executable, "-m", "mcp_server_git", "--repository", folder]
             upstreams.append(Upstream("git", over_stdio(command)))
-        with serve_in_thread(front_of(GatewayConfig(), Aggregate(upstreams))) as url:
+        with serve_in_thread(application_of(GatewayConfig(), Aggregate(upstreams))) as url:
             _wait_for(upstreams)
             yield Showcase(url, tuple(each.alias for each in upstreams), repository, tuple(missing))
 

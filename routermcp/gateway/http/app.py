@@ -1,25 +1,24 @@
-"""The gateway as others see it: projects, keys, limits and health around an MCP endpoint.
+"""The gateway's ASGI application: projects, API keys, limits and health around an MCP endpoint.
 
 ::
 
-    front = GatewayFront(GatewayApp(backend), keys=[APIKey("rmc_...")])
+    app = ProjectGateway(GatewayApp(backend), keys=[APIKey("rmc_...")])
 
-The endpoint is there at the application's own path, which belongs to the first project, and
-for each project at ``/v1/mcp/{project}``, the same with ``/request``, and with ``/sse``,
-where every answer is an event stream. ``/health`` says how the gateway is.
+The endpoint is served at its own path, which belongs to the first project, and for each project
+at ``/v1/mcp/{project}``, at the same with ``/request``, and with ``/sse``, where every response
+is an event stream. ``/health`` reports the state of the gateway.
 
-A request is looked at in this order: whether a page of another site is behind it, whether
-there is such a project, who makes it and for whom, whether there is room for it, whether it
-comes too soon. What is refused reached no backend. Refusals carry the id of the request, so
-that clients take them for the gateway's word rather than for that of a proxy.
+A request is checked in this order: its origin, its project, its API key and user, the number of
+running requests, the rate limit. A refused request reaches no backend. Refusals carry the id of
+the request, so that clients attribute them to the gateway rather than to a proxy.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from functools import partial
 
 from routermcp_proto.error_codes import INVALID_REQUEST, PROJECT_NOT_FOUND
 from routermcp_proto.exceptions import ConfigError
@@ -27,29 +26,29 @@ from routermcp_proto.jsonrpc import ErrorObject
 
 from ..errors import Rejected
 from ..users.methods import UserMethods
+from ..users.oauth_state import PATH as CALLBACK_PATH
 from . import rate_limit
-from .asgi import Receive, Reply, RequestHead, Scope, Send, reject
+from .asgi import Receive, RequestHead, ResponseWriter, Scope, Send, reject
 from .authentication import APIKey, Identity, KeyRing, check_acts_for_users, identify
-from .body import ReadAhead, requests_in
-from .endpoint import MAX_BODY, GatewayApp
-from .lifespan import Step, live
+from .body import REFUSED_SECONDS, RequestBody, requests_in
+from .endpoint import MAX_BODY, GatewayApp, SignSessionId
+from .lifespan import LifespanHook, run_lifespan
 from .rate_limit import RateLimit, TokenBucket
-from .routes import health, token_api
-from .routes import oauth_callback as callback
-from .routes.token_api import TokenAPI
+from .routes import health, oauth_callback
+from .routes.token_api import USERS_PATH, TokenAPI
 from .session_ids import SessionIdSigner
-from .sse import EventBridge, check_takes_events
-from .validation import LOOPBACK_HOSTS, check_origin
+from .sse import EventStreamSender
+from .validation import LOOPBACK_HOSTS, check_accept, check_origin
 
-#: The project that there is where none is named.
+#: The project of a gateway whose projects are not named.
 DEFAULT_PROJECT = "default"
 
 #: Requests under way at once. Each has a connection, and often one to a server behind the
 #: gateway; a process may have 1,024 descriptors by default on Linux.
 MAX_REQUESTS = 500
 
-#: Seconds after which a client may try again that found no room.
-BUSY_SECONDS = 1
+#: Seconds after which a client may retry that was refused because too many requests were running.
+BUSY_RETRY_AFTER_SECONDS = 1
 
 _SLUG = re.compile(r"[a-z0-9-]{1,50}")
 _PROJECT_PATH = re.compile(r"/v1/mcp/(?P<project>[^/]+)(?:/(?P<kind>request|sse))?/?")
@@ -57,17 +56,10 @@ _PROJECT_PATH = re.compile(r"/v1/mcp/(?P<project>[^/]+)(?:/(?P<kind>request|sse)
 #: An id that no session has.
 _NO_SESSION = "-"
 
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """What a path leads to."""
-
-    project: str
-    events: bool
-    """Whether every answer is an event stream there."""
+_Handler = Callable[[Scope, RequestHead, RequestBody, Send], Awaitable[None]]
 
 
-class GatewayFront:
+class ProjectGateway:
     """An ASGI application that serves an MCP endpoint as a RouterMCP gateway does.
 
     Runs under asyncio servers, such as uvicorn.
@@ -75,29 +67,29 @@ class GatewayFront:
     Args:
         app: Serves the endpoint.
         projects: Slugs of the projects, 1 to 50 lower-case letters, digits and hyphens.
-        keys: Who may use the gateway; None for everybody. See
+        keys: The API keys that give access; None for access without a key. See
             :func:`~routermcp.gateway.http.authentication.check_binding`.
         limit: Requests that may be made in each project, None for no limit.
         allowed_hosts: As the application's.
         max_body: Bytes of the longest request, as the application's.
-        max_requests: Requests under way at once. Streams that wait for announcements are not
-            among them: each session has one at most.
-        session_secret: At least 32 random bytes that processes share which share sessions;
-            None for some that only this one has.
+        max_requests: Requests under way at once. Streams that wait for announcements do not
+            count: each session has one at most.
+        refused_seconds: Seconds that a request which is going to be refused gets to arrive.
+        session_secret: At least 32 random bytes, the same for all processes that share sessions;
+            None for a random secret of this process.
         upstreams: Returns the state of each server behind the gateway by its alias.
-        tokens: Serves the tokens of users to those who act for them, None where nobody is to
-            have them.
-        accounts: Takes the browsers that come back from signing in at servers behind the gateway,
-            None where there are no such servers.
+        tokens: Serves the tokens of users to applications that act for them; None to serve none.
+        accounts: Completes the sign-ins of browsers that come back from servers behind the
+            gateway, None without such servers.
         on_startup: Awaited before the first request.
         on_shutdown: Awaited after the last one.
-        clock: Tells the time, in seconds.
+        clock: Returns the time, in seconds.
 
     Raises:
-        ConfigError: A slug is none, a secret is too short, or there is no key at all.
+        ConfigError: A slug is invalid, a secret is too short, or the list of keys is empty.
     """
 
-    def __init__(  # noqa: PLR0913 - what a gateway can be told
+    def __init__(  # noqa: PLR0913 - the options of a gateway
         self,
         app: GatewayApp,
         *,
@@ -107,12 +99,13 @@ class GatewayFront:
         allowed_hosts: Collection[str] = LOOPBACK_HOSTS,
         max_body: int = MAX_BODY,
         max_requests: int = MAX_REQUESTS,
+        refused_seconds: float = REFUSED_SECONDS,
         session_secret: bytes | None = None,
         upstreams: Callable[[], Mapping[str, str]] = dict[str, str],
         tokens: TokenAPI | None = None,
         accounts: UserMethods | None = None,
-        on_startup: Step | None = None,
-        on_shutdown: Step | None = None,
+        on_startup: LifespanHook | None = None,
+        on_shutdown: LifespanHook | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = app.path
@@ -124,8 +117,9 @@ class GatewayFront:
         self._allowed_hosts = allowed_hosts
         self._max_body = max_body
         self._max_requests = max_requests
+        self._refused_seconds = refused_seconds
         self._under_way = 0
-        self._seal = SessionIdSigner(session_secret)
+        self._signer = SessionIdSigner(session_secret)
         self._upstreams = upstreams
         self._tokens = tokens
         self._accounts = accounts
@@ -133,102 +127,41 @@ class GatewayFront:
         self._on_shutdown = on_shutdown
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one HTTP request, or see the application through its life."""
+        """Answer one HTTP request, or run the lifespan of the application."""
         if scope["type"] == "lifespan":
-            await live(receive, send, self._on_startup, self._on_shutdown)
+            await run_lifespan(receive, send, self._on_startup, self._on_shutdown)
             return
         if scope["type"] != "http":
             raise RuntimeError(f"the gateway serves HTTP, not {scope['type']}")
         head = RequestHead(scope)
-        body = ReadAhead(head, receive)
+        body = RequestBody(head, receive, self._refused_seconds)
         try:
-            await self._route(scope, head, body, send)
+            await self._handler_of(head.path)(scope, head, body, send)
         except Rejected as rejected:
             if head.method == "POST":
                 rejected.request_id = await body.request_id()
             await reject(rejected, send)
 
-    async def _route(self, scope: Scope, head: RequestHead, body: ReadAhead, send: Send) -> None:
-        if head.path == "/health":
-            await self._tell_health(scope, head, send)
-            return
-        if self._accounts is not None and head.path == callback.PATH:
-            # A browser comes here by way of other pages, and shows no key: the state is what counts.
-            await callback.take(head, scope.get("query_string", b""), self._accounts, send)
-            return
-        check_origin(head, self._allowed_hosts)
-        if self._tokens is not None and head.path.startswith(token_api.PREFIX):
-            check_acts_for_users(identify(head, scope, self._keys), head, scope)
-            # The path as it was sent: an id may have a slash, percent-encoded.
-            head.path = scope.get("raw_path", head.path.encode()).decode("latin-1")
-            await self._tokens.answer(head, scope.get("query_string", b""), body.receive, send)
-            return
-        place = self._find(head.path)
-        identity = identify(head, scope, self._keys)
-        if place.events:
-            check_takes_events(head)
-            send = EventBridge(send).send
-        if head.method != "POST":
-            await self._pass_on(head, place, identity, body, send)
-            return
-        if self._under_way >= self._max_requests:
-            messages = await body.brief()
-            if messages is None or requests_in(messages):
-                raise _busy()
-            # It may be what a request under way waits for: an answer, or its withdrawal.
-            await self._pass_on(head, place, identity, body, send)
-            return
-        self._under_way += 1
-        try:
-            if await self._in_time(place.project, body, send):
-                await self._pass_on(head, place, identity, body, send)
-        finally:
-            self._under_way -= 1
+    def _handler_of(self, path: str) -> _Handler:
+        if path == "/health":
+            return self._report_health
+        if self._accounts is not None and path == CALLBACK_PATH:
+            return partial(_complete_sign_in, self._accounts)
+        if self._tokens is not None and path.startswith(USERS_PATH):
+            return partial(self._serve_tokens, self._tokens)
+        return self._serve_endpoint
 
-    def _find(self, path: str) -> _Place:
-        if path == self.path:
-            return _Place(self._projects[0], False)
-        match = _PROJECT_PATH.fullmatch(path)
-        if match is None:
-            problem = f"the endpoint is {self.path} or /v1/mcp/ and a project"
-            raise Rejected(404, ErrorObject(INVALID_REQUEST, problem))
-        if match["project"] not in self._projects:
-            raise Rejected(404, ErrorObject(PROJECT_NOT_FOUND, "project not found"))
-        return _Place(match["project"], match["kind"] == "sse")
-
-    async def _in_time(self, project: str, body: ReadAhead, send: Send) -> bool:
-        """Count requests against the limit of their project; answer those that come too soon."""
-        if self._limit is None:
-            return True
-        asked = requests_in(await body.messages(self._max_body))
-        if asked > self._limit.requests:
-            problem = f"a batch has at most {self._limit.requests} requests here"
-            raise Rejected(400, ErrorObject(INVALID_REQUEST, problem))
-        wait = self._buckets[project].take(asked)
-        if wait is not None:
-            await rate_limit.refuse(self._limit, wait, send)
-        return wait is None
-
-    # ---- the application behind ------------------------------------------------------------
-
-    async def _pass_on(
-        self, head: RequestHead, place: _Place, identity: Identity, body: ReadAhead, send: Send
+    async def _serve_tokens(
+        self, tokens: TokenAPI, scope: Scope, head: RequestHead, body: RequestBody, send: Send
     ) -> None:
-        """Let the application answer; it sees session ids without their seals."""
-        user = (identity.user_id or "").encode("ascii")
-        owner = (place.project.encode("ascii"), identity.fingerprint, user)
-        head.user_id = identity.user_id
-        sealed = head.get("Mcp-Session-Id")
-        if sealed is not None:
-            opened = self._seal.open(sealed.encode("latin-1"), owner)
-            head.replace("Mcp-Session-Id", opened.decode("latin-1") if opened else _NO_SESSION)
-        if place.events:  # it need not take JSON, as the application asks of others
-            head.replace("Accept", None)
-        await self._app.answer(head, body.receive, send, lambda plain: self._seal.close(plain, owner))
+        check_origin(head, self._allowed_hosts)
+        check_acts_for_users(identify(head, scope, self._keys), head, scope)
+        # The path as it was sent: an id may have a slash, percent-encoded.
+        head.path = scope.get("raw_path", head.path.encode()).decode("latin-1")
+        await tokens.answer(head, scope.get("query_string", b""), body.receive, send)
 
-    # ---- health ----------------------------------------------------------------------------
-
-    async def _tell_health(self, scope: Scope, head: RequestHead, send: Send) -> None:
+    async def _report_health(self, scope: Scope, head: RequestHead, body: RequestBody, send: Send) -> None:
+        del body
         if head.method != "GET":
             error = ErrorObject(INVALID_REQUEST, "/health takes GET")
             raise Rejected(405, error, headers=[(b"allow", b"GET")])
@@ -239,7 +172,73 @@ class GatewayFront:
             document = health.BRIEF
         else:
             document = health.report(self._upstreams(), self._app.sessions)
-        await Reply(send).json(document, headers=[(b"cache-control", b"no-store")])
+        await ResponseWriter(send).document(document, headers=[(b"cache-control", b"no-store")])
+
+    # ---- the endpoint -----------------------------------------------------------------------
+
+    async def _serve_endpoint(self, scope: Scope, head: RequestHead, body: RequestBody, send: Send) -> None:
+        check_origin(head, self._allowed_hosts)
+        project, streams = self._project_of(head.path)
+        identity = identify(head, scope, self._keys)
+        if streams:
+            check_accept(head, "text/event-stream")
+            head.replace("Accept", None)  # the client need not take JSON, which the endpoint asks for
+            send = EventStreamSender(send).send
+        counts = head.method == "POST"
+        if counts and self._under_way >= self._max_requests:
+            messages = await body.brief()
+            if messages is None or requests_in(messages):
+                raise _busy()
+            counts = False  # a running request may wait for it: a response, or a cancellation
+        self._under_way += counts
+        try:
+            if not counts or self._limit is None or await self._within(self._limit, project, body, send):
+                sign = self._signing_for(head, project, identity)
+                await self._app.answer(head, body.receive, send, sign)
+        finally:
+            self._under_way -= counts
+
+    def _project_of(self, path: str) -> tuple[str, bool]:
+        """Return the project that a path names, and whether every response is an event stream there."""
+        if path == self.path:
+            return self._projects[0], False
+        match = _PROJECT_PATH.fullmatch(path)
+        if match is None:
+            problem = f"the endpoint is {self.path} or /v1/mcp/ and a project"
+            raise Rejected(404, ErrorObject(INVALID_REQUEST, problem))
+        if match["project"] not in self._projects:
+            raise Rejected(404, ErrorObject(PROJECT_NOT_FOUND, "project not found"))
+        return match["project"], match["kind"] == "sse"
+
+    async def _within(self, limit: RateLimit, project: str, body: RequestBody, send: Send) -> bool:
+        """Count requests against the limit of their project; refuse requests beyond it."""
+        asked = requests_in(await body.messages(self._max_body))
+        if asked > limit.requests:
+            problem = f"a batch has at most {limit.requests} requests here"
+            raise Rejected(400, ErrorObject(INVALID_REQUEST, problem))
+        wait = self._buckets[project].take(asked)
+        if wait is not None:
+            await rate_limit.refuse(limit, wait, send)
+        return wait is None
+
+    def _signing_for(self, head: RequestHead, project: str, identity: Identity) -> SignSessionId:
+        """Replace a signed session id by the id alone, and return the function that signs new ones."""
+        head.user_id = identity.user_id
+        user = (identity.user_id or "").encode("ascii")
+        owner = (project.encode("ascii"), identity.key.fingerprint if identity.key is not None else b"", user)
+        signed = head.get("Mcp-Session-Id")
+        if signed is not None:
+            session_id = self._signer.verify(signed.encode("latin-1"), owner)
+            head.replace("Mcp-Session-Id", session_id.decode("latin-1") if session_id else _NO_SESSION)
+        return partial(self._signer.sign, owner=owner)
+
+
+async def _complete_sign_in(
+    accounts: UserMethods, scope: Scope, head: RequestHead, body: RequestBody, send: Send
+) -> None:
+    # Other pages send the browser here, and it has no key: its state is what is checked.
+    del body
+    await oauth_callback.answer(head, scope.get("query_string", b""), accounts, send)
 
 
 def _checked_slugs(projects: Sequence[str]) -> tuple[str, ...]:
@@ -255,4 +254,4 @@ def _checked_slugs(projects: Sequence[str]) -> tuple[str, ...]:
 
 def _busy() -> Rejected:
     error = ErrorObject(INVALID_REQUEST, "too many requests are under way")
-    return Rejected(503, error, headers=[(b"retry-after", b"%d" % BUSY_SECONDS)])
+    return Rejected(503, error, headers=[(b"retry-after", b"%d" % BUSY_RETRY_AFTER_SECONDS)])

@@ -1,4 +1,4 @@
-"""The little of HTTP that the gateway needs, over plain ASGI.
+"""Reads HTTP requests and writes HTTP responses over plain ASGI.
 
 Source: https://asgi.readthedocs.io/en/latest/specs/www.html
 """
@@ -20,9 +20,9 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-#: Names of headers whose spelling on the wire is kept: those that somebody asks for here, and
-#: those that tools declare for their parameters.
-MAX_NAMES = 1_024
+#: Header names whose ASGI spelling is cached: those that the gateway reads, and those that tools
+#: declare for their parameters.
+MAX_CACHED_NAMES = 1_024
 
 _EVENT_STREAM: tuple[Header, ...] = (
     (b"content-type", b"text/event-stream"),
@@ -32,16 +32,16 @@ _EVENT_STREAM: tuple[Header, ...] = (
 )
 
 
-@lru_cache(maxsize=MAX_NAMES)
-def _key(name: str) -> bytes:
+@lru_cache(maxsize=MAX_CACHED_NAMES)
+def _header_key(name: str) -> bytes:
     return name.lower().encode("ascii")
 
 
 class RequestHead:
-    """Method, path and headers of a request, and whom it is for, where that was found out.
+    """Method, path and headers of a request, and the user that it is for.
 
     Attributes:
-        user_id: Whom it is for; None until somebody has found out.
+        user_id: The user that the request is for; None for no user, or before authentication.
     """
 
     def __init__(self, scope: Scope) -> None:
@@ -57,30 +57,30 @@ class RequestHead:
                 self._repeated.setdefault(name, []).append(value)
 
     def get(self, name: str) -> str | None:
-        """Return the value of a header that may be given once.
+        """Return the value of a header that may appear once, None without it.
 
         Raises:
-            Rejected: It is given more than once, so that two readers may take it differently.
+            Rejected: The header appears more than once, so that two readers could disagree.
         """
-        value = self._headers.get(_key(name))
+        value = self._headers.get(_header_key(name))
         if value is None:
             return None
-        if self._repeated and len(self._repeated[_key(name)]) > 1:
+        if self._repeated and len(self._repeated[_header_key(name)]) > 1:
             raise Rejected(400, ErrorObject(INVALID_REQUEST, f"the header {name} is given twice"))
-        # Not every server takes the white space off that may stand around (RFC 9110, 5.5).
+        # Not every server strips the optional white space (RFC 9110, 5.5).
         return value.strip(b" \t").decode("latin-1")
 
     def joined(self, name: str) -> str | None:
-        """Return all values of a header that is a list, None where there is none."""
-        key = _key(name)
+        """Return all values of a list header, joined with commas; None without it."""
+        key = _header_key(name)
         if key not in self._headers:
             return None
         values = self._repeated[key] if self._repeated else [self._headers[key]]
         return b", ".join(values).decode("latin-1")
 
     def replace(self, name: str, value: str | None) -> None:
-        """Let a header have another value, or none at all."""
-        key = _key(name)
+        """Set a header to one value, or remove it for None."""
+        key = _header_key(name)
         self._headers.pop(key, None)
         if self._repeated:
             self._repeated[key] = [] if value is None else [value.encode("latin-1")]
@@ -92,7 +92,7 @@ async def read_body(head: RequestHead, receive: Receive, limit: int) -> bytes:
     """Read the body of a request.
 
     Raises:
-        Rejected: It is longer than the limit, or the client left (400, which nobody sees).
+        Rejected: The body is longer than the limit (413), or the client disconnected (400, unsent).
     """
     announced = head.get("Content-Length")
     if announced is not None and announced.isdecimal() and int(announced) > limit:
@@ -117,51 +117,50 @@ def _too_large(limit: int) -> Rejected:
 
 
 async def disconnected(receive: Receive) -> None:
-    """Wait until the client is gone; to be used after the body was read."""
+    """Wait until the client disconnects; to be called after the body was read."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-class Reply:
-    """One HTTP response: a JSON document, or an event stream as soon as there is more to say.
+class ResponseWriter:
+    """Writes one HTTP response: a whole document, or an event stream.
 
     Args:
-        send: Where it goes.
+        send: The ASGI send function.
         headers: Headers of the response, whichever kind it becomes.
     """
 
     def __init__(self, send: Send, headers: Sequence[Header] = ()) -> None:
         self._send = send
         self._headers = headers
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self.streaming = False
         self.complete = False
 
-    async def _whole(self, status: int, headers: Sequence[Header], body: bytes) -> None:
-        self.complete = True
-        length = (b"content-length", b"%d" % len(body))
-        bodiless = status == 204
-        all_headers = [*self._headers, *headers] if bodiless else [*self._headers, *headers, length]
-        await self._send({"type": "http.response.start", "status": status, "headers": all_headers})
-        await self._send({"type": "http.response.body", "body": body})
-
     async def empty(self, status: int, headers: Sequence[Header] = ()) -> None:
         """Send a response without a body."""
-        await self._whole(status, headers, b"")
-
-    async def json(self, payload: bytes, status: int = 200, headers: Sequence[Header] = ()) -> None:
-        """Send a JSON document."""
-        await self.document(b"application/json", payload, status, headers)
+        length = () if status == 204 else ((b"content-length", b"0"),)
+        await self._whole(status, (*self._headers, *headers, *length), b"")
 
     async def document(
-        self, media_type: bytes, payload: bytes, status: int = 200, headers: Sequence[Header] = ()
+        self,
+        body: bytes,
+        status: int = 200,
+        headers: Sequence[Header] = (),
+        media_type: bytes = b"application/json",
     ) -> None:
-        """Send a document of some other kind."""
-        await self._whole(status, ((b"content-type", media_type), *headers), payload)
+        """Send a whole document, JSON unless another media type is named."""
+        own = ((b"content-type", media_type), *headers, (b"content-length", b"%d" % len(body)))
+        await self._whole(status, (*self._headers, *own), body)
+
+    async def _whole(self, status: int, headers: Sequence[Header], body: bytes) -> None:
+        self.complete = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
 
     async def stream(self, chunk: bytes) -> None:
-        """Send a piece of the event stream, which begins with the first one."""
-        async with self._turn:
+        """Send a piece of the event stream; the first one begins it."""
+        async with self._lock:
             if not self.streaming:
                 self.streaming = True
                 headers = [*self._headers, *_EVENT_STREAM]
@@ -173,11 +172,11 @@ class Reply:
         await self.stream(b"event: message\ndata: %b\n\n" % payload)
 
     async def keep_alive(self) -> None:
-        """Send a comment, so that nobody on the way takes the stream for dead."""
+        """Send a comment, so that no proxy takes the stream for dead."""
         await self.stream(b":\n\n")
 
     async def end(self) -> None:
-        """End the event stream; one that never began is then empty."""
+        """End the event stream; one that never began is sent empty."""
         if self.complete:
             return
         if not self.streaming:
@@ -189,4 +188,4 @@ class Reply:
 async def reject(rejected: Rejected, send: Send) -> None:
     """Send the HTTP error of a rejected request."""
     payload = jsonrpc.encode_error(rejected.request_id, rejected.error)
-    await Reply(send).json(payload, rejected.status, rejected.headers)
+    await ResponseWriter(send).document(payload, rejected.status, rejected.headers)

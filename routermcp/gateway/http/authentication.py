@@ -1,4 +1,4 @@
-"""Who makes a request, and for whom: a key, and perhaps a user."""
+"""Authentication of a request: its API key, and the user that it is for."""
 
 from __future__ import annotations
 
@@ -20,34 +20,29 @@ USER_HEADER = "X-RouterMCP-User-Id"
 #: Characters of the longest user id: an e-mail address has at most 254.
 MAX_USER_ID = 256
 
-#: Headers by which a proxy says that it only passes a request on. A request with one of them
-#: comes from elsewhere, although the proxy itself is on this machine.
-_PASSED_ON = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
+#: Headers by which a proxy says that it forwards a request. A request with one of them comes
+#: from another machine, although the proxy itself is on this one.
+_FORWARDING = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who makes a request, None where nobody has to say."""
+    """The API key of a request, None where none is asked for, and its user, None for no user."""
 
     key: APIKey | None
     user_id: str | None
 
-    @property
-    def fingerprint(self) -> bytes:
-        """Tells those who make requests apart."""
-        return self.key.fingerprint if self.key is not None else b""
-
 
 def identify(head: RequestHead, scope: Scope, keys: KeyRing | None) -> Identity:
-    """Find out who makes a request.
+    """Return the identity of a request.
 
-    A user is believed where a key that acts for users is shown and, where no keys are asked
-    for, over loopback. Elsewhere a request that names one is refused: to drop the name would
-    run it as somebody else.
+    A request may name a user with a key that acts for users and, where no keys are asked for,
+    over loopback. Any other request that names a user is refused: without the name it would run
+    as another user.
 
     Raises:
-        Rejected: No key of ours is shown (401), the user is not believed (403), or cannot be
-            one (400).
+        Rejected: The key is missing or unknown (401), may not act for users (403), or the user
+            id is invalid (400).
     """
     key = _key_of(head, keys) if keys is not None else None
     user_id = head.get(USER_HEADER)
@@ -62,14 +57,14 @@ def identify(head: RequestHead, scope: Scope, keys: KeyRing | None) -> Identity:
 
 
 def check_acts_for_users(identity: Identity, head: RequestHead, scope: Scope) -> None:
-    """See that whoever makes a request may act for users.
+    """Check that the sender of a request may act for users.
 
     Raises:
-        Rejected: Another key is shown, or none from elsewhere than this machine (403).
+        Rejected: Its key may not, or it has none and comes from another machine (403).
     """
     if identity.key is not None and not identity.key.acts_for_users:
         raise _not_for_users("this API key may not act for users")
-    if identity.key is None and not _is_near(head, scope):
+    if identity.key is None and not _is_local(head, scope):
         raise _not_for_users("without an API key, only requests from this machine may act for users")
 
 
@@ -87,10 +82,10 @@ def _key_of(head: RequestHead, keys: KeyRing) -> APIKey:
     return key
 
 
-def _is_near(head: RequestHead, scope: Scope) -> bool:
+def _is_local(head: RequestHead, scope: Scope) -> bool:
     client = scope.get("client")
-    near = client is not None and is_loopback(client[0])
-    return near and all(head.joined(name) is None for name in _PASSED_ON)
+    local = client is not None and is_loopback(client[0])
+    return local and all(head.joined(name) is None for name in _FORWARDING)
 
 
 def _unauthorized(reason: str, problem: str) -> Rejected:
@@ -103,11 +98,11 @@ def _not_for_users(problem: str) -> Rejected:
 
 
 class APIKey:
-    """A key that a client may show. Only its digest is kept, so nothing can tell it any more.
+    """An API key, kept as its digest only.
 
     Args:
         secret: The key itself, ``rmc_...`` at RouterMCP: visible ASCII characters.
-        acts_for_users: Who shows it may say which user a request is for.
+        acts_for_users: Whether a request with this key may name its user.
 
     Raises:
         ConfigError: The key is empty or cannot travel in a header.
@@ -120,35 +115,35 @@ class APIKey:
             raise ConfigError("an API key has visible ASCII characters only, and at least one")
         self.acts_for_users = acts_for_users
         self.fingerprint = _digest(secret)
-        """Tells keys apart without being one."""
+        """Identifies the key without revealing it."""
 
     def __repr__(self) -> str:
         return f"APIKey(<hidden>, acts_for_users={self.acts_for_users})"
 
 
 class KeyRing:
-    """All keys of a gateway.
+    """The API keys of a gateway.
 
     Args:
         keys: At least one.
 
     Raises:
-        ConfigError: There is none, which would leave everybody out, or in.
+        ConfigError: There is no key, which would refuse every request.
     """
 
     def __init__(self, keys: Sequence[APIKey]) -> None:
         if not keys:
-            raise ConfigError("no API key is given; pass keys=None to let everybody in")
+            raise ConfigError("no API key is given; pass keys=None to serve without keys")
         self._keys = tuple(keys)
 
     def __repr__(self) -> str:
         return f"<KeyRing of {len(self._keys)}>"
 
     def find(self, secret: str) -> APIKey | None:
-        """Return the key that somebody shows, None where it is none of ours.
+        """Return the key with a secret, None where it is unknown.
 
-        The time that it takes does not tell which keys there are: all are looked at, and by
-        their digests, which have one length.
+        The time that it takes reveals nothing of the keys: all are compared, by their digests,
+        which have one length.
         """
         shown = _digest(secret)
         found: APIKey | None = None
@@ -159,24 +154,24 @@ class KeyRing:
 
 
 def check_binding(host: str, keys: Sequence[APIKey] | None) -> None:
-    """See that a gateway that others can reach asks for a key.
+    """Check that a gateway which other machines can reach asks for a key.
 
     Args:
-        host: The address or name that it is to listen on.
+        host: The address or name to listen on.
         keys: Its keys, None for none.
 
     Raises:
-        ConfigError: It would let everybody in who reaches this machine.
+        ConfigError: It would serve every client that reaches this machine.
     """
     if not keys and host != "localhost" and not is_loopback(host):
         raise ConfigError(
-            f"on {host or 'all addresses'!r} everybody who reaches this machine could use the gateway "
-            "and what is behind it: set an API key, or listen on 127.0.0.1"
+            f"on {host or 'all addresses'!r} every client that reaches this machine could use the gateway "
+            "and the servers behind it: set an API key, or listen on 127.0.0.1"
         )
 
 
 def is_loopback(address: str) -> bool:
-    """Say whether an IP address is one of this machine alone."""
+    """Say whether an IP address is a loopback address."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

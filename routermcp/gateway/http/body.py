@@ -1,4 +1,4 @@
-"""The body of a request, read before the application reads it."""
+"""The body of a request, which the gateway may read before the endpoint does."""
 
 from __future__ import annotations
 
@@ -13,37 +13,39 @@ from routermcp_proto.jsonrpc import ErrorObject, Invalid, Message, Request, Requ
 from ..errors import Rejected
 from .asgi import Receive, RequestHead, read_body
 
-#: Bytes that are read of a request that is going to be refused, to find its id: most have
-#: less than a thousand, and who is not let in shall not fill the memory.
+#: Bytes read of a request that is going to be refused, to find its id: most requests have less
+#: than a thousand, and a client without access must not fill the memory.
 REFUSED_BODY = 64 * 1024
 
 #: Seconds that such a request gets to arrive.
 REFUSED_SECONDS = 5.0
 
 
-class ReadAhead:
-    """Reads a body and gives it out again.
+class RequestBody:
+    """Reads a body once and replays it to the endpoint.
 
     Args:
         head: The head of the request.
-        receive: Where the body comes from.
+        receive: The ASGI receive function.
+        refused_seconds: Seconds that a request which is going to be refused gets to arrive.
     """
 
-    def __init__(self, head: RequestHead, receive: Receive) -> None:
+    def __init__(self, head: RequestHead, receive: Receive, refused_seconds: float = REFUSED_SECONDS) -> None:
         self._head = head
         self._receive = receive
+        self._refused_seconds = refused_seconds
         self._body: bytes | None = None
         self._messages: Sequence[Message] = ()
         self._begun = False
 
     async def messages(self, limit: int) -> Sequence[Message]:
-        """Read the body, and return the messages in it.
+        """Read the body and return the messages in it.
 
         Raises:
-            Rejected: It is longer than the limit, in bytes, or was given up before.
+            Rejected: The body is longer than the limit, in bytes, or reading it was given up before.
         """
         if self._body is None:
-            if self._begun:  # what is left of it is no message
+            if self._begun:  # the rest of a body is no message
                 raise Rejected(400, ErrorObject(INVALID_REQUEST, "the body is not complete"))
             self._begun = True
             self._body = await read_body(self._head, self._receive, limit)
@@ -51,21 +53,21 @@ class ReadAhead:
         return self._messages
 
     async def brief(self) -> Sequence[Message] | None:
-        """Return the messages in the body, None where it is longer or slower than it may be."""
+        """Return the messages in a short body, None where it is too long or too slow."""
         try:
-            async with asyncio.timeout(REFUSED_SECONDS):
+            async with asyncio.timeout(self._refused_seconds):
                 return await self.messages(REFUSED_BODY)
         except (Rejected, TimeoutError):
             return None
 
     async def request_id(self) -> RequestId | None:
-        """Return the id of the only request in the body, None where that is not what it holds."""
+        """Return the id of the only request in the body, None where the body holds anything else."""
         messages = await self.brief() or ()
         only = messages[0] if len(messages) == 1 else None
         return only.id if isinstance(only, Request) else None
 
     async def receive(self) -> MutableMapping[str, Any]:
-        """Give out what was read, then what follows."""
+        """Replay the body that was read, then pass on what follows it."""
         self._begun = True
         body, self._body = self._body, None
         if body is None:
@@ -74,5 +76,5 @@ class ReadAhead:
 
 
 def requests_in(messages: Sequence[Message]) -> int:
-    """Count what wants an answer among messages; answers and notifications want none."""
+    """Count the messages that expect a response; responses and notifications expect none."""
     return sum(isinstance(message, Request | Invalid) for message in messages)

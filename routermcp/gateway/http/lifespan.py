@@ -1,4 +1,4 @@
-"""The beginning and the end of an application, as ASGI servers announce them.
+"""ASGI's lifespan: what an application does at startup and at shutdown.
 
 Source: https://asgi.readthedocs.io/en/latest/specs/lifespan.html
 """
@@ -12,30 +12,32 @@ from routermcp_proto.exceptions import MCPError
 
 from .asgi import Receive, Send
 
-logger = logging.getLogger("routermcp.gateway")
+log = logging.getLogger("routermcp.gateway")
 
-Step = Callable[[], Awaitable[None]]
+LifespanHook = Callable[[], Awaitable[None]]
 
 
-async def live(receive: Receive, send: Send, on_startup: Step | None, on_shutdown: Step | None) -> None:
-    """Do what is to be done at the beginning and at the end, and tell the server of it.
+async def run_lifespan(
+    receive: Receive, send: Send, on_startup: LifespanHook | None, on_shutdown: LifespanHook | None
+) -> None:
+    """Run the hooks when the server asks for them, and report how they ended.
 
-    Where the beginning fails, the server ends; what is to be done at the end is not done then.
+    Where the startup fails, the server ends, and the shutdown hook does not run.
     """
     await receive()
-    if not await _take("startup", on_startup, send):
+    if not await _run_hook("startup", on_startup, send):
         return
     await receive()
-    await _take("shutdown", on_shutdown, send)
+    await _run_hook("shutdown", on_shutdown, send)
 
 
-async def _take(stage: str, step: Step | None, send: Send) -> bool:
+async def _run_hook(stage: str, hook: LifespanHook | None, send: Send) -> bool:
     try:
-        if step is not None:
-            await step()
+        if hook is not None:
+            await hook()
     except Exception as error:
-        logger.exception("the %s of the gateway failed", stage)
-        # The texts of our own errors hold no secrets; of others nobody knows.
+        log.exception("the %s of the gateway failed", stage)
+        # The texts of our own errors hold no secrets; those of other libraries may.
         reason = str(error) if isinstance(error, MCPError) else type(error).__name__
         await send({"type": f"lifespan.{stage}.failed", "message": reason})
         return False

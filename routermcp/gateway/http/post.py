@@ -1,9 +1,9 @@
-"""One POST: the requests in it are worked on, and what they have to say goes out.
+"""One POST: runs the requests in it and sends what they produce.
 
-The answer is one JSON document when a single request is answered before there was anything
-else to say. It becomes an event stream with the first progress report, log message or
-question to the client, with several answers (a batch), or when the work takes so long that
-somebody on the way might take the connection for dead.
+The response is one JSON document when a single request is answered before there was anything
+else to send. It becomes an event stream with the first progress report, log message or
+question to the client, with several answers (a batch), or when the work takes so long that a
+proxy could take the connection for dead.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from routermcp_proto import jsonrpc
 from routermcp_proto.error_codes import INTERNAL_ERROR
-from routermcp_proto.events import MessageReady, RequestReceived
+from routermcp_proto.events import Event, MessageReady, RequestReceived
 from routermcp_proto.exceptions import LocalProtocolError
 from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.server_session import ServerSession
@@ -23,143 +23,142 @@ from ..backend import Backend
 from ..dispatch.context import RequestContext
 from ..dispatch.dispatcher import STATUSES, answer
 from ..dispatch.subscriptions import Subscriptions
-from ..sessions.base import KeptSession, Work
-from .asgi import Receive, Reply, disconnected
+from ..sessions.base import KeptSession, RunningRequest
+from .asgi import Receive, ResponseWriter, disconnected
 
 #: Seconds after which a silent stream gets a comment. Proxies commonly cut after 60 (nginx,
 #: ``proxy_read_timeout``) or 30 (Heroku).
 KEEP_ALIVE_SECONDS = 15.0
 
-#: Seconds after which it is watched whether the client is still there. Most requests are
-#: answered before that, and watching takes a task.
+#: Seconds after which the connection is watched for a disconnect. Most requests are answered
+#: before that, and watching takes a task.
 WATCH_AFTER_SECONDS = 0.05
 
 
-class Exchange:
-    """Works on the requests of one POST.
+class Post:
+    """Runs the requests of one POST.
 
     Args:
-        backend: Who answers.
-        announcements: Who is told of changes.
+        backend: Answers the requests.
+        subscriptions: The subscriptions to changes of the backend.
         machine: The session machine that took the message.
-        session: The session that is kept of it, None in the stateless era.
-        reply: Where the answers go.
-        user_id: Whom the requests are for.
+        session: The kept session of the machine, None in the stateless era.
+        response: The response to the POST.
+        user_id: The user that the requests are for.
+        keep_alive_seconds: Seconds after which a silent stream gets a comment.
     """
 
     def __init__(
         self,
         backend: Backend,
-        announcements: Subscriptions,
+        subscriptions: Subscriptions,
         machine: ServerSession,
         session: KeptSession | None,
-        reply: Reply,
-        user_id: str | None = None,
+        response: ResponseWriter,
+        user_id: str | None,
+        keep_alive_seconds: float,
     ) -> None:
         self._backend = backend
-        self._announcements = announcements
+        self._subscriptions = subscriptions
         self._machine = machine
         self._session = session
-        self._reply = reply
+        self._response = response
         self._user_id = user_id
+        self._keep_alive = keep_alive_seconds
         self._alone = True
-        self._gone = False
-        self._works: list[Work] = []
+        self._disconnected = False
+        self._running: list[RunningRequest] = []
         self._watcher: asyncio.Task[None] | None = None
 
-    async def run(
-        self, ready: Sequence[MessageReady], asked: Sequence[RequestReceived], receive: Receive
-    ) -> None:
-        """Answer, and return when all was answered or the client is gone.
+    async def run(self, events: Sequence[Event], receive: Receive) -> None:
+        """Answer, and return when everything is answered or the client has disconnected.
 
         Args:
-            ready: Answers that the machine gave by itself.
-            asked: Requests for the backend.
-            receive: Tells when the client is gone, upon which the work is cancelled.
+            events: Events of the machine: its own answers, and requests for the backend.
+            receive: The ASGI receive function; a disconnect cancels the requests.
         """
+        ready: list[MessageReady] = []
+        asked: list[RequestReceived] = []
+        for event in events:
+            if isinstance(event, RequestReceived):
+                asked.append(event)
+            elif isinstance(event, MessageReady):
+                ready.append(event)
         self._alone = len(ready) + len(asked) == 1
         for message in ready:
             payload = message.outgoing.payload
             if self._alone:
-                await self._reply.json(payload, status_of(payload))
+                await self._response.document(payload, status_of(payload))
             else:
-                await self._reply.event(payload)
-        if not asked:
-            await self._finish(bool(ready))
-            return
+                await self._response.event(payload)
+        if asked:
+            await self._run_all(asked, receive)
+        elif not ready:
+            await self._response.empty(202)
+        if not self._response.complete and not self._disconnected:
+            await self._response.end()
+
+    async def _run_all(self, asked: Sequence[RequestReceived], receive: Receive) -> None:
         watching = asyncio.get_running_loop().call_later(WATCH_AFTER_SECONDS, self._begin_to_watch, receive)
         try:
             if len(asked) == 1:
-                await self._work_on(asked[0])
+                await self._run_one(asked[0])
             else:
                 async with asyncio.TaskGroup() as group:
                     for request in asked:
-                        group.create_task(self._work_on(request))
+                        group.create_task(self._run_one(request))
         finally:
             watching.cancel()
             if self._watcher is not None:
                 self._watcher.cancel()
-        if not self._gone:
-            await self._finish(True)
 
-    async def _work_on(self, asked: RequestReceived) -> None:
-        """Answer one request, unless the client withdraws it or goes."""
-        running = self._session.running if self._session is not None else {}
-        work = running[asked.request_id] = Work()
-        self._works.append(work)
-        served = False
+    async def _run_one(self, asked: RequestReceived) -> None:
+        """Answer one request, unless the client cancels it or disconnects."""
+        session, response, machine = self._session, self._response, self._machine
+        running = session.running if session is not None else {}
+        request = running[asked.request_id] = RunningRequest()
+        self._running.append(request)
+        answered = False
         try:
-            await self._serve(asked)
-            served = True
+            caller = RequestContext(asked, machine, session, response.event, self._user_id)
+            payload, status = await answer(
+                self._backend, self._subscriptions, machine, session, asked, caller
+            )
+            if self._alone and not response.streaming:
+                await response.document(payload, status)
+            else:
+                await response.event(payload)
+            answered = True
         except asyncio.CancelledError:
-            if not work.withdrawn():
+            if not request.uncancel():
                 raise
         finally:
-            if running.get(asked.request_id) is work:  # else its id may be in use again
+            if running.get(asked.request_id) is request:  # else its id may be in use again
                 del running[asked.request_id]
-                if not served:
-                    self._forget(asked)
-
-    def _forget(self, asked: RequestReceived) -> None:
-        with contextlib.suppress(LocalProtocolError):  # it was answered
-            self._machine.refuse(asked.request_id, ErrorObject(INTERNAL_ERROR, "cancelled"))
+                if not answered:
+                    with contextlib.suppress(LocalProtocolError):  # it was answered
+                        machine.refuse(asked.request_id, ErrorObject(INTERNAL_ERROR, "cancelled"))
 
     def _begin_to_watch(self, receive: Receive) -> None:
         self._watcher = asyncio.create_task(self._watch(receive))
 
     async def _watch(self, receive: Receive) -> None:
-        """Give the work up when the client is gone, and keep a silent stream alive until then."""
-        departure = asyncio.create_task(disconnected(receive))
+        """Cancel the requests when the client disconnects; keep a silent stream alive until then."""
+        disconnect = asyncio.create_task(disconnected(receive))
         try:
-            while not departure.done():
-                await asyncio.wait([departure], timeout=KEEP_ALIVE_SECONDS)
-                if not departure.done() and not self._reply.complete:
-                    await self._reply.keep_alive()
+            while not disconnect.done():
+                await asyncio.wait([disconnect], timeout=self._keep_alive)
+                if not disconnect.done() and not self._response.complete:
+                    await self._response.keep_alive()
         finally:
-            departure.cancel()
-        self._gone = True
-        for work in self._works:
-            work.cancel()
-
-    async def _finish(self, answered: bool) -> None:
-        if not answered:
-            await self._reply.empty(202)
-        elif not self._reply.complete:
-            await self._reply.end()
-
-    async def _serve(self, asked: RequestReceived) -> None:
-        caller = RequestContext(asked, self._machine, self._session, self._reply.event, self._user_id)
-        payload, status = await answer(
-            self._backend, self._announcements, self._machine, self._session, asked, caller
-        )
-        if self._alone and not self._reply.streaming:
-            await self._reply.json(payload, status)
-        else:
-            await self._reply.event(payload)
+            disconnect.cancel()
+        self._disconnected = True
+        for request in self._running:
+            request.cancel()
 
 
 def status_of(payload: bytes) -> int:
-    """Return the HTTP status for an answer that the machine gave by itself."""
+    """Return the HTTP status for an answer of the machine itself."""
     (message,) = jsonrpc.decode(payload)
     if not isinstance(message, jsonrpc.ErrorResponse):
         return 200

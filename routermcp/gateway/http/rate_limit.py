@@ -1,4 +1,4 @@
-"""How many requests a project may make, as a bucket of tokens."""
+"""The rate limit of a project, as a token bucket."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from dataclasses import dataclass
 from routermcp_proto import jsonrpc
 from routermcp_proto.exceptions import ConfigError
 
-from .asgi import Reply, Send
+from .asgi import ResponseWriter, Send
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """So many requests in so much time; they may come all at once.
+    """A number of requests for each period; they may come all at once.
 
     Raises:
-        ConfigError: One of them is not positive.
+        ConfigError: The number or the period is not positive.
     """
 
     requests: int
     """Requests in one period."""
     seconds: float
-    """The period."""
+    """Length of the period, in seconds."""
 
     def __post_init__(self) -> None:
         if self.requests < 1 or not (0 < self.seconds < math.inf):
-            raise ConfigError("a rate limit has at least one request in a time that is longer than nothing")
+            raise ConfigError("a rate limit has at least one request, and a period of more than 0 seconds")
 
 
 class TokenBucket:
-    """The requests that may be made now; they come back with time.
+    """The requests that may be made now, refilled with time.
 
     Args:
-        limit: How many there are when nobody made any, and how fast they come back.
-        clock: Tells the time, in seconds.
+        limit: The size of the bucket and the speed of its refill.
+        clock: Returns the time, in seconds.
     """
 
     def __init__(self, limit: RateLimit, clock: Callable[[], float]) -> None:
@@ -45,7 +45,7 @@ class TokenBucket:
         self._counted_at = clock()
 
     def take(self, requests: int) -> float | None:
-        """Count requests, all or none of them.
+        """Take requests from the bucket, all or none of them.
 
         Returns:
             None where they may be made, else the seconds until they may.
@@ -61,7 +61,7 @@ class TokenBucket:
 
 
 async def refuse(limit: RateLimit, wait: float, send: Send) -> None:
-    """Answer a request that comes too soon as the hosted gateway does, which is not JSON-RPC."""
+    """Refuse a request beyond the limit as the hosted gateway does, which is not JSON-RPC."""
     seconds = max(1, math.ceil(wait))
     document = {
         "error": "rate_limit_exceeded",
@@ -69,4 +69,4 @@ async def refuse(limit: RateLimit, wait: float, send: Send) -> None:
         "retryAfter": seconds,
     }
     retry_after = (b"retry-after", b"%d" % seconds)
-    await Reply(send).json(jsonrpc.dumps(document), 429, [retry_after])
+    await ResponseWriter(send).document(jsonrpc.dumps(document), 429, [retry_after])

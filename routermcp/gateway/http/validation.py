@@ -1,4 +1,4 @@
-"""What a request over HTTP has to satisfy before its message counts.
+"""Checks of an HTTP request before its message reaches the session machine.
 
 Source: https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/streamable-http,
 sections "Security & Endpoint" and "Server Validation".
@@ -14,48 +14,48 @@ from urllib.parse import urlsplit
 from routermcp_proto.error_codes import HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST
 from routermcp_proto.exceptions import LocalProtocolError, RemoteProtocolError
 from routermcp_proto.http.parameter_headers import declared_headers, decode_header_value, parameter_headers
-from routermcp_proto.jsonrpc import ErrorObject, Request
+from routermcp_proto.jsonrpc import ErrorObject, Message, Request
 from routermcp_proto.names import PROTOCOL_VERSION_KEY
 from routermcp_proto.versions import REVISIONS, Era
 
 from ..errors import Rejected
 from .asgi import RequestHead
 
-#: Hosts by which a server on this machine is reached. A page that rebinds its own name to
+#: Hosts by which clients reach a server on this machine. A page that rebinds its own name to
 #: 127.0.0.1 still sends its own name.
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
-#: Values of ``Host``, ``Origin``, ``Accept`` and ``Content-Type`` whose meaning is kept: the same few
-#: come all the time, and a client that sends others gains nothing by it.
-MAX_KEPT = 256
+#: Values of ``Host``, ``Origin``, ``Accept`` and ``Content-Type`` that are cached parsed: clients send
+#: the same few all the time, and one that sends others gains nothing by it.
+MAX_CACHED_VALUES = 256
 
 #: Methods whose subject is mirrored in ``Mcp-Name``, and the member that holds it.
 NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 
 
 def check_origin(head: RequestHead, allowed_hosts: Collection[str]) -> None:
-    """See that no web page of another site is behind a request (DNS rebinding).
+    """Check that no web page of another site sent a request (DNS rebinding).
 
     Raises:
         Rejected: ``Host`` or ``Origin`` names a host that is not allowed (403).
     """
     host, origin = head.get("Host"), head.get("Origin")
     if host is None or _name_in(host) not in allowed_hosts:
-        raise _not_allowed("Host")
+        raise _forbidden("Host")
     if origin is not None and _host_of(origin) not in allowed_hosts:
-        raise _not_allowed("Origin")
+        raise _forbidden("Origin")
 
 
-def _not_allowed(header: str) -> Rejected:
+def _forbidden(header: str) -> Rejected:
     return Rejected(403, ErrorObject(INVALID_REQUEST, f"the {header} is not allowed here"))
 
 
-@lru_cache(maxsize=MAX_KEPT)
+@lru_cache(maxsize=MAX_CACHED_VALUES)
 def _name_in(host: str) -> str | None:
     return _host_of(f"//{host}")
 
 
-@lru_cache(maxsize=MAX_KEPT)
+@lru_cache(maxsize=MAX_CACHED_VALUES)
 def _host_of(url: str) -> str | None:
     try:
         return urlsplit(url).hostname
@@ -63,41 +63,44 @@ def _host_of(url: str) -> str | None:
         return None
 
 
-def check_media_types(head: RequestHead) -> None:
-    """See that a POST brings JSON and takes both kinds of answers.
+def check_content_type(head: RequestHead) -> None:
+    """Check that a POST brings JSON.
 
     Raises:
-        Rejected: It does not (415, 406).
+        Rejected: It brings another media type (415).
     """
     if not _is_json(head.get("Content-Type") or ""):
         raise Rejected(415, ErrorObject(INVALID_REQUEST, "the Content-Type must be application/json"))
-    if not (accepts(head, "application/json") and accepts(head, "text/event-stream")):
-        problem = "Accept must list application/json and text/event-stream"
-        raise Rejected(406, ErrorObject(INVALID_REQUEST, problem))
 
 
-@lru_cache(maxsize=MAX_KEPT)
+@lru_cache(maxsize=MAX_CACHED_VALUES)
 def _is_json(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() == "application/json"
 
 
-def accepts(head: RequestHead, media_type: str) -> bool:
-    """Say whether the client takes a media type; without ``Accept`` it takes all."""
+def check_accept(head: RequestHead, *media_types: str) -> None:
+    """Check that the client takes media types; without ``Accept`` it takes all.
+
+    Raises:
+        Rejected: It does not take one of them (406).
+    """
     accept = head.joined("Accept")
-    return accept is None or _lists(accept, media_type)
+    if accept is not None and not _lists(accept, media_types):
+        problem = f"Accept must list {' and '.join(media_types)}"
+        raise Rejected(406, ErrorObject(INVALID_REQUEST, problem))
 
 
-@lru_cache(maxsize=MAX_KEPT)
-def _lists(accept: str, media_type: str) -> bool:
+@lru_cache(maxsize=MAX_CACHED_VALUES)
+def _lists(accept: str, media_types: tuple[str, ...]) -> bool:
     ranges = {item.partition(";")[0].strip().lower() for item in accept.split(",")}
-    return bool(ranges & {media_type, f"{media_type.partition('/')[0]}/*", "*/*"})
+    return all(ranges & {each, f"{each.partition('/')[0]}/*", "*/*"} for each in media_types)
 
 
 def check_session_version(head: RequestHead) -> None:
-    """See that the version of a request in the handshake era is one of that era.
+    """Check that the version of a request in the handshake era is one of that era.
 
     Raises:
-        Rejected: It is not (400).
+        Rejected: It is one of the stateless era, or unknown (400).
     """
     version = head.get("MCP-Protocol-Version")
     revision = REVISIONS.get(version) if version is not None else None
@@ -106,56 +109,58 @@ def check_session_version(head: RequestHead) -> None:
         raise Rejected(400, ErrorObject(INVALID_REQUEST, problem))
 
 
-def is_stateless(head: RequestHead, request: Request) -> bool:
-    """Say whether a request is one of the stateless era.
-
-    Raises:
-        Rejected: Its header says so and its ``_meta`` does not (400).
-    """
-    if _body_version(request) is not None:
-        return True
-    version = head.get("MCP-Protocol-Version")
-    revision = REVISIONS.get(version) if version is not None else None
-    if revision is not None and revision.era is Era.STATELESS:
-        raise Rejected(400, ErrorObject(INVALID_PARAMS, f"_meta lacks {PROTOCOL_VERSION_KEY}"), request.id)
-    return False
-
-
-def _body_version(request: Request) -> Any:
-    meta = request.params.get("_meta")
-    return cast("dict[str, Any]", meta).get(PROTOCOL_VERSION_KEY) if isinstance(meta, dict) else None
-
-
-def check_mirrored_headers(
-    head: RequestHead, request: Request, input_schema: Callable[[str], Mapping[str, Any] | None]
-) -> None:
-    """See that the headers of a stateless request say what its body says.
+def is_stateless(
+    head: RequestHead, message: Message, input_schema: Callable[[str], Mapping[str, Any] | None]
+) -> bool:
+    """Say whether a message is a request of the stateless era, and check that its headers repeat its body.
 
     Args:
         head: The headers.
-        request: The body; its ``_meta`` holds a version.
-        input_schema: Finds the schema of a tool, whose parameters may be mirrored too.
+        message: The body.
+        input_schema: Returns the schema of a tool, whose parameters may be mirrored too.
 
     Raises:
-        Rejected: They do not (400 with -32020).
+        Rejected: A header is missing or contradicts the body (400 with -32020), or the header
+            names a stateless version and ``_meta`` none (400).
     """
+    if not isinstance(message, Request):
+        return False
+    meta = message.params.get("_meta")
+    version = cast("dict[str, Any]", meta).get(PROTOCOL_VERSION_KEY) if isinstance(meta, dict) else None
+    if version is not None:
+        _check_mirrored_headers(head, message, version, input_schema)
+        return True
+    named = head.get("MCP-Protocol-Version")
+    revision = REVISIONS.get(named) if named is not None else None
+    if revision is not None and revision.era is Era.STATELESS:
+        raise Rejected(400, ErrorObject(INVALID_PARAMS, f"_meta lacks {PROTOCOL_VERSION_KEY}"), message.id)
+    return False
+
+
+def _check_mirrored_headers(
+    head: RequestHead,
+    request: Request,
+    version: Any,
+    input_schema: Callable[[str], Mapping[str, Any] | None],
+) -> None:
     try:
-        version = _body_version(request)
         _compare("MCP-Protocol-Version", head.get("MCP-Protocol-Version"), version)
         if version not in REVISIONS:
-            return  # refused by the session, which names the versions that are known
-        _compare("Mcp-Method", head.get("Mcp-Method"), request.method)
-        if request.method in NAMED_BY:
-            name = request.params.get(NAMED_BY[request.method])
-            _compare("Mcp-Name", _decoded(head.get("Mcp-Name")), name)
-            if request.method == "tools/call" and isinstance(name, str):
-                _compare_parameters(head, request, input_schema(name))
+            return  # refused by the session, which names the versions that it knows
+        method, params = request.method, request.params
+        _compare("Mcp-Method", head.get("Mcp-Method"), method)
+        if method in NAMED_BY:
+            name, given = params.get(NAMED_BY[method]), head.get("Mcp-Name")
+            _compare("Mcp-Name", None if given is None else decode_header_value(given), name)
+            schema = input_schema(name) if method == "tools/call" and isinstance(name, str) else None
+            if schema is not None:
+                _compare_parameters(head, params.get("arguments"), schema)
     except (_MismatchError, RemoteProtocolError) as error:
         raise Rejected(400, ErrorObject(HEADER_MISMATCH, f"Header mismatch: {error}"), request.id) from error
 
 
 class _MismatchError(Exception):
-    """A header that does not say what the body says."""
+    """A header that contradicts the body."""
 
 
 def _decoded(value: str | None) -> str | None:
@@ -169,22 +174,20 @@ def _compare(header: str, value: str | None, expected: Any) -> None:
         raise _MismatchError(f"{header} is {value!r:.100}, the body says {expected!r:.100}")
 
 
-def _compare_parameters(head: RequestHead, request: Request, schema: Mapping[str, Any] | None) -> None:
-    arguments = request.params.get("arguments")
-    if schema is None or not isinstance(arguments, dict):
-        return
-    declared = declared_headers(schema)
+def _compare_parameters(head: RequestHead, arguments: Any, schema: Mapping[str, Any]) -> None:
+    declared = declared_headers(schema) if isinstance(arguments, dict) else ()
     if not declared:
         return
+    values = cast("dict[str, Any]", arguments)
     try:
-        expected = dict(parameter_headers(declared, cast("dict[str, Any]", arguments)))
+        expected = dict(parameter_headers(declared, values))
     except LocalProtocolError as error:
         raise _MismatchError(str(error)) from error
     for parameter in declared:
         wanted = expected.get(parameter.header)
         given = head.get(parameter.header)
-        number = type(_value_at(cast("dict[str, Any]", arguments), parameter.path)) in (int, float)
-        if not _alike(_decoded(wanted), _decoded(given), number=number):
+        number = type(_value_at(values, parameter.path)) in (int, float)
+        if not _equal(_decoded(wanted), _decoded(given), number=number):
             problem = "is missing" if given is None else "does not match the body"
             raise _MismatchError(f"the header {parameter.header} {problem}")
 
@@ -196,8 +199,8 @@ def _value_at(arguments: dict[str, Any], path: tuple[str, ...]) -> Any:
     return value
 
 
-def _alike(wanted: str | None, given: str | None, *, number: bool) -> bool:
-    """Compare texts, and numbers as numbers: ``42.0`` and ``42`` are the same (Server Validation, note)."""
+def _equal(wanted: str | None, given: str | None, *, number: bool) -> bool:
+    """Compare texts, and numbers by value: ``42.0`` equals ``42`` (section "Server Validation", note)."""
     if wanted == given or wanted is None or given is None or not number:
         return wanted == given
     try:

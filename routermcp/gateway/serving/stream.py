@@ -19,7 +19,7 @@ from ..backend import Backend
 from ..dispatch.context import RequestContext
 from ..dispatch.dispatcher import answer
 from ..dispatch.subscriptions import Subscriptions
-from ..sessions.base import ID_BYTES, MAX_ANNOUNCEMENTS, KeptSession, Work, concerns
+from ..sessions.base import ID_BYTES, MAX_ANNOUNCEMENTS, KeptSession, RunningRequest, concerns
 
 
 class _Only:
@@ -87,7 +87,7 @@ class StreamServer:
     async def _work_on(self, asked: RequestReceived) -> None:
         session = self._session if asked.revision.peer_requests else None
         running = self._session.running
-        work = running[asked.request_id] = Work()
+        work = running[asked.request_id] = RunningRequest()
         try:
             caller = RequestContext(asked, self._machine, session, self._send, self._user_id)
             payload, _ = await answer(
@@ -95,7 +95,7 @@ class StreamServer:
             )
             await self._send(payload)
         except asyncio.CancelledError:
-            if not work.withdrawn():
+            if not work.uncancel():
                 raise
         finally:
             if running.get(asked.request_id) is work:

@@ -53,7 +53,7 @@ OnAnnounced = Callable[[str, Mapping[str, Any]], None]
 """Told of an announcement: method and parameters."""
 
 
-class Work:
+class RunningRequest:
     """The work on one request, in the task that makes it."""
 
     __slots__ = ("_cancelled", "_task")
@@ -70,7 +70,7 @@ class Work:
             self._cancelled = True
             self._task.cancel()
 
-    def withdrawn(self) -> bool:
+    def uncancel(self) -> bool:
         """Say whether it was given up, when the task finds itself cancelled; then the task goes on."""
         if self._cancelled:
             self._task.uncancel()
@@ -85,7 +85,7 @@ class KeptSession:
     machine: ServerSession
     last_used: float
     log_level: str = DEFAULT_LOG_LEVEL
-    running: dict[RequestId, Work] = field(default_factory=dict[RequestId, "Work"])
+    running: dict[RequestId, RunningRequest] = field(default_factory=dict[RequestId, "RunningRequest"])
     """The client's requests that are being worked on."""
     answers: dict[RequestId, asyncio.Future[Mapping[str, Any]]] = field(
         default_factory=dict[RequestId, "asyncio.Future[Mapping[str, Any]]"]

@@ -13,10 +13,10 @@ import pytest
 from routermcp import ConfigError, ProjectNotFoundError
 from routermcp._version import __version__
 from routermcp.gateway import BuiltinTools, GatewayApp, serve_in_thread
-from routermcp.gateway.http.app import GatewayFront
+from routermcp.gateway.http.app import ProjectGateway
 from routermcp.gateway.http.asgi import RequestHead
 from routermcp.gateway.http.authentication import APIKey
-from tests.gateway.fronts import BOTH, PATIENCE, Bench, error, events, fronted, request
+from tests.gateway.gateways import BOTH, PATIENCE, Bench, error, events, request, served_gateway
 from tests.three_runtimes import RUNTIMES, make_client, run
 
 RUNTIME = pytest.mark.parametrize("runtime", RUNTIMES)
@@ -35,7 +35,7 @@ ENDPOINTS = [
 @pytest.fixture(scope="module")
 def bench() -> Iterator[Bench]:
     states = {"github": "ready", "time": "failed"}
-    with fronted(projects=PROJECTS, upstreams=lambda: states) as bench:
+    with served_gateway(projects=PROJECTS, upstreams=lambda: states) as bench:
         yield bench
 
 
@@ -100,7 +100,7 @@ def test_our_clients_learn_that_a_project_is_unknown(bench: Bench, runtime: str,
 
 
 def test_a_page_of_another_site_is_turned_away_before_anything_else() -> None:
-    with fronted(keys=[APIKey("rmc_1")]) as bench:
+    with served_gateway(keys=[APIKey("rmc_1")]) as bench:
         answer = bench.post(request("tools/list"), "/v1/mcp/third", Host="evil.example")
         assert error(answer) == (403, -32600, None)
         answer = bench.post(request("tools/list"), Origin="https://evil.example")
@@ -158,7 +158,7 @@ def test_a_session_is_one_wherever_its_project_is_reached_and_unknown_in_others(
     assert bench.post(request("ping"), "/v1/mcp/second-1", Mcp_Session_Id=session).status_code == 404
     inner = bench.who(Mcp_Session_Id=session)["session"]
     assert session.startswith(f"{inner}.")
-    assert bench.post(request("ping"), Mcp_Session_Id=inner).status_code == 404, "without its seal"
+    assert bench.post(request("ping"), Mcp_Session_Id=inner).status_code == 404, "without its signature"
     assert bench.http.delete(bench.url(), headers={"Mcp-Session-Id": session}).status_code == 204
     assert bench.post(request("ping"), Mcp_Session_Id=session).status_code == 404
 
@@ -182,7 +182,7 @@ def test_health_tells_all_where_no_key_is_needed(bench: Bench) -> None:
 
 def test_health_tells_strangers_only_that_it_is_there(bench: Bench) -> None:
     assert bench.http.get(bench.url("/health"), headers={"Host": "10.0.0.7"}).json() == {"status": "ok"}
-    with fronted(keys=[APIKey("rmc_1")], upstreams=lambda: {"github": "ready"}) as closed:
+    with served_gateway(keys=[APIKey("rmc_1")], upstreams=lambda: {"github": "ready"}) as closed:
         for headers in ({}, {"Authorization": "Bearer rmc_2"}):
             answer = closed.http.get(closed.url("/health"), headers=headers)
             assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
@@ -209,7 +209,7 @@ def test_what_is_to_be_done_at_the_beginning_and_the_end_is_done() -> None:
 
         return take
 
-    with fronted(on_startup=step("up"), on_shutdown=step("down")) as bench:
+    with served_gateway(on_startup=step("up"), on_shutdown=step("down")) as bench:
         assert done == ["up"]
         assert bench.call("who").status_code == 200
     assert (done, len(loops)) == (["up", "down"], 1)
@@ -227,7 +227,7 @@ def test_a_gateway_that_cannot_begin_does_not_serve(
     async def end() -> None:
         ended.append(True)
 
-    front = GatewayFront(GatewayApp(BuiltinTools()), on_startup=fail, on_shutdown=end)
+    front = ProjectGateway(GatewayApp(BuiltinTools()), on_startup=fail, on_shutdown=end)
     with pytest.raises(RuntimeError, match="did not start"), serve_in_thread(front):
         raise AssertionError
     assert not ended
@@ -249,7 +249,7 @@ def test_a_server_is_told_why_but_no_secrets(failure: Exception, said: str) -> N
     async def send(message: Any) -> None:
         sent.append(message)
 
-    front = GatewayFront(GatewayApp(BuiltinTools()), on_startup=fail)
+    front = ProjectGateway(GatewayApp(BuiltinTools()), on_startup=fail)
     asyncio.run(front({"type": "lifespan"}, receive, send))
     assert sent == [{"type": "lifespan.startup.failed", "message": said}]
 
@@ -258,14 +258,14 @@ def test_the_end_of_the_server_is_not_held_up_by_an_end_that_fails() -> None:
     async def fail() -> None:
         raise ValueError
 
-    with fronted(on_shutdown=fail) as bench:
+    with served_gateway(on_shutdown=fail) as bench:
         assert bench.call("who").status_code == 200
         port = httpx.URL(bench.url()).port
     assert not any(thread.name == f"routermcp-gateway-{port}" for thread in threading.enumerate())
 
 
 def test_only_http_is_served() -> None:
-    front = GatewayFront(GatewayApp(BuiltinTools()))
+    front = ProjectGateway(GatewayApp(BuiltinTools()))
     with pytest.raises(RuntimeError, match="not websocket"):
         asyncio.run(front({"type": "websocket"}, lambda: None, lambda _: None))  # type: ignore[arg-type]
 
@@ -273,11 +273,11 @@ def test_only_http_is_served() -> None:
 @pytest.mark.parametrize("projects", [(), ("",), ("Upper",), ("a/b",), ("x" * 51,), ("default", "a b")])
 def test_a_project_has_a_slug(projects: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError, match=r"project"):
-        GatewayFront(GatewayApp(BuiltinTools()), projects=projects)
+        ProjectGateway(GatewayApp(BuiltinTools()), projects=projects)
 
 
 def test_the_front_is_where_its_application_is() -> None:
-    front = GatewayFront(GatewayApp(BuiltinTools(), path="/other"))
+    front = ProjectGateway(GatewayApp(BuiltinTools(), path="/other"))
     with serve_in_thread(front) as url, httpx.Client(timeout=PATIENCE, trust_env=False) as http:
         assert url.endswith("/other")
         for place in (url, url.replace("/other", "/v1/mcp/default")):

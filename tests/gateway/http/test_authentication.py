@@ -17,11 +17,11 @@ import pytest
 from routermcp import ConfigError, TransportError, UnauthorizedError
 from routermcp.gateway import GatewayApp, serve_in_thread
 from routermcp.gateway.errors import Rejected
-from routermcp.gateway.http.app import GatewayFront
-from routermcp.gateway.http.asgi import Reply, RequestHead
+from routermcp.gateway.http.app import ProjectGateway
+from routermcp.gateway.http.asgi import RequestHead, ResponseWriter
 from routermcp.gateway.http.authentication import APIKey, KeyRing, check_binding, identify, is_loopback
 from routermcp.gateway.http.session_ids import SessionIdSigner
-from tests.gateway.fronts import INITIALIZE, PATIENCE, Bench, TokenEndpoint, error, fronted, request
+from tests.gateway.gateways import INITIALIZE, PATIENCE, Bench, WaitingTools, error, request, served_gateway
 from tests.three_runtimes import RUNTIMES, make_client, run
 
 RUNTIME = pytest.mark.parametrize("runtime", RUNTIMES)
@@ -45,13 +45,13 @@ def bearer(key: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def closed() -> Iterator[Bench]:
-    with fronted(keys=KEYS) as bench:
+    with served_gateway(keys=KEYS) as bench:
         yield bench
 
 
 @pytest.fixture(scope="module")
 def open_to_all() -> Iterator[Bench]:
-    with fronted() as bench:
+    with served_gateway() as bench:
         yield bench
 
 
@@ -107,9 +107,8 @@ def test_who_is_not_let_in_cannot_fill_the_memory(closed: Bench) -> None:
     assert (answer.status_code, answer.json()["id"]) == (401, None)
 
 
-def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("routermcp.gateway.http.body.REFUSED_SECONDS", 0.05)
-    with fronted(keys=KEYS) as bench:
+def test_a_body_that_does_not_come_is_not_waited_for() -> None:
+    with served_gateway(keys=KEYS, refused_seconds=0.05) as bench:
         url = httpx.URL(bench.url())
         with socket.create_connection((url.host, url.port or 0), timeout=PATIENCE) as connection:
             head = f"POST {url.path} HTTP/1.1\r\nHost: {url.host}\r\nContent-Length: 100\r\n\r\n{{"
@@ -152,7 +151,7 @@ def test_what_a_proxy_says_is_not_taken_for_the_gateways_word(era: str, request_
     answer = {"jsonrpc": "2.0", "id": request_id, "error": {"code": -32001, "message": "no"}}
 
     async def proxy(scope: Any, receive: Any, send: Any) -> None:
-        await Reply(send).json(json.dumps(answer).encode(), 401)
+        await ResponseWriter(send).document(json.dumps(answer).encode(), 401)
 
     async def body(url: str) -> None:
         with pytest.raises(TransportError) as caught:
@@ -207,7 +206,7 @@ def test_a_key_can_travel_in_a_header(secret: str) -> None:
 
 def test_no_keys_is_not_the_same_as_an_empty_list_of_them() -> None:
     with pytest.raises(ConfigError, match="keys=None"):
-        GatewayFront(GatewayApp(TokenEndpoint()), keys=[])
+        ProjectGateway(GatewayApp(WaitingTools()), keys=[])
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost", "::ffff:127.0.0.1"])
@@ -304,7 +303,7 @@ def test_what_stood_in_the_scope_before_does_not_count() -> None:
         "client": ("127.0.0.1", 1),
         "routermcp.user_id": "mallory",
     }
-    asyncio.run(GatewayFront(GatewayApp(TokenEndpoint()))(scope, receive, send))
+    asyncio.run(ProjectGateway(GatewayApp(WaitingTools()))(scope, receive, send))
     assert b"who" not in sent[1]["body"]
     assert b"null" in sent[1]["body"]
     assert scope["routermcp.user_id"] == "mallory", "the scope of others stays theirs"
@@ -356,27 +355,27 @@ def test_a_session_of_nobody_is_not_that_of_a_user(open_to_all: Bench) -> None:
 
 
 def test_an_old_session_does_not_stand_in_the_way_of_a_new_one(closed: Bench) -> None:
-    answer = closed.post(request("initialize", INITIALIZE), Mcp_Session_Id="old.seal", **bearer(PLAIN))
+    answer = closed.post(request("initialize", INITIALIZE), Mcp_Session_Id="old.signature", **bearer(PLAIN))
     assert answer.status_code == 200
 
 
-def test_processes_that_share_a_secret_know_each_others_seals() -> None:
+def test_processes_that_share_a_secret_verify_each_others_session_ids() -> None:
     secret = secrets.token_bytes(32)
     owner = (b"default", b"key", b"ada")
-    sealed = SessionIdSigner(secret).close(b"id", owner)
-    assert SessionIdSigner(secret).open(sealed, owner) == b"id"
-    assert SessionIdSigner().open(sealed, owner) is None
+    signed = SessionIdSigner(secret).sign(b"id", owner)
+    assert SessionIdSigner(secret).verify(signed, owner) == b"id"
+    assert SessionIdSigner().verify(signed, owner) is None
     for stranger in ((b"default", b"keya", b"da"), (b"default", b"key", b""), (b"second", b"key", b"ada")):
-        assert SessionIdSigner(secret).open(sealed, stranger) is None
-    for broken in (b"", b".", b"id", b"id.", sealed[:-1], b"x" + sealed, b"\xff." + sealed):
-        assert SessionIdSigner(secret).open(broken, owner) is None
+        assert SessionIdSigner(secret).verify(signed, stranger) is None
+    for broken in (b"", b".", b"id", b"id.", signed[:-1], b"x" + signed, b"\xff." + signed):
+        assert SessionIdSigner(secret).verify(broken, owner) is None
 
 
-def test_the_seal_of_one_length_of_parts_is_not_that_of_another() -> None:
-    seal = SessionIdSigner()
-    assert seal.close(b"i", (b"ab", b"c"))[2:] != seal.close(b"i", (b"a", b"bc"))[2:]
+def test_the_signature_of_parts_depends_on_their_lengths() -> None:
+    signer = SessionIdSigner()
+    assert signer.sign(b"i", (b"ab", b"c"))[2:] != signer.sign(b"i", (b"a", b"bc"))[2:]
 
 
 def test_a_short_secret_is_refused() -> None:
     with pytest.raises(ConfigError, match="32 bytes"):
-        GatewayFront(GatewayApp(TokenEndpoint()), session_secret=b"short")
+        ProjectGateway(GatewayApp(WaitingTools()), session_secret=b"short")

@@ -14,9 +14,18 @@ import pytest
 from routermcp import ConfigError, RetryPolicy, TransportError
 from routermcp.gateway.errors import Rejected
 from routermcp.gateway.http.asgi import RequestHead
-from routermcp.gateway.http.body import ReadAhead
+from routermcp.gateway.http.body import RequestBody
 from routermcp.gateway.http.rate_limit import RateLimit, TokenBucket
-from tests.gateway.fronts import BOTH, HANDSHAKE, INITIALIZE, PATIENCE, Bench, error, fronted, request
+from tests.gateway.gateways import (
+    BOTH,
+    HANDSHAKE,
+    INITIALIZE,
+    PATIENCE,
+    Bench,
+    error,
+    request,
+    served_gateway,
+)
 from tests.three_runtimes import RUNTIMES, make_client, run
 
 RUNTIME = pytest.mark.parametrize("runtime", RUNTIMES)
@@ -64,7 +73,7 @@ def test_a_limit_lets_something_through(requests: int, seconds: float) -> None:
 
 
 def test_requests_that_come_too_soon_are_answered_as_the_hosted_gateway_does(clock: Clock) -> None:
-    with fronted(limit=RateLimit(2, 58.2), projects=("default", "second"), clock=clock) as bench:
+    with served_gateway(limit=RateLimit(2, 58.2), projects=("default", "second"), clock=clock) as bench:
         for path in ("/v1/mcp/default", "/mcp"):
             assert bench.post(request("ping"), path).status_code == 200
         answer = bench.post(request("ping"))
@@ -84,7 +93,7 @@ def test_requests_that_come_too_soon_are_answered_as_the_hosted_gateway_does(clo
 
 
 def test_what_asks_for_nothing_is_not_counted(clock: Clock) -> None:
-    with fronted(limit=RateLimit(1, 60.0), clock=clock) as bench:
+    with served_gateway(limit=RateLimit(1, 60.0), clock=clock) as bench:
         session = bench.open()
         notification = {"jsonrpc": "2.0", "method": "notifications/initialized"}
         assert bench.post(notification, Mcp_Session_Id=session).status_code == 202
@@ -93,7 +102,7 @@ def test_what_asks_for_nothing_is_not_counted(clock: Clock) -> None:
 
 
 def test_every_request_of_a_batch_counts(clock: Clock) -> None:
-    with fronted(limit=RateLimit(4, 60.0), clock=clock) as bench:
+    with served_gateway(limit=RateLimit(4, 60.0), clock=clock) as bench:
         answer = bench.post(request("initialize", {**INITIALIZE, "protocolVersion": "2025-03-26"}))
         session = answer.headers["mcp-session-id"]
         batch = [request("ping", None, number) for number in range(3)]
@@ -105,13 +114,13 @@ def test_every_request_of_a_batch_counts(clock: Clock) -> None:
 
 
 def test_what_is_no_message_counts(clock: Clock) -> None:
-    with fronted(limit=RateLimit(1, 60.0), clock=clock) as bench:
+    with served_gateway(limit=RateLimit(1, 60.0), clock=clock) as bench:
         assert bench.post({"nothing": 1}).status_code == 400
         assert bench.post({"nothing": 1}).status_code == 429
 
 
 def test_the_longest_body_is_the_same_with_a_limit(clock: Clock) -> None:
-    with fronted(limit=RateLimit(5, 60.0), clock=clock, max_body=100_000) as bench:
+    with served_gateway(limit=RateLimit(5, 60.0), clock=clock, max_body=100_000) as bench:
         assert bench.post({**request("ping"), "padding": "x" * 90_000}).status_code == 200
         answer = bench.post({**request("ping"), "padding": "x" * 100_000})
         assert (answer.status_code, answer.json()["id"]) == (413, None)
@@ -120,7 +129,7 @@ def test_the_longest_body_is_the_same_with_a_limit(clock: Clock) -> None:
 @RUNTIME
 @ERA
 def test_our_clients_learn_how_long_to_wait(runtime: str, era: str, clock: Clock) -> None:
-    with fronted(limit=RateLimit(2, 60.0), clock=clock) as bench:
+    with served_gateway(limit=RateLimit(2, 60.0), clock=clock) as bench:
 
         async def body() -> None:
             async with make_client(
@@ -134,8 +143,8 @@ def test_our_clients_learn_how_long_to_wait(runtime: str, era: str, clock: Clock
         run(runtime, body)
 
 
-def test_a_call_ends_with_its_client_where_its_body_was_read_ahead(clock: Clock) -> None:
-    with fronted(limit=RateLimit(9, 60.0), clock=clock) as bench:
+def test_a_call_ends_with_its_client_where_its_body_was_body(clock: Clock) -> None:
+    with served_gateway(limit=RateLimit(9, 60.0), clock=clock) as bench:
         message = httpx.Request(
             "POST", bench.url(), json=request("tools/call", {"name": "sleep"}), headers=BOTH
         )
@@ -144,8 +153,8 @@ def test_a_call_ends_with_its_client_where_its_body_was_read_ahead(clock: Clock)
             (message.url.host, message.url.port or 0), timeout=PATIENCE
         ) as connection:
             connection.sendall(f"POST {message.url.path} HTTP/1.1\r\n{head}\r\n".encode() + message.content)
-            assert bench.desk.begun.wait(PATIENCE)
-        assert bench.desk.cancelled.wait(PATIENCE)
+            assert bench.tools.begun.wait(PATIENCE)
+        assert bench.tools.cancelled.wait(PATIENCE)
         assert bench.post(request("ping")).status_code == 200
 
 
@@ -156,10 +165,10 @@ def test_the_rest_of_a_body_that_is_too_long_is_not_taken_for_another() -> None:
         return {"type": "http.request", "body": chunks.pop(0), "more_body": bool(chunks)}
 
     async def body() -> None:
-        read_ahead = ReadAhead(RequestHead({"method": "POST", "path": "/", "headers": []}), receive)
+        body = RequestBody(RequestHead({"method": "POST", "path": "/", "headers": []}), receive)
         with pytest.raises(Rejected):
-            await read_ahead.messages(10)
-        assert await read_ahead.request_id() is None
+            await body.messages(10)
+        assert await body.request_id() is None
 
     run("asyncio", body)
 
@@ -173,9 +182,9 @@ def test_a_body_that_somebody_else_read_is_not_waited_for() -> None:
         return {"type": "http.request", "body": b"{}", "more_body": False}
 
     async def body() -> None:
-        read_ahead = ReadAhead(RequestHead({"method": "POST", "path": "/", "headers": []}), receive)
-        assert (await read_ahead.receive())["body"] == b"{}"
-        assert await read_ahead.request_id() is None
+        body = RequestBody(RequestHead({"method": "POST", "path": "/", "headers": []}), receive)
+        assert (await body.receive())["body"] == b"{}"
+        assert await body.request_id() is None
         assert received == 1
 
     run("asyncio", body)
@@ -195,16 +204,16 @@ def occupied(bench: Bench) -> Iterator[None]:
         )
         thread.start()
         try:
-            assert bench.desk.begun.wait(PATIENCE)
+            assert bench.tools.begun.wait(PATIENCE)
             yield
         finally:
-            bench.desk.go_on.set()
+            bench.tools.go_on.set()
             thread.join(PATIENCE)
     assert answers == [200]
 
 
 def test_more_requests_than_there_is_room_for_are_put_off() -> None:
-    with fronted(max_requests=1) as bench:
+    with served_gateway(max_requests=1) as bench:
         with occupied(bench):
             answer = bench.post(request("ping"))
             assert error(answer) == (503, -32600, None)
@@ -218,7 +227,7 @@ def test_more_requests_than_there_is_room_for_are_put_off() -> None:
 
 
 def test_the_answer_that_a_request_waits_for_is_taken_where_there_is_no_room() -> None:
-    with fronted(max_requests=1) as bench:
+    with served_gateway(max_requests=1) as bench:
 
         async def body() -> None:
             async with make_client(

@@ -11,11 +11,11 @@ import pytest
 
 from routermcp.gateway import LocalGateway
 from routermcp.gateway.http.authentication import APIKey
-from routermcp.gateway.http.routes import token_leases as leases
 from routermcp.gateway.http.routes.token_api import TokenAPI
+from routermcp.gateway.http.routes.token_leases import TokenLeases
 from routermcp.oauth import AdapterLock, memory_adapter
 from routermcp.types import LockLostError
-from tests.gateway.fronts import PATIENCE, Bench, fronted
+from tests.gateway.gateways import PATIENCE, Bench, served_gateway
 
 RECORD: dict[str, Any] = {"tokens": {"access_token": "a"}}
 PATH = "/v1/oauth/users/~ada/servers/~mail"
@@ -25,7 +25,7 @@ PATH = "/v1/oauth/users/~ada/servers/~mail"
 def test_without_keys_it_is_for_this_machine_and_not_for_who_comes_by_a_proxy_on_it(header: str) -> None:
     store = memory_adapter()
     store.set("ada", "mail", RECORD)
-    with fronted(tokens=TokenAPI(store)) as bench:
+    with served_gateway(tokens=TokenAPI(store)) as bench:
         assert bench.http.get(bench.url(PATH)).json() == RECORD
         refused = bench.http.get(bench.url(PATH), headers={header: "203.0.113.9"})
         assert (refused.status_code, refused.json()["error"]["data"]) == (403, {"reason": "user_not_allowed"})
@@ -37,7 +37,7 @@ def test_with_keys_it_is_for_those_that_act_for_users_wherever_they_are() -> Non
     store = memory_adapter()
     store.set("ada", "mail", RECORD)
     keys = [APIKey("rmc_plain"), APIKey("rmc_trusted", acts_for_users=True)]
-    with fronted(tokens=TokenAPI(store), keys=keys) as bench:
+    with served_gateway(tokens=TokenAPI(store), keys=keys) as bench:
         for key, status in (("rmc_plain", 403), ("rmc_trusted", 200)):
             headers = {"Authorization": f"Bearer {key}", "X-Forwarded-For": "203.0.113.9"}
             assert bench.http.get(bench.url(PATH), headers=headers).status_code == status
@@ -123,12 +123,9 @@ class Application:
         ).status_code
 
 
-def test_a_lease_whose_holder_is_gone_is_given_up_for_the_gateway_too(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(leases, "LEASE_SECONDS", 0.1)
+def test_a_lease_whose_holder_is_gone_is_given_up_for_the_gateway_too() -> None:
     store = Store()
-    with fronted(tokens=TokenAPI(store)) as bench:
+    with served_gateway(tokens=TokenAPI(store, TokenLeases(store, seconds=0.1))) as bench:
         gone = Application(bench)
         assert gone.acquire() == 200
         assert store.released.wait(PATIENCE)
@@ -141,10 +138,9 @@ def test_a_lease_whose_holder_is_gone_is_given_up_for_the_gateway_too(
     assert store.get("ada", "mail") == {"by": "the gateway"}
 
 
-def test_a_lease_that_is_renewed_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leases, "LEASE_SECONDS", 0.5)
+def test_a_lease_that_is_renewed_lasts() -> None:
     store = Store()
-    with fronted(tokens=TokenAPI(store)) as bench:
+    with served_gateway(tokens=TokenAPI(store, TokenLeases(store, seconds=0.5))) as bench:
         holder, other = Application(bench), Application(bench, "other")
         assert holder.acquire() == 200
         until = time.monotonic() + 1.0
@@ -164,7 +160,7 @@ def test_a_lease_that_is_renewed_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("notices", ["renew", "keep", "acquire"])
 def test_a_lock_that_the_store_has_given_to_somebody_else_is_lost(notices: str) -> None:
     store = Store()
-    with fronted(tokens=TokenAPI(store)) as bench:
+    with served_gateway(tokens=TokenAPI(store)) as bench:
         holder = Application(bench)
         assert holder.acquire() == 200
         store.lost = True
@@ -188,7 +184,7 @@ def test_a_gateway_that_ends_gives_its_locks_up() -> None:
     assert store.lock("ada", "mail").acquire()
 
 
-def test_there_is_an_end_to_leases(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leases, "MAX_LEASES", 0)
-    with fronted(tokens=TokenAPI(memory_adapter())) as bench:
+def test_there_is_an_end_to_leases() -> None:
+    store = memory_adapter()
+    with served_gateway(tokens=TokenAPI(store, TokenLeases(store, most=0))) as bench:
         assert Application(bench).acquire() == 409

@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from routermcp.gateway.errors import Rejected
 from routermcp.gateway.sessions import redis_pubsub as redis_news
 from routermcp.gateway.sessions import redis_records
-from routermcp.gateway.sessions.base import KeptSession, SessionStore, Work
+from routermcp.gateway.sessions.base import KeptSession, RunningRequest, SessionStore
 from routermcp.gateway.sessions.memory import SessionTable
 from routermcp.gateway.sessions.redis import STORE_SECONDS, redis_store
 from routermcp_proto.calls import Call
@@ -133,11 +133,11 @@ def working(session: KeptSession) -> asyncio.Task[bool]:
     async def work() -> bool:
         request = session.machine.receive_message(b'{"jsonrpc":"2.0","id":7,"method":"tools/list"}')
         assert request
-        own = session.running[7] = Work()
+        own = session.running[7] = RunningRequest()
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            return own.withdrawn()
+            return own.uncancel()
         return False
 
     return asyncio.create_task(work())

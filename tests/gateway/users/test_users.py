@@ -16,7 +16,7 @@ from routermcp import RouterMCPClient, SyncRouterMCPClient
 from routermcp._callbacks import settled
 from routermcp.gateway import LocalGateway
 from routermcp.gateway.config.model import GatewayConfig
-from routermcp.gateway.factory import aggregate_of, front_of
+from routermcp.gateway.factory import aggregate_of, application_of
 from routermcp.gateway.upstreams import upstream
 from routermcp.oauth import TokenAdapter, cloud_adapter, file_adapter, memory_adapter
 from routermcp.types import (
@@ -30,7 +30,7 @@ from routermcp.types import (
     ToolNotFoundError,
     TransportError,
 )
-from tests.gateway.fronts import PATIENCE
+from tests.gateway.gateways import PATIENCE
 from tests.gateway.servers import ERAS, Shop, serving
 from tests.oauth.servers.protected_server import ProtectedServer, callback, consent
 from tests.routermcp.server import Exchange
@@ -335,5 +335,5 @@ def test_browsers_are_sent_back_to_where_the_gateway_listens(host: str, page: st
     servers = {"gmail": {"url": "https://gmail.example/mcp", "authType": "oauth"}}
     config = GatewayConfig.model_validate({"httpServer": {"host": host, "port": 7}, "mcpServers": servers})
     backend = aggregate_of(config, tokens=memory_adapter())
-    front_of(config, backend)
+    application_of(config, backend)
     assert backend.personal["gmail"].redirect_uri == f"{page}v1/oauth/callback"

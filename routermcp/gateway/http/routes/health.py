@@ -1,4 +1,4 @@
-"""What a gateway says about itself to those who watch over it."""
+"""The health report of a gateway, for monitoring."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from routermcp_proto import jsonrpc
 
 from .... import __version__
 
-#: For those who may not know more.
+#: For clients without access.
 BRIEF = jsonrpc.dumps({"status": "ok"})
 
 
 def report(upstreams: Mapping[str, str], sessions: int) -> bytes:
-    """Say how the gateway is, as JSON.
+    """Return the state of the gateway, as JSON.
 
-    A server behind the gateway that failed does not make the gateway unwell: it costs only
-    its own tools.
+    A failed server behind the gateway does not make the gateway unhealthy: it costs only its
+    own tools.
 
     Args:
         upstreams: The state of each server by its alias.
-        sessions: The sessions that are kept.
+        sessions: The number of kept sessions.
     """
     servers = {alias: {"state": state} for alias, state in upstreams.items()}
     return jsonrpc.dumps({"status": "ok", "version": __version__, "upstreams": servers, "sessions": sessions})

@@ -1,4 +1,4 @@
-"""The page that browsers come back to from signing in at a server behind the gateway."""
+"""The page that browsers come back to after signing in at a server behind the gateway."""
 
 from __future__ import annotations
 
@@ -12,28 +12,27 @@ from routermcp_proto.jsonrpc import ErrorObject
 from ...errors import Rejected
 from ...users.methods import STORE_FAILED, UserMethods
 from ...users.oauth_state import PATH
-from ..asgi import Reply, RequestHead, Send
+from ..asgi import RequestHead, ResponseWriter, Send
 
 log = logging.getLogger("routermcp.gateway")
 
-
-#: The code is in the URL of this page, which no other page is to learn.
+#: The URL of this page holds the code, which no other page may learn.
 _HEADERS = [
     (b"cache-control", b"no-store"),
     (b"referrer-policy", b"no-referrer"),
     (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'"),
 ]
 
-_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
+_HTML_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
 <body style="font:16px/1.5 system-ui;max-width:32em;margin:4em auto;padding:0 1em">
 <h1>{title}</h1><p>{text}</p>"""
 
 
-async def take(head: RequestHead, query: bytes, accounts: UserMethods, send: Send) -> None:
-    """Take the answer that a browser brings, and show where that leads.
+async def answer(head: RequestHead, query: bytes, accounts: UserMethods, send: Send) -> None:
+    """Complete the sign-in that a browser comes back from, and show or redirect to what follows.
 
     Raises:
-        Rejected: It is not a GET.
+        Rejected: The request is not a GET.
     """
     if head.method != "GET":
         error = ErrorObject(INVALID_REQUEST, f"{PATH} takes GET")
@@ -50,9 +49,9 @@ async def take(head: RequestHead, query: bytes, accounts: UserMethods, send: Sen
         status, title, text = 502, "That did not work", "The authorization server could not be asked."
     else:
         if next_url is not None and next_url.isascii() and next_url.isprintable():
-            await Reply(send).empty(303, [(b"location", next_url.encode("ascii")), *_HEADERS])
+            await ResponseWriter(send).empty(303, [(b"location", next_url.encode("ascii")), *_HEADERS])
             return
         status, title = 200, "You are signed in"
         text = f"The gateway may use {alias} for you now. You can close this page."
-    page = _PAGE.format(title=title, text=html.escape(text)).encode()
-    await Reply(send).document(b"text/html; charset=utf-8", page, status, _HEADERS)
+    page = _HTML_PAGE.format(title=title, text=html.escape(text)).encode()
+    await ResponseWriter(send).document(page, status, _HEADERS, b"text/html; charset=utf-8")

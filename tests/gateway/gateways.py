@@ -1,4 +1,4 @@
-"""A front that is served, and what a test asks of it request by request."""
+"""A served gateway, and a client that sends it single requests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from routermcp.gateway import BuiltinTools, Caller, GatewayApp, serve_in_thread
-from routermcp.gateway.http.app import GatewayFront
+from routermcp.gateway.http.app import ProjectGateway
 
 HANDSHAKE = "2025-11-25"
 BOTH = {"Accept": "application/json, text/event-stream"}
@@ -26,7 +26,7 @@ INITIALIZE = {
 PATIENCE = 10.0
 
 
-class TokenEndpoint(BuiltinTools):
+class WaitingTools(BuiltinTools):
     """The built-in tools, one that says who is there, and two that wait."""
 
     def __init__(self) -> None:
@@ -52,11 +52,11 @@ class TokenEndpoint(BuiltinTools):
 
 
 class Bench:
-    """A front at a URL, and a client without manners of its own."""
+    """A gateway at a URL, and a plain HTTP client."""
 
-    def __init__(self, url: str, desk: TokenEndpoint, http: httpx.Client) -> None:
+    def __init__(self, url: str, tools: WaitingTools, http: httpx.Client) -> None:
         self.origin = url.removesuffix("/mcp")
-        self.desk = desk
+        self.tools = tools
         self.http = http
 
     def url(self, path: str = "/v1/mcp/default") -> str:
@@ -101,15 +101,15 @@ def events(answer: httpx.Response) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def fronted(**settings: Any) -> Generator[Bench]:
-    """Serve a front with these settings."""
-    desk = TokenEndpoint()
-    front = GatewayFront(GatewayApp(desk), **settings)
+def served_gateway(**settings: Any) -> Generator[Bench]:
+    """Serve a gateway with these settings."""
+    tools = WaitingTools()
+    app = ProjectGateway(GatewayApp(tools), **settings)
     with (
-        serve_in_thread(front) as url,
+        serve_in_thread(app) as url,
         httpx.Client(timeout=PATIENCE, trust_env=False) as http,
     ):
         try:
-            yield Bench(url, desk, http)
+            yield Bench(url, tools, http)
         finally:
-            desk.go_on.set()
+            tools.go_on.set()
