@@ -36,12 +36,12 @@ from .events import (
 )
 from .exceptions import LocalProtocolError, MCPError, RemoteProtocolError, rpc_error_type
 from .handshake import Agreement, Handshake, HandshakeReply, HandshakeStep, Refused, negotiate
-from .http.parameter_headers import ParameterHeader, declared_headers
 from .jsonrpc import ErrorObject, RequestId
 from .names import CAPABILITIES_KEY, CLIENT_INFO_KEY, PROTOCOL_VERSION_KEY
 from .session import NO_ROOM, Session
 from .states import SessionInput, SessionState
 from .types import InitializeResult, ListToolsResult
+from .types.parameter_headers import ParameterHeader, declared_headers
 from .versions import LATEST, Era, Revision
 
 #: Members of ``_meta`` that the session writes itself.

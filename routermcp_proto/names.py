@@ -1,4 +1,4 @@
-"""Methods, and members of ``_meta``, that more than one module of the project spells.
+"""Names on the wire that more than one module of the project spells: methods, members of ``_meta``.
 
 Source: https://modelcontextprotocol.io/specification/2026-07-28/basic (``_meta``),
 https://modelcontextprotocol.io/specification/2026-07-28/server/utilities/logging and
@@ -7,7 +7,11 @@ https://modelcontextprotocol.io/specification/2026-07-28/basic/patterns/subscrip
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+
+HTTP_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""The name of a header (RFC 9110, section 5.6.2)."""
 
 PROTOCOL_VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
 """The member of a stateless request's ``_meta`` that holds the revision it is written in."""

@@ -16,8 +16,8 @@ from ..events import HTTPRedirected, Outgoing
 from ..exceptions import LocalProtocolError, RemoteProtocolError, TransportError
 from ..versions import Era
 from .exchange import MAX_MESSAGE_SIZE, MCPExchange
+from .header_values import encode_header_value, parameter_headers
 from .headers import HeaderBlock, HTTPRequest
-from .parameter_headers import encode_header_value, parameter_headers
 from .url import EndpointURL, without_query
 
 #: Headers that the binding writes itself; a user's value for one of them is refused.

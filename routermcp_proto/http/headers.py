@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
 from ..exceptions import LocalProtocolError
+from ..names import HTTP_TOKEN
 from ..redaction import HIDDEN, is_secret
 
-#: The name of a header (RFC 9110, section 5.6.2, ``token``).
-TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # Visible ASCII, with spaces and tabs inside but not at either end; empty is a value too.
 _VALUE = re.compile(rb"(?:[!-~](?:[ \t!-~]*[!-~])?)?")
 
@@ -112,7 +111,7 @@ def _checked(name: str | bytes, value: str | bytes) -> Pair:
     # Half of a surrogate pair has to become bytes that the patterns refuse, too.
     raw_name = name.encode("utf-8", "surrogatepass") if isinstance(name, str) else name
     raw_value = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
-    if not TOKEN.fullmatch(raw_name):
+    if not HTTP_TOKEN.fullmatch(raw_name):
         # A whole line that is given as a name has its value after the colon.
         shown = raw_name.partition(b":")[0][:MAX_NAME_SHOWN].decode("ascii", "backslashreplace")
         raise LocalProtocolError(f"{shown!r} is not the name of a header")

@@ -9,6 +9,18 @@ from __future__ import annotations
 
 #: By wing, from the lowest floor to the highest.
 FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "routermcp_proto": (
+        ("error_codes", "names", "versions"),
+        ("exceptions",),
+        ("framing", "jsonrpc", "retry", "states", "types"),
+        ("calls",),
+        ("events", "gateway_calls", "handshake"),
+        ("redaction", "session"),
+        ("client_session", "server_session"),
+        ("http",),
+        ("oauth",),
+        ("__init__",),
+    ),
     "routermcp_adapters": (
         ("limits", "runtime", "wire_log"),
         ("concurrency",),

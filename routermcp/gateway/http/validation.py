@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 
 from routermcp_proto.error_codes import HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST
 from routermcp_proto.exceptions import LocalProtocolError, RemoteProtocolError
-from routermcp_proto.http.parameter_headers import declared_headers, decode_header_value, parameter_headers
+from routermcp_proto.http.header_values import decode_header_value, parameter_headers
 from routermcp_proto.jsonrpc import ErrorObject, Message, Request
 from routermcp_proto.names import PROTOCOL_VERSION_KEY
+from routermcp_proto.types.parameter_headers import declared_headers
 from routermcp_proto.versions import REVISIONS, Era
 
 from ..errors import Rejected
