@@ -17,7 +17,9 @@ Serving needs the extra ``routermcp[gateway]``.
 
 from __future__ import annotations
 
-from .backend import Backend, Caller, InputNeeded, Listing
+import warnings
+
+from .backend import Backend, Caller, InputRequired, Listing
 from .demo.tools import BuiltinTools
 from .http.endpoint import GatewayApp
 from .local import LocalGateway
@@ -28,8 +30,19 @@ __all__ = [
     "BuiltinTools",
     "Caller",
     "GatewayApp",
-    "InputNeeded",
+    "InputRequired",
     "Listing",
     "LocalGateway",
     "serve_in_thread",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Return ``InputRequired`` under its name of before, for this release."""
+    if name == "InputNeeded":
+        problem = (
+            "routermcp.gateway.InputNeeded is called InputRequired; the old name goes with the next release"
+        )
+        warnings.warn(problem, DeprecationWarning, stacklevel=2)
+        return InputRequired
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

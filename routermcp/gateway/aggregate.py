@@ -1,11 +1,11 @@
-"""Many servers as one: what each offers is listed under one roof, and requests find their way.
+"""Many servers as one: one list of what all servers offer, and each request goes to its server.
 
 Tools and prompts are named ``{alias}.{name}``. Resources keep their URIs; where two servers
 have the same one, the server that comes first in the configuration has it. Lists are in
 alphabetical order, so that they and their pages are the same in every process. A name without
 an alias is understood where only one server has it.
 
-Servers that users sign in at are each user's own: only who has signed in sees what they offer.
+Servers that users sign in at are each user's own: only a user who has signed in sees what they offer.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from routermcp_proto.calls import Call
@@ -24,16 +25,16 @@ from routermcp_proto.types import WireModel
 
 from .. import __version__
 from ..oauth.stores.base import TokenAdapter
-from .backend import Caller, Listing
+from .backend import Caller, Listing, Result
 from .catalog.entries import Entry
 from .catalog.merged import MergedCatalog
 from .catalog.tool_search import SEARCH_TOOL, search
 from .catalog.uri_templates import fit
-from .upstreams.upstream import State, Upstream
+from .upstreams.upstream import Upstream, UpstreamState
 from .users.methods import UserMethods
 from .users.oauth_state import PATH as CALLBACK_PATH
 from .users.oauth_state import StateEncryptor
-from .users.registry import PerUserServer, RegisteredUser, UserRegistry
+from .users.registry import PerUserServer, UserRegistry, user_of
 
 #: Entries of one page. A thousand tools are half a megabyte.
 PAGE_SIZE = 1_000
@@ -42,7 +43,7 @@ PAGE_SIZE = 1_000
 MAX_NAMES_SHOWN = 10
 
 #: Seconds that a list waits for servers that are being started; what comes later is announced.
-PATIENCE = 3.0
+LIST_WAIT_SECONDS = 3.0
 
 SERVER_INFO: Mapping[str, Any] = {"name": "RouterMCP", "version": __version__}
 CAPABILITIES: Mapping[str, Any] = {
@@ -53,26 +54,37 @@ CAPABILITIES: Mapping[str, Any] = {
     "logging": {},
 }
 
-Result = Mapping[str, Any]
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """The servers that one user can reach."""
+
+    catalogs: Sequence[MergedCatalog]
+    """What they offer: the servers that all users share first."""
+    upstreams: Mapping[str, Upstream]
+    """All of them, by alias."""
+    personal: Mapping[str, Upstream] = field(default_factory=dict[str, Upstream])
+    """Those among them that the user signs in at."""
 
 
 class Aggregate:
-    """The backend of a gateway: its servers under one roof.
+    """The backend of a gateway, which forwards to its servers.
 
     Runs under asyncio.
 
     Args:
-        upstreams: The servers that are everybody's, the more important ones first.
+        upstreams: The servers that all users share, the more important ones first.
         personal: The servers that each user signs in at.
-        seal: Tells whose browser comes back from signing in; needed where there are such servers.
-        tokens: Where the tokens of users are kept, which these servers have in their settings.
+        seal: Reads the user from the ``state`` of a browser that comes back from signing in; needed
+            where there are such servers.
+        tokens: The store of users' tokens, which these servers have in their settings.
         search: Whether to offer the search for tools.
         patience: Seconds that a list waits for servers that are being started.
 
     Attributes:
-        on_changed: Told of what clients are to be told: method and parameters.
-        accounts: What users do about the servers that they sign in at, None where there are none.
-        tokens: Where the tokens of users are kept.
+        on_changed: Called with the method and parameters of a notification for the clients.
+        accounts: The methods of users who sign in at servers, None where there are no such servers.
+        tokens: The store of users' tokens.
     """
 
     def __init__(
@@ -83,29 +95,26 @@ class Aggregate:
         seal: StateEncryptor | None = None,
         tokens: TokenAdapter | None = None,
         search: bool = True,
-        patience: float = PATIENCE,
+        patience: float = LIST_WAIT_SECONDS,
     ) -> None:
         self.on_changed: Callable[[str, Mapping[str, Any]], None] = lambda _method, _params: None
-        self._upstreams = {upstream.alias: upstream for upstream in upstreams}
+        self.tokens = tokens
+        self.upstreams: Mapping[str, Upstream] = {upstream.alias: upstream for upstream in upstreams}
+        """The servers that all users share, by alias."""
         self._patience = patience
         self._search = search
-        self.tokens = tokens
-        self._shelf = MergedCatalog(upstreams)
-        self._people = UserRegistry(personal)
-        self.accounts = UserMethods(self._people, seal) if seal is not None else None
+        self._catalog = MergedCatalog([upstream.catalog for upstream in upstreams])
+        self._shared = _View((self._catalog,), self.upstreams)
+        self._users = UserRegistry(personal)
+        self.accounts = UserMethods(self._users, seal) if seal is not None else None
         for upstream in upstreams:
             upstream.on_change = self._changed
-            upstream.on_news = self._hear
-
-    @property
-    def upstreams(self) -> Mapping[str, Upstream]:
-        """The servers that are everybody's, by their aliases."""
-        return self._upstreams
+            upstream.on_notification = self._hear
 
     @property
     def personal(self) -> Mapping[str, PerUserServer]:
-        """The servers that each user signs in at, by their aliases."""
-        return self._people.servers
+        """The servers that each user signs in at, by alias."""
+        return self._users.servers
 
     @property
     def server_info(self) -> Mapping[str, Any]:
@@ -114,48 +123,53 @@ class Aggregate:
 
     @property
     def capabilities(self) -> Mapping[str, Any]:
-        """What the servers may offer together: which of them do shows when they are reached."""
+        """All that servers may offer: what they do offer is known when they are reached."""
         return CAPABILITIES
 
     @property
     def instructions(self) -> str | None:
-        """Nothing: each server would say something else."""
+        """None: each server has instructions of its own."""
         return None
 
     def states(self) -> dict[str, str]:
-        """Return how each server is, by alias."""
-        states = {alias: upstream.state.value for alias, upstream in self._upstreams.items()}
-        return {**states, **dict.fromkeys(self._people.servers, "each user's own")}
+        """Return the state of each server, by alias."""
+        states = {alias: upstream.state.value for alias, upstream in self.upstreams.items()}
+        return {**states, **dict.fromkeys(self._users.servers, "each user's own")}
 
     def listens_at(self, origin: str) -> None:
-        """Let browsers come back to the gateway's own page, where nothing else is set."""
-        for server in self._people.servers.values():
+        """Have browsers come back to the gateway's own page, where no other one is configured."""
+        for server in self._users.servers.values():
             if server.own_page:
                 server.redirect_uri = origin + CALLBACK_PATH
 
     async def begin(self) -> None:
         """Begin to reach the servers, so that the first client waits less."""
-        for upstream in self._upstreams.values():
+        for upstream in self.upstreams.values():
             upstream.start()
 
     # ---- lists -----------------------------------------------------------------------------
 
     def _changed(self, method: str) -> None:
-        self._shelf.forget(method)
+        self._catalog.invalidate(method)
         self.on_changed(method, {})
 
     def _hear(self, method: str, params: Mapping[str, Any]) -> None:
         if method == RESOURCE_UPDATED:
             self.on_changed(method, params)
 
-    def _shelves(self, person: RegisteredUser | None) -> tuple[MergedCatalog, ...]:
-        return (self._shelf,) if person is None else (self._shelf, person.shelf)
+    def _view(self, caller: Caller) -> _View:
+        shared = self._shared
+        if not self._users.servers:
+            return shared
+        user = self._users.named(user_of(caller))
+        upstreams = {**shared.upstreams, **user.upstreams}
+        return _View((*shared.catalogs, user.catalog), upstreams, user.upstreams)
 
-    async def _settle(self, person: RegisteredUser | None = None) -> None:
+    async def _settle(self, view: _View) -> None:
         """Give servers that are being started a little time."""
-        upstreams = [*self._upstreams.values(), *(person.upstreams.values() if person is not None else ())]
+        upstreams = view.upstreams.values()
         waiting = [upstream.settled(self._patience) for upstream in upstreams]
-        if any(upstream.state is not State.READY for upstream in upstreams):
+        if any(upstream.state is not UpstreamState.READY for upstream in upstreams):
             await asyncio.gather(*waiting)
         else:
             for wait in waiting:
@@ -167,14 +181,14 @@ class Aggregate:
         Raises:
             InvalidParamsError: No page has given that cursor.
         """
-        person = self._people.of(caller)
-        await self._settle(person)
+        view = self._view(caller)
+        await self._settle(view)
         before = None if cursor is None else _uncursor(cursor)
         entries: dict[str, Entry] = {}
-        for shelf in reversed(self._shelves(person)):
-            found = shelf[listing]
-            entries.update({name: found[name] for name in shelf.after(listing, before, PAGE_SIZE + 1)})
-        names = sorted(entries) if person is not None else list(entries)
+        for catalog in reversed(view.catalogs):
+            found = catalog[listing]
+            entries.update({name: found[name] for name in catalog.after(listing, before, PAGE_SIZE + 1)})
+        names = sorted(entries)
         page: list[Any] = [entries[name].listed() for name in names[:PAGE_SIZE]]
         if listing is Listing.TOOLS and cursor is None and self._search:
             page.insert(0, SEARCH_TOOL)
@@ -184,9 +198,9 @@ class Aggregate:
         return result
 
     def input_schema(self, tool: str) -> Mapping[str, Any] | None:
-        """Return the input schema of a tool if it says anything about headers, else None."""
-        entry = self._shelf[Listing.TOOLS].get(tool)
-        if entry is None or b"x-mcp-header" not in entry.wire:
+        """Return the input schema of a tool if it declares headers, else None."""
+        entry = self._catalog[Listing.TOOLS].get(tool)
+        if entry is None or b"x-mcp-header" not in entry.encoded:
             return None
         schema = entry.listed().get("inputSchema")
         return cast("dict[str, Any]", schema) if isinstance(schema, dict) else None
@@ -194,17 +208,17 @@ class Aggregate:
     # ---- requests ----------------------------------------------------------------------------
 
     async def call_tool(self, name: str, arguments: Mapping[str, Any], caller: Caller) -> Result:
-        """Run a tool where it is.
+        """Run a tool at its server.
 
         Raises:
             RPCError: There is no such tool (-32002), it may not be used (-32003), its server
                 cannot be reached (-32004), or refuses.
         """
-        person = self._people.of(caller)
+        view = self._view(caller)
         if self._search and name == SEARCH_TOOL["name"]:
-            await self._settle(person)
-            return await search([shelf.search for shelf in self._shelves(person)], arguments)
-        upstream, own = await self._find(Listing.TOOLS, name, person)
+            await self._settle(view)
+            return await search([catalog.search for catalog in view.catalogs], arguments)
+        upstream, own = await self._find(Listing.TOOLS, name, view)
         call = Call(
             "tools/call",
             {"name": own, "arguments": arguments},
@@ -216,12 +230,12 @@ class Aggregate:
         return await upstream.call(call, caller)
 
     async def get_prompt(self, name: str, arguments: Mapping[str, Any], caller: Caller) -> Result:
-        """Return a prompt from where it is.
+        """Return a prompt from its server.
 
         Raises:
             RPCError: As :meth:`call_tool`.
         """
-        upstream, own = await self._find(Listing.PROMPTS, name, self._people.of(caller))
+        upstream, own = await self._find(Listing.PROMPTS, name, self._view(caller))
         call = Call(
             "prompts/get",
             {"name": own, "arguments": arguments},
@@ -232,120 +246,116 @@ class Aggregate:
         )
         return await upstream.call(call, caller)
 
-    async def _find(self, listing: Listing, name: str, person: RegisteredUser | None) -> tuple[Upstream, str]:
-        """Find the server of a tool or a prompt, and its name there."""
-        for settle in (False, True):
-            if settle:
-                await self._settle(person)
-            for shelf in self._shelves(person):
-                entry = shelf[listing].get(name)
-                if entry is not None:
-                    return self._upstream(entry, person), entry.name
-        return self._guess(listing, name, person)
-
-    def _upstream(self, entry: Entry, person: RegisteredUser | None) -> Upstream:
-        upstream = self._upstreams.get(entry.alias)
-        if upstream is None and person is not None:
-            upstream = person.upstreams[entry.alias]
-        if upstream is None:
-            raise AssertionError("what is listed has a server")
-        return upstream
-
-    def _guess(self, listing: Listing, name: str, person: RegisteredUser | None) -> tuple[Upstream, str]:
-        """Find out what is meant by a name that is in no list.
+    async def _find(self, listing: Listing, name: str, view: _View) -> tuple[Upstream, str]:
+        """Find the server of a tool or a prompt, and its name there.
 
         Raises:
-            RPCError: Nothing, or more than one thing.
+            RPCError: There is no such thing, or it cannot be used.
         """
-        named = [(shelf, each) for shelf in self._shelves(person) for each in shelf.named(listing, name)]
-        if len(named) == 1:
-            ((shelf, full),) = named
-            entry = shelf[listing][full]
-            return self._upstream(entry, person), entry.name
-        if named:
-            names = ", ".join(sorted(each for _, each in named)[:MAX_NAMES_SHOWN])
-            problem = f"several servers have {name[:200]}: say which, {names}"
-            raise InvalidParamsError(problem)
-        away = [each for each in person.upstreams.values() if each.state is not State.READY] if person else []
+        for settle in (False, True):
+            if settle:
+                await self._settle(view)
+            for catalog in view.catalogs:
+                entry = catalog[listing].get(name)
+                if entry is not None:
+                    return view.upstreams[entry.alias], entry.name
+        return self._guess(listing, name, view)
+
+    def _guess(self, listing: Listing, name: str, view: _View) -> tuple[Upstream, str]:
+        """Find the server of a name that is in no list.
+
+        Raises:
+            RPCError: No server has it, or more than one.
+        """
+        found = [(full, catalog) for catalog in view.catalogs for full in catalog.named(listing, name)]
+        if len(found) == 1:
+            ((full, catalog),) = found
+            entry = catalog[listing][full]
+            return view.upstreams[entry.alias], entry.name
+        if found:
+            names = ", ".join(sorted(full for full, _ in found)[:MAX_NAMES_SHOWN])
+            raise InvalidParamsError(f"several servers have {name[:200]}: say which, {names}")
+        away = [each for each in view.personal.values() if each.state is not UpstreamState.READY]
         for upstream in away:
             own = name.removeprefix(f"{upstream.alias}.")
-            # What a server lists is not known before its user has signed in.
+            # The lists of such a server are not known before its user has signed in.
             if (own != name or (len(away) == 1 and "." not in name)) and upstream.allows(listing, own):
                 return upstream, own
-        raise self._not_found(listing, name, person)
+        raise self._not_found(listing, name, view)
 
-    def _not_found(self, listing: Listing, name: str, person: RegisteredUser | None) -> RPCError:
-        for upstream in (*self._upstreams.values(), *(person.upstreams.values() if person else ())):
+    def _not_found(self, listing: Listing, name: str, view: _View) -> RPCError:
+        for upstream in view.upstreams.values():
             own = name.removeprefix(upstream.catalog.name_here(listing, ""))
             if upstream.catalog.name_here(listing, own) != name:
                 continue
             if not upstream.allows(listing, own):
                 return RPCError(f"{name[:200]} is disabled here", code=TOOL_DISABLED)
-            if upstream.state is not State.READY:
+            if upstream.state is not UpstreamState.READY:
                 return upstream.unavailable()
         if listing is Listing.TOOLS:
             return RPCError(f"there is no tool {name[:200]}", code=TOOL_NOT_FOUND)
         return InvalidParamsError(f"there is no prompt {name[:200]}")
 
     async def read_resource(self, uri: str, caller: Caller) -> Result:
-        """Read a resource where it is.
+        """Read a resource at its server.
 
         Raises:
             RPCError: There is no such resource (-32002), or as :meth:`call_tool`.
         """
         params = {"uri": uri}
         call = Call("resources/read", params, WireModel, safe=True, named_by="uri", may_ask_input=True)
-        upstream = await self._having(uri, self._people.of(caller))
+        upstream = await self._server_of(uri, self._view(caller))
         if not upstream.allows(Listing.RESOURCES, uri):
             raise _no_resource(uri)
         return await upstream.call(call, caller)
 
-    async def _having(self, uri: str, person: RegisteredUser | None) -> Upstream:
-        """Find the server of a resource: the one that lists it, or has a template that it fits."""
-        shelves = self._shelves(person)
+    async def _server_of(self, uri: str, view: _View) -> Upstream:
+        """Find the server of a resource: the one that lists it, or whose template fits it best."""
         for settle in (False, True):
             if settle:
-                await self._settle(person)
-            for shelf in shelves:
-                entry = shelf[Listing.RESOURCES].get(uri)
+                await self._settle(view)
+            for catalog in view.catalogs:
+                entry = catalog[Listing.RESOURCES].get(uri)
                 if entry is not None:
-                    return self._upstream(entry, person)
+                    return view.upstreams[entry.alias]
             fits = [
                 (shared, entry)
-                for shelf in shelves
-                for template, entry in shelf[Listing.RESOURCE_TEMPLATES].items()
+                for catalog in view.catalogs
+                for template, entry in catalog[Listing.RESOURCE_TEMPLATES].items()
                 if (shared := fit(template, uri)) is not None
             ]
             if fits:
                 _, entry = max(fits, key=lambda each: each[0])
-                return self._upstream(entry, person)
+                return view.upstreams[entry.alias]
         # Some servers read what they do not list.
-        upstreams = [*self._upstreams.values(), *(person.upstreams.values() if person else ())]
-        if len(upstreams) == 1:
-            return upstreams[0]
+        if len(view.upstreams) == 1:
+            return next(iter(view.upstreams.values()))
         raise _no_resource(uri)
 
     async def complete(self, params: Mapping[str, Any], caller: Caller) -> Result:
-        """Pass a request for completions on to the server of the prompt or the resource.
+        """Forward a request for completions to the server of the prompt or the resource.
 
         Raises:
-            RPCError: There is no such thing, or as :meth:`call_tool`.
+            RPCError: There is no such prompt or resource, or as :meth:`call_tool`.
         """
         ref = params.get("ref")
         named = cast("dict[str, Any]", ref) if isinstance(ref, dict) else {}
         name, uri = named.get("name"), named.get("uri")
-        person = self._people.of(caller)
+        view = self._view(caller)
         if isinstance(name, str):
-            upstream, own = await self._find(Listing.PROMPTS, name, person)
+            upstream, own = await self._find(Listing.PROMPTS, name, view)
             named = {**named, "name": own}
         elif isinstance(uri, str):
-            found = (shelf[Listing.RESOURCE_TEMPLATES].get(uri) for shelf in self._shelves(person))
+            found = (catalog[Listing.RESOURCE_TEMPLATES].get(uri) for catalog in view.catalogs)
             entry = next((each for each in found if each is not None), None)
-            upstream = self._upstream(entry, person) if entry is not None else await self._having(uri, person)
+            if entry is not None:
+                upstream = view.upstreams[entry.alias]
+            else:
+                upstream = await self._server_of(uri, view)
         else:
             raise InvalidParamsError("ref names neither a prompt nor a resource")
-        passed = {key: value for key, value in params.items() if key != "_meta"}
-        call = Call("completion/complete", {**passed, "ref": named}, WireModel, safe=True)
+        forwarded = {key: value for key, value in params.items() if key != "_meta"}
+        call = Call("completion/complete", {**forwarded, "ref": named}, WireModel, safe=True)
         return await upstream.call(call, caller)
 
     # ---- changes -------------------------------------------------------------------------------
@@ -354,30 +364,30 @@ class Aggregate:
         """Begin to announce changes of a resource.
 
         Raises:
-            RPCError: As :meth:`read_resource`, or its server does not tell of changes.
+            RPCError: As :meth:`read_resource`, or its server has no subscriptions.
         """
-        upstream = await self._having(uri, self._people.of(caller))
+        upstream = await self._server_of(uri, self._view(caller))
         if not upstream.allows(Listing.RESOURCES, uri):
             raise _no_resource(uri)
         await upstream.subscribe(uri, caller)
 
     async def unsubscribe(self, uri: str) -> None:
-        """Announce them no more."""
-        for upstream in self._upstreams.values():
+        """Stop announcing changes of a resource."""
+        for upstream in self.upstreams.values():
             await upstream.unsubscribe(uri)
 
     # ---- ends ----------------------------------------------------------------------------------
 
     async def end_session(self, session_id: str) -> None:
         """End what a client had at the servers."""
-        for upstream in self._upstreams.values():
+        for upstream in self.upstreams.values():
             upstream.end_session(session_id)
-        self._people.end_session(session_id)
+        self._users.end_session(session_id)
 
     async def close(self) -> None:
         """End everything, child processes included."""
-        closing = [upstream.close() for upstream in self._upstreams.values()]
-        await asyncio.gather(*closing, self._people.close())
+        closing = [upstream.close() for upstream in self.upstreams.values()]
+        await asyncio.gather(*closing, self._users.close())
 
 
 def _no_resource(uri: str) -> ResourceNotFoundError:
@@ -396,35 +406,35 @@ def _uncursor(cursor: str) -> str:
 
 
 class SingleServer(Aggregate):
-    """The backend that passes everything on to one server.
+    """The backend that forwards everything to one server.
 
     Args:
         upstream: The server, made with ``prefix=False``.
         patience: Seconds that a list waits for it while it is being started.
     """
 
-    def __init__(self, upstream: Upstream, *, patience: float = PATIENCE) -> None:
+    def __init__(self, upstream: Upstream, *, patience: float = LIST_WAIT_SECONDS) -> None:
         super().__init__([upstream], search=False, patience=patience)
-        self._mirrored = upstream
+        self._server = upstream
 
     async def begin(self) -> None:
         """Reach the server, so that the first client hears what it says about itself."""
-        await self._settle()
+        await self._settle(self._shared)
 
     @property
     def server_info(self) -> Mapping[str, Any]:
-        """The server's own name; ours until it is reached."""
-        server = self._mirrored.server
+        """The server's own name; the gateway's until it is reached."""
+        server = self._server.server
         return super().server_info if server is None else server.serverInfo.to_wire()
 
     @property
     def capabilities(self) -> Mapping[str, Any]:
-        """What the server offers; anything, until it is reached."""
-        server = self._mirrored.server
+        """What the server offers; all that a server may offer, until it is reached."""
+        server = self._server.server
         return super().capabilities if server is None else server.capabilities.to_wire()
 
     @property
     def instructions(self) -> str | None:
-        """What the server tells language models."""
-        server = self._mirrored.server
+        """The server's own instructions."""
+        server = self._server.server
         return None if server is None else server.instructions

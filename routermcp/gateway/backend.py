@@ -8,6 +8,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from routermcp_proto.versions import Revision
 
+Result = Mapping[str, Any]
+"""The result of a request, a JSON object as it goes on the wire."""
+
 
 class Listing(Enum):
     """What can be listed; the value is the member of the result that holds the list."""
@@ -18,12 +21,14 @@ class Listing(Enum):
     PROMPTS = "prompts"
 
 
-class InputNeeded(Exception):  # noqa: N818 - not a failure: the request comes again with the input
-    """The client has to be asked before the request can be answered.
+class InputRequired(Exception):  # noqa: N818 - not a failure: the request comes again with the input
+    """The client has to give input before the request can be answered.
 
     Raised by :meth:`Caller.ask` where the revision asks for input in a result; a backend
-    lets it pass. A backend may raise it by itself, to ask for several things at once: the
+    does not catch it. A backend may raise it itself, to ask for several things at once: the
     request comes again with the answers, whatever the revision.
+
+    Source: MCP 2026-07-28, ``InputRequiredResult``.
 
     Args:
         requests: Requests (``method`` and ``params``) by the key under which each is answered.
@@ -31,13 +36,14 @@ class InputNeeded(Exception):  # noqa: N818 - not a failure: the request comes a
     """
 
     def __init__(self, requests: Mapping[str, Mapping[str, Any]], state: str | None = None) -> None:
-        super().__init__(f"{', '.join(str(each.get('method')) for each in requests.values())} comes first")
+        methods = ", ".join(str(request.get("method")) for request in requests.values())
+        super().__init__(f"the client has to answer first: {methods}")
         self.requests = requests
         self.state = state
 
 
 class Caller(Protocol):
-    """Whoever made a request, as a backend sees them."""
+    """The client that made a request, as a backend sees it."""
 
     @property
     def capabilities(self) -> Mapping[str, Any]:
@@ -56,7 +62,7 @@ class Caller(Protocol):
 
     @property
     def user_id(self) -> str | None:
-        """Whom the request is for, None where nobody said or the caller may not say so."""
+        """The user whom the request is for, None where it names none or its client may not name one."""
         ...
 
     @property
@@ -66,7 +72,7 @@ class Caller(Protocol):
 
     @property
     def log_level(self) -> str | None:
-        """From which level on the client wants log messages, None for none of them."""
+        """The lowest level of which the client wants log messages, None for no messages."""
         ...
 
     @property
@@ -76,26 +82,26 @@ class Caller(Protocol):
 
     @property
     def input_responses(self) -> Mapping[str, Any] | None:
-        """The client's answers to :class:`InputNeeded`, by key; None in a first request."""
+        """The client's answers to :class:`InputRequired`, by key; None in a first request."""
         ...
 
     @property
     def request_state(self) -> str | None:
-        """The text that came back with them."""
+        """The state of :class:`InputRequired` that came back with them."""
         ...
 
     def with_input(self, responses: Mapping[str, Any] | None, state: str | None) -> Caller:
-        """Return the same caller with other answers and another text, None for none."""
+        """Return the same caller with other answers and another state, None for none."""
         ...
 
     async def report_progress(
         self, progress: float, *, total: float | None = None, message: str | None = None
     ) -> None:
-        """Tell how far the work is, where the caller asked for that; else do nothing."""
+        """Send a progress report, where the client asked for reports; else do nothing."""
         ...
 
     async def log(self, level: str, content: Any, *, logger: str | None = None) -> None:
-        """Send a log message, where the caller wants those of that level; else do nothing."""
+        """Send a log message, where the client wants messages of that level; else do nothing."""
         ...
 
     async def ask(self, key: str, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -110,7 +116,7 @@ class Caller(Protocol):
             params: Its parameters.
 
         Raises:
-            InputNeeded: The request will come again; let it pass.
+            InputRequired: The request will come again; do not catch it.
             RPCError: The client cannot be asked that, or answered with an error.
         """
         ...
@@ -121,8 +127,8 @@ class Changing(Protocol):
     """A backend whose lists or resources change while it is served.
 
     Attributes:
-        on_changed: Told of what clients are to be told: method and parameters. Set by whoever
-            serves the backend.
+        on_changed: Called with the method and parameters of a notification for the clients. Set
+            by the server of the backend.
     """
 
     on_changed: Callable[[str, Mapping[str, Any]], None]
@@ -154,40 +160,40 @@ class Backend(Protocol):
         """Return the input schema of a tool, None where there is no such tool."""
         ...
 
-    async def list_page(self, listing: Listing, cursor: str | None, caller: Caller) -> Mapping[str, Any]:
+    async def list_page(self, listing: Listing, cursor: str | None, caller: Caller) -> Result:
         """Return the page of a list that begins at a cursor, the first one for None."""
         ...
 
-    async def call_tool(self, name: str, arguments: Mapping[str, Any], caller: Caller) -> Mapping[str, Any]:
+    async def call_tool(self, name: str, arguments: Mapping[str, Any], caller: Caller) -> Result:
         """Run a tool and return its ``CallToolResult``."""
         ...
 
-    async def read_resource(self, uri: str, caller: Caller) -> Mapping[str, Any]:
+    async def read_resource(self, uri: str, caller: Caller) -> Result:
         """Return the ``ReadResourceResult`` of a resource."""
         ...
 
-    async def get_prompt(self, name: str, arguments: Mapping[str, Any], caller: Caller) -> Mapping[str, Any]:
+    async def get_prompt(self, name: str, arguments: Mapping[str, Any], caller: Caller) -> Result:
         """Return the ``GetPromptResult`` of a prompt."""
         ...
 
-    async def complete(self, params: Mapping[str, Any], caller: Caller) -> Mapping[str, Any]:
+    async def complete(self, params: Mapping[str, Any], caller: Caller) -> Result:
         """Return the ``CompleteResult`` for an argument.
 
         Args:
             params: ``ref``, ``argument`` and perhaps ``context``, as the client sent them.
-            caller: Who asks.
+            caller: The client that asks.
         """
         ...
 
     async def subscribe(self, uri: str, caller: Caller) -> None:
-        """Begin to announce changes of a resource; once more does no harm.
+        """Begin to announce changes of a resource; may be called again for the same one.
 
-        Only asked where the capabilities say ``resources.subscribe``.
+        Called only where the capabilities say ``resources.subscribe``.
         """
         ...
 
     async def unsubscribe(self, uri: str) -> None:
-        """Announce them no more: nobody wants to hear of them; once more does no harm."""
+        """Stop announcing changes of a resource that no client subscribes to; may be called again."""
         ...
 
     async def end_session(self, session_id: str) -> None:
@@ -195,23 +201,12 @@ class Backend(Protocol):
         ...
 
 
-#: What all methods of this kind begin with.
-AREA = "routermcp"
-
-
 class AccountMethods(Protocol):
-    """Answers the requests of users about their accounts at the servers behind a gateway."""
+    """Answers the requests of users about their accounts at the servers behind a gateway.
 
-    async def answer(self, method: str, params: Mapping[str, Any], caller: Caller) -> Mapping[str, Any]:
+    A backend with servers that users sign in at has such an object as ``accounts``.
+    """
+
+    async def answer(self, method: str, params: Mapping[str, Any], caller: Caller) -> Result:
         """Answer one request."""
-        ...
-
-
-@runtime_checkable
-class HasAccounts(Protocol):
-    """A backend with servers that users sign in at."""
-
-    @property
-    def accounts(self) -> AccountMethods | None:
-        """Answers requests about their accounts, None where no server needs one."""
         ...

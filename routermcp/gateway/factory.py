@@ -17,7 +17,7 @@ from ..oauth.stores.file import file_adapter
 from ..oauth.stores.memory import memory_adapter
 from ..oauth.stores.redis import redis_adapter
 from ..oauth.stores.sql import sql_adapter
-from .aggregate import PATIENCE, Aggregate
+from .aggregate import LIST_WAIT_SECONDS, Aggregate
 from .backend import Listing
 from .config.model import GatewayConfig, HTTPServer, OAuthSettings, StdioServer
 from .http.app import ProjectGateway
@@ -28,13 +28,19 @@ from .http.routes.token_api import TokenAPI
 from .http.validation import LOOPBACK_HOSTS
 from .sessions.base import SessionStore
 from .upstreams.targets import over_http, over_stdio
-from .upstreams.upstream import CALL_TIMEOUT, Upstream
+from .upstreams.times import DEFAULT_TIMES, UpstreamTimes
+from .upstreams.upstream import Upstream
 from .users.oauth_state import StateEncryptor
 from .users.registry import PerUserServer
 
 
 def upstream_of(
-    alias: str, server: StdioServer | HTTPServer, *, folder: Path | None = None, prefix: bool = True
+    alias: str,
+    server: StdioServer | HTTPServer,
+    *,
+    folder: Path | None = None,
+    prefix: bool = True,
+    times: UpstreamTimes = DEFAULT_TIMES,
 ) -> Upstream:
     """Return a server as the gateway sees it; it is reached when something of it is wanted.
 
@@ -42,7 +48,8 @@ def upstream_of(
         alias: Its name here.
         server: What the configuration says.
         folder: What a relative ``cwd`` begins at: where the configuration is.
-        prefix: Whether the names of its things begin with its alias.
+        prefix: Whether the names of its tools and prompts begin with its alias.
+        times: How long to wait for it.
 
     Raises:
         ConfigError: Something in it is wrong.
@@ -52,8 +59,9 @@ def upstream_of(
     else:
         cwd = str((folder or Path()) / server.cwd) if server.cwd is not None else None
         settings = over_stdio([server.command, *server.args], env=server.environment(), cwd=cwd)
-    timeout = CALL_TIMEOUT if server.timeout is None else server.timeout
-    return Upstream(alias, settings, allows=_allows(server), prefix=prefix, timeout=timeout)
+    return Upstream(
+        alias, settings, allows=_allows(server), prefix=prefix, timeout_ms=server.timeout, times=times
+    )
 
 
 def _allows(server: StdioServer | HTTPServer) -> Callable[[Listing, str], bool]:
@@ -71,7 +79,12 @@ def _allows(server: StdioServer | HTTPServer) -> Callable[[Listing, str], bool]:
 
 
 def personal_of(
-    alias: str, server: HTTPServer, settings: OAuthSettings, tokens: TokenAdapter, seal: StateEncryptor
+    alias: str,
+    server: HTTPServer,
+    settings: OAuthSettings,
+    tokens: TokenAdapter,
+    seal: StateEncryptor,
+    times: UpstreamTimes = DEFAULT_TIMES,
 ) -> PerUserServer:
     """Return a server that users sign in at, as the gateway sees it.
 
@@ -81,6 +94,7 @@ def personal_of(
         settings: What it says of all such servers.
         tokens: Where the tokens of users are kept.
         seal: Tells whose browser comes back.
+        times: How long to wait for it.
 
     Raises:
         ConfigError: Something in it is wrong.
@@ -103,9 +117,13 @@ def personal_of(
         return over_http(server.url, headers=headers, oauth=oauth, tag=lambda user: seal.tag(user, alias))
 
     reached(settings.redirectUri or DEFAULT_REDIRECT_URI)  # what is wrong shows now
-    timeout = CALL_TIMEOUT if server.timeout is None else server.timeout
     return PerUserServer(
-        alias, reached, redirect_uri=settings.redirectUri, allows=_allows(server), timeout=timeout
+        alias,
+        reached,
+        redirect_uri=settings.redirectUri,
+        allows=_allows(server),
+        timeout_ms=server.timeout,
+        times=times,
     )
 
 
@@ -113,8 +131,9 @@ def aggregate_of(
     config: GatewayConfig,
     *,
     folder: Path | None = None,
-    patience: float = PATIENCE,
+    patience: float = LIST_WAIT_SECONDS,
     tokens: TokenAdapter | None = None,
+    times: UpstreamTimes = DEFAULT_TIMES,
 ) -> Aggregate:
     """Return the backend that a configuration describes.
 
@@ -123,6 +142,7 @@ def aggregate_of(
         folder: What a relative ``cwd`` begins at: where the configuration is.
         patience: Seconds that lists wait for servers which are being started.
         tokens: Where the tokens of users are kept, None for where the configuration says.
+        times: How long to wait for each server.
 
     Raises:
         ConfigError: Something in it is wrong.
@@ -133,7 +153,7 @@ def aggregate_of(
         if isinstance(server, HTTPServer) and server.authType == "oauth":
             signed_in_at[alias] = server
         else:
-            upstreams.append(upstream_of(alias, server, folder=folder))
+            upstreams.append(upstream_of(alias, server, folder=folder, times=times))
     if not signed_in_at:
         return Aggregate(upstreams, patience=patience)
     kept = tokens if tokens is not None else store_of(config.oauth)
@@ -141,7 +161,7 @@ def aggregate_of(
     # Processes that share sessions also take each other's browsers.
     seal = StateEncryptor(_secret_of(store.get_secret_value()) if store is not None else None)
     personal = [
-        personal_of(alias, server, config.oauth, kept, seal) for alias, server in signed_in_at.items()
+        personal_of(alias, server, config.oauth, kept, seal, times) for alias, server in signed_in_at.items()
     ]
     return Aggregate(upstreams, personal, seal=seal, tokens=kept, patience=patience)
 

@@ -16,7 +16,7 @@ from routermcp_adapters.streams.base import Transport
 from routermcp_proto.exceptions import ConfigError, LocalProtocolError
 
 from ..oauth.stores.base import TokenAdapter
-from .aggregate import PATIENCE, Aggregate
+from .aggregate import LIST_WAIT_SECONDS, Aggregate
 from .config.file import load, parse
 from .config.model import GatewayConfig
 from .factory import aggregate_of, application_of
@@ -56,7 +56,7 @@ class LocalGateway:
         config: Source,
         *,
         listen: bool = True,
-        patience: float = PATIENCE,
+        patience: float = LIST_WAIT_SECONDS,
         tokens: TokenAdapter | None = None,
     ) -> None:
         folder = Path(config).parent if isinstance(config, str | Path) else None

@@ -6,7 +6,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from routermcp.gateway import Caller, InputNeeded, Listing
+from routermcp.gateway import Caller, InputRequired, Listing
 from routermcp_proto.exceptions import InvalidParamsError, ResourceNotFoundError
 from tests.conformance.fixture_rounds import ROUNDS, answer_text, elicitation
 from tests.conformance.fixture_tools import IMAGE, TOOLS, JSONObject, text
@@ -160,7 +160,7 @@ class Everything:
 
         Raises:
             InvalidParamsError: There is no such tool.
-            InputNeeded: The client has to be asked first.
+            InputRequired: The client has to be asked first.
         """
         if name in self._triggers:
             self._triggers[name]()
@@ -193,7 +193,7 @@ class Everything:
 
         Raises:
             InvalidParamsError: There is no such prompt.
-            InputNeeded: The client has to be asked first.
+            InputRequired: The client has to be asked first.
         """
         if name == "test_simple_prompt":
             return _messages({"type": "text", "text": "This is a simple prompt for testing."})
@@ -220,7 +220,7 @@ class Everything:
         context = answer_text(caller, "user_context", "context")
         if context is None:
             question = elicitation("What context should the prompt use?", context="string")
-            raise InputNeeded({"user_context": question})
+            raise InputRequired({"user_context": question})
         return _messages({"type": "text", "text": f"Prompt with context: {context}"})
 
     async def complete(self, params: Mapping[str, Any], caller: Caller) -> JSONObject:

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, cast
 
-from routermcp.gateway import Caller, InputNeeded
+from routermcp.gateway import Caller, InputRequired
 from routermcp_proto.exceptions import InvalidParamsError
 from tests.conformance.fixture_tools import JSONObject, Run, text
 
@@ -74,7 +74,7 @@ async def _elicit(arguments: Mapping[str, Any], caller: Caller) -> JSONObject:
     del arguments
     name = answer_text(caller, "user_name", "name")
     if name is None:
-        raise InputNeeded({"user_name": elicitation("What is your name?", name="string")})
+        raise InputRequired({"user_name": elicitation("What is your name?", name="string")})
     return text(f"Hello, {name}!")
 
 
@@ -82,7 +82,7 @@ async def _sample(arguments: Mapping[str, Any], caller: Caller) -> JSONObject:
     del arguments
     reply = answer_text(caller, "capital_question", "text")
     if reply is None:
-        raise InputNeeded({"capital_question": sampling("What is the capital of France?")})
+        raise InputRequired({"capital_question": sampling("What is the capital of France?")})
     return text(f"Sampling result: {reply}")
 
 
@@ -90,7 +90,7 @@ async def _list_roots(arguments: Mapping[str, Any], caller: Caller) -> JSONObjec
     del arguments
     answer = answer_of(caller, "client_roots")
     if answer is None:
-        raise InputNeeded({"client_roots": LIST_ROOTS})
+        raise InputRequired({"client_roots": LIST_ROOTS})
     return text(f"Found {len(answer.get('roots', []))} root(s)")
 
 
@@ -99,7 +99,7 @@ async def _confirm(arguments: Mapping[str, Any], caller: Caller) -> JSONObject:
     state = verified(caller)
     if not state or answer_of(caller, "confirm") is None:
         state = sign({"kind": "confirm"})
-        raise InputNeeded({"confirm": elicitation("Please confirm", ok="boolean")}, state)
+        raise InputRequired({"confirm": elicitation("Please confirm", ok="boolean")}, state)
     return text("state-ok: requestState validated")
 
 
@@ -115,7 +115,7 @@ async def _ask_three(arguments: Mapping[str, Any], caller: Caller) -> JSONObject
             "greeting": sampling("Generate a greeting"),
             "client_roots": LIST_ROOTS,
         }
-        raise InputNeeded(questions, sign({"kind": "three"}))
+        raise InputRequired(questions, sign({"kind": "three"}))
     return text(f"Name: {name}; Greeting: {greeting}; Roots: {len(roots.get('roots', []))}")
 
 
@@ -125,11 +125,11 @@ async def _ask_twice(arguments: Mapping[str, Any], caller: Caller) -> JSONObject
     name = state.get("name") or answer_text(caller, "step1", "name")
     if not state or name is None:
         question = elicitation("Step 1: What is your name?", name="string")
-        raise InputNeeded({"step1": question}, sign({"round": 1}))
+        raise InputRequired({"step1": question}, sign({"round": 1}))
     color = answer_text(caller, "step2", "color")
     if color is None:
         question = elicitation("Step 2: What is your favorite color?", color="string")
-        raise InputNeeded({"step2": question}, sign({"round": 2, "name": name}))
+        raise InputRequired({"step2": question}, sign({"round": 2, "name": name}))
     return text(f"Multi-round complete for {name} who likes {color}")
 
 
@@ -144,7 +144,7 @@ async def _ask_what_is_declared(arguments: Mapping[str, Any], caller: Caller) ->
     questions = dict(possible[each] for each in possible if each in caller.capabilities)
     if not questions:
         return text("No supported capabilities declared")
-    raise InputNeeded(questions, sign({"kind": "capabilities"}))
+    raise InputRequired(questions, sign({"kind": "capabilities"}))
 
 
 ROUNDS: Mapping[str, Run] = {

@@ -16,6 +16,7 @@ from routermcp.gateway import Caller, GatewayApp, Listing, serve_in_thread
 from routermcp.gateway.aggregate import SingleServer
 from routermcp.gateway.serving.stdio import serve_stdio
 from routermcp.gateway.upstreams.targets import over_http, over_stdio
+from routermcp.gateway.upstreams.times import DEFAULT_TIMES, UpstreamTimes
 from routermcp.gateway.upstreams.upstream import Upstream
 from routermcp.types import RPCError
 from tests.gateway.servers import HANDSHAKE, STATELESS, Shop, serving_aggregate
@@ -102,7 +103,7 @@ class Market(Shop):
 
 
 @contextmanager
-def market(place: str = "direct") -> Generator[tuple[Market, str]]:
+def market(place: str = "direct", times: UpstreamTimes = DEFAULT_TIMES) -> Generator[tuple[Market, str]]:
     """Serve a market in a place; over stdio, the market given is not the one that is served."""
     shop = Market()
     with ExitStack() as stack:
@@ -119,7 +120,7 @@ def market(place: str = "direct") -> Generator[tuple[Market, str]]:
                 yield shop, url
                 return
             settings = over_http(url, protocol=protocol)
-        mirror = SingleServer(Upstream("it", settings, prefix=False), patience=PATIENCE)
+        mirror = SingleServer(Upstream("it", settings, prefix=False, times=times), patience=PATIENCE)
         url = stack.enter_context(serving_aggregate(mirror))
         # The gateway speaks for the server once it has reached it.
         ask(url, STATELESS, "tools/list")

@@ -1,4 +1,4 @@
-"""Servers for gateways to stand in front of."""
+"""Servers for gateways to stand in application of."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ from typing import Any
 
 from routermcp.gateway import BuiltinTools, Caller, GatewayApp, Listing, serve_in_thread
 from routermcp.gateway.aggregate import Aggregate
+from routermcp.gateway.config.model import GatewayConfig
+from routermcp.gateway.factory import aggregate_of, application_of
 from routermcp.gateway.upstreams.targets import over_http
+from routermcp.gateway.upstreams.times import DEFAULT_TIMES, UpstreamTimes
 from routermcp.gateway.upstreams.upstream import Upstream
+from routermcp.oauth import TokenAdapter
 from routermcp.types import RPCError
 
 STATELESS = "2026-07-28"
@@ -103,6 +107,20 @@ def serving_aggregate(aggregate: Aggregate) -> Generator[str]:
     aggregate.on_changed = app.announce
     with serve_in_thread(Closing(app, aggregate)) as url:  # type: ignore[arg-type]
         yield url
+
+
+@contextmanager
+def serving_config(
+    config: Any, tokens: TokenAdapter | None = None, times: UpstreamTimes = DEFAULT_TIMES
+) -> Generator[str]:
+    """Serve a gateway as :class:`LocalGateway` does, with times of its own; give its project's URL."""
+    checked = GatewayConfig.model_validate(config)
+    aggregate = aggregate_of(checked, tokens=tokens, times=times)
+    application = application_of(checked, aggregate, tokens)
+    with serve_in_thread(application) as url:
+        origin = url.removesuffix(application.path)
+        aggregate.listens_at(origin)
+        yield f"{origin}/v1/mcp/default"
 
 
 class Closing:

@@ -1,4 +1,4 @@
-"""What an upstream server offers, as it is listed to the clients of the gateway."""
+"""The catalog of one upstream server: its entries as clients of the gateway get them."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from routermcp_proto.types import WireModel
 
 from ..backend import Listing
 
-#: Entries of one listing of one server. Ten times the largest gateway that routermcp is
-#: built for would fill the memory with a server that never stops.
-MAX_ENTRIES = 200_000
+#: Entries of one listing of one server, twice those of the largest gateway that routermcp is built
+#: for: a server whose list never ends must not fill the memory.
+MAX_LISTED = 200_000
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One of the things that servers list.
+    """How one of the lists of a server is read.
 
     Attributes:
-        capability: The server's capability that says there are such things.
+        capability: The server's capability that says that it has the list.
         key: The member by which an entry is known.
-        call: Asks for the first page.
-        changed: The notification that says that the list is another one now.
+        call: Returns the call for the first page.
+        changed: The notification that says that the list has changed.
     """
 
     capability: str
@@ -55,21 +55,21 @@ PREFIXED = frozenset({Listing.TOOLS, Listing.PROMPTS})
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that is listed.
+    """One entry of a list.
 
     Attributes:
         alias: The server that has it.
-        name: Its name there.
-        wire: How it is listed here, encoded: a gateway holds many, and shows few at a time.
+        name: Its name at the server.
+        encoded: The entry as clients get it, encoded: a gateway holds many, and shows few at a time.
     """
 
     alias: str
     name: str
-    wire: bytes
+    encoded: bytes
 
     def listed(self) -> dict[str, Any]:
         """Return the entry as it goes into a list."""
-        return from_json(self.wire)
+        return from_json(self.encoded)
 
 
 class Catalog:
@@ -78,7 +78,7 @@ class Catalog:
     Args:
         alias: The name of the server here.
         prefix: Whether names begin with it.
-        allows: Which things of which listing may be seen.
+        allows: Whether an entry of a listing may be seen.
     """
 
     def __init__(self, alias: str, *, prefix: bool, allows: Callable[[Listing, str], bool]) -> None:
@@ -91,24 +91,24 @@ class Catalog:
         return self._entries[listing]
 
     def name_here(self, listing: Listing, name: str) -> str:
-        """Return the name under which clients know something of this server."""
+        """Return the name under which clients know an entry of this server."""
         return f"{self._alias}.{name}" if self._prefix and listing in PREFIXED else name
 
     def read(self, listing: Listing, page: Iterable[WireModel], into: dict[str, Entry]) -> None:
         """Add the entries of one page of the server's list that may be seen."""
         key = KINDS[listing].key
         for item in page:
-            wire = item.to_wire()
-            name = str(wire[key])
+            listed = item.to_wire()
+            name = str(listed[key])
             here = self.name_here(listing, name)
-            if here in into or len(into) >= MAX_ENTRIES or not self._allows(listing, name):
+            if here in into or len(into) >= MAX_LISTED or not self._allows(listing, name):
                 continue
             if here != name:
-                wire[key] = here
-            into[here] = Entry(self._alias, name, jsonrpc.dumps(wire))
+                listed[key] = here
+            into[here] = Entry(self._alias, name, jsonrpc.dumps(listed))
 
     def replace(self, listing: Listing, entries: dict[str, Entry]) -> bool:
-        """Take a new list over, and say whether it is another one."""
+        """Replace a list, and return whether it has changed."""
         changed = entries != self._entries[listing]
         self._entries[listing] = entries
         return changed

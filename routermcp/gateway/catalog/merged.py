@@ -1,23 +1,13 @@
-"""What several servers offer, side by side under the names by which clients know it."""
+"""One catalog of what several servers offer, under the names by which clients know it."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 from ..backend import Listing
 from .entries import KINDS, Catalog, Entry
 from .tool_search import TaskSearch
-
-
-class Stocked(Protocol):
-    """A server with a catalog."""
-
-    @property
-    def catalog(self) -> Catalog:
-        """What it offers."""
-        ...
 
 
 class MergedCatalog:
@@ -26,11 +16,11 @@ class MergedCatalog:
     Where two servers have the same resource, the server that comes first has it.
 
     Args:
-        servers: The servers, the more important ones first.
+        catalogs: The catalogs of the servers, the more important ones first.
     """
 
-    def __init__(self, servers: Sequence[Stocked]) -> None:
-        self._servers = servers
+    def __init__(self, catalogs: Sequence[Catalog]) -> None:
+        self._catalogs = catalogs
         self._entries: dict[Listing, dict[str, Entry]] = {}
         self._order: dict[Listing, list[str]] = {}
         self._own_names: dict[Listing, dict[str, list[str]]] = {}
@@ -40,8 +30,8 @@ class MergedCatalog:
         entries = self._entries.get(listing)
         if entries is None:
             entries = self._entries[listing] = {}
-            for server in reversed(self._servers):
-                entries.update(server.catalog[listing])
+            for catalog in reversed(self._catalogs):
+                entries.update(catalog[listing])
             self._order[listing] = sorted(entries)
         return entries
 
@@ -49,9 +39,9 @@ class MergedCatalog:
         """Return the names that follow another one, the first ones for None.
 
         Args:
-            listing: Of which list.
-            name: The name before, which need not be there.
-            count: How many at most.
+            listing: The list.
+            name: The name before, which need not be in the list.
+            count: The most names to return.
         """
         if not self[listing]:
             return []
@@ -60,7 +50,7 @@ class MergedCatalog:
         return order[begin : begin + count]
 
     def named(self, listing: Listing, own: str) -> Sequence[str]:
-        """Return the names here of what servers call by a name of their own."""
+        """Return the names here of the entries that have a name at their servers."""
         names = self._own_names.get(listing)
         if names is None:
             names = self._own_names[listing] = {}
@@ -68,11 +58,11 @@ class MergedCatalog:
                 names.setdefault(entry.name, []).append(name)
         return names.get(own, ())
 
-    def forget(self, changed: str) -> None:
-        """Look at a list anew.
+    def invalidate(self, changed: str) -> None:
+        """Invalidate the cached list that a ``list_changed`` notification names.
 
         Args:
-            changed: The notification that says that it is another one.
+            changed: The method of the notification.
         """
         for listing, kind in KINDS.items():
             if kind.changed == changed:
@@ -80,4 +70,4 @@ class MergedCatalog:
                 self._order.pop(listing, None)
                 self._own_names.pop(listing, None)
         if changed == KINDS[Listing.TOOLS].changed:
-            self.search.forget()
+            self.search.invalidate()

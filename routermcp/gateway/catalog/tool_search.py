@@ -1,4 +1,4 @@
-"""The gateway's own tool, which finds tools by what they are for."""
+"""The gateway's own tool, which finds tools by the task that they are for."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from routermcp_proto.exceptions import RPCError
 
 from .entries import Entry
 
-#: Tools that a search gives where nobody says how many, and at most.
-DEFAULT_LIMIT = 10
-MAX_LIMIT = 50
+#: Tools that a search gives where the client names no number.
+DEFAULT_TOOLS_FOUND = 10
+#: The most tools that a client may ask for.
+MAX_TOOLS_FOUND = 50
 
 SEARCH_TOOL: Mapping[str, Any] = {
     "name": "routermcp.searchMcpForTask",
@@ -32,8 +33,8 @@ SEARCH_TOOL: Mapping[str, Any] = {
                 "type": "integer",
                 "description": "how many tools to show",
                 "minimum": 1,
-                "maximum": MAX_LIMIT,
-                "default": DEFAULT_LIMIT,
+                "maximum": MAX_TOOLS_FOUND,
+                "default": DEFAULT_TOOLS_FOUND,
             },
         },
         "required": ["task"],
@@ -53,8 +54,8 @@ class TaskSearch:
         self._tools = tools
         self._index: asyncio.Future[SearchIndex] | None = None
 
-    def forget(self) -> None:
-        """Look at the tools anew for the next search."""
+    def invalidate(self) -> None:
+        """Drop the index; the next search makes a new one."""
         self._index = None
 
     async def matches(self, task: str, limit: int) -> list[dict[str, Any]]:
@@ -71,16 +72,16 @@ class TaskSearch:
             index = await asyncio.shield(self._index)
             found = await asyncio.to_thread(index.search, task, limit)
         except sqlite3.Error as error:
-            self.forget()
+            self.invalidate()
             raise RPCError("this gateway's SQLite cannot search texts", code=INTERNAL_ERROR) from error
         return [_shown(tools[name], score) for name, score in found if name in tools]
 
 
 async def search(searches: Sequence[TaskSearch], arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the ``CallToolResult`` of a search."""
-    task, limit = arguments.get("task"), arguments.get("limit", DEFAULT_LIMIT)
-    if not isinstance(task, str) or type(limit) is not int or not 1 <= limit <= MAX_LIMIT:
-        problem = f"task is a text, and limit a number from 1 to {MAX_LIMIT}"
+    task, limit = arguments.get("task"), arguments.get("limit", DEFAULT_TOOLS_FOUND)
+    if not isinstance(task, str) or type(limit) is not int or not 1 <= limit <= MAX_TOOLS_FOUND:
+        problem = f"task has to be a text, and limit a number from 1 to {MAX_TOOLS_FOUND}"
         return {"content": [{"type": "text", "text": problem}], "isError": True}
     found = [match for each in searches for match in await each.matches(task, limit)]
     matches = sorted(found, key=lambda match: -match["score"])[:limit]
@@ -109,14 +110,14 @@ def _document(listed: Mapping[str, Any]) -> Document:
     return Document(str(listed["name"]), described, " ".join(words))
 
 
-#: Words of a question that are looked for: more come from a pasted document.
+#: Words of a task that are searched for: more come from a pasted document.
 MAX_WORDS = 64
 
 #: Matches that one search may give.
 MAX_MATCHES = 100
 
-#: How much a match in the name of a tool, in its title and description, and in the names and
-#: descriptions of its arguments counts.
+#: The weights of a match in the name of a tool, in its title and description, and in the names and
+#: descriptions of its arguments.
 WEIGHTS = (4.0, 2.0, 1.0)
 
 _WORD = re.compile(r"\w+")
@@ -126,7 +127,7 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|_|[.\-/]")
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What is known of a tool."""
+    """The text by which a tool is found."""
 
     name: str
     description: str
@@ -161,8 +162,8 @@ class SearchIndex:
         """Return the names of the tools that fit best, the best first, each with a score from 0 up.
 
         Args:
-            task: What is to be done, in any words.
-            limit: How many, at most.
+            task: The task, in any words.
+            limit: The most tools to return.
         """
         words = list(dict.fromkeys(_WORD.findall(_spread(task))))[:MAX_WORDS]
         if not words:
@@ -183,5 +184,5 @@ class SearchIndex:
 
 
 def _spread(text: str) -> str:
-    """Part the words that names are made of."""
+    """Separate the words of which names are made."""
     return _HUMP.sub(" ", text)

@@ -1,4 +1,4 @@
-"""Which URIs a template stands for.
+"""Matches URIs with URI templates.
 
 Source: RFC 6570. Servers use its simple forms, ``{name}`` and ``{+path}``; other
 expressions are taken to stand for anything.
@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-#: Templates that are kept in parts. A gateway has a few; with more it is slower, not wrong.
-MAX_KEPT = 4_096
+#: Templates whose parts are cached. A gateway has a few; with more it is slower, not wrong.
+MAX_CACHED_TEMPLATES = 4_096
 
 _EXPRESSION = re.compile(r"\{([^{}]*)\}")
 
@@ -19,10 +19,10 @@ _RESERVED = frozenset("/?#")
 
 
 def fit(template: str, uri: str) -> int | None:
-    """Say how well a URI fits a template: how many characters they share, None for not at all.
+    """Return how well a URI fits a template: the number of characters they share, None for no fit.
 
-    Each literal part is looked for where it comes first, so that the time is that of reading
-    the URI, whatever a server calls a template.
+    Each literal part is taken at its first occurrence, so that the time is that of reading
+    the URI, whatever a server sends as a template.
     """
     literals, expressions = _parts(template)
     if not expressions or not uri.startswith(literals[0]):
@@ -42,8 +42,8 @@ def fit(template: str, uri: str) -> int | None:
     return sum(map(len, literals))
 
 
-@lru_cache(maxsize=MAX_KEPT)
+@lru_cache(maxsize=MAX_CACHED_TEMPLATES)
 def _parts(template: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Part a template into literals, and the expressions between them."""
+    """Split a template into literals and the expressions between them."""
     parts = _EXPRESSION.split(template)
     return tuple(parts[::2]), tuple(parts[1::2])

@@ -25,7 +25,7 @@ from ..factory import application_of
 from ..serving.in_process import MemoryTransport
 from ..serving.uvicorn import serve_in_thread
 from ..upstreams.targets import over_stdio, settings_for
-from ..upstreams.upstream import State, Upstream
+from ..upstreams.upstream import Upstream, UpstreamState
 from .tools import BuiltinTools
 
 #: Seconds that the servers may take to start: they are programs of Python, on a machine
@@ -111,7 +111,7 @@ def _wait_for(upstreams: list[Upstream]) -> None:
     """Wait until the servers are there, or not: starting them is not what the demo measures."""
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
-        if all(each.state in (State.READY, State.FAILED) for each in upstreams):
+        if all(each.state in (UpstreamState.READY, UpstreamState.FAILED) for each in upstreams):
             return
         time.sleep(LOOK_SECONDS)
 

@@ -1,4 +1,4 @@
-"""Who made a request, and the way back to them while it is worked on."""
+"""The client behind a request, and what is sent to it while the request is worked on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from routermcp_proto.server_session import ServerSession
 from routermcp_proto.types.base import WireModel
 from routermcp_proto.versions import Revision
 
-from ..backend import InputNeeded
+from ..backend import InputRequired
 from ..sessions.base import KeptSession
 
 #: Seconds that a client may take to answer a question: it may be a person who answers.
@@ -42,17 +42,23 @@ SendMessage = Callable[[bytes], Awaitable[None]]
 
 
 class RequestContext:
-    """The client behind one request; see :class:`~routermcp.gateway.backend.Caller`.
+    """The client behind one request; a :class:`~routermcp.gateway.backend.Caller`.
 
     Args:
         asked: The request.
-        machine: The session machine that took it.
+        machine: The session machine that received it.
         session: The session that is kept of it, None in the stateless era.
         send: Sends a message to the client before the answer.
-        user_id: Whom the request is for.
+        user_id: The user whom the request is for.
 
     Attributes:
         send: Sends a message to the client before the answer.
+        capabilities: What the client declared it can do.
+        revision: The revision of MCP that the request is written in.
+        session_id: The session of the handshake era that the request belongs to.
+        wants_progress: Whether the client asked for progress reports.
+        input_responses: The client's answers to what it was asked, by key.
+        request_state: The state that came back with them.
     """
 
     def __init__(
@@ -63,55 +69,30 @@ class RequestContext:
         send: SendMessage,
         user_id: str | None = None,
     ) -> None:
+        responses, state = asked.params.get("inputResponses"), asked.params.get("requestState")
+        self.send = send
         self.user_id = user_id
+        self.capabilities: Mapping[str, Any] = asked.capabilities
+        self.revision: Revision = asked.revision
+        self.session_id: str | None = session.id if session is not None else None
+        self.wants_progress: bool = asked.progress_token is not None
+        self.input_responses = cast("dict[str, Any]", responses) if isinstance(responses, dict) else None
+        self.request_state: str | None = state if isinstance(state, str) else None
         self._asked = asked
         self._machine = machine
         self._session = session
-        self.send = send
-
-    @property
-    def capabilities(self) -> Mapping[str, Any]:
-        """What the client declared it can do."""
-        return self._asked.capabilities
-
-    @property
-    def revision(self) -> Revision:
-        """The revision of MCP that the request is written in."""
-        return self._asked.revision
-
-    @property
-    def session_id(self) -> str | None:
-        """The session of the handshake era that the request belongs to."""
-        return self._session.id if self._session is not None else None
 
     @property
     def meta(self) -> Mapping[str, Any]:
         """What ``_meta`` holds beside what the protocol itself uses."""
         meta = self._asked.params.get("_meta")
-        if not isinstance(meta, dict):
+        own = cast("dict[str, Any]", meta) if isinstance(meta, dict) else {}
+        if PROTOCOL_META.issuperset(own):
             return {}
-        own = cast("dict[str, Any]", meta)
         return {key: value for key, value in own.items() if key not in PROTOCOL_META}
 
-    @property
-    def wants_progress(self) -> bool:
-        """Whether the client asked for progress reports."""
-        return self._asked.progress_token is not None
-
-    @property
-    def input_responses(self) -> Mapping[str, Any] | None:
-        """The client's answers to what it was asked, by key."""
-        responses = self._asked.params.get("inputResponses")
-        return cast("dict[str, Any]", responses) if isinstance(responses, dict) else None
-
-    @property
-    def request_state(self) -> str | None:
-        """The text that came back with them."""
-        state = self._asked.params.get("requestState")
-        return state if isinstance(state, str) else None
-
     def with_input(self, responses: Mapping[str, Any] | None, state: str | None) -> RequestContext:
-        """Return the same caller with other answers and another text, None for none."""
+        """Return the same caller with other answers and another state, None for none."""
         params = {**self._asked.params, "inputResponses": responses, "requestState": state}
         again = replace(self._asked, params=params)
         return RequestContext(again, self._machine, self._session, self.send, self.user_id)
@@ -119,14 +100,14 @@ class RequestContext:
     async def report_progress(
         self, progress: float, *, total: float | None = None, message: str | None = None
     ) -> None:
-        """Tell how far the work is, where the client asked for that."""
+        """Send a progress report, where the client asked for reports."""
         token = self._asked.progress_token
         if token is not None:
             report = self._machine.report_progress(token, progress, total=total, message=message)
             await self.send(report.payload)
 
     async def log(self, level: str, content: Any, *, logger: str | None = None) -> None:
-        """Send a log message, where the client wants those of that level."""
+        """Send a log message, where the client wants messages of that level."""
         wanted = self.log_level
         if wanted is None or LOG_LEVELS.index(level) < LOG_LEVELS.index(wanted):
             return
@@ -135,7 +116,7 @@ class RequestContext:
 
     @property
     def log_level(self) -> str | None:
-        """From which level on the client wants log messages."""
+        """The lowest level of which the client wants log messages."""
         if not self._asked.revision.stamps_requests:
             return self._session.log_level if self._session is not None else None
         level = cast("dict[str, Any]", self._asked.params["_meta"]).get(LOG_LEVEL_KEY)
@@ -145,10 +126,10 @@ class RequestContext:
         """Ask the client for something and return its answer.
 
         Raises:
-            InputNeeded: The request will come again with the answer.
+            InputRequired: The request will come again with the answer.
             RPCError: The client cannot be asked that, or answered with an error.
         """
-        capability = _CAPABILITY_FOR[method]
+        capability = _CAPABILITY_FOR.get(method, method)
         if capability not in self.capabilities:
             raise RPCError(
                 f"the client does not declare the capability {capability}",
@@ -157,27 +138,27 @@ class RequestContext:
             )
         if self._asked.revision.peer_requests:
             return await self._ask_now(method, params)
-        answers = {**_remembered(self.request_state), **(self.input_responses or {})}
+        answers = {**_answers_in(self.request_state), **(self.input_responses or {})}
         answer = answers.get(key)
         if not isinstance(answer, dict):
-            raise InputNeeded({key: {"method": method, "params": dict(params)}}, _memory_of(answers))
+            raise InputRequired({key: {"method": method, "params": dict(params)}}, _state_with(answers))
         return cast("dict[str, Any]", answer)
 
-    async def answering(self, needed: InputNeeded) -> RequestContext:
-        """Ask for all that is needed, and return the caller as it comes again with the answers.
+    async def with_answers(self, required: InputRequired) -> RequestContext:
+        """Ask for all that is required, and return the caller with the answers.
 
         Raises:
             RPCError: As :meth:`ask`.
         """
         answers: dict[str, Any] = {}
-        for key, request in needed.requests.items():
+        for key, request in required.requests.items():
             answers[key] = await self.ask(key, request["method"], request.get("params") or {})
-        return self.with_input(answers, needed.state)
+        return self.with_input(answers or None, required.state)
 
     async def _ask_now(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         session = self._session
         if session is None:
-            raise InvalidRequestError("this needs a session, for the answer to come back in")
+            raise InvalidRequestError(f"{method} needs a session, in which the client can answer")
         outgoing = self._machine.start_request(Call(method, params, WireModel, safe=False))
         request_id = cast("RequestId", outgoing.request_id)
         answer: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
@@ -193,12 +174,12 @@ class RequestContext:
             self._machine.abandon(request_id)
 
 
-def _memory_of(answers: Mapping[str, Any]) -> str | None:
-    """Write earlier answers into a text that the client sends back: it brings only new ones."""
+def _state_with(answers: Mapping[str, Any]) -> str | None:
+    """Write earlier answers into a state that the client sends back: it sends only new ones with it."""
     return jsonrpc.dumps(answers).decode() if answers else None
 
 
-def _remembered(state: str | None) -> dict[str, Any]:
+def _answers_in(state: str | None) -> dict[str, Any]:
     """Read them; they are the client's own words, so that it gains nothing by changing them."""
     try:
         value: Any = from_json(state or "{}")

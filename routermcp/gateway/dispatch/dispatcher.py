@@ -3,136 +3,172 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, cast
 
 from routermcp_proto.error_codes import INTERNAL_ERROR, METHOD_NOT_FOUND, MISSING_CAPABILITY
 from routermcp_proto.events import RequestReceived
-from routermcp_proto.exceptions import InvalidParamsError, MethodNotFoundError, RPCError
+from routermcp_proto.exceptions import InternalError, InvalidParamsError, MethodNotFoundError, RPCError
 from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.names import LOG_LEVELS
 from routermcp_proto.server_session import ServerSession
 
-from ..backend import AREA, Backend, Caller, HasAccounts, InputNeeded, Listing
+from ..backend import AccountMethods, Backend, Caller, InputRequired, Listing, Result
 from ..sessions.base import KeptSession
 from .context import RequestContext
 from .subscriptions import Subscriptions
 
-logger = logging.getLogger("routermcp.gateway")
+log = logging.getLogger("routermcp.gateway")
 
-#: How often a backend may need input for one request: as often as our own client gives it.
-MAX_ROUNDS = 32
+#: Times that a backend may ask for input for one request: as often as our own client gives it.
+MAX_BACKEND_ROUNDS = 32
 
 #: HTTP statuses that the stateless era gives to errors; all others travel with 200.
 STATUSES = {METHOD_NOT_FOUND: 404, MISSING_CAPABILITY: 400}
 
+#: What the methods begin with by which users manage their accounts.
+ACCOUNTS_PREFIX = "routermcp/"
+
+Params = Mapping[str, Any]
+
 
 async def answer(
     backend: Backend,
-    announcements: Subscriptions,
+    subscriptions: Subscriptions,
     machine: ServerSession,
     session: KeptSession | None,
     asked: RequestReceived,
     caller: RequestContext,
 ) -> tuple[bytes, int]:
-    """Let a backend work on a request; return its answer and the HTTP status that goes with it."""
+    """Have a backend work on a request; return the encoded answer and its HTTP status."""
     try:
-        if asked.method == "logging/setLevel" and session is not None:
-            result = await _set_level(session, asked.params.get("level"))
-        elif asked.method == "subscriptions/listen":
-            result = await announcements.listen(asked, caller, caller.send)
-        elif asked.method == "resources/subscribe":
-            result = await announcements.subscribe(session, asked.params.get("uri"), caller)
-        elif asked.method == "resources/unsubscribe":
-            result = await announcements.unsubscribe(session, asked.params.get("uri"))
-        else:
-            result = await _worked_on(backend, asked, caller)
+        try:
+            result = await _begin(backend, subscriptions, session, asked, caller)
+        except InputRequired as required:
+            again = partial(_begin, backend, subscriptions, session, asked)
+            result = await _after_input(required, caller, again)
         return machine.answer(asked.request_id, result), 200
-    except InputNeeded as needed:
-        wanted: dict[str, Any] = {"resultType": "input_required", "inputRequests": needed.requests}
-        if needed.state is not None:
-            wanted["requestState"] = needed.state
-        return machine.answer(asked.request_id, wanted), 200
     except RPCError as error:
         status = STATUSES.get(error.code, 200) if asked.revision.stamps_requests else 200
         refusal = ErrorObject(error.code, error.message, error.data)
         return machine.refuse(asked.request_id, refusal), status
     except Exception:
-        logger.exception("%s failed", asked.method)
+        log.exception("%s failed", asked.method)
         return machine.refuse(asked.request_id, ErrorObject(INTERNAL_ERROR, "internal error")), 200
 
 
-async def _worked_on(backend: Backend, asked: RequestReceived, caller: RequestContext) -> Mapping[str, Any]:
-    """Let a backend work on a request; what it needs from a client of the handshake era is asked here."""
-    for _ in range(MAX_ROUNDS):
+def _begin(
+    backend: Backend,
+    subscriptions: Subscriptions,
+    session: KeptSession | None,
+    asked: RequestReceived,
+    caller: RequestContext,
+) -> Awaitable[Result]:
+    """Begin to work on a request.
+
+    Raises:
+        MethodNotFoundError: The backend does not offer the method.
+        InvalidParamsError: A parameter is missing or has the wrong type.
+    """
+    method, params = asked.method, asked.params
+    offered = _BACKEND_METHODS.get(method)
+    if offered is not None:
+        capability, work = offered
+        if capability in backend.capabilities:
+            return work(backend, params, caller)
+    elif method == "logging/setLevel" and session is not None:
+        return _set_level(session, params.get("level"))
+    elif method == "subscriptions/listen":
+        return subscriptions.listen(asked, caller, caller.send)
+    elif method == "resources/subscribe":
+        return subscriptions.subscribe(session, params.get("uri"), caller)
+    elif method == "resources/unsubscribe":
+        return subscriptions.unsubscribe(session, params.get("uri"))
+    elif method.startswith(ACCOUNTS_PREFIX):
+        accounts: AccountMethods | None = getattr(backend, "accounts", None)
+        if accounts is not None:
+            return accounts.answer(method, params, caller)
+    raise MethodNotFoundError(f"unknown method {method[:100]}")
+
+
+async def _after_input(
+    required: InputRequired, caller: RequestContext, begin: Callable[[RequestContext], Awaitable[Result]]
+) -> Result:
+    """Return what a request has as result once its backend has asked for input.
+
+    A client of the stateless era gets the questions as the result. One of the handshake era is
+    asked here, and the backend is given the request again, up to its result.
+
+    Raises:
+        RPCError: The client cannot be asked that, or the backend asks again and again.
+    """
+    if not caller.revision.peer_requests:
+        state = {} if required.state is None else {"requestState": required.state}
+        return {"resultType": "input_required", "inputRequests": required.requests, **state}
+    for _ in range(MAX_BACKEND_ROUNDS - 1):
+        caller = await caller.with_answers(required)
         try:
-            return await dispatch(backend, asked, caller)
-        except InputNeeded as needed:
-            if not asked.revision.peer_requests:
-                raise
-            caller = await caller.answering(needed)
-    raise RPCError(f"input was needed {MAX_ROUNDS} times, and still is", code=INTERNAL_ERROR)
+            return await begin(caller)
+        except InputRequired as again:
+            required = again
+    raise InternalError(f"input was needed {MAX_BACKEND_ROUNDS} times, and is needed again")
 
 
-async def _set_level(session: KeptSession, level: Any) -> Mapping[str, Any]:
+async def _set_level(session: KeptSession, level: Any) -> Result:
     if level not in LOG_LEVELS:
         raise InvalidParamsError(f"level is not one of {', '.join(LOG_LEVELS)}")
     await session.set_log_level(level)
     return {}
 
 
-_LISTINGS = {
-    "tools/list": Listing.TOOLS,
-    "resources/list": Listing.RESOURCES,
-    "resources/templates/list": Listing.RESOURCE_TEMPLATES,
-    "prompts/list": Listing.PROMPTS,
-}
-
-#: Areas of methods that the capabilities call by another name.
-_CAPABILITIES = {"completion": "completions"}
+def _list_page(listing: Listing, backend: Backend, params: Params, caller: Caller) -> Awaitable[Result]:
+    cursor = params.get("cursor")
+    if cursor is not None and not isinstance(cursor, str):
+        raise InvalidParamsError("cursor is not a string")
+    return backend.list_page(listing, cursor, caller)
 
 
-async def dispatch(backend: Backend, asked: RequestReceived, caller: Caller) -> Mapping[str, Any]:
-    """Let a backend answer a request.
-
-    Raises:
-        MethodNotFoundError: The backend does not offer the method.
-        InvalidParamsError: A parameter is missing or has the wrong type.
-        RPCError: What the backend itself raises.
-    """
-    method, params = asked.method, asked.params
-    area = method.partition("/")[0]
-    if area == AREA and isinstance(backend, HasAccounts) and backend.accounts is not None:
-        return await backend.accounts.answer(method, params, caller)
-    if _CAPABILITIES.get(area, area) not in backend.capabilities:
-        raise MethodNotFoundError(f"unknown method {method[:100]}")
-    if method in _LISTINGS:
-        cursor = params.get("cursor")
-        if cursor is not None and not isinstance(cursor, str):
-            raise InvalidParamsError("cursor is not a string")
-        return await backend.list_page(_LISTINGS[method], cursor, caller)
-    if method == "tools/call":
-        return await backend.call_tool(_text(params, "name"), _arguments(params), caller)
-    if method == "resources/read":
-        return await backend.read_resource(_text(params, "uri"), caller)
-    if method == "prompts/get":
-        return await backend.get_prompt(_text(params, "name"), _arguments(params), caller)
-    if method == "completion/complete":
-        return await backend.complete(params, caller)
-    raise MethodNotFoundError(f"unknown method {method[:100]}")
+def _call_tool(backend: Backend, params: Params, caller: Caller) -> Awaitable[Result]:
+    return backend.call_tool(_text(params, "name"), _arguments(params), caller)
 
 
-def _text(params: Mapping[str, Any], name: str) -> str:
+def _read_resource(backend: Backend, params: Params, caller: Caller) -> Awaitable[Result]:
+    return backend.read_resource(_text(params, "uri"), caller)
+
+
+def _get_prompt(backend: Backend, params: Params, caller: Caller) -> Awaitable[Result]:
+    return backend.get_prompt(_text(params, "name"), _arguments(params), caller)
+
+
+def _complete(backend: Backend, params: Params, caller: Caller) -> Awaitable[Result]:
+    return backend.complete(params, caller)
+
+
+def _text(params: Params, name: str) -> str:
     value = params.get(name)
     if not isinstance(value, str):
         raise InvalidParamsError(f"{name} is missing or not a string")
     return value
 
 
-def _arguments(params: Mapping[str, Any]) -> dict[str, Any]:
+def _arguments(params: Params) -> dict[str, Any]:
     value = params.get("arguments")
     if value is None:
         return {}
     if not isinstance(value, dict):
         raise InvalidParamsError("arguments is not an object")
     return cast("dict[str, Any]", value)
+
+
+#: The methods of backends, each with the capability that says that it is offered.
+_BACKEND_METHODS: Mapping[str, tuple[str, Callable[[Backend, Params, Caller], Awaitable[Result]]]] = {
+    "tools/list": ("tools", partial(_list_page, Listing.TOOLS)),
+    "tools/call": ("tools", _call_tool),
+    "resources/list": ("resources", partial(_list_page, Listing.RESOURCES)),
+    "resources/templates/list": ("resources", partial(_list_page, Listing.RESOURCE_TEMPLATES)),
+    "resources/read": ("resources", _read_resource),
+    "prompts/list": ("prompts", partial(_list_page, Listing.PROMPTS)),
+    "prompts/get": ("prompts", _get_prompt),
+    "completion/complete": ("completions", _complete),
+}

@@ -1,4 +1,4 @@
-"""The words of servers, as they go on to clients: none of them passes for the gateway's own.
+"""Sanitizes what servers say, so that no client takes it for the gateway's own word.
 
 A client believes its gateway about where its user is to sign in. The gateway says so by errors with
 a reason, and by questions whose ``_meta`` names the server; a server behind it that says the same
@@ -42,10 +42,10 @@ def questions(requests: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[st
 
 
 def said_by(error: MCPError) -> RPCError | None:
-    """Return the server's own word that an error comes from, None where it is not the server's.
+    """Return the error that a server answered with, None where an error is the gateway's own.
 
-    A server, too, may say that a user has to sign in first. That is told from our own finding by
-    its cause, the error object that came.
+    A server, too, may say that a user has to sign in first. That is told apart by its cause, the
+    error that came from the server.
     """
     said = error.__cause__ if isinstance(error, AuthorizationRequiredError) else error
     return said if isinstance(said, RPCError) else None
@@ -60,9 +60,9 @@ def retold(said: RPCError, alias: str) -> RPCError:
     """
     data: Any = said.data
     members = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
-    pages = elicitations(members)
-    if said.code == URL_ELICITATION_REQUIRED and pages:
-        return RPCError(said.message, code=said.code, data={"elicitations": pages})
+    urls = elicitations(members)
+    if said.code == URL_ELICITATION_REQUIRED and urls:
+        return RPCError(said.message, code=said.code, data={"elicitations": urls})
     # As the client knows that it speaks to a gateway, -32001 would be about its own key.
     ours = said.code in (UNAUTHORIZED, URL_ELICITATION_REQUIRED)
     if not ours and members.get("reason") != AUTHORIZATION_REQUIRED:
@@ -71,12 +71,12 @@ def retold(said: RPCError, alias: str) -> RPCError:
     if data is not None:
         error["data"] = data
     told: dict[str, Any] = {"server": alias, "error": error}
-    return RPCError(f"the server {alias} refuses: {said.message}", code=UPSTREAM_ERROR, data=told)
+    return RPCError(f"server {alias!r} refuses: {said.message}", code=UPSTREAM_ERROR, data=told)
 
 
 def elicitations(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return what the data of the error -32042 says of pages to open, as a client is to see it."""
+    """Return the URLs to open that the data of the error -32042 names, as a client is to see them."""
     asked = data.get("elicitations")
     found = cast("list[Any]", asked) if isinstance(asked, list) else []
-    pages = [cast("dict[str, Any]", each) for each in found if isinstance(each, dict)]
-    return [question(page) for page in pages if isinstance(page.get("url"), str)]
+    named = [cast("dict[str, Any]", each) for each in found if isinstance(each, dict)]
+    return [question(each) for each in named if isinstance(each.get("url"), str)]

@@ -12,7 +12,7 @@ from routermcp_adapters.http.base import SharedTransport
 from routermcp_adapters.runtimes.auto import running
 from routermcp_proto import calls
 from routermcp_proto.calls import Call
-from routermcp_proto.events import InputRequired
+from routermcp_proto.events import ResponseReceived
 from routermcp_proto.exceptions import RPCError
 from routermcp_proto.names import (
     ACKNOWLEDGED,
@@ -25,47 +25,49 @@ from routermcp_proto.types import InitializeResult, WireModel
 from routermcp_proto.versions import Revision
 
 from ..._internal import ClientSettings, driver_of
-from ..backend import Caller, InputNeeded
-from .callbacks import OnNews, UpstreamCallbacks
-from .forwarding import ForwardedRequest, Result
-from .request_state import passed_on
+from ..backend import Result
+from .callbacks import ForwardedRequest, OnNotification, UpstreamCallbacks, current
+from .input_required import servers_question
 from .sanitize import questions, without_meta
+from .times import DEFAULT_TIMES, UpstreamTimes
 
 log = logging.getLogger("routermcp.gateway")
 
 #: For a call that lasts as long as both sides want.
 NO_LIMIT = 0
 
-#: Milliseconds for the server to take note of a log level.
-SET_LEVEL_TIMEOUT = 10_000
-
 
 class UpstreamSession:
-    """A session at a server, over which requests of the gateway's clients are passed on.
+    """A session at a server, over which requests of the gateway's clients are forwarded.
 
-    Results are passed on as they come, unread.
+    Results are forwarded as they come, unread.
 
     Args:
         settings: How to reach the server.
-        exchanges: The connections that its sessions share, None where each has its own.
+        transport: The connections that its sessions share, None where each has its own.
         capabilities: What the clients can do, as far as is known.
-        on_news: Told of what belongs to no request.
+        on_notification: Called with notifications that belong to no request.
+        times: How long to wait for the server.
+
+    Attributes:
+        idle_timer: Ends the session when it is not used; set by the owner of the session.
     """
 
     def __init__(
         self,
         settings: ClientSettings,
-        exchanges: SharedTransport | None,
+        transport: SharedTransport | None,
         capabilities: Mapping[str, Any],
-        on_news: OnNews,
+        on_notification: OnNotification,
+        times: UpstreamTimes = DEFAULT_TIMES,
     ) -> None:
-        self._on_news = on_news
-        self._acknowledged: list[asyncio.Future[Mapping[str, Any]]] = []
-        self._relay = UpstreamCallbacks(capabilities, self._hear, shared_stream=exchanges is None)
-        self._driver = driver_of(settings, self._relay, exchanges)
-        self._level = len(LOG_LEVELS)
+        self.times = times
         self.idle_timer: asyncio.TimerHandle | None = None
-        """Ends the session when nobody uses it; whoever made it sets that."""
+        self._on_notification = on_notification
+        self._acknowledged: list[asyncio.Future[Mapping[str, Any]]] = []
+        self._callbacks = UpstreamCallbacks(capabilities, self._hear, shared_stream=transport is None)
+        self._driver = driver_of(settings, self._callbacks, transport)
+        self._level = len(LOG_LEVELS)
 
     def __str__(self) -> str:
         return str(self._driver.place)
@@ -83,70 +85,68 @@ class UpstreamSession:
     @property
     def busy(self) -> bool:
         """Whether a request is under way."""
-        return self._relay.serves
+        return bool(self._callbacks.requests)
 
-    async def connect(self, timeout: int) -> None:
+    async def connect(self) -> None:
         """Reach the server, if that was not done yet.
 
         Raises:
             MCPError: It cannot be reached.
         """
         if not self._driver.connected:
-            await self._driver.connect(running(), timeout)
+            await self._driver.connect(running(), self.times.connect_ms)
 
-    async def each_page(self, call: Call[Any], timeout: int, take: Callable[[list[Any]], object]) -> None:
+    async def each_page(self, call: Call[Any], take: Callable[[list[Any]], object]) -> None:
         """Read all pages of a list.
 
         Raises:
             MCPError: That failed.
         """
-        await self._driver.each_page(call, CallOptions(timeout), take)
+        await self._driver.each_page(call, CallOptions(self.times.list_ms), take)
 
-    async def call(self, call: Call[WireModel], passing: ForwardedRequest, timeout: int) -> Result:
-        """Pass a request on, and back and forth whatever is asked meanwhile.
-
-        Raises:
-            MCPError: It failed.
-        """
-        with self._relay.serving(passing):
-            await self._see_to_log_level(passing.caller)
-            value = await self._driver.call(call, self._options(passing, timeout))
-            return _unstamped(value)
-
-    async def round(self, call: Call[WireModel], passing: ForwardedRequest, timeout: int) -> Result:
-        """Pass a request on to a server that asks in results, and its question back in one.
+    async def forward(self, call: Call[WireModel], request: ForwardedRequest, timeout_ms: int) -> Result:
+        """Forward a request and return its result; what the server says meanwhile goes to the client.
 
         Raises:
-            InputNeeded: It asks something.
+            InputRequired: The result is a question of the server.
             MCPError: It failed.
         """
-        caller = passing.caller
-        responses, state = caller.input_responses, caller.request_state
-        if responses is not None or state is not None:
-            call = call.with_params(inputResponses=responses, requestState=state)
-        with self._relay.serving(passing):
-            outcome = await self._driver.ask(call, self._options(passing, timeout))
-        if isinstance(outcome, InputRequired):
-            raise passed_on(InputNeeded(questions(outcome.requests), outcome.state))
-        return _unstamped(outcome.value)
+        caller = request.caller
+        meta, level = dict(caller.meta), caller.log_level
+        on_progress = request.report_progress if caller.wants_progress else None
+        requests = self._callbacks.requests
+        token = current.set(request)
+        requests.append(request)
+        try:
+            if level is not None:
+                await self._set_log_level(level, meta)
+            options = CallOptions(
+                timeout_ms, meta=meta, on_progress=on_progress, capabilities=caller.capabilities
+            )
+            outcome = await self._driver.ask(call, options)
+        finally:
+            requests.remove(request)
+            current.reset(token)
+        if not isinstance(outcome, ResponseReceived):
+            raise servers_question(questions(outcome.requests), outcome.state)
+        # What the server's revision adds to a result is left out; the client's revision adds its own.
+        result: dict[str, Any] = outcome.value.model_extra or {}
+        result.pop("resultType", None)
+        return without_meta(result, SERVER_INFO_KEY) if "_meta" in result else result
 
-    def _options(self, passing: ForwardedRequest, timeout: int) -> CallOptions:
-        caller = passing.caller
-        meta = dict(caller.meta)
-        if self.revision.stamps_requests and caller.log_level is not None:
-            meta[LOG_LEVEL_KEY] = caller.log_level
-        on_progress = passing.report_progress if caller.wants_progress else None
-        return CallOptions(timeout, meta=meta, on_progress=on_progress, capabilities=caller.capabilities)
+    async def _set_log_level(self, level: str, meta: dict[str, Any]) -> None:
+        """Have the server send what this client wants to see; each client gets only what it wants.
 
-    async def _see_to_log_level(self, caller: Caller) -> None:
-        """Have the server send what this client wants to see; each gets only what it wants."""
-        server, level = self.server, caller.log_level
-        if self.revision.stamps_requests or level is None or server is None:
+        In the stateless era the request says so itself, in its ``_meta``.
+        """
+        if self.revision.stamps_requests:
+            meta[LOG_LEVEL_KEY] = level
             return
-        if server.capabilities.logging is not None and LOG_LEVELS.index(level) < self._level:
-            self._level = LOG_LEVELS.index(level)
+        server, index = self.server, LOG_LEVELS.index(level)
+        if server is not None and server.capabilities.logging is not None and index < self._level:
+            self._level = index
             try:
-                await self._driver.call(calls.set_log_level(level), CallOptions(SET_LEVEL_TIMEOUT))
+                await self.note(calls.set_log_level(level))
             except RPCError as error:
                 log.debug("%s takes no log level: %s", self, error)
 
@@ -159,50 +159,43 @@ class UpstreamSession:
                 if not each.done():
                     each.set_result(params)
         else:
-            self._on_news(method, without_meta(params, SUBSCRIPTION_ID_KEY))
+            self._on_notification(method, without_meta(params, SUBSCRIPTION_ID_KEY))
 
     def next_acknowledgement(self) -> asyncio.Future[Mapping[str, Any]]:
-        """Return what the server will next acknowledge to tell of: the notification's parameters."""
+        """Return the parameters of the next notification that acknowledges a subscription."""
         future: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
         self._acknowledged = [*(each for each in self._acknowledged if not each.done()), future]
         return future
 
     async def listen(self, wanted: Mapping[str, Any]) -> None:
-        """Hear of changes from a server of the stateless era, until it says no more.
+        """Receive changes from a server of the stateless era, until it ends the stream.
 
         Raises:
-            MCPError: It does not tell of changes, or is no longer there.
+            MCPError: It has no such stream, or is no longer there.
         """
         await self._driver.call(calls.listen(wanted), CallOptions(NO_LIMIT))
 
     async def attend(self) -> None:
-        """Hear what a server of the handshake era says while no request is under way.
+        """Receive what a server of the handshake era says while no request is under way.
 
-        Returns when it has no stream for that.
+        Returns when the server has no stream for that.
 
         Raises:
             MCPError: It is no longer there.
         """
         await self._driver.attend()
 
-    async def note(self, call: Call[Any], timeout: int) -> None:
-        """Have the server take note of something.
+    async def note(self, call: Call[Any]) -> None:
+        """Make a call whose result says nothing, such as a subscription.
 
         Raises:
-            MCPError: It refuses, or is not there.
+            MCPError: The server refuses, or is not there.
         """
-        await self._driver.call(call, CallOptions(timeout))
+        await self._driver.call(call, CallOptions(self.times.note_ms))
 
     async def close(self) -> None:
         """End the session."""
         if self.idle_timer is not None:
             self.idle_timer.cancel()
-        await self._relay.close()
+        await self._callbacks.close()
         await self._driver.disconnect()
-
-
-def _unstamped(value: WireModel) -> Result:
-    """Return a result without what its server's revision adds; that of the client adds its own."""
-    result: dict[str, Any] = value.model_extra or {}
-    result.pop("resultType", None)
-    return without_meta(result, SERVER_INFO_KEY)

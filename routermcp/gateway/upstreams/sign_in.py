@@ -1,4 +1,4 @@
-"""What a client is told whose user has to sign in at a server first.
+"""The answer to a client whose user has to sign in at a server first.
 
 How it is told depends on what it can do: a client that can be asked to open a URL is asked, in the
 stateless era by a result, in the handshake era by the error -32042. Any other gets an error with
@@ -21,46 +21,45 @@ from routermcp_proto.http.outcomes import AUTHORIZATION_REQUIRED
 
 from ...oauth.flows.connections import UserAccess
 from ..backend import Caller
-from .request_state import Interlude, opens_pages
+from .input_required import InputRound, opens_urls
 
-#: Names the question among those of one request.
-QUESTION = "routermcp.sign-in"
-
-#: Milliseconds that a request waits for a user who has opened the page, before it is refused:
-#: less than clients wait by default.
-WAIT_TIMEOUT = 20_000
+#: The key of the question among those of one request.
+SIGN_IN_KEY = "routermcp.sign-in"
 
 
-async def sign_in(required: AuthorizationRequiredError, asked: Interlude, access: UserAccess) -> None:
-    """Have a user sign in; returns when that is done.
+async def sign_in(
+    required: AuthorizationRequiredError, asked: InputRound, access: UserAccess, wait_ms: int
+) -> None:
+    """Have a user sign in; return when that is done.
 
     Args:
         required: What the server says.
-        asked: The request for which the user has to.
+        asked: The request for which the user has to sign in.
         access: The user's tokens of that server.
+        wait_ms: Milliseconds to wait for a user who has opened the page.
 
     Raises:
-        InputNeeded: The client is asked, and the request comes again.
+        InputRequired: The client is asked, and the request comes again.
         RPCError: The client is told by an error.
     """
     caller = asked.caller
-    if required.url is None or not opens_pages(caller):
+    if required.url is None or not opens_urls(caller):
         raise refusal(required, caller, AUTHORIZATION_REQUIRED)
     if caller.revision.peer_requests:
         raise elicitation_required(required, caller)
-    answer = (asked.answers or {}).get(QUESTION)
+    answer = (asked.answers or {}).get(SIGN_IN_KEY)
     if not isinstance(answer, dict):
-        raise asked.question({QUESTION: {"method": "elicitation/create", "params": _question(required)}})
+        raise asked.question({SIGN_IN_KEY: {"method": "elicitation/create", "params": _question(required)}})
     if cast("dict[str, Any]", answer).get("action") != "accept":
         raise refusal(required, caller, "authorization_declined")
     try:
-        await access.within(access.runtime, WAIT_TIMEOUT).settled()
+        await access.within(access.runtime, wait_ms).settled()
     except (OAuthError, TransportError) as error:
         raise refusal(required, caller, AUTHORIZATION_REQUIRED) from error
 
 
 def refusal(required: AuthorizationRequiredError, caller: Caller, reason: str) -> RPCError:
-    """Return the error for a client that cannot be asked to open a URL, or did not want to."""
+    """Return the error for a client that cannot be asked to open a URL, or declined."""
     message = f"sign in at {required.server_id} first"
     if required.url is not None:
         message += f": {required.url}"

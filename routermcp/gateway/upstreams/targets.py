@@ -1,4 +1,4 @@
-"""How the gateway reaches a server."""
+"""The settings with which the gateway reaches a server."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def over_http(
     """Return the settings for a server over HTTP.
 
     Args:
-        url: Where it is.
+        url: The server's URL.
         headers: More headers for every request.
         bearer: The token of ``Authorization``.
         protocol: ``"auto"``, or a revision to insist on.
         oauth: How users sign in there.
-        tag: Returns what the states of a user's sign-ins end with.
+        tag: Returns the end of the ``state`` of a user's sign-ins.
 
     Raises:
         ConfigError: One of them is wrong.
@@ -72,7 +72,7 @@ def settings_for(
     bearer: str | None = None,
     protocol: str,
 ) -> ClientSettings:
-    """Return settings with what all servers behind the gateway have in common."""
+    """Return settings with the values that all servers behind the gateway share."""
     options = Options(
         url=url,
         api_key=bearer,

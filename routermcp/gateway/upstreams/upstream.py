@@ -1,8 +1,8 @@
 """One server behind the gateway: its state, what it offers, its sessions.
 
 The server is started or reached when something of it is first wanted. One that cannot be
-reached is tried again with growing pauses, by a task of its own; until then it costs only
-its own tools.
+reached is tried again with growing pauses, by a task of its own; until then only its own tools
+are missing.
 
 Where the server is stateless, one session serves all clients. A server of the handshake
 era may keep in a session what a client did before: a client that has a session here gets
@@ -17,7 +17,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
-from typing import Any
+from typing import Any, TypeGuard
 
 from routermcp_adapters.http.base import SharedTransport
 from routermcp_proto.calls import Call
@@ -33,50 +33,24 @@ from routermcp_proto.http.outcomes import AUTHORIZATION_REQUIRED
 from routermcp_proto.types import InitializeResult, WireModel
 
 from ..._internal import ClientSettings, transport_of
-from ..backend import Caller, Listing
+from ..backend import Caller, InputRequired, Listing, Result
 from ..catalog.entries import KINDS, Catalog, Entry
-from .callbacks import EVERYTHING
+from .callbacks import EVERYTHING, ForwardedRequest, OnNotification
 from .changes import ChangeSubscription
-from .forwarding import ForwardedRequest, Result, SuspendedRequests
-from .request_state import Interlude, resumed
+from .input_required import InputRound, SuspendedRequests
 from .sanitize import retold, said_by
 from .session import UpstreamSession
 from .sign_in import refusal
+from .times import DEFAULT_TIMES, UpstreamTimes
 
 log = logging.getLogger("routermcp.gateway")
 
-#: Milliseconds for a server to be reached and to agree: programs of npm take seconds to start.
-CONNECT_TIMEOUT = 30_000
-
-#: Milliseconds for a server to give one of its lists, all pages of it.
-LIST_TIMEOUT = 60_000
-
-#: Milliseconds that a request may take. Clients have shorter deadlines of their own, and
-#: their leaving ends a request; this is for those that have none.
-CALL_TIMEOUT = 600_000
-
-#: Seconds before a server that could not be reached is tried again: the first time, and at most.
-FIRST_PAUSE = 1.0
-LONGEST_PAUSE = 60.0
-
-#: Seconds after which the lists are read anew when somebody wants one, unless the server
-#: says earlier that they changed.
-LIST_SECONDS = 60.0
-
-#: Seconds before a server is tried again that the user has to sign in at first: until then each
-#: list of that user would ask it in vain.
-SIGN_IN_PAUSE = 2.0
-
-#: Seconds after which the session that a client has at a server is ended, if it is not used:
-#: what the gateway's own sessions have as default.
-BOUND_IDLE_SECONDS = 300.0
-
 #: Sessions of clients at one server; beyond, the one that was used longest ago is ended.
-MAX_BOUND = 100
+MAX_CLIENT_SESSIONS = 100
 
 
-class State(Enum):
-    """How a server is."""
+class UpstreamState(Enum):
+    """Whether a server can be used."""
 
     IDLE = "idle"
     CONNECTING = "connecting"
@@ -84,7 +58,7 @@ class State(Enum):
     FAILED = "failed"
 
 
-SignIn = Callable[[AuthorizationRequiredError, Interlude], Awaitable[None]]
+SignIn = Callable[[AuthorizationRequiredError, InputRound], Awaitable[None]]
 """Has a user sign in; returns when that is done, or raises what the client is told."""
 
 
@@ -96,17 +70,18 @@ class Upstream:
     Args:
         alias: Its name here.
         settings: How to reach it.
-        allows: Which of its things may be seen and used.
-        prefix: Whether the names of its things begin with its alias.
-        timeout: Milliseconds that a request may take.
-        exchanges: Connections that it shares with others; None for its own.
-        sign_in: Has the user sign in whose server this is alone; None where it is everybody's.
+        allows: Whether one of its tools, resources or prompts may be seen and used.
+        prefix: Whether the names of its tools and prompts begin with its alias.
+        timeout_ms: Milliseconds that a request may take, None for ``times.call_ms``.
+        transport: Connections that it shares with others; None for its own.
+        sign_in: Has the user sign in, where the server is one user's alone; None where all users share it.
+        times: How long to wait for it.
 
     Attributes:
-        state: How it is.
+        state: Whether it can be used.
         problem: Why it failed last, None where it did not.
-        on_change: Told, by the name of the notification, when a list is another one now.
-        on_news: Told of the server's other notifications: method and parameters.
+        on_change: Called with the name of the notification when a list has changed.
+        on_notification: Called with the server's other notifications: method and parameters.
     """
 
     def __init__(
@@ -116,27 +91,29 @@ class Upstream:
         *,
         allows: Callable[[Listing, str], bool] = lambda _listing, _name: True,
         prefix: bool = True,
-        timeout: int = CALL_TIMEOUT,
-        exchanges: SharedTransport | None = None,
+        timeout_ms: int | None = None,
+        transport: SharedTransport | None = None,
         sign_in: SignIn | None = None,
+        times: UpstreamTimes = DEFAULT_TIMES,
     ) -> None:
         self.alias = alias
         self.allows = allows
         self.catalog = Catalog(alias, prefix=prefix, allows=allows)
-        self.state = State.IDLE
+        self.state = UpstreamState.IDLE
         self.problem: str | None = None
-        self.on_change: Callable[[str], None] = _ignore
-        self.on_news: Callable[[str, Mapping[str, Any]], None] = _ignore
+        self.on_change: Callable[[str], None] = lambda _method: None
+        self.on_notification: OnNotification = lambda _method, _params: None
         self._settings = settings
-        self._timeout = timeout
+        self._times = times
+        self._timeout_ms = times.call_ms if timeout_ms is None else timeout_ms
         self._sign_in = sign_in
-        self._shares = exchanges is not None
-        self._exchanges = exchanges or transport_of(settings)
-        self._shared = self._new_wire(EVERYTHING)
-        self._bound: OrderedDict[str, UpstreamSession] = OrderedDict()
-        self._watches: dict[UpstreamSession, ChangeSubscription] = {}
-        self._parking = SuspendedRequests()
-        self._effort: asyncio.Task[None] | None = None
+        self._shares = transport is not None
+        self._transport = transport or transport_of(settings)
+        self._shared = self._new_session(EVERYTHING)
+        self._client_sessions: OrderedDict[str, UpstreamSession] = OrderedDict()
+        self._subscriptions: dict[UpstreamSession, ChangeSubscription] = {}
+        self._suspended = SuspendedRequests()
+        self._connecting: asyncio.Task[None] | None = None
         self._began = 0.0
         self._tried = asyncio.Event()
         self._fresh_until = 0.0
@@ -150,40 +127,42 @@ class Upstream:
         """What the server said about itself, None before it was reached."""
         return self._shared.server
 
-    def _new_wire(self, capabilities: Mapping[str, Any]) -> UpstreamSession:
-        return UpstreamSession(self._settings, self._exchanges, capabilities, self._hear)
+    def _new_session(self, capabilities: Mapping[str, Any]) -> UpstreamSession:
+        return UpstreamSession(self._settings, self._transport, capabilities, self._hear, self._times)
 
     @property
     def busy(self) -> bool:
         """Whether a request is under way."""
-        return self._shared.busy or any(wire.busy for wire in self._bound.values())
+        return self._shared.busy or any(session.busy for session in self._client_sessions.values())
 
-    # ---- being there -------------------------------------------------------------------------
+    # ---- connecting --------------------------------------------------------------------------
 
     def start(self) -> None:
-        """See that the server is reached and its lists are read, now or as soon as that works."""
-        if self._effort is not None and not self._effort.done():
+        """Begin to reach the server and to read its lists, unless that was done just now."""
+        if self._connecting is not None and not self._connecting.done():
             return
         if time.monotonic() >= self._fresh_until:
-            if self.state is State.IDLE or (self.state is State.FAILED and self._sign_in is not None):
-                self.state = State.CONNECTING
+            if self.state is UpstreamState.IDLE or (
+                self.state is UpstreamState.FAILED and self._sign_in is not None
+            ):
+                self.state = UpstreamState.CONNECTING
             self._began = time.monotonic()
             self._tried.clear()
-            self._effort = asyncio.create_task(self._keep_trying())
+            self._connecting = asyncio.create_task(self._keep_trying())
 
-    async def settled(self, patience: float) -> None:
-        """Wait until it is known whether the server is there.
+    async def settled(self, seconds: float) -> None:
+        """Wait until it is known whether the server can be used.
 
         Args:
-            patience: Seconds to wait, counted from when it was begun to be reached.
+            seconds: Time to wait at most, counted from the first attempt to reach it.
         """
         self.start()
-        left = self._began + patience - time.monotonic()
-        if self.state in (State.IDLE, State.CONNECTING) and left > 0:
+        left = self._began + seconds - time.monotonic()
+        if self.state in (UpstreamState.IDLE, UpstreamState.CONNECTING) and left > 0:
             await asyncio.wait([asyncio.ensure_future(self._tried.wait())], timeout=left)
 
     async def _keep_trying(self) -> None:
-        pause = FIRST_PAUSE
+        pause = self._times.first_pause_seconds
         while True:
             try:
                 await self._try()
@@ -191,27 +170,27 @@ class Upstream:
                 if said_by(error) is None:
                     self._show_nothing()
                 self._failed(error)
-                self._fresh_until = time.monotonic() + SIGN_IN_PAUSE
+                self._fresh_until = time.monotonic() + self._times.sign_in_pause_seconds
                 self._tried.set()
                 return  # trying again is for the user, who has to sign in
             except MCPError as error:
                 self._failed(error)
             except Exception:
                 log.exception("%s: its lists could not be read", self.alias)
-                self.state, self.problem = State.FAILED, "internal error"
+                self.state, self.problem = UpstreamState.FAILED, "internal error"
             self._tried.set()
-            if self.state is State.READY:
+            if self.state is UpstreamState.READY:
                 return
             await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            pause = min(2 * pause, self._times.longest_pause_seconds)
 
     async def _try(self) -> None:
-        await self._shared.connect(CONNECT_TIMEOUT)
+        await self._shared.connect()
         changed = [kind.changed for listing, kind in KINDS.items() if await self._read_list(listing)]
-        self.state, self.problem = State.READY, None
-        self._fresh_until = time.monotonic() + LIST_SECONDS
+        self.state, self.problem = UpstreamState.READY, None
+        self._fresh_until = time.monotonic() + self._times.list_seconds
         if self._sign_in is None:  # a stream for each user would be too many
-            self._watch_over(self._shared).begin()
+            self._subscription_of(self._shared).begin()
         for method in dict.fromkeys(changed):
             self.on_change(method)
 
@@ -221,46 +200,47 @@ class Upstream:
         if server is not None and getattr(server.capabilities, kind.capability) is not None:
             try:
                 await self._shared.each_page(
-                    kind.call(), LIST_TIMEOUT, lambda page: self.catalog.read(listing, page, entries)
+                    kind.call(), lambda page: self.catalog.read(listing, page, entries)
                 )
             except MethodNotFoundError:
                 log.debug("%s has no %s", self.alias, listing.value)
         return self.catalog.replace(listing, entries)
 
     def _failed(self, error: MCPError) -> None:
-        if self.state is not State.FAILED and not isinstance(error, AuthorizationRequiredError):
+        if self.state is not UpstreamState.FAILED and not isinstance(error, AuthorizationRequiredError):
             log.warning("%s failed: %s", self.alias, error)
-        self.state, self.problem = State.FAILED, getattr(error, "code", None) or type(error).__name__
+        self.state, self.problem = UpstreamState.FAILED, getattr(error, "code", None) or type(error).__name__
         self._fresh_until = 0.0
 
     def _hear(self, method: str, params: Mapping[str, Any]) -> None:
         if method in {kind.changed for kind in KINDS.values()}:
-            self.look_again()
+            self.read_again()
         else:
-            self.on_news(method, params)
+            self.on_notification(method, params)
 
     # ---- changes -------------------------------------------------------------------------------
 
-    def _watch_over(self, wire: UpstreamSession) -> ChangeSubscription:
-        watch = self._watches.get(wire)
-        if watch is None:
-            watch = self._watches[wire] = ChangeSubscription(wire, self.look_again)
-        return watch
+    def _subscription_of(self, session: UpstreamSession) -> ChangeSubscription:
+        subscription = self._subscriptions.get(session)
+        if subscription is None:
+            subscription = ChangeSubscription(session, self.read_again, self._times)
+            self._subscriptions[session] = subscription
+        return subscription
 
-    def look_again(self) -> None:
-        """Read the lists anew."""
+    def read_again(self) -> None:
+        """Read the lists again."""
         self._fresh_until = 0.0
         self.start()
 
-    def begin_anew(self) -> None:
-        """Read the lists anew; what was read before is shown no more, as it may not be for this user now."""
-        effort, self._effort = self._effort, None
-        if effort is not None:
-            effort.cancel()  # what it reads is what the user could see until now
-            self._see_out(effort)
+    def restart(self) -> None:
+        """Drop the lists, which the user may no longer be allowed to see, and read them again."""
+        connecting, self._connecting = self._connecting, None
+        if connecting is not None:
+            connecting.cancel()  # what it reads is what the user could see until now
+            self._keep_until_done(connecting)
         self._show_nothing()
-        self.state = State.IDLE
-        self.look_again()
+        self.state = UpstreamState.IDLE
+        self.read_again()
 
     def _show_nothing(self) -> None:
         changed = [kind.changed for listing, kind in KINDS.items() if self.catalog.replace(listing, {})]
@@ -268,89 +248,97 @@ class Upstream:
             self.on_change(method)
 
     async def subscribe(self, uri: str, caller: Caller) -> None:
-        """Begin to hear of changes of a resource.
+        """Subscribe to changes of a resource.
 
         Raises:
-            RPCError: The server refuses, does not tell of changes, or (-32004) could not be reached.
+            RPCError: The server refuses, has no subscriptions, or (-32004) could not be reached.
         """
         if self._sign_in is not None:
-            # Who has subscribed to what is known by the resource alone, not by the user.
-            raise MethodNotFoundError("changes are not announced of what is a user's own")
+            # A subscription is known by its resource alone, not by the user.
+            raise MethodNotFoundError(
+                f"server {self.alias!r} is each user's own: it has no subscriptions here"
+            )
         try:
-            await self._watch_over(await self._wire_for(caller)).add(uri)
+            await self._subscription_of(await self._session_for(caller)).add(uri)
         except MCPError as error:
-            raise self._told(error) or self._unanswered("resources/subscribe", error) from error
+            raise self._failure("resources/subscribe", error, None) from error
 
     async def unsubscribe(self, uri: str) -> None:
-        """Hear of them no more; a server that is gone has forgotten it by itself."""
-        for watch in tuple(self._watches.values()):
-            if uri in watch:
+        """End a subscription; a server that is gone has forgotten it by itself."""
+        for subscription in tuple(self._subscriptions.values()):
+            if uri in subscription:
                 try:
-                    await watch.remove(uri)
+                    await subscription.remove(uri)
                 except MCPError as error:
                     log.debug("%s: resources/unsubscribe failed: %s", self.alias, error)
 
     # ---- requests ------------------------------------------------------------------------------
 
     async def call(self, call: Call[WireModel], caller: Caller) -> Result:
-        """Pass a request on and return its result as it came.
+        """Forward a request and return its result as it came.
 
         Raises:
-            InputNeeded: The client has to be asked first.
+            InputRequired: The client has to be asked first.
             RPCError: The server refused, or (-32004) could not be reached or understood.
         """
-        asked = resumed(caller)
-        # Work that waits for the client's answer is over when it fails.
-        before = asked.anew() if asked.caller.request_state in self._parking else asked
+        again = InputRound.of(caller) if caller.request_state is not None else None
         try:
-            try:
-                return await self._pass_on(call, asked, before)
-            except AuthorizationRequiredError as required:
-                if self._sign_in is None:
-                    raise
-                if self.state is State.READY:
-                    self.look_again()  # there may be nothing to see for the user any more
-                await self._sign_in(required, before)
-            try:
-                return await self._pass_on(call, before, before)
-            except AuthorizationRequiredError as required:
-                raise refusal(required, caller, AUTHORIZATION_REQUIRED) from required
-        except RPCError:
-            raise
+            return await self._forward(call, again.caller if again is not None else caller)
         except MCPError as error:
-            raise self._unanswered(call.method, error) from error
+            return await self._recover(call, again or InputRound(caller), error)
 
-    async def _pass_on(self, call: Call[WireModel], asked: Interlude, before: Interlude) -> Result:
-        try:
-            return await self._carry(call, asked.caller)
-        except MCPError as error:
-            told = self._told(error)
-            if told is None:
-                raise
-            raise before.pages(told) or told from error
+    async def _forward(self, call: Call[WireModel], caller: Caller) -> Result:
+        session = await self._session_for(caller)
+        if self._sign_in is not None and self.state is not UpstreamState.READY:
+            self.read_again()  # the user has signed in by now
+        if not session.revision.peer_requests:
+            if caller.input_responses is not None or caller.request_state is not None:
+                call = call.with_params(
+                    inputResponses=caller.input_responses, requestState=caller.request_state
+                )
+        elif not caller.revision.peer_requests:
+            return await self._suspended.run(
+                caller, lambda request: session.forward(call, request, self._timeout_ms)
+            )
+        return await session.forward(call, ForwardedRequest(caller), self._timeout_ms)
 
-    def _told(self, error: MCPError) -> RPCError | None:
-        """Return what the client is told that the server said, None where it said nothing."""
+    async def _recover(self, call: Call[WireModel], asked: InputRound, error: MCPError) -> Result:
+        """Have the user sign in where that is what failed, and forward the request again.
+
+        Raises:
+            InputRequired: The client has to be asked first.
+            RPCError: What the client is told of the error.
+        """
+        if self._shared.revision.peer_requests:
+            asked = asked.restarted()  # work that waits for an answer of the client is over when it fails
+        if self._sign_in is not None and _needs_sign_in(error):
+            if self.state is UpstreamState.READY:
+                self.read_again()  # there may be nothing to see for the user any more
+            await self._sign_in(error, asked)
+            try:
+                return await self._forward(call, asked.caller)
+            except MCPError as failed:
+                if _needs_sign_in(failed):
+                    raise refusal(failed, asked.caller, AUTHORIZATION_REQUIRED) from failed
+                error = failed
+        raise self._failure(call.method, error, asked) from error
+
+    def _failure(self, method: str, error: MCPError, asked: InputRound | None) -> InputRequired | RPCError:
+        """Return a question for the client, the server's error as a client is to see it, or the gateway's."""
         said = said_by(error)
-        return retold(said, self.alias) if said is not None else None
-
-    async def _carry(self, call: Call[WireModel], caller: Caller) -> Result:
-        wire = await self._wire_for(caller)
-        if self._sign_in is not None and self.state is not State.READY:
-            self.look_again()  # the user has signed in by now
-        if caller.revision.peer_requests:
-            return await wire.call(call, ForwardedRequest(caller), self._timeout)
-        if not wire.revision.peer_requests:
-            return await wire.round(call, ForwardedRequest(caller), self._timeout)
-        return await self._parking.run(caller, lambda passing: wire.call(call, passing, self._timeout))
+        if said is None:
+            return self._unanswered(method, error)
+        told = retold(said, self.alias)
+        return (asked.open_urls(told) if asked is not None else None) or told
 
     def unavailable(self) -> RPCError:
-        """Return the error for a request while the server is not there."""
-        data = {"server": self.alias, "state": self.state.value}
-        return RPCError(f"the server {self.alias} is {self.state.value}", code=UPSTREAM_ERROR, data=data)
+        """Return the error for a request while the server cannot be used."""
+        state = self.state.value if self.problem is None else self.problem
+        message = f"server {self.alias!r} is unavailable ({state}); see /health or the gateway's log"
+        return RPCError(message, code=UPSTREAM_ERROR, data={"server": self.alias, "state": self.state.value})
 
     def _unanswered(self, method: str, error: MCPError) -> RPCError:
-        """Say that there is no answer; details, which may hold secrets, go to the log."""
+        """Return the error for a request without an answer; details may hold secrets, and go to the log."""
         log.warning("%s: %s failed: %s", self.alias, method, error)
         data: dict[str, Any] = {"server": self.alias}
         if isinstance(error, TransportError):
@@ -360,72 +348,79 @@ class Upstream:
             if error.code in ("connect", "closed", "interrupted"):
                 self._failed(error)
                 self.start()
-        what = data.get("code", type(error).__name__)
-        return RPCError(f"the server {self.alias} gave no answer ({what})", code=UPSTREAM_ERROR, data=data)
+        reason = data.get("code", type(error).__name__)
+        message = f"server {self.alias!r} gave no answer ({reason}); see the gateway's log"
+        return RPCError(message, code=UPSTREAM_ERROR, data=data)
 
-    async def _wire_for(self, caller: Caller) -> UpstreamSession:
-        await self._shared.connect(CONNECT_TIMEOUT)
-        if caller.session_id is None or not self._shared.revision.peer_requests:
-            return self._shared
-        wire = self._bound.get(caller.session_id)
-        if wire is None:
+    # ---- sessions at the server ----------------------------------------------------------------
+
+    async def _session_for(self, caller: Caller) -> UpstreamSession:
+        shared, session_id = self._shared, caller.session_id
+        await shared.connect()
+        if session_id is None or not shared.revision.peer_requests:
+            return shared
+        session = self._client_sessions.get(session_id)
+        if session is None:
             self._make_room()
-            wire = self._bound[caller.session_id] = self._new_wire(caller.capabilities)
-        self._bound.move_to_end(caller.session_id)
-        self._end_when_idle(caller.session_id, wire)
-        await wire.connect(CONNECT_TIMEOUT)
-        return wire
+            session = self._client_sessions[session_id] = self._new_session(caller.capabilities)
+        self._client_sessions.move_to_end(session_id)
+        self._end_when_idle(session_id, session)
+        await session.connect()
+        return session
 
-    def _end_when_idle(self, session_id: str, wire: UpstreamSession) -> None:
-        """End a session here that its client does not use: it may have ended elsewhere, or be forgotten."""
+    def _end_when_idle(self, session_id: str, session: UpstreamSession) -> None:
+        """End a session that its client does not use: the client's own may have ended elsewhere."""
 
         def look() -> None:
-            if self._bound.get(session_id) is not wire:
+            if self._client_sessions.get(session_id) is not session:
                 return
-            if wire.busy:
-                wire.idle_timer = loop.call_later(BOUND_IDLE_SECONDS, look)
+            if session.busy:
+                session.idle_timer = loop.call_later(self._times.session_idle_seconds, look)
             else:
                 self.end_session(session_id)
 
         loop = asyncio.get_running_loop()
-        if wire.idle_timer is not None:
-            wire.idle_timer.cancel()
-        wire.idle_timer = loop.call_later(BOUND_IDLE_SECONDS, look)
+        if session.idle_timer is not None:
+            session.idle_timer.cancel()
+        session.idle_timer = loop.call_later(self._times.session_idle_seconds, look)
 
     def _make_room(self) -> None:
-        idle = [session_id for session_id, wire in self._bound.items() if not wire.busy]
-        if len(self._bound) >= MAX_BOUND and idle:
-            self.end_session(idle[0])
+        if len(self._client_sessions) >= MAX_CLIENT_SESSIONS:
+            idle = (session_id for session_id, session in self._client_sessions.items() if not session.busy)
+            oldest = next(idle, None)
+            if oldest is not None:
+                self.end_session(oldest)
 
     def end_session(self, session_id: str) -> None:
         """End the session that a client had here."""
-        wire = self._bound.pop(session_id, None)
-        if wire is not None:
-            self._see_out(asyncio.create_task(self._close_wire(wire)))
+        session = self._client_sessions.pop(session_id, None)
+        if session is not None:
+            self._keep_until_done(asyncio.create_task(self._close_session(session)))
 
-    def _see_out(self, task: asyncio.Task[None]) -> None:
+    def _keep_until_done(self, task: asyncio.Task[None]) -> None:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    async def _close_wire(self, wire: UpstreamSession) -> None:
-        watch = self._watches.pop(wire, None)
-        if watch is not None:
-            await watch.close()
-        await wire.close()
+    async def _close_session(self, session: UpstreamSession) -> None:
+        subscription = self._subscriptions.pop(session, None)
+        if subscription is not None:
+            await subscription.close()
+        await session.close()
 
     async def close(self) -> None:
         """End everything, child processes included."""
-        if self._effort is not None:
-            self._effort.cancel()
-            await asyncio.wait([self._effort])
-        await self._parking.close()
-        for session_id in tuple(self._bound):
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.wait([self._connecting])
+        await self._suspended.close()
+        for session_id in tuple(self._client_sessions):
             self.end_session(session_id)
-        await asyncio.gather(self._close_wire(self._shared), *self._closing, return_exceptions=True)
-        if self._exchanges is not None and not self._shares:
-            self._exchanges.close_all()
-        self.state, self._fresh_until = State.IDLE, 0.0
+        await asyncio.gather(self._close_session(self._shared), *self._closing, return_exceptions=True)
+        if self._transport is not None and not self._shares:
+            self._transport.close_all()
+        self.state, self._fresh_until = UpstreamState.IDLE, 0.0
 
 
-def _ignore(*_: object) -> None:
-    """Nobody wants to know."""
+def _needs_sign_in(error: MCPError) -> TypeGuard[AuthorizationRequiredError]:
+    """Whether the gateway itself found out that the user has to sign in."""
+    return isinstance(error, AuthorizationRequiredError) and said_by(error) is None

@@ -21,9 +21,10 @@ from ...oauth.flows.connections import UserAccess
 from ...oauth.flows.users import ONLY_USER
 from ..backend import Caller, Listing
 from ..catalog.merged import MergedCatalog
-from ..upstreams.request_state import Interlude
+from ..upstreams.input_required import InputRound
 from ..upstreams.sign_in import sign_in
-from ..upstreams.upstream import CALL_TIMEOUT, Upstream
+from ..upstreams.times import DEFAULT_TIMES, UpstreamTimes
+from ..upstreams.upstream import Upstream
 
 #: Users whose connections are kept; beyond, those go who were here longest ago.
 MAX_PEOPLE = 1_000
@@ -43,7 +44,8 @@ class PerUserServer:
         settings: Returns how to reach it, given where browsers come back to.
         allows: Which of its things may be seen and used.
         redirect_uri: Where browsers come back to, None for the gateway's own page.
-        timeout: Milliseconds that a request may take.
+        timeout_ms: Milliseconds that a request may take, None for ``times.call_ms``.
+        times: How long to wait for it.
 
     Attributes:
         own_page: Whether browsers come back to the gateway's own page.
@@ -57,14 +59,16 @@ class PerUserServer:
         *,
         redirect_uri: str | None = None,
         allows: Callable[[Listing, str], bool] = lambda _listing, _name: True,
-        timeout: int = CALL_TIMEOUT,
+        timeout_ms: int | None = None,
+        times: UpstreamTimes = DEFAULT_TIMES,
     ) -> None:
         self.alias = alias
         self.allows = allows
         self.own_page = redirect_uri is None
         self.redirect_uri = redirect_uri or DEFAULT_REDIRECT_URI
         self._make = settings
-        self._timeout = timeout
+        self._timeout_ms = timeout_ms
+        self._times = times
         self._made: ClientSettings | None = None
 
     def __repr__(self) -> str:
@@ -84,13 +88,14 @@ class PerUserServer:
             self.alias,
             self.settings.for_user(user_id),
             allows=self.allows,
-            timeout=self._timeout,
-            exchanges=self._exchanges,
+            timeout_ms=self._timeout_ms,
+            transport=self._exchanges,
             sign_in=partial(self._sign_in, user_id),
+            times=self._times,
         )
 
-    async def _sign_in(self, user_id: str, required: AuthorizationRequiredError, asked: Interlude) -> None:
-        await sign_in(required, asked, self.access(user_id))
+    async def _sign_in(self, user_id: str, required: AuthorizationRequiredError, asked: InputRound) -> None:
+        await sign_in(required, asked, self.access(user_id), self._times.sign_in_ms)
 
     def access(self, user_id: str) -> UserAccess:
         """Return what there is to do with a user's tokens."""
@@ -111,9 +116,9 @@ class RegisteredUser:
         self.upstreams: Mapping[str, Upstream] = {
             server.alias: server.upstream(user_id) for server in servers
         }
-        self.shelf = MergedCatalog(tuple(self.upstreams.values()))
+        self.catalog = MergedCatalog([upstream.catalog for upstream in self.upstreams.values()])
         for upstream in self.upstreams.values():
-            upstream.on_change = self.shelf.forget
+            upstream.on_change = self.catalog.invalidate
         self.seen = 0.0
 
     @property
@@ -143,10 +148,6 @@ class UserRegistry:
     def __len__(self) -> int:
         return len(self._people)
 
-    def of(self, caller: Caller) -> RegisteredUser | None:
-        """Return the user whom a request is for, None where there is nothing to sign in at."""
-        return self.named(user_of(caller)) if self.servers else None
-
     def named(self, user_id: str) -> RegisteredUser:
         """Return a user by name."""
         person = self._people.get(user_id)
@@ -161,7 +162,7 @@ class UserRegistry:
         """Read a server's lists anew for a user whose tokens are others now, or given back."""
         person = self._people.get(user_id)
         if person is not None:
-            person.upstreams[alias].begin_anew()
+            person.upstreams[alias].restart()
 
     def _make_room(self) -> None:
         now = self._clock()

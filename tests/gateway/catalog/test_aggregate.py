@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from routermcp.gateway.aggregate import Aggregate
-from routermcp.gateway.upstreams import upstream as upstream_module
 from routermcp.gateway.upstreams.targets import over_http, over_stdio
-from routermcp.gateway.upstreams.upstream import State, Upstream
+from routermcp.gateway.upstreams.times import UpstreamTimes
+from routermcp.gateway.upstreams.upstream import Upstream, UpstreamState
 from routermcp.types import (
     ElicitRequest,
     InvalidParamsError,
@@ -212,18 +212,16 @@ def test_each_session_of_a_client_has_one_of_its_own_at_a_server_that_keeps_some
     assert rest == [shared] * 3
 
 
-def test_a_session_at_a_server_ends_when_its_client_does_not_use_it(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_session_at_a_server_ends_when_its_client_does_not_use_it(shop: Shop) -> None:
     """A client may go without a word, and what it had would stay, a child process for example."""
-    monkeypatch.setattr(upstream_module, "BOUND_IDLE_SECONDS", 0.05)
-    with gateway({"shop": shop}, speaks=HANDSHAKE) as (url, aggregate):
+    times = UpstreamTimes(session_idle_seconds=0.05)
+    with gateway({"shop": shop}, speaks=HANDSHAKE, times=times) as (url, aggregate):
         upstream = aggregate.upstreams["shop"]
 
         async def body() -> None:
             async with make_client("asyncio", url=url, protocol=HANDSHAKE) as client:
                 await client.call_tool("shop.saw")
-                while upstream._bound:
+                while upstream._client_sessions:
                     await client.ping()
                 assert (await client.call_tool("shop.saw")).text == "sawn", "it gets another one"
 
@@ -328,7 +326,7 @@ def test_a_server_that_is_down_costs_only_its_own_tools(shop: Shop) -> None:
                     assert caught.value.data["server"] == "dead"
 
             run("asyncio", body)
-            assert dead.state is State.FAILED
+            assert dead.state is UpstreamState.FAILED
             assert dead.problem == "connect"
 
 

@@ -11,7 +11,7 @@ from routermcp import RouterMCPClient
 from routermcp.gateway import BuiltinTools
 from routermcp.gateway.dispatch import subscriptions as announcements
 from routermcp.gateway.serving.in_process import MemoryTransport
-from routermcp.gateway.upstreams import changes as watching
+from routermcp.gateway.upstreams.times import UpstreamTimes
 from tests.gateway.listening import (
     PLACES,
     Market,
@@ -163,11 +163,10 @@ def test_the_server_ends_a_stream() -> None:
         assert next(heard, None) is None
 
 
-def test_a_stream_behind_the_gateway_that_ended_is_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_behind_the_gateway_that_ended_is_opened_again() -> None:
     """And what changed meanwhile is told."""
-    monkeypatch.setattr(watching, "FIRST_PAUSE", 0.2)
     with (
-        market("http-stateless") as (shop, url),
+        market("http-stateless", UpstreamTimes(first_pause_seconds=0.2)) as (shop, url),
         listening(url, STATELESS, ["shop://a"], toolsListChanged=True) as heard,
     ):
         next(heard)

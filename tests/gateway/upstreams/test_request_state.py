@@ -10,11 +10,11 @@ import httpx
 import pytest
 
 from routermcp import SyncRouterMCPClient
-from routermcp.gateway import LocalGateway
+from routermcp.gateway.upstreams.times import DEFAULT_TIMES, UpstreamTimes
 from routermcp.oauth import memory_adapter
 from routermcp.types import AuthorizationRequiredError, ElicitResult
 from tests.gateway.listening import PATIENCE, message
-from tests.gateway.servers import ERAS, HANDSHAKE, STATELESS
+from tests.gateway.servers import ERAS, HANDSHAKE, STATELESS, serving_config
 from tests.oauth.servers.protected_server import ProtectedServer, consent
 from tests.routermcp.server import END_OF_STREAM, Exchange, ScriptedServer
 
@@ -26,10 +26,11 @@ STATES = ("the server's state", "routermcp-gateway:{}")
 
 
 @contextmanager
-def behind(server: ScriptedServer, **options: Any) -> Generator[str]:
+def behind(server: ScriptedServer, times: UpstreamTimes = DEFAULT_TIMES, **options: Any) -> Generator[str]:
     """Serve a server, as ``it``, through a gateway, and give the URL of its project."""
-    with LocalGateway({"mcpServers": {"it": {"url": server.url, **options}}}, tokens=memory_adapter()) as own:
-        yield own.url.removesuffix("/mcp") + "/v1/mcp/default"
+    servers = {"it": {"url": server.url, **options}}
+    with serving_config({"mcpServers": servers}, memory_adapter(), times) as url:
+        yield url
 
 
 # ---- signing in ------------------------------------------------------------------------------------
@@ -164,11 +165,7 @@ def test_work_that_ended_with_a_page_begins_anew() -> None:
 
 
 @pytest.mark.parametrize("era", ERAS)
-def test_who_says_to_have_signed_in_and_has_not_is_told_where_again(
-    era: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("routermcp.gateway.upstreams.sign_in.WAIT_TIMEOUT", 500)
-
+def test_who_says_to_have_signed_in_and_has_not_is_told_where_again(era: str) -> None:
     def let_nobody_in(exchange: Exchange) -> None:
         exchange.status(401, WWW_Authenticate='Bearer error="invalid_token"')
 
@@ -179,7 +176,7 @@ def test_who_says_to_have_signed_in_and_has_not_is_told_where_again(
 
     with (
         ProtectedServer() as mail,
-        behind(mail, authType="oauth") as url,
+        behind(mail, UpstreamTimes(sign_in_ms=500), authType="oauth") as url,
         SyncRouterMCPClient(url, user_id="ada", protocol=era, on_elicitation=on_elicitation) as client,
         pytest.raises(AuthorizationRequiredError, match="sign in at it first") as caught,
     ):

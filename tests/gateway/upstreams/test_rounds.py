@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from routermcp import RPCError
-from routermcp.gateway import BuiltinTools, Caller, GatewayApp, InputNeeded, serve_in_thread
+from routermcp.gateway import BuiltinTools, Caller, GatewayApp, InputRequired, serve_in_thread
 from routermcp.gateway.aggregate import SingleServer
-from routermcp.gateway.dispatch import dispatcher as answering
+from routermcp.gateway.dispatch.dispatcher import MAX_BACKEND_ROUNDS
 from routermcp.gateway.upstreams.targets import over_http
 from routermcp.gateway.upstreams.upstream import Upstream
 from tests.conformance.fixture import Everything
@@ -116,7 +116,7 @@ class Insatiable(BuiltinTools):
 
     async def call_tool(self, name: str, arguments: Mapping[str, Any], caller: Caller) -> Mapping[str, Any]:
         self.times += 1
-        raise InputNeeded({"more": elicitation("More?", more="string")})
+        raise InputRequired({"more": elicitation("More?", more="string")})
 
 
 def test_who_never_has_enough_is_stopped() -> None:
@@ -130,4 +130,4 @@ def test_who_never_has_enough_is_stopped() -> None:
 
     with serving(shop) as url:
         run("asyncio", body)
-    assert shop.times == answering.MAX_ROUNDS
+    assert shop.times == MAX_BACKEND_ROUNDS

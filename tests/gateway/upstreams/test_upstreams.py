@@ -17,9 +17,9 @@ import pytest
 
 from routermcp.gateway import GatewayApp, serve_in_thread
 from routermcp.gateway.aggregate import Aggregate
-from routermcp.gateway.upstreams import upstream as upstream_module
 from routermcp.gateway.upstreams.targets import over_http, over_stdio
-from routermcp.gateway.upstreams.upstream import State, Upstream
+from routermcp.gateway.upstreams.times import UpstreamTimes
+from routermcp.gateway.upstreams.upstream import Upstream, UpstreamState
 from routermcp.types import UpstreamError
 from tests.gateway.servers import ERAS, Shop, serving, serving_aggregate
 from tests.three_runtimes import gather, make_client, run
@@ -97,8 +97,8 @@ def test_a_server_that_says_nothing_holds_the_others_up_once_and_briefly() -> No
             began = time.monotonic()
             assert "shop.saw" in names(url)
             assert time.monotonic() - began < 0.5 <= first, "the second list waits for nobody"
-            assert slow.state is State.CONNECTING
-            with pytest.raises(UpstreamError, match="slow is connecting"):
+            assert slow.state is UpstreamState.CONNECTING
+            with pytest.raises(UpstreamError, match=r"'slow' is unavailable \(connecting\)"):
                 run("asyncio", lambda: call(url, "slow.thing"))
 
 
@@ -107,14 +107,12 @@ async def call(url: str, tool: str, era: str = "auto") -> str:
         return (await client.call_tool(tool)).text
 
 
-def test_a_server_that_comes_back_is_found_and_its_tools_are_announced(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(upstream_module, "FIRST_PAUSE", 0.05)
+def test_a_server_that_comes_back_is_found_and_its_tools_are_announced() -> None:
     told: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as place:
         port = place.getsockname()[1]
-    upstream = Upstream("shop", over_http(f"http://127.0.0.1:{port}/mcp"))
+    times = UpstreamTimes(first_pause_seconds=0.05)
+    upstream = Upstream("shop", over_http(f"http://127.0.0.1:{port}/mcp"), times=times)
     aggregate = Aggregate([upstream])
     with serving_aggregate(aggregate) as url:
         announce = aggregate.on_changed
@@ -125,7 +123,7 @@ def test_a_server_that_comes_back_is_found_and_its_tools_are_announced(
 
         aggregate.on_changed = listen
         assert names(url) == ["routermcp.searchMcpForTask"]
-        assert upstream.state is State.FAILED
+        assert upstream.state is UpstreamState.FAILED
         with serve_in_thread(GatewayApp(Shop(["saw"])), port=port):
             until = time.monotonic() + PATIENCE
             while "shop.saw" not in names(url):

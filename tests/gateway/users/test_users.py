@@ -17,7 +17,7 @@ from routermcp._callbacks import settled
 from routermcp.gateway import LocalGateway
 from routermcp.gateway.config.model import GatewayConfig
 from routermcp.gateway.factory import aggregate_of, application_of
-from routermcp.gateway.upstreams import upstream
+from routermcp.gateway.upstreams.times import UpstreamTimes
 from routermcp.oauth import TokenAdapter, cloud_adapter, file_adapter, memory_adapter
 from routermcp.types import (
     AuthorizationRequiredError,
@@ -31,7 +31,7 @@ from routermcp.types import (
     TransportError,
 )
 from tests.gateway.gateways import PATIENCE
-from tests.gateway.servers import ERAS, Shop, serving
+from tests.gateway.servers import ERAS, Shop, serving, serving_config
 from tests.oauth.servers.protected_server import ProtectedServer, callback, consent
 from tests.routermcp.server import Exchange
 from tests.three_runtimes import RUNTIMES, make_client, run
@@ -307,13 +307,14 @@ def test_what_a_user_has_given_back_shows_no_more(gmail: ProtectedServer) -> Non
 
 
 @pytest.mark.parametrize("notices", ["a list", "a call"])
-def test_what_a_server_shows_no_more_is_shown_no_more(
-    gmail: ProtectedServer, notices: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_server_shows_no_more_is_shown_no_more(gmail: ProtectedServer, notices: str) -> None:
     """Where the server, or another process, has ended what the user had."""
-    with gateway_for(gmail) as gateway, SyncRouterMCPClient(project(gateway), user_id="ada") as client:
-        if notices == "a list":
-            monkeypatch.setattr(upstream, "LIST_SECONDS", 0.0)
+    times = UpstreamTimes(list_seconds=0.0) if notices == "a list" else UpstreamTimes()
+    servers = {"gmail": {"url": gmail.url, "authType": "oauth"}}
+    with (
+        serving_config({"mcpServers": servers}, memory_adapter(), times) as url,
+        SyncRouterMCPClient(url, user_id="ada") as client,
+    ):
         consent(gmail, "ada", client.authorize("gmail").url)
         assert "gmail.gmail_send" in {tool.name for tool in client.list_tools()}
         gmail.withdraw()
