@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from routermcp.oauth import OAuthConfig, TokenAdapter, file_adapter, memory_adapter
-from routermcp.oauth.flows import user_grant as user_flow
+from routermcp.oauth.flows import authenticator as user_flow
 from tests.oauth.servers.protected_server import ProtectedServer, callback
 from tests.three_runtimes import RUNTIMES, abandon, gather, make_client, run
 

@@ -10,7 +10,7 @@ import pytest
 
 from routermcp import RouterMCPClient, SyncRouterMCPClient
 from routermcp.oauth import AdapterLock, OAuthConfig, Record, encrypted, memory_adapter
-from routermcp.oauth.flows import user_grant as user_flow
+from routermcp.oauth.flows import user_grant
 from routermcp.types import AuthorizationRequiredError, ConfigError, LockLostError, TransportError
 from routermcp_adapters.runtimes.auto import running
 from tests.oauth.conftest import KEY
@@ -236,7 +236,7 @@ def test_what_others_have_renewed_long_ago_is_renewed_again(server: ProtectedSer
 def test_tokens_that_another_process_gave_back_are_used_no_more(
     server: ProtectedServer, runtime: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(user_flow, "READ_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(user_grant, "READ_AGAIN_SECONDS", 0.0)
     adapter = memory_adapter()
 
     async def body() -> None:

@@ -16,9 +16,9 @@ import pytest
 from routermcp import RouterMCPClient
 from routermcp._callbacks import settled
 from routermcp.oauth import OAuthConfig, Record, TokenAdapter, memory_adapter
+from routermcp.oauth.flows import authenticator as user_flow
 from routermcp.oauth.flows import connections as connection_flow
-from routermcp.oauth.flows import transaction
-from routermcp.oauth.flows import user_grant as user_flow
+from routermcp.oauth.flows import transaction, user_grant
 from routermcp.oauth.flows.connections import MAX_FAILED_POLLS
 from routermcp.types import AuthorizationRequiredError, OAuthError, TokenStoreError
 from routermcp_adapters.runtimes.auto import running
@@ -311,7 +311,7 @@ def test_a_store_that_hangs_holds_up_nobody_whose_token_is_good(
             runtime, url=server.url, user_id="ada", oauth=config(adapter), timeout=20_000
         ) as client:
             await add(client)
-            monkeypatch.setattr(user_flow, "READ_AGAIN_SECONDS", 0.0)
+            monkeypatch.setattr(user_grant, "READ_AGAIN_SECONDS", 0.0)
             adapter.before = lambda _: go_on.wait(60)
             began = time.monotonic()
             assert (await add(client)).text == "3"

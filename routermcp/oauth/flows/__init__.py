@@ -1,5 +1,6 @@
 """The OAuth flows of a client's users: sign-in, renewal, revocation.
 
-Read :mod:`.storage`, :mod:`.resource`, :mod:`.transaction` (load, lock, change and write one
-grant), :mod:`.user_grant`, :mod:`.users`, :mod:`.connections`, :mod:`.gateway_connections`.
+Read :mod:`.storage`, :mod:`.resource`, :mod:`.user_grant` (the record of one user),
+:mod:`.transaction` (load, lock, change and write it), :mod:`.authenticator`, :mod:`.users`,
+:mod:`.connections`, :mod:`.gateway_connections`.
 """

@@ -19,9 +19,8 @@ from routermcp_proto.retry import deadline_after
 
 from ..._settings import ClientSettings
 from ..stores.base import Record
-from .resource import ProtectedResource
-from .transaction import RELEASE_SECONDS
-from .user_grant import UserGrant
+from .authenticator import UserAuthenticator
+from .transaction import GrantTransaction
 from .users import OAuthUsers
 
 T = TypeVar("T")
@@ -133,37 +132,9 @@ async def until(look: Callable[[], Awaitable[bool]], runtime: Runtime) -> None:
         await runtime.sleep(SIGN_IN_POLL_SECONDS)
 
 
-class _AtRest:
-    """The record of a user in a ``with`` block, in which nobody else changes it."""
-
-    def __init__(self, resource: ProtectedResource, runtime: Runtime, user_id: str) -> None:
-        self._resource = resource
-        self._runtime = runtime
-        self._user_id = user_id
-
-    async def __aenter__(self) -> Record:
-        lock = await self._resource.acquire(self._runtime, self._user_id)
-        if lock is None:
-            raise AssertionError("it is always needed here")
-        self._lock = lock
-        try:
-            return await self._resource.read(self._runtime, self._user_id) or {}
-        except BaseException:
-            await self._release()
-            raise
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._release()
-
-    async def _release(self) -> None:
-        async with self._runtime.shield(RELEASE_SECONDS):
-            await self._lock.release()
-
-
-def _used(record: Record) -> bool:
-    """Say whether a record is of a server where the user has signed in, be it long ago."""
-    grant = GrantRecord(record)
-    return grant.tokens is not None or grant.text("endpoint") is not None
+def _used(record: GrantRecord) -> bool:
+    """Return whether a record is of a server where the user has ever signed in."""
+    return record.tokens is not None or record.text("endpoint") is not None
 
 
 class UserAccess:
@@ -192,7 +163,8 @@ class UserAccess:
             raise ConfigError("this client has no oauth=, so it keeps no tokens")
         self._settings = settings
         self._users: OAuthUsers = settings.oauth
-        self._authorization: UserGrant = settings.oauth.of(settings.user_id)
+        self._authenticator: UserAuthenticator = settings.oauth.of(settings.user_id)
+        self._user_id = self._authenticator.grant.user_id
         self._exchanges = exchanges
         self._runtime = runtime
         self._timeout = timeout
@@ -214,7 +186,7 @@ class UserAccess:
             url: The page that the user is sent to now.
         """
         # What the refused request was made with is here; the store may hold the answer already.
-        authorizer = self._authorization.authorizer
+        authorizer = self._authenticator.grant.authorizer
         record = authorizer.record if authorizer is not None else GrantRecord()
         sent = Sent(state_of(url), record.tokens, record.sign_ins)
         if not sent.waits(record):
@@ -235,7 +207,7 @@ class UserAccess:
         """Return the servers of which tokens are kept."""
 
         async def read(_: SharedTransport) -> list[Connection]:
-            servers = await self._users.store.list(self._runtime, self._authorization.user_id)
+            servers = await self._users.store.list(self._runtime, self._user_id)
             kept = [(server_id, await self._read(server_id)) for server_id in servers]
             return [connection_of(server_id, GrantRecord(record)) for server_id, record in kept if record]
 
@@ -243,7 +215,7 @@ class UserAccess:
 
     async def begin(self, next_url: str | None) -> Begun:
         """Prepare to send the user to sign in."""
-        pending = await self._within(lambda exchanges: self._authorization.begin(exchanges, next_url))
+        pending = await self._within(lambda exchanges: self._authenticator.begin(exchanges, next_url))
         return Begun(pending.url, float(pending.kept["expires_at"]), self.server_id)
 
     async def waits_for(self, callback_url: str) -> bool:
@@ -254,12 +226,12 @@ class UserAccess:
 
     async def complete(self, callback_url: str) -> str | None:
         """Take the URL that the user came back to."""
-        return await self._within(lambda exchanges: self._authorization.complete(exchanges, callback_url))
+        return await self._within(lambda exchanges: self._authenticator.complete(exchanges, callback_url))
 
     async def revoke(self) -> None:
         """Give the tokens back; of who has never signed in, forget the sign-ins that wait."""
         if not await self.forget_unused(self.server_id):
-            await self._within(self._authorization.revoke)
+            await self._within(self._authenticator.revoke)
 
     async def keeps_other(self, server_id: str) -> bool:
         """Say whether the store holds something of the user at another server."""
@@ -269,7 +241,7 @@ class UserAccess:
 
     async def revoke_at(self, server_id: str) -> None:
         """Give back what a record of another server holds, which says where that is."""
-        user = self._authorization.user_id
+        user = self._user_id
 
         async def work(exchanges: SharedTransport) -> None:
             endpoint = GrantRecord(await self._read(server_id)).text("endpoint")
@@ -285,22 +257,20 @@ class UserAccess:
         Returns:
             Whether the user has not: sign-ins that wait are forgotten, and there was nothing else.
         """
-        user, store = self._authorization.user_id, self._users.store
 
         async def work(exchanges: SharedTransport) -> bool:
-            runtime = exchanges.runtime
             kept = await self._read(server_id)
-            if kept is None or _used(kept):
+            if kept is None or _used(GrantRecord(kept)):
                 return kept is None
-            async with self._at_rest(runtime, server_id) as record:
-                if not _used(record):
-                    await store.do(runtime, lambda: store.adapter.delete(user, server_id))
-                return not _used(record)
+            async with self._transaction(exchanges, server_id) as transaction:
+                if not _used(transaction.record):
+                    await transaction.delete()
+                return not _used(transaction.record)
 
         return await self._within(work)
 
     async def _read(self, server_id: str) -> Record | None:
-        return await self._users.store.get(self._runtime, self._authorization.user_id, server_id)
+        return await self._users.store.get(self._runtime, self._user_id, server_id)
 
     async def settled(self) -> None:
         """Wait until the user has tokens, whoever has taken them; see :meth:`sent_to`.
@@ -312,7 +282,7 @@ class UserAccess:
         sent = self._sent or Sent(None)
 
         async def look(exchanges: SharedTransport) -> bool:
-            record = await self._record_after(sent, exchanges.runtime)
+            record = await self._record_after(sent, exchanges)
             if not sent.succeeded(record) and not sent.waits(record):
                 raise OAuthError(f"the sign-in at {self.server_id} came to nothing; begin again")
             return sent.succeeded(record)
@@ -326,21 +296,21 @@ class UserAccess:
             url: The page that the user was sent to.
         """
         sent = Sent(state_of(url))
-        record = await self._within(lambda each: self._record_after(sent, each.runtime))
+        record = await self._within(lambda exchanges: self._record_after(sent, exchanges))
         return sent.waits(record), sent.state is not None and record.signed_in(sent.state)
 
-    async def _record_after(self, sent: Sent, runtime: Runtime) -> GrantRecord:
+    async def _record_after(self, sent: Sent, exchanges: SharedTransport) -> GrantRecord:
         """Read the record, with what came of a sign-in once that does not wait any more."""
         record = GrantRecord(await self._read(self.server_id))
         if sent.waits(record):
             return record
-        # Whoever takes an answer has it out of the record before the tokens are in it.
-        async with self._at_rest(runtime, self.server_id) as kept:
-            return GrantRecord(kept)
+        # A sign-in leaves the record before the tokens are in it, but within one transaction.
+        async with self._transaction(exchanges, self.server_id) as transaction:
+            return transaction.record
 
-    def _at_rest(self, runtime: Runtime, server_id: str) -> _AtRest:
-        resource = self._users.at(self._settings.place, server_id, self._authorization.user_id).resource
-        return _AtRest(resource, runtime, self._authorization.user_id)
+    def _transaction(self, exchanges: SharedTransport, server_id: str) -> GrantTransaction:
+        grant = self._users.at(self._settings.place, server_id, self._user_id).grant
+        return GrantTransaction(grant, exchanges)
 
     async def _within(self, work: Callable[[SharedTransport], Awaitable[T]]) -> T:
         """Do something in time, with connections that may be opened for it alone."""

@@ -62,6 +62,10 @@ class ProtectedResource:
         """Return the record of a user."""
         return await self.store.get(runtime, user_id, self.server_id)
 
+    async def delete(self, runtime: Runtime, user_id: str) -> None:
+        """Delete the record of a user."""
+        await self.store.do(runtime, lambda: self.store.adapter.delete(user_id, self.server_id))
+
     async def read_registrations(self, runtime: Runtime) -> None:
         """Read what the application was registered as, once."""
         if not self._loaded:

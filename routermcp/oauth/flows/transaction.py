@@ -1,4 +1,4 @@
-"""Runs flows of OAuth on a user's record, under its lock."""
+"""Load, lock, change and write the grant of a user, as one transaction."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, Protocol, Self, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar, cast
 
 from routermcp_adapters.call.deadline import CallDeadline
 from routermcp_adapters.concurrency.background import BackgroundTask
 from routermcp_adapters.http.base import SharedTransport
-from routermcp_adapters.runtime import Runtime
 from routermcp_adapters.wire_log import log
 from routermcp_proto.exceptions import (
     AuthorizationRequiredError,
@@ -22,6 +21,7 @@ from routermcp_proto.exceptions import (
     TransportError,
 )
 from routermcp_proto.oauth.authorizer import Authorizer
+from routermcp_proto.oauth.records import GrantRecord
 from routermcp_proto.oauth.steps import (
     MAX_ANSWER_BYTES,
     AskUser,
@@ -32,8 +32,8 @@ from routermcp_proto.oauth.steps import (
     SaveRecord,
 )
 
-from .resource import ProtectedResource
 from .storage import RELEASE_SECONDS, HeldLock
+from .user_grant import UserGrant
 
 T = TypeVar("T")
 
@@ -50,39 +50,6 @@ MAX_WRITES = 4
 WRITE_PAUSE_SECONDS = 0.1
 
 
-class Owner(Protocol):
-    """Whose record it is."""
-
-    user_id: str
-    resource: ProtectedResource
-
-    @property
-    def authorizer(self) -> Authorizer | None:
-        """The flows on the record, once it was read."""
-        ...
-
-    @property
-    def unwritten(self) -> bool:
-        """Whether the record is newer than what the store holds."""
-        ...
-
-    def changing(self, begins: bool) -> None:
-        """Note that the record is being changed, under its lock, or no longer."""
-        ...
-
-    def audit_events(self) -> None:
-        """Let the application know what was done with tokens."""
-        ...
-
-    async def reload(self, runtime: Runtime) -> object:
-        """Read the record again, as another process may have changed it."""
-        ...
-
-    async def keep(self, runtime: Runtime, lock: HeldLock) -> None:
-        """Write the record."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class _End(Generic[T]):
     """A flow is over."""
@@ -91,25 +58,25 @@ class _End(Generic[T]):
 
 
 class GrantTransaction:
-    """The record of a user while nobody else changes it; it is written at the end.
+    """The grant of a user while no other task, thread or process changes it; it is written at the end.
 
     What spends something (:attr:`~routermcp_proto.oauth.steps.HTTPStep.spends`) is done to the end
     and written even if the caller gives up meanwhile; the lock is given up after that.
 
     Args:
-        owner: Whose it is.
-        exchanges: The connections.
-        needless: Says, while somebody else has the lock, whether what it was for is done. Then the
-            block is entered without it.
+        grant: The grant.
+        exchanges: The transport for requests of the flows.
+        needless: Returns, while the lock is taken, whether the purpose of the transaction is
+            achieved. Then the block is entered without the lock.
     """
 
     def __init__(
         self,
-        owner: Owner,
+        grant: UserGrant,
         exchanges: SharedTransport,
         needless: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
-        self._owner = owner
+        self._grant = grant
         self._exchanges = exchanges
         self._needless = needless
         self._lock: HeldLock | None = None
@@ -119,28 +86,32 @@ class GrantTransaction:
     @property
     def authorizer(self) -> Authorizer:
         """The flows on the record as it is now."""
-        authorizer = self._owner.authorizer
-        if authorizer is None:
+        if self._grant.authorizer is None:
             raise AssertionError("loaded when it was locked")
-        return authorizer
+        return self._grant.authorizer
+
+    @property
+    def record(self) -> GrantRecord:
+        """The record as it is now."""
+        return self.authorizer.record
 
     @property
     def held(self) -> bool:
-        """Whether there is something to do."""
+        """Whether the lock is held, so that there is something to do."""
         return self._lock is not None
 
     async def __aenter__(self) -> Self:
-        runtime, owner = self._exchanges.runtime, self._owner
-        self._lock = await owner.resource.acquire(runtime, owner.user_id, self._needless)
+        runtime, grant = self._exchanges.runtime, self._grant
+        self._lock = await grant.resource.acquire(runtime, grant.user_id, self._needless)
         if self._lock is None:
             return self
-        self._owner.changing(True)
+        grant.changing(True)
         try:
-            await self._owner.reload(runtime)
-            self._written = not self._owner.unwritten  # and it stays so while nothing is done
+            await grant.reload(runtime)
+            self._written = not grant.unwritten  # until a flow changes the record
         except BaseException:
             lock, self._lock = self._lock, None
-            self._owner.changing(False)
+            grant.changing(False)
             async with runtime.shield(RELEASE_SECONDS):
                 await lock.release()
             raise
@@ -156,14 +127,19 @@ class GrantTransaction:
             return
         try:
             if keep and not self._written:
-                await self._owner.keep(lock.runtime, lock)
+                await self._grant.write(lock.runtime, lock)
         finally:
             await self._unlock(lock)
 
     async def _unlock(self, lock: HeldLock) -> None:
-        self._owner.changing(False)
+        self._grant.changing(False)
         async with lock.runtime.shield(RELEASE_SECONDS):
             await lock.release()
+
+    async def delete(self) -> None:
+        """Delete the record from the store."""
+        grant, lock = self._grant, self._held()
+        await grant.resource.delete(lock.runtime, grant.user_id)
 
     # ---- flows ----------------------------------------------------------------------------------------
 
@@ -185,7 +161,7 @@ class GrantTransaction:
                 step = self._advance(flow, await self._aside(partial(self._ask, step, clock)))
             elif isinstance(step, SaveRecord):
                 lock = self._held()
-                step = self._advance(flow, await self._owner.keep(lock.runtime, lock))
+                step = self._advance(flow, await self._grant.write(lock.runtime, lock))
             elif step.spends:
                 step = await self._spend(flow, step)
             else:
@@ -199,7 +175,7 @@ class GrantTransaction:
         except StopIteration as end:
             return _End(cast("T", end.value))
         finally:
-            self._owner.audit_events()
+            self._grant.audit()
 
     async def _spend(self, flow: Flow[T], step: HTTPStep) -> FlowStep | _End[T]:
         """Make a request that spends something, and write what comes of it, whoever gives up meanwhile."""
@@ -229,7 +205,7 @@ class GrantTransaction:
         pause = WRITE_PAUSE_SECONDS
         for attempt in range(1, MAX_WRITES + 1):
             try:
-                await self._owner.keep(lock.runtime, lock)
+                await self._grant.write(lock.runtime, lock)
             except OAuthError as error:
                 if attempt == MAX_WRITES or isinstance(error, LockLostError):
                     raise
@@ -268,7 +244,7 @@ class GrantTransaction:
         return HTTPAnswer(found.status, found.headers, found.body)
 
     async def _ask(self, step: AskUser, clock: CallDeadline | None) -> str:
-        authorize, runtime = self._owner.resource.config.authorize, self._exchanges.runtime
+        authorize, runtime = self._grant.resource.config.authorize, self._exchanges.runtime
         if authorize is None or clock is None:
             raise AuthorizationRequiredError("a user has to sign in first", url=step.url)
 

@@ -11,9 +11,9 @@ from routermcp_proto.http.url import EndpointURL
 
 from ..config import OAuthConfig
 from ..stores.base import runtime_of
+from .authenticator import UserAuthenticator
 from .resource import ProtectedResource
 from .storage import Store
-from .user_grant import UserGrant
 
 #: What the only user of a client is called, where nobody has said.
 ONLY_USER = "default"
@@ -40,7 +40,7 @@ class OAuthUsers:
         self.server_id = config.server_id or _server_id(endpoint)
         self.store = Store(config.adapter)
         self._resource = ProtectedResource(endpoint.url, self.server_id, config, self.store)
-        self._users: weakref.WeakValueDictionary[str, UserGrant] = weakref.WeakValueDictionary()
+        self._users: weakref.WeakValueDictionary[str, UserAuthenticator] = weakref.WeakValueDictionary()
         fork.watch(self)
 
     def after_fork(self) -> None:
@@ -57,17 +57,17 @@ class OAuthUsers:
     def __repr__(self) -> str:
         return f"<OAuthUsers of {self.server_id}>"
 
-    def at(self, endpoint: str, server_id: str, user_id: str) -> UserGrant:
+    def at(self, endpoint: str, server_id: str, user_id: str) -> UserAuthenticator:
         """Return what sees to a user at another server that the same store knows."""
-        return UserGrant(ProtectedResource(endpoint, server_id, self._config, self.store), user_id)
+        return UserAuthenticator(ProtectedResource(endpoint, server_id, self._config, self.store), user_id)
 
-    def of(self, user_id: str | None) -> UserGrant:
+    def of(self, user_id: str | None) -> UserAuthenticator:
         """Return what sees to the requests of a user."""
         user = user_id if user_id is not None else ONLY_USER
         kept = self._users.get(user)
         if kept is not None:
             return kept
-        made = UserGrant(self._resource, user, self._tag(user))
+        made = UserAuthenticator(self._resource, user, self._tag(user))
         return self._users.setdefault(user, made)
 
 

@@ -1,0 +1,224 @@
+"""Adds the token of one user to each request, renews it in time, and answers refusals."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, cast
+
+from routermcp_adapters.call.deadline import CallDeadline
+from routermcp_adapters.concurrency.single_flight import SingleFlight
+from routermcp_adapters.http.base import SharedTransport
+from routermcp_adapters.wire_log import log
+from routermcp_proto.events import HTTPRefused
+from routermcp_proto.exceptions import (
+    AuthorizationRequiredError,
+    MCPError,
+)
+from routermcp_proto.oauth.authorizer import AuthAttempt
+from routermcp_proto.oauth.challenges import parse_challenges
+from routermcp_proto.oauth.code_grant import PendingSignIn, state_of
+from routermcp_proto.oauth.steps import InvalidGrantError
+
+from .resource import ProtectedResource
+from .transaction import GrantTransaction
+from .user_grant import UserGrant
+
+#: Seconds that the call which renews tokens waits for that while they are still good; others do not
+#: wait at all. An authorization server that is well answers in a part of it.
+PATIENCE_SECONDS = 1.0
+
+#: Seconds from one attempt to renew tokens that are still good to the next.
+TRY_AGAIN_SECONDS = 5.0
+
+
+class UserAuthenticator:
+    """Authenticates the requests of one user at one server.
+
+    Args:
+        resource: The server.
+        user_id: The user.
+        tag: The suffix of the state of each sign-in.
+    """
+
+    __slots__ = ("__weakref__", "_flight", "_try_at", "grant")
+
+    def __init__(self, resource: ProtectedResource, user_id: str, tag: str = "") -> None:
+        self.grant = UserGrant(resource, user_id, tag)
+        self._try_at = 0.0
+        self._flight = SingleFlight(resource.lock)
+
+    def after_fork(self) -> None:
+        """Wait for no sign-in or renewal of the parent process."""
+        self.grant.after_fork()
+        self._flight = SingleFlight(self.grant.resource.lock)
+
+    @property
+    def server_id(self) -> str:
+        """The id of the server in the store."""
+        return self.grant.resource.server_id
+
+    def __repr__(self) -> str:
+        return f"<UserAuthenticator of {self.grant.user_id!r} at {self.server_id}>"
+
+    # ---- with each request ------------------------------------------------------------------------
+
+    async def headers(self, method: str, url: str, exchanges: SharedTransport) -> Mapping[str, str]:
+        """Return the headers that authenticate a request, with tokens renewed that are about to end."""
+        grant = self.grant
+        authorizer = grant.authorizer or await grant.load(exchanges.runtime)
+        if grant.stale:
+            await grant.read_again(exchanges.runtime, log.warning)
+        if authorizer.due:
+            await (self._renew if authorizer.ending else self._renew_ahead)(exchanges)
+        headers = authorizer.headers(method, url)
+        if headers:
+            grant.resource.audit("use", grant.user_id, authorizer)
+        return headers
+
+    def note_nonce(self, nonce: str) -> None:
+        """Note the nonce that the next proofs have to carry."""
+        if self.grant.authorizer is not None:
+            self.grant.authorizer.note_nonce(nonce)
+
+    def attempt(self, sent: Mapping[str, str], exchanges: SharedTransport) -> _RefusedRequest:
+        """Return the answers to the refusals of one request."""
+        return _RefusedRequest(self, sent.get("Authorization"), exchanges)
+
+    # ---- renewing, signing in --------------------------------------------------------------------------
+
+    async def _renew_ahead(self, exchanges: SharedTransport) -> None:
+        """Renew tokens that are still good: one call sees to it, and does not wait for long."""
+        runtime = exchanges.runtime
+        if self._flight.busy or time.monotonic() < self._try_at:
+            return
+        self._try_at = time.monotonic() + TRY_AGAIN_SECONDS
+        scope = runtime.deadline(runtime.now() + PATIENCE_SECONDS)
+        try:
+            async with scope:
+                await self._renew(exchanges)
+        except TimeoutError:
+            if not scope.expired:
+                raise
+            log.info("%s: renewing the token takes its time; it is still good", self.server_id)
+
+    async def _renew(self, exchanges: SharedTransport) -> None:
+        """Renew tokens before they end, once for all who ask at the same time."""
+        runtime = exchanges.runtime
+
+        async def renewed() -> bool:
+            await self.grant.read_again(runtime)
+            return self.grant.authorizer is not None and not self.grant.authorizer.due
+
+        async def work() -> None:
+            # Another process may have renewed them: a look spares all but the first of many the lock.
+            if await renewed():
+                return
+            async with GrantTransaction(self.grant, exchanges, renewed) as transaction:
+                # That may have been so long ago that they are due again.
+                if transaction.held and transaction.authorizer.due:
+                    await transaction.drive(transaction.authorizer.renew())
+
+        try:
+            await self._flight.run(runtime, work)
+        except InvalidGrantError as error:
+            log.info("%s: the user has to sign in again: %s", self.server_id, error)
+        except MCPError as error:
+            # The token may be good for this request; if it is not, the server says so.
+            log.warning("%s: the token could not be renewed: %s", self.server_id, error)
+
+    async def answer(
+        self,
+        refused: HTTPRefused,
+        attempt: AuthAttempt,
+        used: str | None,
+        exchanges: SharedTransport,
+        clock: CallDeadline,
+    ) -> bool:
+        """Do what a refusal asks for, once for all who were refused with the same token."""
+        challenges = parse_challenges(refused.challenges)
+        authorizer = self.grant.authorizer or await self.grant.load(exchanges.runtime)
+        heard = authorizer.hear(challenges, refused.dpop_nonce, attempt)
+        if heard is not None:
+            return heard
+        led = verdict = False
+
+        async def replaced() -> bool:
+            await self.grant.read_again(exchanges.runtime)
+            return self.grant.header not in (used, None)
+
+        async def work() -> None:
+            nonlocal led, verdict
+            led = True
+            if await replaced():
+                verdict = True
+                return
+            async with GrantTransaction(self.grant, exchanges, replaced) as transaction:
+                if not transaction.held or self.grant.header not in (used, None):
+                    verdict = True  # another process has renewed or obtained it
+                    return
+                flow = transaction.authorizer.challenged(refused.status, challenges, attempt)
+                verdict = await transaction.drive(flow, clock)
+
+        try:
+            # What somebody else has done meanwhile may have been about an older token than this one.
+            while not led and self.grant.header in (used, None):
+                await self._flight.run(exchanges.runtime, work)
+        except AuthorizationRequiredError as error:
+            error.server_id, error.user_id = self.server_id, self.grant.user_id
+            raise
+        return verdict or self.grant.header not in (used, None)
+
+    # ---- by themselves -------------------------------------------------------------------------------
+
+    async def begin(self, exchanges: SharedTransport, next_url: str | None) -> PendingSignIn:
+        """Prepare to send the user to sign in, and keep what is needed when they come back.
+
+        Raises:
+            OAuthError: There is no way to sign in.
+        """
+        await self.grant.load(exchanges.runtime)
+        async with GrantTransaction(self.grant, exchanges) as transaction:
+            pending = await transaction.drive(transaction.authorizer.begin())
+            if next_url is not None:
+                transaction.record.members["pending"][pending.state]["next_url"] = next_url
+            return pending
+
+    async def complete(self, exchanges: SharedTransport, callback_url: str) -> str | None:
+        """Take the URL that the user came back to; return where the user wanted to go.
+
+        Raises:
+            OAuthError: It belongs to no sign-in of this user that waits, or says no.
+        """
+        await self.grant.load(exchanges.runtime)
+        async with GrantTransaction(self.grant, exchanges) as transaction:
+            waiting = cast("dict[str, Any]", transaction.record.members.get("pending") or {})
+            kept = cast("dict[str, Any]", waiting.get(state_of(callback_url) or "") or {})
+            await transaction.drive(transaction.authorizer.complete(callback_url))
+        return kept.get("next_url")
+
+    async def revoke(self, exchanges: SharedTransport) -> None:
+        """Give the tokens back, as far as the authorization server takes them, and forget them."""
+        await self.grant.load(exchanges.runtime)
+        async with GrantTransaction(self.grant, exchanges) as transaction:
+            await transaction.drive(transaction.authorizer.revoke())
+
+
+class _RefusedRequest:
+    """What is done to have one request let in."""
+
+    def __init__(self, owner: UserAuthenticator, used: str | None, exchanges: SharedTransport) -> None:
+        self._owner = owner
+        self._used = used
+        self._exchanges = exchanges
+        self._attempt = AuthAttempt()
+
+    async def challenged(self, refused: HTTPRefused, clock: CallDeadline) -> bool:
+        """Do what a refusal asks for; say whether the request may be made again."""
+        owner = self._owner
+        if owner.grant.header not in (self._used, None):
+            self._used = owner.grant.header  # it was renewed while the request was on its way
+            return True
+        again = await owner.answer(refused, self._attempt, self._used, self._exchanges, clock)
+        self._used = owner.grant.header
+        return again
