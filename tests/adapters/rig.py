@@ -199,7 +199,7 @@ class Unwatched(PooledTransport):
 
     def _make_pool(self, runtime: Runtime) -> None:
         super()._make_pool(runtime)
-        self._watch.holdings = None
+        self._guard.resources = None
 
 
 @dataclass

@@ -354,14 +354,14 @@ class Interrupted:
         carrier: Any = self.client._driver._transport
         assert carrier._flight._flight is None
         assert not carrier._lock.locked()
-        channel = carrier._channel
-        if channel is not None and channel.broken is None:
-            assert channel._leader is None
-            assert not channel._waiters
-            assert not channel._writing.turns
-            stream = channel._stream
+        multiplexer = carrier._multiplexer
+        if multiplexer is not None and multiplexer.broken is None:
+            assert multiplexer._leader is None
+            assert not multiplexer._waiters
+            assert multiplexer._writing.idle
+            stream = multiplexer._stream
             assert not stream._receiving
-            assert not any(lock.locked() for lock in (channel._lock, channel._writing.lock, stream._lock))
+            assert not any(lock.locked() for lock in (multiplexer._lock, stream._lock))
 
 
 #: Characters of an argument and of an answer: more than a pipe takes at once.

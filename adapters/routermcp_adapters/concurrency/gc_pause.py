@@ -14,6 +14,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from . import fork
+from .ctrl_c import ensured
 
 #: Bytes of an answer from which on the collector is paused: below, it hardly gets to run.
 PAUSE_SIZE = 1024 * 1024
@@ -33,18 +34,16 @@ def paused() -> Generator[None]:
         yield
         return
     pause = object()
+    ending = ensured(_end, pause)
     try:
         _begin(pause)
         yield
     finally:
-        try:
-            _end(pause)
-        finally:  # Ctrl-C may have cut the first attempt short
-            _end(pause)
+        ending.close()
 
 
 def _after_fork() -> None:
-    """End the pauses of threads that are not there any more."""
+    """End the pauses of threads that exist in the parent process only."""
     global _lock, _paused_by_us  # noqa: PLW0603 - the collector is one for the process
     _lock = threading.Lock()
     _pausing.clear()
@@ -66,7 +65,7 @@ def _begin(pause: object) -> None:
 
 
 def _end(pause: object) -> None:
-    """End a pause, whether or not it had begun, and whether or not it has ended."""
+    """End a pause, whether or not it had begun; may be called again."""
     global _paused_by_us  # noqa: PLW0603 - the collector is one for the process
     with _lock:
         _pausing.discard(pause)

@@ -1,55 +1,68 @@
-"""One at a time, in the order of arrival, on any runtime."""
+"""A lock for any runtime, which callers get in the order of their arrival."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from ..runtime import Event, Runtime
+from .ctrl_c import ensured
+
+T = TypeVar("T")
+ArgT = TypeVar("ArgT")
+
+
+class _Turn:
+    """The place of one caller in the queue."""
+
+    flag: Event | None = None
 
 
 class Mutex:
-    """Lets one caller in at a time; the others wait until their deadline.
-
-    Each caller takes a :class:`Turn`, begins it inside a ``try`` and ends it in ``finally``.
-    A context manager would not do: Ctrl-C may come when it has begun and its block has not.
+    """Runs the work of one caller at a time; the others wait until their deadline.
 
     Args:
-        runtime: How to wait.
+        runtime: Makes the events that callers wait for.
     """
 
     def __init__(self, runtime: Runtime) -> None:
-        self.runtime = runtime
-        self.lock = threading.Lock()
-        self.turns: deque[Turn] = deque()
-        """The turn that has begun, and those that wait behind it."""
+        self._runtime = runtime
+        self._lock = threading.Lock()
+        self._turns: deque[_Turn] = deque()
+        """The turn that has the lock, and those that wait behind it."""
 
+    @property
+    def idle(self) -> bool:
+        """Whether no caller has the lock or waits for it."""
+        return not self._turns and not self._lock.locked()
 
-class Turn:
-    """The turn of one caller."""
+    async def run(self, work: Callable[[ArgT], Awaitable[T]], argument: ArgT) -> T:
+        """Wait for all earlier callers, then run the work.
 
-    __slots__ = ("_flag", "_mutex")
+        Raises:
+            Exception: What the work raised.
+        """
+        turn = _Turn()
+        leaving = ensured(self._leave, turn)
+        try:
+            with self._lock:
+                self._turns.append(turn)
+                if self._turns[0] is not turn:
+                    turn.flag = self._runtime.event()
+            if turn.flag is not None:
+                await turn.flag.wait()
+            return await work(argument)
+        finally:
+            leaving.close()
 
-    def __init__(self, mutex: Mutex) -> None:
-        self._mutex = mutex
-        self._flag: Event | None = None
-
-    async def begin(self) -> None:
-        """Wait until everybody has ended who came before."""
-        mutex = self._mutex
-        with mutex.lock:
-            mutex.turns.append(self)
-            if mutex.turns[0] is self:
-                return
-            flag = self._flag = mutex.runtime.event()
-        await flag.wait()
-
-    def end(self) -> None:
-        """Let the next one in, or wait no longer; may be called again."""
-        turns = self._mutex.turns
-        with self._mutex.lock:
-            if self in turns:
-                turns.remove(self)
-            flag = turns[0]._flag if turns else None  # noqa: SLF001 - of another of these
+    def _leave(self, turn: _Turn) -> None:
+        """Let the next caller in, or leave the queue; may be called again."""
+        turns = self._turns
+        with self._lock:
+            if turn in turns:
+                turns.remove(turn)
+            flag = turns[0].flag if turns else None
             if flag is not None:
                 flag.set()

@@ -1,4 +1,4 @@
-"""Doing once what many ask for at the same time."""
+"""Running once what many callers ask for at the same time (Go's ``singleflight``)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from routermcp_proto.exceptions import MCPError
 
 from ..runtime import Event, Runtime
+from .ctrl_c import ensured
 
 
 class _Flight:
@@ -19,13 +20,13 @@ class _Flight:
 
 
 class SingleFlight:
-    """Lets the first caller do the work while the others wait for what comes of it.
+    """Lets the first caller run the work while the others wait for its result.
 
-    A leader that is cancelled takes nobody with it: one of those who wait becomes the next.
-    An error is shared, each caller raising a copy of its own.
+    If the first caller is cancelled, one of those that wait runs the work again. An error is
+    shared, and each caller raises a copy of its own.
 
     Args:
-        lock: Held for a moment, so that many may have the same one.
+        lock: Held for a moment, so that many may share one.
     """
 
     __slots__ = ("_flight", "_lock")
@@ -36,17 +37,18 @@ class SingleFlight:
 
     @property
     def busy(self) -> bool:
-        """Whether somebody is doing the work."""
+        """Whether a caller is running the work."""
         return self._flight is not None
 
     async def run(self, runtime: Runtime, work: Callable[[], Awaitable[object]]) -> None:
-        """Do the work, or wait until somebody has done it.
+        """Run the work, or wait until another caller has run it.
 
         Raises:
             MCPError: The work failed.
         """
         while True:
             mine = _Flight(runtime.event())
+            landing = ensured(self._land, mine)
             try:
                 with self._lock:
                     flight = self._flight
@@ -55,17 +57,18 @@ class SingleFlight:
                 if flight is mine:
                     return await self._lead(mine, work)
             finally:
-                if self._flight is mine:
-                    self._flight = None
-                    try:
-                        mine.landed.set()
-                    finally:  # Ctrl-C may have cut the first attempt short
-                        mine.landed.set()
+                landing.close()
             await flight.landed.wait()
             if flight.error is not None:
                 raise copy.copy(flight.error) from flight.error
             if flight.done:
                 return None
+
+    def _land(self, flight: _Flight) -> None:
+        """Let a new flight start, and wake the callers that wait for this one; may be called again."""
+        if self._flight is flight:
+            self._flight = None
+        flight.landed.set()
 
     async def _lead(self, flight: _Flight, work: Callable[[], Awaitable[object]]) -> None:
         try:

@@ -1,71 +1,62 @@
-"""Clients that are forgotten while they are connected."""
+"""Warnings of clients that are collected as garbage while they are connected."""
 
 from __future__ import annotations
 
 import inspect
 import warnings
 import weakref
+from collections.abc import Sequence
 from types import FrameType
 from typing import Protocol
-
-Place = tuple[str, int]
-"""A file and a line."""
 
 _OURS = ("routermcp", "routermcp_adapters")
 
 
-def caller() -> Place:
-    """Return where the code that is not ours has called us."""
-    frame: FrameType | None = inspect.currentframe()
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _OURS:
-        frame = frame.f_back
-    return (frame.f_code.co_filename, frame.f_lineno) if frame is not None else ("", 0)
-
-
-class Holdings(Protocol):
-    """What is open and has to be closed; it must not lead to the owner, which it would keep alive."""
+class Closable(Protocol):
+    """A resource that has to be closed; it must not refer to its owner, which it would keep alive."""
 
     def close(self, *, everything: bool) -> None:
         """Close everything, or that only that nobody can be using any more."""
         ...
 
 
-class SelfClosing:
-    """What closes by itself when it is collected or the interpreter ends."""
-
-    def close(self, *, everything: bool) -> None:
-        """Do nothing."""
-
-
 class UnclosedGuard:
-    """Closes what an owner holds, and warns, if the owner is collected as garbage meanwhile.
+    """Closes the resources of an owner, and warns, if the owner is collected before it has done so.
 
-    It is set by storing an attribute, between which and what it is about no Ctrl-C can come.
+    It is armed by storing an attribute, between which and the opening no Ctrl-C can come.
 
     Args:
-        owner: Whom to watch.
-        made_at: Where the owner was made.
+        owner: The client that is about to hold resources.
 
     Attributes:
-        holdings: What it holds now, None for nothing.
+        resources: What is open now, None for nothing; empty where it closes by itself when it
+            is collected.
     """
 
-    def __init__(self, owner: object, made_at: Place) -> None:
-        self.holdings: Holdings | None = None
-        weakref.finalize(owner, _close, weakref.ref(owner), self, made_at)
+    def __init__(self, owner: object) -> None:
+        self.resources: Sequence[Closable] | None = None
+        weakref.finalize(owner, _close, weakref.ref(owner), self, _caller())
 
 
-def _close(owner: weakref.ref[object], watch: UnclosedGuard, made_at: Place) -> None:
-    holdings = watch.holdings
-    if holdings is None:
+def _caller() -> tuple[str, int]:
+    """Return the file and line of the nearest caller outside this project."""
+    frame: FrameType | None = inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _OURS:
+        frame = frame.f_back
+    return (frame.f_code.co_filename, frame.f_lineno) if frame is not None else ("", 0)
+
+
+def _close(owner: weakref.ref[object], guard: UnclosedGuard, made_at: tuple[str, int]) -> None:
+    if guard.resources is None:
         return
-    if owner() is not None:
-        # The interpreter ends; threads that are in the middle of a call end with it.
-        holdings.close(everything=False)
-        return
-    holdings.close(everything=True)
-    warnings.warn_explicit(
-        "a client was made here and has not been disconnected: use it in a with block, or call disconnect()",
-        ResourceWarning,
-        *made_at,
-    )
+    # When the interpreter ends, threads that are in the middle of a call end with it.
+    collected = owner() is None
+    for resource in guard.resources:
+        resource.close(everything=collected)
+    if collected:
+        warnings.warn_explicit(
+            "a client was made here and has not been disconnected: "
+            "use it in a with block, or call disconnect()",
+            ResourceWarning,
+            *made_at,
+        )

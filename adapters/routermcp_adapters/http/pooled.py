@@ -22,7 +22,8 @@ from routermcp_proto.redaction import hide_in
 from .. import wire_log
 from ..call.deadline import CallDeadline
 from ..call.incoming import OnEvent
-from ..concurrency import fork, unclosed
+from ..concurrency import fork
+from ..concurrency.unclosed import UnclosedGuard
 from ..limits import PoolLimits, PoolStats
 from ..runtime import Runtime, StreamClosedError
 from ..wire_log import log
@@ -49,7 +50,7 @@ class PooledTransport(SharedTransport):
         self._tls = tls
         self._limits = limits or PoolLimits()
         self._pool: ConnectionPool | None = None
-        self._watch = unclosed.UnclosedGuard(self, unclosed.caller())
+        self._guard = UnclosedGuard(self)
         fork.watch(self)
         self._answered = False
         self._before = (0, 0)
@@ -64,7 +65,7 @@ class PooledTransport(SharedTransport):
 
     def _make_pool(self, runtime: Runtime) -> None:
         self._pool = ConnectionPool(runtime, self._tls, self.resolver, self._limits)
-        self._watch.holdings = self._pool.holdings()
+        self._guard.resources = [self._pool.holdings()]
 
     def after_fork(self) -> None:
         """Leave the connections to the parent process, unsent; what goes on here opens its own."""
@@ -73,7 +74,7 @@ class PooledTransport(SharedTransport):
         self.forget_background_tasks()
         pool, runtime = self._pool, self._runtime
         if pool is not None:
-            self._watch.holdings = None
+            self._guard.resources = None
             self._pool, self._before = None, self._counted(pool)
             pool.drop()
         if runtime is not None and runtime.survives_fork and self._users:
@@ -90,7 +91,7 @@ class PooledTransport(SharedTransport):
         pool = self._pool
         if pool is None:
             return
-        self._watch.holdings = None
+        self._guard.resources = None
         before = self._counted(pool)
         try:
             pool.close()

@@ -1,16 +1,40 @@
 """One stream that many callers share, without a task of its own.
 
-Whoever waits for an answer and finds nobody reading *leads*: it reads for all and puts
-each event into the box of the call it belongs to. When the leader has its own answer, is
-cancelled, or runs a callback of the user, the next one leads (leader/follower). So nothing
-runs while nobody waits, and a client may be opened in one task and closed in another.
+Theory of operation (leader/follower: Schmidt et al., "Pattern-Oriented Software Architecture",
+volume 2, 2000):
+
+* Each call enters the table of waiters under its request id, sends its request and waits for its
+  box to fill. A :class:`Mutex` orders the sends, because two messages must not mix.
+* A waiter whose box is empty becomes the *leader* if there is none. The leader alone awaits
+  ``receive``, gives each message to the session's machine, and puts each event into the box of
+  the call whose request id it has. Events of no call (a notification, a request of the server) go
+  to the leader's own box, and its callbacks handle them.
+* All other waiters are *followers*. Each waits for an event (a flag) of its own, which is set when
+  its box gets something, when the stream breaks, or when it is to lead.
+* The leader steps down after each message. When it leaves (its answer has come, its deadline has
+  passed, it was cancelled) or is about to run a callback of the user, which may take its time and
+  make calls of its own, it wakes one follower whose box is empty, and that one leads.
+* A follower that is woken only looks again: a box with an event is emptied first, a broken stream
+  raises, and else it leads or waits once more. So a wake-up too many does no harm, and what must
+  hold is one thing: while anybody waits and nobody leads, one of the followers has been woken.
+
+Nothing runs while nobody waits, so a client may be opened in one task and closed in another, and
+there is no task whose death would have to be noticed. While no call is made, :meth:`exchange`
+without a request reads for notifications.
+
+Cancellation: ``receive`` of a stream loses nothing when it is cancelled, so a leader may be
+cancelled there. Between ``receive`` and the boxes nothing is awaited; only Ctrl-C in blocking code
+can come there, and it breaks the stream, since the message belongs to a call that would wait for
+it for ever. Leaving goes by :func:`ensured`, for the same Ctrl-C.
+
+Threads (blocking code): the lock guards the boxes' flags and who leads; a box is filled under the
+lock and emptied without it by its one owner.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import NoReturn
 
 from routermcp_proto.client_session import ClientSession
 from routermcp_proto.events import (
@@ -33,19 +57,20 @@ from routermcp_proto.states import SessionState
 
 from ..call.deadline import CallDeadline
 from ..call.incoming import OnEvent
-from ..concurrency.mutex import Mutex, Turn
+from ..concurrency.ctrl_c import ensured
+from ..concurrency.mutex import Mutex
 from ..runtime import Event as Flag
 from ..runtime import Runtime, StreamClosedError
 from ..wire_log import enabled, wire
 from .base import MessageStream
 
-#: Seconds for the answer to the first question of the handshake. Some servers of the
-#: handshake era answer nothing before ``initialize``, and are asked for that then
+#: Seconds for the answer to the first request of the handshake. Some servers of the
+#: handshake era answer nothing before ``initialize``, which is sent then
 #: (MCP 2026-07-28, stdio, "Backward Compatibility").
 PROBE_SECONDS = 3.0
 
-#: Stands for the id of a request where somebody reads who has made none. Requests have numbers.
-ATTENDANT = "attendant"
+#: The id of a waiter that has made no request. Requests have numbers.
+NO_REQUEST = "none"
 
 #: Bytes of a message that the log shows.
 MAX_LOGGED = 2048
@@ -55,7 +80,7 @@ _OF_A_CALL = (*_OUTCOMES, ProgressReceived)
 
 
 class _Waiter:
-    """One call that waits, with what has come for it."""
+    """A call that waits, with the events that have come for it."""
 
     __slots__ = ("box", "flag", "request_id")
 
@@ -66,30 +91,39 @@ class _Waiter:
 
 
 class Multiplexer:
-    """The callers of one stream.
+    """Shares one stream between the calls of a session.
 
     Args:
-        stream: The stream.
-        session: Whose messages it carries.
-        runtime: How to wait.
-        place: Where the server is, for people.
+        stream: The stream, which nothing else reads or writes.
+        session: The machine whose messages it carries.
+        runtime: Makes events and deadlines.
+        place: The name of the server, for errors.
+        probe_seconds: How long the server has to answer the first request of the handshake.
     """
 
-    def __init__(self, stream: MessageStream, session: ClientSession, runtime: Runtime, place: str) -> None:
+    def __init__(
+        self,
+        stream: MessageStream,
+        session: ClientSession,
+        runtime: Runtime,
+        place: str,
+        probe_seconds: float = PROBE_SECONDS,
+    ) -> None:
         self._stream = stream
         self._session = session
         self._runtime = runtime
         self._place = place
+        self._probe_seconds = probe_seconds
         self._writing = Mutex(runtime)
         self._lock = threading.Lock()
         self._waiters: dict[RequestId, _Waiter] = {}
         self._leader: _Waiter | None = None
         self.broken: TransportError | None = None
-        """Why the stream is of no more use, None while it is."""
+        """Why the stream cannot be used any more, None while it can."""
 
     @property
     def busy(self) -> bool:
-        """Whether anybody waits for an answer."""
+        """Whether a call waits for an answer."""
         return bool(self._waiters)
 
     # ---- sending ---------------------------------------------------------------------
@@ -100,15 +134,7 @@ class Multiplexer:
         Raises:
             TransportError: The stream has failed.
         """
-        turn = Turn(self._writing)
-        try:
-            await turn.begin()
-            await self._send(outgoing)
-        finally:
-            try:
-                turn.end()
-            finally:  # Ctrl-C may have cut the first attempt short
-                turn.end()
+        await self._writing.run(self._send, outgoing)
 
     async def _send(self, outgoing: Outgoing) -> None:
         if self.broken is not None:
@@ -128,64 +154,45 @@ class Multiplexer:
 
     # ---- calls -----------------------------------------------------------------------
 
-    async def exchange(self, outgoing: Outgoing, on_event: OnEvent) -> Outcome:
-        """Send a request and wait for what comes of it.
+    async def exchange(self, outgoing: Outgoing | None, on_event: OnEvent) -> Outcome:
+        """Send a request and wait for its outcome.
 
         Args:
-            outgoing: The request.
-            on_event: Told of everything else that happens meanwhile.
+            outgoing: The request; with None, the stream is read while no call does, until it ends.
+            on_event: Handles all other events that come meanwhile.
 
         Raises:
             TransportError: The stream ended before the answer.
         """
-        waiter = _Waiter(outgoing.request_id or 0)
+        waiter = _Waiter(NO_REQUEST if outgoing is None else outgoing.request_id or 0)
+        leaving = ensured(self._leave, waiter)
         try:
             self._waiters[waiter.request_id] = waiter
-            await self.send(outgoing)
+            if outgoing is not None:
+                await self.send(outgoing)
             while True:
                 event = await self._next(waiter)
                 if isinstance(event, _OUTCOMES):
                     return event
                 # A callback of the user may take its time, and make calls of its own.
-                self._appoint()
+                self._wake_follower()
                 await on_event(event)
         finally:
-            try:
-                self._leave(waiter)
-            finally:  # Ctrl-C may have cut the first attempt short
-                self._leave(waiter)
+            leaving.close()
 
-    async def attend(self, on_event: OnEvent) -> NoReturn:
-        """Read while no call does, until the stream ends.
-
-        Raises:
-            TransportError: It has ended.
-        """
-        waiter = _Waiter(ATTENDANT)
-        try:
-            self._waiters[waiter.request_id] = waiter
-            while True:
-                event = await self._next(waiter)
-                self._appoint()
-                await on_event(event)
-        finally:
-            try:
-                self._leave(waiter)
-            finally:  # Ctrl-C may have cut the first attempt short
-                self._leave(waiter)
-
-    async def shake_hands(self, outgoing: Outgoing, on_event: OnEvent, deadline: CallDeadline) -> None:
-        """Take the steps that the session's machine asks for, until it is connected.
+    async def handshake(self, outgoing: Outgoing, on_event: OnEvent, deadline: CallDeadline) -> None:
+        """Send and receive what the session's machine asks for, until it is connected.
 
         Raises:
             MCPError: There is no agreement.
         """
         waiter = _Waiter(0)
+        leaving = ensured(self._leave, waiter)
         try:
             self._waiters[waiter.request_id] = waiter
             await self.send(outgoing)
             while True:
-                event = await self._next_step(waiter, deadline)
+                event = await self._next_of_handshake(waiter, deadline)
                 if isinstance(event, ConnectionFailed):
                     raise event.error
                 if isinstance(event, Connected):
@@ -195,15 +202,12 @@ class Multiplexer:
                 else:
                     await on_event(event)
         finally:
-            try:
-                self._leave(waiter)
-            finally:  # Ctrl-C may have cut the first attempt short
-                self._leave(waiter)
+            leaving.close()
 
-    async def _next_step(self, waiter: _Waiter, deadline: CallDeadline) -> Event:
-        if self._session.state is not SessionState.PROBING or not deadline.has(PROBE_SECONDS):
+    async def _next_of_handshake(self, waiter: _Waiter, deadline: CallDeadline) -> Event:
+        if self._session.state is not SessionState.PROBING or not deadline.has(self._probe_seconds):
             return await self._next(waiter)
-        scope = deadline.runtime.deadline(deadline.runtime.now() + PROBE_SECONDS)
+        scope = deadline.runtime.deadline(deadline.runtime.now() + self._probe_seconds)
         try:
             async with scope:
                 return await self._next(waiter)
@@ -215,22 +219,23 @@ class Multiplexer:
         return await self._next(waiter)
 
     def _leave(self, waiter: _Waiter) -> None:
-        """Wait no longer, and let somebody else read; may be called again."""
+        """Leave the table of waiters, and let a follower lead; may be called again."""
         if self._leader is waiter:
             self._leader = None
         self._waiters.pop(waiter.request_id, None)
-        self._appoint()
+        if self._waiters:
+            self._wake_follower()
 
     # ---- reading ---------------------------------------------------------------------
 
     async def _next(self, waiter: _Waiter) -> Event:
-        """Return the next event of a call, and read for all while nobody else does."""
+        """Return the next event of a call; lead while no other call does."""
         while not waiter.box:
             if self.broken is not None:
                 raise self._lost()
-            turn = self._take_lead(waiter)
-            if turn is not None:
-                await turn.wait()
+            flag = self._lead_or_follow(waiter)
+            if flag is not None:
+                await flag.wait()
                 continue
             try:
                 payload = await self._stream.receive()
@@ -241,17 +246,17 @@ class Multiplexer:
                     self.abort(error)
             else:
                 try:
-                    self._take(payload, waiter)
+                    self._dispatch(payload, waiter)
                 except BaseException:
-                    # Ctrl-C: whoever the message was for would wait for ever.
+                    # Ctrl-C: the call that the message belongs to would wait for ever.
                     self.abort(OSError("a message was interrupted on its way to its call"))
                     raise
             finally:
                 self._leader = None
         return waiter.box.popleft()
 
-    def _take_lead(self, waiter: _Waiter) -> Flag | None:
-        """Become the leader, or return the flag that is raised when there is something to do."""
+    def _lead_or_follow(self, waiter: _Waiter) -> Flag | None:
+        """Become the leader, or return the flag that a follower has to wait for."""
         with self._lock:
             if self._leader is None:
                 self._leader = waiter
@@ -261,8 +266,8 @@ class Multiplexer:
                 waiter.flag.set()
             return waiter.flag
 
-    def _appoint(self) -> None:
-        """See that somebody reads, where anybody waits."""
+    def _wake_follower(self) -> None:
+        """Wake a follower to lead, unless there is a leader."""
         with self._lock:
             if self._leader is not None:
                 return
@@ -272,7 +277,7 @@ class Multiplexer:
                     waiter.flag = None
                     return
 
-    def _take(self, payload: bytes, reader: _Waiter) -> None:
+    def _dispatch(self, payload: bytes, reader: _Waiter) -> None:
         if not payload:
             self.abort(None)
             return
@@ -300,7 +305,7 @@ class Multiplexer:
         await self._stream.aclose()
 
     def abort(self, error: OSError | None) -> None:
-        """Close the stream at once, and let everybody know.
+        """Close the stream at once, and wake all calls.
 
         Args:
             error: Why, None for an orderly end by the server.
@@ -309,7 +314,7 @@ class Multiplexer:
         self._stream.abort()
 
     def after_fork(self) -> None:
-        """Leave the stream to the parent process, untouched; who was in the middle of a call is told."""
+        """Leave the stream to the parent process, untouched; a call that goes on here raises."""
         self._lock = threading.Lock()
         self._writing = Mutex(self._runtime)
         self._leader = None

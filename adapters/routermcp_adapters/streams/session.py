@@ -1,4 +1,4 @@
-"""Carrying a session's messages over one stream: a child's stdio, or a transport of the user's."""
+"""A session over one stream: the stdio of a child process, or a custom transport."""
 
 from __future__ import annotations
 
@@ -16,41 +16,50 @@ from routermcp_proto.versions import LATEST_HANDSHAKE
 
 from ..call.deadline import CallDeadline
 from ..call.incoming import CANCEL_SECONDS, IncomingHandler, OnEvent, OnProgress, Responder
-from ..concurrency import fork, unclosed
+from ..concurrency import fork
 from ..concurrency.single_flight import SingleFlight
+from ..concurrency.unclosed import UnclosedGuard
 from ..limits import PoolStats
 from ..runtime import Runtime
 from ..wire_log import log
 from .base import Transport
-from .multiplexer import Multiplexer
+from .multiplexer import PROBE_SECONDS, Multiplexer
 
-#: Seconds that closing a stream in an orderly way may take, above the bounds of stdio's steps.
+#: Seconds for closing a stream in an orderly way: more than the steps of stdio take together.
 FAREWELL_SECONDS = 6.0
 
 
 class StreamSession:
-    """The way of one session over a stream of its own.
+    """Carries the messages of one session over a stream of its own.
 
     The stream is opened with the handshake. One that has ended is opened anew for the next
-    call, so that a server which was restarted is found again.
+    call, so that the client survives a restart of the server.
 
     Args:
         transport: Opens the stream.
         session: The machine whose messages it carries.
         responder: Answers the server.
+        probe_seconds: See :class:`Multiplexer`.
     """
 
     session_id = None
 
-    def __init__(self, transport: Transport, session: ClientSession, responder: Responder) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        session: ClientSession,
+        responder: Responder,
+        probe_seconds: float = PROBE_SECONDS,
+    ) -> None:
         self._transport = transport
         self._session = session
         self._incoming = IncomingHandler(session, responder, transport)
+        self._probe_seconds = probe_seconds
         # None where no stream may be opened: not connected, or on the way to be disconnected.
         self._runtime: Runtime | None = None
-        self._channel: Multiplexer | None = None
+        self._multiplexer: Multiplexer | None = None
         self._lock = threading.Lock()
-        self._watch = unclosed.UnclosedGuard(self, unclosed.caller())
+        self._guard = UnclosedGuard(self)
         self._flight = SingleFlight()
         self._probed = False
         self._retries = 0
@@ -69,33 +78,34 @@ class StreamSession:
     def open(self, runtime: Runtime) -> Runtime:
         """Note the runtime; the stream is opened with the handshake."""
         self._runtime = runtime
-        # A stream may lead to the tasks that wait for it, and they to the client.
-        self._watch.holdings = unclosed.SelfClosing()
+        # The stream closes by itself. The guard must not refer to it: it may lead to the tasks that
+        # wait for it, and they to the client.
+        self._guard.resources = ()
         fork.watch(self)
         return runtime
 
     def close(self) -> None:
         """Close the stream at once, ready to be opened again."""
-        self._watch.holdings = None
+        self._guard.resources = None
         self._runtime = None
-        channel = self._channel
-        if channel is not None:
-            channel.abort(None)
+        multiplexer = self._multiplexer
+        if multiplexer is not None:
+            multiplexer.abort(None)
         with self._lock:
             self._forget()
-            self._channel = None
+            self._multiplexer = None
 
     def after_fork(self) -> None:
-        """Leave the stream and the session to the parent process; what goes on here opens its own."""
+        """Leave the stream and the session to the parent process; calls in the child open their own."""
         self._lock = threading.Lock()
         self._flight = SingleFlight()
-        if self._channel is not None:
-            self._channel.after_fork()
-            self._channel = None
+        if self._multiplexer is not None:
+            self._multiplexer.after_fork()
+            self._multiplexer = None
         self._session.restart()
         self._forget()
         if self._runtime is not None and not self._runtime.survives_fork:
-            self._watch.holdings = None
+            self._guard.resources = None
             self._runtime = None
 
     def _forget(self) -> None:
@@ -105,14 +115,14 @@ class StreamSession:
             self._session.fail_handshake()
 
     async def connect(self, deadline: CallDeadline) -> None:
-        """Open the stream and agree with the server, once for all who ask at the same time."""
+        """Open the stream and do the handshake, once for all callers that ask at the same time."""
         if self._session.server is None:
             await self._flight.run(deadline.runtime, lambda: self._agree(deadline))
 
     async def renew(
         self, deadline: CallDeadline, session_id: str | None, agreement: Agreement | None
     ) -> None:
-        """Agree anew, unless somebody has done so since the caller looked."""
+        """Repeat the handshake, unless another caller has done so since this one looked."""
         del session_id
         if self._session.agreement is agreement:
             self._forget()
@@ -122,34 +132,34 @@ class StreamSession:
         if self._session.server is not None:
             return
         try:
-            await self._shake_hands(deadline, None)
+            await self._handshake(deadline, None)
         except TransportError as error:
             if error.code != "closed" or not self._probed:
                 raise
-            # Some servers of the handshake era end when they are asked something else first.
-            log.info("%s ended when it was asked what it speaks; trying initialize", self.place)
-            await self._shake_hands(deadline, LATEST_HANDSHAKE.name)
+            # Some servers of the handshake era end when their first request is not initialize.
+            log.info("%s ended on server/discover; trying initialize", self.place)
+            await self._handshake(deadline, LATEST_HANDSHAKE.name)
 
-    async def _shake_hands(self, deadline: CallDeadline, known: str | None) -> None:
+    async def _handshake(self, deadline: CallDeadline, known: str | None) -> None:
         session = self._session
         self._probed = False
-        channel = await self._open_channel(deadline.runtime)
-        on_event = self._handler(channel, deadline, None)
+        multiplexer = await self._open_stream(deadline.runtime)
+        on_event = self._handler(multiplexer, deadline, None)
         try:
             outgoing = session.start_handshake(known)
             self._probed = session.state is SessionState.PROBING
-            await channel.shake_hands(outgoing, on_event, deadline)
+            await multiplexer.handshake(outgoing, on_event, deadline)
         except BaseException as error:
             self._probed = self._probed and session.state is SessionState.PROBING
             session.fail_handshake()
             if not isinstance(error, MCPError) or isinstance(error, TransportError):
-                self._drop(channel)
+                self._drop(multiplexer)
             raise
 
-    async def _open_channel(self, runtime: Runtime) -> Multiplexer:
-        channel = self._channel
-        if channel is not None and channel.broken is None:
-            return channel
+    async def _open_stream(self, runtime: Runtime) -> Multiplexer:
+        multiplexer = self._multiplexer
+        if multiplexer is not None and multiplexer.broken is None:
+            return multiplexer
         if not self._may_open():
             raise _disconnected()
         try:
@@ -161,40 +171,40 @@ class StreamSession:
                 f"cannot connect to {self.place}: {error}", code="connect", not_run=True
             ) from error
         self._opened += 1
-        channel = Multiplexer(stream, self._session, runtime, self.place)
+        multiplexer = Multiplexer(stream, self._session, runtime, self.place, self._probe_seconds)
         with self._lock:
             if self._may_open():
-                self._channel = channel
-                return channel
-        channel.abort(None)
+                self._multiplexer = multiplexer
+                return multiplexer
+        multiplexer.abort(None)
         raise _disconnected()
 
     def _may_open(self) -> bool:
         return self._runtime is not None
 
-    def _drop(self, channel: Multiplexer) -> None:
-        """Let go of a stream that has ended, so that the next call opens another."""
+    def _drop(self, multiplexer: Multiplexer) -> None:
+        """Drop a stream that has ended, so that the next call opens another."""
         if self._runtime is None:
             # It is being closed, and in an orderly way.
             return
-        channel.abort(None)
+        multiplexer.abort(None)
         with self._lock:
-            if self._channel is channel:
+            if self._multiplexer is multiplexer:
                 self._forget()
-                self._channel = None
+                self._multiplexer = None
 
     async def farewell(self, runtime: Runtime, everything: bool = False) -> None:
         """Close the stream in an orderly way."""
         del everything
         with self._lock:
-            self._runtime, channel = None, self._channel
-        if channel is None:
+            self._runtime, multiplexer = None, self._multiplexer
+        if multiplexer is None:
             return
         try:
             async with runtime.deadline(runtime.now() + FAREWELL_SECONDS):
-                await channel.aclose()
+                await multiplexer.aclose()
         except (OSError, MCPError) as error:
-            log.debug("%s was not left in an orderly way: %s", self.place, error)
+            log.debug("%s was not disconnected in an orderly way: %s", self.place, error)
 
     async def prepare(self, headers: Mapping[str, str] | None) -> None:
         """Refuse headers, which only HTTP has."""
@@ -204,58 +214,55 @@ class StreamSession:
     async def deliver(
         self, outgoing: Outgoing, extra: None, on_progress: OnProgress | None, deadline: CallDeadline
     ) -> Outcome | None:
-        """Carry a request there, and return what came of it."""
+        """Send a request, and return its outcome."""
         del extra
-        channel, session = self._channel, self._session
+        multiplexer, session = self._multiplexer, self._session
         try:
-            if channel is None:
+            if multiplexer is None:
                 raise _disconnected()
-            return await channel.exchange(outgoing, self._handler(channel, deadline, on_progress))
+            return await multiplexer.exchange(outgoing, self._handler(multiplexer, deadline, on_progress))
         except BaseException:
-            word = (
-                session.abandon(outgoing.request_id, "the caller gave up")
-                if outgoing.request_id is not None
-                else None
-            )
-            if channel is not None and channel.broken is None and word is not None:
+            number = outgoing.request_id
+            cancel = session.abandon(number, "the caller gave up") if number is not None else None
+            if multiplexer is not None and multiplexer.broken is None and cancel is not None:
                 async with deadline.runtime.shield(CANCEL_SECONDS):
-                    await self._mention(channel, word)
-            if channel is not None and channel.broken is not None:
-                self._drop(channel)
+                    await self._cancel(multiplexer, cancel)
+            if multiplexer is not None and multiplexer.broken is not None:
+                self._drop(multiplexer)
             raise
 
-    async def _mention(self, channel: Multiplexer, word: Outgoing) -> None:
+    async def _cancel(self, multiplexer: Multiplexer, cancel: Outgoing) -> None:
         try:
-            await channel.send(word)
+            await multiplexer.send(cancel)
         except TransportError as error:
-            log.debug("a cancelled call was not mentioned to %s: %s", self.place, error)
+            log.debug("%s could not be told that a call was cancelled: %s", self.place, error)
 
     async def attend(self, deadline: CallDeadline) -> None:
-        """Read the stream while no call does."""
-        channel = self._channel
-        if channel is None:
-            raise TransportError("the client was disconnected meanwhile", code="closed", not_run=True)
+        """Read the stream while no call does, until it ends."""
+        multiplexer = self._multiplexer
+        if multiplexer is None:
+            raise _disconnected()
         try:
-            await channel.attend(self._handler(channel, deadline, None))
+            await multiplexer.exchange(None, self._handler(multiplexer, deadline, None))
         except BaseException:
-            if channel.broken is not None:
-                self._drop(channel)
+            if multiplexer.broken is not None:
+                self._drop(multiplexer)
             raise
 
     def _handler(
-        self, channel: Multiplexer, deadline: CallDeadline, on_progress: OnProgress | None
+        self, multiplexer: Multiplexer, deadline: CallDeadline, on_progress: OnProgress | None
     ) -> OnEvent:
-        return partial(self._incoming.handle, deadline, channel.send, on_progress)
+        return partial(self._incoming.handle, deadline, multiplexer.send, on_progress)
 
     def note_retry(self) -> None:
         """Count that a request is sent again."""
         self._retries += 1
 
     def stats(self) -> PoolStats:
-        """Return what the one stream is doing."""
-        channel = self._channel
-        is_open = channel is not None and channel.broken is None
-        busy = channel.busy if channel is not None else False
+        """Return the counts of a pool with one connection."""
+        multiplexer = self._multiplexer
+        is_open = multiplexer is not None and multiplexer.broken is None
+        busy = multiplexer.busy if multiplexer is not None else False
         return PoolStats(
             open=int(is_open),
             idle=int(is_open and not busy),
