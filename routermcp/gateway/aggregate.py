@@ -85,6 +85,10 @@ class Aggregate:
         on_changed: Called with the method and parameters of a notification for the clients.
         accounts: The methods of users who sign in at servers, None where there are no such servers.
         tokens: The store of users' tokens.
+        server_info: The name by which clients know a RouterMCP gateway.
+        capabilities: All that servers may offer: what they do offer is known when they are reached.
+        instructions: None: each server has instructions of its own.
+        upstreams: The servers that all users share, by alias.
     """
 
     def __init__(
@@ -99,8 +103,10 @@ class Aggregate:
     ) -> None:
         self.on_changed: Callable[[str, Mapping[str, Any]], None] = lambda _method, _params: None
         self.tokens = tokens
+        self.server_info = SERVER_INFO
+        self.capabilities = CAPABILITIES
+        self.instructions: str | None = None
         self.upstreams: Mapping[str, Upstream] = {upstream.alias: upstream for upstream in upstreams}
-        """The servers that all users share, by alias."""
         self._patience = patience
         self._search = search
         self._catalog = MergedCatalog([upstream.catalog for upstream in upstreams])
@@ -115,21 +121,6 @@ class Aggregate:
     def personal(self) -> Mapping[str, PerUserServer]:
         """The servers that each user signs in at, by alias."""
         return self._users.servers
-
-    @property
-    def server_info(self) -> Mapping[str, Any]:
-        """The name by which clients know a RouterMCP gateway."""
-        return SERVER_INFO
-
-    @property
-    def capabilities(self) -> Mapping[str, Any]:
-        """All that servers may offer: what they do offer is known when they are reached."""
-        return CAPABILITIES
-
-    @property
-    def instructions(self) -> str | None:
-        """None: each server has instructions of its own."""
-        return None
 
     def states(self) -> dict[str, str]:
         """Return the state of each server, by alias."""
@@ -416,25 +407,16 @@ class SingleServer(Aggregate):
     def __init__(self, upstream: Upstream, *, patience: float = LIST_WAIT_SECONDS) -> None:
         super().__init__([upstream], search=False, patience=patience)
         self._server = upstream
+        upstream.on_reached = self._introduce
 
     async def begin(self) -> None:
         """Reach the server, so that the first client hears what it says about itself."""
         await self._settle(self._shared)
 
-    @property
-    def server_info(self) -> Mapping[str, Any]:
-        """The server's own name; the gateway's until it is reached."""
+    def _introduce(self) -> None:
+        """Present what the server says about itself."""
         server = self._server.server
-        return super().server_info if server is None else server.serverInfo.to_wire()
-
-    @property
-    def capabilities(self) -> Mapping[str, Any]:
-        """What the server offers; all that a server may offer, until it is reached."""
-        server = self._server.server
-        return super().capabilities if server is None else server.capabilities.to_wire()
-
-    @property
-    def instructions(self) -> str | None:
-        """The server's own instructions."""
-        server = self._server.server
-        return None if server is None else server.instructions
+        if server is not None:
+            self.server_info = server.serverInfo.to_wire()
+            self.capabilities = server.capabilities.to_wire()
+            self.instructions = server.instructions

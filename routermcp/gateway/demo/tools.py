@@ -12,7 +12,7 @@ from routermcp_proto.error_codes import INVALID_PARAMS
 from routermcp_proto.exceptions import InvalidParamsError, ResourceNotFoundError
 
 from ... import __version__
-from ..backend import Caller, Listing
+from ..backend import Caller, Listing, Result
 
 README_URI = "demo://readme"
 GREETING_PREFIX = "demo://greetings/"
@@ -30,7 +30,6 @@ MAX_COUNT = 100
 MAX_DELAY = 1000
 
 Arguments = Mapping[str, Any]
-Result = Mapping[str, Any]
 
 _JSON_TYPES: dict[str, tuple[type, ...]] = {"number": (int, float), "integer": (int,), "string": (str,)}
 

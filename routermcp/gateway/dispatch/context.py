@@ -55,6 +55,7 @@ class RequestContext:
         send: Sends a message to the client before the answer.
         capabilities: What the client declared it can do.
         revision: The revision of MCP that the request is written in.
+        meta: What ``_meta`` holds beside what the protocol itself uses.
         session_id: The session of the handshake era that the request belongs to.
         wants_progress: Whether the client asked for progress reports.
         input_responses: The client's answers to what it was asked, by key.
@@ -69,11 +70,16 @@ class RequestContext:
         send: SendMessage,
         user_id: str | None = None,
     ) -> None:
+        meta: Any = asked.params.get("_meta")
         responses, state = asked.params.get("inputResponses"), asked.params.get("requestState")
         self.send = send
         self.user_id = user_id
         self.capabilities: Mapping[str, Any] = asked.capabilities
         self.revision: Revision = asked.revision
+        self.meta: Mapping[str, Any] = {}
+        if isinstance(meta, dict) and not PROTOCOL_META.issuperset(cast("dict[str, Any]", meta)):
+            members = cast("dict[str, Any]", meta).items()
+            self.meta = {key: value for key, value in members if key not in PROTOCOL_META}
         self.session_id: str | None = session.id if session is not None else None
         self.wants_progress: bool = asked.progress_token is not None
         self.input_responses = cast("dict[str, Any]", responses) if isinstance(responses, dict) else None
@@ -81,15 +87,6 @@ class RequestContext:
         self._asked = asked
         self._machine = machine
         self._session = session
-
-    @property
-    def meta(self) -> Mapping[str, Any]:
-        """What ``_meta`` holds beside what the protocol itself uses."""
-        meta = self._asked.params.get("_meta")
-        own = cast("dict[str, Any]", meta) if isinstance(meta, dict) else {}
-        if PROTOCOL_META.issuperset(own):
-            return {}
-        return {key: value for key, value in own.items() if key not in PROTOCOL_META}
 
     def with_input(self, responses: Mapping[str, Any] | None, state: str | None) -> RequestContext:
         """Return the same caller with other answers and another state, None for none."""

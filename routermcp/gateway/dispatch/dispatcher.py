@@ -33,7 +33,7 @@ ACCOUNTS_PREFIX = "routermcp/"
 Params = Mapping[str, Any]
 
 
-async def answer(
+async def dispatch(
     backend: Backend,
     subscriptions: Subscriptions,
     machine: ServerSession,

@@ -1,11 +1,11 @@
-"""Who wants to hear of which changes, and telling them.
+"""The subscriptions of clients to changes, and the notifications about changes.
 
-A client of the handshake era hears of every list that changes, on its session's shared
-stream, and of the resources that it subscribed to. One of the stateless era names what it
-wants to hear in ``subscriptions/listen``, and hears that on the stream which answers it.
+A client of the handshake era is notified of every list that changes, on its session's shared
+stream, and of the resources that it subscribed to. One of the stateless era names changes
+in ``subscriptions/listen``, and is notified on the stream that answers this request.
 
-Changes say "look again". So of several that say the same only one waits for a client which
-reads slowly, and none is lost.
+A notification says that something is to be read again. So of several equal ones a single one waits
+for a client that reads slowly, and no change is lost.
 
 Sources: https://modelcontextprotocol.io/specification/2026-07-28/basic/patterns/subscriptions
 and https://modelcontextprotocol.io/specification/2025-11-25/server/resources#subscriptions
@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from typing import Any, Protocol, cast
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, cast
 
 from routermcp_proto import jsonrpc
 from routermcp_proto.error_codes import INTERNAL_ERROR
@@ -30,17 +30,16 @@ from ..sessions.base import KeptSession, concerns
 
 log = logging.getLogger("routermcp.gateway")
 
+#: Resources that one client may subscribe to. A page that shows them all would show fewer.
+MAX_SUBSCRIBED = 1_000
 
-#: Resources that one client may watch. A page that shows them all would show fewer.
-MAX_WATCHED = 1_000
+#: Notifications that wait for a client that does not read: one for each resource that it may
+#: subscribe to, and one for each list.
+MAX_PENDING_CHANGES = MAX_SUBSCRIBED + len(LIST_FILTERS)
 
-#: Changes that wait for a client which does not read: one of each resource that it may
-#: watch, and one of each list.
-MAX_PENDING = MAX_WATCHED + len(LIST_FILTERS)
-
-#: Resources that the backend watches for all clients together. Beyond, those are let go
-#: whose sessions were forgotten meanwhile.
-MAX_WATCHED_TOGETHER = 100_000
+#: Resources with a subscription at the backend, for all clients together. Beyond, the backend is
+#: unsubscribed from those whose sessions have expired.
+MAX_SUBSCRIBED_TOGETHER = 100_000
 
 #: Streams of ``subscriptions/listen`` at once, each of which holds a connection.
 MAX_LISTENERS = 1_000
@@ -58,13 +57,13 @@ class _Listener:
         self._ended = False
 
     def tell(self, method: str, params: Mapping[str, Any]) -> None:
-        """Tell of a change, where that is wanted."""
+        """Take a notification, where the client wants it."""
         if method == RESOURCE_UPDATED:
             wanted = concerns(params.get("uri"), self.uris)
         else:
             wanted = method in self._methods
         key = (method, params.get("uri"))
-        if wanted and (key in self._pending or len(self._pending) < MAX_PENDING):
+        if wanted and (key in self._pending or len(self._pending) < MAX_PENDING_CHANGES):
             self._pending[key] = params
             self._flag.set()
 
@@ -74,12 +73,12 @@ class _Listener:
         self._flag.set()
 
     def tagged(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return parameters that say which stream they belong to."""
+        """Return parameters with the id of the stream in their ``_meta``."""
         own: Mapping[str, Any] = params.get("_meta") or {}
         return {**params, "_meta": {**own, **self._meta}}
 
     async def pump(self, send: Callable[[bytes], Awaitable[None]]) -> Mapping[str, Any]:
-        """Send changes until the stream is ended, and return the result that says so."""
+        """Send notifications until the stream is ended, and return its result."""
         while not self._ended:
             await self._flag.wait()
             self._flag.clear()
@@ -89,37 +88,29 @@ class _Listener:
         return self.tagged({})
 
 
-class Audience(Protocol):
-    """The sessions of the handshake era, as far as announcements are concerned."""
-
-    def __iter__(self) -> Iterator[KeptSession]:
-        """The sessions that this process has to do with just now."""
-        ...
-
-    def may_watch(self, uri: str) -> bool:
-        """Whether a session may want to hear of changes of a resource."""
-        ...
-
-
 class Subscriptions:
-    """Tells the clients of one application of changes.
+    """The subscriptions of the clients of one backend.
 
     Runs under asyncio.
 
     Args:
-        backend: What changes.
-        sessions: The sessions of the handshake era.
+        backend: What the clients subscribe to.
+        sessions: The sessions of the handshake era, those of this process.
+        in_session: Whether a session, in whichever process, may be subscribed to a resource.
     """
 
-    def __init__(self, backend: Backend, sessions: Audience) -> None:
+    def __init__(
+        self, backend: Backend, sessions: Iterable[KeptSession], in_session: Callable[[str], bool]
+    ) -> None:
         self._backend = backend
         self._sessions = sessions
+        self._in_session = in_session
         self._listeners: set[_Listener] = set()
-        self._watched: set[str] = set()
-        self._releasing: set[asyncio.Task[None]] = set()
+        self._subscribed: set[str] = set()
+        self._unsubscribing: set[asyncio.Task[None]] = set()
 
     def announce(self, method: str, params: Mapping[str, Any]) -> None:
-        """Tell everybody who wants to hear it.
+        """Send a notification to every client that wants it.
 
         Raises:
             LocalProtocolError: JSON cannot hold the parameters.
@@ -132,7 +123,7 @@ class Subscriptions:
             listener.tell(method, params)
         uri = params.get("uri")
         if method == RESOURCE_UPDATED and isinstance(uri, str):
-            # Sessions that were forgotten have not said that they want no more of it.
+            # Sessions that have expired have not unsubscribed.
             self._release([uri])
 
     # ---- the stateless era -------------------------------------------------------------------
@@ -140,7 +131,7 @@ class Subscriptions:
     async def listen(
         self, asked: RequestReceived, caller: Caller, send: Callable[[bytes], Awaitable[None]]
     ) -> Mapping[str, Any]:
-        """Answer ``subscriptions/listen``: send what is wanted, for as long as the client stays.
+        """Answer ``subscriptions/listen``: send notifications for as long as the client is connected.
 
         Returns:
             The result, when the application ends the stream.
@@ -156,10 +147,10 @@ class Subscriptions:
             raise RPCError("too many clients listen for changes", code=INTERNAL_ERROR)
         accepted = self._accepted(cast("dict[str, Any]", wanted))
         listener = _Listener(asked.request_id, frozenset(LIST_FILTERS[each][1] for each in accepted))
-        # From now on, so that nothing is lost while the acknowledgement is on its way.
+        # Added first, so that no change is lost while the acknowledgement is on its way.
         self._listeners.add(listener)
         try:
-            uris = await self._watch(cast("dict[str, Any]", wanted), listener, caller)
+            uris = await self._subscribe_all(cast("dict[str, Any]", wanted), listener, caller)
             filter_in_force = {
                 **dict.fromkeys(accepted, True),
                 **({"resourceSubscriptions": uris} if uris else {}),
@@ -178,30 +169,32 @@ class Subscriptions:
             if wanted.get(name) is True and self._offers(capability, "listChanged")
         ]
 
-    async def _watch(self, wanted: Mapping[str, Any], listener: _Listener, caller: Caller) -> list[str]:
-        """Watch the resources that the filter names; return those that can be."""
+    async def _subscribe_all(
+        self, wanted: Mapping[str, Any], listener: _Listener, caller: Caller
+    ) -> list[str]:
+        """Subscribe to the resources that the filter names; return those that allow it."""
         named: Any = wanted.get("resourceSubscriptions") or []
-        if not isinstance(named, list) or len(cast("list[Any]", named)) > MAX_WATCHED:
-            problem = f"resourceSubscriptions is not a list of at most {MAX_WATCHED} URIs"
+        if not isinstance(named, list) or len(cast("list[Any]", named)) > MAX_SUBSCRIBED:
+            problem = f"resourceSubscriptions is not a list of at most {MAX_SUBSCRIBED} URIs"
             raise InvalidParamsError(problem)
-        watched: list[str] = []
-        if not self._can_watch():
-            return watched
+        subscribed: list[str] = []
+        if not self._offers("resources", "subscribe"):
+            return subscribed
         for uri in cast("list[Any]", named):
             if not isinstance(uri, str):
-                raise InvalidParamsError("resourceSubscriptions holds something that is no URI")
+                raise InvalidParamsError("resourceSubscriptions holds a value that is not a URI")
             listener.uris.add(uri)
             try:
-                await self._begin_to_watch(uri, caller)
+                await self._subscribe(uri, caller)
             except RPCError as error:
-                log.debug("%s cannot be watched: %s", uri, error)
+                log.debug("no subscription to %s: %s", uri, error)
                 listener.uris.discard(uri)
             else:
-                watched.append(uri)
-        return watched
+                subscribed.append(uri)
+        return subscribed
 
     def end(self) -> None:
-        """End the streams; their clients are told."""
+        """End the streams, each with its result."""
         for listener in self._listeners:
             listener.end()
 
@@ -211,18 +204,18 @@ class Subscriptions:
         """Answer ``resources/subscribe``.
 
         Raises:
-            MethodNotFoundError: The backend does not tell of changes of resources.
-            InvalidRequestError: There is no session in which to tell of them.
-            InvalidParamsError: It names no resource, or too many were named.
+            MethodNotFoundError: The backend has no subscriptions to resources.
+            InvalidRequestError: There is no session to which to send notifications.
+            InvalidParamsError: It names no resource, or the session has too many subscriptions.
             RPCError: The backend refuses.
         """
         kept = self._checked(session, uri)
-        if uri not in kept.watched and len(kept.watched) >= MAX_WATCHED:
-            raise InvalidParamsError(f"at most {MAX_WATCHED} resources can be watched")
+        if uri not in kept.watched and len(kept.watched) >= MAX_SUBSCRIBED:
+            raise InvalidParamsError(f"a session may subscribe to at most {MAX_SUBSCRIBED} resources")
         known = uri in kept.watched
         await kept.watch(uri, True)
         try:
-            await self._begin_to_watch(uri, caller)
+            await self._subscribe(uri, caller)
         except RPCError:
             if not known:
                 await kept.watch(uri, False)
@@ -242,58 +235,51 @@ class Subscriptions:
         return {}
 
     def forget(self, session: KeptSession) -> None:
-        """Note that a session has ended."""
+        """End the subscriptions of a session that has ended."""
         watched, session.watched = session.watched, set()
         self._release(watched)
 
     def _checked(self, session: KeptSession | None, uri: Any) -> KeptSession:
-        if not self._can_watch():
-            raise MethodNotFoundError("resources cannot be subscribed to here")
+        if not self._offers("resources", "subscribe"):
+            raise MethodNotFoundError("this server has no subscriptions to resources")
         if session is None:
-            raise InvalidRequestError("this needs a session, in which to tell of changes")
+            raise InvalidRequestError("a subscription needs a session, to which to send the notifications")
         if not isinstance(uri, str):
             raise InvalidParamsError("uri is missing or not a string")
         return session
 
     # ---- both ----------------------------------------------------------------------------------
 
-    def _can_watch(self) -> bool:
-        return self._offers("resources", "subscribe")
-
     def _offers(self, capability: str, member: str) -> bool:
         offered: Mapping[str, Any] = self._backend.capabilities.get(capability) or {}
         return bool(offered.get(member))
 
-    async def _begin_to_watch(self, uri: str, caller: Caller) -> None:
-        if len(self._watched) >= MAX_WATCHED_TOGETHER:
-            self._release(self._watched)
-        if len(self._watched) >= MAX_WATCHED_TOGETHER:
-            raise RPCError("too many resources are watched", code=INTERNAL_ERROR)
-        known = uri in self._watched
-        # Noted first: who leaves meanwhile may have it watched all the same.
-        self._watched.add(uri)
+    async def _subscribe(self, uri: str, caller: Caller) -> None:
+        if len(self._subscribed) >= MAX_SUBSCRIBED_TOGETHER:
+            self._release(self._subscribed)
+        if len(self._subscribed) >= MAX_SUBSCRIBED_TOGETHER:
+            raise RPCError("too many resources have subscriptions", code=INTERNAL_ERROR)
+        known = uri in self._subscribed
+        # Added first: a client that leaves meanwhile may have subscribed the backend all the same.
+        self._subscribed.add(uri)
         try:
             await self._backend.subscribe(uri, caller)
         except RPCError:
             if not known:
-                self._watched.discard(uri)
+                self._subscribed.discard(uri)
             raise
 
     def _release(self, uris: Iterable[str]) -> None:
-        """Let the backend know of resources that nobody watches any more."""
-        for uri in self._watched.intersection(uris):
-            if not self._is_watched(uri):
-                self._watched.discard(uri)
+        """Unsubscribe the backend from resources that no client is subscribed to any more."""
+        for uri in self._subscribed.intersection(uris):
+            in_stream = any(concerns(uri, listener.uris) for listener in self._listeners)
+            if not in_stream and not self._in_session(uri):
+                self._subscribed.discard(uri)
                 task = asyncio.create_task(self._backend.unsubscribe(uri))
-                self._releasing.add(task)
-                task.add_done_callback(self._released)
+                self._unsubscribing.add(task)
+                task.add_done_callback(self._unsubscribed)
 
-    def _released(self, task: asyncio.Task[None]) -> None:
-        self._releasing.discard(task)
+    def _unsubscribed(self, task: asyncio.Task[None]) -> None:
+        self._unsubscribing.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.warning("a resource is watched still, though nobody wants that: %s", error)
-
-    def _is_watched(self, uri: str) -> bool:
-        return self._sessions.may_watch(uri) or any(
-            concerns(uri, listener.uris) for listener in self._listeners
-        )
+            log.warning("a resource could not be unsubscribed from: %s", error)

@@ -87,7 +87,7 @@ class GatewayApp:
         self._sessions: SessionStore = (
             sessions if sessions is not None else SessionTable(max_sessions, session_idle, clock)
         )
-        self._subscriptions = Subscriptions(backend, self._sessions)
+        self._subscriptions = Subscriptions(backend, self._sessions, self._sessions.may_watch)
         self._sessions.on_announced = self._subscriptions.announce
         self._methods = {"POST": self._post, "GET": self._get, "DELETE": self._delete}
 

@@ -21,7 +21,7 @@ from routermcp_proto.server_session import ServerSession
 
 from ..backend import Backend
 from ..dispatch.context import RequestContext
-from ..dispatch.dispatcher import STATUSES, answer
+from ..dispatch.dispatcher import STATUSES, dispatch
 from ..dispatch.subscriptions import Subscriptions
 from ..sessions.base import KeptSession, RunningRequest
 from .asgi import Receive, ResponseWriter, disconnected
@@ -121,7 +121,7 @@ class Post:
         answered = False
         try:
             caller = RequestContext(asked, machine, session, response.event, self._user_id)
-            payload, status = await answer(
+            payload, status = await dispatch(
                 self._backend, self._subscriptions, machine, session, asked, caller
             )
             if self._alone and not response.streaming:

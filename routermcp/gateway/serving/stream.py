@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from routermcp_proto.error_codes import INTERNAL_ERROR
@@ -17,22 +17,9 @@ from routermcp_proto.states import SessionState
 
 from ..backend import Backend
 from ..dispatch.context import RequestContext
-from ..dispatch.dispatcher import answer
+from ..dispatch.dispatcher import dispatch
 from ..dispatch.subscriptions import Subscriptions
 from ..sessions.base import ID_BYTES, MAX_ANNOUNCEMENTS, KeptSession, RunningRequest, concerns
-
-
-class _Only:
-    """The session of the only client."""
-
-    def __init__(self, session: KeptSession) -> None:
-        self._session = session
-
-    def __iter__(self) -> Iterator[KeptSession]:
-        return iter([self._session])
-
-    def may_watch(self, uri: str) -> bool:
-        return concerns(uri, self._session.watched)
 
 
 class StreamServer:
@@ -59,7 +46,9 @@ class StreamServer:
         )
         # A backend may serve several streams, and keeps them apart by their sessions.
         self._session = KeptSession(secrets.token_urlsafe(ID_BYTES), self._machine, 0.0)
-        self._announcements = Subscriptions(backend, _Only(self._session))
+        self._announcements = Subscriptions(
+            backend, [self._session], lambda uri: concerns(uri, self._session.watched)
+        )
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def receive(self, payload: bytes) -> None:
@@ -90,7 +79,7 @@ class StreamServer:
         work = running[asked.request_id] = RunningRequest()
         try:
             caller = RequestContext(asked, self._machine, session, self._send, self._user_id)
-            payload, _ = await answer(
+            payload, _ = await dispatch(
                 self._backend, self._announcements, self._machine, session, asked, caller
             )
             await self._send(payload)

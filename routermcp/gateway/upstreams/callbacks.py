@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from routermcp_adapters.call.incoming import Reply
@@ -25,18 +26,15 @@ log = logging.getLogger("routermcp.gateway")
 EVERYTHING: Mapping[str, Any] = {"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {}}
 
 #: Called with a server's notifications that belong to no request: method and parameters.
-OnNotification = Callable[[str, Mapping[str, Any]], None]
+OnUpstreamNotification = Callable[[str, Mapping[str, Any]], None]
 
 
+@dataclass(eq=False)
 class ForwardedRequest:
-    """One request that is being forwarded to a server.
+    """One request that is being forwarded to a server."""
 
-    Attributes:
-        caller: The client that made it.
-    """
-
-    def __init__(self, caller: Caller) -> None:
-        self.caller = caller
+    caller: Caller
+    """The client that made it."""
 
     def is_of_client(self, caller: Caller) -> bool:
         """Whether a caller is of the same user and session."""
@@ -84,7 +82,7 @@ class UpstreamCallbacks(Callbacks):
     hears_changes = True
 
     def __init__(
-        self, capabilities: Mapping[str, Any], on_notification: OnNotification, *, shared_stream: bool
+        self, capabilities: Mapping[str, Any], on_notification: OnUpstreamNotification, *, shared_stream: bool
     ) -> None:
         super().__init__()
         self.requests: list[ForwardedRequest] = []

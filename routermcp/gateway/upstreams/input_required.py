@@ -24,7 +24,7 @@ handshake  stateless  the request is *suspended*: see below
 waits for the result or for a question. With a question it ends: the question is its result, and
 its state a random token under which the work is kept. The request that comes again with that token
 and the answer waits in turn, up to the next question. The table ``TRANSITIONS`` has all states; a
-question that comes while the client is away waits until the client is back. Work whose client does
+question that comes while the client is away waits until the client is back. ForwardedWork whose client does
 not come back is cancelled, and work that is kept is bounded in number.
 
 **The gateway's own questions.** The server's state and the client's answers to the server would be
@@ -122,7 +122,7 @@ def next_suspension(state: Suspension, happening: SuspensionInput) -> Suspension
         raise LocalProtocolError(problem) from None
 
 
-Work = Callable[["SuspendableRequest"], Coroutine[Any, Any, Result]]
+ForwardedWork = Callable[["SuspendableRequest"], Coroutine[Any, Any, Result]]
 
 
 class SuspendableRequest(ForwardedRequest):
@@ -133,7 +133,7 @@ class SuspendableRequest(ForwardedRequest):
         work: Forwards it; runs in a task of its own, which outlives the client's first request.
     """
 
-    def __init__(self, caller: Caller, work: Work) -> None:
+    def __init__(self, caller: Caller, work: ForwardedWork) -> None:
         super().__init__(caller)
         self.state = Suspension.WORKING
         self.open: dict[str, Mapping[str, Any]] = {}
@@ -226,7 +226,7 @@ class SuspendedRequests:
     def __len__(self) -> int:
         return len(self._suspended)
 
-    async def run(self, caller: Caller, work: Work) -> Result:
+    async def run(self, caller: Caller, work: ForwardedWork) -> Result:
         """Begin the work, or go on with that whose answer has come, up to the next question.
 
         Raises:

@@ -26,7 +26,7 @@ from routermcp_proto.versions import Revision
 
 from ..._internal import ClientSettings, driver_of
 from ..backend import Result
-from .callbacks import ForwardedRequest, OnNotification, UpstreamCallbacks, current
+from .callbacks import ForwardedRequest, OnUpstreamNotification, UpstreamCallbacks, current
 from .input_required import servers_question
 from .sanitize import questions, without_meta
 from .times import DEFAULT_TIMES, UpstreamTimes
@@ -58,7 +58,7 @@ class UpstreamSession:
         settings: ClientSettings,
         transport: SharedTransport | None,
         capabilities: Mapping[str, Any],
-        on_notification: OnNotification,
+        on_notification: OnUpstreamNotification,
         times: UpstreamTimes = DEFAULT_TIMES,
     ) -> None:
         self.times = times

@@ -35,7 +35,7 @@ from routermcp_proto.types import InitializeResult, WireModel
 from ..._internal import ClientSettings, transport_of
 from ..backend import Caller, InputRequired, Listing, Result
 from ..catalog.entries import KINDS, Catalog, Entry
-from .callbacks import EVERYTHING, ForwardedRequest, OnNotification
+from .callbacks import EVERYTHING, ForwardedRequest, OnUpstreamNotification
 from .changes import ChangeSubscription
 from .input_required import InputRound, SuspendedRequests
 from .sanitize import retold, said_by
@@ -80,6 +80,7 @@ class Upstream:
     Attributes:
         state: Whether it can be used.
         problem: Why it failed last, None where it did not.
+        on_reached: Called when the server was reached, also where it is still there.
         on_change: Called with the name of the notification when a list has changed.
         on_notification: Called with the server's other notifications: method and parameters.
     """
@@ -101,8 +102,9 @@ class Upstream:
         self.catalog = Catalog(alias, prefix=prefix, allows=allows)
         self.state = UpstreamState.IDLE
         self.problem: str | None = None
+        self.on_reached: Callable[[], None] = lambda: None
         self.on_change: Callable[[str], None] = lambda _method: None
-        self.on_notification: OnNotification = lambda _method, _params: None
+        self.on_notification: OnUpstreamNotification = lambda _method, _params: None
         self._settings = settings
         self._times = times
         self._timeout_ms = times.call_ms if timeout_ms is None else timeout_ms
@@ -186,6 +188,7 @@ class Upstream:
 
     async def _try(self) -> None:
         await self._shared.connect()
+        self.on_reached()
         changed = [kind.changed for listing, kind in KINDS.items() if await self._read_list(listing)]
         self.state, self.problem = UpstreamState.READY, None
         self._fresh_until = time.monotonic() + self._times.list_seconds

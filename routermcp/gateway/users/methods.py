@@ -31,7 +31,7 @@ from routermcp_proto.gateway_calls import (
 from routermcp_proto.oauth.code_grant import state_of
 
 from ...oauth.flows.connections import ConnectionState
-from ..backend import Caller
+from ..backend import Caller, Result
 from .oauth_state import StateEncryptor
 from .registry import PerUserServer, UserRegistry, user_of
 
@@ -41,9 +41,6 @@ log = logging.getLogger("routermcp.gateway")
 
 STORE_FAILED = "the store of the tokens cannot be used now; try again later"
 """What users are told of that."""
-
-
-Result = Mapping[str, Any]
 
 
 class UserMethods:

@@ -9,7 +9,7 @@ import pytest
 
 from routermcp import RouterMCPClient
 from routermcp.gateway import BuiltinTools
-from routermcp.gateway.dispatch import subscriptions as announcements
+from routermcp.gateway.dispatch import subscriptions
 from routermcp.gateway.serving.in_process import MemoryTransport
 from routermcp.gateway.upstreams.times import UpstreamTimes
 from tests.gateway.listening import (
@@ -114,9 +114,9 @@ def test_a_filter_that_is_none(notifications: object) -> None:
 
 
 def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(announcements, "MAX_WATCHED", 1)
-    monkeypatch.setattr(announcements, "MAX_WATCHED_TOGETHER", 2)
-    monkeypatch.setattr(announcements, "MAX_LISTENERS", 1)
+    monkeypatch.setattr(subscriptions, "MAX_SUBSCRIBED", 1)
+    monkeypatch.setattr(subscriptions, "MAX_SUBSCRIBED_TOGETHER", 2)
+    monkeypatch.setattr(subscriptions, "MAX_LISTENERS", 1)
     with market() as (_, url):
 
         def subscribe(uri: object, session: str | None) -> int:

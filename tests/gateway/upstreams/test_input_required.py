@@ -80,7 +80,9 @@ def caller(*arguments: Any, **answers: str) -> Caller:
     return cast("Caller", Client(*arguments, **answers))
 
 
-async def asked(requests: SuspendedRequests, client: Caller, work: input_required.Work) -> InputRequired:
+async def asked(
+    requests: SuspendedRequests, client: Caller, work: input_required.ForwardedWork
+) -> InputRequired:
     with pytest.raises(InputRequired) as caught:
         await requests.run(client, work)
     return caught.value
