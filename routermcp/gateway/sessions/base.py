@@ -1,7 +1,7 @@
 """The sessions of the handshake era that a server keeps between requests.
 
-Where they are kept is a :class:`SessionStore`: a :class:`SessionTable` in one process, or
-:mod:`.redis` for several that serve the same clients.
+A :class:`SessionStore` keeps them: :mod:`.memory` in one process, or :mod:`.redis` for several
+processes that serve the same clients.
 """
 
 from __future__ import annotations
@@ -24,54 +24,53 @@ from ..errors import Rejected
 #: that opens sessions in a loop is stopped before it becomes one.
 MAX_SESSIONS = 1_000
 
-#: Seconds after which a session that nobody uses is forgotten: what RouterMCP's own gateway
-#: has as default (``session.timeout``).
+#: Seconds after which an unused session is forgotten: the default of RouterMCP's own gateway
+#: (``session.timeout``).
 SESSION_IDLE_SECONDS = 300.0
 
-#: Notifications that wait for a client that reads its shared stream slowly. What is
-#: announced says "look again", so the surplus may be dropped.
+#: Notifications queued for a client that reads its shared stream slowly. They say "look again",
+#: so the surplus may be dropped.
 MAX_ANNOUNCEMENTS = 64
 
 #: Bytes of randomness in a session id: twice what is needed against guessing.
-ID_BYTES = 32
+SESSION_ID_BYTES = 32
 
-#: Level from which a client gets log messages that has not set one.
+#: The lowest level of log messages for a client that has set none.
 DEFAULT_LOG_LEVEL = "info"
 
-
-#: The fact of a session by which its log level is kept.
+#: The fact of a session that holds its log level.
 LOG_LEVEL = "log_level"
 
-#: The facts that the client wants to hear of changes of a resource, each with its URI behind.
+#: The facts that the client watches a resource, each followed by its URI.
 WATCHED = "watched:"
 WANTED = "yes"
 
-Keep = Callable[["KeptSession", str, str | None], Awaitable[None]]
-"""Writes a fact of a session to where other processes see it; None forgets it."""
-
 OnAnnounced = Callable[[str, Mapping[str, Any]], None]
-"""Told of an announcement: method and parameters."""
+"""Called with the method and the parameters of an announcement."""
+
+#: Seconds after which a client may retry that was refused because too many sessions are open.
+SESSIONS_RETRY_AFTER_SECONDS = 5
 
 
 class RunningRequest:
-    """The work on one request, in the task that makes it."""
+    """A request under way in the current task, which can be cancelled while the task goes on."""
 
     __slots__ = ("_cancelled", "_task")
 
     def __init__(self) -> None:
         task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - made in one
+        assert task is not None  # noqa: S101 - constructed in one
         self._task = task
         self._cancelled = False
 
     def cancel(self) -> None:
-        """Give it up; the task itself may go on."""
+        """Cancel the request; the task itself may go on."""
         if not self._cancelled:
             self._cancelled = True
             self._task.cancel()
 
     def uncancel(self) -> bool:
-        """Say whether it was given up, when the task finds itself cancelled; then the task goes on."""
+        """In a cancelled task, say whether only the request was cancelled; then let the task go on."""
         if self._cancelled:
             self._task.uncancel()
         return self._cancelled
@@ -79,43 +78,43 @@ class RunningRequest:
 
 @dataclass(eq=False, slots=True)
 class KeptSession:
-    """A session and what is under way in it."""
+    """A session, and the requests under way in it."""
 
     id: str
     machine: ServerSession
     last_used: float
     log_level: str = DEFAULT_LOG_LEVEL
     running: dict[RequestId, RunningRequest] = field(default_factory=dict[RequestId, "RunningRequest"])
-    """The client's requests that are being worked on."""
+    """The client's requests under way."""
     answers: dict[RequestId, asyncio.Future[Mapping[str, Any]]] = field(
         default_factory=dict[RequestId, "asyncio.Future[Mapping[str, Any]]"]
     )
-    """Our requests to the client that wait for an answer."""
+    """Requests to the client that wait for a response."""
     announcements: asyncio.Queue[bytes | None] | None = None
-    """What is to go out on the shared stream, None where the client has not opened it."""
+    """The queue of the shared stream, None while the client has not opened it."""
     watched: set[str] = field(default_factory=set[str])
-    """URIs of the resources whose changes the client wants to hear of."""
-    keep: Keep | None = None
-    """Keeps what the client sets, None where only this process has to know."""
+    """URIs of the resources that the client watches."""
+    save: Callable[[KeptSession, str, str | None], Awaitable[None]] | None = None
+    """Saves a fact for other processes, and forgets one for None; itself None in one process."""
 
     async def set_log_level(self, level: str) -> None:
-        """Note from which level on the client wants log messages.
+        """Set the lowest level of log messages for the client.
 
         Raises:
-            RPCError: It cannot be kept for the other processes.
+            RPCError: The level cannot be saved for the other processes.
         """
-        if self.keep is not None:
-            await self.keep(self, LOG_LEVEL, level)
+        if self.save is not None:
+            await self.save(self, LOG_LEVEL, level)
         self.log_level = level
 
     async def watch(self, uri: str, wanted: bool) -> None:
-        """Note that the client wants to hear of changes of a resource, or no more.
+        """Begin or cease to watch a resource for the client.
 
         Raises:
-            RPCError: It cannot be kept for the other processes.
+            RPCError: The change cannot be saved for the other processes.
         """
-        if self.keep is not None:
-            await self.keep(self, WATCHED + uri, WANTED if wanted else None)
+        if self.save is not None:
+            await self.save(self, WATCHED + uri, WANTED if wanted else None)
         self._note_watched(uri, wanted)
 
     def _note_watched(self, uri: str, wanted: bool) -> None:
@@ -125,19 +124,19 @@ class KeptSession:
             self.watched.discard(uri)
 
     def learn(self, fact: str, value: str | None) -> None:
-        """Take a fact from another process; one that is none is left aside."""
+        """Take over a fact from another process; an unknown fact is ignored."""
         if fact == LOG_LEVEL and value in LOG_LEVELS:
             self.log_level = value
         elif fact.startswith(WATCHED) and value in (WANTED, None):
             self._note_watched(fact.removeprefix(WATCHED), value is not None)
 
     def wants(self, method: str, params: Mapping[str, Any]) -> bool:
-        """Whether the client wants to hear of a change."""
+        """Return whether a notification goes to the client."""
         return method != RESOURCE_UPDATED or concerns(params.get("uri"), self.watched)
 
     @property
     def busy(self) -> bool:
-        """Whether the client is waiting for something."""
+        """Whether a request is under way or the shared stream is open."""
         return bool(self.running) or self.announcements is not None
 
     def announce(self, payload: bytes | None) -> None:
@@ -151,19 +150,19 @@ class KeptSession:
             queue.put_nowait(payload)
 
     def close(self) -> None:
-        """Stop all that is under way."""
+        """Cancel the requests under way and end the shared stream."""
         self.machine.close()
-        for work in self.running.values():
-            work.cancel()
+        for request in self.running.values():
+            request.cancel()
         self.announce(None)
 
     def settle(self, events: Sequence[Event]) -> None:
-        """Bring what a client said to those who wait for it."""
+        """Cancel the requests that the client cancelled, and hand its responses to their waiters."""
         for event in events:
             if isinstance(event, RequestWithdrawn):
-                work = self.running.pop(event.request_id, None)
-                if work is not None:
-                    work.cancel()
+                request = self.running.pop(event.request_id, None)
+                if request is not None:
+                    request.cancel()
             elif isinstance(event, ResponseReceived):
                 answer = self.answers.get(event.request_id)
                 if answer is not None and not answer.done():
@@ -181,7 +180,7 @@ def _as_error(event: ErrorReceived | ResponseRejected) -> RPCError:
 
 
 def concerns(uri: Any, watched: set[str]) -> bool:
-    """Whether a change of a resource is one of those watched, or of a part of one.
+    """Return whether a change of a resource concerns a watched one, or a part of one.
 
     "This might be a sub-resource of the one that the client actually subscribed to"
     (MCP, schema, ``ResourceUpdatedNotification``).
@@ -192,14 +191,14 @@ def concerns(uri: Any, watched: set[str]) -> bool:
 
 
 def unknown_session() -> Rejected:
-    """Return the refusal upon which a client starts a new session."""
+    """Return the refusal of an unknown session, upon which a client starts a new one."""
     return Rejected(404, ErrorObject(INVALID_REQUEST, "there is no such session"))
 
 
 def too_many_sessions() -> Rejected:
     """Return the refusal of one session more."""
     problem = ErrorObject(INVALID_REQUEST, "too many sessions are open")
-    return Rejected(503, problem, headers=[(b"retry-after", b"5")])
+    return Rejected(503, problem, headers=[(b"retry-after", b"%d" % SESSIONS_RETRY_AFTER_SECONDS)])
 
 
 def stream_is_open() -> Rejected:
@@ -207,88 +206,84 @@ def stream_is_open() -> Rejected:
     return Rejected(409, ErrorObject(INVALID_REQUEST, "the stream of this session is open"))
 
 
-def nobody_cares(method: str, params: Mapping[str, Any]) -> None:
-    """Announce to nobody, until somebody serves the sessions."""
-
-
 class SessionStore(Protocol):
-    """Where sessions are kept. One event loop uses it.
+    """A store of sessions, used by one event loop.
 
     Attributes:
-        on_announced: Told of what another process announces, method and parameters. Set by
-            whoever serves the sessions.
+        on_announced: Called with an announcement of another process; set by the application that
+            serves the sessions.
 
     Every method that waits may raise :class:`~routermcp.gateway.errors.Rejected` with status
-    503 where the store is elsewhere and does not answer.
+    503 where the store is another process and does not answer.
     """
 
-    on_announced: OnAnnounced
+    on_announced: OnAnnounced | None
 
     def __len__(self) -> int:
-        """How many sessions are kept, as far as this process knows."""
+        """Return the number of sessions, as far as this process knows."""
         ...
 
     def __iter__(self) -> Iterator[KeptSession]:
-        """The sessions that this process has to do with just now."""
+        """Iterate over the sessions that this process uses."""
         ...
 
     def request_prefix(self) -> str:
-        """Return what the ids of a new machine's own requests begin with, "" for numbers."""
+        """Return the prefix of the ids of a new machine's own requests, "" for plain numbers."""
         ...
 
     async def admit(self, machine: ServerSession) -> KeptSession:
-        """Keep a session that was just initialized; pair it with :meth:`used`.
+        """Store a session that was just initialized; pair it with :meth:`used`.
 
         Raises:
-            Rejected: There are too many, and all are in use (503).
+            Rejected: Too many sessions are open, and all are in use (503).
         """
         ...
 
     async def find(self, session_id: str, new_machine: Callable[[], ServerSession]) -> KeptSession:
-        """Return a session that is in use again; pair it with :meth:`used`.
+        """Return a session and mark it as used; pair it with :meth:`used`.
 
         Args:
-            session_id: As a client gave it.
-            new_machine: Makes the machine, where another process has the session's own.
+            session_id: The id that a client sent.
+            new_machine: Returns a machine, where the session's own is in another process.
 
         Raises:
-            Rejected: There is no such session, or no longer (404, upon which the client
-                starts a new one).
+            Rejected: The session is unknown or expired (404, upon which the client starts a new
+                one).
         """
         ...
 
     async def used(self, session: KeptSession) -> None:
-        """Note that a session was in use until now. Raises nothing: the answer has gone out."""
+        """Mark a session as used until now. Raises nothing: the response has gone out."""
         ...
 
     async def open_stream(self, session: KeptSession) -> asyncio.Queue[bytes | None]:
-        """Return what is to go out on the shared stream of a session; None ends it.
+        """Open the shared stream of a session and return its queue, in which None ends it.
 
         Raises:
-            Rejected: It is open already (409).
+            Rejected: The stream is open already (409).
         """
         ...
 
     async def close_stream(self, session: KeptSession) -> None:
-        """Note that nobody reads the shared stream any more. Raises nothing."""
+        """Close the shared stream of a session. Raises nothing."""
         ...
 
     async def settle(self, session: KeptSession, body: bytes, events: Sequence[Event]) -> None:
-        """Bring what a client said to those who wait for it.
+        """Settle a client's responses and cancellations, here or in the process that waits for them.
 
         Args:
-            session: Whose client.
-            body: What it sent.
-            events: What the machine here made of it.
+            session: The session of the client.
+            body: The body that it sent.
+            events: The events that the machine here made of the body.
         """
         ...
 
     def may_watch(self, uri: str) -> bool:
-        """Whether a session, in whichever process, may want to hear of changes of a resource."""
+        """Return whether a session, in any process, may watch a resource."""
         ...
 
     def spread(self, method: str, params: Mapping[str, Any]) -> None:
-        """Let the other processes announce what is announced here.
+        """Have the other processes announce a notification too.
 
         Raises:
             LocalProtocolError: JSON cannot hold the parameters.
@@ -296,9 +291,9 @@ class SessionStore(Protocol):
         ...
 
     async def remove(self, session: KeptSession) -> None:
-        """Forget a session and stop what is under way in it."""
+        """Forget a session and cancel its requests."""
         ...
 
     async def close(self) -> None:
-        """Stop what is under way here."""
+        """Cancel the requests of this process, and close the store."""
         ...

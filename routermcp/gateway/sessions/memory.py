@@ -11,12 +11,11 @@ from routermcp_proto.events import Event
 from routermcp_proto.server_session import ServerSession
 
 from .base import (
-    ID_BYTES,
     MAX_ANNOUNCEMENTS,
+    SESSION_ID_BYTES,
     KeptSession,
     OnAnnounced,
     concerns,
-    nobody_cares,
     stream_is_open,
     too_many_sessions,
     unknown_session,
@@ -28,8 +27,8 @@ class SessionTable:
 
     Args:
         max_sessions: Sessions at once.
-        idle_seconds: After which a session that nobody uses is forgotten.
-        clock: Tells the time, in seconds.
+        idle_seconds: Seconds after which an unused session is forgotten.
+        clock: Returns the time, in seconds.
     """
 
     def __init__(self, max_sessions: int, idle_seconds: float, clock: Callable[[], float]) -> None:
@@ -37,7 +36,7 @@ class SessionTable:
         self._idle = idle_seconds
         self._clock = clock
         self._sessions: dict[str, KeptSession] = {}
-        self.on_announced: OnAnnounced = nobody_cares
+        self.on_announced: OnAnnounced | None = None
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -46,17 +45,17 @@ class SessionTable:
         return iter(tuple(self._sessions.values()))
 
     def request_prefix(self) -> str:
-        """Return nothing: a session has one machine here."""
+        """Return "": a session has one machine here."""
         return ""
 
     async def admit(self, machine: ServerSession) -> KeptSession:
-        """Keep a session that was just initialized."""
+        """Store a session that was just initialized."""
         for session in tuple(self._sessions.values()):
             if self._expired(session):
                 self._forget(session)
         if len(self._sessions) >= self._max:
             self._make_room()
-        session = KeptSession(secrets.token_urlsafe(ID_BYTES), machine, self._clock())
+        session = KeptSession(secrets.token_urlsafe(SESSION_ID_BYTES), machine, self._clock())
         self._sessions[session.id] = session
         return session
 
@@ -67,7 +66,7 @@ class SessionTable:
         self._forget(min(idle, key=lambda session: session.last_used))
 
     async def find(self, session_id: str, new_machine: Callable[[], ServerSession]) -> KeptSession:
-        """Return a session that is in use again."""
+        """Return a session and mark it as used."""
         del new_machine
         session = self._sessions.get(session_id)
         if session is not None and self._expired(session):
@@ -79,38 +78,38 @@ class SessionTable:
         return session
 
     async def used(self, session: KeptSession) -> None:
-        """Note that a session was in use until now."""
+        """Mark a session as used until now."""
         session.last_used = self._clock()
 
     async def open_stream(self, session: KeptSession) -> asyncio.Queue[bytes | None]:
-        """Return what is to go out on the shared stream of a session."""
+        """Open the shared stream of a session and return its queue."""
         if session.announcements is not None:
             raise stream_is_open()
         session.announcements = asyncio.Queue(MAX_ANNOUNCEMENTS)
         return session.announcements
 
     async def close_stream(self, session: KeptSession) -> None:
-        """Note that nobody reads the shared stream any more."""
+        """Close the shared stream of a session."""
         session.announcements = None
 
     async def settle(self, session: KeptSession, body: bytes, events: Sequence[Event]) -> None:
-        """Bring what a client said to those who wait for it."""
+        """Settle a client's responses and cancellations."""
         del body
         session.settle(events)
 
     def may_watch(self, uri: str) -> bool:
-        """Whether a session wants to hear of changes of a resource."""
+        """Return whether a session watches a resource."""
         return any(concerns(uri, session.watched) for session in self)
 
     def spread(self, method: str, params: Mapping[str, Any]) -> None:
-        """Do nothing: there are no other processes."""
+        """Do nothing: no other process shares the sessions."""
 
     async def remove(self, session: KeptSession) -> None:
-        """Forget a session and stop what is under way in it."""
+        """Forget a session and cancel its requests."""
         self._forget(session)
 
     async def close(self) -> None:
-        """Forget all."""
+        """Forget all sessions and cancel their requests."""
         for session in self:
             self._forget(session)
 

@@ -1,13 +1,13 @@
 """Sessions in Redis, so that several workers serve the same clients.
 
-Any worker takes any request: it reads the session, makes a machine of its own that takes it
-up, and lets go of it with the answer. What is under way stays with the worker that does it,
-and the others pass on what belongs to it: the client's answer to a question, that it cancels
-a request, that it ends the session, what it sets.
+Any worker takes any request: it leases the session, resumes it on a machine of its own, and
+releases it with the response. A request stays with the worker that runs it, and the others
+publish the messages that concern it: the client's response to a question, the cancellation of a
+request, the end of the session, a setting.
 
 When Redis does not answer, requests of sessions are refused with 503 after a bounded wait;
-what was begun goes on. Redis holds whatever others may write there, so what comes out of it
-is checked: what is none of ours is no session.
+requests under way go on. Other programs may write to Redis, so every record is validated:
+a malformed one is no session.
 """
 
 from __future__ import annotations
@@ -34,40 +34,39 @@ from routermcp_proto.versions import Revision
 
 from ..errors import Rejected
 from .base import (
-    ID_BYTES,
     MAX_ANNOUNCEMENTS,
     MAX_SESSIONS,
+    SESSION_ID_BYTES,
     SESSION_IDLE_SECONDS,
     KeptSession,
     OnAnnounced,
-    nobody_cares,
     stream_is_open,
     too_many_sessions,
     unknown_session,
 )
-from .redis_pubsub import LOST, News, WorkerPubSub, stop
-from .redis_records import LEASE_SECONDS, Records
+from .redis_pubsub import LOST, QUIET_SECONDS, WorkerMessage, WorkerPubSub, cancel_all
+from .redis_records import WORKER_LEASE_SECONDS, SessionRecords
 
 log = logging.getLogger("routermcp.gateway")
 
-#: Seconds that a request waits for Redis, which answers within a millisecond when it is
-#: well. A client's own time limit is usually ten times that.
+#: Seconds that a request waits for Redis, which usually answers within a millisecond. A client's
+#: own timeout is usually ten times that.
 STORE_SECONDS = 3.0
 
-#: Seconds to connect, and for an answer: less than the above, so that the connection is
-#: given up rather than the request.
+#: Seconds to connect, and for a reply: less than ``STORE_SECONDS``, so that the connection is given
+#: up rather than the request.
 SOCKET_SECONDS = 2.0
 
-#: Seconds after which a client may try again.
-RETRY_AFTER_SECONDS = 1
+#: Seconds after which a client may retry that was refused because Redis does not answer.
+STORE_RETRY_AFTER_SECONDS = 1
 
-#: Seconds between two times that what is in use is said to be so, at least: sessions that are
-#: forgotten sooner than that are not worth the work.
+#: The shortest time between two renewals of the leases, in seconds: sessions that expire sooner are
+#: not worth the work.
 MIN_RENEW_SECONDS = 0.05
 
 #: Connections to Redis. Commands take a fraction of a millisecond each; one connection is
-#: kept for the news.
-MAX_CONNECTIONS = 16
+#: reserved for the pub/sub.
+MAX_REDIS_CONNECTIONS = 16
 
 #: Bytes of randomness in the names of workers and machines, which have to differ and are no
 #: secret.
@@ -82,22 +81,29 @@ T = TypeVar("T")
 
 
 def redis_store(
-    url: str, *, max_sessions: int = MAX_SESSIONS, session_idle: float = SESSION_IDLE_SECONDS
+    url: str,
+    *,
+    max_sessions: int = MAX_SESSIONS,
+    session_idle: float = SESSION_IDLE_SECONDS,
+    lease_seconds: float = WORKER_LEASE_SECONDS,
+    quiet_seconds: float = QUIET_SECONDS,
 ) -> RedisSessions:
-    """Return the store at a URL; nothing is reached before it is used.
+    """Return the store at a URL; it connects with its first use.
 
     Args:
         url: ``redis://`` or ``rediss://``, with a password perhaps.
         max_sessions: Sessions at once, of all workers.
-        session_idle: Seconds after which one that nobody uses is forgotten.
+        session_idle: Seconds after which an unused session is forgotten.
+        lease_seconds: Seconds that a worker's lease on a session lasts without a renewal.
+        quiet_seconds: Seconds of silence after which the connection of the pub/sub is pinged.
 
     Raises:
-        ConfigError: It is no such URL.
+        ConfigError: The URL is no URL of Redis.
     """
     try:
         pool: BlockingConnectionPool = _POOL.from_url(
             url,
-            max_connections=MAX_CONNECTIONS,
+            max_connections=MAX_REDIS_CONNECTIONS,
             timeout=SOCKET_SECONDS,
             socket_timeout=SOCKET_SECONDS,
             socket_connect_timeout=SOCKET_SECONDS,
@@ -107,12 +113,18 @@ def redis_store(
     except ValueError:
         # Not chained: the text of the cause may hold a part of the URL.
         raise ConfigError("the session store needs a URL such as redis://127.0.0.1:6379/0") from None
-    return RedisSessions(Redis.from_pool(pool), max_sessions=max_sessions, session_idle=session_idle)
+    return RedisSessions(
+        Redis.from_pool(pool),
+        max_sessions=max_sessions,
+        session_idle=session_idle,
+        lease_seconds=lease_seconds,
+        quiet_seconds=quiet_seconds,
+    )
 
 
 @dataclass(eq=False, slots=True)
 class _Local:
-    """A session that this worker has to do with."""
+    """A session that this worker uses."""
 
     session: KeptSession
     uses: int = 0
@@ -124,21 +136,32 @@ class RedisSessions:
     Args:
         redis: A connection pool to it, which :meth:`close` closes.
         max_sessions: Sessions at once, of all workers.
-        session_idle: Seconds after which one that nobody uses is forgotten.
+        session_idle: Seconds after which an unused session is forgotten.
+        lease_seconds: Seconds that a worker's lease on a session lasts without a renewal.
+        quiet_seconds: Seconds of silence after which the connection of the pub/sub is pinged.
     """
 
-    def __init__(self, redis: Redis, *, max_sessions: int, session_idle: float) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        max_sessions: int,
+        session_idle: float,
+        lease_seconds: float,
+        quiet_seconds: float,
+    ) -> None:
         worker = secrets.token_hex(NAME_BYTES)
         database = redis.connection_pool.connection_kwargs.get("db") or 0
         self._redis = redis
-        self._records = Records(redis, worker, max_sessions, session_idle)
+        self._records = SessionRecords(redis, worker, max_sessions, session_idle, lease_seconds)
         # Channels, unlike keys, are common to all databases of a server.
-        self._news = WorkerPubSub(redis, f"routermcp:{database}:news", worker, self._hear)
-        self._renew_after = max(min(session_idle, LEASE_SECONDS) / 3, MIN_RENEW_SECONDS)
-        self.on_announced: OnAnnounced = nobody_cares
+        channel = f"routermcp:{database}:news"
+        self._pubsub = WorkerPubSub(redis, channel, worker, self._on_message, quiet_seconds)
+        self._renew_after = max(min(session_idle, lease_seconds) / 3, MIN_RENEW_SECONDS)
+        self.on_announced: OnAnnounced | None = None
         self._local: dict[str, _Local] = {}
         self._count = 0
-        self._away = False
+        self._is_down = False
         self._renewing: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -148,50 +171,50 @@ class RedisSessions:
         return iter([local.session for local in self._local.values()])
 
     def request_prefix(self) -> str:
-        """Return what no other machine's requests begin with."""
+        """Return a prefix that no other machine has."""
         return f"{secrets.token_hex(NAME_BYTES)}-"
 
     # ---- reaching Redis ------------------------------------------------------------------
 
-    async def _ask(self, question: Awaitable[T]) -> T:
-        """Wait for Redis, for a while.
+    async def _run(self, command: Awaitable[T]) -> T:
+        """Run a command of Redis within ``STORE_SECONDS``.
 
         Raises:
-            Rejected: It does not answer (503).
+            Rejected: Redis does not answer (503).
         """
         try:
             async with asyncio.timeout(STORE_SECONDS):
-                answer = await question
+                reply = await command
         except LOST as error:
-            # Only the kind: Redis quotes commands in its errors, and one of them has the password.
-            if not self._away:
+            # Only its class: Redis quotes commands in its errors, and one of them has the password.
+            if not self._is_down:
                 log.warning("the session store does not answer: %s", type(error).__name__)
-            self._away = True
+            self._is_down = True
             problem = ErrorObject(INTERNAL_ERROR, "the session store does not answer; try again soon")
-            retry_after = (b"retry-after", b"%d" % RETRY_AFTER_SECONDS)
+            retry_after = (b"retry-after", b"%d" % STORE_RETRY_AFTER_SECONDS)
             raise Rejected(503, problem, headers=[retry_after]) from None
-        if self._away:
+        if self._is_down:
             log.warning("the session store answers again")
-        self._away = False
-        return answer
+        self._is_down = False
+        return reply
 
-    async def _try(self, question: Awaitable[object]) -> None:
-        """Tell Redis something that it finds out by itself after a while."""
+    async def _try(self, command: Awaitable[object]) -> None:
+        """Run a command whose effect comes by itself after a while, when a lease expires."""
         try:
-            await self._ask(question)
+            await self._run(command)
         except Rejected as rejected:
-            log.debug("left undone: %s", rejected)
+            log.debug("a command of Redis was left out: %s", rejected)
 
-    async def _attend(self) -> None:
-        """Be there for what other workers say, before anything is begun that it may be about."""
+    async def _subscribe(self) -> None:
+        """Receive the messages of other workers, before a request begins that they may concern."""
         if self._renewing is None or self._renewing.done():
             self._renewing = asyncio.create_task(self._renew())
-        if not self._news.heard:
-            await self._records.count()  # which tells at once when Redis is away
-        await self._news.listening()
+        if not self._pubsub.subscribed:
+            await self._records.count()  # which fails at once when Redis is down
+        await self._pubsub.wait_subscribed()
 
     async def _renew(self) -> None:
-        """Say again and again what is in use here."""
+        """Renew the leases of this worker's sessions."""
         while True:
             await asyncio.sleep(self._renew_after)
             for local in tuple(self._local.values()):
@@ -199,10 +222,10 @@ class RedisSessions:
             await self._try(self._recount())
 
     async def _renew_one(self, session: KeptSession) -> None:
-        record = await self._records.take_up(session.id, streams=session.announcements is not None)
+        record = await self._records.lease(session.id, streams=session.announcements is not None)
         if record is None:
-            # Ended while nothing was heard, or lost with Redis. What was begun may end; a
-            # client that only listens shall notice, and start a new session.
+            # Ended while no message arrived, or lost with Redis. Requests under way may end; a
+            # client that only listens has to notice, and start a new session.
             session.announce(None)
 
     async def _recount(self) -> None:
@@ -211,15 +234,15 @@ class RedisSessions:
     # ---- sessions ------------------------------------------------------------------------
 
     async def admit(self, machine: ServerSession) -> KeptSession:
-        """Keep a session that was just initialized."""
-        session = self._new(secrets.token_urlsafe(ID_BYTES), machine)
+        """Store a session that was just initialized."""
+        session = self._new(secrets.token_urlsafe(SESSION_ID_BYTES), machine)
         revision = cast("Revision", machine.revision)
 
         async def admitted() -> int:
-            await self._attend()
+            await self._subscribe()
             return await self._records.admit(session.id, machine.client, revision)
 
-        count = await self._ask(admitted())
+        count = await self._run(admitted())
         if not count:
             raise too_many_sessions()
         self._count = count
@@ -227,13 +250,13 @@ class RedisSessions:
         return session
 
     async def find(self, session_id: str, new_machine: Callable[[], ServerSession]) -> KeptSession:
-        """Return a session that is in use again."""
+        """Return a session and mark it as used."""
         if not _ID.fullmatch(session_id):
             raise unknown_session()
 
-        async def taken_up() -> KeptSession | None:
-            await self._attend()
-            record = await self._records.take_up(session_id)
+        async def leased() -> KeptSession | None:
+            await self._subscribe()
+            record = await self._records.lease(session_id)
             if record is None:
                 return None
             local = self._local.get(session_id)
@@ -246,32 +269,32 @@ class RedisSessions:
             local.uses += 1
             return local.session
 
-        session = await self._ask(taken_up())
+        session = await self._run(leased())
         if session is None:
             raise unknown_session()
         return session
 
     def _new(self, session_id: str, machine: ServerSession) -> KeptSession:
-        return KeptSession(session_id, machine, 0.0, keep=self._keep)
+        return KeptSession(session_id, machine, 0.0, save=self._save)
 
     async def used(self, session: KeptSession) -> None:
-        """Note that a session was in use until now."""
+        """Mark a session as used until now."""
         local = self._local.get(session.id)
         if local is None or local.session is not session:
             return
         local.uses -= 1
         if not local.uses:
             del self._local[session.id]
-            await self._try(self._records.lay_down(session.id))
+            await self._try(self._records.release(session.id))
 
     async def open_stream(self, session: KeptSession) -> asyncio.Queue[bytes | None]:
-        """Return what is to go out on the shared stream of a session."""
+        """Open the shared stream of a session and return its queue."""
         if session.announcements is not None:
             raise stream_is_open()
         queue = session.announcements = asyncio.Queue[bytes | None](MAX_ANNOUNCEMENTS)
         opened = False
         try:
-            opened = await self._ask(self._records.open_stream(session.id))
+            opened = await self._run(self._records.open_stream(session.id))
         finally:
             if not opened:
                 session.announcements = None
@@ -280,15 +303,15 @@ class RedisSessions:
         return queue
 
     async def close_stream(self, session: KeptSession) -> None:
-        """Note that nobody reads the shared stream any more."""
+        """Close the shared stream of a session."""
         session.announcements = None
         await self._try(self._records.close_stream(session.id))
 
     async def remove(self, session: KeptSession) -> None:
-        """Forget a session and stop what is under way in it, everywhere."""
-        await self._ask(self._records.remove(session.id))
+        """Forget a session and cancel its requests, in every worker."""
+        await self._run(self._records.remove(session.id))
         self._end(session.id)
-        await self._ask(self._news.tell(News("ended", session.id)))
+        await self._run(self._pubsub.publish(WorkerMessage("ended", session.id)))
 
     def _end(self, session_id: str) -> None:
         local = self._local.pop(session_id, None)
@@ -296,70 +319,70 @@ class RedisSessions:
             local.session.close()
 
     async def close(self) -> None:
-        """Stop what is under way here, and let go of Redis."""
+        """Cancel the requests of this worker, and disconnect from Redis."""
         if self._renewing is not None:
-            await stop([self._renewing])
-        await self._news.close()
+            await cancel_all([self._renewing])
+        await self._pubsub.close()
         ended = tuple(self._local)
         for session_id in ended:
             self._end(session_id)
-        await self._try(asyncio.gather(*map(self._records.lay_down, ended)))
+        await self._try(asyncio.gather(*map(self._records.release, ended)))
         await self._redis.aclose(close_connection_pool=True)
 
-    # ---- news ------------------------------------------------------------------------------
+    # ---- messages between workers ------------------------------------------------------------
 
     async def settle(self, session: KeptSession, body: bytes, events: Sequence[Event]) -> None:
-        """Bring what a client said to those who wait for it, here or elsewhere."""
+        """Settle a client's responses and cancellations, here or in the worker that waits for them."""
         session.settle(events)
         if any(isinstance(event, MessageDropped) for event in events):
             text = body.decode(errors="replace")
-            await self._ask(self._news.tell(News("said", session.id, content=text)))
+            await self._run(self._pubsub.publish(WorkerMessage("said", session.id, content=text)))
 
     def spread(self, method: str, params: Mapping[str, Any]) -> None:
-        """Let the other workers announce what is announced here."""
+        """Have the other workers announce a notification too."""
         payload = jsonrpc.encode_notification(method, params)
-        self._news.tell_soon(News("announced", content=payload.decode()))
+        self._pubsub.publish_soon(WorkerMessage("announced", content=payload.decode()))
 
     def may_watch(self, uri: str) -> bool:
-        """Whether a session may want it: those of other workers are not known here, so yes."""
+        """Return True: the sessions of other workers are unknown here."""
         del uri
         return True
 
-    async def _keep(self, session: KeptSession, fact: str, value: str | None) -> None:
-        """Write a fact down, and tell those who have to do with the session.
+    async def _save(self, session: KeptSession, fact: str, value: str | None) -> None:
+        """Store a fact of a session, and publish it to the workers that use the session.
 
         Raises:
             RPCError: Redis does not answer.
         """
         try:
-            await self._ask(self._records.keep(session.id, fact, value))
-            await self._ask(self._news.tell(News("set", session.id, fact, value)))
+            await self._run(self._records.save(session.id, fact, value))
+            await self._run(self._pubsub.publish(WorkerMessage("set", session.id, fact, value)))
         except Rejected as rejected:
             raise RPCError(rejected.error.message, code=rejected.error.code) from None
 
-    def _hear(self, news: News) -> None:
-        """Take news of another worker; what is none is left aside."""
-        if news.kind == "announced":
-            self._hear_announcement(news.content or "")
+    def _on_message(self, message: WorkerMessage) -> None:
+        """Handle a message of another worker; an unknown kind is ignored."""
+        if message.kind == "announced":
+            self._on_announcement(message.content or "")
             return
-        local = self._local.get(news.session)
+        local = self._local.get(message.session)
         if local is None:
             return
-        if news.kind == "said":
-            _hear_client(local.session, news.content or "")
-        elif news.kind == "set":
-            local.session.learn(news.name, news.content)
-        elif news.kind == "ended":
-            self._end(news.session)
+        if message.kind == "said":
+            _settle_elsewhere(local.session, message.content or "")
+        elif message.kind == "set":
+            local.session.learn(message.name, message.content)
+        elif message.kind == "ended":
+            self._end(message.session)
 
-    def _hear_announcement(self, text: str) -> None:
+    def _on_announcement(self, text: str) -> None:
         (message,) = jsonrpc.decode(text)
-        if isinstance(message, jsonrpc.Notification):
+        if isinstance(message, jsonrpc.Notification) and self.on_announced is not None:
             self.on_announced(message.method, message.params)
 
 
-def _hear_client(session: KeptSession, text: str) -> None:
-    """Take what a client said to another worker; its requests were answered there."""
+def _settle_elsewhere(session: KeptSession, text: str) -> None:
+    """Settle messages that a client sent to another worker, which answers the requests among them."""
     messages = jsonrpc.decode(text, batches=True)
-    heard = [message for message in messages if not isinstance(message, jsonrpc.Request)]
-    session.settle(session.machine.receive_decoded(heard))
+    others = [message for message in messages if not isinstance(message, jsonrpc.Request)]
+    session.settle(session.machine.receive_decoded(others))

@@ -1,8 +1,8 @@
-"""What the workers that share sessions in Redis tell each other, by its pub/sub.
+"""Messages between the workers that share sessions in Redis, by its pub/sub.
 
-One channel serves for all: a worker speaks only of what it cannot settle by itself, such as
-an answer to a question that another one has asked, so that there is little to hear. A
-channel for each session would cost two more commands with each request.
+One channel serves all sessions: a worker publishes only what it cannot settle by itself, such as
+a response to a request of another worker, so there are few messages. A channel for each session
+would cost two more commands with each request.
 """
 
 from __future__ import annotations
@@ -22,46 +22,44 @@ from routermcp_proto import jsonrpc
 
 log = logging.getLogger("routermcp.gateway")
 
-#: Seconds of silence after which it is asked whether the connection still lives, and again
-#: until it is given up.
+#: Seconds of silence after which the connection is pinged, and again until it is given up.
 QUIET_SECONDS = 5.0
 
-#: Seconds before a new attempt to listen: as long as a client notices at most.
-RETRY_SECONDS = 0.25
+#: Seconds before a new attempt to subscribe: the longest delay that a client does not notice.
+RESUBSCRIBE_SECONDS = 0.25
 
-#: Announcements that wait to be passed on. They say "look again", so that the surplus may
-#: be dropped.
-MAX_WAITING = 64
+#: Announcements queued for publication. They say "look again", so the surplus may be dropped.
+MAX_QUEUED_ANNOUNCEMENTS = 64
 
-#: Seconds to pass one on.
-PASS_ON_SECONDS = 3.0
+#: Seconds to publish one.
+PUBLISH_SECONDS = 3.0
 
-#: Times that a task is cancelled, and seconds between them.
-STOP_ATTEMPTS = 20
-STOP_SECONDS = 0.1
+#: Times that a task is cancelled, and seconds between two.
+CANCEL_ATTEMPTS = 20
+CANCEL_SECONDS = 0.1
 
 LOST = (RedisError, OSError, TimeoutError)
-"""What it looks like when Redis does not answer, or does not do what it should."""
+"""The exceptions of a Redis that does not answer, or answers wrongly."""
 
 
-async def stop(tasks: Collection[asyncio.Task[None]]) -> None:
+async def cancel_all(tasks: Collection[asyncio.Task[None]]) -> None:
     """Cancel tasks that use Redis, and wait for their end.
 
-    More than once: ``redis`` swallows a cancellation that comes while it sees whether a
-    connection still lives.
+    Cancels more than once: ``redis`` swallows a cancellation that comes while it checks a
+    connection.
     """
     waiting = set(tasks)
-    for _ in range(STOP_ATTEMPTS):
+    for _ in range(CANCEL_ATTEMPTS):
         for task in waiting:
             task.cancel()
         if not waiting:
             return
-        _, waiting = await asyncio.wait(waiting, timeout=STOP_SECONDS)
+        _, waiting = await asyncio.wait(waiting, timeout=CANCEL_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
-class News:
-    """What one worker tells the others."""
+class WorkerMessage:
+    """A message of one worker to the others."""
 
     kind: str
     session: str = ""
@@ -69,12 +67,12 @@ class News:
     content: str | None = None
 
     def encode(self, worker: str) -> bytes:
-        """Return it as it goes on the wire."""
+        """Return the bytes for the channel."""
         return jsonrpc.dumps([worker, self.kind, self.session, self.name, self.content])
 
     @classmethod
-    def decode(cls, payload: Any, own: str) -> News | None:
-        """Read it; None where it is from the worker itself, or no news at all."""
+    def decode(cls, payload: Any, own: str) -> WorkerMessage | None:
+        """Read a message, None where it is the worker's own or malformed."""
         try:
             value: Any = from_json(payload)
         except (TypeError, ValueError):
@@ -90,60 +88,69 @@ class News:
 
 
 class WorkerPubSub:
-    """Tells and hears news; it goes on by itself when Redis was away.
+    """Publishes and receives messages; subscribes again when Redis was down.
 
     Args:
-        redis: Where the channel is.
-        name: Its name.
-        worker: A name that no other worker has.
-        on_news: Told of what other workers say.
+        redis: The Redis with the channel.
+        channel: Name of the channel.
+        worker: A unique name of the worker.
+        on_message: Called with each message of another worker.
+        quiet_seconds: Seconds of silence after which the connection is pinged.
     """
 
-    def __init__(self, redis: Redis, name: str, worker: str, on_news: Callable[[News], None]) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        channel: str,
+        worker: str,
+        on_message: Callable[[WorkerMessage], None],
+        quiet_seconds: float,
+    ) -> None:
         self._redis: Any = redis  # its types leave much unknown
-        self._name = name
+        self._channel = channel
         self._worker = worker
-        self._on_news = on_news
-        self._hears = asyncio.Event()
-        self._waiting: asyncio.Queue[News] = asyncio.Queue(MAX_WAITING)
+        self._on_message = on_message
+        self._quiet = quiet_seconds
+        self._is_subscribed = asyncio.Event()
+        self._queue: asyncio.Queue[WorkerMessage] = asyncio.Queue(MAX_QUEUED_ANNOUNCEMENTS)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin to listen, if that was not done yet."""
+        """Begin to subscribe and to publish, unless that has begun."""
         if not self._tasks:
-            self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._pass_on())]
+            self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._publish_queued())]
 
     @property
-    def heard(self) -> bool:
-        """Whether news are heard just now."""
-        return self._hears.is_set()
+    def subscribed(self) -> bool:
+        """Whether messages are received."""
+        return self._is_subscribed.is_set()
 
-    async def listening(self) -> None:
-        """Wait until news are heard."""
+    async def wait_subscribed(self) -> None:
+        """Wait until messages are received."""
         self.start()
-        await self._hears.wait()
+        await self._is_subscribed.wait()
 
-    async def tell(self, news: News) -> None:
-        """Tell the other workers. Raises what ``redis`` raises."""
-        await self._redis.publish(self._name, news.encode(self._worker))
+    async def publish(self, message: WorkerMessage) -> None:
+        """Send a message to the other workers. Raises the exceptions of ``redis``."""
+        await self._redis.publish(self._channel, message.encode(self._worker))
 
-    def tell_soon(self, news: News) -> None:
-        """Tell them without waiting for it, or not at all where too much is waiting."""
+    def publish_soon(self, message: WorkerMessage) -> None:
+        """Queue a message for the other workers; drop it where the queue is full."""
         self.start()
         with contextlib.suppress(asyncio.QueueFull):
-            self._waiting.put_nowait(news)
+            self._queue.put_nowait(message)
 
     async def close(self) -> None:
-        """Stop."""
-        await stop(self._tasks)
+        """End the subscription and the publication."""
+        await cancel_all(self._tasks)
         self._tasks = []
 
-    async def _pass_on(self) -> None:
+    async def _publish_queued(self) -> None:
         while True:
-            news = await self._waiting.get()
+            message = await self._queue.get()
             try:
-                async with asyncio.timeout(PASS_ON_SECONDS):
-                    await self.tell(news)
+                async with asyncio.timeout(PUBLISH_SECONDS):
+                    await self.publish(message)
             except LOST as error:
                 log.warning("an announcement did not reach other processes: %s", type(error).__name__)
 
@@ -151,28 +158,28 @@ class WorkerPubSub:
         while True:
             try:
                 async with self._redis.pubsub() as pubsub:
-                    await pubsub.subscribe(self._name)
+                    await pubsub.subscribe(self._channel)
                     await self._read(pubsub)
             except LOST as error:
-                log.debug("no news of other processes are heard: %s", type(error).__name__)
+                log.debug("the messages of other processes are not received: %s", type(error).__name__)
             except Exception:
-                log.exception("news of other processes could not be taken")
+                log.exception("a message of another process could not be handled")
             finally:
-                self._hears.clear()
-            await asyncio.sleep(RETRY_SECONDS)
+                self._is_subscribed.clear()
+            await asyncio.sleep(RESUBSCRIBE_SECONDS)
 
     async def _read(self, pubsub: Any) -> None:
         asked = False
         while True:
-            message: dict[str, Any] | None = await pubsub.get_message(timeout=QUIET_SECONDS)
-            if message is None and asked:
-                raise TimeoutError("Redis says nothing")
-            asked = message is None
-            if message is None:
+            received: dict[str, Any] | None = await pubsub.get_message(timeout=self._quiet)
+            if received is None and asked:
+                raise TimeoutError("Redis does not answer a ping")
+            asked = received is None
+            if received is None:
                 await pubsub.ping()
-            elif message["type"] == "subscribe":
-                self._hears.set()
-            elif message["type"] == "message":
-                news = News.decode(message["data"], self._worker)
-                if news is not None:
-                    self._on_news(news)
+            elif received["type"] == "subscribe":
+                self._is_subscribed.set()
+            elif received["type"] == "message":
+                message = WorkerMessage.decode(received["data"], self._worker)
+                if message is not None:
+                    self._on_message(message)

@@ -1,15 +1,15 @@
-"""How sessions are written down in Redis.
+"""The records of sessions in Redis.
 
 A session is a hash at ``routermcp:session:{id}``: ``client`` (the parameters of
-``initialize``, as JSON), ``revision``, ``fact:{name}`` for each thing that the client set,
-and what the workers that have to do with it just now write: ``busy:{worker}`` and
-``stream:{worker}``, with the time up to which that holds. A worker that dies lets it lapse.
+``initialize``, as JSON), ``revision``, ``fact:{name}`` for each setting of the client, and the
+leases of the workers that use it: ``busy:{worker}`` and ``stream:{worker}``, each with the time
+at which it expires. The leases of a worker that dies expire.
 
 ``routermcp:sessions`` is a sorted set of the ids by the time at which each expires. It
 bounds their number; the expiry of a session is that of its key.
 
-Scripts see to it that no two workers do half of something each. They name keys that they
-were not given, so that this needs one Redis (or its replicas) rather than a cluster.
+Each change is one script, so that it is atomic. Scripts name keys that they were not given, so
+that this needs one Redis (or its replicas) rather than a cluster.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from redis.asyncio import Redis
 from routermcp_proto import jsonrpc
 from routermcp_proto.versions import REVISIONS, Era, Revision
 
-PREFIX = "routermcp:session:"
-INDEX = "routermcp:sessions"
+SESSION_PREFIX = "routermcp:session:"
+SESSION_INDEX = "routermcp:sessions"
 
-#: Seconds for which a worker has a session without saying so again. A worker that dies
-#: keeps a session from being evicted, and its stream from being opened elsewhere, so long.
-LEASE_SECONDS = 15.0
+#: Seconds that a worker's lease on a session lasts without a renewal. A worker that dies keeps a
+#: session from being evicted, and its stream from being opened elsewhere, so long.
+WORKER_LEASE_SECONDS = 15.0
 
-#: Sessions among which one to evict is looked for, those that expire first. Those in use
-#: are said to be so again and again, so that they are the last ones.
-LOOKED_AT = 100
+#: Sessions examined to find one to evict, those that expire first. The leases of those in use are
+#: renewed, so that they are the last ones.
+EVICTION_CANDIDATES = 100
 
 _COMMON = """
 local time = redis.call('TIME')
@@ -79,7 +79,7 @@ return redis.call('ZCARD', KEYS[1])
 )
 
 #: KEYS: index, session. ARGV: id, worker, idle, lease, "1" where the stream is open here.
-_TAKE_UP = (
+_LEASE = (
     _COMMON
     + """
 if not is_session(KEYS[2]) then
@@ -94,7 +94,7 @@ return redis.call('HGETALL', KEYS[2])
 )
 
 #: KEYS: index, session. ARGV: id, worker, idle, lease.
-_LAY_DOWN = (
+_RELEASE = (
     _COMMON
     + """
 if not is_session(KEYS[2]) then return 0 end
@@ -115,7 +115,7 @@ return 1
 )
 
 #: KEYS: index, session. ARGV: fact, "1" where it has a value, the value.
-_KEEP = (
+_SAVE = (
     _COMMON
     + """
 if not is_session(KEYS[2]) then return 0 end
@@ -127,83 +127,86 @@ return 1
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """A session as it is written down."""
+class SessionRecord:
+    """A session as Redis holds it."""
 
     client: Mapping[str, Any]
     revision: Revision
     facts: Mapping[str, str]
 
 
-class Records:
-    """The sessions in Redis, as one worker has to do with them.
+class SessionRecords:
+    """The records of one worker's sessions in Redis.
 
     Every method raises what ``redis`` raises.
 
     Args:
-        redis: Where they are.
-        worker: A name that no other worker has.
+        redis: The Redis that holds them.
+        worker: A unique name of the worker.
         max_sessions: Sessions at once, of all workers.
-        idle_seconds: After which one that nobody uses is forgotten.
+        idle_seconds: Seconds after which an unused session is forgotten.
+        lease_seconds: Seconds that a lease lasts without a renewal.
     """
 
-    def __init__(self, redis: Redis, worker: str, max_sessions: int, idle_seconds: float) -> None:
+    def __init__(
+        self, redis: Redis, worker: str, max_sessions: int, idle_seconds: float, lease_seconds: float
+    ) -> None:
         self._redis = redis
         self._worker = worker
         self._max = max_sessions
-        self._times = (_milliseconds(idle_seconds), _milliseconds(LEASE_SECONDS))
+        self._times = (_milliseconds(idle_seconds), _milliseconds(lease_seconds))
         self._scripts: dict[str, Any] = {
-            text: redis.register_script(text) for text in (_ADMIT, _TAKE_UP, _LAY_DOWN, _OPEN_STREAM, _KEEP)
+            text: redis.register_script(text) for text in (_ADMIT, _LEASE, _RELEASE, _OPEN_STREAM, _SAVE)
         }
 
     async def _run(self, script: str, session_id: str, *arguments: str | int | bytes) -> Any:
-        return await self._scripts[script](keys=[INDEX, PREFIX + session_id], args=arguments)
+        return await self._scripts[script](keys=[SESSION_INDEX, SESSION_PREFIX + session_id], args=arguments)
 
     async def admit(self, session_id: str, client: Mapping[str, Any], revision: Revision) -> int:
-        """Write a session down; return how many there are, 0 where there was no room for it."""
+        """Store a session; return the number of sessions, 0 where there was no room for it."""
         written = jsonrpc.dumps(client)
-        bounds = (self._max, PREFIX, LOOKED_AT)
+        bounds = (self._max, SESSION_PREFIX, EVICTION_CANDIDATES)
         return await self._run(
             _ADMIT, session_id, session_id, self._worker, *self._times, *bounds, written, revision.name
         )
 
-    async def take_up(self, session_id: str, *, streams: bool = False) -> Record | None:
-        """Say that a session is in use here, and read it; None where it is not there, or none of ours."""
-        answer = await self._run(_TAKE_UP, session_id, session_id, self._worker, *self._times, int(streams))
+    async def lease(self, session_id: str, *, streams: bool = False) -> SessionRecord | None:
+        """Lease a session and return its record, None where it is missing or malformed."""
+        answer = await self._run(_LEASE, session_id, session_id, self._worker, *self._times, int(streams))
         return read_record(answer)
 
-    async def lay_down(self, session_id: str) -> None:
-        """Say that it is no longer in use here."""
-        await self._run(_LAY_DOWN, session_id, session_id, self._worker, *self._times)
+    async def release(self, session_id: str) -> None:
+        """End the lease of a session."""
+        await self._run(_RELEASE, session_id, session_id, self._worker, *self._times)
 
     async def open_stream(self, session_id: str) -> bool:
-        """Say that its shared stream is open here; False where it is open elsewhere."""
+        """Lease the shared stream of a session; return False where another worker has it."""
         return await self._run(_OPEN_STREAM, session_id, self._worker, self._times[1]) == 1
 
     async def close_stream(self, session_id: str) -> None:
-        """Say that it is no longer open here."""
-        await self._run(_KEEP, session_id, f"stream:{self._worker}", 0)
+        """End the lease of the shared stream."""
+        await self._run(_SAVE, session_id, f"stream:{self._worker}", 0)
 
-    async def keep(self, session_id: str, fact: str, value: str | None) -> None:
-        """Write down what the client set; None forgets it."""
-        await self._run(_KEEP, session_id, f"fact:{fact}", int(value is not None), value or "")
+    async def save(self, session_id: str, fact: str, value: str | None) -> None:
+        """Store a fact of a session; None deletes it."""
+        await self._run(_SAVE, session_id, f"fact:{fact}", int(value is not None), value or "")
 
     async def remove(self, session_id: str) -> None:
-        """Forget a session."""
-        await self._redis.delete(PREFIX + session_id)
-        await self._redis.zrem(INDEX, session_id)
+        """Delete a session."""
+        await self._redis.delete(SESSION_PREFIX + session_id)
+        await self._redis.zrem(SESSION_INDEX, session_id)
 
     async def count(self) -> int:
-        """Return how many sessions there are."""
-        return await self._redis.zcard(INDEX)
+        """Return the number of sessions."""
+        return await self._redis.zcard(SESSION_INDEX)
 
 
 def _milliseconds(seconds: float) -> int:
     return max(1, math.ceil(seconds * 1000))
 
 
-def read_record(fields: Sequence[Any]) -> Record | None:
-    """Read names and values of a hash, as Redis gives them; None where they are no session."""
+def read_record(fields: Sequence[Any]) -> SessionRecord | None:
+    """Read the names and values of a hash, as Redis gives them; return None where they are malformed."""
     try:
         texts = [cast("bytes", field).decode() for field in fields]
         record = dict(zip(texts[::2], texts[1::2], strict=True))
@@ -214,4 +217,4 @@ def read_record(fields: Sequence[Any]) -> Record | None:
     if not isinstance(client, dict) or revision.era is not Era.HANDSHAKE:
         return None
     facts = {name.removeprefix("fact:"): value for name, value in record.items() if name.startswith("fact:")}
-    return Record(cast("dict[str, Any]", client), revision, facts)
+    return SessionRecord(cast("dict[str, Any]", client), revision, facts)

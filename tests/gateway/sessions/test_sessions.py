@@ -17,8 +17,7 @@ import pytest
 from redis.asyncio import Redis
 
 from routermcp.gateway.errors import Rejected
-from routermcp.gateway.sessions import redis_pubsub as redis_news
-from routermcp.gateway.sessions import redis_records
+from routermcp.gateway.sessions import redis_pubsub, redis_records
 from routermcp.gateway.sessions.base import KeptSession, RunningRequest, SessionStore
 from routermcp.gateway.sessions.memory import SessionTable
 from routermcp.gateway.sessions.redis import STORE_SECONDS, redis_store
@@ -196,7 +195,9 @@ def make(request: pytest.FixtureRequest) -> Make:
     if request.param == "in memory":
 
         @asynccontextmanager
-        async def in_memory(max_sessions: int = 10, session_idle: float = 300.0) -> AsyncGenerator[Worker]:
+        async def in_memory(
+            max_sessions: int = 10, session_idle: float = 300.0, lease_seconds: float = 0.0
+        ) -> AsyncGenerator[Worker]:
             now = [0.0]
 
             async def skip(seconds: float) -> None:
@@ -208,10 +209,13 @@ def make(request: pytest.FixtureRequest) -> Make:
     server: RedisServer = request.getfixturevalue("redis")
 
     @asynccontextmanager
-    async def in_redis(max_sessions: int = 10, session_idle: float = 300.0) -> AsyncGenerator[Worker]:
+    async def in_redis(
+        max_sessions: int = 10, session_idle: float = 300.0, **settings: float
+    ) -> AsyncGenerator[Worker]:
         async with connected(server) as client:
             await client.flushall()
-        async with on_redis(server.url, max_sessions=max_sessions, session_idle=session_idle) as worker:
+        bounds: dict[str, Any] = {"max_sessions": max_sessions, "session_idle": session_idle}
+        async with on_redis(server.url, **bounds, **settings) as worker:
             yield worker
 
     return in_redis
@@ -260,11 +264,9 @@ def test_a_session_that_nobody_uses_is_forgotten(make: Make) -> None:
     asyncio.run(body())
 
 
-def test_a_session_whose_stream_is_open_is_not_forgotten(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_records, "LEASE_SECONDS", SHORT)
-
+def test_a_session_whose_stream_is_open_is_not_forgotten(make: Make) -> None:
     async def body() -> None:
-        async with make(session_idle=SHORT) as worker:
+        async with make(session_idle=SHORT, lease_seconds=SHORT) as worker:
             session = await worker.admit()
             await worker.store.open_stream(session)
             await worker.skip(SHORT * 3)
@@ -562,13 +564,9 @@ def test_a_stream_that_is_open_elsewhere_is_not_opened_here(redis: RedisServer) 
     asyncio.run(body())
 
 
-def test_a_stream_that_stays_open_is_not_opened_elsewhere_after_a_while(
-    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(redis_records, "LEASE_SECONDS", SHORT)
-
+def test_a_stream_that_stays_open_is_not_opened_elsewhere_after_a_while(redis: RedisServer) -> None:
     async def body() -> None:
-        async with two_workers(redis.url, session_idle=SHORT) as (one, other):
+        async with two_workers(redis.url, session_idle=SHORT, lease_seconds=SHORT) as (one, other):
             session = await one.admit()
             await one.store.open_stream(session)
             await one.skip(SHORT * 2)
@@ -579,15 +577,12 @@ def test_a_stream_that_stays_open_is_not_opened_elsewhere_after_a_while(
     asyncio.run(body())
 
 
-def test_what_a_dead_worker_had_in_use_is_free_after_a_while(
-    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(redis_records, "LEASE_SECONDS", SHORT)
+def test_what_a_dead_worker_had_in_use_is_free_after_a_while(redis: RedisServer) -> None:
 
     async def body() -> None:
         async with connected(redis) as client:
             await client.flushall()
-        async with two_workers(redis.url, max_sessions=1) as (one, other):
+        async with two_workers(redis.url, max_sessions=1, lease_seconds=SHORT) as (one, other):
             session = await one.admit()
             await one.store.open_stream(session)
             await client_dies(one)
@@ -634,7 +629,7 @@ GOOD = {"client": encode(CLIENT), "revision": b"2025-06-18"}
 def test_what_is_no_session_is_none(redis: RedisServer, fields: dict[str, bytes]) -> None:
     async def body() -> None:
         async with connected(redis) as client, on_redis(redis.url) as worker:
-            key = f"{redis_records.PREFIX}{'a' * 43}"
+            key = f"{redis_records.SESSION_PREFIX}{'a' * 43}"
             await client.delete(key)
             if fields:
                 await client.hset(key, mapping=fields)
@@ -652,7 +647,7 @@ def test_what_is_no_session_is_none(redis: RedisServer, fields: dict[str, bytes]
 def test_what_has_an_id_that_is_never_given_out_is_no_session(redis: RedisServer, session_id: str) -> None:
     async def body() -> None:
         async with connected(redis) as client, on_redis(redis.url) as worker:
-            await client.hset(redis_records.PREFIX + session_id, mapping=GOOD)
+            await client.hset(redis_records.SESSION_PREFIX + session_id, mapping=GOOD)
             assert not await worker.knows(session_id)
 
     asyncio.run(body())
@@ -661,7 +656,7 @@ def test_what_has_an_id_that_is_never_given_out_is_no_session(redis: RedisServer
 def test_facts_that_are_none_are_left_aside(redis: RedisServer) -> None:
     async def body() -> None:
         async with connected(redis) as client, on_redis(redis.url) as worker:
-            key = f"{redis_records.PREFIX}{'b' * 43}"
+            key = f"{redis_records.SESSION_PREFIX}{'b' * 43}"
             await client.hset(key, mapping={**GOOD, "fact:log_level": "loud", "fact:unknown": "1"})
             async with worker.using("b" * 43) as session:
                 assert session.log_level == "info"
@@ -688,7 +683,7 @@ def test_facts_that_are_none_are_left_aside(redis: RedisServer) -> None:
         b'["x",["ended"],"$","",null]',
     ],
 )
-def test_news_that_are_none_are_left_aside(redis: RedisServer, payload: bytes) -> None:
+def test_a_malformed_message_of_a_worker_is_ignored(redis: RedisServer, payload: bytes) -> None:
     async def body() -> None:
         async with connected(redis) as client, on_redis(redis.url) as worker:
             session = await worker.admit()
@@ -761,19 +756,15 @@ def test_it_goes_on_by_itself_when_redis_was_away(
     assert PASSWORD not in caplog.text
 
 
-def test_a_redis_that_says_nothing_is_waited_for_a_while(
-    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(redis_news, "QUIET_SECONDS", 0.1)
-
+def test_a_redis_that_says_nothing_is_waited_for_a_while(own_redis: RedisServer) -> None:
     async def body() -> None:
-        async with two_workers(own_redis.url) as (one, other):
+        async with two_workers(own_redis.url, quiet_seconds=0.1) as (one, other):
             session_id = await one.opened()
             with own_redis.frozen():
                 await refused(one.find(session_id))
                 await refused(other.find(session_id))
                 store: Any = one.store
-                await until(lambda: not store._news.heard)
+                await until(lambda: not store._pubsub.subscribed)
             assert await one.knows(session_id), "it had only slept"
             assert await other.knows(session_id)
 
@@ -809,7 +800,7 @@ def test_a_task_that_swallows_a_cancellation_is_stopped_all_the_same() -> None:
     async def body() -> None:
         task = asyncio.create_task(stubborn())
         await asyncio.sleep(0)
-        await redis_news.stop([task])
+        await redis_pubsub.cancel_all([task])
         assert task.cancelled()
 
     asyncio.run(body())
