@@ -20,8 +20,8 @@ import routermcp_adapters
 
 FOLDER = Path(routermcp_adapters.__file__).parent
 
-#: The code that is interrupted: all of the adapters but the scripted peer.
-FILES = {str(path) for path in FOLDER.rglob("*.py") if path.name != "mock.py"} | {contextlib.__file__}
+#: The code that is interrupted: all of the adapters.
+FILES = {str(path) for path in FOLDER.rglob("*.py")} | {contextlib.__file__}
 
 #: Instructions after which CPython looks at signals.
 LOOKS = {"RESUME", "JUMP_BACKWARD", "CALL", "CALL_FUNCTION_EX", "CALL_KW"}

@@ -15,13 +15,13 @@ from routermcp_adapters.http.pooled import PooledTransport
 from routermcp_adapters.http.session import HTTPSession
 from routermcp_adapters.limits import PoolLimits
 from routermcp_adapters.runtime import Runtime
-from routermcp_adapters.runtimes.mock import MemoryRuntime, Move, Pause, Peer
 from routermcp_adapters.runtimes.run_sync import run_sync
 from routermcp_proto.client_session import ClientSession
 from routermcp_proto.events import RequestReceived
 from routermcp_proto.http.binding import HTTPBinding
 from routermcp_proto.http.url import EndpointURL
 from routermcp_proto.retry import RetryPolicy
+from tests.adapters.scripted_runtime import MemoryRuntime, Move, Pause, Peer
 
 STATELESS = "2026-07-28"
 HANDSHAKE = "2025-11-25"

@@ -18,10 +18,10 @@ from routermcp_adapters.http.connect import (
     dial,
 )
 from routermcp_adapters.runtime import Address
-from routermcp_adapters.runtimes.mock import MemoryRuntime
 from routermcp_adapters.runtimes.run_sync import run_sync
 from routermcp_proto.exceptions import TransportError
 from routermcp_proto.http.url import EndpointURL
+from tests.adapters.scripted_runtime import MemoryRuntime
 
 FOUR, SIX = socket.AF_INET, socket.AF_INET6
 

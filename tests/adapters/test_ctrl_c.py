@@ -19,7 +19,6 @@ from routermcp_adapters.http.pooled import PooledTransport
 from routermcp_adapters.http.session import HTTPSession
 from routermcp_adapters.limits import PoolLimits
 from routermcp_adapters.runtimes.blocking import BlockingRuntime
-from routermcp_adapters.runtimes.mock import Break, MemoryRuntime, Move, Pause
 from routermcp_adapters.runtimes.run_sync import limits, run_sync
 from routermcp_proto import calls
 from routermcp_proto.exceptions import TransportError
@@ -39,6 +38,7 @@ from tests.adapters.rig import (
     stream_head,
 )
 from tests.adapters.runtimes import wait_until
+from tests.adapters.scripted_runtime import Break, MemoryRuntime, Move, Pause
 
 # ---- what is interrupted -----------------------------------------------------------------------
 
@@ -306,17 +306,16 @@ async def wait_for_a_time(runtime: BlockingRuntime) -> None:
 
 @pytest.mark.parametrize("wait", [wait_for_data, wait_for_a_flag, wait_for_a_time])
 def test_ctrl_c_that_does_not_end_a_wait_is_noticed_soon(
-    wait: Callable[[BlockingRuntime], Coroutine[Any, Any, None]], monkeypatch: pytest.MonkeyPatch
+    wait: Callable[[BlockingRuntime], Coroutine[Any, Any, None]],
 ) -> None:
     """As when it comes between CPython's last look and the system call."""
-    monkeypatch.setattr("routermcp_adapters.runtimes.blocking._LONGEST_WAIT", 0.1)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(0.2, _thread.interrupt_main)
     try:
         timer.start()
         began = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
-            run_sync(wait(BlockingRuntime()))
+            run_sync(wait(BlockingRuntime(longest_wait=0.1)))
         assert time.monotonic() - began < 30
     finally:
         timer.join()

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from routermcp_adapters.call.deadline import CallDeadline
-from routermcp_adapters.runtimes.mock import Break, Move, Pause
 from routermcp_adapters.runtimes.run_sync import run_sync
 from routermcp_proto import calls
 from routermcp_proto.exceptions import (
@@ -37,6 +36,7 @@ from tests.adapters.rig import (
     stream_head,
     text,
 )
+from tests.adapters.scripted_runtime import Break, Move, Pause
 
 REFUSED = ConnectionRefusedError(errno.ECONNREFUSED, "refused")
 SILENCE = says()

@@ -293,25 +293,24 @@ def test_a_unix_socket_is_tried_again_until_its_queue_has_a_place(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "busy.sock"
-    tries: list[float] = []
-    lose = happy_eyeballs._Race._lose
-
-    def full(race: Any, sock: socket.socket, error: OSError, now: float) -> None:
-        tries.append(now)
-        if len(tries) == 3:
-            listener.accept()[0].close()
-        lose(race, sock, error, now)
-
-    monkeypatch.setattr(happy_eyeballs._Race, "_lose", full)
+    waits: list[float | None] = []
 
     async def body(runtime: Runtime) -> None:
+        wait_ready = runtime.wait_ready
+
+        async def counted(*args: Any, seconds: float | None = None) -> None:
+            waits.append(seconds)
+            if len(waits) == 3:
+                listener.accept()[0].close()
+            await wait_ready(*args, seconds=seconds)
+
+        monkeypatch.setattr(runtime, "wait_ready", counted)
         async with runtime.deadline(runtime.now() + 10):
             (await dial(runtime, Resolver(), unix_url(path), None)).abort()
-            assert len(tries) == 3
-            monkeypatch.setattr(happy_eyeballs, "BUSY_TRIES", 2)
-            with pytest.raises(TransportError) as caught:
-                await dial(runtime, Resolver(), unix_url(path), None)
-        assert (caught.value.code, caught.value.not_run, len(tries)) == ("connect", True, 5)
+            assert len(waits) == 3
+            with pytest.raises(BlockingIOError):
+                await connect_first(runtime, [(socket.AF_UNIX, str(path))], busy_tries=2)
+        assert len(waits) == 4
 
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
         listener.bind(str(path))

@@ -15,7 +15,6 @@ from routermcp_adapters.http.connection import Origin, PooledConnection
 from routermcp_adapters.http.pool import TALKING_SECONDS, ConnectionPool
 from routermcp_adapters.limits import PoolLimits, PoolStats
 from routermcp_adapters.runtime import Runtime
-from routermcp_adapters.runtimes.mock import Break, MemoryRuntime, Move, Pause
 from routermcp_adapters.runtimes.run_sync import run_sync
 from routermcp_proto import calls
 from routermcp_proto.exceptions import ConfigError, TransportError
@@ -24,6 +23,7 @@ from routermcp_proto.retry import RetryPolicy
 from tests.adapters.rig import END, LoneRuntime, Rig, answer, event, http, says, stream_head
 from tests.adapters.runtimes import PATIENCE, RUNTIMES, peer, read_until_closed, wait_until
 from tests.adapters.runtimes import run as run_on
+from tests.adapters.scripted_runtime import Break, MemoryRuntime, Move, Pause
 from tests.adapters.test_driver import answered
 
 TOOL = calls.call_tool("add")

@@ -12,8 +12,9 @@ from collections.abc import Callable
 
 import pytest
 
-from routermcp_adapters.concurrency import gc_pause, threads
+from routermcp_adapters.concurrency import gc_pause
 from routermcp_adapters.concurrency.single_flight import SingleFlight
+from routermcp_adapters.concurrency.threads import Job, ThreadPool
 from routermcp_adapters.runtime import Runtime
 from routermcp_adapters.runtimes.auto import running
 from routermcp_adapters.runtimes.run_sync import native, run_sync
@@ -149,17 +150,17 @@ async def both(name: str, first, second) -> None:
             nursery.start_soon(second)
 
 
-class Crew:
-    """One thread, room for two pieces of work beside, and a record of what became of them."""
+class OneThread(ThreadPool):
+    """One thread, a queue of two jobs, and a record of how the jobs ended."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(threads, "_crew", threads.Crew(1, 2))
+    def __init__(self) -> None:
+        super().__init__(1, 2)
         self.proceed = threading.Event()
         self.ended: queue.SimpleQueue[tuple[str, BaseException | None]] = queue.SimpleQueue()
         self.begin("first", self.proceed.wait)
 
-    def begin(self, name: str, work: Callable[[], object] = bool) -> threads.Job:
-        return threads.start(work, lambda result, error: self.ended.put((name, error)))
+    def begin(self, name: str, work: Callable[[], object] = bool) -> Job:
+        return self.start(work, lambda result, error: self.ended.put((name, error)))
 
     def next(self) -> str:
         name, error = self.ended.get(timeout=PATIENCE)
@@ -167,50 +168,50 @@ class Crew:
         return name
 
 
-def test_work_waits_for_a_thread_and_the_room_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    crew = Crew(monkeypatch)
-    crew.begin("second")
-    crew.begin("third")
+def test_work_waits_for_a_thread_and_the_queue_is_bounded() -> None:
+    pool = OneThread()
+    pool.begin("second")
+    pool.begin("third")
     with pytest.raises(OSError, match="at work"):
-        crew.begin("fourth")
-    crew.proceed.set()
-    assert [crew.next() for _ in range(3)] == ["first", "second", "third"]
-    crew.begin("fifth")
-    assert crew.next() == "fifth"
+        pool.begin("fourth")
+    pool.proceed.set()
+    assert [pool.next() for _ in range(3)] == ["first", "second", "third"]
+    pool.begin("fifth")
+    assert pool.next() == "fifth"
 
 
-def test_work_that_nobody_wants_any_more_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    crew = Crew(monkeypatch)
-    crew.begin("second").abandon()
-    crew.begin("third").abandon()
-    crew.begin("fourth")
-    crew.begin("fifth")
-    crew.proceed.set()
-    assert [crew.next() for _ in range(3)] == ["first", "fourth", "fifth"]
+def test_work_that_is_abandoned_is_not_started() -> None:
+    pool = OneThread()
+    pool.begin("second").abandon()
+    pool.begin("third").abandon()
+    pool.begin("fourth")
+    pool.begin("fifth")
+    pool.proceed.set()
+    assert [pool.next() for _ in range(3)] == ["first", "fourth", "fifth"]
 
 
 def test_a_report_that_fails_holds_nobody_up(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    crew = Crew(monkeypatch)
-    threads.start(lambda: None, lambda result, error: 1 // 0)
-    crew.begin("third")
-    crew.proceed.set()
-    assert [crew.next() for _ in range(2)] == ["first", "third"]
+    pool = OneThread()
+    pool.start(lambda: None, lambda result, error: 1 // 0)
+    pool.begin("third")
+    pool.proceed.set()
+    assert [pool.next() for _ in range(2)] == ["first", "third"]
     assert "could not be reported" in caplog.text
 
 
 def test_threads_that_cannot_be_started_leave_their_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    crew = Crew(monkeypatch)
-    crew.proceed.set()
-    assert crew.next() == "first"
-    wait_until(lambda: threads._crew._threads == 0)
+    pool = OneThread()
+    pool.proceed.set()
+    assert pool.next() == "first"
+    wait_until(lambda: pool._threads == 0)
     with monkeypatch.context() as broken:
         broken.setattr(threading.Thread, "start", lambda thread: 1 // 0)
         with pytest.raises(ZeroDivisionError):
-            crew.begin("second")
-    crew.begin("third")
-    assert crew.next() == "third"
+            pool.begin("second")
+    pool.begin("third")
+    assert pool.next() == "third"
 
 
 def test_the_collector_is_paused_while_anybody_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:

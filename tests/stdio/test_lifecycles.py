@@ -10,6 +10,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,7 +22,7 @@ from routermcp.transports import stdio
 from routermcp.types import MCPError, RetryPolicy
 from routermcp_adapters.runtimes.blocking import BlockingRuntime
 from routermcp_adapters.runtimes.run_sync import limits, run_sync
-from routermcp_adapters.streams.child_process import Child
+from routermcp_adapters.streams.child_process import Child, ShutdownTimeouts
 from routermcp_adapters.streams.stdio import StdioStream
 from tests.adapters.ctrl_c import CtrlC, points
 from tests.lifecycles import Lifecycles, Way, add, pause
@@ -87,18 +88,14 @@ class TestLifecycles(Lifecycles):
 
 
 @pytest.mark.parametrize("tool", ["hang", "stuck"])
-def test_disconnected_in_the_middle_of_a_call(
-    children: Children, way: Way, runtime: str, tool: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_disconnected_in_the_middle_of_a_call(children: Children, runtime: str, tool: str) -> None:
     """The call ends at once. A child that reads on ends by itself, one that does not is ended."""
-    monkeypatch.setattr(
-        "routermcp_adapters.streams.child_process.EXIT_SECONDS", 0.2 if tool == "stuck" else 20.0
-    )
-    monkeypatch.setattr("routermcp_adapters.streams.child_process.TERMINATE_SECONDS", 0.2)
+    shutdown = ShutdownTimeouts(exit=0.2 if tool == "stuck" else 20.0, terminate=0.2)
+    transport = replace(stdio(children.command), shutdown=shutdown)
     ends: list[str] = []
 
     async def body() -> None:
-        client = make_client(runtime, **way, timeout=60_000)
+        client = make_client(runtime, transport=transport, timeout=60_000)
         await client.connect()
 
         async def call() -> None:
@@ -467,14 +464,13 @@ class Pipes:
 
 
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
-def test_no_line_is_lost_or_torn_wherever_ctrl_c_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_line_is_lost_or_torn_wherever_ctrl_c_comes() -> None:
     """They are all read in the end, or the stream says that some are not."""
-    monkeypatch.setattr("routermcp_adapters.streams.stdio.RECEIVE_SIZE", 5)
     lines = [b"one", b"two", b"three", b"four"]
 
     def stream() -> tuple[StdioStream, Pipes]:
         pipes = Pipes(b"\n".join([*lines, b""]))
-        return StdioStream(cast("Child", pipes), BlockingRuntime(), "child"), pipes
+        return StdioStream(cast("Child", pipes), BlockingRuntime(), "child", receive_size=5), pipes
 
     counted, pipes = stream()
     with CtrlC() as counting:

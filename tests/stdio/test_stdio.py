@@ -11,6 +11,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,14 @@ import pytest
 from routermcp import RouterMCPClient
 from routermcp.transports import StdioTransport, stdio
 from routermcp.types import ConfigError, LogMessage, MCPError, RetryPolicy, TransportError
+from routermcp_adapters.call.driver import CallOptions, Driver, DriverSettings
+from routermcp_adapters.runtime import Runtime
+from routermcp_adapters.streams.child_process import ShutdownTimeouts
+from routermcp_adapters.streams.session import StreamSession
+from routermcp_proto import calls
+from routermcp_proto.client_session import ClientSession
+from tests.adapters.rig import Callbacks
+from tests.adapters.runtimes import run as run_on
 from tests.processes import PATHS, PATIENCE, ends, is_running
 from tests.three_runtimes import RUNTIMES, abandon, gather, make_client, run
 
@@ -64,27 +73,39 @@ def test_servers_of_both_eras(runtime: str, ways: list[str], revision: str) -> N
     run(runtime, body)
 
 
-def test_a_server_that_does_not_answer_the_probe(runtime: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("routermcp_adapters.streams.multiplexer.PROBE_SECONDS", 0.3)
+async def revision_and_echo(runtime: Runtime, *ways: str) -> tuple[str, str]:
+    """Connect and call a tool of a server that has 0.3 seconds to answer the probe."""
+    callbacks = Callbacks()
+    machine = ClientSession(
+        client_info={"name": "test", "version": "1"},
+        capabilities={"elicitation": {"form": {}}},
+        protocol="auto",
+    )
+    session = StreamSession(child(*ways), machine, callbacks, probe_seconds=0.3)
+    settings = DriverSettings(RetryPolicy(), interaction_timeout=0, gateway=False)
+    driver = Driver(session, callbacks, settings)
+    await driver.connect(runtime, 60_000)
+    result = await driver.call(calls.call_tool("echo", {"text": "hello"}), CallOptions(60_000))
+    assert machine.server is not None
+    revision = machine.server.protocolVersion
+    await driver.disconnect()
+    return revision, result.text
 
-    async def body() -> str:
-        async with client_of(runtime, "handshake only", "silent when probed") as client:
-            return (await client.call_tool("echo", {"text": "hello"})).text
 
-    assert run(runtime, body) == "hello"
+def test_a_server_that_does_not_answer_the_probe(runtime: str) -> None:
+    async def body(made: Runtime) -> tuple[str, str]:
+        return await revision_and_echo(made, "handshake only", "silent when probed")
+
+    assert run_on(runtime, body) == ("2025-11-25", "hello")
 
 
-def test_a_server_that_is_slow_to_answer_the_probe(runtime: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_slow_to_answer_the_probe(runtime: str) -> None:
     """By then it speaks as it was asked to, and no longer otherwise."""
-    monkeypatch.setattr("routermcp_adapters.streams.multiplexer.PROBE_SECONDS", 0.3)
 
-    async def body() -> tuple[str, str]:
-        async with client_of(runtime, "slow when probed") as client:
-            assert client.server is not None
-            text = (await client.call_tool("echo", {"text": "hello"})).text
-            return text, client.server.protocolVersion
+    async def body(made: Runtime) -> tuple[str, str]:
+        return await revision_and_echo(made, "slow when probed")
 
-    assert run(runtime, body) == ("hello", "2026-07-28")
+    assert run_on(runtime, body) == ("2026-07-28", "hello")
 
 
 def test_many_callers_share_one_stream(runtime: str) -> None:
@@ -290,14 +311,11 @@ def test_a_good_child_ends_with_its_input(runtime: str) -> None:
     assert time.monotonic() - began < 10
 
 
-def test_a_child_that_stays_is_ended_with_its_own_children(
-    runtime: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("routermcp_adapters.streams.child_process.EXIT_SECONDS", 0.2)
-    monkeypatch.setattr("routermcp_adapters.streams.child_process.TERMINATE_SECONDS", 0.2)
+def test_a_child_that_stays_is_ended_with_its_own_children(runtime: str) -> None:
+    transport = replace(child("stays"), shutdown=ShutdownTimeouts(exit=0.2, terminate=0.2))
 
     async def body() -> tuple[int, int]:
-        async with client_of(runtime, "stays") as client:
+        async with make_client(runtime, transport=transport) as client:
             return int((await client.call_tool("pid")).text), int((await client.call_tool("spawn")).text)
 
     pid, grandchild = run(runtime, body)

@@ -21,9 +21,9 @@ from .sockets import SocketStream, open_stream
 T = TypeVar("T")
 
 #: Seconds that one wait blocks at most before CPython looks at Ctrl-C again. A signal that
-#: comes between its last look and the system call does not end the call; on Windows none ends
-#: a wait for a lock either. This is what a person notices then.
-_LONGEST_WAIT = 1.0
+#: comes between its last look and the system call does not end the call; on Windows no signal
+#: ends a wait for a lock either. A person who presses Ctrl-C waits that long then.
+LONGEST_WAIT_SECONDS = 1.0
 
 
 def _wake(sock: socket.socket) -> None:
@@ -56,13 +56,18 @@ class _Scope:
 
 
 class BlockingRuntime:
-    """Runs the driver in whichever thread calls it."""
+    """Runs the driver in the thread that calls it, which may be any.
+
+    Args:
+        longest_wait: Seconds that one wait blocks at most before Ctrl-C is noticed.
+    """
 
     name = "blocking"
     survives_fork = True
     over = False
 
-    def __init__(self) -> None:
+    def __init__(self, longest_wait: float = LONGEST_WAIT_SECONDS) -> None:
+        self._longest_wait = longest_wait
         self._waits = (self._wait_readable, self._wait_writable)
 
     def check(self) -> None:
@@ -110,17 +115,25 @@ class BlockingRuntime:
             scope.expired = scope.expired or (scope.at is not None and scope.at <= now)
         raise TimeoutError("the deadline has passed")
 
+    def _next_wait(self, seconds: float | None = None) -> float:
+        """Return the seconds that one wait may block: so many at most, and not past the deadline.
+
+        Raises:
+            TimeoutError: The deadline has passed.
+        """
+        limits = (self._longest_wait, self._remaining(), seconds)
+        return min(limit for limit in limits if limit is not None)
+
     async def sleep(self, seconds: float) -> None:
         """Wait, but not past the deadline."""
         until = self.now() + seconds
         while (left := until - self.now()) > 0:
-            remaining = self._remaining()
-            time.sleep(min(left, _LONGEST_WAIT, left if remaining is None else remaining))
+            time.sleep(self._next_wait(left))
         self._remaining()
 
     def event(self) -> _Event:
         """Make a flag that threads wait for."""
-        return _Event(self._remaining)
+        return _Event(self._next_wait)
 
     async def wait_any(self, streams: Sequence[ByteStream], flag: Event | None) -> None:
         """Wait until one of the streams has data, or the flag is raised."""
@@ -137,8 +150,7 @@ class BlockingRuntime:
         sources = [*readable] if flag is None else [*readable, cast("_Event", flag).fileno()]
         until = None if seconds is None else self.now() + seconds
         while True:
-            limits = [limit for limit in (self._remaining(), seconds) if limit is not None]
-            if _any_ready(sources, writable, min(limits) if limits else None):
+            if _any_ready(sources, writable, self._next_wait(seconds)):
                 return
             if until is not None:
                 seconds = until - self.now()
@@ -175,20 +187,17 @@ class BlockingRuntime:
         return await open_stream(await connect_first(self, addresses), tls, server_name, self._waits, _wake)
 
     async def _wait_readable(self, sock: socket.socket) -> None:
-        while not _any_ready([sock], (), self._remaining()):
+        while not _any_ready([sock], (), self._next_wait()):
             pass
 
     async def _wait_writable(self, sock: socket.socket) -> None:
-        while not _any_ready((), [sock], self._remaining()):
+        while not _any_ready((), [sock], self._next_wait()):
             pass
 
 
 if hasattr(select, "poll"):
 
-    def _any_ready(
-        readable: Sequence[Descriptor], writable: Sequence[Descriptor], seconds: float | None
-    ) -> bool:
-        seconds = _LONGEST_WAIT if seconds is None else min(seconds, _LONGEST_WAIT)
+    def _any_ready(readable: Sequence[Descriptor], writable: Sequence[Descriptor], seconds: float) -> bool:
         poll = select.poll()
         for source in readable:
             poll.register(source, select.POLLIN)
@@ -199,10 +208,7 @@ if hasattr(select, "poll"):
 
 else:  # Windows has no poll, and its select has no limit on descriptor numbers
 
-    def _any_ready(
-        readable: Sequence[Descriptor], writable: Sequence[Descriptor], seconds: float | None
-    ) -> bool:
-        seconds = _LONGEST_WAIT if seconds is None else min(seconds, _LONGEST_WAIT)
+    def _any_ready(readable: Sequence[Descriptor], writable: Sequence[Descriptor], seconds: float) -> bool:
         if not readable and not writable:
             time.sleep(seconds)
             return False
@@ -211,13 +217,16 @@ else:  # Windows has no poll, and its select has no limit on descriptor numbers
 
 
 class _Event:
-    """A flag that threads wait for, until the deadline of the one who waits."""
+    """A flag that threads wait for, until the deadline of the one that waits.
+
+    Each runtime has an event, a scope and a way to wake of its own; no module sees two of them.
+    """
 
     _ends: tuple[socket.socket, socket.socket] | None = None
 
-    def __init__(self, remaining: Callable[[], float | None]) -> None:
+    def __init__(self, next_wait: Callable[[], float]) -> None:
         self._flag = threading.Event()
-        self._remaining = remaining
+        self._next_wait = next_wait
         self._lock = threading.Lock()
 
     def set(self) -> None:
@@ -241,5 +250,4 @@ class _Event:
 
     async def wait(self) -> None:
         while not self._flag.is_set():
-            remaining = self._remaining()
-            self._flag.wait(_LONGEST_WAIT if remaining is None else min(remaining, _LONGEST_WAIT))
+            self._flag.wait(self._next_wait())

@@ -1,4 +1,4 @@
-"""Connecting to whichever address of a host answers first.
+"""Connecting to the first address of a host that answers.
 
 Attempts start one after another, a quarter of a second apart or as soon as one has failed;
 the first that succeeds wins and the others are closed. So a host whose IPv6 leads nowhere
@@ -31,13 +31,20 @@ BUSY_DELAY = 0.02
 BUSY_TRIES = 250
 
 
-async def connect_first(runtime: Runtime, addresses: Sequence[Address]) -> socket.socket:
+async def connect_first(
+    runtime: Runtime, addresses: Sequence[Address], busy_tries: int = BUSY_TRIES
+) -> socket.socket:
     """Return a non-blocking socket that is connected to one of the addresses.
+
+    Args:
+        runtime: Waits for sockets.
+        addresses: In the order of preference.
+        busy_tries: How often a Unix socket whose queue is full is tried.
 
     Raises:
         OSError: None of them took the connection; a refusal, which says most, if there was one.
     """
-    race = _Race(addresses)
+    race = _Race(addresses, busy_tries)
     try:
         while True:
             winner = race.advance(runtime.now())
@@ -45,7 +52,7 @@ async def connect_first(runtime: Runtime, addresses: Sequence[Address]) -> socke
                 return race.keep(winner)
             if not race.running and not race.waiting:
                 raise race.failure()
-            await runtime.wait_ready([], race.running, seconds=race.patience(runtime.now()))
+            await runtime.wait_ready([], race.running, seconds=race.seconds_left(runtime.now()))
     finally:
         race.close()
 
@@ -53,12 +60,12 @@ async def connect_first(runtime: Runtime, addresses: Sequence[Address]) -> socke
 class _Race:
     """The attempts of one connection; it never waits itself."""
 
-    def __init__(self, addresses: Sequence[Address]) -> None:
+    def __init__(self, addresses: Sequence[Address], busy_tries: int) -> None:
         self.waiting = deque(addresses)
         self.running: list[socket.socket] = []
         self._failures: list[OSError] = []
         self._next_at = float("-inf")
-        self._busy = 0
+        self._busy_tries = busy_tries
 
     def advance(self, now: float) -> socket.socket | None:
         """Look at the attempts, start the next one when it is time, and return one that has succeeded."""
@@ -102,8 +109,8 @@ class _Race:
 
     def _wait_for_queue(self, sock: socket.socket, address: Address, error: OSError, now: float) -> None:
         self._lose(sock, error, now)
-        self._busy += 1
-        if self._busy < BUSY_TRIES:
+        self._busy_tries -= 1
+        if self._busy_tries > 0:
             self.waiting.append(address)
             self._next_at = now + BUSY_DELAY
 
@@ -113,12 +120,12 @@ class _Race:
         self._failures.append(error)
         self._next_at = now
 
-    def patience(self, now: float) -> float | None:
-        """Return the seconds until there is something to do besides waiting, None for never."""
+    def seconds_left(self, now: float) -> float | None:
+        """Return the seconds until the next attempt starts, None if there is none."""
         return max(self._next_at - now, 0.0) if self.waiting else None
 
     def keep(self, winner: socket.socket) -> socket.socket:
-        """Take the winner out, so that it is not closed with the others."""
+        """Return the winner, which is not closed with the others."""
         self.running.remove(winner)
         return winner
 

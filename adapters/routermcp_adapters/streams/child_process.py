@@ -1,4 +1,4 @@
-"""A child process with pipes: starting, ending, and what it leaves behind."""
+"""A child process with pipes: how it is started and ended."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import subprocess
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 from ..runtime import Runtime
@@ -23,16 +24,24 @@ INHERITED = frozenset(
 )
 _INHERITED_PREFIX = "LC_"
 
-#: Seconds that a child has to end by itself once its input is closed, and after SIGTERM
-#: (MCP 2026-07-28, stdio, "Shutdown"). Then it is killed.
-EXIT_SECONDS = 2.0
-TERMINATE_SECONDS = 2.0
-
 #: Seconds for the system to report a child that was killed.
 KILL_SECONDS = 1.0
 
-#: Seconds between two looks at a child that is ending: short at first, since most end at once.
-_FIRST_LOOK, _LAST_LOOK = 0.002, 0.05
+#: Seconds between two polls of a child that is ending: short at first, since most end at once.
+_FIRST_POLL, _LAST_POLL = 0.002, 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class ShutdownTimeouts:
+    """Seconds that a child has to end before it is killed (MCP 2026-07-28, stdio, "Shutdown").
+
+    Attributes:
+        exit: From the end of its input to SIGTERM.
+        terminate: From SIGTERM to SIGKILL.
+    """
+
+    exit: float = 2.0
+    terminate: float = 2.0
 
 
 def environment(extra: Mapping[str, str] | None) -> dict[str, str]:
@@ -90,37 +99,37 @@ class Child:
 
     @property
     def exit_code(self) -> int | None:
-        """How it ended, None while it runs; negative for the signal that ended it."""
+        """The exit code, None while it runs; negative for the signal that ended it."""
         return self._process.poll()
 
     def close_stdin(self) -> None:
-        """Say that nothing more will come, which asks the child to end."""
+        """Close the child's input, which asks it to end."""
         with contextlib.suppress(OSError):
             if self._process.stdin is not None:
                 self._process.stdin.close()
 
     async def wait(self, runtime: Runtime, seconds: float, drain: Callable[[], None] | None = None) -> bool:
-        """Wait for its end, for so long, and drain its pipes; say whether it has ended."""
-        until, look = runtime.now() + seconds, _FIRST_LOOK
+        """Wait for its end, for so many seconds, and drain its pipes; return whether it has ended."""
+        until, pause = runtime.now() + seconds, _FIRST_POLL
         while self.exit_code is None:
             if runtime.now() >= until:
                 return False
             if drain is not None:
                 drain()
-            await runtime.sleep(look)
-            look = min(look * 2, _LAST_LOOK)
+            await runtime.sleep(pause)
+            pause = min(pause * 2, _LAST_POLL)
         return True
 
-    async def stop(self, runtime: Runtime, drain: Callable[[], None]) -> None:
-        """Ask the child to end, then tell it, then end it, with its whole group."""
+    async def stop(self, runtime: Runtime, timeouts: ShutdownTimeouts, drain: Callable[[], None]) -> None:
+        """Close the child's input, then send SIGTERM, then SIGKILL, to its whole group."""
         self.close_stdin()
-        if not await self.wait(runtime, EXIT_SECONDS, drain):
+        if not await self.wait(runtime, timeouts.exit, drain):
             _signal_group(self._process, signal.SIGTERM)
-            await self.wait(runtime, TERMINATE_SECONDS, drain)
+            await self.wait(runtime, timeouts.terminate, drain)
         self.close()
 
     def kill(self) -> None:
-        """End the child and its group at once, and leave the pipes to who is using them."""
+        """End the child and its group at once, and leave the pipes open for their reader."""
         if self._end.alive:
             _kill(self._process, self._owner)
 

@@ -61,7 +61,7 @@ from ..concurrency.ctrl_c import ensured
 from ..concurrency.mutex import Mutex
 from ..runtime import Event as Flag
 from ..runtime import Runtime, StreamClosedError
-from ..wire_log import enabled, wire
+from ..wire_log import MAX_LOGGED, enabled, wire
 from .base import MessageStream
 
 #: Seconds for the answer to the first request of the handshake. Some servers of the
@@ -71,9 +71,6 @@ PROBE_SECONDS = 3.0
 
 #: The id of a waiter that has made no request. Requests have numbers.
 NO_REQUEST = "none"
-
-#: Bytes of a message that the log shows.
-MAX_LOGGED = 2048
 
 _OUTCOMES = (ResponseReceived, ErrorReceived, ResponseRejected, InputRequired)
 _OF_A_CALL = (*_OUTCOMES, ProgressReceived)

@@ -26,7 +26,7 @@ from .base import Transport
 from .multiplexer import PROBE_SECONDS, Multiplexer
 
 #: Seconds for closing a stream in an orderly way: more than the steps of stdio take together.
-FAREWELL_SECONDS = 6.0
+CLOSE_SECONDS = 6.0
 
 
 class StreamSession:
@@ -201,7 +201,7 @@ class StreamSession:
         if multiplexer is None:
             return
         try:
-            async with runtime.deadline(runtime.now() + FAREWELL_SECONDS):
+            async with runtime.deadline(runtime.now() + CLOSE_SECONDS):
                 await multiplexer.aclose()
         except (OSError, MCPError) as error:
             log.debug("%s was not disconnected in an orderly way: %s", self.place, error)

@@ -20,7 +20,7 @@ from routermcp_proto.framing import LineDecoder
 
 from ..concurrency import fork
 from ..runtime import RECEIVE_SIZE, Descriptor, Event, Runtime, StreamClosedError
-from .child_process import Child
+from .child_process import Child, ShutdownTimeouts
 
 log = logging.getLogger("routermcp.stdio")
 
@@ -29,8 +29,8 @@ log = logging.getLogger("routermcp.stdio")
 MAX_UNSENT = 128 * 1024 * 1024
 
 #: Lines of the child's standard error that an error shows, and characters of each.
-LAST_WORDS = 5
-MAX_LAST_WORD = 200
+LAST_ERRORS = 5
+MAX_LAST_ERROR = 200
 
 #: Bytes of one such line. A longer one is a dump of something, and not shown at all.
 MAX_ERROR_LINE = 64 * 1024
@@ -49,6 +49,7 @@ class StdioTransport:
     command: tuple[str, ...] = field(repr=False)
     env: Mapping[str, str] | None = field(default=None, repr=False)
     cwd: str | os.PathLike[str] | None = None
+    shutdown: ShutdownTimeouts = field(default=ShutdownTimeouts(), repr=False)
 
     async def open(self, runtime: Runtime) -> StdioStream:
         """Start the child.
@@ -57,7 +58,8 @@ class StdioTransport:
             TransportError: It cannot be started.
         """
         try:
-            return StdioStream(Child(self.command, self.env, self.cwd), runtime, str(self))
+            child = Child(self.command, self.env, self.cwd)
+            return StdioStream(child, runtime, str(self), self.shutdown)
         except OSError as error:
             advice = f"{error.strerror or error}"
             if isinstance(error, FileNotFoundError):
@@ -107,20 +109,36 @@ def stdio(
 class StdioStream:
     """The pipes of a child.
 
-    Sending never waits: what the pipe does not take at once is kept, and whoever receives
-    next passes it on while waiting. So a cancelled call leaves no half line behind, and two
+    Sending never waits: what the pipe does not take at once is kept, and the next receiver
+    passes it on while it waits. So a cancelled call leaves no half line behind, and two
     full pipes never wait for each other.
 
-    Closing waits for, or leaves the pipes to, whoever is receiving: a descriptor that was
-    closed may be another file's by the time that it is read from.
+    Closing waits for the caller that is receiving, or leaves the pipes to it: a descriptor that
+    was closed may be another file's by the time that it is read from.
+
+    Args:
+        child: The process.
+        runtime: Waits for its pipes.
+        name: The name of the program, for the log.
+        shutdown: How long the child may take to end.
+        receive_size: Bytes that are read or written at once.
     """
 
-    def __init__(self, child: Child, runtime: Runtime, name: str) -> None:
+    def __init__(
+        self,
+        child: Child,
+        runtime: Runtime,
+        name: str,
+        shutdown: ShutdownTimeouts = ShutdownTimeouts(),  # noqa: B008 - it is frozen
+        receive_size: int = RECEIVE_SIZE,
+    ) -> None:
         self._child = child
         self._runtime = runtime
         self._name = name
+        self._shutdown = shutdown
+        self._receive_size = receive_size
         self._unsent = bytearray()
-        # Whoever sends and whoever receives may be two threads.
+        # The sender and the receiver may be two threads.
         self._lock = threading.Lock()
         self._attention: Event | None = None
         self._receiving = False
@@ -128,14 +146,14 @@ class StdioStream:
         self._decoder = LineDecoder()
         self._lines: deque[bytes] = deque()
         self._errors = LineDecoder(MAX_ERROR_LINE)
-        self._last_words: deque[str] = deque(maxlen=LAST_WORDS)
+        self._last_errors: deque[str] = deque(maxlen=LAST_ERRORS)
         self._stderr_open = True
         self._ended = False
         self._aborted = False
         fork.watch(self)
 
     async def send(self, payload: bytes) -> None:
-        """Hand one line to the pipe, or keep what it does not take."""
+        """Write one line to the pipe, and keep what it does not take."""
         if self._ended:
             raise StreamClosedError("the process has ended")
         if len(self._unsent) + len(payload) > MAX_UNSENT:
@@ -143,30 +161,30 @@ class StdioStream:
         with self._lock:
             self._unsent += payload
             self._unsent += b"\n"
-        self._pass_on()
+        self._flush()
         if self._unsent:
-            self._call_attention()
+            self._wake_receiver()
 
-    def _call_attention(self) -> None:
-        """Wake who waits for the child."""
+    def _wake_receiver(self) -> None:
+        """Wake the caller that waits for the child."""
         attention = self._attention
         if attention is not None:
             attention.set()
 
-    def _pass_on(self) -> None:
+    def _flush(self) -> None:
         """Write what the pipe takes."""
         with self._lock:
             while self._unsent and not self._ended:
                 try:
-                    written = os.write(self._child.stdin, self._unsent[:RECEIVE_SIZE])
+                    written = os.write(self._child.stdin, self._unsent[: self._receive_size])
                 except BlockingIOError:
                     return
                 except OSError:
-                    # The child has closed its input; what it still has to say is read first.
+                    # The child has closed its input; its last output is read first.
                     self._unsent.clear()
                     return
                 except BaseException:
-                    # Ctrl-C: nobody knows how much of it was written.
+                    # Ctrl-C: it is unknown how much of it was written.
                     self._ended = True
                     raise
                 del self._unsent[:written]
@@ -175,7 +193,7 @@ class StdioStream:
         """Return the next line.
 
         Raises:
-            OSError: The child has ended; the error says how, and shows its last words.
+            OSError: The child has ended; the error says how, and shows its last errors.
         """
         self._receiving = True
         try:
@@ -195,18 +213,18 @@ class StdioStream:
     async def _receive_more(self) -> None:
         if self._ended:
             raise OSError("it was closed meanwhile")
-        self._hear()
-        data = self._take_in()
+        self._read_errors()
+        data = self._read_lines()
         if data is None:
             await self._wait()
         elif not data:
             self._ended = True
             await self._child.wait(self._runtime, _REAP_SECONDS)
-            self._hear()
-            raise OSError(self._epitaph())
+            self._read_errors()
+            raise OSError(self._how_it_ended())
 
-    def _take_in(self) -> bytes | None:
-        """Read what is there, and split it into lines."""
+    def _read_lines(self) -> bytes | None:
+        """Read what has come, and split it into lines."""
         try:
             data = self._read(self._child.stdout)
             if data:
@@ -220,7 +238,7 @@ class StdioStream:
         return data
 
     async def _wait(self) -> None:
-        self._pass_on()
+        self._flush()
         attention = self._attention = self._runtime.event()
         try:
             if self._ended:
@@ -231,17 +249,17 @@ class StdioStream:
             await self._runtime.wait_ready(readable, [self._child.stdin] if self._unsent else [], attention)
         finally:
             self._attention = None
-        self._pass_on()
+        self._flush()
 
     def _read(self, descriptor: int) -> bytes | None:
         try:
-            return os.read(descriptor, RECEIVE_SIZE)
+            return os.read(descriptor, self._receive_size)
         except BlockingIOError:
             return None
         except OSError:
             return b""
 
-    def _hear(self) -> None:
+    def _read_errors(self) -> None:
         """Log what the child writes to its standard error, and remember the end of it."""
         while self._stderr_open:
             data = self._read(self._child.stderr)
@@ -254,11 +272,11 @@ class StdioStream:
                 lines = [b"(a line that is too long to be shown)"]
             for line in lines:
                 text = line.decode("utf-8", "replace")
-                self._last_words.append(text[:MAX_LAST_WORD])
+                self._last_errors.append(text[:MAX_LAST_ERROR])
                 log.info("%s: %s", self._name, text)
             self._stderr_open = bool(data)
 
-    def _epitaph(self) -> str:
+    def _how_it_ended(self) -> str:
         code = self._child.exit_code
         if code is None:
             how = "the process closed its output"
@@ -266,31 +284,31 @@ class StdioStream:
             how = f"the process was ended by signal {-code}"
         else:
             how = f"the process ended with exit code {code}"
-        if not self._last_words:
+        if not self._last_errors:
             return how
-        return f"{how}; its last words: " + " | ".join(self._last_words)
+        return f"{how}; its last words: " + " | ".join(self._last_errors)
 
     async def aclose(self) -> None:
-        """Close the child's input and wait for its end; one that does not end is ended."""
-        self._pass_on()
+        """Close the child's input and wait for its end; a child that does not end is killed."""
+        self._flush()
         with self._lock:
             self._ended = True
         left = self._left = self._runtime.event()
-        self._call_attention()
+        self._wake_receiver()
         if self._receiving:
             await left.wait()
-        await self._child.stop(self._runtime, self._drain)
+        await self._child.stop(self._runtime, self._shutdown, self._drain)
 
     def _drain(self) -> None:
-        """Take what a child says while it ends, which it could not if nobody read."""
-        self._hear()
+        """Read what a child writes while it ends, since a full pipe would hold it up."""
+        self._read_errors()
         while self._read(self._child.stdout):
             pass
 
     def abort(self) -> None:
         """End the child at once."""
         self._ended = self._aborted = True
-        self._call_attention()
+        self._wake_receiver()
         if self._receiving:
             self._child.kill()
             return

@@ -1,7 +1,6 @@
 """A runtime without sockets, threads or waiting: scripted peers on a clock of their own.
 
-Tests use it to see what the driver does to the byte and to the millisecond; authors of
-custom transports see in :class:`ScriptedStream` how little a byte stream has to be.
+Tests use it to see what the driver does to the byte and to the millisecond.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
-from ..runtime import Address, ByteStream, Event, StreamClosedError
-from .blocking import BlockingRuntime
+from routermcp_adapters.runtime import Address, ByteStream, Event, StreamClosedError
+from routermcp_adapters.runtimes.blocking import BlockingRuntime
 
 T = TypeVar("T")
 
