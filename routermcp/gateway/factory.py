@@ -1,4 +1,4 @@
-"""From a configuration to a gateway."""
+"""Makes a gateway from its configuration."""
 
 from __future__ import annotations
 
@@ -78,26 +78,26 @@ def _allows(server: StdioServer | HTTPServer) -> Callable[[Listing, str], bool]:
     return allows
 
 
-def personal_of(
+def per_user_server_of(
     alias: str,
     server: HTTPServer,
     settings: OAuthSettings,
     tokens: TokenAdapter,
-    seal: StateEncryptor,
+    states: StateEncryptor,
     times: UpstreamTimes = DEFAULT_TIMES,
 ) -> PerUserServer:
-    """Return a server that users sign in at, as the gateway sees it.
+    """Return a server that users sign in at.
 
     Args:
         alias: Its name here.
-        server: What the configuration says.
-        settings: What it says of all such servers.
-        tokens: Where the tokens of users are kept.
-        seal: Tells whose browser comes back.
+        server: Its configuration.
+        settings: The configuration of all such servers.
+        tokens: The token store.
+        states: Encrypts the states of sign-ins.
         times: How long to wait for it.
 
     Raises:
-        ConfigError: Something in it is wrong.
+        ConfigError: Its configuration is invalid.
     """
     own = server.oauth
 
@@ -114,9 +114,11 @@ def personal_of(
             server_id=alias,
         )
         headers = server.request_headers()
-        return over_http(server.url, headers=headers, oauth=oauth, tag=lambda user: seal.tag(user, alias))
+        return over_http(
+            server.url, headers=headers, oauth=oauth, tag=lambda user: states.encrypt(user, alias)
+        )
 
-    reached(settings.redirectUri or DEFAULT_REDIRECT_URI)  # what is wrong shows now
+    reached(settings.redirectUri or DEFAULT_REDIRECT_URI)  # an invalid setting raises now
     return PerUserServer(
         alias,
         reached,
@@ -158,27 +160,28 @@ def aggregate_of(
         return Aggregate(upstreams, patience=patience)
     kept = tokens if tokens is not None else store_of(config.oauth)
     store = config.session.store
-    # Processes that share sessions also take each other's browsers.
-    seal = StateEncryptor(_secret_of(store.get_secret_value()) if store is not None else None)
+    # Processes that share sessions also complete each other's sign-ins.
+    states = StateEncryptor(_secret_of(store.get_secret_value()) if store is not None else None)
     personal = [
-        personal_of(alias, server, config.oauth, kept, seal, times) for alias, server in signed_in_at.items()
+        per_user_server_of(alias, server, config.oauth, kept, states, times)
+        for alias, server in signed_in_at.items()
     ]
-    return Aggregate(upstreams, personal, seal=seal, tokens=kept, patience=patience)
+    return Aggregate(upstreams, personal, seal=states, tokens=kept, patience=patience)
 
 
 def application_of(
     config: GatewayConfig, backend: Aggregate, tokens: TokenAdapter | None = None
 ) -> ProjectGateway:
-    """Return the application that serves a backend as the configuration says.
+    """Return the application that serves a backend as configured.
 
     Args:
         config: The configuration.
-        backend: What is served.
-        tokens: A store of tokens to serve to those who act for users, None for what the
-            configuration says.
+        backend: The backend to serve.
+        tokens: A token store to serve to applications that act for users, None for the
+            configured one.
 
     Raises:
-        ConfigError: It would serve everybody who reaches this machine.
+        ConfigError: The application would serve every client that reaches this machine.
     """
     host = config.httpServer.host
     names = hosts_of(host) | {name.lower() for name in config.httpServer.allowedHosts}
@@ -194,14 +197,14 @@ def application_of(
         allowed_hosts=names,
         max_sessions=config.session.max_sessions,
         session_idle=config.session.timeout,
-        sessions=_store_of(config),
+        sessions=_session_store(config),
     )
     backend.on_changed = app.announce
     store = config.session.store
     if tokens is None and config.oauth.tokenApi:
         tokens = backend.tokens or store_of(config.oauth)
     api = TokenAPI(tokens) if tokens is not None else None
-    _see_to_browsers(config, backend)
+    _set_redirect_uri(config, backend)
 
     async def end() -> None:
         app.end_streams()
@@ -225,11 +228,11 @@ def application_of(
     )
 
 
-def _see_to_browsers(config: GatewayConfig, backend: Aggregate) -> None:
-    """Let browsers find back from signing in.
+def _set_redirect_uri(config: GatewayConfig, backend: Aggregate) -> None:
+    """Set the redirect URI of sign-ins where the gateway's own page is reached from browsers.
 
     Raises:
-        ConfigError: They could not.
+        ConfigError: No redirect URI is known.
     """
     host, port = config.httpServer.host, config.httpServer.port
     if host in LOOPBACK_HOSTS:
@@ -247,7 +250,7 @@ def hosts_of(host: str) -> frozenset[str]:
     return LOOPBACK_HOSTS if host in LOOPBACK_HOSTS else LOOPBACK_HOSTS | {host.strip("[]").lower()}
 
 
-def _store_of(config: GatewayConfig) -> SessionStore | None:
+def _session_store(config: GatewayConfig) -> SessionStore | None:
     session = config.session
     if session.store is None:
         return None
@@ -259,7 +262,7 @@ def _store_of(config: GatewayConfig) -> SessionStore | None:
 
 
 def _secret_of(store: str) -> bytes:
-    """Return what processes share that share a session store: who can read it knows the sessions too."""
+    """Return the secret of processes that share a session store; its readers know the sessions too."""
     return hashlib.sha256(b"routermcp sessions of " + store.encode()).digest()
 
 
@@ -267,14 +270,14 @@ def store_of(settings: OAuthSettings) -> TokenAdapter:
     """Return the adapter that a configuration describes.
 
     Raises:
-        ConfigError: It cannot be used, or a library is missing.
+        ConfigError: The store cannot be used, or a library is missing.
     """
-    adapter = _plain(settings)
+    adapter = _unencrypted_store(settings)
     keys = [key.get_secret_value() for key in settings.encryptionKeys]
     return encrypted(adapter, keys) if keys else adapter
 
 
-def _plain(settings: OAuthSettings) -> TokenAdapter:
+def _unencrypted_store(settings: OAuthSettings) -> TokenAdapter:
     url = settings.store.get_secret_value()
     kind, _, rest = url.partition(":")
     if kind == "memory":

@@ -145,14 +145,20 @@ def _check_mirrored_headers(
     input_schema: Callable[[str], Mapping[str, Any] | None],
 ) -> None:
     try:
-        _compare("MCP-Protocol-Version", head.get("MCP-Protocol-Version"), version)
+        given = head.get("MCP-Protocol-Version")
+        if given != version:
+            _refuse_mismatch("MCP-Protocol-Version", given, version)
         if version not in REVISIONS:
             return  # refused by the session, which names the versions that it knows
         method, params = request.method, request.params
-        _compare("Mcp-Method", head.get("Mcp-Method"), method)
+        given = head.get("Mcp-Method")
+        if given != method:
+            _refuse_mismatch("Mcp-Method", given, method)
         if method in NAMED_BY:
             name, given = params.get(NAMED_BY[method]), head.get("Mcp-Name")
-            _compare("Mcp-Name", None if given is None else decode_header_value(given), name)
+            value = None if given is None else decode_header_value(given)
+            if value != name:
+                _refuse_mismatch("Mcp-Name", value, name)
             schema = input_schema(name) if method == "tools/call" and isinstance(name, str) else None
             if schema is not None:
                 _compare_parameters(head, params.get("arguments"), schema)
@@ -168,10 +174,10 @@ def _decoded(value: str | None) -> str | None:
     return None if value is None else decode_header_value(value)
 
 
-def _compare(header: str, value: str | None, expected: Any) -> None:
+def _refuse_mismatch(header: str, value: str | None, expected: Any) -> None:
     if value is None and isinstance(expected, str):
         raise _MismatchError(f"the header {header} is missing")
-    if isinstance(expected, str) and value != expected:
+    if isinstance(expected, str):  # the session refuses a member of another type
         raise _MismatchError(f"{header} is {value!r:.100}, the body says {expected!r:.100}")
 
 

@@ -1,4 +1,4 @@
-"""What users of a gateway do about the servers that want them to sign in; see ``docs/gateway.md``."""
+"""The methods ``routermcp/*`` by which users sign in at servers and sign out; see ``docs/gateway.md``."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ T = TypeVar("T")
 log = logging.getLogger("routermcp.gateway")
 
 STORE_FAILED = "the store of the tokens cannot be used now; try again later"
-"""What users are told of that."""
+"""The message for users when the token store fails."""
 
 
 class UserMethods:
-    """Answers the requests of users about their tokens, and their browsers.
+    """Answers the requests of users about their tokens, and completes their sign-ins.
 
     Args:
-        people: The users.
-        seal: Tells whose browser it is that comes back.
+        users: The users.
+        states: Encrypts and decrypts the states of sign-ins.
     """
 
-    def __init__(self, people: UserRegistry, seal: StateEncryptor) -> None:
-        self._people = people
-        self._seal = seal
+    def __init__(self, users: UserRegistry, states: StateEncryptor) -> None:
+        self._users = users
+        self._states = states
         self._methods: Mapping[str, Callable[[str, Mapping[str, Any]], Awaitable[Result]]] = {
             CONNECTIONS: self._connections,
             AUTHORIZE: self._authorize,
@@ -66,7 +66,7 @@ class UserMethods:
         """Answer a request.
 
         Raises:
-            RPCError: It cannot be done; the data says what failed.
+            RPCError: The method failed; the data holds the reason.
         """
         work = self._methods.get(method)
         if work is None:
@@ -74,7 +74,7 @@ class UserMethods:
         try:
             return await work(user_of(caller), params)
         except TokenStoreError as error:
-            # Where the store is and what is wrong with it is for who runs the gateway.
+            # The details of the store are for the operator of the gateway.
             log.warning("%s failed: %s", method, error)
             raise InternalError(STORE_FAILED, data={"reason": STORE_REASON}) from error
         except OAuthError as error:
@@ -87,11 +87,11 @@ class UserMethods:
 
     async def _connections(self, user_id: str, params: Mapping[str, Any]) -> Result:
         del params
-        found = [await self._connection(user_id, alias) for alias in self._people.servers]
+        found = [await self._connection(user_id, alias) for alias in self._users.servers]
         return ConnectionsResult(connections=found).to_wire()
 
     async def _connection(self, user_id: str, alias: str) -> ServerConnection:
-        kept = await self._people.servers[alias].access(user_id).connection()
+        kept = await self._users.servers[alias].access(user_id).connection()
         state = kept.state if kept is not None else ConnectionState.NEEDS_AUTHORIZATION
         told: dict[str, Any] = {"serverId": alias, "state": state.value}
         if kept is not None and kept.expires_at is not None:
@@ -124,22 +124,22 @@ class UserMethods:
         return CompleteAuthorizationResult.model_validate(told).to_wire()
 
     async def come_back(self, callback_url: str, user_id: str | None = None) -> tuple[str, str | None]:
-        """Take the URL that a browser came back to; return the server and where to go on.
+        """Complete a sign-in from its callback URL; return the server and the URL to go on to.
 
         Args:
             callback_url: The whole URL.
-            user_id: Whose browser it has to be, None for whoever began.
+            user_id: The user that the sign-in has to be of, None for any user.
 
         Raises:
-            OAuthError: It belongs to no sign-in that waits, or says no.
+            OAuthError: No sign-in waits for the URL, or the user refused.
             TransportError: The authorization server cannot be reached.
         """
-        whose, alias = self._seal.whose(callback_url)
-        server = self._people.servers.get(alias)
-        if server is None or user_id not in (None, whose):
+        owner, alias = self._states.decrypt(callback_url)
+        server = self._users.servers.get(alias)
+        if server is None or user_id not in (None, owner):
             raise OAuthError("no sign-in of this user waits for that answer: it came too late, or twice")
-        next_url = await server.access(whose).complete(callback_url)
-        self._people.look_again(whose, alias)
+        next_url = await server.access(owner).complete(callback_url)
+        self._users.refresh(owner, alias)
         return alias, next_url
 
     async def _revoke(self, user_id: str, params: Mapping[str, Any]) -> Result:
@@ -147,13 +147,13 @@ class UserMethods:
         try:
             await server.access(user_id).revoke()
         finally:  # part of it may be done where it failed
-            self._people.look_again(user_id, server.alias)
+            self._users.refresh(user_id, server.alias)
         return {}
 
     def _server(self, params: Mapping[str, Any]) -> PerUserServer:
         server_id = params.get("serverId")
-        server = self._people.servers.get(server_id) if isinstance(server_id, str) else None
+        server = self._users.servers.get(server_id) if isinstance(server_id, str) else None
         if server is None:
-            known = ", ".join(self._people.servers)
+            known = ", ".join(self._users.servers)
             raise InvalidParamsError(f"users sign in at {known} here, not at {server_id!r:.80}")
         return server

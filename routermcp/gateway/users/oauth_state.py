@@ -1,8 +1,8 @@
-"""Whose sign-in a browser comes back from: that is in the state which it brings, for us alone to read.
+"""The OAuth ``state`` of sign-ins at servers behind the gateway.
 
-The state ends with the user and the server, encrypted, so that nothing has to be kept of it and
-the authorization server learns nothing. What belongs to the sign-in itself is in the user's record,
-where the whole state is looked up.
+The state ends with the user and the server, encrypted, so that the gateway stores nothing and the
+authorization server learns nothing. The sign-in itself is in the user's record, under the whole
+state.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from routermcp_proto.oauth.code_grant import state_of
 
 PATH = "/v1/oauth/callback"
 
-#: Between the random part of a state and ours; neither has one.
-MARK = "."
+#: Separates the random part of a state from the encrypted part; neither contains it.
+SEPARATOR = "."
 
 
 class StateEncryptor:
-    """Writes the user and the server into states, and reads them there.
+    """Encrypts the user and the server of a sign-in into its state, and decrypts them from it.
 
     Args:
-        secret: The same wherever a browser may come back to; None for one of its own.
+        secret: The same for all processes that a browser may come back to; None for a random secret
+            of this process.
 
     Raises:
         ConfigError: The library for encryption is not installed.
@@ -44,22 +45,22 @@ class StateEncryptor:
         self._invalid = InvalidToken
 
     def __repr__(self) -> str:
-        return "<StateSeal>"
+        return "<StateEncryptor>"
 
-    def tag(self, user_id: str, alias: str) -> str:
-        """Return what the states of a user's sign-ins at a server end with."""
-        return MARK + self._fernet.encrypt(json.dumps([user_id, alias]).encode()).decode("ascii")
+    def encrypt(self, user_id: str, alias: str) -> str:
+        """Return the end of the states of a user's sign-ins at a server."""
+        return SEPARATOR + self._fernet.encrypt(json.dumps([user_id, alias]).encode()).decode("ascii")
 
-    def whose(self, callback_url: str) -> tuple[str, str]:
-        """Return the user and the server of the sign-in that a browser came back from.
+    def decrypt(self, callback_url: str) -> tuple[str, str]:
+        """Return the user and the server from the state in a callback URL.
 
         Raises:
-            OAuthError: It is none of ours, or too old.
+            OAuthError: The state is not of this gateway, or too old.
         """
-        _, _, tag = (state_of(callback_url) or "").partition(MARK)
+        _, _, encrypted = (state_of(callback_url) or "").partition(SEPARATOR)
         try:
-            # A tag is made once for a user, and may be used until that user is forgotten here.
-            read = cast("list[Any]", json.loads(self._fernet.decrypt(tag.encode())))
+            # It is made once for a user, and is valid until the user is forgotten here.
+            read = cast("list[Any]", json.loads(self._fernet.decrypt(encrypted.encode())))
         except self._invalid as error:
             raise OAuthError("no sign-in waits for that answer: it came too late, or twice") from error
         return str(read[0]), str(read[1])

@@ -1,7 +1,7 @@
-"""Servers that the users of a gateway sign in at: each user has connections of their own there.
+"""Servers that the users of a gateway sign in at, with connections of each user's own.
 
-What such a server offers may depend on who asks, so each user has a catalog, too. Users who have
-not been here for long are forgotten; their tokens stay in the store.
+Such a server may offer each user other tools, so each user has a catalog, too. Idle users are
+forgotten; their tokens stay in the store.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from ..upstreams.sign_in import sign_in
 from ..upstreams.times import DEFAULT_TIMES, UpstreamTimes
 from ..upstreams.upstream import Upstream
 
-#: Users whose connections are kept; beyond, those go who were here longest ago.
-MAX_PEOPLE = 1_000
+#: Users whose connections are kept; beyond, the least recent ones are closed.
+MAX_USERS = 1_000
 
-#: Seconds after which a user who does nothing is forgotten: what the gateway's own sessions have.
-PEOPLE_IDLE_SECONDS = 300.0
+#: Seconds after which an idle user is forgotten: as the gateway's own sessions.
+USER_IDLE_SECONDS = 300.0
 
 #: Milliseconds for a round of requests to an authorization server.
-ACCESS_TIMEOUT = 30_000
+ACCESS_TIMEOUT_MS = 30_000
 
 
 class PerUserServer:
@@ -41,15 +41,15 @@ class PerUserServer:
 
     Args:
         alias: Its name here, and in the store of the tokens.
-        settings: Returns how to reach it, given where browsers come back to.
-        allows: Which of its things may be seen and used.
-        redirect_uri: Where browsers come back to, None for the gateway's own page.
+        settings: Returns the settings of its client for a redirect URI.
+        allows: Whether an entry of a list may be seen and used.
+        redirect_uri: The redirect URI of sign-ins, None for the gateway's own page.
         timeout_ms: Milliseconds that a request may take, None for ``times.call_ms``.
         times: How long to wait for it.
 
     Attributes:
         own_page: Whether browsers come back to the gateway's own page.
-        redirect_uri: Where browsers come back to.
+        redirect_uri: The redirect URI of sign-ins.
     """
 
     def __init__(
@@ -72,11 +72,11 @@ class PerUserServer:
         self._made: ClientSettings | None = None
 
     def __repr__(self) -> str:
-        return f"<PersonalServer {self.alias}>"
+        return f"<PerUserServer {self.alias}>"
 
     @property
     def settings(self) -> ClientSettings:
-        """How to reach it; settled when the first user comes."""
+        """The settings of its client, made for the first user."""
         if self._made is None:
             self._made = self._make(self.redirect_uri)
             self._exchanges = transport_of(self._made)
@@ -98,9 +98,9 @@ class PerUserServer:
         await sign_in(required, asked, self.access(user_id), self._times.sign_in_ms)
 
     def access(self, user_id: str) -> UserAccess:
-        """Return what there is to do with a user's tokens."""
+        """Return the access to a user's tokens."""
         settings = self.settings.for_user(user_id)
-        return UserAccess(settings, self._exchanges, running(), ACCESS_TIMEOUT)
+        return UserAccess(settings, self._exchanges, running(), ACCESS_TIMEOUT_MS)
 
     def close(self) -> None:
         """Close all connections."""
@@ -132,65 +132,65 @@ class RegisteredUser:
 
 
 class UserRegistry:
-    """The users who are here.
+    """The users with open connections.
 
     Args:
         servers: The servers that they sign in at.
-        clock: Tells the time, in seconds.
+        clock: Returns the time, in seconds.
     """
 
     def __init__(self, servers: Sequence[PerUserServer], clock: Callable[[], float] = time.monotonic) -> None:
         self.servers: Mapping[str, PerUserServer] = {server.alias: server for server in servers}
         self._clock = clock
-        self._people: OrderedDict[str, RegisteredUser] = OrderedDict()
+        self._users: OrderedDict[str, RegisteredUser] = OrderedDict()
         self._leaving: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
-        return len(self._people)
+        return len(self._users)
 
     def named(self, user_id: str) -> RegisteredUser:
         """Return a user by name."""
-        person = self._people.get(user_id)
-        if person is None:
-            person = self._people[user_id] = RegisteredUser(user_id, self.servers.values())
-        self._people.move_to_end(user_id)
-        person.seen = self._clock()
+        user = self._users.get(user_id)
+        if user is None:
+            user = self._users[user_id] = RegisteredUser(user_id, self.servers.values())
+        self._users.move_to_end(user_id)
+        user.seen = self._clock()
         self._make_room()
-        return person
+        return user
 
-    def look_again(self, user_id: str, alias: str) -> None:
+    def refresh(self, user_id: str, alias: str) -> None:
         """Read a server's lists anew for a user whose tokens are others now, or given back."""
-        person = self._people.get(user_id)
-        if person is not None:
-            person.upstreams[alias].restart()
+        user = self._users.get(user_id)
+        if user is not None:
+            user.upstreams[alias].restart()
 
     def _make_room(self) -> None:
         now = self._clock()
-        for person in tuple(self._people.values()):
-            old = now - person.seen > PEOPLE_IDLE_SECONDS
-            if not old and len(self._people) <= MAX_PEOPLE:
+        for user in tuple(self._users.values()):
+            old = now - user.seen > USER_IDLE_SECONDS
+            if not old and len(self._users) <= MAX_USERS:
                 return
-            if not person.busy and person.seen != now:
-                del self._people[person.user_id]
-                task = asyncio.create_task(person.close())
+            if not user.busy and user.seen != now:
+                del self._users[user.user_id]
+                task = asyncio.create_task(user.close())
                 self._leaving.add(task)
                 task.add_done_callback(self._leaving.discard)
 
     def end_session(self, session_id: str) -> None:
-        """End what a client had at the servers."""
-        for person in self._people.values():
-            for upstream in person.upstreams.values():
+        """End a client's sessions at the servers."""
+        for user in self._users.values():
+            for upstream in user.upstreams.values():
                 upstream.end_session(session_id)
 
     async def close(self) -> None:
-        """End everything."""
-        people = [*self._people.values()]
-        self._people.clear()
-        await asyncio.gather(*(person.close() for person in people), *self._leaving)
+        """Close all connections."""
+        users = [*self._users.values()]
+        self._users.clear()
+        await asyncio.gather(*(user.close() for user in users), *self._leaving)
         for server in self.servers.values():
             server.close()
 
 
 def user_of(caller: Caller) -> str:
-    """Return whose tokens a request is made with."""
+    """Return the id of the user whose tokens a request is made with."""
     return caller.user_id or ONLY_USER
