@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from routermcp_proto.oauth.client_grants import ClientGrant
 
+from ._times import FlowTimes
 from .audit import OnAudit
 from .stores.base import AnyAdapter
 
@@ -68,6 +69,7 @@ class OAuthConfig:
     single_user: bool = field(default=False, kw_only=True)
     dpop: bool = field(default=True, kw_only=True)
     on_audit: OnAudit | None = field(default=None, kw_only=True)
+    times: FlowTimes = field(init=False, repr=False, compare=False, default_factory=FlowTimes)
 
     def redirects_to(self) -> str | None:
         """Return where users come back to, None where no user can be asked."""

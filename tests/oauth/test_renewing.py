@@ -12,7 +12,6 @@ import httpx
 import pytest
 
 from routermcp.oauth import OAuthConfig, TokenAdapter, file_adapter, memory_adapter
-from routermcp.oauth.flows import authenticator as user_flow
 from tests.oauth.servers.protected_server import ProtectedServer, callback
 from tests.three_runtimes import RUNTIMES, abandon, gather, make_client, run
 
@@ -180,17 +179,15 @@ def nearly_over(server: ProtectedServer, adapter: TokenAdapter) -> str:
 
 
 def test_a_token_that_is_still_good_is_used_while_it_is_renewed(
-    server: ProtectedServer, runtime: str, adapter: TokenAdapter, monkeypatch: pytest.MonkeyPatch
+    server: ProtectedServer, runtime: str, adapter: TokenAdapter
 ) -> None:
-    monkeypatch.setattr(user_flow, "PATIENCE_SECONDS", 0.2)
-    monkeypatch.setattr(user_flow, "TRY_AGAIN_SECONDS", 0.0)
+    oauth = config(adapter)
+    oauth.times.patience_seconds, oauth.times.try_again_seconds = 0.2, 0.0
     before = nearly_over(server, adapter)
     server.answers_when.clear()
 
     async def body() -> None:
-        async with make_client(
-            runtime, url=server.url, user_id="ada", oauth=config(adapter), timeout=20_000
-        ) as client:
+        async with make_client(runtime, url=server.url, user_id="ada", oauth=oauth, timeout=20_000) as client:
             calls: list[Callable[[], Any]] = [lambda: add(client)] * 8
             answers = await gather(runtime, calls)
             assert {answer.text for answer in answers} == {"3"}
@@ -207,20 +204,19 @@ def test_a_token_that_is_still_good_is_used_while_it_is_renewed(
 
 
 def test_a_token_that_is_still_good_is_used_while_another_process_renews_it(
-    server: ProtectedServer, runtime: str, adapter: TokenAdapter, monkeypatch: pytest.MonkeyPatch
+    server: ProtectedServer, runtime: str, adapter: TokenAdapter
 ) -> None:
-    monkeypatch.setattr(user_flow, "PATIENCE_SECONDS", 0.1)
+    oauth = config(adapter)
+    oauth.times.patience_seconds = 0.1
     nearly_over(server, adapter)
     theirs = adapter.lock("ada", "s")
     assert theirs.acquire()
 
     async def body() -> None:
-        async with make_client(
-            runtime, url=server.url, user_id="ada", oauth=config(adapter), timeout=20_000
-        ) as client:
+        async with make_client(runtime, url=server.url, user_id="ada", oauth=oauth, timeout=20_000) as client:
             assert (await add(client)).text == "3"
             # Nobody looks at the lock again for a while.
-            monkeypatch.setattr(user_flow, "PATIENCE_SECONDS", 60.0)
+            oauth.times.patience_seconds = 60.0
             assert (await add(client)).text == "3"
 
     run(runtime, body)

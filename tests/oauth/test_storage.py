@@ -10,7 +10,6 @@ import pytest
 
 from routermcp import RouterMCPClient, SyncRouterMCPClient
 from routermcp.oauth import AdapterLock, OAuthConfig, Record, encrypted, memory_adapter
-from routermcp.oauth.flows import user_grant
 from routermcp.types import AuthorizationRequiredError, ConfigError, LockLostError, TransportError
 from routermcp_adapters.runtimes.auto import running
 from tests.oauth.conftest import KEY
@@ -157,16 +156,13 @@ def leasing(server: ProtectedServer, adapter: Any) -> OAuthConfig:
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_a_lease_is_held_on_to(
-    server: ProtectedServer, runtime: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("routermcp.oauth.flows.storage.LEASE_RENEW_FRACTION", 0.0)
+def test_a_lease_is_held_on_to(server: ProtectedServer, runtime: str) -> None:
     adapter = Leasing(30.0)
+    oauth = leasing(server, adapter)
+    oauth.times.lease_renew_fraction = 0.0
 
     async def body() -> None:
-        async with make_client(
-            runtime, url=server.url, user_id="ada", oauth=leasing(server, adapter)
-        ) as client:
+        async with make_client(runtime, url=server.url, user_id="ada", oauth=oauth) as client:
             await client.list_tools()
 
     run(runtime, body)
@@ -175,13 +171,10 @@ def test_a_lease_is_held_on_to(
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_a_lease_that_is_lost_ends_what_is_done_under_it(
-    server: ProtectedServer, runtime: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("routermcp.oauth.flows.storage.LEASE_RENEW_FRACTION", 0.0)
-
+def test_a_lease_that_is_lost_ends_what_is_done_under_it(server: ProtectedServer, runtime: str) -> None:
     async def body() -> None:
         oauth = leasing(server, Leasing(30.0, lost=True))
+        oauth.times.lease_renew_fraction = 0.0
         client = make_client(runtime, url=server.url, user_id="ada", oauth=oauth)
         with pytest.raises(LockLostError):
             await client.connect()
@@ -234,13 +227,13 @@ def test_what_others_have_renewed_long_ago_is_renewed_again(server: ProtectedSer
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_tokens_that_another_process_gave_back_are_used_no_more(
-    server: ProtectedServer, runtime: str, monkeypatch: pytest.MonkeyPatch
+    server: ProtectedServer, runtime: str
 ) -> None:
-    monkeypatch.setattr(user_grant, "READ_AGAIN_SECONDS", 0.0)
     adapter = memory_adapter()
 
     async def body() -> None:
         oauth = OAuthConfig(adapter, redirect_uri="https://app.example/")
+        oauth.times.read_again_seconds = 0.0
         client = make_client(runtime, url=server.url, user_id="ada", oauth=oauth)
         request = await client.authorize()
         await client.complete_authorization(callback(server, "ada", request.url))

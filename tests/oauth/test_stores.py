@@ -36,9 +36,8 @@ from routermcp.oauth import (
     redis_adapter,
     sql_adapter,
 )
-from routermcp.oauth.stores import redis as redis_module
-from routermcp.oauth.stores import sql as sql_module
 from routermcp.oauth.stores.file import MAX_NAME_CHARACTERS, decoded, encoded
+from routermcp.oauth.stores.sql import SQLTimes, _SQLAdapter
 from routermcp.types import ConfigError, LockLostError, OAuthError
 from tests.gateway.sessions.redis_server import RedisServer
 from tests.oauth.conftest import ADAPTERS, KEY, LASTING, LEASES, OPEN, open_store, spoil
@@ -166,13 +165,10 @@ def test_whoever_holds_a_lock_gets_it_again(adapter: TokenAdapter) -> None:
 
 
 @leases
-def test_a_lease_that_is_had_again_lasts_from_then_on(
-    adapter: TokenAdapter, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lease_that_is_had_again_lasts_from_then_on(adapter: TokenAdapter) -> None:
     lock, following = adapter.lock("u", "s"), adapter.lock("u", "s")
     assert lock.acquire()
-    for module in (redis_module, sql_module):
-        monkeypatch.setattr(module, "LEASE_SECONDS", 1.5)
+    adapter.lease_seconds = 1.5  # pyright: ignore[reportAttributeAccessIssue]
     assert lock.acquire()
     until = time.monotonic() + 10
     while not following.acquire():
@@ -182,9 +178,8 @@ def test_a_lease_that_is_had_again_lasts_from_then_on(
 
 
 @leases
-def test_a_lease_ends_with_its_time(adapter: TokenAdapter, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (redis_module, sql_module):
-        monkeypatch.setattr(module, "LEASE_SECONDS", 1.5)
+def test_a_lease_ends_with_its_time(adapter: TokenAdapter) -> None:
+    adapter.lease_seconds = 1.5  # pyright: ignore[reportAttributeAccessIssue]
     assert adapter.get("u", "s") is None  # connected, so that what follows takes no time
     stalled, following = adapter.lock("u", "s"), adapter.lock("u", "s")
     assert stalled.acquire()
@@ -464,10 +459,10 @@ def test_what_is_no_text_in_sqlite_is_reported_without_it(tmp_path: Path) -> Non
     adapter.close()  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def test_a_database_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sql_module, "CONNECT_SECONDS", 2)
+def test_a_database_that_says_nothing_is_not_waited_for() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        adapter = sql_adapter(f"postgresql://u:hush@127.0.0.1:{silent.getsockname()[1]}/x")
+        url = f"postgresql://u:hush@127.0.0.1:{silent.getsockname()[1]}/x"
+        adapter = _SQLAdapter(url, "", "silent", SQLTimes(connect=2))
         began = time.monotonic()
         with pytest.raises(OAuthError) as caught:
             adapter.get("u", "s")
@@ -486,12 +481,10 @@ def locked_table(postgres_url: str) -> Iterator[Any]:
         yield connection
 
 
-def test_a_statement_has_its_time(
-    postgres_url: str, locked_table: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sql_module, "STATEMENT_SECONDS", 0.2)
+def test_a_statement_has_its_time(postgres_url: str, locked_table: Any) -> None:
     # What else the URL says of a connection counts too.
-    adapter = sql_adapter(f"{postgres_url}?options=-csearch_path%3Dpublic", table="locked")
+    url = f"{postgres_url}?options=-csearch_path%3Dpublic"
+    adapter = _SQLAdapter(url, "", "locked", SQLTimes(statement=0.2))
     with pytest.raises(OAuthError):
         adapter.get("u", "s")
     locked_table.rollback()
@@ -499,7 +492,7 @@ def test_a_statement_has_its_time(
     adapter.close()  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def test_a_pooler_may_stand_between(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pooler_may_stand_between(postgres_url: str) -> None:
     """PgBouncer, which hands its few connections on after each transaction."""
     with pooler(postgres_url) as url:
         adapter = sql_adapter(url, table="pooled")
@@ -516,22 +509,20 @@ def test_a_pooler_may_stand_between(postgres_url: str, monkeypatch: pytest.Monke
 
         with ThreadPoolExecutor(8) as pool:
             assert list(pool.map(use, range(8))) == [["s"]] * 8
-        monkeypatch.setattr(sql_module, "STATEMENT_SECONDS", 0.2)
+        impatient = _SQLAdapter(url, "", "pooled", SQLTimes(statement=0.2))
         with psycopg.connect(postgres_url) as connection:
             connection.execute("LOCK TABLE pooled")
             with pytest.raises(OAuthError):
-                adapter.get("user1", "s")
+                impatient.get("user1", "s")
+        impatient.close()
         # No limit of ours stays with a connection that somebody else is given next.
         with psycopg.connect(url) as connection:
             assert connection.execute("SHOW statement_timeout").fetchone() == ("0",)
         adapter.close()  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def test_a_connection_is_waited_for_some_time(
-    postgres_url: str, locked_table: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sql_module, "POOL_SECONDS", 0.5)
-    adapter = sql_adapter(postgres_url, table="locked")
+def test_a_connection_is_waited_for_some_time(postgres_url: str, locked_table: Any) -> None:
+    adapter = _SQLAdapter(postgres_url, "", "locked", SQLTimes(pool=0.5))
     with ThreadPoolExecutor(20) as pool:
         reading = [pool.submit(adapter.get, "u", "s") for _ in range(20)]
         refused = next(as_completed(reading, timeout=60))

@@ -16,10 +16,8 @@ import pytest
 from routermcp import RouterMCPClient
 from routermcp._callbacks import settled
 from routermcp.oauth import OAuthConfig, Record, TokenAdapter, memory_adapter
-from routermcp.oauth.flows import authenticator as user_flow
-from routermcp.oauth.flows import connections as connection_flow
-from routermcp.oauth.flows import transaction, user_grant
 from routermcp.oauth.flows.connections import MAX_FAILED_POLLS
+from routermcp.oauth.flows.transaction import MAX_WRITES
 from routermcp.types import AuthorizationRequiredError, OAuthError, TokenStoreError
 from routermcp_adapters.runtimes.auto import running
 from tests.oauth.servers.protected_server import ProtectedServer, callback
@@ -199,18 +197,19 @@ def test_an_audit_that_fails_costs_no_token(
 @EACH
 @pytest.mark.parametrize("failures", [1, 3, 7])
 def test_a_store_that_is_away_for_a_while_loses_no_token(
-    server: ProtectedServer, runtime: str, failures: int, monkeypatch: pytest.MonkeyPatch
+    server: ProtectedServer, runtime: str, failures: int
 ) -> None:
     """Seven are more than are tried at once: then memory is what has the token."""
-    monkeypatch.setattr(transaction, "WRITE_PAUSE_SECONDS", 0.001)
     adapter = Troubled()
+    oauth = config(adapter)
+    oauth.times.write_pause_seconds = 0.001
     adapter.set("ada", "s", server.grant("ada"))
 
     async def body() -> None:
-        async with make_client(runtime, url=server.url, user_id="ada", oauth=config(adapter)) as client:
+        async with make_client(runtime, url=server.url, user_id="ada", oauth=oauth) as client:
             server.expire()
             adapter.before = fails("set", failures)
-            if failures > transaction.MAX_WRITES:
+            if failures > MAX_WRITES:
                 with pytest.raises(OAuthError, match="the store is away"):
                     await add(client)
             for _ in range(3):
@@ -300,18 +299,17 @@ def test_a_lock_that_comes_too_late_is_given_back(server: ProtectedServer, runti
 
 @EACH
 def test_a_store_that_hangs_holds_up_nobody_whose_token_is_good(
-    server: ProtectedServer, runtime: str, monkeypatch: pytest.MonkeyPatch
+    server: ProtectedServer, runtime: str
 ) -> None:
     adapter = Troubled()
     adapter.set("ada", "s", server.grant("ada"))
+    oauth = config(adapter)
     go_on = threading.Event()
 
     async def body() -> None:
-        async with make_client(
-            runtime, url=server.url, user_id="ada", oauth=config(adapter), timeout=20_000
-        ) as client:
+        async with make_client(runtime, url=server.url, user_id="ada", oauth=oauth, timeout=20_000) as client:
             await add(client)
-            monkeypatch.setattr(user_grant, "READ_AGAIN_SECONDS", 0.0)
+            oauth.times.read_again_seconds = 0.0
             adapter.before = lambda _: go_on.wait(60)
             began = time.monotonic()
             assert (await add(client)).text == "3"
@@ -322,15 +320,16 @@ def test_a_store_that_hangs_holds_up_nobody_whose_token_is_good(
 
 
 def test_the_end_of_a_renewal_in_another_run_of_trio_is_the_next_ones_beginning(
-    server: ProtectedServer, monkeypatch: pytest.MonkeyPatch
+    server: ProtectedServer,
 ) -> None:
     """The clock of trio begins anew with each run."""
-    monkeypatch.setattr(user_flow, "TRY_AGAIN_SECONDS", 0.0)
     adapter = memory_adapter()
     record = server.grant("ada")
     record["tokens"].update(obtained_at=time.time() - 3570, expires_at=time.time() + 30)
     adapter.set("ada", "s", record)
-    client = RouterMCPClient(server.url, user_id="ada", oauth=config(adapter))
+    oauth = config(adapter)
+    oauth.times.try_again_seconds = 0.0
+    client = RouterMCPClient(server.url, user_id="ada", oauth=oauth)
 
     async def body() -> None:
         async with client:
@@ -481,17 +480,18 @@ def away(times: int) -> Callable[[str], None]:
 @EACH
 @pytest.mark.parametrize("looks", [MAX_FAILED_POLLS - 1, MAX_FAILED_POLLS])
 def test_a_user_is_waited_for_while_the_store_is_started_anew(
-    server: ProtectedServer, runtime: str, looks: int, monkeypatch: pytest.MonkeyPatch
+    server: ProtectedServer, runtime: str, looks: int
 ) -> None:
     """And no longer: a store that stays away is what the caller hears of."""
-    monkeypatch.setattr(connection_flow, "SIGN_IN_POLL_SECONDS", 0.01)
     adapter = Troubled()
+    oauth = config(adapter)
+    oauth.times.sign_in_poll_seconds = 0.01
     stays = (
         pytest.raises(TokenStoreError, match=r"10\.0\.0\.5") if looks == MAX_FAILED_POLLS else nullcontext()
     )
 
     async def body() -> None:
-        client = make_client(runtime, url=server.url, user_id="ada", oauth=config(adapter))
+        client = make_client(runtime, url=server.url, user_id="ada", oauth=oauth)
         request = await client.authorize()
         adapter.inner.set("ada", "s", server.grant("ada"))
         adapter.before = away(looks)

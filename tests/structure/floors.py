@@ -29,7 +29,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("__init__",),
     ),
     "routermcp.oauth": (
-        ("_optional", "_urls", "audit", "signing"),
+        ("_optional", "_times", "_urls", "audit", "signing"),
         ("grants", "stores"),
         ("config",),
         ("flows", "loopback"),

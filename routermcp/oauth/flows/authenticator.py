@@ -24,13 +24,6 @@ from .resource import ProtectedResource
 from .transaction import GrantTransaction
 from .user_grant import UserGrant
 
-#: Seconds that the call which renews tokens waits for that while they are still good; others do not
-#: wait at all. An authorization server that is well answers in a part of it.
-PATIENCE_SECONDS = 1.0
-
-#: Seconds from one attempt to renew tokens that are still good to the next.
-TRY_AGAIN_SECONDS = 5.0
-
 
 class UserAuthenticator:
     """Authenticates the requests of one user at one server.
@@ -89,11 +82,11 @@ class UserAuthenticator:
 
     async def _renew_ahead(self, exchanges: SharedTransport) -> None:
         """Renew tokens that are still good: one call sees to it, and does not wait for long."""
-        runtime = exchanges.runtime
+        runtime, times = exchanges.runtime, self.grant.resource.config.times
         if self._flight.busy or time.monotonic() < self._try_at:
             return
-        self._try_at = time.monotonic() + TRY_AGAIN_SECONDS
-        scope = runtime.deadline(runtime.now() + PATIENCE_SECONDS)
+        self._try_at = time.monotonic() + times.try_again_seconds
+        scope = runtime.deadline(runtime.now() + times.patience_seconds)
         try:
             async with scope:
                 await self._renew(exchanges)

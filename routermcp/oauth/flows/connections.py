@@ -28,9 +28,6 @@ T = TypeVar("T")
 #: Seconds to close what was opened for one request of a client that isn't connected.
 FINISH_SECONDS = 1.0
 
-#: Seconds between two looks at whether a user has signed in elsewhere.
-SIGN_IN_POLL_SECONDS = 0.5
-
 #: Looks in a row at a store that is away, after which nobody waits for it: Redis and databases are
 #: started anew in seconds.
 MAX_FAILED_POLLS = 20
@@ -112,7 +109,7 @@ def connection_of(server_id: str, record: GrantRecord) -> Connection:
     return Connection(server_id, state, tokens.expires_at, tokens.scope)
 
 
-async def until(look: Callable[[], Awaitable[bool]], runtime: Runtime) -> None:
+async def until(look: Callable[[], Awaitable[bool]], runtime: Runtime, poll_seconds: float) -> None:
     """Look again and again, until it is so.
 
     Raises:
@@ -129,7 +126,7 @@ async def until(look: Callable[[], Awaitable[bool]], runtime: Runtime) -> None:
             blind += 1
             if blind == MAX_FAILED_POLLS:
                 raise
-        await runtime.sleep(SIGN_IN_POLL_SECONDS)
+        await runtime.sleep(poll_seconds)
 
 
 def _used(record: GrantRecord) -> bool:
@@ -287,7 +284,8 @@ class UserAccess:
                 raise OAuthError(f"the sign-in at {self.server_id} came to nothing; begin again")
             return sent.succeeded(record)
 
-        await self._within(lambda exchanges: until(partial(look, exchanges), self._runtime))
+        seconds = self._users.times.sign_in_poll_seconds
+        await self._within(lambda exchanges: until(partial(look, exchanges), self._runtime, seconds))
 
     async def outcome(self, url: str) -> tuple[bool, bool]:
         """Say of a sign-in whether it still waits for its user, and whether the user has signed in with it.

@@ -24,6 +24,7 @@ from routermcp_proto.retry import deadline_after
 from routermcp_proto.types import WireModel
 
 from ..._settings import ClientSettings
+from .._times import SIGN_IN_POLL_SECONDS
 from .._urls import checked_page
 from .connections import Begun, Connection, ConnectionState, UserAccess, until
 
@@ -135,7 +136,7 @@ class GatewayAccess:
         runtime, unlimited = self._runtime, self.within(self._runtime, 0)
         try:
             async with runtime.deadline(deadline_after(runtime.now(), self._timeout)) as _:
-                await until(unlimited._succeeded, runtime)  # noqa: SLF001 - of this class
+                await until(unlimited._succeeded, runtime, SIGN_IN_POLL_SECONDS)  # noqa: SLF001 - of this class
         except TimeoutError as error:
             message = f"nobody signed in at {self._server_id} within timeout={self._timeout} ms"
             raise TransportError(message, code="timeout") from error

@@ -99,7 +99,8 @@ class ProtectedResource:
         Returns:
             The lock, None where it is not needed.
         """
-        held = HeldLock(self.store, self.store.adapter.lock(user_id, self.server_id), runtime)
+        lock = self.store.adapter.lock(user_id, self.server_id)
+        held = HeldLock(self.store, lock, runtime, self.config.times.lease_renew_fraction)
         pause = FIRST_POLL_SECONDS
         try:
             while not await held.acquire():

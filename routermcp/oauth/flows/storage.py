@@ -14,9 +14,6 @@ from ..stores.base import AdapterLock, AnyAdapter, AsyncAdapterLock, Record, Tok
 
 T = TypeVar("T")
 
-#: The part of a lease after which it is made longer: one attempt may fail, and there is time for another.
-LEASE_RENEW_FRACTION = 1 / 3
-
 #: Seconds to give a lock up in: a round trip to a store.
 RELEASE_SECONDS = 2.0
 
@@ -86,12 +83,20 @@ class HeldLock:
         store: Whose it is.
         lock: The adapter's.
         runtime: Where it is held.
+        renew_fraction: The part of a lease after which it is renewed.
     """
 
-    def __init__(self, store: Store, lock: AdapterLock | AsyncAdapterLock, runtime: Runtime) -> None:
+    def __init__(
+        self,
+        store: Store,
+        lock: AdapterLock | AsyncAdapterLock,
+        runtime: Runtime,
+        renew_fraction: float,
+    ) -> None:
         self._store = store
         self.lock = lock
         self.runtime = runtime
+        self._renew_fraction = renew_fraction
         self._since = runtime.now()
         self._given_up = False
 
@@ -128,7 +133,7 @@ class HeldLock:
             LockLostError: Somebody else may have it by now.
         """
         seconds, now = self.lock.seconds, self.runtime.now()
-        if seconds is None or now - self._since < seconds * LEASE_RENEW_FRACTION:
+        if seconds is None or now - self._since < seconds * self._renew_fraction:
             return
         if not await self._store.do(self.runtime, self.lock.renew):
             raise LockLostError("renewing tokens took so long that somebody else has begun to")

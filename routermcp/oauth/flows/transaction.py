@@ -44,10 +44,8 @@ REQUEST_FRACTION = 0.5
 #: Seconds for the answer to a request that spends something, which nobody's deadline cuts off.
 SPENDING_SECONDS = 15.0
 
-#: Times that what was obtained is written, and seconds before the second time; before each further
-#: one it is twice as long.
+#: Times that what was obtained is written; the pauses between are of the configuration.
 MAX_WRITES = 4
-WRITE_PAUSE_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +200,7 @@ class GrantTransaction:
         Raises:
             OAuthError: It cannot be written.
         """
-        pause = WRITE_PAUSE_SECONDS
+        pause = self._grant.resource.config.times.write_pause_seconds
         for attempt in range(1, MAX_WRITES + 1):
             try:
                 await self._grant.write(lock.runtime, lock)

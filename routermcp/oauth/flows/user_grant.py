@@ -17,10 +17,6 @@ from ..stores.base import Record
 from .resource import ProtectedResource, proof_key
 from .storage import HeldLock
 
-#: Seconds after which a record in constant use is read again, to learn what another process has
-#: done with it, such as revoked the tokens.
-READ_AGAIN_SECONDS = 60.0
-
 #: Seconds that reading the record again may take. A healthy store takes a hundredth of it.
 READ_SECONDS = 0.25
 
@@ -78,7 +74,7 @@ class UserGrant:
     @property
     def stale(self) -> bool:
         """Whether the record was read so long ago that it should be read again."""
-        return time.monotonic() - self._read_at > READ_AGAIN_SECONDS
+        return time.monotonic() - self._read_at > self.resource.config.times.read_again_seconds
 
     @property
     def unwritten(self) -> bool:

@@ -37,6 +37,7 @@ class OAuthUsers:
     ) -> None:
         self._config = config
         self._tag = tag
+        self.times = config.times
         self.server_id = config.server_id or _server_id(endpoint)
         self.store = Store(config.adapter)
         self._resource = ProtectedResource(endpoint.url, self.server_id, config, self.store)

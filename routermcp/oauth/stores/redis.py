@@ -69,7 +69,7 @@ class _RedisLock:
     """A lease."""
 
     def __init__(self, adapter: _RedisAdapter, user_id: str, server_id: str) -> None:
-        self.seconds: float | None = LEASE_SECONDS
+        self.seconds: float | None = adapter.lease_seconds
         self.fence = 0
         self._adapter = adapter
         self._token = secrets.token_hex(16)
@@ -78,7 +78,7 @@ class _RedisLock:
         self._key = adapter.key("lock", user_id) + f":{self._field}"
 
     def acquire(self) -> bool:
-        milliseconds = int(LEASE_SECONDS * 1000)
+        milliseconds = int(self._adapter.lease_seconds * 1000)
         fence = self._adapter.run(
             _ACQUIRE, [self._key, self._fences], [self._token, milliseconds, self._field]
         )
@@ -87,7 +87,9 @@ class _RedisLock:
         return bool(fence)
 
     def renew(self) -> bool:
-        return bool(self._adapter.run(_RENEW, [self._key], [self._token, int(LEASE_SECONDS * 1000)]))
+        return bool(
+            self._adapter.run(_RENEW, [self._key], [self._token, int(self._adapter.lease_seconds * 1000)])
+        )
 
     def release(self) -> None:
         self._adapter.run(_RELEASE, [self._key], [self._token])
@@ -97,6 +99,7 @@ class _RedisAdapter:
     """Keeps records in Redis."""
 
     inline = False
+    lease_seconds = LEASE_SECONDS
 
     def __init__(self, url: str, prefix: str, tenant: str) -> None:
         with needs_extra("redis_adapter()"):

@@ -7,6 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -19,24 +20,29 @@ from .records import as_record, ids_in, object_in
 
 T = TypeVar("T")
 
-#: Seconds that SQLite waits for another writer.
-SQLITE_BUSY_SECONDS = 10.0
-
-#: Seconds for a connection to PostgreSQL; libpq takes whole ones, and two at least. As in Redis.
-CONNECT_SECONDS = 5
-
-#: Seconds for a statement, which reads or writes one row; it may wait for others who write that.
-STATEMENT_SECONDS = 10.0
-
-#: Seconds in which the machine of the database acknowledges what was sent, or that it is there.
-SILENT_SECONDS = 10.0
-
-#: Seconds to wait for a connection while other threads use all of them.
-POOL_SECONDS = 10.0
-
 #: Connections of one process. PostgreSQL has a hundred for everybody by default, and each is held for
 #: a few milliseconds.
 POOL_CONNECTIONS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class SQLTimes:
+    """Seconds that things at a database may take."""
+
+    sqlite_busy: float = 10.0
+    """For SQLite to wait for another writer."""
+
+    connect: int = 5
+    """For a connection to PostgreSQL; libpq takes whole ones, and two at least. As in Redis."""
+
+    statement: float = 10.0
+    """For a statement, which reads or writes one row; it may wait for others who write that."""
+
+    silent: float = 10.0
+    """In which the machine of the database acknowledges what was sent, or that it is there."""
+
+    pool: float = 10.0
+    """To wait for a connection while other threads use all of them."""
 
 
 class _PrivateText(str):
@@ -64,7 +70,7 @@ class _SQLLock:
     """A lease."""
 
     def __init__(self, adapter: _SQLAdapter, user_id: str, server_id: str) -> None:
-        self.seconds: float | None = LEASE_SECONDS
+        self.seconds: float | None = adapter.lease_seconds
         self.fence = 0
         self._adapter = adapter
         self._where = (user_id, server_id)
@@ -76,7 +82,7 @@ class _SQLLock:
         return fence is not None
 
     def renew(self) -> bool:
-        return self._adapter.extend(*self._where, self._token, LEASE_SECONDS)
+        return self._adapter.extend(*self._where, self._token, self._adapter.lease_seconds)
 
     def release(self) -> None:
         self._adapter.extend(*self._where, self._token, 0.0)
@@ -86,8 +92,10 @@ class _SQLAdapter:
     """Keeps records in a table, a row for each user and server, and their leases in the same row."""
 
     inline = False
+    lease_seconds = LEASE_SECONDS
 
-    def __init__(self, url: str, tenant: str, table: str) -> None:
+    def __init__(self, url: str, tenant: str, table: str, times: SQLTimes | None = None) -> None:
+        self._times = times = times or SQLTimes()
         with needs_extra("sql_adapter()"):
             import sqlalchemy  # noqa: PLC0415 - of the extra ``oauth``
         sql: Any = sqlalchemy
@@ -104,7 +112,7 @@ class _SQLAdapter:
                 raise ConfigError(
                     "sql_adapter() needs a database in a file: in memory, take memory_adapter()"
                 )
-            limits = {"timeout": SQLITE_BUSY_SECONDS} if lite else _limits(parsed.query)
+            limits = {"timeout": times.sqlite_busy} if lite else _limits(parsed.query, times)
             # Said in each transaction: a pooler takes no limits of a connection, or keeps them for others.
             self._limited = not lite and "statement_timeout" not in str(parsed.query.get("options", ""))
             self._engine: Any = sql.create_engine(
@@ -113,7 +121,7 @@ class _SQLAdapter:
                 pool_size=POOL_CONNECTIONS,
                 max_overflow=0,
                 hide_parameters=True,  # they hold tokens, and errors show them
-                pool_timeout=POOL_SECONDS,
+                pool_timeout=times.pool,
                 connect_args=limits,
             )
         except (sql.exc.ArgumentError, ImportError) as error:
@@ -163,11 +171,11 @@ class _SQLAdapter:
     def _limit(self, connection: Any) -> None:
         """Let the statements of a transaction take some time, and no more."""
         if self._limited:
-            limit = int(STATEMENT_SECONDS * 1000)
+            limit = int(self._times.statement * 1000)
             connection.exec_driver_sql(f"SET LOCAL statement_timeout = {limit}")
 
     def _make_table(self) -> None:
-        if not self._making.acquire(timeout=POOL_SECONDS):
+        if not self._making.acquire(timeout=self._times.pool):
             raise TokenStoreError("the database of the tokens cannot be used: another thread waits for it")
         try:
             if self._made:
@@ -252,9 +260,9 @@ class _SQLAdapter:
         columns, here = self._table.c, self._here(user_id, server_id)
         now = time.time()
         # Who took it, and did not hear of that, keeps its fence.
-        again = self._lengthened(user_id, server_id, token, LEASE_SECONDS)
+        again = self._lengthened(user_id, server_id, token, self.lease_seconds)
         free = self._sql.and_(here, columns.held_until <= now)
-        taken = {"holder": token, "held_until": now + LEASE_SECONDS, "fence": columns.fence + 1}
+        taken = {"holder": token, "held_until": now + self.lease_seconds, "fence": columns.fence + 1}
 
         held = self._sql.select(columns.fence).where(here, columns.held_until > now, columns.holder != token)
 
@@ -299,14 +307,14 @@ def _is_in_memory(url: Any) -> bool:
     return not url.database or ":memory:" in url.database or url.query.get("mode") == "memory"
 
 
-def _limits(query: Mapping[str, Any]) -> dict[str, Any]:
+def _limits(query: Mapping[str, Any], times: SQLTimes) -> dict[str, Any]:
     """Return the limits of a connection to PostgreSQL, where the URL sets no others."""
     limits = {
-        "connect_timeout": CONNECT_SECONDS,
-        "tcp_user_timeout": int(SILENT_SECONDS * 1000),
+        "connect_timeout": times.connect,
+        "tcp_user_timeout": int(times.silent * 1000),
         # While an answer is waited for, the machine is asked whether it is there.
-        "keepalives_idle": int(SILENT_SECONDS),
-        "keepalives_interval": int(SILENT_SECONDS),
+        "keepalives_idle": int(times.silent),
+        "keepalives_interval": int(times.silent),
         # Behind a pooler, the next transaction may be on another connection.
         "prepare_threshold": None,
     }
