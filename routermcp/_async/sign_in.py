@@ -1,4 +1,4 @@
-"""A sign-in that waits for its user."""
+"""A request that the user sign in."""
 
 from __future__ import annotations
 

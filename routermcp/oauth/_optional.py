@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from routermcp_proto.exceptions import ConfigError
 
-#: Characters of what a library says that errors repeat.
+#: Characters of a library's message that errors repeat.
 MAX_ERROR_LINE_CHARACTERS = 200
 
 #: After this, Redis repeats what it was asked: the password, where it doesn't know HELLO.
@@ -16,7 +16,7 @@ QUOTING = ", with args beginning with"
 
 @contextmanager
 def needs_extra(what: str) -> Generator[None]:
-    """Say what to install where a library is missing.
+    """Raise an error that names the extra to install where a library is missing.
 
     Raises:
         ConfigError: One is.
@@ -28,9 +28,9 @@ def needs_extra(what: str) -> Generator[None]:
 
 
 def error_line(error: BaseException) -> str:
-    """Return what a library says of a store that does not work, in one line.
+    """Return the first line of a library's error, without the content of the store.
 
-    It says what it was about further down, if at all, as that is what the store holds.
+    Further lines may repeat what the store holds.
     """
     first = next(iter(str(error).splitlines()), "").partition(QUOTING)[0].strip()
     name = type(error).__name__

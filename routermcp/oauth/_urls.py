@@ -1,4 +1,4 @@
-"""Pages that users are sent to, which somebody else has named."""
+"""Checks of the pages that servers send users to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def checked_page(url: str, whose: str) -> str:
     programs, and characters that do not show hide where a URL leads.
 
     Args:
-        url: What was given.
+        url: The URL.
         whose: Where one is to sign in there, for the error.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What is told of tokens to whoever keeps an eye on them; never a token itself."""
+"""Audit events about tokens; they never hold a token."""
 
 from __future__ import annotations
 

@@ -45,9 +45,9 @@ class OAuthConfig:
         issuer: The authorization server that knows the application by that id; others are shown
             nothing. Default: the one where it is used first.
         client_metadata_url: URL of the application's client id metadata document.
-        client_name: What users are told who asks.
+        client_name: The name of the application that users see.
         scopes: Scopes to ask for beside those that the server asks for.
-        server_id: What the records of this server are called; default its host and path.
+        server_id: The id of this server in the store; default its host and path.
         single_user: There is one user only, so that the client needs no ``user_id``.
         dpop: Have tokens bound to a key where the server can do that; needs
             ``routermcp[oauth]``.

@@ -29,7 +29,7 @@ def client_credentials(
     """Let an application sign in in its own name.
 
     Args:
-        client_id: What the authorization server knows it as.
+        client_id: Its client id at the authorization server.
         client_secret: Its secret.
         private_key: Its private key as PEM, instead of a secret (``private_key_jwt``).
         algorithm: How the key signs.
@@ -58,10 +58,10 @@ def client_credentials(
 
 
 def workload_identity(assertion: AssertionSource, *, issuer: str | None = None) -> ClientGrant:
-    """Let a workload sign in with what its platform says of it (SEP-1933).
+    """Let a workload sign in with an assertion of its platform (SEP-1933).
 
     Args:
-        assertion: The platform's signed assertion, or what returns one that is good now.
+        assertion: The platform's signed assertion, or a function that returns one that is valid now.
         issuer: The authorization server that it is for; others are shown nothing. Default: the
             one where it is used first.
     """
@@ -81,10 +81,10 @@ def enterprise_managed(
     """Let a user in whom the enterprise has signed in already (SEP-990).
 
     Args:
-        client_id: What the MCP server's authorization server knows the application as.
+        client_id: The client id at the MCP server's authorization server.
         client_secret: The secret that goes with it.
-        id_token: The user's identity token, or what returns one that is good now.
-        identity_client_id: What the identity provider knows the application as.
+        id_token: The user's identity token, or a function that returns one that is valid now.
+        identity_client_id: The client id at the identity provider.
         identity_token_endpoint: Where the identity provider exchanges tokens.
         identity_client_secret: The secret there, where it has one.
         issuer: The MCP server's authorization server; others are shown nothing. Default: the one

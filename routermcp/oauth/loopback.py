@@ -20,13 +20,13 @@ from routermcp_proto.oauth.code_grant import state_of
 from ._urls import checked_page
 from .config import CALLBACK_PORT
 
-#: Seconds for the user, after which nobody listens any more; the client stops waiting before.
+#: Seconds for the user, after which the receiver stops listening; the client stops waiting before.
 RECEIVE_SECONDS = 600.0
 
-#: Seconds for one request of the browser, so that a connection without one holds nobody up.
+#: Seconds for one request of the browser, so that a connection without one blocks no other.
 REQUEST_SECONDS = 5.0
 
-#: Browsers that may be open at once for which somebody waits; the page of any further is only shown.
+#: Browsers that a thread may wait for at once; the page of any further one is only shown.
 #: Those with windows are done at once; in a terminal there is room for one.
 MAX_BROWSERS = 4
 
@@ -100,7 +100,7 @@ class LoopbackReceiver:
                 self.wfile.write(page)
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name there
-                """Say nothing: the line would hold the code."""
+                """Log nothing: the line would hold the code."""
 
         try:
             server = _Server(("127.0.0.1", self._port), Handler)
@@ -120,13 +120,13 @@ class LoopbackReceiver:
 
 
 class _Server(http.server.HTTPServer):
-    """Listens on its own port only where nobody else does."""
+    """An HTTP server that never shares its port."""
 
     allow_reuse_address = sys.platform != "win32"
     address_family = socket.AF_INET
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of a browser that leaves early, and nothing of what it asked for."""
+        """Log nothing about a browser that leaves early: its request may hold the code."""
 
 
 def on_standard_error(line: str) -> None:
@@ -166,7 +166,7 @@ def _open(url: str) -> None:
 
 
 def suspicion(host: str) -> str | None:
-    """Say what is odd about the name of a host, None where it is an ordinary one.
+    """Return what is suspicious about a host name, None for an ordinary one.
 
     Names that mix alphabets can look like those of others.
     """

@@ -1,4 +1,4 @@
-"""One user at one MCP endpoint: the token that goes with a request, and what to do when it is refused."""
+"""One user at one MCP endpoint: the token of each request, and the flows after a refusal."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ MAX_SIGN_INS = 3
 MAX_RENEWALS = 2
 
 AuditedAction = Literal["obtain", "refresh", "revoke"]
-"""What was done with tokens."""
+"""An action on tokens."""
 
 
 @dataclass(slots=True)
 class AuthAttempt:
-    """What was done so far for one request of the application."""
+    """The sign-ins, renewals and the nonce of one request of the application."""
 
     sign_ins: int = 0
     renewals: int = 0
@@ -43,8 +43,8 @@ class Authorizer:
 
     Args:
         endpoint: URL of the MCP server.
-        application: Who asks.
-        record: What is kept of the user; changed by the flows.
+        application: The application.
+        record: The record of the user; changed by the flows.
         registrations: The clients that the application was registered as, by issuer, as JSON;
             changed by the flows.
         random: Entropy.
@@ -77,7 +77,7 @@ class Authorizer:
         self._prover = Prover(signer, self._random, self._clock) if signer is not None else None
 
     def audit_events(self) -> list[AuditedAction]:
-        """Return what was done with tokens since this was asked last."""
+        """Return the actions on tokens since the last call."""
         audited, self._audited = self._audited, []
         return audited
 
@@ -138,7 +138,7 @@ class Authorizer:
         return tokens.refresh_token is not None or self._application.grant is not None
 
     def renew(self) -> Flow[None]:
-        """Renew the tokens. What cannot be renewed any more is forgotten.
+        """Renew the tokens, and forget those that cannot be renewed any more.
 
         Raises:
             InvalidGrantError: The user has to sign in again.
@@ -166,12 +166,12 @@ class Authorizer:
     # ---- after a refusal ---------------------------------------------------------------------------
 
     def challenged(self, status: int, challenges: Sequence[Challenge], attempt: AuthAttempt) -> Flow[bool]:
-        """Do what a refusal asks for; say whether the request may be made again.
+        """Act on a refusal, and return whether the request may be made again.
 
         Args:
             status: 401 or 403.
-            challenges: What the refusal says.
-            attempt: What was done so far for this request.
+            challenges: The challenges of the refusal.
+            attempt: The state of this request over its refusals.
 
         Raises:
             AuthorizationRequiredError: A user has to sign in, and cannot be asked now.
@@ -190,7 +190,7 @@ class Authorizer:
             return False
         target = yield from self._discover(challenge.resource_metadata)
         tokens = self.tokens
-        # If the server has moved, what another authorization server gave is nothing here.
+        # If the server has moved, tokens of another authorization server are of no use here.
         renewable = tokens is not None and tokens.refresh_token and tokens.issuer == target.server.issuer
         if renewable and self._application.grant is None and attempt.renewals < MAX_RENEWALS:
             attempt.renewals += 1
@@ -201,7 +201,7 @@ class Authorizer:
         return True
 
     def _renewed(self, issuer: str) -> Flow[bool]:
-        """Renew the tokens; say no if only a user can help.
+        """Renew the tokens; return False if only a user can help.
 
         Raises:
             OAuthError: It did not work this time.
@@ -219,7 +219,7 @@ class Authorizer:
         return True
 
     def _scope(self, target: AuthorizationTarget, challenged: tuple[str, ...] | None) -> tuple[str, ...]:
-        """Return what to ask for: all that the user was asked for before, too."""
+        """Return the scopes to ask for, with all that the user was asked for before."""
         server = target.server
         scope = chosen(
             challenged,
@@ -295,7 +295,7 @@ class Authorizer:
             )
             self._audited.append("obtain")
             return
-        # Who cannot be asked now is sent to one page, however many requests are refused meanwhile.
+        # A user that cannot be asked now gets one page, however many requests are refused meanwhile.
         pending = yield from self._begin(target, scope, challenge, again=not self._application.interactive)
         if not self._application.interactive:
             raise AuthorizationRequiredError(
@@ -387,7 +387,7 @@ class Authorizer:
         self._audited.append("obtain")
 
     def _dpop(self, target: AuthorizationTarget, challenge: Challenge | None) -> Prover | None:
-        """Say whether tokens are to be bound to our key."""
+        """Return the prover where tokens are to be bound to our key."""
         demanded = target.dpop_required or (challenge is not None and challenge.scheme == "dpop")
         if self._prover is None:
             if target.dpop_required:
@@ -403,7 +403,7 @@ class Authorizer:
         self.record.members.pop("requested", None)
         self.record.members["revoked"] = True
         self._audited.append("revoke")
-        yield SaveRecord()  # also if nobody waits for what follows any more
+        yield SaveRecord()  # also if no caller waits for what follows
         if tokens is not None and endpoint is not None:
             token_endpoint = self._token_endpoint(tokens.issuer, "", client, None)
             if grant is not None:

@@ -22,7 +22,7 @@ _TO_COMMA = re.compile(r"[^,]*[\s,]*")
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """What a server wants to see."""
+    """A challenge of a server."""
 
     scheme: str
     """In lower case, such as ``bearer``."""
@@ -48,7 +48,7 @@ class Challenge:
 
 
 def parse_challenges(values: Iterable[str]) -> tuple[Challenge, ...]:
-    """Read the challenges in all header lines. What cannot be read is left out; never raises."""
+    """Parse the challenges in all header lines, and leave out what cannot be parsed; never raises."""
     found: list[Challenge] = []
     for value in values:
         found += _in_one_line(value)
@@ -89,7 +89,7 @@ def _auth_parameters(value: str, at: int) -> tuple[dict[str, str], int]:
 
 
 def for_tokens(challenges: Iterable[Challenge], used: str | None = None) -> Challenge | None:
-    """Return what all challenges for tokens of OAuth say together, None where there is none.
+    """Merge all challenges for OAuth tokens into one, None where there is none.
 
     A server may offer plain tokens and those that are bound to a key side by side (RFC 9449,
     section 7.1). What was wrong with the request counts first, and of that what is about the

@@ -1,4 +1,4 @@
-"""The application that signs its users in, and what authorization servers know it as."""
+"""The application that signs its users in, and its registrations at authorization servers."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ UNKNOWN_CLIENT = ("invalid_client", "unauthorized_client")
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """What an application brings along to sign its users in.
+    """The configuration of an application that signs its users in.
 
     Attributes:
-        name: What users are told who asks.
+        name: The name of the application that users see.
         redirect_uri: Where users come back to; None where no user can sign in.
         client_id: Its id, where it was registered by hand.
         client_secret: The secret that goes with it.
@@ -32,7 +32,7 @@ class Application:
         grant: How it gets tokens without a user.
         interactive: Whether a user can be asked while a request waits.
         signer: Signs DPoP proofs; None for plain tokens.
-        tag: What each state ends with, for who has to tell whose answer comes back.
+        tag: The suffix of each state, for hosts that tell their users' callbacks apart by it.
     """
 
     name: str
@@ -49,11 +49,11 @@ class Application:
 
 
 class Clients:
-    """What authorization servers know an application as, and which of them may see its secrets.
+    """The clients of an application by authorization server, and which server may see which secret.
 
     Args:
         endpoint: URL of the MCP server.
-        application: Who asks.
+        application: The application.
         registrations: The clients that it was registered as, by issuer, as JSON, and for which
             issuer credentials are that were made by hand; changed here.
         clock: Tells the time.
@@ -68,12 +68,12 @@ class Clients:
         self._clock = clock
 
     def at(self, target: AuthorizationTarget, redirect_uri: str, scope: tuple[str, ...]) -> Flow[Client]:
-        """Find out what the authorization server knows the application as; register it at last.
+        """Return the client of the application at an authorization server, registered if need be.
 
         Args:
-            target: The authorization server, and for what.
+            target: The authorization server and the resource.
             redirect_uri: Where users come back to.
-            scope: What they are about to be asked for.
+            scope: The scopes that users are about to be asked for.
 
         Raises:
             OAuthError: It is not known there, and cannot be registered.
@@ -109,8 +109,8 @@ class Clients:
         authorization, "Authorization Server Binding").
 
         Args:
-            who: Whose they are.
-            issuer: What the application says.
+            who: The client or assertion that the credentials are of.
+            issuer: The issuer that the application names, None for none.
             server: Where they are about to be used.
 
         Raises:

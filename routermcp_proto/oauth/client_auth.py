@@ -1,4 +1,4 @@
-"""Who asks: the client's id at an authorization server, and how it proves that it is that client.
+"""Client authentication: the client's id at an authorization server, and how it proves that id.
 
 Sources: RFC 7591 (dynamic registration), RFC 6749, section 2.3, RFC 7523 (assertions),
 draft-ietf-oauth-client-id-metadata-document (an id that is the URL of a document).
@@ -38,7 +38,7 @@ class Signer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """What an authorization server knows an application as."""
+    """A client: an application as one authorization server knows it."""
 
     client_id: str
     client_secret: str | None = field(default=None, repr=False)
@@ -52,17 +52,17 @@ class Client:
     """When its secret ends, in seconds since 1970; 0 for never."""
 
     redirect_uri: str | None = None
-    """Where its users may come back to, as it was registered; None where somebody else saw to that."""
+    """Where its users may come back to, as registered; None for one that was registered by hand."""
 
     scope: tuple[str, ...] = ()
-    """What it may ask for, as it was registered."""
+    """The scopes that it was registered for."""
 
     def expired(self, now: float) -> bool:
-        """Say whether its secret has ended."""
+        """Return whether its secret has ended."""
         return 0 < self.expires_at <= now
 
     def to_json(self) -> dict[str, Any]:
-        """Return what is kept of it."""
+        """Return its JSON form."""
         kept: dict[str, Any] = {
             "client_id": self.client_id,
             "client_secret": self.client_secret,
@@ -76,7 +76,7 @@ class Client:
 
     @classmethod
     def from_json(cls, kept: object) -> Client | None:
-        """Return what was kept, None where that is no client."""
+        """Return the client of a JSON form, None where that is none."""
         known = cast("dict[str, Any]", kept) if isinstance(kept, dict) else {}
         client_id, secret = known.get("client_id"), known.get("client_secret")
         method, issuer = known.get("token_endpoint_auth_method", NONE), known.get("issuer")
@@ -112,8 +112,8 @@ def register(
     Args:
         server: Where.
         redirect_uri: Where users come back to.
-        name: What users are told who asks.
-        scopes: What it may ask for, as far as is known.
+        name: The name of the application that users see.
+        scopes: The scopes that it may ask for, as far as is known.
 
     Raises:
         OAuthError: The server does not register it.
@@ -146,7 +146,7 @@ def register(
 
 
 def _of_a_site(redirect_uri: str) -> bool:
-    """Say no of addresses of one's own machine and schemes of one's own: those are of programs (RFC 8252)."""
+    """Return whether a redirect leads to a web site: loopback and own schemes lead to programs (RFC 8252)."""
     parts = urlsplit(redirect_uri)
     return parts.scheme in ("http", "https") and parts.hostname not in LOOPBACK_NAMES
 
@@ -172,7 +172,7 @@ def _registered(status: int, document: Mapping[str, Any], server: ServerMetadata
 
 
 def authenticate(client: Client, form: dict[str, str], *, assertion: str | None = None) -> dict[str, str]:
-    """Add to a form of the token endpoint who sends it; return the headers that go with it.
+    """Add the client's authentication to a form, and return the headers that go with it.
 
     Raises:
         OAuthError: The client has not what its method needs.

@@ -23,7 +23,7 @@ ID_TOKEN = "urn:ietf:params:oauth:token-type:id_token"  # noqa: S105 - a name
 ID_JAG = "urn:ietf:params:oauth:token-type:id-jag"
 
 AssertionSource = str | Callable[[], str]
-"""A text, or what returns one that is good now."""
+"""An assertion, or a function that returns one that is valid now."""
 
 
 class ClientGrant(Protocol):
@@ -31,7 +31,7 @@ class ClientGrant(Protocol):
 
     @property
     def client(self) -> Client | None:
-        """Who asks, None for who proves that by the grant itself."""
+        """The client, None where the grant itself identifies it."""
         ...
 
     @property
@@ -54,10 +54,10 @@ class ClientGrant(Protocol):
         """Get tokens.
 
         Args:
-            token_endpoint: The token endpoint; who asks there is the grant's affair.
+            token_endpoint: The token endpoint; the grant chooses the client.
             target: Where that is.
             endpoint: URL of the MCP server.
-            scope: What to ask for.
+            scope: The scopes to ask for.
 
         Raises:
             OAuthError: None are given.
@@ -95,7 +95,7 @@ class WorkloadIdentity:
 
     @property
     def client(self) -> None:
-        """Nobody: the assertion says who it is."""
+        """No client: the assertion identifies the workload."""
 
     @property
     def signer(self) -> None:

@@ -34,7 +34,7 @@ class PendingSignIn:
 
     state: str = field(repr=False)
     kept: dict[str, Any] = field(repr=False)
-    """What has to be known when the user comes back, perhaps to another process."""
+    """What completing the sign-in needs, perhaps in another process."""
 
 
 def begin(
@@ -52,11 +52,11 @@ def begin(
 
     Args:
         target: The MCP server, and the authorization server that it trusts.
-        client: What the application is known as there.
+        client: The client of the application there.
         redirect_uri: Where the user comes back to.
-        scope: What to ask for.
+        scope: The scopes to ask for.
         dpop: Whether the tokens are to be bound to a key.
-        tag: What the state ends with.
+        tag: The suffix of the state.
         random: Entropy.
         clock: Tells the time.
 

@@ -1,4 +1,4 @@
-"""Tokens that are of use only to who has a key (DPoP, RFC 9449)."""
+"""Proof of possession of the key that a token is bound to (DPoP, RFC 9449)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PROOF_ID_BYTES = 16
 
 USE_NONCE = "use_dpop_nonce"
 
-#: Places whose nonces are known: a token endpoint and an MCP endpoint, and those of a server that moved.
+#: URLs whose nonces are known: a token endpoint and an MCP endpoint, and those of a server that moved.
 MAX_NONCES = 8
 
 
@@ -37,7 +37,7 @@ class Prover:
         self._nonces: dict[str, str] = {}
 
     def note_nonce(self, url: str, nonce: str) -> None:
-        """Note what the proofs for a place have to carry from now on (RFC 9449, sections 8.2 and 9)."""
+        """Note the nonce that proofs for a URL carry from now on (RFC 9449, sections 8.2 and 9)."""
         self._nonces.pop(without_query(url), None)
         self._nonces[without_query(url)] = nonce
         if len(self._nonces) > MAX_NONCES:

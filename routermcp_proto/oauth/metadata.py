@@ -29,7 +29,7 @@ MAX_METADATA_ENTRIES = 1_000
 
 @dataclass(frozen=True, slots=True)
 class ResourceMetadata:
-    """What a protected server says about itself."""
+    """The metadata of a protected server."""
 
     resource: str
     """Its identifier, to be repeated letter by letter (RFC 8707)."""
@@ -43,7 +43,7 @@ class ResourceMetadata:
 
 @dataclass(frozen=True, slots=True)
 class ServerMetadata:
-    """What an authorization server says about itself."""
+    """The metadata of an authorization server."""
 
     issuer: str
     """Compared letter by letter, never as a URL."""
@@ -66,11 +66,11 @@ class ServerMetadata:
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationTarget:
-    """Where to sign in for an endpoint."""
+    """The authorization server and the resource of an endpoint."""
 
     server: ServerMetadata
     resource: str | None
-    """What to ask tokens for; None for servers of MCP 2025-03-26, which do not say."""
+    """The resource identifier for token requests; None for servers of MCP 2025-03-26, which have none."""
 
     scopes_supported: tuple[str, ...] | None = None
     dpop_required: bool = False
@@ -86,7 +86,7 @@ def discover_target(
     guess: bool = True,
     ask: bool = False,
 ) -> Flow[AuthorizationTarget]:
-    """Find out where to sign in for an endpoint.
+    """Discover the authorization server and the resource of an endpoint.
 
     Args:
         endpoint: URL of the MCP server.
@@ -190,7 +190,7 @@ def _first_document(
 
     Args:
         urls: Where it may be.
-        member: What it has to hold.
+        member: A member that it must have.
         named: The place where it is known to be.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What is kept of one user at one server: a JSON object, of which unknown members are left alone."""
+"""The record of one user at one server: a JSON object whose unknown members are left alone."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class GrantRecord:
 
     @property
     def client(self) -> Client | None:
-        """Who they were given to."""
+        """The client that the tokens were given to."""
         return Client.from_json(self.members.get("client"))
 
     @property
@@ -97,14 +97,14 @@ class GrantRecord:
         return cast("dict[str, Any]", kept) if isinstance(kept, dict) else {}
 
     def add_pending(self, state: str, kept: Mapping[str, Any], now: float) -> None:
-        """Keep what a sign-in needs when its user comes back; those that are too old go."""
+        """Add a pending sign-in, and drop those that are too old."""
         waiting = {key: value for key, value in self._waiting().items() if _expiry(value) > now}
         while len(waiting) >= MAX_PENDING_SIGN_INS:
             del waiting[min(waiting, key=lambda key: _expiry(waiting[key]))]
         self.members["pending"] = {**waiting, state: dict(kept)}
 
     def find_pending(self, like: Mapping[str, Any], until: float) -> dict[str, Any] | None:
-        """Return what is kept of a sign-in that waits at least so long, None where there is none.
+        """Return a pending sign-in that waits at least so long, None where there is none.
 
         Args:
             like: Members that it has.
@@ -116,15 +116,15 @@ class GrantRecord:
         return None
 
     def awaits(self, state: str, now: float) -> bool:
-        """Say whether a user may still come back from a sign-in."""
+        """Return whether a user may still come back from a sign-in."""
         return _expiry(self._waiting().get(state)) > now
 
     def note_signed_in(self, state: str) -> None:
-        """Note which sign-in the tokens came of, for who waits for that one."""
+        """Note which sign-in gave the tokens, for calls that wait for it."""
         self.members["signed_in"] = [*self.sign_ins, state][-MAX_PENDING_SIGN_INS:]
 
     def signed_in(self, state: str) -> bool:
-        """Say whether a sign-in, one of the last few, gave tokens."""
+        """Return whether a sign-in, one of the last few, gave tokens."""
         return state in self.sign_ins
 
     @property
@@ -134,7 +134,7 @@ class GrantRecord:
         return tuple(cast("list[Any]", kept)) if isinstance(kept, list) else ()
 
     def take_pending(self, state: str, now: float) -> dict[str, Any] | None:
-        """Return what was kept of a sign-in, once; None where it is unknown or too old."""
+        """Remove and return a pending sign-in, None where it is unknown or too old."""
         waiting = dict(self._waiting())
         kept = waiting.pop(state, None)
         self.members["pending"] = waiting

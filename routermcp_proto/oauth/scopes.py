@@ -16,13 +16,13 @@ def chosen(
     *,
     lasting: bool = True,
 ) -> tuple[str, ...]:
-    """Return the scopes to ask for first, none where nobody names any.
+    """Return the scopes to ask for first, none where none are named.
 
     Args:
-        challenged: What the server's refusal asks for; it comes first.
-        supported: What the protected server says it knows.
-        wished: What the application wants in any case.
-        server_supported: What the authorization server says it knows.
+        challenged: The scopes of the server's refusal; they come first.
+        supported: The scopes that the protected server supports.
+        wished: The scopes that the application wants in any case.
+        server_supported: The scopes that the authorization server supports.
         lasting: Whether to ask for a refresh token, where the server wants to be asked for one.
     """
     scopes = tuple(challenged or supported or ())

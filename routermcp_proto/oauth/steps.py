@@ -1,4 +1,4 @@
-"""What a flow asks of whoever drives it."""
+"""The steps that a flow yields to its driver."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class HTTPStep:
-    """A request to be made, without following redirects; answered with an :class:`HTTPAnswer`."""
+    """An HTTP request, made without following redirects; answered with an :class:`HTTPAnswer`."""
 
     method: str
     url: str
     headers: Mapping[str, str] = field(repr=False, default_factory=dict[str, str])
     body: bytes = field(repr=False, default=b"")
     spends: bool = False
-    """Whether it shows something that is good once. Its answer must not be lost then, nor what is
-    made of it: it is to be kept before anything else, also where nobody waits for it any more."""
+    """Whether it shows something that is good once. Its answer must not be lost then, nor the
+    tokens in it: they are written before anything else, also where no caller waits any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class HTTPAnswer:
-    """What came of it."""
+    """The answer to an :class:`HTTPStep`."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -76,7 +76,7 @@ def fetch(step: HTTPStep) -> Flow[HTTPAnswer]:
     return answer
 
 
-#: What may be good once: a code always is, and many servers have refresh tokens rotate.
+#: Members that may be good once: a code always is, and many servers rotate refresh tokens.
 SPENT = ("code", "refresh_token")
 
 
@@ -99,7 +99,7 @@ def json_object(answer: HTTPAnswer) -> dict[str, Any] | None:
 
 
 def words(value: Any) -> str:
-    """Return what a server says, made fit for an error: printable and short."""
+    """Return a server's message made fit for an error: printable and short."""
     text = value if isinstance(value, str) else ""
     return "".join(character if character.isprintable() else " " for character in text)[
         :MAX_ERROR_CHARACTERS

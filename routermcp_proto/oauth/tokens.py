@@ -57,7 +57,7 @@ MAX_LIFE_SECONDS = 10 * 365 * 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What an authorization server gave."""
+    """The tokens that an authorization server gave."""
 
     access_token: str = field(repr=False)
     token_type: str
@@ -70,17 +70,17 @@ class Tokens:
 
     refresh_token: str | None = field(default=None, repr=False)
     scope: tuple[str, ...] = ()
-    """What was given, or asked for where the server did not say."""
+    """The granted scopes, or the requested ones where the server did not say."""
 
     def due(self, now: float) -> bool:
-        """Say whether it is time to renew them."""
+        """Return whether it is time to renew them."""
         if self.expires_at is None:
             return False
         ahead = min(RENEW_AHEAD_SECONDS, max(self._life * RENEW_AHEAD_FRACTION, self._least))
         return now >= self.expires_at - ahead
 
     def ending(self, now: float) -> bool:
-        """Say whether it is too late to use them once more before they are renewed."""
+        """Return whether it is too late to use them once more before they are renewed."""
         return self.expires_at is not None and now >= self.expires_at - self._least
 
     @property
@@ -92,7 +92,7 @@ class Tokens:
         return min(MIN_RENEW_AHEAD_SECONDS, self._life * SHORT_RENEW_AHEAD_FRACTION)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what is kept of them."""
+        """Return their JSON form."""
         kept: dict[str, Any] = {
             "access_token": self.access_token,
             "token_type": self.token_type,
@@ -106,7 +106,7 @@ class Tokens:
 
     @classmethod
     def from_json(cls, kept: object) -> Tokens | None:
-        """Return what was kept, None where that is nothing of use."""
+        """Return the tokens of a JSON form, None where that holds none."""
         if not isinstance(kept, dict):
             return None
         known = cast("dict[str, Any]", kept)
@@ -127,12 +127,12 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class TokenEndpoint:
-    """A token endpoint, and what it takes to ask there."""
+    """A token endpoint, with the client and the keys for requests to it."""
 
     issuer: str
     url: str
     client: Client | None
-    """None for whoever proves who it is by the grant itself."""
+    """None where the grant itself identifies the client."""
 
     random: Entropy
     clock: Clock
@@ -146,8 +146,8 @@ class TokenEndpoint:
         """Ask for tokens.
 
         Args:
-            form: The grant, without who asks.
-            scope: What was asked for.
+            form: The grant, without the client's authentication.
+            scope: The requested scopes.
 
         Raises:
             InvalidGrantError: What was shown is no longer good.
@@ -175,7 +175,7 @@ class TokenEndpoint:
         return filled, answer
 
     def signed(self, form: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-        """Return a form with who sends it, and the headers that go with it."""
+        """Return a form with the client's authentication, and the headers that go with it."""
         filled = dict(form)
         headers = authenticate(self.client, filled, assertion=self._assertion()) if self.client else {}
         return filled, headers
@@ -215,7 +215,7 @@ class TokenEndpoint:
 
 
 def secrets_of(form: Mapping[str, str], client: Client | None) -> list[str]:
-    """Return what a form holds, and the headers beside it, that no error may show."""
+    """Return the secrets in a form and its headers, which no error may show."""
     sent = [form[name] for name in SECRETS if name in form]
     if client is None or not client.client_secret:
         return sent
@@ -228,8 +228,8 @@ def refused(issuer: str, status: int, document: Mapping[str, Any], secrets: Sequ
     Args:
         issuer: The server.
         status: The status of its answer.
-        document: What it says.
-        secrets: What it was sent, and might give back in its words.
+        document: Its JSON answer.
+        secrets: Secrets of the request, which the answer might repeat.
     """
     said = [document.get("error"), document.get("error_description")]
     code, description = (words(without(each, secrets, shortest=1)) for each in said)
@@ -267,7 +267,7 @@ def refresh_tokens(token_endpoint: TokenEndpoint, tokens: Tokens, resource: str 
 
 
 def revoke_tokens(revocation_url: str, token_endpoint: TokenEndpoint, tokens: Tokens) -> Flow[None]:
-    """Tell the authorization server that tokens are no longer wanted; what it answers is its affair.
+    """Revoke tokens at the authorization server, and ignore its answers.
 
     Args:
         revocation_url: Its revocation endpoint (RFC 7009).

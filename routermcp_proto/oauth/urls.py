@@ -18,8 +18,8 @@ def checked(url: object, what: str) -> str:
     """Return a URL that a document gives, as it stands there.
 
     Args:
-        url: What the document says.
-        what: What it is, for the error.
+        url: The URL in the document.
+        what: The name of the URL, for the error.
 
     Raises:
         OAuthError: It is none that secrets may be sent to: not https, unless on this machine, or
@@ -61,7 +61,7 @@ def target_of(url: str) -> str:
 
 
 def same_origin(url: str, other: str) -> bool:
-    """Say whether two URLs have scheme, host and port in common."""
+    """Return whether two URLs have scheme, host and port in common."""
     try:
         return EndpointURL.parse(url).same_origin(EndpointURL.parse(other))
     except LocalProtocolError:
@@ -69,7 +69,7 @@ def same_origin(url: str, other: str) -> bool:
 
 
 def covers(resource: str, endpoint: str) -> bool:
-    """Say whether a resource identifier stands for an endpoint: it is the same or lies above it."""
+    """Return whether a resource identifier stands for an endpoint: it is the same or lies above it."""
     try:
         wide, narrow = EndpointURL.parse(resource), EndpointURL.parse(endpoint)
     except LocalProtocolError:
@@ -79,7 +79,7 @@ def covers(resource: str, endpoint: str) -> bool:
 
 
 def is_public(address: IPAddress) -> bool:
-    """Say whether an address is one of the open Internet."""
+    """Return whether an address is one of the open Internet."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
         if inner is not None:
@@ -92,12 +92,12 @@ def is_public(address: IPAddress) -> bool:
 
 
 def is_private(address: str) -> bool:
-    """Say whether an IP address, as text, is one of a network that not everybody can reach."""
+    """Return whether an IP address, as text, is in a network that is not public."""
     return not is_public(ipaddress.ip_address(address.partition("%")[0]))
 
 
 def admits(address: str) -> bool:
-    """Say whether a request that a document of others asked for may go to an address.
+    """Return whether a request that a document of others asked for may go to an address.
 
     A server could otherwise have its client look around in the client's own network
     (server-side request forgery; MCP "Security Best Practices").

@@ -96,7 +96,7 @@ class UserAuthenticator:
             log.info("%s: renewing the token takes its time; it is still good", self.server_id)
 
     async def _renew(self, exchanges: SharedTransport) -> None:
-        """Renew tokens before they end, once for all who ask at the same time."""
+        """Renew tokens before they end, once for all concurrent requests."""
         runtime = exchanges.runtime
 
         async def renewed() -> bool:
@@ -128,7 +128,7 @@ class UserAuthenticator:
         exchanges: SharedTransport,
         clock: CallDeadline,
     ) -> bool:
-        """Do what a refusal asks for, once for all who were refused with the same token."""
+        """Act on a refusal, once for all requests that were refused with the same token."""
         challenges = parse_challenges(refused.challenges)
         authorizer = self.grant.authorizer or await self.grant.load(exchanges.runtime)
         heard = authorizer.hear(challenges, refused.dpop_nonce, attempt)
@@ -154,7 +154,7 @@ class UserAuthenticator:
                 verdict = await transaction.drive(flow, clock)
 
         try:
-            # What somebody else has done meanwhile may have been about an older token than this one.
+            # The flight that this request joined may have been about an older token than its own.
             while not led and self.grant.header in (used, None):
                 await self._flight.run(exchanges.runtime, work)
         except AuthorizationRequiredError as error:
@@ -165,7 +165,7 @@ class UserAuthenticator:
     # ---- by themselves -------------------------------------------------------------------------------
 
     async def begin(self, exchanges: SharedTransport, next_url: str | None) -> PendingSignIn:
-        """Prepare to send the user to sign in, and keep what is needed when they come back.
+        """Begin a sign-in, and keep what its completion needs.
 
         Raises:
             OAuthError: There is no way to sign in.
@@ -198,7 +198,7 @@ class UserAuthenticator:
 
 
 class _RefusedRequest:
-    """What is done to have one request let in."""
+    """The state of one request over its refusals."""
 
     def __init__(self, owner: UserAuthenticator, used: str | None, exchanges: SharedTransport) -> None:
         self._owner = owner
@@ -207,7 +207,7 @@ class _RefusedRequest:
         self._attempt = AuthAttempt()
 
     async def challenged(self, refused: HTTPRefused, clock: CallDeadline) -> bool:
-        """Do what a refusal asks for; say whether the request may be made again."""
+        """Act on a refusal, and return whether the request may be made again."""
         owner = self._owner
         if owner.grant.header not in (self._used, None):
             self._used = owner.grant.header  # it was renewed while the request was on its way

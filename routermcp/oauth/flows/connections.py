@@ -1,4 +1,4 @@
-"""What a user's session says and does about its own tokens."""
+"""The connection of a session's user to the server: its state, sign-in and revocation."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from .users import OAuthUsers
 
 T = TypeVar("T")
 
-#: Seconds to close what was opened for one request of a client that isn't connected.
+#: Seconds to close connections that were opened for one request of a client that isn't connected.
 FINISH_SECONDS = 1.0
 
-#: Looks in a row at a store that is away, after which nobody waits for it: Redis and databases are
-#: started anew in seconds.
+#: Failed looks in a row at a store, after which its error is raised: Redis and databases restart
+#: in seconds.
 MAX_FAILED_POLLS = 20
 
 
@@ -47,11 +47,11 @@ class Connection:
     """A user at a server.
 
     Attributes:
-        server_id: What the server is called in the store.
+        server_id: The id of the server in the store.
         state: Whether calls would be let in. An expired token that can be renewed counts as
             connected.
         expires_at: When the access token ends, in seconds since 1970, where known.
-        scopes: What was allowed.
+        scopes: The granted scopes.
     """
 
     server_id: str
@@ -71,12 +71,12 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A sign-in that a user was sent to, and what there was before.
+    """A sign-in that a user was sent to, and the tokens from before it.
 
     Attributes:
         state: The state of the sign-in, None where its page has none.
         tokens: The tokens that were there before, None without any.
-        sign_ins: What had given tokens before.
+        sign_ins: The sign-ins that had given tokens before.
     """
 
     state: str | None = field(repr=False)
@@ -84,7 +84,7 @@ class Sent:
     sign_ins: tuple[Any, ...] = field(default=(), repr=False)
 
     def succeeded(self, record: GrantRecord) -> bool:
-        """Say whether there are other tokens than before, and not for their having been renewed."""
+        """Return whether there are other tokens than before that a renewal did not give."""
         if self.state is not None and record.signed_in(self.state):
             return True
         now, before = record.tokens, self.tokens
@@ -94,12 +94,12 @@ class Sent:
         return now.access_token != before.access_token and not renewed
 
     def waits(self, record: GrantRecord) -> bool:
-        """Say whether the user may still come back, as far as can be told."""
+        """Return whether the user may still come back, as far as can be told."""
         return self.state is None or record.awaits(self.state, time.time())
 
 
 def connection_of(server_id: str, record: GrantRecord) -> Connection:
-    """Return what a record says."""
+    """Return the connection that a record describes."""
     tokens = record.tokens
     if tokens is None:
         state = ConnectionState.REVOKED if record.revoked else ConnectionState.NEEDS_AUTHORIZATION
@@ -110,7 +110,7 @@ def connection_of(server_id: str, record: GrantRecord) -> Connection:
 
 
 async def until(look: Callable[[], Awaitable[bool]], runtime: Runtime, poll_seconds: float) -> None:
-    """Look again and again, until it is so.
+    """Poll until a look returns True.
 
     Raises:
         TokenStoreError: The store was away for longer than it takes to be started anew.
@@ -141,7 +141,7 @@ class UserAccess:
         settings: The settings of the session.
         exchanges: Its connections.
         runtime: Where it runs.
-        timeout: Milliseconds for what is done, 0 for no limit.
+        timeout: Milliseconds for each operation, 0 for no limit.
         sent: The sign-in that :meth:`settled` waits for, None for any.
 
     Raises:
@@ -173,16 +173,16 @@ class UserAccess:
         return self._runtime
 
     def within(self, runtime: Runtime, timeout: int) -> UserAccess:
-        """Return the same, with another limit."""
+        """Return a copy with another limit."""
         return UserAccess(self._settings, self._exchanges, runtime, timeout, self._sent)
 
     async def sent_to(self, url: str) -> UserAccess:
-        """Return the same, of which :meth:`settled` waits for what comes of one sign-in.
+        """Return a copy whose :meth:`settled` waits for the outcome of one sign-in.
 
         Args:
             url: The page that the user is sent to now.
         """
-        # What the refused request was made with is here; the store may hold the answer already.
+        # The tokens of the refused request are here; the store may hold the answer already.
         authorizer = self._authenticator.grant.authorizer
         record = authorizer.record if authorizer is not None else GrantRecord()
         sent = Sent(state_of(url), record.tokens, record.sign_ins)
@@ -192,7 +192,7 @@ class UserAccess:
 
     @property
     def server_id(self) -> str:
-        """What the server that the session is at is called in the store."""
+        """The id of the session's server in the store."""
         return self._users.server_id
 
     async def connection(self) -> Connection | None:
@@ -216,7 +216,7 @@ class UserAccess:
         return Begun(pending.url, float(pending.kept["expires_at"]), self.server_id)
 
     async def waits_for(self, callback_url: str) -> bool:
-        """Say whether a URL is the answer to a sign-in of the user here."""
+        """Return whether a URL is the answer to a sign-in of the user here."""
         state = state_of(callback_url) or ""
         record = await self._within(lambda _: self._read(self.server_id))
         return state in ((record or {}).get("pending") or {})
@@ -226,18 +226,18 @@ class UserAccess:
         return await self._within(lambda exchanges: self._authenticator.complete(exchanges, callback_url))
 
     async def revoke(self) -> None:
-        """Give the tokens back; of who has never signed in, forget the sign-ins that wait."""
+        """Revoke the tokens; where the user has never signed in, forget the pending sign-ins."""
         if not await self.forget_unused(self.server_id):
             await self._within(self._authenticator.revoke)
 
     async def keeps_other(self, server_id: str) -> bool:
-        """Say whether the store holds something of the user at another server."""
+        """Return whether the store holds something of the user at another server."""
         if server_id == self.server_id:
             return False
         return await self._within(lambda _: self._read(server_id)) is not None
 
     async def revoke_at(self, server_id: str) -> None:
-        """Give back what a record of another server holds, which says where that is."""
+        """Revoke the tokens of another server, whose record says where that is."""
         user = self._user_id
 
         async def work(exchanges: SharedTransport) -> None:
@@ -249,7 +249,7 @@ class UserAccess:
             await self._within(work)
 
     async def forget_unused(self, server_id: str) -> bool:
-        """Forget what is kept of a server where the user has never signed in.
+        """Delete the record of a server where the user has never signed in.
 
         Returns:
             Whether the user has not: sign-ins that wait are forgotten, and there was nothing else.
@@ -270,7 +270,7 @@ class UserAccess:
         return await self._users.store.get(self._runtime, self._user_id, server_id)
 
     async def settled(self) -> None:
-        """Wait until the user has tokens, whoever has taken them; see :meth:`sent_to`.
+        """Wait until the user has tokens, obtained by any process; see :meth:`sent_to`.
 
         Raises:
             OAuthError: Nothing can come of that sign-in any more, as where the user said no.
@@ -288,7 +288,7 @@ class UserAccess:
         await self._within(lambda exchanges: until(partial(look, exchanges), self._runtime, seconds))
 
     async def outcome(self, url: str) -> tuple[bool, bool]:
-        """Say of a sign-in whether it still waits for its user, and whether the user has signed in with it.
+        """Return whether a sign-in still waits for its user, and whether it has given tokens.
 
         Args:
             url: The page that the user was sent to.
@@ -298,7 +298,7 @@ class UserAccess:
         return sent.waits(record), sent.state is not None and record.signed_in(sent.state)
 
     async def _record_after(self, sent: Sent, exchanges: SharedTransport) -> GrantRecord:
-        """Read the record, with what came of a sign-in once that does not wait any more."""
+        """Read the record, with the tokens of a sign-in once that is pending no more."""
         record = GrantRecord(await self._read(self.server_id))
         if sent.waits(record):
             return record
@@ -311,7 +311,7 @@ class UserAccess:
         return GrantTransaction(grant, exchanges)
 
     async def _within(self, work: Callable[[SharedTransport], Awaitable[T]]) -> T:
-        """Do something in time, with connections that may be opened for it alone."""
+        """Run work under the timeout, with connections that may be opened for it alone."""
         exchanges, token = self._exchanges, object()
         runtime = exchanges.open(self._runtime, token)
         try:

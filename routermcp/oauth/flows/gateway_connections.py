@@ -49,7 +49,7 @@ class Access(Protocol):
         ...
 
     async def sent_to(self, url: str) -> Access:
-        """Return the same, of which :meth:`settled` waits for what comes of one sign-in.
+        """Return a copy whose :meth:`settled` waits for the outcome of one sign-in.
 
         Args:
             url: The page that the user is sent to now.
@@ -66,17 +66,17 @@ class Access(Protocol):
         ...
 
     def within(self, runtime: Runtime, timeout: int) -> Access:
-        """Return the same, with another limit in milliseconds."""
+        """Return a copy with another limit in milliseconds."""
         ...
 
 
 class GatewayAccess:
-    """A user at a server behind a gateway, which does what is to be done.
+    """A user at a server behind a gateway, which runs the flows itself.
 
     Args:
         driver: The session at the gateway.
         runtime: Where it runs.
-        timeout: Milliseconds for what is done, 0 for no limit.
+        timeout: Milliseconds for each operation, 0 for no limit.
         server_id: The alias of the server.
         url: The page that the user was sent to, None for none in particular.
         before: How the user was there then, None where that is not known.
@@ -99,11 +99,11 @@ class GatewayAccess:
         self._before = before
 
     def within(self, runtime: Runtime, timeout: int) -> GatewayAccess:
-        """Return the same, with another limit."""
+        """Return a copy with another limit."""
         return GatewayAccess(self._driver, runtime, timeout, self._server_id, self._url, self._before)
 
     async def sent_to(self, url: str) -> GatewayAccess:
-        """Return the same, of which :meth:`settled` waits for what comes of one sign-in.
+        """Return a copy whose :meth:`settled` waits for the outcome of one sign-in.
 
         Args:
             url: The page that the user is sent to now.
@@ -127,7 +127,7 @@ class GatewayAccess:
         await self._ask(gateway_calls.revoke_grant(self._server_id))
 
     async def settled(self) -> None:
-        """Wait until the user has tokens, whoever has taken them; see :meth:`sent_to`.
+        """Wait until the user has tokens, obtained by any process; see :meth:`sent_to`.
 
         Raises:
             OAuthError: Nothing can come of that sign-in any more, as where the user said no.
@@ -142,7 +142,7 @@ class GatewayAccess:
             raise TransportError(message, code="timeout") from error
 
     async def _succeeded(self) -> bool:
-        """Say whether the user has other tokens than before.
+        """Return whether the user has other tokens than before.
 
         Raises:
             OAuthError: That will not be any more.
@@ -163,7 +163,7 @@ class GatewayAccess:
         return False
 
     async def _outcome(self) -> SignInResult | None:
-        """Ask what has become of the sign-in, None where the gateway does not know that."""
+        """Ask for the outcome of the sign-in, and return None where the gateway does not know it."""
         if self._url is None:
             return None
         try:
@@ -209,7 +209,7 @@ class UserConnections:
         exchanges: Its connections.
         driver: Its session, by which a gateway is asked where it is connected to one.
         runtime: Where it runs.
-        timeout: Milliseconds for what is done, 0 for no limit.
+        timeout: Milliseconds for each operation, 0 for no limit.
     """
 
     def __init__(
@@ -291,7 +291,7 @@ class UserConnections:
             await self.at(server_id).revoke()
 
     async def _is_behind(self, server_id: str) -> bool:
-        """Say whether the gateway has a server, whose tokens are then its business."""
+        """Return whether a server is behind the gateway, which then keeps its tokens."""
         if not self._gateway:
             return False
         return any(each.server_id == server_id for each in await self._behind("").connections())

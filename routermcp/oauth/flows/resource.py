@@ -1,4 +1,4 @@
-"""A server that users sign in at, and what the users of one client share about it."""
+"""A server that users sign in at, and the state that the users of one client share about it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from ..config import OAuthConfig
 from ..stores.base import Record
 from .storage import RELEASE_SECONDS, HeldLock, Store
 
-#: Seconds between two looks at a lock that somebody else holds, from the first to the longest.
+#: Seconds between two attempts to take a lock that is held, from the first pause to the longest.
 FIRST_POLL_SECONDS = 0.01
 LONGEST_POLL_SECONDS = 0.25
 
-#: Whose record holds what an application was registered as: nobody's.
+#: The user id of the record that holds the registrations of an application: no user's.
 REGISTRATIONS_USER_ID = ""
 
 
@@ -35,7 +35,7 @@ class ProtectedResource:
 
     Args:
         endpoint: Its URL.
-        server_id: What the records of its users are called.
+        server_id: Its id in the store.
         config: How to sign in.
         store: Where tokens are kept.
     """
@@ -48,8 +48,8 @@ class ProtectedResource:
         self.config = config
         self.store = store
         self.lock = threading.Lock()
-        """Held for a moment, by whoever begins something for a user."""
-        # What the application was registered as, by authorization server; what the store holds of that.
+        """Guards the single flights and the transaction counts of all users, for a moment each."""
+        # The registrations of the application, by authorization server; those that the store holds.
         self._registered: dict[str, Any] = {}
         self._kept: dict[str, Any] = {}
         self._loaded = False
@@ -67,7 +67,7 @@ class ProtectedResource:
         await self.store.do(runtime, lambda: self.store.adapter.delete(user_id, self.server_id))
 
     async def read_registrations(self, runtime: Runtime) -> None:
-        """Read what the application was registered as, once."""
+        """Read the registrations of the application, once."""
         if not self._loaded:
             kept = await self.read(runtime, REGISTRATIONS_USER_ID)
             self._kept = dict((kept or {}).get("clients") or {})
@@ -75,7 +75,7 @@ class ProtectedResource:
             self._loaded = True
 
     async def keep(self, runtime: Runtime, user_id: str, members: Record, lock: HeldLock) -> None:
-        """Write the record of a user, and what the application was registered as."""
+        """Write the record of a user, and the registrations of the application."""
         await self.store.set(runtime, user_id, self.server_id, members, lock.lock)
         registered = dict(self._registered)
         if registered != self._kept:
@@ -92,9 +92,9 @@ class ProtectedResource:
         """Wait for the lock of a user's record, without holding a thread meanwhile.
 
         Args:
-            runtime: Where that is.
-            user_id: Whose record it is.
-            needless: Asked now and then while somebody else has it: whether it is not needed any more.
+            runtime: The runtime of the caller.
+            user_id: The user of the record.
+            needless: Called after each pause while the lock is held: returns whether it is needed no more.
 
         Returns:
             The lock, None where it is not needed.
@@ -121,9 +121,9 @@ class ProtectedResource:
         """Return the flows on a record.
 
         Args:
-            record: What is known of a user.
-            key: What the user's requests are signed with, if they are.
-            tag: What the state of each sign-in ends with.
+            record: The record of a user.
+            key: Signs the user's requests, None for plain tokens.
+            tag: The suffix of the state of each sign-in.
         """
         config = self.config
         application = Application(
@@ -144,7 +144,7 @@ class ProtectedResource:
         )
 
     def audit(self, action: Action, user_id: str, authorizer: Authorizer | None) -> None:
-        """Let the application know what was done."""
+        """Report to the application what was done with tokens."""
         if self.config.on_audit is not None:
             tokens = authorizer.tokens if authorizer is not None else None
             issuer = tokens.issuer if tokens is not None else None
@@ -156,7 +156,7 @@ class ProtectedResource:
 
 
 def proof_key(config: OAuthConfig, record: GrantRecord) -> Signer | None:
-    """Return what a user signs with, None where there is nothing to sign with."""
+    """Return the DPoP key of a user, None where plain tokens are used."""
     if not config.dpop:
         return None
     try:

@@ -80,7 +80,7 @@ class HeldLock:
     """A lock on a record, which is held once it was acquired and lasts as long as it is looked after.
 
     Args:
-        store: Whose it is.
+        store: The store of the record.
         lock: The adapter's.
         runtime: Where it is held.
         renew_fraction: The part of a lease after which it is renewed.
@@ -101,7 +101,7 @@ class HeldLock:
         self._given_up = False
 
     async def acquire(self) -> bool:
-        """Take the lock if it is free; say whether that worked."""
+        """Take the lock if it is free; return whether that worked."""
         lock, since = self.lock, self.runtime.now()
         if runtime_of(self._store.adapter) is None:
             taken = await self._store.do(self.runtime, self._take)
@@ -130,7 +130,7 @@ class HeldLock:
         """Make it last longer where a good part of its time has gone by.
 
         Raises:
-            LockLostError: Somebody else may have it by now.
+            LockLostError: Another holder may have it by now.
         """
         seconds, now = self.lock.seconds, self.runtime.now()
         if seconds is None or now - self._since < seconds * self._renew_fraction:
@@ -140,7 +140,7 @@ class HeldLock:
         self._since = now
 
     async def release(self) -> None:
-        """Give it up. What is awaited for that is done to the end, also if the caller is cancelled."""
+        """Release the lock. An awaited release runs to its end also if the caller is cancelled."""
         if runtime_of(self._store.adapter) is None:
             await self._store.do(self.runtime, self.lock.release)
             return

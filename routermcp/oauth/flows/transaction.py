@@ -38,10 +38,10 @@ from .user_grant import UserGrant
 T = TypeVar("T")
 
 #: The part of a lease that one request to an authorization server may take: what is left is for
-#: keeping what it gave.
+#: writing what was obtained.
 REQUEST_FRACTION = 0.5
 
-#: Seconds for the answer to a request that spends something, which nobody's deadline cuts off.
+#: Seconds for the answer to a request that spends something, which no caller's deadline cuts off.
 SPENDING_SECONDS = 15.0
 
 #: Times that what was obtained is written; the pauses between are of the configuration.
@@ -176,7 +176,7 @@ class GrantTransaction:
             self._grant.audit()
 
     async def _spend(self, flow: Flow[T], step: HTTPStep) -> FlowStep | _End[T]:
-        """Make a request that spends something, and write what comes of it, whoever gives up meanwhile."""
+        """Make a request that spends something, and write its result even if the caller gives up."""
         lock = self._held()
 
         async def work() -> FlowStep | _End[T]:
@@ -230,7 +230,7 @@ class GrantTransaction:
         except TimeoutError as error:
             if not scope.expired:
                 raise
-            # Longer, and somebody else would begin the same: the lock is a lease.
+            # Longer, and another holder would begin the same: the lock is a lease.
             message = f"{step.url.partition('?')[0]} took longer than {limit:g} s"
             raise TransportError(message, code="timeout", not_run=True) from error
         except LocalProtocolError as error:
@@ -263,7 +263,7 @@ class GrantTransaction:
         """Make the lock last longer, and return the seconds that one request may take, None for any.
 
         Raises:
-            LockLostError: Somebody else may have the lock by now.
+            LockLostError: Another holder may have the lock by now.
         """
         await lock.hold_on()
         return lock.seconds * REQUEST_FRACTION if lock.seconds is not None else None

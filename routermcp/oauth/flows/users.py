@@ -15,7 +15,7 @@ from .authenticator import UserAuthenticator
 from .resource import ProtectedResource
 from .storage import Store
 
-#: What the only user of a client is called, where nobody has said.
+#: The id of the only user of a client, unless one is given.
 ONLY_USER = "default"
 
 
@@ -29,7 +29,7 @@ class OAuthUsers:
     Args:
         endpoint: The MCP server.
         config: How to sign in, and where tokens are kept.
-        tag: Returns what the states of a user's sign-ins end with.
+        tag: Returns the suffix of the states of a user's sign-ins.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class OAuthUsers:
         fork.watch(self)
 
     def after_fork(self) -> None:
-        """Wait for nobody who signs in or renews in the parent process."""
+        """Wait for no sign-in or renewal of the parent process."""
         self._resource.after_fork()
         for user in list(self._users.values()):
             user.after_fork()
@@ -59,11 +59,11 @@ class OAuthUsers:
         return f"<OAuthUsers of {self.server_id}>"
 
     def at(self, endpoint: str, server_id: str, user_id: str) -> UserAuthenticator:
-        """Return what sees to a user at another server that the same store knows."""
+        """Return the authenticator of a user at another server in the same store."""
         return UserAuthenticator(ProtectedResource(endpoint, server_id, self._config, self.store), user_id)
 
     def of(self, user_id: str | None) -> UserAuthenticator:
-        """Return what sees to the requests of a user."""
+        """Return the authenticator of a user's requests."""
         user = user_id if user_id is not None else ONLY_USER
         kept = self._users.get(user)
         if kept is not None:

@@ -1,4 +1,4 @@
-"""What a place for tokens has to offer.
+"""The interface of a token store.
 
 An adapter keeps one JSON object, a *record*, for each user at each server. What the record
 holds is no concern of the adapter's: it gives back what it was given, fields that it has never
@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 Record = dict[str, Any]
-"""A JSON object: what is kept of one user at one server."""
+"""A JSON object: the data kept for one user at one server."""
 
 #: Seconds that a lease on a record lasts without being renewed: many times what a token server
 #: takes, and what others wait for at most when its holder dies.
@@ -33,9 +33,9 @@ class AdapterLock(Protocol):
     """How long it lasts without :meth:`renew`; None where it ends with its process."""
 
     def acquire(self) -> bool:
-        """Take the lock if it is free, without waiting; say whether that worked.
+        """Take the lock if it is free, without waiting; return whether that worked.
 
-        Whoever has it gets it again: the answer to the first request may have been lost. It lasts
+        Its holder gets it again: the answer to the first request may have been lost. It lasts
         as long as after :meth:`renew` then, and one :meth:`release` gives it up.
 
         Raises:
@@ -44,7 +44,7 @@ class AdapterLock(Protocol):
         ...
 
     def renew(self) -> bool:
-        """Make it last longer; say whether it is still ours.
+        """Make it last longer; return whether it is still ours.
 
         Raises:
             TokenStoreError: The store cannot be reached.
@@ -59,7 +59,7 @@ class AdapterLock(Protocol):
 class TokenAdapter(Protocol):
     """Keeps the records of users.
 
-    Those that hold connections have a method ``close`` beside these, for whoever made them.
+    Adapters that hold connections also have a method ``close``, for their creator.
     """
 
     inline: bool
@@ -78,11 +78,11 @@ class TokenAdapter(Protocol):
         """Keep a record in place of what was there, whole or not at all.
 
         Args:
-            user_id: Whose it is.
-            server_id: For which server.
+            user_id: The user.
+            server_id: The server.
             record: A JSON object.
-            lock: The lock on this record that the writer holds; the write is refused if somebody
-                else has had it since.
+            lock: The lock on this record that the writer holds; the write is refused if
+                another holder has had it since.
 
         Raises:
             LockLostError: The lock is no longer the writer's.
@@ -118,11 +118,11 @@ class AsyncAdapterLock(Protocol):
     """How long it lasts without :meth:`renew`; None where it ends with its process."""
 
     async def acquire(self) -> bool:
-        """Take the lock if it is free, without waiting; say whether that worked."""
+        """Take the lock if it is free, without waiting; return whether that worked."""
         ...
 
     async def renew(self) -> bool:
-        """Make it last longer; say whether it is still ours."""
+        """Make it last longer; return whether it is still ours."""
         ...
 
     async def release(self) -> None:
@@ -164,6 +164,6 @@ AnyAdapter = TokenAdapter | AsyncTokenAdapter
 
 
 def runtime_of(adapter: object) -> str | None:
-    """Return what an adapter whose methods are awaited is for, None for one that blocks."""
+    """Return the runtime that an adapter with awaited methods is for, None for one that blocks."""
     declared = getattr(adapter, "runtime", None)
     return declared if isinstance(declared, str) else None

@@ -82,7 +82,7 @@ class _CloudAdapter:
     inline = False
 
     def __init__(self, api_key: str, base_url: str) -> None:
-        import httpx  # noqa: PLC0415 - only who keeps tokens there needs it
+        import httpx  # noqa: PLC0415 - only this adapter needs it
 
         self._errors = (httpx.HTTPError, httpx.InvalidURL)
         self._base = base_url.rstrip("/")
@@ -94,7 +94,7 @@ class _CloudAdapter:
 
     def _open(self) -> None:
         self._client = self._make_client()
-        # An adapter that is made as an argument is nobody's to close.
+        # An adapter that is made as an argument has no owner that closes it.
         self._closing = weakref.finalize(self, self._client.close)
 
     def __repr__(self) -> str:
@@ -148,7 +148,7 @@ class _CloudAdapter:
         raise TokenStoreError(f"the tokens at {self._base} cannot be reached ({problem}){advice}") from cause
 
     def astray(self, subject: str) -> OAuthError:
-        """Return what to raise where an answer is none of the API; it does not show, as it may be tokens."""
+        """Return the error for an answer that is none of the API, whose content may be tokens."""
         return OAuthError(
             f"what {self._base} answers for {subject} is none of the API of tokens: check base_url"
         )

@@ -56,7 +56,7 @@ def encoded(name: str) -> str:
 
 
 def decoded(name: str) -> str:
-    """Return what :func:`encoded` has made a name of, unless that was too long.
+    """Return the name that :func:`encoded` was given, unless that was too long.
 
     Raises:
         ValueError: It has not.
@@ -74,16 +74,16 @@ class _FileLock:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        from filelock import FileLock, Timeout  # noqa: PLC0415 - only who keeps files needs it
+        from filelock import FileLock, Timeout  # noqa: PLC0415 - only files need it
 
-        # Not per thread: whoever releases it may run in another one than who acquired it.
+        # Not per thread: it may be released by another thread than the one that acquired it.
         self._make = partial(FileLock, str(path), thread_local=False)
         self._lock = self._make()
         self._timeout = Timeout
         fork.watch(self)
 
     def after_fork(self) -> None:
-        """Leave what is held to the parent process."""
+        """Leave the held lock to the parent process."""
         self._lock = self._make()
 
     def acquire(self) -> bool:
@@ -185,7 +185,7 @@ def _read_record(path: Path) -> Record:
 
 
 def _make_private(folder: Path) -> None:
-    """Make the folders of a user, for nobody but the owner."""
+    """Make the folders of a user, accessible to their owner only."""
     for each in (folder.parent, folder):
         each.mkdir(mode=0o700, parents=True, exist_ok=True)
 

@@ -1,4 +1,4 @@
-"""Reading what a store holds, which somebody else may have written."""
+"""Read the content of a store, which another program may have written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def object_in(data: Any) -> Record | None:
-    """Return the JSON object in what was kept or sent, None where it is something else."""
+    """Parse a JSON object, and return None for anything else."""
     try:
         value: Any = json.loads(data)
     except (ValueError, TypeError, RecursionError):

@@ -31,8 +31,8 @@ redis.call("HSET", KEYS[1], ARGV[1], ARGV[2])
 return 1
 """
 
-# Takes a lock and gives it a number that no holder has had before; whoever has it already, as the
-# answer was lost, keeps its number.
+# Takes a lock and gives it a number that no holder has had before; a holder that asks again, as
+# the answer was lost, keeps its number.
 # KEYS: lock, hash of fences. ARGV: token, milliseconds, field.
 _ACQUIRE = """
 if redis.call("GET", KEYS[1]) == ARGV[1] then
@@ -133,7 +133,7 @@ class _RedisAdapter:
         return f"{self._prefix}:{kind}:{_redis_field(user_id)}"
 
     def run(self, script: str, keys: list[str], values: list[Any]) -> Any:
-        """Run a script, which nobody else comes between."""
+        """Run a script atomically."""
         return self._asked(lambda: self._redis.eval(script, len(keys), *keys, *values))
 
     def _asked(self, work: Callable[[], T]) -> T:
@@ -172,8 +172,8 @@ def redis_adapter(url: str, *, tenant: str = "", prefix: str = "routermcp:oauth"
 
     Args:
         url: Such as ``redis://user:password@host:6379/0``.
-        tenant: Whose users they are, where several applications share the Redis.
-        prefix: What all keys begin with.
+        tenant: The application of these users, where several applications share the Redis.
+        prefix: The prefix of all keys.
 
     Raises:
         ConfigError: The library ``redis`` is missing.

@@ -27,7 +27,7 @@ POOL_CONNECTIONS = 4
 
 @dataclass(frozen=True, slots=True)
 class SQLTimes:
-    """Seconds that things at a database may take."""
+    """Seconds that the steps of using a database may take."""
 
     sqlite_busy: float = 10.0
     """For SQLite to wait for another writer."""
@@ -36,10 +36,10 @@ class SQLTimes:
     """For a connection to PostgreSQL; libpq takes whole ones, and two at least. As in Redis."""
 
     statement: float = 10.0
-    """For a statement, which reads or writes one row; it may wait for others who write that."""
+    """For a statement, which reads or writes one row; it may wait for other writers."""
 
     silent: float = 10.0
-    """In which the machine of the database acknowledges what was sent, or that it is there."""
+    """For the database's host to acknowledge data or a keepalive."""
 
     pool: float = 10.0
     """To wait for a connection while other threads use all of them."""
@@ -150,7 +150,7 @@ class _SQLAdapter:
         self._engine.dispose()
 
     def after_fork(self) -> None:
-        """Leave the connections to the parent process, and wait for nobody who makes the table there."""
+        """Leave the connections to the parent process, and do not wait for a table that it makes."""
         fork.never_close(self._engine.pool)  # databases do not bear that, from another process
         self._engine.dispose(close=False)
         self._making = threading.Lock()
@@ -256,10 +256,10 @@ class _SQLAdapter:
     # ---- leases --------------------------------------------------------------------------------
 
     def acquire(self, user_id: str, server_id: str, token: str) -> int | None:
-        """Take a lease that nobody else has; return its fence, None where somebody has it."""
+        """Take a lease and return its fence, or None while another holder has it."""
         columns, here = self._table.c, self._here(user_id, server_id)
         now = time.time()
-        # Who took it, and did not hear of that, keeps its fence.
+        # A holder that asks again, as the answer was lost, keeps its fence.
         again = self._lengthened(user_id, server_id, token, self.lease_seconds)
         free = self._sql.and_(here, columns.held_until <= now)
         taken = {"holder": token, "held_until": now + self.lease_seconds, "fence": columns.fence + 1}
@@ -268,7 +268,7 @@ class _SQLAdapter:
 
         def work(connection: Any) -> int | None:
             if connection.execute(held).first() is not None:
-                return None  # who waits for a lease writes nothing: in SQLite one writes at a time
+                return None  # waiting for a lease writes nothing: SQLite has one writer at a time
             self._make_row(connection, user_id, server_id)
             updates = (again, self._table.update().where(free).values(taken))
             if not any(connection.execute(update).rowcount for update in updates):
@@ -278,7 +278,7 @@ class _SQLAdapter:
         return self._in_transaction(work)
 
     def extend(self, user_id: str, server_id: str, token: str, seconds: float) -> bool:
-        """Let a lease last so much longer; say whether it is still that holder's."""
+        """Let a lease last so much longer; return whether it is still that holder's."""
         update = self._lengthened(user_id, server_id, token, seconds)
         return bool(self._in_transaction(lambda connection: connection.execute(update).rowcount))
 
@@ -322,7 +322,7 @@ def _limits(query: Mapping[str, Any], times: SQLTimes) -> dict[str, Any]:
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    """Let readers and a writer go on side by side; what is no text is junk, which no error shows."""
+    """Let readers run beside a writer, and keep content that is no text out of errors."""
     connection.text_factory = partial(str, encoding="utf-8", errors="replace")
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
@@ -337,7 +337,7 @@ def sql_adapter(url: str, *, tenant: str = "", table: str = "routermcp_oauth") -
     Args:
         url: Such as ``postgresql://user:password@host/name`` or ``sqlite:///tokens.db``. Limits of
             time that it sets, ``?connect_timeout=2``, count instead of ours.
-        tenant: Whose users they are, where several applications share the table.
+        tenant: The application of these users, where several applications share the table.
         table: The name of the table.
 
     Raises:
