@@ -210,7 +210,7 @@ class ClientSession(Session):
             self._handshake_id = 0
 
     def expire(self) -> None:
-        """Forget a handshake that the server has forgotten.
+        """Forget the agreement of a session that has expired at the server.
 
         State:
             READY -> NEW. Pending requests stay pending.

@@ -8,7 +8,7 @@ Rules
 * Only a ``READY`` session takes calls. A server session becomes ready when it has
   answered ``initialize``: old clients leave ``notifications/initialized`` out.
   Requests of the stateless era need no session state at all and move nothing.
-* A session that the server has forgotten is ``NEW`` again. ``CLOSED`` is final.
+* A session that has expired at the server is ``NEW`` again. ``CLOSED`` is final.
 * A request is ``PENDING`` until exactly one thing ends it: its answer, a cancel, or the
   end of the connection. What arrives later for it is dropped.
 

@@ -205,7 +205,7 @@ class HTTPBinding:
     # ---- answers -------------------------------------------------------------------------
 
     def exchange(self, outgoing: Outgoing) -> MCPExchange:
-        """Make the reader of the answer to a message."""
+        """Return a reader for the answer to a message."""
         exchange = MCPExchange(
             self.session,
             outgoing.request_id,

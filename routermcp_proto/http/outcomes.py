@@ -104,7 +104,7 @@ def _first_line(body: str) -> str:
 def rpc_error(
     error: ErrorObject, *, method: str, about: str, gateway: bool, refused: HTTPRefused | None = None
 ) -> MCPError:
-    """Make the exception for an error object of the server.
+    """Return the exception for an error object of the server.
 
     Args:
         error: The error object of the server.

@@ -111,7 +111,7 @@ class EndpointURL:
         return f"{self.scheme}://{authority}"
 
     def same_origin(self, other: EndpointURL) -> bool:
-        """Whether credentials for one may be sent to the other."""
+        """Return whether credentials for one may be sent to the other."""
         return self.origin == other.origin
 
     def resolve(self, location: str) -> EndpointURL:
