@@ -18,23 +18,13 @@ from routermcp.gateway.http.app import ProjectGateway
 from routermcp.gateway.http.authentication import APIKey
 from routermcp.gateway.http.routes.token_api import TokenAPI
 from routermcp.gateway.http.routes.token_leases import TokenLeases
-from routermcp.oauth import (
-    TokenAdapter,
-    cloud_adapter,
-    encrypted,
-    file_adapter,
-    memory_adapter,
-    redis_adapter,
-    sql_adapter,
-)
+from routermcp.oauth import TokenAdapter, file_adapter
 from tests.gateway.sessions.redis_server import redis_server
 from tests.oauth.servers.postgres_server import postgres_server
+from tests.oauth.stores import KEY, open_store
 
 Factory = Callable[[], TokenAdapter]
 """Makes an adapter, each time on the same store."""
-
-#: What Fernet.generate_key() has returned once.
-KEY = "4SSdTLGhyECmyXoUJb8DnlZ-7aJd0gZqzCUoXKWCN1U="
 
 ADAPTERS = ("memory", "file", "sqlite", "encrypted", "redis", "postgres", "cloud")
 
@@ -93,20 +83,6 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if where is None:
         where = request.getfixturevalue(f"{kind}_url")
     return f"{kind} {secrets.token_hex(4)} {where}"
-
-
-def open_store(store: str) -> TokenAdapter:
-    """Return an adapter on a store."""
-    kind, tenant, where = store.split(" ", 2)
-    if kind in ("cloud", "brief_cloud"):
-        return cloud_adapter("rmc_acts", base_url=where)
-    if kind == "file":
-        return file_adapter(where)
-    if kind == "redis":
-        return redis_adapter(where, tenant=tenant)
-    if kind in ("sqlite", "postgres"):
-        return sql_adapter(where, tenant=tenant)
-    return encrypted(memory_adapter(), KEY) if kind == "encrypted" else memory_adapter()
 
 
 def spoil(store: str, adapter: TokenAdapter, data: str) -> None:

@@ -6,7 +6,7 @@ import pickle
 import traceback
 
 from routermcp_proto.exceptions import causes
-from tests.oauth.conftest import KEY
+from tests.oauth.stores import KEY
 
 #: What secrets of the tests' own begin with; those of the server begin with what they are.
 PLANTED = "planted-secret"

@@ -24,7 +24,7 @@ from hypothesis import settings
 from routermcp import SyncRouterMCPClient
 from routermcp.oauth import OAuthConfig, memory_adapter
 from tests.interop.peers.processes import Kind, Peer
-from tests.oauth.conftest import open_store
+from tests.oauth.stores import open_store
 from tests.third_party import (
     FASTMCP_REQUIREMENT,
     MCP_REQUIREMENT,
@@ -69,7 +69,7 @@ os.nice(10)  # the server comes first
 from routermcp import RouterMCPClient
 from routermcp.oauth import OAuthConfig
 from routermcp.types import AuthorizationRequiredError
-from tests.oauth.conftest import open_store
+from tests.oauth.stores import open_store
 
 store, url = sys.argv[1:3]
 users, seconds, pause = int(sys.argv[3]), float(sys.argv[4]), float(sys.argv[5])

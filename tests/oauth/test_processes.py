@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.oauth.conftest import ADAPTERS, LASTING, open_store
+from tests.oauth.conftest import ADAPTERS, LASTING
 from tests.oauth.servers.protected_server import ProtectedServer
+from tests.oauth.stores import open_store
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'adapters'}"}
@@ -33,7 +34,7 @@ import asyncio, sys, time
 from routermcp import RouterMCPClient
 from routermcp.oauth import OAuthConfig
 from routermcp.types import AuthorizationRequiredError
-from tests.oauth.conftest import open_store
+from tests.oauth.stores import open_store
 
 store, url, users, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
 oauth = OAuthConfig(open_store(store), server_id="s", redirect_uri="https://app.example/")
@@ -173,7 +174,7 @@ def test_a_child_process_does_not_wait_for_what_its_parent_reads() -> None:
 
 FORKED_STORE = """
 import os, signal, sys
-from tests.oauth.conftest import open_store
+from tests.oauth.stores import open_store
 
 store, lasting = sys.argv[1], sys.argv[2] == "lasting"
 adapter = open_store(store)

@@ -33,9 +33,9 @@ from routermcp.oauth.signing import ProofKey
 from routermcp.types import MCPError, OAuthError
 from routermcp_adapters.runtimes.asyncio import AsyncioRuntime
 from routermcp_proto.oauth.records import GrantRecord
-from tests.oauth.conftest import KEY
 from tests.oauth.looking import OTHER_KEY, PLANTED, assert_clean, shown_by
 from tests.oauth.servers.protected_server import ProtectedServer, callback
+from tests.oauth.stores import KEY
 from tests.programs import free_port
 from tests.routermcp.server import Exchange
 

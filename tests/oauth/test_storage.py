@@ -12,8 +12,8 @@ from routermcp import RouterMCPClient, SyncRouterMCPClient
 from routermcp.oauth import AdapterLock, OAuthConfig, Record, encrypted, memory_adapter
 from routermcp.types import AuthorizationRequiredError, ConfigError, LockLostError, TransportError
 from routermcp_adapters.runtimes.auto import running
-from tests.oauth.conftest import KEY
 from tests.oauth.servers.protected_server import ProtectedServer, callback
+from tests.oauth.stores import KEY
 from tests.three_runtimes import RUNTIMES, gather, make_client, run
 
 
