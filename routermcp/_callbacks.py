@@ -1,4 +1,4 @@
-"""The user's callbacks: who answers the server, and who hears what it tells."""
+"""The callbacks of the application, which answer the server's requests and take its notifications."""
 
 from __future__ import annotations
 
@@ -32,32 +32,30 @@ from routermcp_proto.types import (
 
 from ._options import ElicitReply, Options, SampleReply
 from ._settings import ClientSettings, check_http_client
+from ._structured import problems_of
 
 log = logging.getLogger("routermcp")
 
 RequestT = TypeVar("RequestT", bound=WireModel)
 
-#: Problems that an error names: what is wrong shows in the first few.
-MAX_PROBLEMS = 10
-
 OnProgress = Callable[[Progress], Any]
 
 RequestOf = Callable[[AuthorizationRequiredError], Any]
-"""Makes of an error what ``on_authorization`` is given."""
+"""Returns the argument of ``on_authorization`` for an error."""
 
 
 async def settled(value: Any) -> Any:
-    """Return what a callback returned, awaited where it has to be."""
+    """Return the result of a callback, awaited where the callback is async."""
     return await value if inspect.isawaitable(value) else value
 
 
 class Callbacks:
     """Answers the server with the callbacks of the application.
 
-    What the client declares it can do follows from the callbacks that it was given.
+    The capabilities of the client follow from the callbacks that it was given.
 
     Attributes:
-        hears_changes: Whether what the server says of itself is wanted at any time.
+        hears_changes: Whether to read what the server sends between calls.
     """
 
     hears_changes = False
@@ -76,7 +74,7 @@ class Callbacks:
                 raise ConfigError(f"{name} is a function, not {type(callback).__name__}")
 
     def capabilities(self) -> dict[str, Any]:
-        """Return what to declare to the server."""
+        """Return the capabilities to declare to the server."""
         capabilities: dict[str, Any] = {}
         if self._on_roots is not None:
             capabilities["roots"] = {}
@@ -92,7 +90,7 @@ class Callbacks:
         """Return the callbacks as one session uses them.
 
         Args:
-            request_of: Makes of an error what ``on_authorization`` is given.
+            request_of: Returns the argument of ``on_authorization`` for an error.
         """
         if self._on_authorization is None:
             return self
@@ -101,7 +99,7 @@ class Callbacks:
         return own
 
     async def authorize(self, required: AuthorizationRequiredError) -> bool:
-        """Have the user sign in, where there is a callback for that; say whether there is."""
+        """Call ``on_authorization`` to have the user sign in, and return whether it was given."""
         if self._on_authorization is None or self._request_of is None:
             return False
         request = await settled(self._request_of(required))
@@ -109,16 +107,16 @@ class Callbacks:
         return True
 
     def take_over(self, asked: RequestReceived, reply: Reply) -> bool:
-        """Leave the answer to :meth:`answer`, in the task of the call."""
+        """Return False: :meth:`answer` answers, in the task of the call."""
         del asked, reply
         return False
 
     async def answer(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Answer a request of the server with the callback for it."""
         if method == "elicitation/create":
-            return await self._elicit(_read(ElicitRequest, method, params))
+            return await self._elicit(_parse(ElicitRequest, method, params))
         if method == "sampling/createMessage" and self._on_sampling is not None:
-            return _sampled(await settled(self._on_sampling(_read(CreateMessageRequest, method, params))))
+            return _sampled(await settled(self._on_sampling(_parse(CreateMessageRequest, method, params))))
         if method == "roots/list" and self._on_roots is not None:
             return {"roots": [_root(root) for root in await settled(self._on_roots())]}
         raise _unanswered(method)
@@ -153,7 +151,7 @@ def _unanswered(method: str) -> MCPError:
 
 
 def sign_in_of(request: ElicitRequest) -> AuthorizationRequiredError | None:
-    """Return what a request to open a URL says as an error, None where it has no URL."""
+    """Return a request to open a URL as an error, None where it has no URL."""
     if request.url is None:
         return None
     server_id = (request.meta or {}).get(SERVER_ID_KEY)
@@ -164,19 +162,16 @@ def sign_in_of(request: ElicitRequest) -> AuthorizationRequiredError | None:
     )
 
 
-def _read(kind: type[RequestT], method: str, params: Mapping[str, Any]) -> RequestT:
-    """Read what the server asks.
+def _parse(kind: type[RequestT], method: str, params: Mapping[str, Any]) -> RequestT:
+    """Read the parameters of a request of the server.
 
     Raises:
-        ResponseValidationError: It is not a question of that kind.
+        ResponseValidationError: They are not those of such a request.
     """
     try:
         return kind.model_validate(params)
     except ValidationError as error:
-        problems = tuple(
-            f"{'.'.join(str(step) for step in problem['loc'])}: {problem['msg']}"
-            for problem in error.errors(include_url=False, include_input=False)[:MAX_PROBLEMS]
-        )
+        problems = problems_of(error)
         raise ResponseValidationError(
             f"the server asks for {method} in a way that cannot be read: {'; '.join(problems)}",
             method=method,
@@ -201,7 +196,7 @@ def _root(root: Root | str) -> Mapping[str, Any]:
 
 
 def _elicited(request: ElicitRequest, reply: ElicitReply) -> Mapping[str, Any]:
-    """Put a reply into the words of the wire; what a form leaves open gets the schema's defaults."""
+    """Return a reply as it is sent; fields that it leaves open get the schema's defaults."""
     if reply is None:
         return {"action": "decline"}
     if isinstance(reply, ElicitResult):
@@ -216,7 +211,7 @@ def _elicited(request: ElicitRequest, reply: ElicitReply) -> Mapping[str, Any]:
 
 
 def progress_sink(on_progress: OnProgress | None) -> Callable[[Progress], Awaitable[None]] | None:
-    """Make of a progress callback, plain or async, what the driver awaits."""
+    """Return a progress callback, plain or async, as a coroutine function for the driver."""
     if on_progress is None:
         return None
 
@@ -227,7 +222,7 @@ def progress_sink(on_progress: OnProgress | None) -> Callable[[Progress], Awaita
 
 
 def plain_progress_sink(on_progress: OnProgress | None) -> Callable[[Progress], Awaitable[None]] | None:
-    """Make of a plain progress callback what the driver awaits.
+    """Return a plain progress callback as a coroutine function for the driver.
 
     Raises:
         TypeError: It is a coroutine function.
@@ -239,7 +234,7 @@ def plain_progress_sink(on_progress: OnProgress | None) -> Callable[[Progress], 
 
 
 def accept_any(settings: ClientSettings) -> None:
-    """Take plain and async callbacks alike, and an HTTP client that is awaited."""
+    """Accept plain and async callbacks, and check that the HTTP client is an async one."""
     check_http_client(settings.http.http_client, "AsyncClient")
 
 

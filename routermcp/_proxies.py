@@ -1,4 +1,4 @@
-"""Which proxy leads to a server, by the environment."""
+"""Find the proxy of a server in the environment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def proxy_for(endpoint: EndpointURL, given: str | None) -> str | None:
 
     Args:
         endpoint: Where the server is.
-        given: What the user said: a URL, "" for never, None for what ``HTTP_PROXY``,
+        given: The option of the client: a URL, "" for never, None for what ``HTTP_PROXY``,
             ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` say. Those never apply to this
             machine itself, which no proxy could reach.
     """

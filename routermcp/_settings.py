@@ -61,7 +61,7 @@ class ClientSettings:
 
     @property
     def place(self) -> str:
-        """Where the server is, for people."""
+        """The name of the server in messages."""
         return str(self.endpoint or self.stream)
 
     def for_user(self, user_id: str) -> ClientSettings:
@@ -71,12 +71,12 @@ class ClientSettings:
             ConfigError: The user id is empty or cannot travel in a header.
         """
         if not isinstance(user_id, str) or not user_id.strip():  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigError("create_session needs the user_id of whoever the session is for")
+            raise ConfigError("create_session needs a user_id that is not empty")
         _checked_headers({"X-RouterMCP-User-Id": user_id})
         return replace(self, user_id=user_id)
 
     def fixed_headers(self) -> dict[str, str]:
-        """Return the headers that are the same for all requests."""
+        """Return the headers that all requests have in common."""
         headers = {"User-Agent": f"routermcp/{__version__}"}
         if isinstance(self.api_key, str):
             headers["Authorization"] = f"Bearer {self.api_key}"
@@ -89,11 +89,11 @@ class ClientSettings:
         return headers
 
     def _tells_user(self) -> bool:
-        """Whether the server is one that knows what to do with a user id."""
+        """Whether the server is given the user id."""
         return self.options.send_user_id or self.gateway or _is_local_gateway(self.endpoint)
 
     def credentials(self) -> Callable[[], Awaitable[Mapping[str, str]]] | None:
-        """Return what is asked for the headers that may change, None where all are fixed."""
+        """Return the callable for the headers that may change, None where all are fixed."""
         api_key, headers = self.api_key, self.options.headers
         if not callable(api_key) and not callable(headers):
             return None
@@ -199,10 +199,10 @@ def _check_proxy(http: HTTPOptions) -> None:
 
 
 def check_http_client(http_client: object, kind: str) -> None:
-    """See that a client that was brought is of the right kind.
+    """Check that the HTTP client of the application is of the right kind.
 
     Args:
-        http_client: What was given, None for nothing.
+        http_client: The client, None for none.
         kind: ``AsyncClient`` or ``Client``, the name of the class in httpx.
 
     Raises:
@@ -210,7 +210,7 @@ def check_http_client(http_client: object, kind: str) -> None:
     """
     if http_client is None:
         return
-    import httpx  # noqa: PLC0415 - who brings a client has imported it
+    import httpx  # noqa: PLC0415 - imported already where a client of it was given
 
     if not isinstance(http_client, getattr(httpx, kind)):
         raise ConfigError(f"http_client is an httpx.{kind} here, not {type(http_client).__name__}")
@@ -279,7 +279,7 @@ def _debug(debug: bool | None, environment: Mapping[str, str]) -> bool:
 
 
 def enable_debug_log() -> None:
-    """Show the wire on standard error, unless the application has set logging up itself."""
+    """Log the traffic to standard error, unless the application has configured logging itself."""
     logger = logging.getLogger("routermcp")
     logger.setLevel(logging.DEBUG)
     if not logger.hasHandlers():

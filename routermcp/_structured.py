@@ -1,4 +1,4 @@
-"""Reading a tool's result as the caller's own type."""
+"""Read what a server sent as a model: a tool's result as the caller's own type."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from routermcp_proto.types import ToolResult
 
 ModelT = TypeVar("ModelT")
 
-#: Problems that the error names.
-MAX_PROBLEMS = 10
+#: Problems that an error lists: what is wrong shows in the first few.
+MAX_MODEL_PROBLEMS = 10
 
 
 def parse_typed(tool: str, result: ToolResult, model: type[ModelT]) -> ModelT:
@@ -36,10 +36,7 @@ def parse_typed(tool: str, result: ToolResult, model: type[ModelT]) -> ModelT:
         if len(texts) == 1 and isinstance(texts[0], str):
             return _adapter(model).validate_json(texts[0])
     except ValidationError as error:
-        problems = tuple(
-            f"{'.'.join(str(step) for step in problem['loc']) or 'value'}: {problem['msg']}"
-            for problem in error.errors(include_url=False, include_input=False)[:MAX_PROBLEMS]
-        )
+        problems = problems_of(error)
         name = getattr(model, "__name__", str(model))
         raise ResponseValidationError(
             f"the result of tool {tool!r} is not a {name}: {'; '.join(problems)}",
@@ -50,6 +47,14 @@ def parse_typed(tool: str, result: ToolResult, model: type[ModelT]) -> ModelT:
         f"the result of tool {tool!r} has neither structured content nor one text item to read; "
         "use call_tool and read its content",
         method="tools/call",
+    )
+
+
+def problems_of(error: ValidationError) -> tuple[str, ...]:
+    """Return one line for each problem; never the values, which may be private."""
+    return tuple(
+        f"{'.'.join(str(step) for step in problem['loc']) or 'value'}: {problem['msg']}"
+        for problem in error.errors(include_url=False, include_input=False)[:MAX_MODEL_PROBLEMS]
     )
 
 

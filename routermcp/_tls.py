@@ -51,11 +51,11 @@ def _for_http(context: ssl.SSLContext) -> ssl.SSLContext:
 
 
 def context_source(verify: Verify, cert: ClientCertificate | None = None) -> Callable[[], ssl.SSLContext]:
-    """Return what makes the TLS context when the first connection needs one.
+    """Return the maker of the TLS context, which is called at the first connection.
 
     Args:
         verify: True for the usual trust, a path of a file or folder of certificates to
-            trust instead, a context of your own, or False to trust anybody.
+            trust instead, a context of your own, or False to trust every server.
         cert: The client's own certificate, for servers that ask for one.
 
     Raises:
@@ -66,12 +66,12 @@ def context_source(verify: Verify, cert: ClientCertificate | None = None) -> Cal
             raise ConfigError("verify is an ssl.SSLContext: give it the client's certificate, and no cert=")
         return lambda: verify
     if cert is None:
-        return default_context if verify is True else cache(_checked(verify))
-    trusted, files = _checked(verify), _CertificateFiles.checked(cert)
+        return default_context if verify is True else cache(_context_maker(verify))
+    trusted, files = _context_maker(verify), _CertificateFiles.checked(cert)
     return cache(lambda: files.load(trusted()))
 
 
-def _checked(verify: bool | str | os.PathLike[str]) -> Callable[[], ssl.SSLContext]:
+def _context_maker(verify: bool | str | os.PathLike[str]) -> Callable[[], ssl.SSLContext]:
     if verify is True:
         return _usual_context
     if verify is False:
@@ -87,7 +87,7 @@ def _checked(verify: bool | str | os.PathLike[str]) -> Callable[[], ssl.SSLConte
 
 @dataclass(frozen=True, slots=True)
 class _CertificateFiles:
-    """What a client shows of itself."""
+    """The files of a client certificate."""
 
     certificate: str
     key: str | None = None
@@ -96,7 +96,7 @@ class _CertificateFiles:
 
     @classmethod
     def checked(cls, cert: object) -> _CertificateFiles:
-        """See that the files are there.
+        """Check that the files exist.
 
         Raises:
             ConfigError: They are not, or it is something else.
@@ -115,7 +115,7 @@ class _CertificateFiles:
         return cls(*paths)
 
     def load(self, context: ssl.SSLContext) -> ssl.SSLContext:
-        """Give the certificate to a context.
+        """Load the certificate into a context.
 
         Raises:
             ConfigError: It cannot be used.

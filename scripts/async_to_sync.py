@@ -34,7 +34,7 @@ SUBSTITUTIONS: list[tuple[str, str]] = [
     (r"\bAsync(?=Methods|SessionBase)", "Blocking"),
     (r"(?<!Sync)\bRouterMCP(?=Client|Session)", "SyncRouterMCP"),
     (
-        r"Runs under asyncio and trio; the runtime is found out when it connects\. Calls may be\n"
+        r"Runs under asyncio and trio; the runtime is detected when it connects\. Calls may be\n"
         r"    made from any number of tasks at once\.",
         "Runs in plain blocking code. Calls may be made from any number of threads at once.",
     ),

@@ -32,7 +32,6 @@ GENERATED = "routermcp/_sync/"
 #: Why a name may be defined in several modules.
 REASONS: dict[str, str] = {
     "InputRequired": "input_required of the specification: the core's event, and a backend's exception",
-    "ModelT": "a type variable",
     "ResultT": "a type variable",
     "T": "a type variable",
     "log": "the logger of its module",

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from routermcp.testing.three_runtimes import RUNTIMES, abandon, gather, make_client, run, step
+from routermcp.testing.three_runtimes import RUNTIMES, abandon, gather, make_client, run
 
-__all__ = ["RUNTIMES", "abandon", "gather", "make_client", "run", "step"]
+__all__ = ["RUNTIMES", "abandon", "gather", "make_client", "run"]

@@ -29,7 +29,7 @@ from .._tls import ClientCertificate, Verify
 from .._wiring import transport_of
 from ..oauth import OAuthConfig
 from .session import AsyncSessionBase, RouterMCPSession
-from .sessions import IDLE_TIMEOUT, MAX_OPEN, Sessions
+from .sessions import IDLE_TIMEOUT_MS, MAX_OPEN_SESSIONS, Sessions
 from .sign_in import OnAuthorization
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 class RouterMCPClient(AsyncSessionBase):
     """A client of a RouterMCP gateway, or of any MCP server over HTTP.
 
-    Runs under asyncio and trio; the runtime is found out when it connects. Calls may be
+    Runs under asyncio and trio; the runtime is detected when it connects. Calls may be
     made from any number of tasks at once.
 
     Example::
@@ -54,26 +54,26 @@ class RouterMCPClient(AsyncSessionBase):
             behind a Unix socket is ``http+unix://%2Frun%2Fmcp.sock/mcp``.
         api_key: Sent as ``Authorization: Bearer``; default ``ROUTERMCP_API_KEY``. May be a
             callable, which is asked before each request.
-        user_id: Whose calls these are; default ``ROUTERMCP_USER_ID``.
-        timeout: Milliseconds for each call in all; default ``ROUTERMCP_TIMEOUT`` or 30000;
-            0 for no limit.
+        user_id: The user that the calls are for; default ``ROUTERMCP_USER_ID``.
+        timeout: Milliseconds for each call, retries and waits included; default
+            ``ROUTERMCP_TIMEOUT`` or 30000; 0 for no limit.
         headers: More headers for every request, or a callable that returns them.
-        oauth: How to sign in at a protected server, and where the tokens of users are kept.
-        debug: Show the redacted traffic on standard error; default ``ROUTERMCP_DEBUG``.
-        protocol: ``"auto"``, or a revision of MCP to insist on, such as ``"2025-11-25"``.
-        retry: When failed calls are tried again.
+        oauth: How users sign in at a protected server, and where their tokens are kept.
+        debug: Log the redacted traffic to standard error; default ``ROUTERMCP_DEBUG``.
+        protocol: ``"auto"``, or the only revision of MCP to accept, such as ``"2025-11-25"``.
+        retry: When failed calls are repeated.
         interaction_timeout: Milliseconds that one of the callbacks below may take to
-            answer; the deadline of the call stands still meanwhile. A plain function is not
-            interrupted: what it answers counts, however late.
-        on_elicitation: Asked when the server wants something of the user. Returns an
+            answer; the deadline of the call is paused for that time. A plain function is not
+            interrupted: its answer counts, however late.
+        on_elicitation: Called when the server asks the user for something. Returns an
             :class:`~routermcp.types.ElicitResult`, a dict to accept with that content
             (the schema's defaults fill the rest), or None to decline.
-        on_sampling: Asked when the server wants a language model to complete a message.
-        on_roots: Asked for the folders that the server may work in.
-        on_log: Told of log messages of the server.
-        on_notification: Told of other notifications: method and parameters.
-        on_authorization: Given an :class:`AuthorizationRequest` when a user has to sign in before
-            a call can be made; returns when that is done, and the call is then made again.
+        on_sampling: Called when the server asks for a completion by a language model.
+        on_roots: Called for the folders that the server may work in.
+        on_log: Called with each log message of the server.
+        on_notification: Called with the method and parameters of each other notification.
+        on_authorization: Called with an :class:`AuthorizationRequest` when a user has to sign in
+            before a call can be made; the call is repeated when it has returned.
             Without it the call raises :class:`~routermcp.types.AuthorizationRequiredError`.
         verify: True for the usual TLS trust, a path of certificates to trust instead, an
             :class:`ssl.SSLContext`, or False to trust every server.
@@ -140,25 +140,25 @@ class RouterMCPClient(AsyncSessionBase):
         """Make a session for another user; ``connect`` it before use.
 
         It shares connections and settings with this client. It may be connected before or
-        after the client, and ends with it at the latest. With ``transport=`` it opens a
-        stream of its own, which is its own to disconnect.
+        after the client, and ends with it at the latest. With a ``transport=`` that opens
+        streams it has one of its own, and has to be disconnected itself.
 
         Args:
-            user_id: Whose session it is.
+            user_id: The user of the session.
 
         Raises:
             ConfigError: The user id is empty or cannot travel in a header.
         """
         return RouterMCPSession(self._settings.for_user(user_id), self._callbacks, self._transport)
 
-    def sessions(self, *, max_open: int = MAX_OPEN, idle_timeout: int = IDLE_TIMEOUT) -> Sessions:
-        """Keep sessions by user, for applications that serve many: see :class:`Sessions`.
+    def sessions(self, *, max_open: int = MAX_OPEN_SESSIONS, idle_timeout: int = IDLE_TIMEOUT_MS) -> Sessions:
+        """Return a pool of sessions by user, for applications that serve many: see :class:`Sessions`.
 
         Close them before the client.
 
         Args:
-            max_open: Sessions that may be open; more are while more are in use.
-            idle_timeout: Milliseconds after which one that nobody uses is ended, 0 for no limit.
+            max_open: Sessions that may be open; exceeded only while more are in use.
+            idle_timeout: Milliseconds after which an idle one is ended, 0 for no limit.
 
         Raises:
             ConfigError: A number is wrong.
@@ -166,7 +166,7 @@ class RouterMCPClient(AsyncSessionBase):
         return Sessions(self.create_session, max_open, idle_timeout)
 
     def stats(self) -> PoolStats:
-        """Return what the connections of the client and its sessions do, for a metric or a log."""
+        """Return counts of the connections of the client and its sessions, for a metric or a log."""
         return self._driver.stats()
 
     async def disconnect(self) -> None:

@@ -1,4 +1,4 @@
-"""Sessions of many users: made when they are first wanted, ended when nobody has wanted them for long."""
+"""Sessions of many users: made at their first use, ended when they have been idle for long."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from .session import RouterMCPSession
 log = logging.getLogger("routermcp")
 
 #: Sessions that are open at most, unless told otherwise: four megabytes of them.
-MAX_OPEN = 1_000
+MAX_OPEN_SESSIONS = 1_000
 
-#: Milliseconds after which a session that nobody uses is ended, unless told otherwise.
-IDLE_TIMEOUT = 300_000
+#: Milliseconds after which an idle session is ended, unless told otherwise.
+IDLE_TIMEOUT_MS = 300_000
 
 
 @dataclass(slots=True)
@@ -41,11 +41,10 @@ class Sessions:
             async with sessions.get("user-1") as session:
                 await session.call_tool("gmail_send", {"to": "a@example.com"})
 
-    Whoever borrows a session gives it back at the end of the block; several may borrow that of
-    one user at once. Sessions that are too many, the one first that was not used for longest, and
-    those that nobody has used for too long are ended whenever one is borrowed or given back;
-    nothing runs in between. A session that is in use is never ended: while more are borrowed than
-    may be open, more are.
+    A session is given back at the end of the block; several blocks may borrow that of one user
+    at once. Whenever one is borrowed or given back, sessions that are idle for too long or too
+    many are ended, the least recently used first; nothing runs in between. A session in use is
+    never ended: while more are borrowed than may be open, more are open.
 
     Args:
         make: Makes the session of a user.
@@ -60,8 +59,8 @@ class Sessions:
     def __init__(
         self,
         make: Callable[[str], RouterMCPSession],
-        max_open: int = MAX_OPEN,
-        idle_timeout: int = IDLE_TIMEOUT,
+        max_open: int = MAX_OPEN_SESSIONS,
+        idle_timeout: int = IDLE_TIMEOUT_MS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if isinstance(max_open, bool) or not isinstance(max_open, int) or max_open < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -124,7 +123,7 @@ class Sessions:
             return kept.session
 
     def give_back(self, user_id: str, session: RouterMCPSession) -> None:
-        """Say that a session is no longer in use; see :meth:`get`."""
+        """Take a session back; see :meth:`get`."""
         with self._gate:
             kept = self._kept.get(user_id)
             if kept is not None and kept.session is session:
@@ -179,7 +178,7 @@ class Borrowed:
 
 
 async def _end(session: RouterMCPSession) -> None:
-    """End a session; what its server says to that is nobody's concern any more."""
+    """End a session; a failure of its server is logged."""
     try:
         await session.disconnect()
     except MCPError as error:

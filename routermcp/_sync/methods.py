@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from routermcp_adapters.call.driver import CallOptions, Driver
 from routermcp_adapters.runtimes.run_sync import run_sync as run
@@ -29,9 +29,7 @@ from routermcp_proto.types import (
 from .._callbacks import OnProgress
 from .._callbacks import plain_progress_sink as report_to
 from .._settings import checked_timeout
-from .._structured import parse_typed
-
-ModelT = TypeVar("ModelT")
+from .._structured import ModelT, parse_typed
 
 
 class BlockingMethods:

@@ -36,17 +36,17 @@ class BlockingSessionBase(BlockingMethods):
 
     @property
     def user_id(self) -> str | None:
-        """Whose session this is, None where nobody said."""
+        """The user of the session, None where none was given."""
         return self._settings.user_id
 
     @property
     def server_id(self) -> str | None:
-        """What the server is called in the store of the tokens, None without ``oauth=``."""
+        """The name of the server in the token store, None without ``oauth=``."""
         return self._settings.oauth.server_id if self._settings.oauth is not None else None
 
     @property
     def server(self) -> InitializeResult | None:
-        """What the server said about itself, None before ``connect``."""
+        """The server's description of itself, None before ``connect``."""
         return self._driver.server
 
     def __repr__(self) -> str:
@@ -64,7 +64,7 @@ class BlockingSessionBase(BlockingMethods):
             timeout: Milliseconds, 0 for no limit; default that of the client.
 
         Returns:
-            What the server said about itself, filled in the same way in both eras.
+            The server's description of itself, filled in the same way in both eras.
 
         Raises:
             TransportError: The server cannot be reached, or refuses.
@@ -75,7 +75,7 @@ class BlockingSessionBase(BlockingMethods):
         return run(self._driver.connect(runtime_here(), limit))
 
     def disconnect(self) -> None:
-        """End the session at the server, and give its connections back. May be called again."""
+        """End the session at the server, and return its connections. May be called again."""
         run(self._driver.disconnect())
 
     # ---- the user's tokens ------------------------------------------------------------------------
@@ -85,7 +85,7 @@ class BlockingSessionBase(BlockingMethods):
         return UserConnections(self._settings, self._transport, self._driver, runtime_here(), limit)
 
     def _request_of(self, required: AuthorizationRequiredError) -> AuthorizationRequest:
-        """Return what ``on_authorization`` is given."""
+        """Return the argument of ``on_authorization`` for an error."""
         server_id, url = required.server_id, required.url or ""
         if required.url is not None:
             checked_page(url, server_id or self._settings.place)
@@ -95,10 +95,10 @@ class BlockingSessionBase(BlockingMethods):
         return AuthorizationRequest(access, url, None, server_id, self._settings.user_id)
 
     def connections(self, *, timeout: int | None = None) -> list[Connection]:
-        """Return at which servers the user has signed in, and whether that still holds.
+        """Return the servers that the user has signed in at, and whether each still takes the tokens.
 
-        These are the servers of which the client keeps tokens and, when it is connected to a
-        gateway, the servers behind that which users sign in at.
+        These are the servers whose tokens the client keeps and, when it is connected to a
+        gateway, the servers behind the gateway that users sign in at.
 
         Args:
             timeout: Milliseconds, 0 for no limit; default that of the client.
@@ -112,11 +112,11 @@ class BlockingSessionBase(BlockingMethods):
     def authorize(
         self, server_id: str | None = None, *, next_url: str | None = None, timeout: int | None = None
     ) -> AuthorizationRequest:
-        """Begin to sign the user in, for applications that send users to a page themselves.
+        """Start a sign-in of the user, for applications that send users to a page themselves.
 
-        Whoever takes the answer, perhaps another process, gives it to
-        :meth:`complete_authorization` of a session of the same user. Neither has to be
-        connected, unless the server is behind a gateway, which does the work then.
+        The process that receives the answer, perhaps another one, passes it to
+        :meth:`complete_authorization` of a session of the same user. Neither session has to
+        be connected, unless the server is behind a gateway, which does the work then.
 
         Args:
             server_id: The server; default the one that the session is at. Behind a gateway it
@@ -137,7 +137,7 @@ class BlockingSessionBase(BlockingMethods):
         )
 
     def complete_authorization(self, callback_url: str, *, timeout: int | None = None) -> str | None:
-        """Take the URL that the user's browser came back to, after :meth:`authorize`.
+        """Complete a sign-in with the URL that the user's browser came back to.
 
         Args:
             callback_url: The whole URL, with its query.
@@ -147,13 +147,13 @@ class BlockingSessionBase(BlockingMethods):
             The ``next_url`` of :meth:`authorize`.
 
         Raises:
-            OAuthError: It belongs to no sign-in of this user that waits, or says no.
+            OAuthError: It belongs to no pending sign-in of this user, or reports an error.
             TransportError: The authorization server cannot be reached.
         """
         return run(self._accounts(timeout).complete(callback_url))
 
     def revoke(self, server_id: str | None = None, *, timeout: int | None = None) -> None:
-        """Give the user's tokens back, where the authorization server takes them, and forget them.
+        """Revoke the user's tokens where the authorization server can do that, and delete them.
 
         Args:
             server_id: One of :meth:`connections`; default the server that the session is at.
@@ -162,20 +162,20 @@ class BlockingSessionBase(BlockingMethods):
         Raises:
             ConfigError: The client has no ``oauth=``.
             TokenStoreError: The store of the tokens cannot be reached.
-            TransportError: The authorization server cannot be reached; here the tokens are
-                forgotten all the same.
+            TransportError: The authorization server cannot be reached; the tokens are
+                deleted here all the same.
         """
         run(self._accounts(timeout).revoke(server_id))
 
     def revoke_all(self, *, timeout: int | None = None) -> None:
-        """Give back the user's tokens of all servers in :meth:`connections`, and forget them.
+        """Revoke the user's tokens of all servers in :meth:`connections`, and delete them.
 
         Args:
             timeout: Milliseconds, 0 for no limit; default that of the client.
 
         Raises:
-            MCPError: As :meth:`revoke`, of the first server with which it did not work; the
-                others are done all the same.
+            MCPError: As :meth:`revoke`, of the first server with which it failed; the others
+                are done all the same.
         """
         run(self._accounts(timeout).revoke_all())
 
@@ -192,6 +192,6 @@ class BlockingSessionBase(BlockingMethods):
 class SyncRouterMCPSession(BlockingSessionBase):
     """A session of one user, made by :meth:`SyncRouterMCPClient.create_session`.
 
-    It has the methods of the client, shares its connections, and keeps its MCP session and
-    whatever it learns about its user to itself.
+    It has the methods of the client and shares its connections; its MCP session, tokens and
+    caches are its own.
     """

@@ -18,7 +18,7 @@ OnAuthorization = Callable[["AuthorizationRequest"], Any]
 
 #: Milliseconds that :meth:`AuthorizationRequest.wait` takes at most unless told otherwise: as
 #: long as a sign-in may wait for its user.
-WAIT_TIMEOUT = 600_000
+SIGN_IN_TIMEOUT_MS = 600_000
 
 
 class AuthorizationRequest:
@@ -65,7 +65,7 @@ class AuthorizationRequest:
         """
         return run(self._known().complete(callback_url))
 
-    def wait(self, *, timeout: int = WAIT_TIMEOUT) -> None:
+    def wait(self, *, timeout: int = SIGN_IN_TIMEOUT_MS) -> None:
         """Wait until the user has signed in, whichever process takes the answer.
 
         Tokens that were there before do not count, as far as the server lets them be told apart.

@@ -16,13 +16,13 @@ from routermcp_proto.error_codes import INVALID_PARAMS
 from routermcp_proto.events import MessageDropped, MessageReady, RequestWithdrawn
 from routermcp_proto.jsonrpc import ErrorObject
 
-TOOLS = ("echo", "hang", "count", "end", "executed", "cancelled", "pause")
+CONTRACT_TOOLS = ("echo", "hang", "count", "end", "executed", "cancelled", "pause")
 
 #: What is counted as executed where something came that is no JSON, half a message for example.
 GARBAGE = "garbage"
 
 #: Seconds for which "pause" reads nothing.
-PAUSE = 0.3
+PAUSE_SECONDS = 0.3
 
 
 class ServerEnded(Exception):  # noqa: N818 - it is no error, it is an end
@@ -30,7 +30,7 @@ class ServerEnded(Exception):  # noqa: N818 - it is no error, it is an end
 
 
 class ContractServer:
-    """What many connections share: how often each tool was executed."""
+    """The state that connections share: how often each tool was executed."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -77,17 +77,17 @@ class ContractConnection:
     def _answer(self, event: RequestReceived) -> list[bytes]:
         session = self._session
         if event.method == "tools/list":
-            tools = [{"name": name, "inputSchema": {"type": "object"}} for name in TOOLS]
+            tools = [{"name": name, "inputSchema": {"type": "object"}} for name in CONTRACT_TOOLS]
             return [session.answer(event.request_id, {"tools": tools})]
         name = str(event.params.get("name"))
-        if event.method != "tools/call" or name not in TOOLS:
+        if event.method != "tools/call" or name not in CONTRACT_TOOLS:
             return [session.refuse(event.request_id, ErrorObject(INVALID_PARAMS, "no such thing"))]
         self._server.count(name)
         arguments: dict[str, Any] = dict(event.params.get("arguments") or {})
         if name == "hang":
             return []
         if name == "pause":
-            time.sleep(PAUSE)
+            time.sleep(PAUSE_SECONDS)
         if name == "end":
             raise ServerEnded
         replies: list[bytes] = []

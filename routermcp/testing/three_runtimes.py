@@ -16,23 +16,14 @@ from typing import Any, Self, TypeVar, cast
 import trio
 
 from routermcp import RouterMCPClient, SyncRouterMCPClient, TransportError
+from routermcp_adapters.runtimes.run_sync import run_sync
 
 T = TypeVar("T")
 
 RUNTIMES = ("asyncio", "trio", "blocking")
 
 #: Methods that are plain functions on the async classes too; what they return has methods again.
-_PLAIN = frozenset({"create_session", "stats"})
-
-
-def step(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never suspends."""
-    try:
-        coroutine.send(None)
-    except StopIteration as done:
-        return cast("T", done.value)
-    coroutine.close()
-    raise RuntimeError("the body awaited something that is not there in blocking code")
+_NOT_AWAITED = frozenset({"create_session", "stats"})
 
 
 def run(runtime: str, body: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
@@ -41,7 +32,7 @@ def run(runtime: str, body: Callable[..., Coroutine[Any, Any, T]], *args: Any) -
         return asyncio.run(body(*args))
     if runtime == "trio":
         return trio.run(body, *args)
-    return step(body(*args))
+    return run_sync(body(*args))
 
 
 class _Awaitable:
@@ -52,7 +43,7 @@ class _Awaitable:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._plain, name)
-        if name in _PLAIN:
+        if name in _NOT_AWAITED:
 
             def make(*args: Any, **named: Any) -> _Awaitable:
                 return _Awaitable(value(*args, **named))
@@ -89,7 +80,7 @@ async def gather(runtime: str, calls: Sequence[Callable[[], Coroutine[Any, Any, 
         return await _gather_trio(calls)
 
     def stepped(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        return step(call())
+        return run_sync(call())
 
     with ThreadPoolExecutor(len(calls)) as pool:
         return list(pool.map(stepped, calls))
@@ -125,7 +116,7 @@ async def abandon(runtime: str, seconds: float, call: Callable[..., Coroutine[An
             await call()
         return scope.cancelled_caught
     try:
-        step(call(timeout=round(seconds * 1000)))
+        run_sync(call(timeout=round(seconds * 1000)))
     except TransportError as error:
         return error.code == "timeout"
     return False

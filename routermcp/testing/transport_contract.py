@@ -28,10 +28,10 @@ import pytest
 from routermcp import RouterMCPClient
 from routermcp.transports import MessageStream, Transport
 from routermcp.types import MCPError, Progress, RetryPolicy, TransportError
-from routermcp_adapters.runtimes import auto as detect
+from routermcp_adapters.runtimes import auto
 
 from . import three_runtimes
-from .contract_server import GARBAGE, TOOLS, ContractServer, ServerEnded
+from .contract_server import CONTRACT_TOOLS, GARBAGE, ContractServer, ServerEnded
 from .three_runtimes import RUNTIMES, abandon, gather, make_client
 
 T = TypeVar("T")
@@ -48,19 +48,19 @@ HUGE = 20_000_000
 CALLERS = 30
 
 #: Seconds by which a busy machine may miss a deadline.
-SLACK = 0.35
+SLACK_SECONDS = 0.35
 
 #: Milliseconds for which one call is not answered while others are.
-BESIDE = 1500
+BESIDE_MS = 1500
 
 #: Seconds that closing may take: a client waits a little longer before it closes by force.
-CLOSING = 4.0
+DISCONNECT_SECONDS = 4.0
 
 #: Seconds after which a test hangs: many times what the slowest transport takes.
-ENDLESS = 40.0
+HANG_SECONDS = 40.0
 
 #: Seconds that a thread or a descriptor has to be gone: many times what it takes.
-PATIENCE = 10.0
+CLEANUP_SECONDS = 10.0
 
 
 class TransportContract:
@@ -108,12 +108,12 @@ class TransportContract:
 
         async def body() -> None:
             async with self.client(runtime, transport, protocol=protocol) as client:
-                assert tuple(tool.name for tool in await client.list_tools()) == TOOLS
+                assert tuple(tool.name for tool in await client.list_tools()) == CONTRACT_TOOLS
                 assert (await client.call_tool("echo", {"text": "hello"})).text == "hello"
                 with pytest.raises(MCPError, match="no such thing"):
                     await client.call_tool("unknown")
 
-        run(runtime, body)
+        run_bounded(runtime, body)
 
     @pytest.mark.parametrize("text", ["", "\n", "\r\n\0\u2028", "\N{GRINNING FACE} äöü", '"{[\\', " x "])
     def test_messages_arrive_as_they_are(self, runtime: str, transport: Transport, text: str) -> None:
@@ -123,7 +123,7 @@ class TransportContract:
             async with self.client(runtime, transport) as client:
                 return (await client.call_tool("echo", {"text": text})).text
 
-        assert run(runtime, body) == text
+        assert run_bounded(runtime, body) == text
 
     def test_large_messages(self, runtime: str, transport: Transport) -> None:
         """Large messages go both ways, several at once."""
@@ -140,7 +140,7 @@ class TransportContract:
 
                 return await gather(runtime, [echo(text) for text in texts])
 
-        assert run(runtime, body) == texts
+        assert run_bounded(runtime, body) == texts
 
     def test_many_callers(self, runtime: str, transport: Transport) -> None:
         """Each of many callers gets its own answer."""
@@ -156,7 +156,7 @@ class TransportContract:
 
                 return await gather(runtime, [echo(number) for number in range(CALLERS)])
 
-        assert run(runtime, body) == [str(number) for number in range(CALLERS)]
+        assert run_bounded(runtime, body) == [str(number) for number in range(CALLERS)]
 
     def test_progress(self, runtime: str, transport: Transport) -> None:
         """Progress comes in order and before the answer."""
@@ -169,10 +169,10 @@ class TransportContract:
             async with self.client(runtime, transport) as client:
                 return (await client.call_tool("count", {"text": "done"}, on_progress=note)).text
 
-        assert (run(runtime, body), seen) == ("done", [1, 2, 3])
+        assert (run_bounded(runtime, body), seen) == ("done", [1, 2, 3])
 
     def test_calls_beside_one_that_is_not_answered(self, runtime: str, transport: Transport) -> None:
-        """Whoever waits is woken by a message for somebody else."""
+        """A waiting call is woken by a message for another one."""
         took: list[float] = []
 
         async def body() -> None:
@@ -180,7 +180,7 @@ class TransportContract:
 
                 async def hang() -> None:
                     with pytest.raises(TransportError):
-                        await client.call_tool("hang", timeout=BESIDE)
+                        await client.call_tool("hang", timeout=BESIDE_MS)
 
                 async def echo() -> None:
                     began = time.monotonic()
@@ -190,8 +190,8 @@ class TransportContract:
 
                 await gather(runtime, [hang, echo])
 
-        run(runtime, body)
-        assert took[0] < 0.9 * BESIDE / 1000
+        run_bounded(runtime, body)
+        assert took[0] < 0.9 * BESIDE_MS / 1000
 
     # ---- giving up -----------------------------------------------------------------------
 
@@ -208,7 +208,7 @@ class TransportContract:
                     assert await abandon(runtime, 0.05, hang)
                     assert (await client.call_tool("echo", {"text": "next"})).text == "next"
 
-        run(runtime, body)
+        run_bounded(runtime, body)
 
     def test_a_deadline_is_kept(self, runtime: str, transport: Transport) -> None:
         """A call that is not answered ends at its deadline."""
@@ -221,7 +221,7 @@ class TransportContract:
                 assert caught.value.code == "timeout"
                 return time.monotonic() - began
 
-        assert 0.19 < run(runtime, body) < 0.2 + SLACK
+        assert 0.19 < run_bounded(runtime, body) < 0.2 + SLACK_SECONDS
 
     def test_a_large_message_that_is_given_up(self, runtime: str, transport: Transport) -> None:
         """No half message is left for the next call to stumble over."""
@@ -236,7 +236,7 @@ class TransportContract:
                     assert await abandon(runtime, seconds, send)
                     assert (await client.call_tool("echo", {"text": "next"})).text == "next"
 
-        run(runtime, body)
+        run_bounded(runtime, body)
 
     def test_a_message_that_nobody_reads_is_given_up(self, runtime: str, transport: Transport) -> None:
         """The server has stopped reading for a while, so a part of the message is on its way."""
@@ -255,7 +255,7 @@ class TransportContract:
                 assert (await client.call_tool("echo", {"text": "next"}, timeout=10_000)).text == "next"
                 assert (await client.call_tool("executed", {"text": GARBAGE})).text == "0"
 
-        run(runtime, body)
+        run_bounded(runtime, body)
 
     # ---- ends ------------------------------------------------------------------------------
 
@@ -271,7 +271,7 @@ class TransportContract:
                 assert caught.value.code in ("interrupted", "closed")
                 assert (await client.call_tool("echo", {"text": "again"})).text == "again"
 
-        run(runtime, body)
+        run_bounded(runtime, body)
         if server.executed:
             assert server.executed["end"] == 1
 
@@ -288,14 +288,14 @@ class TransportContract:
             await client.disconnect()
             return time.monotonic() - began
 
-        assert run(runtime, body) < CLOSING
+        assert run_bounded(runtime, body) < DISCONNECT_SECONDS
 
     @pytest.mark.parametrize("way", ["aclose", "abort"])
     def test_a_stream_that_was_closed(self, runtime: str, transport: Transport, way: str) -> None:
-        """It says so, to who sends and to who receives, and may be closed again."""
+        """Sending and receiving fail on it, and it may be closed again."""
 
         async def body() -> None:
-            stream = await transport.open(detect.blocking() if runtime == "blocking" else detect.running())
+            stream = await transport.open(auto.blocking() if runtime == "blocking" else auto.running())
             if way == "aclose":
                 await stream.aclose()
             stream.abort()
@@ -304,7 +304,7 @@ class TransportContract:
                 await stream.send(b'{"jsonrpc":"2.0","method":"notifications/initialized"}')
             assert await _received(stream) == b""
 
-        run(runtime, body)
+        run_bounded(runtime, body)
 
     def test_connecting_again(self, runtime: str, transport: Transport) -> None:
         """A client that was disconnected may connect again."""
@@ -315,7 +315,7 @@ class TransportContract:
                 async with client:
                     assert (await client.call_tool("echo", {"text": "hello"})).text == "hello"
 
-        run(runtime, body)
+        run_bounded(runtime, body)
 
     def test_nothing_is_left_behind(self, runtime: str, transport: Transport) -> None:
         """Descriptors and threads are as they were."""
@@ -326,17 +326,17 @@ class TransportContract:
                 with pytest.raises(TransportError):
                     await client.call_tool("hang", timeout=50)
 
-        run(runtime, body)
+        run_bounded(runtime, body)
         before = _remains()
         for _ in range(3):
-            run(runtime, body)
-        until = time.monotonic() + PATIENCE
+            run_bounded(runtime, body)
+        until = time.monotonic() + CLEANUP_SECONDS
         while _remains() > before and time.monotonic() < until:
             time.sleep(0.01)
         assert _remains() <= before
 
 
-def run(runtime: str, body: Callable[[], Coroutine[Any, Any, T]]) -> T:
+def run_bounded(runtime: str, body: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a body on a runtime, in a thread that is left behind if it hangs."""
     results: list[T] = []
     problems: list[BaseException] = []
@@ -349,8 +349,8 @@ def run(runtime: str, body: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    thread.join(ENDLESS)
-    assert not thread.is_alive(), f"it hangs: nothing has ended it within {ENDLESS:.0f} s"
+    thread.join(HANG_SECONDS)
+    assert not thread.is_alive(), f"it hangs: nothing has ended it within {HANG_SECONDS:.0f} s"
     if problems:
         raise problems[0]
     return results[0]

@@ -118,7 +118,7 @@ from routermcp.cli import main
 from routermcp.cli.demo import runtimes
 def interrupted(*_):
     raise KeyboardInterrupt
-runtimes.RUNTIMES["trio"] = interrupted
+runtimes.RUNNERS["trio"] = interrupted
 sys.exit(main(["demo"]))
 """
     done = subprocess.run(

@@ -21,7 +21,7 @@ from ...types import Progress as ProgressReport
 from ..failures import ExitCode, complain, reported
 from ..options import ClientOptions
 from ..output import console, make_table, printable
-from .runtimes import RUNTIMES
+from .runtimes import RUNNERS
 from .scenario import COUNT_TO, TIMED_CALLS, RuntimeReport, Scenario, foreign_server, own_gateway
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _demonstrate(options: ClientOptions, shown: Showcase | None) -> bool:
         output.print(f"left out {reason}")
     reports: list[RuntimeReport] = []
     with display.showing():
-        for name, run in RUNTIMES.items():
+        for name, run in RUNNERS.items():
             report = RuntimeReport(name)
             display.begin(name)
             run(options, make, report, display)

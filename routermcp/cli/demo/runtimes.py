@@ -147,7 +147,7 @@ def run_trio(options: ClientOptions, make: MakeScenario, report: RuntimeReport, 
     trio.run(drive, options, make, report, display)
 
 
-RUNTIMES: dict[str, Callable[[ClientOptions, MakeScenario, RuntimeReport, Display], None]] = {
+RUNNERS: dict[str, Callable[[ClientOptions, MakeScenario, RuntimeReport, Display], None]] = {
     "asyncio": run_asyncio,
     "trio": run_trio,
     "blocking": drive_blocking,

@@ -22,7 +22,7 @@ COUNT_TO = 20
 COUNT_DELAY = 20
 
 AnyClient = RouterMCPClient | SyncRouterMCPClient
-OnProgress = Callable[[Progress], None]
+ReportProgress = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class RuntimeReport:
 
 
 def own_gateway(
-    report: RuntimeReport, on_progress: OnProgress, servers: Collection[str], repository: str | None
+    report: RuntimeReport, on_progress: ReportProgress, servers: Collection[str], repository: str | None
 ) -> Scenario:
     """Try everything that is behind the local gateway.
 

@@ -16,11 +16,12 @@ from routermcp.gateway import LocalGateway
 from routermcp.oauth import Record, TokenAdapter, memory_adapter
 from routermcp.types import OAuthError, TokenStoreError, TransportError
 from routermcp_adapters.call.driver import CallOptions
+from routermcp_adapters.runtimes.run_sync import run_sync
 from routermcp_proto.gateway_calls import sign_in_status
 from tests.oauth.looking import shown_by
 from tests.oauth.servers.protected_server import ProtectedServer, consent, decline
 from tests.oauth.test_troubled_stores import Troubled, away
-from tests.three_runtimes import RUNTIMES, make_client, run, step
+from tests.three_runtimes import RUNTIMES, make_client, run
 
 
 @pytest.fixture
@@ -187,7 +188,7 @@ def test_the_sign_ins_of_others_are_not_told(mail: ProtectedServer) -> None:
         ada, bob = (SyncRouterMCPClient(project(gateway), user_id=user) for user in ("ada", "bob"))
         with ada, bob:
             call = sign_in_status("mail", ada.authorize("mail").url)
-            told = [step(client._driver.call(call, CallOptions(5000))).waits for client in (ada, bob)]
+            told = [run_sync(client._driver.call(call, CallOptions(5000))).waits for client in (ada, bob)]
     assert told == [True, False]
 
 
