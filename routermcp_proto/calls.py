@@ -38,7 +38,15 @@ MAX_ENTRY_WARNINGS = 100
 #: has tools, and at a few microseconds each still below a second.
 MAX_BAD_ENTRIES = 100_000
 
+#: Members that help people or later requests: one of the wrong kind counts as missing.
+NOT_NEEDED = frozenset({"description", "mimeType", "nextCursor", "outputSchema", "title"})
+
+#: Times that an object is read, each time without the members that were of the wrong kind: lists
+#: stop at their first, and an answer that has more of them is beyond use.
+MAX_READINGS = 8
+
 ResultT = TypeVar("ResultT", bound="types.WireModel")
+ModelT = TypeVar("ModelT", bound="types.WireModel")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +104,16 @@ class Call(Generic[ResultT]):
         try:
             return Parsed(self.result_type.model_validate(result))
         except ValidationError as error:
-            problems = _problems(error)
+            first = error
         warnings: tuple[str, ...] = ()
         if self.items is not None and isinstance(result.get(self.items), list):
             entries, warnings = self._good_entries(self.items, result[self.items])
-            try:
-                return Parsed(self.result_type.model_validate({**result, self.items: entries}), warnings)
-            except ValidationError as error:
-                problems = _problems(error)
-        raise _misshapen(self.method, problems)
+            result = {**result, self.items: entries}
+        try:
+            value, left_out = _read(self.result_type, result)
+        except ValidationError as error:
+            raise _misshapen(self.method, _problems(error) if warnings else _problems(first)) from None
+        return Parsed(value, warnings + tuple(_cut(f"{self.method}: left out {each}") for each in left_out))
 
     def _good_entries(self, items: str, entries: list[Any]) -> tuple[list[types.WireModel], tuple[str, ...]]:
         """Read a list entry by entry; return the good ones, and warnings about the others."""
@@ -116,10 +125,15 @@ class Call(Generic[ResultT]):
         bad = 0
         for index, entry in enumerate(entries):
             try:
-                good.append(entry_type.model_validate(entry))
-                continue
+                value, left_out = _read(entry_type, entry)
             except ValidationError as error:
                 problems = _problems(error)
+            else:
+                good.append(value)
+                if left_out and len(warnings) < MAX_ENTRY_WARNINGS:
+                    place = f"{items}[{index}]{_name_of(entry)}"
+                    warnings.append(_cut(f"{self.method}: left out of {place}: {'; '.join(left_out)}"))
+                continue
             bad += 1
             if bad <= MAX_ENTRY_WARNINGS:
                 place = f"{items}[{index}]{_name_of(entry)}"
@@ -130,6 +144,48 @@ class Call(Generic[ResultT]):
         if bad > MAX_ENTRY_WARNINGS:
             warnings.append(f"{self.method}: left out {bad - MAX_ENTRY_WARNINGS} more entries of {items}")
         return good, tuple(warnings)
+
+
+def _read(model: type[ModelT], value: Any) -> tuple[ModelT, tuple[str, ...]]:
+    """Read an object, without the members that are of the wrong kind and :data:`NOT_NEEDED`.
+
+    Returns:
+        The model, and a line for each member that was left out.
+
+    Raises:
+        ValidationError: A member that is needed is missing or malformed; the first report.
+    """
+    first: ValidationError | None = None
+    left_out: tuple[str, ...] = ()
+    for _ in range(MAX_READINGS):
+        try:
+            return model.model_validate(value), left_out
+        except ValidationError as error:
+            first = first or error
+            left_out += _problems(error)
+            for detail in error.errors(include_url=False, include_input=False)[:MAX_ANSWER_PROBLEMS]:
+                value = _without(value, detail["loc"], first)
+    assert first is not None
+    raise first
+
+
+def _without(value: Any, place: tuple[int | str, ...], otherwise: ValidationError) -> Any:
+    """Return a JSON value without the member at a place.
+
+    Raises:
+        ValidationError: ``otherwise``: it is missing there, or needed.
+    """
+    key, *inner = place or (None,)
+    if isinstance(value, dict) and key in value and (inner or key in NOT_NEEDED):
+        members = cast("dict[Any, Any]", value)
+        if inner:
+            return {**members, key: _without(members[key], tuple(inner), otherwise)}
+        return {name: member for name, member in members.items() if name != key}
+    if isinstance(value, list) and isinstance(key, int) and inner:
+        entries = list(cast("list[Any]", value))
+        entries[key] = _without(entries[key], tuple(inner), otherwise)
+        return entries
+    raise otherwise
 
 
 def _cut(text: str) -> str:

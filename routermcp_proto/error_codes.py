@@ -30,3 +30,6 @@ TOOL_NOT_FOUND = -32002
 TOOL_DISABLED = -32003
 UPSTREAM_ERROR = -32004
 RATE_LIMITED = -32005
+
+#: Not a code of anybody: that of an error whose server gave none, or one that is no number.
+NO_CODE = 0

@@ -1,7 +1,10 @@
 """The JSON-RPC codec: bytes to messages and back.
 
 Decoding accepts any bytes and never raises: malformed input becomes :class:`Invalid`, which
-costs that message alone. Encoding refuses values that JSON cannot hold, and names their place.
+costs that message alone. Deviations of real servers that leave no doubt about the meaning are
+accepted in answers: an id as text or as ``3.0``, ``null`` beside the other member, an error that
+is a text, an array of one message, a lone surrogate, a byte order mark, ``NaN``. Encoding refuses
+values that JSON cannot hold, and names their place.
 
 Source: https://www.jsonrpc.org/specification and
 https://modelcontextprotocol.io/specification/2026-07-28/basic, section "Messages".
@@ -9,16 +12,18 @@ https://modelcontextprotocol.io/specification/2026-07-28/basic, section "Message
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
 
 from pydantic import BaseModel
-from pydantic_core import from_json
+from pydantic_core import PydanticSerializationError, from_json, to_jsonable_python
 
-from .error_codes import INVALID_REQUEST, PARSE_ERROR
+from .error_codes import INVALID_REQUEST, NO_CODE, PARSE_ERROR
 from .exceptions import LocalProtocolError
 
 RequestId = int | str
@@ -27,6 +32,12 @@ RequestId = int | str
 #: Messages in one batch (MCP 2025-03-26). More than clients send, few enough that a hostile
 #: array of small messages costs milliseconds.
 MAX_BATCH = 1_000
+
+#: Characters that are kept of an error's text that is not in its ``message`` member.
+MAX_ERROR_WORDS = 1_000
+
+#: Digits of an id or a code that is read as a number although it came as text.
+MAX_DIGITS = 18
 
 #: Levels at which the search for a value that cannot be encoded stops.
 MAX_SEARCH_DEPTH = 50
@@ -88,18 +99,24 @@ class Invalid:
 Message = Request | Notification | Response | ErrorResponse | Invalid
 
 
-def decode(payload: bytes | bytearray | str, *, batches: bool = False) -> tuple[Message, ...]:
+def decode(
+    payload: bytes | bytearray | str, *, batches: bool = False, strict: bool = False
+) -> tuple[Message, ...]:
     """Decode a message or a batch. Never raises.
 
     Args:
         payload: One JSON text.
         batches: An array of messages is allowed.
+        strict: Refuse ``NaN`` and ``Infinity``, which RFC 8259 does not know.
     """
     try:
-        value: Any = from_json(payload, allow_inf_nan=False)
+        value: Any = from_json(payload, allow_inf_nan=not strict)
     except (ValueError, TypeError) as error:
         # TypeError: text with half of a surrogate pair, which has no UTF-8.
-        return (Invalid(f"not JSON: {error}", None, PARSE_ERROR),)
+        try:
+            value = from_json(_mended(payload), allow_inf_nan=not strict)
+        except (ValueError, TypeError, RecursionError):
+            return (Invalid(f"not JSON: {error}", None, PARSE_ERROR),)
     if type(value) is dict:
         return (_message(cast("dict[str, Any]", value)),)
     if type(value) is list:
@@ -107,8 +124,24 @@ def decode(payload: bytes | bytearray | str, *, batches: bool = False) -> tuple[
     return (Invalid(f"a message is an object, not {_json_type(value)}", None, INVALID_REQUEST),)
 
 
+def _mended(payload: bytes | bytearray | str) -> str:
+    """Remove a byte order mark from a JSON text and replace lone surrogates with U+FFFD.
+
+    Raises:
+        ValueError: The text is not JSON.
+    """
+    text = payload if isinstance(payload, str) else payload.decode("utf-8", "replace")
+    text = text.removeprefix("\ufeff")
+    # Two halves of a pair that were escaped one by one are joined on the way.
+    whole = json.dumps(json.loads(text, strict=False), ensure_ascii=False)
+    return whole.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 def _batch(values: list[Any], allowed: bool) -> tuple[Message, ...]:
     if not allowed:
+        message = _message(cast("dict[str, Any]", values[0])) if _is_array_of_one(values) else None
+        if isinstance(message, Response | ErrorResponse | Notification):
+            return (message,)
         return (Invalid("this revision does not allow batches", None, INVALID_REQUEST),)
     if not 0 < len(values) <= MAX_BATCH:
         return (Invalid(f"a batch has 1 to {MAX_BATCH} messages, not {len(values)}", None, INVALID_REQUEST),)
@@ -120,26 +153,46 @@ def _batch(values: list[Any], allowed: bool) -> tuple[Message, ...]:
     )
 
 
+def _is_array_of_one(values: list[Any]) -> bool:
+    return len(values) == 1 and type(values[0]) is dict
+
+
 def _message(value: dict[str, Any]) -> Message:
     request_id = value.get("id")
-    known = request_id if type(request_id) is int or type(request_id) is str else None
-    if value.get("jsonrpc") != "2.0":
-        return Invalid('"jsonrpc" is not "2.0"', known, INVALID_REQUEST)
-    if "id" in value and known is None and not (request_id is None and "error" in value):
-        return Invalid(
-            f"an id is a string or an integer, not {_json_type(request_id)}", None, INVALID_REQUEST
-        )
+    known = request_id_in(request_id)
     if "method" in value:
         return _request_or_notification(value, known)
-    if ("result" in value) == ("error" in value):
+    result, error = value.get("result"), value.get("error")
+    if result is None and error is None and not ("result" in value) ^ ("error" in value):
         return Invalid("a message has one of method, result and error", known, INVALID_REQUEST)
-    if "result" in value:
-        return _response(value, known)
-    return _error(value["error"], known)
+    if result is not None and error is not None:
+        return Invalid("a message has one of method, result and error", known, INVALID_REQUEST)
+    if known is None and (request_id is not None or "error" not in value):
+        return Invalid(_no_id(value), None, INVALID_REQUEST)
+    if error is not None or "result" not in value:
+        return _error(error, known)
+    return _response(result, known)
+
+
+def _no_id(value: dict[str, Any]) -> str:
+    if "id" not in value:
+        return "a result without an id"
+    return f"an id is a string or an integer, not {_json_type(value['id'])}"
+
+
+def request_id_in(value: Any) -> RequestId | None:
+    """Return a value of the peer if it is a valid request id, else None; ``3.0`` is 3."""
+    if type(value) is int or type(value) is str:
+        return value
+    return int(value) if type(value) is float and value.is_integer() else None
 
 
 def _request_or_notification(value: dict[str, Any], request_id: RequestId | None) -> Message:
     method, params = value["method"], value.get("params")
+    if value.get("jsonrpc") != "2.0":
+        return Invalid('"jsonrpc" is not "2.0"', request_id, INVALID_REQUEST)
+    if "id" in value and request_id is None:
+        return Invalid(_no_id(value), None, INVALID_REQUEST)
     if type(method) is not str:
         return Invalid(f"a method is a string, not {_json_type(method)}", request_id, INVALID_REQUEST)
     if "result" in value or "error" in value:
@@ -154,8 +207,7 @@ def _request_or_notification(value: dict[str, Any], request_id: RequestId | None
     return Request(request_id, method, cast("dict[str, Any]", params))
 
 
-def _response(value: dict[str, Any], request_id: RequestId | None) -> Message:
-    result = value["result"]
+def _response(result: Any, request_id: RequestId | None) -> Message:
     if request_id is None:
         return Invalid("a result without an id", None, INVALID_REQUEST)
     if type(result) is not dict:
@@ -164,13 +216,35 @@ def _response(value: dict[str, Any], request_id: RequestId | None) -> Message:
 
 
 def _error(error: Any, request_id: RequestId | None) -> Message:
+    if error is None:
+        return Invalid("an error is an object, not null", request_id, INVALID_REQUEST)
     if type(error) is not dict:
-        return Invalid(f"an error is an object, not {_json_type(error)}", request_id, INVALID_REQUEST)
+        return ErrorResponse(request_id, ErrorObject(NO_CODE, _words(error)))
     members = cast("dict[str, Any]", error)
     code, message = members.get("code"), members.get("message")
-    if type(code) is not int or type(message) is not str:
-        return Invalid("an error has an integer code and a message", request_id, INVALID_REQUEST)
-    return ErrorResponse(request_id, ErrorObject(code, message, members.get("data")))
+    number = code_in(code)
+    text = message if type(message) is str else _words(error if message is None else message)
+    if number is None:
+        text = f"{text} ({_words(code)})" if code is not None and message is not None else text
+        number = NO_CODE
+    return ErrorResponse(request_id, ErrorObject(number, text, members.get("data")))
+
+
+def code_in(value: Any) -> int | None:
+    """Return a value of the peer if it is an integer, as a number or as text, else None."""
+    if type(value) is int:
+        return value
+    if type(value) is float:
+        return int(value) if value.is_integer() else None
+    if type(value) is str and len(value) <= MAX_DIGITS and value.removeprefix("-").isdecimal():
+        return int(value)
+    return None
+
+
+def _words(value: Any) -> str:
+    """Return the text of an error that is not in its ``message`` member."""
+    text = value if type(value) is str else json.dumps(value, ensure_ascii=False)
+    return text[:MAX_ERROR_WORDS]
 
 
 _JSON_TYPES: dict[type[Any], str] = {
@@ -197,7 +271,12 @@ def _jsonable(value: Any) -> Any:
         return value.model_dump(mode="json", by_alias=True, exclude_unset=True)
     if isinstance(value, Mapping):
         return dict(cast("Mapping[str, Any]", value))
-    raise TypeError(f"JSON has no {type(value).__name__}")
+    if isinstance(value, bytes | bytearray):
+        return base64.b64encode(value).decode("ascii")
+    try:
+        return to_jsonable_python(value)
+    except PydanticSerializationError:
+        raise TypeError(f"JSON has no {type(value).__name__}") from None
 
 
 _encode = json.JSONEncoder(
@@ -206,7 +285,7 @@ _encode = json.JSONEncoder(
 
 
 def dumps(value: Any, what: str = "value") -> bytes:
-    """Encode a value as compact UTF-8 JSON; pydantic models and mappings are objects.
+    """Encode a value as compact UTF-8 JSON; bytes are base64, and pydantic says what all else is.
 
     Args:
         value: What to encode.
@@ -219,6 +298,9 @@ def dumps(value: Any, what: str = "value") -> bytes:
     try:
         return _encode(value).encode()
     except (TypeError, ValueError, RecursionError) as error:
+        with suppress(TypeError, ValueError, RecursionError):
+            # Keys of a mapping that are no texts are the one thing that the encoder does not ask about.
+            return _encode(to_jsonable_python(value)).encode()
         # The search would name fifty levels of a value that is nothing but deep.
         where = what if isinstance(error, RecursionError) else _find(value, what, ())
         raise LocalProtocolError(f"{where} cannot be sent as JSON: {_reason(error)}") from error

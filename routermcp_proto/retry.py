@@ -11,7 +11,8 @@ from .exceptions import LocalProtocolError, TransportError
 
 #: HTTP statuses that say "not now": a gateway or proxy in front of the server is
 #: overloaded or restarting (RFC 9110, section 15.6), or the caller is too fast (RFC 6585).
-RETRYABLE_STATUSES = frozenset({429, 502, 503, 504})
+#: 520 to 527 and 530 are what Cloudflare says of the server behind it, 529 is "overloaded".
+RETRYABLE_STATUSES = frozenset({429, 502, 503, 504, *range(520, 528), 529, 530})
 
 #: Failures of the connection itself, which the next try may avoid.
 RETRYABLE_CODES = frozenset({"connect", "closed", "dns"})

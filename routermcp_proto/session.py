@@ -101,6 +101,8 @@ class Session:
         self._lines: LineDecoder | None = None
         self._events: list[Event] = []
         self._to_send: list[bytes] = []
+        self.unclaimed_error: ErrorObject | None = None
+        """The last error that the peer sent without an id while several requests waited."""
 
     @property
     def state(self) -> SessionState:
@@ -359,21 +361,33 @@ class Session:
                 self._on_invalid(message, only, events)  # pyright: ignore[reportArgumentType]
         return events
 
-    def _expects(self, request_id: RequestId, only: RequestId | None, events: list[Event]) -> bool:
-        if request_id in self._pending and (only is None or only == request_id):
-            return True
+    def _expected(
+        self, request_id: RequestId, only: RequestId | None, events: list[Event]
+    ) -> RequestId | None:
+        """Return the id of the pending request that an answer belongs to, else None."""
+        own = self._own(request_id)
+        if own in self._pending and (only is None or only == own):
+            return own
         events.append(MessageDropped(f"an answer came for request {request_id!r}, which is not pending"))
-        return False
+        return None
+
+    def _own(self, given: RequestId) -> RequestId:
+        """Return the id or token that was sent for the one that came back: ``"3"`` may stand for 3."""
+        if given in self._pending or type(given) is int:
+            return given
+        number = jsonrpc.code_in(given)
+        return given if number is None else number
 
     def _on_response(self, message: jsonrpc.Response, only: RequestId | None, events: list[Event]) -> None:
-        if not self._expects(message.id, only, events):
+        request_id = self._expected(message.id, only, events)
+        if request_id is None:
             return
-        call = self._end(message.id, RequestInput.ANSWER).call
-        kind = message.result.get("resultType", "complete")
+        call = self._end(request_id, RequestInput.ANSWER).call
+        kind = message.result.get("resultType") or "complete"
         try:
             if kind == "input_required" and call.may_ask_input:
                 wanted = InputRequiredResult.model_validate(message.result)
-                events.append(InputRequired(message.id, wanted.inputRequests or {}, wanted.requestState))
+                events.append(InputRequired(request_id, wanted.inputRequests or {}, wanted.requestState))
                 return
             if kind != "complete":
                 raise ResponseValidationError(
@@ -382,14 +396,14 @@ class Session:
                 )
             parsed = call.parse(message.result)
         except ResponseValidationError as error:
-            events.append(ResponseRejected(message.id, error))
+            events.append(ResponseRejected(request_id, error))
         except ValidationError as error:
             problem = f"{call.method} was answered with a malformed input request"
             rejected = ResponseValidationError(problem, method=call.method, problems=(str(error)[:500],))
-            events.append(ResponseRejected(message.id, rejected))
+            events.append(ResponseRejected(request_id, rejected))
         else:
             warnings = parsed.warnings + self._learn(parsed.value)
-            events.append(ResponseReceived(message.id, parsed.value, warnings))
+            events.append(ResponseReceived(request_id, parsed.value, warnings))
 
     def _learn(self, value: Any) -> tuple[str, ...]:
         """Let a role remember parts of a result; return warnings about it."""
@@ -398,9 +412,14 @@ class Session:
 
     def _on_error(self, message: jsonrpc.ErrorResponse, only: RequestId | None, events: list[Event]) -> None:
         request_id = message.id if message.id is not None else only
+        if request_id is None and len(self._pending) == 1:
+            (request_id,) = self._pending
         if request_id is None:
+            self.unclaimed_error = message.error
             events.append(MessageDropped(f"the peer reports: {message.error.message[:200]}"))
-        elif self._expects(request_id, only, events):
+            return
+        request_id = self._expected(request_id, only, events)
+        if request_id is not None:
             call = self._end(request_id, RequestInput.ANSWER).call
             events.append(ErrorReceived(request_id, message.error, call))
 
@@ -413,7 +432,8 @@ class Session:
             events.append(NotificationReceived(message.method, message.params))
 
     def _on_progress(self, params: Mapping[str, Any]) -> Event:
-        token = _request_id(params.get("progressToken"))
+        token = jsonrpc.request_id_in(params.get("progressToken"))
+        token = None if token is None else self._own(token)
         if token is None or token not in self._pending:
             return MessageDropped("a progress report came for no pending request")
         try:
@@ -422,7 +442,7 @@ class Session:
             return MessageDropped("a progress report was malformed")
 
     def _on_cancelled(self, params: Mapping[str, Any]) -> Event:
-        request_id, reason = _request_id(params.get("requestId")), params.get("reason")
+        request_id, reason = jsonrpc.request_id_in(params.get("requestId")), params.get("reason")
         if request_id is None or self._asked.pop(request_id, None) is None:
             return MessageDropped("the peer cancelled a request that is not being worked on")
         return RequestWithdrawn(request_id, reason if isinstance(reason, str) else None)
@@ -444,15 +464,10 @@ class Session:
         return MessageReady(Outgoing(jsonrpc.encode_error(request_id, error)))
 
     def _on_invalid(self, message: jsonrpc.Invalid, only: RequestId | None, events: list[Event]) -> None:
-        request_id = message.id
+        request_id = None if message.id is None else self._own(message.id)
         if request_id is not None and request_id in self._pending and (only is None or only == request_id):
             call = self._end(request_id, RequestInput.ANSWER).call
             problem = f"the answer to {call.method} is not a JSON-RPC message: {message.problem}"
             events.append(ResponseRejected(request_id, ResponseValidationError(problem, method=call.method)))
         else:
             events.append(MessageDropped(message.problem))
-
-
-def _request_id(value: Any) -> RequestId | None:
-    """Return a value of the peer if it is a valid request id, else None."""
-    return value if type(value) is int or type(value) is str else None

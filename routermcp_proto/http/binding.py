@@ -211,6 +211,7 @@ class HTTPBinding:
             outgoing.request_id,
             max_message_size=self._max_message_size,
             on_session_id=self._assign if outgoing.method == "initialize" else None,
+            listens=not outgoing.payload,
         )
         if outgoing.call is not None and outgoing.call.private:
             exchange.private = True

@@ -33,8 +33,9 @@ from ..exceptions import MAX_ERROR_BODY, RemoteProtocolError
 from ..jsonrpc import ErrorObject, RequestId
 from ..redaction import error_without, redacted, without
 from ..session import Session
+from .compression import Decompressor
 from .reader import BodyData, EndOfBody, ResponseHead
-from .sse import SSEDecoder
+from .sse import ServerSentEvent, SSEDecoder
 
 #: Bytes of one JSON answer or one event. Tools return files and images as base64; 64 MiB
 #: holds a picture of 48 MB and keeps a hostile server from filling the memory.
@@ -62,6 +63,21 @@ class Body(Enum):
     FOREIGN = "neither JSON nor events"
 
 
+_FIELDS = (b":", b"data:", b"event:", b"id:", b"retry:")
+
+
+def body_in(beginning: bytes | bytearray) -> Body | None:
+    """Return the kind of a body by its first bytes: FOREIGN for any other, None while undecided."""
+    text = bytes(beginning[:64]).removeprefix(b"\xef\xbb\xbf").lstrip()
+    if not text and len(beginning) < 64:
+        return None
+    if text[:1] in (b"{", b"["):
+        return Body.JSON
+    if any(text.startswith(field) for field in _FIELDS):
+        return Body.EVENTS
+    return None if any(field.startswith(text) for field in _FIELDS) else Body.FOREIGN
+
+
 class MCPExchange:
     """Reads the answer to one message.
 
@@ -72,6 +88,7 @@ class MCPExchange:
         max_message_size: Bytes of the longest message.
         on_session_id: Called with the session id of a successful answer, None for none,
             before the answer itself is read.
+        listens: The request is the GET of the stream that all calls share.
     """
 
     private = False
@@ -83,12 +100,16 @@ class MCPExchange:
         *,
         max_message_size: int = MAX_MESSAGE_SIZE,
         on_session_id: Callable[[str | None], None] | None = None,
+        listens: bool = False,
     ) -> None:
         self._session = session
+        self._listens = listens
         self._request_id = request_id
         self._max_message_size = max_message_size
         self._on_session_id = on_session_id
         self._body = Body.UNKNOWN
+        self._doubted = False
+        self._decompressor: Decompressor | None = None
         self._head = ResponseHead(0, ())
         self._received = bytearray()
         self._events: SSEDecoder | None = None
@@ -161,10 +182,11 @@ class MCPExchange:
         """Feed the head of the answer.
 
         Raises:
-            RemoteProtocolError: The body is compressed, although no compression was accepted.
+            RemoteProtocolError: The body has a content coding that this client cannot decode.
         """
         self._head = head
         content_type = b""
+        self._decompressor = None
         for name, value in head.headers:
             if name == b"content-type":
                 content_type = value
@@ -173,24 +195,34 @@ class MCPExchange:
             elif name == b"dpop-nonce":
                 self.dpop_nonce = value.decode("latin-1") or None
             elif name == b"content-encoding" and value.strip().lower() not in (b"identity", b""):
-                encoding = without(value.decode("ascii", "replace"), self.secrets())[:40]
-                raise RemoteProtocolError(
-                    f"the server sent a body encoded as {encoding!r}, but the request accepts only identity"
-                )
+                self._decompressor = self._decompressor_for(value)
         if self._on_session_id is not None and 200 <= head.status < 300:
             self._on_session_id(self.session_id)
         return self._choose_body(head, content_type.split(b";", 1)[0].strip().lower())
 
+    def _decompressor_for(self, value: bytes) -> Decompressor:
+        encoding = without(value.decode("ascii", "replace").strip().lower(), self.secrets())[:40]
+        try:
+            return Decompressor(encoding)
+        except LookupError:
+            raise RemoteProtocolError(
+                f"the server sent a body encoded as {encoding!r}; this client decodes gzip and deflate"
+            ) from None
+
     def _choose_body(self, head: ResponseHead, media_type: bytes) -> list[Event]:
         if 200 <= head.status < 300:
-            if media_type == b"text/event-stream":
-                self._body = Body.EVENTS
-                self._events = SSEDecoder(self._max_message_size)
-                self._events.last_event_id = self._last_event_id
-            elif self._request_id is None or head.status in (202, 204):
+            if self._request_id is None and not (self._listens and media_type == b"text/event-stream"):
+                # No result is expected, so the head completes the exchange; the body may stay open.
                 self._body = Body.NOTHING
+                self.finished = True
+                return [HTTPAccepted(head.status)]
+            if head.status in (202, 204) and media_type != b"text/event-stream":
+                self._body = Body.NOTHING
+            elif media_type == b"text/event-stream":
+                self._read_events()
             else:
                 self._body = Body.JSON if media_type in (b"application/json", b"") else Body.FOREIGN
+            self._doubted = self._request_id is not None and self._body is not Body.NOTHING
             return []
         if 300 <= head.status < 400 and head.status != 304:
             location = _header(head, b"location").decode("ascii", "replace")
@@ -201,19 +233,35 @@ class MCPExchange:
         self._body = Body.REFUSAL
         return []
 
+    def _read_events(self) -> None:
+        self._body = Body.EVENTS
+        self._events = SSEDecoder(self._max_message_size)
+        self._events.last_event_id = self._last_event_id
+
     def receive_data(self, data: bytes) -> list[Event]:
         """Feed a piece of the body.
 
         Raises:
-            RemoteProtocolError: A message is too long.
+            RemoteProtocolError: A message is too long, or the body is not compressed as its head says.
         """
+        if self._decompressor is None:
+            return self._receive_plain(data)
+        events: list[Event] = []
+        for piece in self._decompressor.receive_data(data):
+            events += self._receive_plain(piece)
+        return events
+
+    def _receive_plain(self, data: bytes) -> list[Event]:
+        if self._doubted:
+            self._received += data
+            kind = body_in(self._received)
+            if kind is None:
+                return []
+            data = bytes(self._received)
+            self._received.clear()
+            self._settle(kind)
         if self._body is Body.EVENTS and self._events is not None:
-            events: list[Event] = []
-            for sent in self._events.receive_data(data):
-                # An event without data only says where to resume; other types are not MCP's.
-                if sent.data and sent.event == "message":
-                    events.extend(self._take_message(sent.data))
-            return events
+            return self._take_events(self._events.receive_data(data))
         if self._body is Body.JSON:
             if len(self._received) + len(data) > self._max_message_size:
                 raise RemoteProtocolError(f"the answer is longer than {self._max_message_size} bytes")
@@ -221,6 +269,22 @@ class MCPExchange:
         elif self._body in (Body.REFUSAL, Body.FOREIGN):
             self._received += data[: MAX_REFUSAL_SIZE - len(self._received)]
         return []
+
+    def _settle(self, kind: Body) -> None:
+        """Read the body by its first bytes where they leave no doubt, else by its content type."""
+        self._doubted = False
+        if kind is Body.EVENTS and self._body is not Body.EVENTS:
+            self._read_events()
+        elif kind is Body.JSON and self._body is not Body.JSON:
+            self._body, self._events = Body.JSON, None
+
+    def _take_events(self, received: list[ServerSentEvent]) -> list[Event]:
+        events: list[Event] = []
+        for sent in received:
+            # An event without data only says where to resume; other types are not MCP's.
+            if sent.data and sent.event == "message":
+                events.extend(self._take_message(sent.data))
+        return events
 
     def _take_message(self, payload: bytes | bytearray) -> list[Event]:
         only = _NO_REQUEST if self._request_id is None else self._request_id
@@ -236,6 +300,12 @@ class MCPExchange:
         Raises:
             RemoteProtocolError: The body held no answer.
         """
+        if self._decompressor is not None:
+            self._decompressor.receive_eof()
+        if self._doubted:
+            self._doubted = False
+            if self._body is Body.EVENTS and self._events is not None:
+                self._events.receive_data(bytes(self._received))
         match self._body:
             case Body.JSON:
                 return self._end_of_json()
@@ -260,11 +330,14 @@ class MCPExchange:
         return events
 
     def _end_of_events(self) -> list[Event]:
+        events: list[Event] = []
+        if self._events is not None:
+            left = self._events.receive_eof()
+            whole = [sent for sent in left if not isinstance(jsonrpc.decode(sent.data)[0], jsonrpc.Invalid)]
+            events = self._take_events(whole)
         if self._request_id is None:
             self.finished = True
-        if self.finished:
-            return []
-        return [StreamEnded(self.last_event_id, self.retry)]
+        return events if self.finished else [*events, StreamEnded(self.last_event_id, self.retry)]
 
     def _end_of_nothing(self) -> list[Event]:
         if self.finished:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
 from ..error_codes import (
@@ -9,6 +10,9 @@ from ..error_codes import (
     INVALID_PARAMS,
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
+    NO_CODE,
+    PROJECT_NOT_FOUND,
+    UNAUTHORIZED,
     URL_ELICITATION_REQUIRED,
 )
 from ..events import (
@@ -63,15 +67,36 @@ _ADVICE = {
     502: "the gateway cannot reach the server behind it",
     503: "the server is not available now",
     504: "the server behind the gateway did not answer in time",
+    520: "the proxy did not understand the server behind it",
+    521: "the server behind the proxy is down",
+    522: "the server behind the proxy cannot be reached",
+    523: "the server behind the proxy cannot be reached",
+    524: "the server behind the proxy did not answer in time",
+    525: "the proxy found no TLS with the server behind it",
+    526: "the proxy does not trust the certificate of the server behind it",
+    529: "the server is overloaded",
+    530: "the proxy cannot reach the server behind it",
 }
+
+#: Characters of a refusal that are searched for words about the session.
+MAX_WORDS = 1_000
 
 #: Statuses that concern the client or the moment, and say nothing about the revisions that
 #: the server speaks.
 ABOUT_THE_MOMENT = frozenset({401, 403, 407, 408, 429, 502, 503, 504})
 
-#: Codes with which servers of the handshake era refuse a request of a session that they do
-#: not know, beside or instead of the 404 that the specification asks for.
-_UNKNOWN_SESSION_CODES = frozenset({-32000, -32001, INVALID_REQUEST, INVALID_PARAMS, INTERNAL_ERROR})
+#: Codes with which servers refuse a request of a session that they do not know. Those of JSON-RPC
+#: that a tool which ran may have too are not among them where HTTP says that all is well.
+_UNKNOWN_SESSION_CODES = frozenset({UNAUTHORIZED, PROJECT_NOT_FOUND, INVALID_REQUEST})
+_UNKNOWN_SESSION_CODES_REFUSED = _UNKNOWN_SESSION_CODES | {INVALID_PARAMS, INTERNAL_ERROR, NO_CODE}
+
+#: How servers say in words that they do not know a session.
+_UNKNOWN_SESSION = re.compile(
+    r"\b(?:invalid|unknown|expired|unrecogni[sz]ed|missing|stale|closed|terminated|no)\b[^.\n]{0,40}\bsession"
+    r"|\bsession\b[^.\n]{0,80}(?:not|n't|invalid|unknown|expired|missing|closed|terminated|gone)"
+    r"|not (?:been |yet )?initiali[sz]ed|uninitiali[sz]ed|before initiali[sz]|initiali[sz]e(?:d)? first",
+    re.IGNORECASE,
+)
 
 
 AUTHORIZATION_REQUIRED = "authorization_required"
@@ -160,14 +185,27 @@ def _str_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def session_unknown(refused: HTTPRefused) -> bool:
-    """Return whether a refusal of a request with a session id means that the session has expired.
+def session_unknown(error: ErrorObject | None, refused: HTTPRefused | None) -> bool:
+    """Return whether the answer to a request with a session id means that the session has expired.
 
-    The specification uses HTTP 404 for that. Some restarted servers answer 400 with a JSON-RPC
-    error that mentions the session instead; the request did not run there either.
+    The specification uses HTTP 404 for that. Restarted servers also answer 409 or 410, 400 with a
+    text that mentions the session, or HTTP 200 with an error object; the request did not run there
+    either.
+
+    Args:
+        error: The error object, where there was one.
+        refused: The HTTP refusal, where the answer was one.
     """
-    if refused.status == 404:
-        return refused.error is None or refused.error.code != METHOD_NOT_FOUND
-    if refused.status != 400 or refused.error is None:
+    if refused is None:
+        if error is None or error.code not in _UNKNOWN_SESSION_CODES:
+            return False
+        return _UNKNOWN_SESSION.search(error.message[:MAX_WORDS]) is not None
+    if refused.status in (404, 410):
+        return error is None or error.code != METHOD_NOT_FOUND
+    if refused.status == 409:
+        return error is None or error.code in _UNKNOWN_SESSION_CODES_REFUSED
+    if refused.status != 400:
         return False
-    return refused.error.code in _UNKNOWN_SESSION_CODES and "session" in refused.error.message.lower()
+    words = (refused.body if error is None else error.message)[:MAX_WORDS].lower()
+    mentioned = "session" in words or "initializ" in words or "initialis" in words
+    return mentioned and (error is None or error.code in _UNKNOWN_SESSION_CODES_REFUSED)

@@ -95,10 +95,18 @@ class SSEDecoder:
             self._grow(rest)
         return events
 
-    def receive_eof(self) -> None:
-        """Feed the end of the stream: an incomplete event is discarded."""
-        self._line, self._line_size = [], 0
-        self._forget()
+    def receive_eof(self) -> list[ServerSentEvent]:
+        """Feed the end of the stream and return the event that lacks its blank line.
+
+        The standard discards it. Some servers leave out the last blank line of a complete event, so
+        the caller decides by the data.
+        """
+        events: list[ServerSentEvent] = []
+        if self._line:
+            self._take(b"".join(self._line), events)
+            self._line, self._line_size = [], 0
+        self._dispatch(events)
+        return events
 
     def _without_bom(self, data: bytes) -> bytes:
         begun = (self._start or b"") + data

@@ -21,6 +21,9 @@ from .base import (
     WireModel,
 )
 
+# What RFC 4648, section 5, writes for two of the characters.
+_URL_SAFE = str.maketrans("-_", "+/")
+
 
 class Resource(WireModel):
     """A resource that a server offers.
@@ -109,7 +112,7 @@ class ListResourceTemplatesResult(PaginatedResult):
 
 
 def decode_base64(text: Any, what: str) -> bytes:
-    """Decode base64 from the peer.
+    """Decode base64 from the peer: also with line breaks, URL-safe, unpadded or as a ``data:`` URI.
 
     Raises:
         RemoteProtocolError: It is not base64; the message names it by `what`.
@@ -117,4 +120,12 @@ def decode_base64(text: Any, what: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except ValueError as error:
-        raise RemoteProtocolError(f"{what} is not base64: {error}") from None
+        problem = error
+    plain = "".join(str(text).split())
+    if plain.startswith("data:"):
+        plain = plain.partition(",")[2]
+    plain = plain.rstrip("=").translate(_URL_SAFE)
+    try:
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except ValueError:
+        raise RemoteProtocolError(f"{what} is not base64: {problem}") from None

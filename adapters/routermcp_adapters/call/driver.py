@@ -471,7 +471,7 @@ def describe(call: Call[Any]) -> str:
 def _remedy(call: Call[Any], outcome: Outcome | None, session_id: str | None) -> Remedy | None:
     """Say what may help a call that the server did not even begin to work on."""
     error, refused = _error_of(outcome)
-    if refused is not None and session_id is not None and session_unknown(refused):
+    if session_id is not None and session_unknown(error, refused):
         return Remedy.RENEW_SESSION
     if error is not None and error.code == UNSUPPORTED_VERSION:
         return Remedy.RENEW_SESSION
