@@ -104,16 +104,15 @@ class Call(Generic[ResultT]):
         try:
             return Parsed(self.result_type.model_validate(result))
         except ValidationError as error:
-            first = error
+            problems = _problems(error)
         warnings: tuple[str, ...] = ()
         if self.items is not None and isinstance(result.get(self.items), list):
             entries, warnings = self._good_entries(self.items, result[self.items])
             result = {**result, self.items: entries}
-        try:
-            value, left_out = _read(self.result_type, result)
-        except ValidationError as error:
-            raise _misshapen(self.method, _problems(error) if warnings else _problems(first)) from None
-        return Parsed(value, warnings + tuple(_cut(f"{self.method}: left out {each}") for each in left_out))
+        value, lines = _read(self.result_type, result)
+        if value is None:
+            raise _misshapen(self.method, lines if warnings else problems)
+        return Parsed(value, warnings + tuple(_cut(f"{self.method}: left out {line}") for line in lines))
 
     def _good_entries(self, items: str, entries: list[Any]) -> tuple[list[types.WireModel], tuple[str, ...]]:
         """Read a list entry by entry; return the good ones, and warnings about the others."""
@@ -122,70 +121,66 @@ class Call(Generic[ResultT]):
         )
         good: list[types.WireModel] = []
         warnings: list[str] = []
-        bad = 0
+        bad = unnamed = 0
         for index, entry in enumerate(entries):
-            try:
-                value, left_out = _read(entry_type, entry)
-            except ValidationError as error:
-                problems = _problems(error)
-            else:
+            value, lines = _read(entry_type, entry)
+            if value is not None:
                 good.append(value)
-                if left_out and len(warnings) < MAX_ENTRY_WARNINGS:
-                    place = f"{items}[{index}]{_name_of(entry)}"
-                    warnings.append(_cut(f"{self.method}: left out of {place}: {'; '.join(left_out)}"))
-                continue
-            bad += 1
-            if bad <= MAX_ENTRY_WARNINGS:
+                if not lines:
+                    continue
+            else:
+                bad += 1
+            if len(warnings) < MAX_ENTRY_WARNINGS:
+                part = "" if value is None else "parts of "
                 place = f"{items}[{index}]{_name_of(entry)}"
-                warnings.append(_cut(f"{self.method}: left out {place}: {'; '.join(problems)}"))
-            elif bad > MAX_BAD_ENTRIES:
+                warnings.append(_cut(f"{self.method}: left out {part}{place}: {'; '.join(lines)}"))
+            else:
+                unnamed += 1
+            if bad > MAX_BAD_ENTRIES:
                 problem = f"{items}: more than {MAX_BAD_ENTRIES} entries are malformed"
                 raise _misshapen(self.method, (problem, *warnings[: MAX_ANSWER_PROBLEMS - 1]))
-        if bad > MAX_ENTRY_WARNINGS:
-            warnings.append(f"{self.method}: left out {bad - MAX_ENTRY_WARNINGS} more entries of {items}")
+        if unnamed:
+            warnings.append(f"{self.method}: left out {unnamed} more entries of {items}")
         return good, tuple(warnings)
 
 
-def _read(model: type[ModelT], value: Any) -> tuple[ModelT, tuple[str, ...]]:
+def _read(model: type[ModelT], value: Any) -> tuple[ModelT | None, tuple[str, ...]]:
     """Read an object, without the members that are of the wrong kind and :data:`NOT_NEEDED`.
 
     Returns:
-        The model, and a line for each member that was left out.
-
-    Raises:
-        ValidationError: A member that is needed is missing or malformed; the first report.
+        The model, with a line for each member that was left out; or None, with the first problems.
     """
-    first: ValidationError | None = None
-    left_out: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
     for _ in range(MAX_READINGS):
         try:
-            return model.model_validate(value), left_out
+            return model.model_validate(value), lines
         except ValidationError as error:
-            first = first or error
-            left_out += _problems(error)
-            for detail in error.errors(include_url=False, include_input=False)[:MAX_ANSWER_PROBLEMS]:
-                value = _without(value, detail["loc"], first)
-    assert first is not None
-    raise first
+            problems = _problems(error)
+            places = [each["loc"] for each in error.errors(include_url=False, include_input=False)]
+        for place in places[:MAX_ANSWER_PROBLEMS]:
+            value = _without(value, place)
+            if value is None:
+                return None, lines or problems
+        lines += problems
+    return None, lines
 
 
-def _without(value: Any, place: tuple[int | str, ...], otherwise: ValidationError) -> Any:
-    """Return a JSON value without the member at a place.
-
-    Raises:
-        ValidationError: ``otherwise``: it is missing there, or needed.
-    """
-    key, *inner = place or (None,)
-    if isinstance(value, dict) and key in value and (inner or key in NOT_NEEDED):
+def _without(value: Any, place: tuple[int | str, ...]) -> Any:
+    """Return a JSON value without the member at a place, None where it is missing or needed."""
+    if not place:
+        return None
+    key, inner = place[0], place[1:]
+    if not inner:
+        if not isinstance(value, dict) or key not in value or key not in NOT_NEEDED:
+            return None
         members = cast("dict[Any, Any]", value)
-        if inner:
-            return {**members, key: _without(members[key], tuple(inner), otherwise)}
         return {name: member for name, member in members.items() if name != key}
-    if isinstance(value, list) and isinstance(key, int) and inner:
-        entries = list(cast("list[Any]", value))
-        entries[key] = _without(entries[key], tuple(inner), otherwise)
-        return entries
-    raise otherwise
+    part = _without(value[key], inner)
+    if part is None:
+        return None
+    changed = value.copy()
+    changed[key] = part
+    return changed
 
 
 def _cut(text: str) -> str:

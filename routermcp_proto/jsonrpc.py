@@ -167,10 +167,11 @@ def _message(value: dict[str, Any]) -> Message:
         return Invalid("a message has one of method, result and error", known, INVALID_REQUEST)
     if result is not None and error is not None:
         return Invalid("a message has one of method, result and error", known, INVALID_REQUEST)
-    if known is None and (request_id is not None or "error" not in value):
-        return Invalid(_no_id(value), None, INVALID_REQUEST)
-    if error is not None or "result" not in value:
+    failed = error is not None or "result" not in value
+    if failed and (known is not None or request_id is None):
         return _error(error, known)
+    if known is None:
+        return Invalid(_no_id(value), None, INVALID_REQUEST)
     return _response(result, known)
 
 
@@ -189,27 +190,33 @@ def request_id_in(value: Any) -> RequestId | None:
 
 def _request_or_notification(value: dict[str, Any], request_id: RequestId | None) -> Message:
     method, params = value["method"], value.get("params")
-    if value.get("jsonrpc") != "2.0":
-        return Invalid('"jsonrpc" is not "2.0"', request_id, INVALID_REQUEST)
-    if "id" in value and request_id is None:
-        return Invalid(_no_id(value), None, INVALID_REQUEST)
-    if type(method) is not str:
-        return Invalid(f"a method is a string, not {_json_type(method)}", request_id, INVALID_REQUEST)
-    if "result" in value or "error" in value:
-        return Invalid("a message has one of method, result and error", request_id, INVALID_REQUEST)
     if params is None:
         params = cast("dict[str, Any]", {})
-    elif type(params) is not dict:
-        problem = f"params of {method[:80]!r} is not an object but {_json_type(params)}"
+    problem = _problem_of_request(value, request_id, method, params)
+    if problem is not None:
         return Invalid(problem, request_id, INVALID_REQUEST)
     if request_id is None:
         return Notification(method, cast("dict[str, Any]", params))
     return Request(request_id, method, cast("dict[str, Any]", params))
 
 
-def _response(result: Any, request_id: RequestId | None) -> Message:
-    if request_id is None:
-        return Invalid("a result without an id", None, INVALID_REQUEST)
+def _problem_of_request(
+    value: dict[str, Any], request_id: RequestId | None, method: Any, params: Any
+) -> str | None:
+    if value.get("jsonrpc") != "2.0":
+        return '"jsonrpc" is not "2.0"'
+    if "id" in value and request_id is None:
+        return _no_id(value)
+    if type(method) is not str:
+        return f"a method is a string, not {_json_type(method)}"
+    if "result" in value or "error" in value:
+        return "a message has one of method, result and error"
+    if type(params) is not dict:
+        return f"params of {method[:80]!r} is not an object but {_json_type(params)}"
+    return None
+
+
+def _response(result: Any, request_id: RequestId) -> Message:
     if type(result) is not dict:
         return Invalid(f"a result is an object, not {_json_type(result)}", request_id, INVALID_REQUEST)
     return Response(request_id, cast("dict[str, Any]", result))

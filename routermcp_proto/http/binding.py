@@ -15,6 +15,7 @@ from ..client_session import ClientSession
 from ..events import HTTPRedirected, Outgoing
 from ..exceptions import LocalProtocolError, RemoteProtocolError, TransportError
 from ..versions import Era
+from .compression import ENCODINGS
 from .exchange import MAX_MESSAGE_SIZE, MCPExchange
 from .header_values import encode_header_value, parameter_headers
 from .headers import HeaderBlock, HTTPRequest
@@ -27,9 +28,6 @@ OWN_HEADERS = frozenset(
         b"content-length",
         b"transfer-encoding",
         b"connection",
-        b"content-type",
-        b"accept",
-        b"accept-encoding",
         b"mcp-session-id",
         b"mcp-protocol-version",
         b"mcp-method",
@@ -46,10 +44,12 @@ MAX_REDIRECTS = 3
 #: again and again leaves old ones behind, so the table is bounded.
 MAX_TEMPLATES = 64
 
+_TYPES = "application/json, text/event-stream"
+
 _JSON = HeaderBlock(
     [
         ("Content-Type", "application/json"),
-        ("Accept", "application/json, text/event-stream"),
+        ("Accept", _TYPES),
         ("Accept-Encoding", "identity"),
     ]
 )
@@ -169,7 +169,7 @@ class HTTPBinding:
         if revision is not None and revision.routing_headers and method:
             varying.append(("Mcp-Method", method))
         user = self._user if extra is None else replaced(self._user, extra)
-        return HeaderBlock([("Host", self.endpoint.authority)]) + _JSON + user + HeaderBlock(varying)
+        return HeaderBlock([("Host", self.endpoint.authority)]) + replaced(_JSON, user) + HeaderBlock(varying)
 
     def _route(self, call: Call[Any], named_by: str) -> bytes:
         """Write the headers that mirror a call's parameters; encoded values are well-formed."""
@@ -199,7 +199,7 @@ class HTTPBinding:
             varying.append(("Mcp-Session-Id", self.session_id))
         user = self._user if extra is None else replaced(self._user, extra)
         return HTTPRequest(
-            method, self.endpoint.target.encode("ascii"), HeaderBlock(varying) + _EVENTS + user
+            method, self.endpoint.target.encode("ascii"), HeaderBlock(varying) + replaced(_EVENTS, user)
         )
 
     # ---- answers -------------------------------------------------------------------------
@@ -257,15 +257,43 @@ class HTTPBinding:
 def user_headers(headers: Mapping[str, str] | Sequence[tuple[str, str]]) -> HeaderBlock:
     """Check headers that a user gave.
 
+    ``Content-Type`` and ``Accept`` have to contain what MCP needs, and are sent as MCP has them;
+    of ``Accept-Encoding`` the codings that can be decoded are sent.
+
     Raises:
-        LocalProtocolError: A name or value is not valid in HTTP, or the client sets the header
-            itself.
+        LocalProtocolError: A name or value is not valid in HTTP, or the header is one that
+            the protocol sets itself.
     """
     pairs = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
-    for name, _ in pairs:
-        if not isinstance(name, str) or name.lower().encode("utf-8", "replace") in OWN_HEADERS:  # pyright: ignore[reportUnnecessaryIsInstance]
+    kept: list[tuple[str, str]] = []
+    for name, value in pairs:
+        lower = name.lower() if isinstance(name, str) else ""  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not lower or lower.encode("utf-8", "replace") in OWN_HEADERS:
             raise LocalProtocolError(f"the header {name!r} is set by the client itself and cannot be given")
-    return HeaderBlock(pairs)
+        if lower in ("content-type", "accept"):
+            _check_media_types(name, value, lower)
+        elif lower == "accept-encoding":
+            kept.append((name, _decodable(value)))
+        else:
+            kept.append((name, value))
+    return HeaderBlock(kept)
+
+
+def _check_media_types(name: str, value: str, lower: str) -> None:
+    given = {part.partition(";")[0].strip().lower() for part in str(value).split(",")}
+    if lower == "content-type":
+        needed, good = "application/json", given == {"application/json"}
+    else:
+        needed, good = _TYPES, "*/*" in given or given >= set(_TYPES.split(", "))
+    if not good:
+        raise LocalProtocolError(f"the header {name!r} must be {needed!r} for MCP; leave it out")
+
+
+def _decodable(value: str) -> str:
+    """Return the content codings of a list that :class:`~.compression.Decompressor` decodes."""
+    parts = [part.strip() for part in str(value).split(",")]
+    good = [part for part in parts if part.partition(";")[0].strip().lower() in (*ENCODINGS, "identity")]
+    return ", ".join(good) or "identity"
 
 
 def replaced(block: HeaderBlock, extra: HeaderBlock) -> HeaderBlock:

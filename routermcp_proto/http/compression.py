@@ -20,6 +20,9 @@ MAX_RATIO = 200
 #: Bytes that a body may have whatever the ratio: a short answer of many blanks is no attack.
 FREE_SIZE = 1024 * 1024
 
+#: Content codings that are decoded.
+ENCODINGS = ("gzip", "x-gzip", "deflate")
+
 _GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -30,11 +33,11 @@ class Decompressor:
         encoding: The ``Content-Encoding``, in lower case.
 
     Raises:
-        LookupError: It is none that is read here: ``gzip`` and ``deflate`` are.
+        LookupError: It is not in :data:`ENCODINGS`.
     """
 
     def __init__(self, encoding: str) -> None:
-        if encoding not in ("gzip", "x-gzip", "deflate"):
+        if encoding not in ENCODINGS:
             raise LookupError(encoding)
         self._encoding = encoding
         self._begun = b""
@@ -66,7 +69,7 @@ class Decompressor:
             self._given += len(piece)
             if self._given > max(FREE_SIZE, self._received * MAX_RATIO):
                 raise RemoteProtocolError(
-                    f"the body is {self._encoding} of more than {MAX_RATIO} times its size"
+                    f"the body of {self._encoding} grows to more than {MAX_RATIO} times its size"
                 )
             if piece:
                 yield piece

@@ -63,19 +63,25 @@ class Body(Enum):
     FOREIGN = "neither JSON nor events"
 
 
+#: First bytes of a body that decide whether it is JSON or an event stream: blanks, a mark, a field name.
+SNIFFED = 64
+
+_BOM = b"\xef\xbb\xbf"
 _FIELDS = (b":", b"data:", b"event:", b"id:", b"retry:")
 
 
 def body_in(beginning: bytes | bytearray) -> Body | None:
     """Return the kind of a body by its first bytes: FOREIGN for any other, None while undecided."""
-    text = bytes(beginning[:64]).removeprefix(b"\xef\xbb\xbf").lstrip()
-    if not text and len(beginning) < 64:
+    text = bytes(beginning[:SNIFFED]).lstrip()
+    if _BOM.startswith(text) and len(beginning) < SNIFFED:
         return None
+    text = text.removeprefix(_BOM)
     if text[:1] in (b"{", b"["):
         return Body.JSON
     if any(text.startswith(field) for field in _FIELDS):
         return Body.EVENTS
-    return None if any(field.startswith(text) for field in _FIELDS) else Body.FOREIGN
+    undecided = any(field.startswith(text) for field in _FIELDS) and len(beginning) < SNIFFED
+    return None if undecided else Body.FOREIGN
 
 
 class MCPExchange:
@@ -330,11 +336,10 @@ class MCPExchange:
         return events
 
     def _end_of_events(self) -> list[Event]:
-        events: list[Event] = []
-        if self._events is not None:
-            left = self._events.receive_eof()
-            whole = [sent for sent in left if not isinstance(jsonrpc.decode(sent.data)[0], jsonrpc.Invalid)]
-            events = self._take_events(whole)
+        left = self._events.receive_eof() if self._events is not None else []
+        # Half of a JSON text is never a message, so what decodes was not cut.
+        whole = [sent for sent in left if not isinstance(jsonrpc.decode(sent.data)[0], jsonrpc.Invalid)]
+        events = self._take_events(whole)
         if self._request_id is None:
             self.finished = True
         return events if self.finished else [*events, StreamEnded(self.last_event_id, self.retry)]
@@ -343,10 +348,7 @@ class MCPExchange:
         if self.finished:
             return []
         status = self._head.status
-        if self._request_id is not None:
-            raise RemoteProtocolError(f"the server accepted the request (HTTP {status}) but sent no answer")
-        self.finished = True
-        return [HTTPAccepted(status)]
+        raise RemoteProtocolError(f"the server accepted the request (HTTP {status}) but sent no answer")
 
     def _end_of_foreign(self) -> list[Event]:
         kind = without(_header(self._head, b"content-type").decode("ascii", "replace"), self.secrets())[:80]

@@ -105,6 +105,8 @@ class SSEDecoder:
         if self._line:
             self._take(b"".join(self._line), events)
             self._line, self._line_size = [], 0
+        # A resumed stream has to begin with this event again, unless the caller could use it.
+        self._id = None
         self._dispatch(events)
         return events
 

@@ -246,21 +246,41 @@ def test_parse_gives_the_type_of_the_method(call: Call[Any], result: dict[str, A
 
 
 def test_a_bad_entry_costs_that_entry_and_a_warning() -> None:
-    tools = [{"name": "good"}, {"name": "bad", "title": 5}, {"title": "nameless"}, 7, {"name": "last"}]
+    tools = [{"name": "good"}, {"name": "odd", "title": 5}, {"title": "nameless"}, 7, {"name": "last"}]
     parsed = calls.list_tools().parse({"tools": tools, "nextCursor": "c", "ttlMs": 9})
-    assert [tool.name for tool in parsed.value.tools] == ["good", "last"]
+    assert [tool.name for tool in parsed.value.tools] == ["good", "odd", "last"]
     assert (parsed.value.nextCursor, parsed.value.ttlMs) == ("c", 9)
     assert parsed.warnings == (
-        "tools/list: left out tools[1] ('bad'): title: Input should be a valid string",
+        "tools/list: left out parts of tools[1] ('odd'): title: Input should be a valid string",
         "tools/list: left out tools[2]: name: Field required",
         "tools/list: left out tools[3]: Input should be a valid dictionary or instance of Tool",
     )
 
 
+@pytest.mark.parametrize("cursor", [3, ["c"], {}, True])
+def test_a_cursor_that_is_no_string_ends_the_list_with_a_warning(cursor: object) -> None:
+    for tools in ([], [3]):
+        parsed = calls.list_tools().parse({"tools": tools, "nextCursor": cursor})
+        assert parsed.value.nextCursor is None
+        assert "tools/list: left out nextCursor: Input should be a valid string" in parsed.warnings
+
+
+def test_members_that_are_not_needed_cost_themselves() -> None:
+    odd = {"title": 1, "description": ["x"], "outputSchema": "no"}
+    parsed = calls.list_tools().parse({"tools": [{"name": "a", "inputSchema": {"type": "object"}, **odd}]})
+    (tool,) = parsed.value.tools
+    assert (tool.title, tool.description, tool.outputSchema) == (None, None, None)
+    contents = [{"uri": "a:b", "mimeType": n, "text": "t"} for n in range(calls.MAX_READINGS)]
+    read = calls.read_resource("a:b").parse({"contents": contents[1:]})
+    assert {(each.text, each.mimeType) for each in read.value.contents} == {("t", None)}
+    with pytest.raises(ResponseValidationError, match="mimeType"):
+        calls.read_resource("a:b").parse({"contents": contents})
+
+
 def test_warnings_are_bounded_in_number_and_length() -> None:
-    tools = [{"name": "x" * 1000, "title": 5, "description": 5, "outputSchema": 5}] * 250
-    parsed = calls.list_tools().parse({"tools": [*tools, {"name": "good"}]})
-    assert len(parsed.value.tools) == 1
+    odd = [{"name": "x" * 1000, "title": 5, "description": 5, "outputSchema": 5}] * 150
+    parsed = calls.list_tools().parse({"tools": [*odd, *[{"title": "x" * 1000}] * 100, {"name": "good"}]})
+    assert len(parsed.value.tools) == 151
     assert len(parsed.warnings) == calls.MAX_ENTRY_WARNINGS + 1
     assert parsed.warnings[-1] == "tools/list: left out 150 more entries of tools"
     assert max(map(len, parsed.warnings)) <= calls.MAX_PROBLEM_LENGTH
@@ -279,8 +299,12 @@ def test_a_list_of_nothing_but_bad_entries_is_given_up(monkeypatch: pytest.Monke
     [
         (calls.list_tools(), {}, "tools: Field required"),
         (calls.list_tools(), {"tools": {}}, "tools: Input should be a valid list"),
-        (calls.list_tools(), {"tools": [], "nextCursor": 3}, "nextCursor: Input should be a valid string"),
-        (calls.list_tools(), {"tools": [3], "nextCursor": 3}, "nextCursor: Input should be a valid string"),
+        (calls.read_resource("a:b"), {"contents": [{"text": "t"}]}, "contents.0.uri: Field required"),
+        (
+            calls.read_resource("a:b"),
+            {"contents": [{"uri": "a:b", "text": 3}]},
+            "contents.0.text: Input should be a valid string",
+        ),
         (calls.call_tool("t"), {"content": ["x"]}, "content.0: Input should be a valid dictionary"),
         (calls.initialize("1", {}, {}), {}, "protocolVersion: Field required"),
         (calls.ping(), [], "Input should be a valid dictionary or instance of EmptyResult"),

@@ -17,6 +17,7 @@ from routermcp_proto.events import (
     MessageDropped,
     MessageReady,
     Outgoing,
+    ProgressReceived,
     ResponseReceived,
     ResponseRejected,
 )
@@ -175,7 +176,7 @@ def test_reserved_members_of_meta_cannot_be_given(key: str) -> None:
 def test_a_call_that_json_cannot_hold_waits_for_nothing() -> None:
     session = connected()
     with pytest.raises(LocalProtocolError, match="params"):
-        session.start_request(calls.call_tool("t", {"a": {1}}))
+        session.start_request(calls.call_tool("t", {"a": object()}))
     assert session.pending == ()
 
 
@@ -261,7 +262,7 @@ def test_the_memory_of_tools_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
         (encode_notification("notifications/progress", {"progressToken": True, "progress": 1}), "no pending"),
         (encode_notification("notifications/cancelled", {"requestId": 99}), "not being worked on"),
         (encode_notification("notifications/cancelled", {"requestId": [1]}), "not being worked on"),
-        (b'{"jsonrpc":"1.0","id":99,"result":{}}', "2.0"),
+        (b'{"jsonrpc":"1.0","method":"m"}', "2.0"),
     ],
 )
 def test_a_useless_message_costs_only_itself(payload: bytes, words: str) -> None:
@@ -269,6 +270,51 @@ def test_a_useless_message_costs_only_itself(payload: bytes, words: str) -> None
     (event,) = session.receive_message(payload)
     assert isinstance(event, MessageDropped)
     assert words in event.problem
+
+
+@pytest.mark.parametrize("given", ['"{}"', "{}.0", "{}"])
+def test_an_id_that_comes_back_as_text_or_with_a_fraction_is_the_same(given: str) -> None:
+    session = connected("2025-11-25")
+    request = session.start_request(calls.ping(), progress=True)
+    written = given.format(request.request_id)
+    params = f'{{"progressToken":{written},"progress":1}}'
+    report = f'{{"jsonrpc":"2.0","method":"notifications/progress","params":{params}}}'
+    (event,) = session.receive_message(report.encode())
+    assert isinstance(event, ProgressReceived)
+    assert event.request_id == request.request_id
+    (event,) = session.receive_message(f'{{"id":{written},"result":{{}}}}'.encode(), only=request.request_id)
+    assert isinstance(event, ResponseReceived)
+    assert event.request_id == request.request_id
+    for useless in ('{"id":"x","result":{}}', '{"id":"-","error":"no"}'):
+        (event,) = session.receive_message(useless.encode())
+        assert isinstance(event, MessageDropped)
+
+
+def test_a_malformed_answer_to_an_id_as_text_costs_its_call() -> None:
+    session = connected("2025-11-25")
+    request = session.start_request(calls.ping())
+    (event,) = session.receive_message(f'{{"id":"{request.request_id}","result":[]}}'.encode())
+    assert isinstance(event, ResponseRejected)
+
+
+def test_an_error_without_an_id_ends_the_only_call_that_waits() -> None:
+    session = connected("2025-11-25")
+    first, second = session.start_request(calls.ping()), session.start_request(calls.ping())
+    error = ErrorObject(-32700, "cannot parse")
+    (event,) = session.receive_message(encode_error(None, error))
+    assert isinstance(event, MessageDropped)
+    assert session.unclaimed_error == error
+    session.abandon(first.request_id or 0)
+    (event,) = session.receive_message(encode_error(None, error))
+    assert event == ErrorReceived(second.request_id or 0, error, second.call)
+
+
+@pytest.mark.parametrize("kind", [None, "complete"])
+def test_a_result_type_of_null_says_nothing(kind: str | None) -> None:
+    session = connected("2025-11-25")
+    request = session.start_request(calls.ping())
+    (event,) = session.receive_message(encode_response(request.request_id or 0, {"resultType": kind}))
+    assert isinstance(event, ResponseReceived)
 
 
 def test_a_malformed_progress_report_is_dropped() -> None:

@@ -179,7 +179,7 @@ def test_an_answer_that_json_cannot_hold_leaves_the_request_open() -> None:
     machine = server()
     asked(machine, "tools/list", {"_meta": META})
     with pytest.raises(LocalProtocolError):
-        machine.answer(1, {"tools": {1}})
+        machine.answer(1, {"tools": object()})
     assert decode(machine.answer(1, {"tools": []}))
 
 

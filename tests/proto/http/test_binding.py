@@ -129,10 +129,42 @@ def test_headers_of_a_call_replace_those_of_the_session() -> None:
     assert headers_of(binding.post(outgoing))["user-agent"] == "test"
 
 
-@pytest.mark.parametrize("name", ["Host", "content-length", "Mcp-Session-Id", "ACCEPT", "Connection"])
+@pytest.mark.parametrize("name", ["Host", "content-length", "Mcp-Session-Id", "", "Connection"])
 def test_headers_of_the_protocol_cannot_be_given(name: str) -> None:
     with pytest.raises(LocalProtocolError, match="set by the client itself"):
         user_headers([(name, "x")])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sent"),
+    [
+        ("Content-Type", "application/json", "application/json"),
+        ("content-type", "Application/JSON; charset=utf-8", "application/json"),
+        ("Accept", "application/json, text/event-stream", "application/json, text/event-stream"),
+        ("accept", "text/event-stream;q=1,application/json", "application/json, text/event-stream"),
+        ("ACCEPT", "*/*", "application/json, text/event-stream"),
+        ("Accept-Encoding", "identity", "identity"),
+        ("Accept-Encoding", "gzip;q=1.0, br, deflate", "gzip;q=1.0, deflate"),
+        ("accept-encoding", "zstd", "identity"),
+    ],
+)
+def test_headers_of_a_configuration_are_taken_where_mcp_can_use_them(
+    name: str, value: str, sent: str
+) -> None:
+    session = ClientSession(protocol="2025-11-25")
+    binding = HTTPBinding(session, EndpointURL.parse("http://a/mcp"), {name: value, "X-Tenant": "a"})
+    connect(session, binding)
+    headers = headers_of(binding.post(session.start_request(calls.ping())))
+    assert (headers[name.lower()], headers["x-tenant"]) == (sent, "a")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("Content-Type", "text/plain"), ("Accept", "application/json"), ("accept", "text/html"), ("Accept", "")],
+)
+def test_headers_that_mcp_cannot_use_are_refused_by_name(name: str, value: str) -> None:
+    with pytest.raises(LocalProtocolError, match=f"'{name}' must be 'application/json"):
+        user_headers({name: value})
 
 
 def test_notifications_and_answers_are_posted_too() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,6 +26,7 @@ from routermcp_proto.events import (
     StreamEnded,
 )
 from routermcp_proto.exceptions import MAX_ERROR_BODY, RemoteProtocolError
+from routermcp_proto.http.compression import FREE_SIZE
 from routermcp_proto.http.exchange import MAX_RETRY_AFTER, MCPExchange, retry_after
 from routermcp_proto.http.headers import HeaderBlock, HTTPRequest
 from routermcp_proto.http.reader import BodyData, EndOfBody, ResponseHead
@@ -135,7 +137,7 @@ def test_a_message_without_an_answer_is_accepted(status: int) -> None:
 def test_a_shared_stream_answers_no_request() -> None:
     session = ready()
     outgoing = session.start_request(calls.call_tool("a"))
-    shared = MCPExchange(session, None)
+    shared = MCPExchange(session, None, listens=True)
     events = run(shared, 200, [EVENTS], sse(encode_response(outgoing.request_id or 0, RESULT)))
     assert [type(event) for event in events] == [MessageDropped]
     assert outgoing.request_id in session.pending
@@ -179,11 +181,119 @@ def test_a_page_is_not_an_answer() -> None:
         run(exchange, 200, [(b"content-type", b"text/html")], b"<html>", b"x" * 100_000)
 
 
-def test_a_body_in_an_encoding_that_nobody_asked_for_is_refused() -> None:
+@pytest.mark.parametrize("status", [200, 202])
+def test_a_message_without_an_answer_is_done_with_its_head(status: int) -> None:
+    exchange = MCPExchange(ready(), None)
+    assert exchange.receive_head(ResponseHead(status, (EVENTS,))) == [HTTPAccepted(status)]
+    assert exchange.finished
+    assert exchange.receive_data(b"data: x\n\n") == []
+    assert exchange.receive_end() == []
+
+
+PLAIN = (b"content-type", b"text/plain; charset=utf-8")
+BYTES = (b"content-type", b"application/octet-stream")
+
+
+@pytest.mark.parametrize("label", [JSON, EVENTS, PLAIN, BYTES, (b"x", b"y")])
+@pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf", b" \r\n"])
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+@pytest.mark.parametrize("kind", ["json", "array", "events", "comment", "field"])
+def test_a_body_is_read_as_what_it_is(
+    label: tuple[bytes, bytes], before: bytes, size: int, kind: str
+) -> None:
+    exchange, request_id = asked()
+    message = encode_response(request_id, RESULT)
+    bodies = {
+        "json": message,
+        "array": b"[" + message + b"]",
+        "events": sse(message),
+        "comment": b": hello\n\n" + sse(message),
+        "field": b"id: 1\nevent: message\n" + sse(message),
+    }
+    if before.isspace() and kind in ("events", "comment", "field"):
+        before = b""  # a field of an event stream begins its line
+    body = before + bodies[kind]
+    pieces = [body[at : at + size] for at in range(0, len(body), size)]
+    assert [type(event) for event in run(exchange, 200, [label], *pieces)] == [ResponseReceived]
+    assert exchange.finished
+
+
+@pytest.mark.parametrize("body", [b"", b"ev", b"error: no", b"data", b"   ", b"oops"])
+def test_a_body_that_is_neither_is_judged_by_its_label(body: bytes) -> None:
+    for label, words in ((PLAIN, "text/plain"), (JSON, "not JSON")):
+        exchange, _ = asked()
+        with pytest.raises(RemoteProtocolError, match=words):
+            run(exchange, 200, [label], body)
     exchange, _ = asked()
-    with pytest.raises(RemoteProtocolError, match="gzip"):
-        exchange.receive_head(ResponseHead(200, (JSON, (b"content-encoding", b"gzip"))))
-    exchange.receive_head(ResponseHead(200, (JSON, (b"content-encoding", b"identity"))))
+    assert run(exchange, 200, [EVENTS], body) == [StreamEnded("", None)]
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_a_whole_answer_at_the_end_of_a_stream_needs_no_blank_line(end: bytes) -> None:
+    exchange, request_id = asked()
+    body = b"data: " + encode_response(request_id, RESULT) + end
+    assert [type(event) for event in run(exchange, 200, [EVENTS], body)] == [ResponseReceived]
+    cut, request_id = asked()
+    body = b"id: 4\ndata: {}\n\nid: 5\ndata: " + encode_response(request_id, RESULT)[:-1] + end
+    assert run(cut, 200, [EVENTS], body)[-1] == StreamEnded("4", None)
+    assert cut.last_event_id == "4"
+
+
+def compressed(encoding: str, data: bytes) -> bytes:
+    bits = {"gzip": 31, "x-gzip": 31, "deflate": 15, "deflate raw": -15}[encoding]
+    packer = zlib.compressobj(wbits=bits)
+    return packer.compress(data) + packer.flush()
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "deflate", "deflate raw", "GZIP "])
+@pytest.mark.parametrize("size", [1, 3, 10_000])
+def test_a_compressed_body_is_read(encoding: str, size: int) -> None:
+    for kind in (JSON, EVENTS):
+        exchange, request_id = asked()
+        message = encode_response(request_id, RESULT)
+        body = compressed(encoding.strip().lower(), message if kind is JSON else sse(message))
+        head = [kind, (b"content-encoding", encoding.split(" raw", maxsplit=1)[0].encode())]
+        pieces = [body[at : at + size] for at in range(0, len(body), size)]
+        assert [type(event) for event in run(exchange, 200, head, *pieces)] == [ResponseReceived]
+
+
+def test_what_is_compressed_in_two_parts_is_one_body() -> None:
+    exchange, request_id = asked()
+    message = encode_response(request_id, RESULT)
+    body = compressed("gzip", message[:9]) + compressed("gzip", message[9:])
+    assert len(run(exchange, 200, [JSON, (b"content-encoding", b"gzip")], body)) == 1
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "words"),
+    [
+        (b"br", b"", "'br'"),
+        (b"gzip, deflate", b"", "'gzip, deflate'"),
+        (b"gzip", b"{}", "is not gzip"),
+        (b"deflate", b"\xff\xff\xff", "is not deflate"),
+        (b"gzip", compressed("gzip", b"x" * 1000)[:-9], "cut short"),
+        (b"deflate", b"x", "cut short"),
+        (b"gzip", compressed("gzip", b" " * 8 * FREE_SIZE), "grows to more than 200 times"),
+        (b"gzip", compressed("gzip", b'"' + b"ab" * 6000), "longer than 10000"),
+    ],
+)
+def test_a_body_that_cannot_be_decompressed_is_refused(encoding: bytes, body: bytes, words: str) -> None:
+    size = 10_000 if b"longer" in words.encode() else 64 * FREE_SIZE
+    exchange, _ = asked(max_message_size=size)
+    with pytest.raises(RemoteProtocolError, match=words):
+        run(exchange, 200, [JSON, (b"content-encoding", encoding)], body)
+
+
+def test_what_follows_a_body_of_deflate_is_left_alone() -> None:
+    exchange, request_id = asked()
+    body = compressed("deflate", encode_response(request_id, RESULT)) + b"more"
+    assert len(run(exchange, 200, [JSON, (b"content-encoding", b"deflate")], body)) == 1
+
+
+def test_an_empty_body_needs_no_decompression() -> None:
+    for encoding in (b"identity", b"gzip"):
+        exchange = MCPExchange(ready(), None)
+        assert run(exchange, 202, [(b"content-encoding", encoding)]) == [HTTPAccepted(202)]
 
 
 def test_a_message_has_a_limit() -> None:

@@ -54,17 +54,39 @@ def test_a_refusal_keeps_the_wait_that_was_asked_for() -> None:
     ("answer", "unknown"),
     [
         (refused(404), True),
+        (refused(410, "Gone"), True),
         (refused(404, error=ErrorObject(-32600, "Session not found")), True),
         (refused(404, error=ErrorObject(-32601, "unknown method")), False),
+        (refused(409), True),
+        (refused(409, error=ErrorObject(-32000, "Conflict")), True),
+        (refused(409, error=ErrorObject(-32050, "the file exists")), False),
         (refused(400, error=ErrorObject(-32000, "Bad Request: No valid session ID provided")), True),
+        (refused(400, error=ErrorObject(-32002, "Server not initialized")), False),
+        (refused(400, error=ErrorObject(-32000, "Bad Request: Server not initialized")), True),
+        (refused(400, "Invalid or missing session ID"), True),
+        (refused(400, '{"error":"Session expired"}'), True),
         (refused(400, error=ErrorObject(-32000, "Bad Request")), False),
         (refused(400, error=ErrorObject(-32020, "session header mismatch")), False),
         (refused(400), False),
         (refused(401), False),
+        (refused(500, "session"), False),
+        (ErrorObject(-32600, "Invalid session ID"), True),
+        (ErrorObject(-32000, "No valid session"), True),
+        (ErrorObject(-32001, "Session not found"), True),
+        (ErrorObject(-32001, "session abc has expired"), True),
+        (ErrorObject(-32000, "Server not initialized"), True),
+        (ErrorObject(-32600, "Not initialized yet: call initialize first"), True),
+        (ErrorObject(-32603, "the database session has expired"), False),
+        (ErrorObject(-32000, "cannot open the training session"), False),
+        (ErrorObject(-32000, "no room. The session goes on"), False),
+        (None, False),
     ],
 )
-def test_a_forgotten_session_is_recognised(answer: HTTPRefused, unknown: bool) -> None:
-    assert session_unknown(answer) is unknown
+def test_a_forgotten_session_is_recognised(answer: HTTPRefused | ErrorObject | None, unknown: bool) -> None:
+    if isinstance(answer, HTTPRefused):
+        assert session_unknown(answer.error, answer) is unknown
+    else:
+        assert session_unknown(answer, None) is unknown
 
 
 def test_an_error_object_becomes_the_class_for_its_code() -> None:

@@ -166,10 +166,12 @@ def test_an_event_without_data_moves_the_id() -> None:
     assert decoder.last_event_id == ""
 
 
-def test_the_end_of_the_stream_discards_what_is_not_complete() -> None:
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_the_end_of_the_stream_gives_the_event_that_lacks_its_blank_line(end: bytes) -> None:
     decoder = SSEDecoder()
-    decoder.receive_data(b"id: 1\ndata: a\n\nid: 2\nevent: e\ndata: b\ndata: c")
-    decoder.receive_eof()
+    decoder.receive_data(b"id: 1\ndata: a\n\nid: 2\nevent: e\ndata: b\ndata: c" + end)
+    assert decoder.receive_eof() == [ServerSentEvent("e", b"b\nc", "1")]
+    assert decoder.receive_eof() == []
     assert decoder.last_event_id == "1"
     assert decoder.receive_data(b"\n\n") == []
     assert decoder.last_event_id == "1"
