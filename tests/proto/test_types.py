@@ -444,9 +444,9 @@ def test_text_of_a_tool_result_joins_the_text_items() -> None:
 
 def test_resource_contents_as_bytes() -> None:
     blob = base64.b64encode(b"\x00\xff").decode()
-    assert types.types.ResourceContents(uri="u", blob=blob).data == b"\x00\xff"
-    assert types.types.ResourceContents(uri="u", text="ä").data == "ä".encode()
-    assert types.types.ResourceContents(uri="u").data == b""
+    assert types.ResourceContents(uri="u", blob=blob).data == b"\x00\xff"
+    assert types.ResourceContents(uri="u", text="ä").data == "ä".encode()
+    assert types.ResourceContents(uri="u").data == b""
 
 
 @pytest.mark.parametrize(
@@ -460,7 +460,7 @@ def test_a_blob_is_decoded_however_base64_was_written(blob: str) -> None:
 @pytest.mark.parametrize("blob", ["?", "A", "ä"])
 def test_blob_that_is_not_base64_is_the_peers_mistake(blob: str) -> None:
     with pytest.raises(RemoteProtocolError, match="the blob of resource 'u' is not base64"):
-        _ = types.types.ResourceContents(uri="u", blob=blob).data
+        _ = types.ResourceContents(uri="u", blob=blob).data
 
 
 def test_media_content_decodes() -> None:
