@@ -1,10 +1,17 @@
-"""Redaction of secrets that a peer repeats in its answers and errors."""
+"""Redaction of secrets that a peer repeats in its answers and errors.
+
+A peer writes a secret in the notation of its answer: percent-encoded, with the escapes of JSON, as
+references of HTML. So a text is reduced to its characters, with a map back to the places they came
+from, and the secrets, reduced alike, are searched there. All patterns are fixed ones: what a peer
+named never becomes part of a regular expression, and each step takes linear time.
+"""
 
 from __future__ import annotations
 
-import html
 import re
-from collections.abc import Callable, Sequence
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -18,6 +25,13 @@ HIDDEN = "***"
 #: Characters of the shortest secret that is searched for where only its name marks it as one: a shorter
 #: one can be guessed, and occurs in unrelated words.
 MIN_SECRET_LENGTH = 6
+
+#: Characters of one answer that are searched and kept: far more than people read of an error, and
+#: searched within milliseconds.
+MAX_TEXT = 1024 * 1024
+
+CUT = " [cut]"
+"""The text that follows one that was cut."""
 
 #: Members of data that are not redacted: pages that a user has to open.
 _PAGES = ("url",)
@@ -61,52 +75,163 @@ def without(said: Any, secrets: Sequence[str], *, shortest: int = MIN_SECRET_LEN
         secrets: The secrets that the peer was sent.
         shortest: Characters of the shortest secret that is searched for.
     """
-    hide = _hiding(secrets, shortest)
-    return _replaced(said, hide) if hide is not None else said
+    searched = _searched(secrets, shortest)
+    return _replaced(said, _Hiding(searched)) if searched else said
 
 
 def hide_in(error: BaseException, secrets: Sequence[str]) -> None:
     """Remove secrets from an error and its causes; values without secrets stay the same objects."""
-    hide = _hiding(secrets)
-    if hide is None:
+    searched = _searched(secrets)
+    if not searched:
         return
     for each in causes(error):
-        args = _replaced(each.args, hide)
+        args = _replaced(each.args, _Hiding(searched))
         if args != each.args:
             each.args = args
         members = vars(each)
         for name, value in tuple(members.items()):
-            if isinstance(value, str | list | dict | tuple) and (clean := _replaced(value, hide)) != value:
+            if not isinstance(value, str | list | dict | tuple):
+                continue
+            clean = _replaced(value, _Hiding(searched))
+            if clean != value:
                 members[name] = clean
 
 
-def _hiding(secrets: Sequence[str], shortest: int = MIN_SECRET_LENGTH) -> Callable[[str], str] | None:
-    """Return a function that removes the secrets from a text, None if there are none to remove."""
-    long = {secret for secret in secrets if len(secret) >= shortest}
-    if not long:
-        return None
+def _searched(secrets: Sequence[str], shortest: int = MIN_SECRET_LENGTH) -> list[tuple[str, bool]]:
+    """Return what to search for, the longest first, and whether to search reduced texts for it."""
+    forms = {form for secret in secrets if len(secret) >= shortest for form in _forms(secret, shortest)}
+    return sorted(forms, key=lambda form: len(form[0]), reverse=True)
+
+
+class _Hiding:
+    """Removes secrets from the texts of one value, of which it keeps :data:`MAX_TEXT` characters."""
+
+    def __init__(self, searched: Sequence[tuple[str, bool]]) -> None:
+        self._searched = searched
+        self._left = MAX_TEXT
+
+    def __call__(self, text: str) -> str:
+        kept = text[: self._left]
+        self._left -= len(kept)
+        hidden = _hidden(kept, self._searched)
+        return hidden if len(kept) == len(text) else hidden + CUT
+
+
+def _forms(secret: str, shortest: int) -> Iterator[tuple[str, bool]]:
+    """Give what to search for, and whether to search the reduced text for it."""
+    yield secret, False
+    # The secret may hold what looks like an escape: as it is, and where the peer escaped that too.
+    for reduced in (_reduce(secret)[0], secret.replace("\\", "").replace("+", " ")):
+        if len(reduced) >= shortest:
+            yield reduced, True
+
+
+def _hidden(text: str, searched: Sequence[tuple[str, bool]]) -> str:
     # A long secret is replaced before a short one that it contains.
-    written = [_written(secret) for secret in sorted(long, key=len, reverse=True)]
-    pattern = re.compile("|".join(written))
-    return lambda text: pattern.sub(HIDDEN, text)
+    for secret, in_reduced in searched:
+        if not in_reduced:
+            text = text.replace(secret, HIDDEN)
+    if _ESCAPE.search(text) is None and "+" not in text:
+        return text
+    plain, places = _reduce(text)
+    found: list[tuple[int, int]] = []
+    for secret, in_reduced in searched:
+        at = plain.find(secret) if in_reduced else -1
+        while at >= 0:
+            found.append(places.span(at, at + len(secret)))
+            at = plain.find(secret, at + len(secret))
+    if not found:
+        return text
+    pieces: list[str] = []
+    done = 0
+    for start, end in sorted(found):
+        if start >= done:
+            pieces += (text[done:start], HIDDEN)
+        done = max(done, end)
+    return "".join([*pieces, text[done:]])
 
 
-def _written(secret: str) -> str:
-    """Return a pattern for a secret in the notations of URLs, JSON and HTML."""
-    return "".join(letter if letter.isascii() and letter.isalnum() else _letter(letter) for letter in secret)
+class _Places:
+    """Where the characters of a reduced text stand in the text itself."""
+
+    def __init__(self) -> None:
+        self._reduced = array("I", [0])
+        self._text = array("I", [0])
+        self._width = array("B", [1])
+
+    def add(self, reduced: int, text: int, width: int) -> None:
+        """Note that the characters from an index on are each so many characters of the text."""
+        self._reduced.append(reduced)
+        self._text.append(text)
+        self._width.append(width)
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """Return the part of the text that a part of the reduced text came from."""
+        return self._begin(start), self._begin(end - 1, after=True)
+
+    def _begin(self, index: int, *, after: bool = False) -> int:
+        run = bisect_right(self._reduced, index) - 1
+        width = self._width[run]
+        return self._text[run] + (index - self._reduced[run] + after) * width
 
 
-def _letter(letter: str) -> str:
-    """Return a pattern for a character that can be written in more than one way."""
-    number = ord(letter)
-    percent = "".join(f"%{byte:02x}" for byte in letter.encode("utf-8", "surrogatepass"))
-    escapes = [percent, rf"\\u{number:04x}", f"&#0*{number};", f"&#x0*{number:x};"]
-    named = html.escape(letter)
-    if named != letter:
-        escapes.append(re.escape(named))
-    if letter == " ":
-        escapes.append(r"\+")
-    return rf"(?:(?i:{'|'.join(escapes)})|\\?{re.escape(letter)})"
+def _reduce(text: str) -> tuple[str, _Places]:
+    """Return the characters that a text stands for, without backslashes, and their places."""
+    pieces: list[str] = []
+    places = _Places()
+    length = done = 0
+    for match in _ESCAPE.finditer(text):
+        at = match.start()
+        if at > done:
+            places.add(length, done, 1)
+            pieces.append(text[done:at])
+            length += at - done
+        done = match.end()
+        for character, width in _read_escape(match[0]):
+            if character != "\\":
+                places.add(length, at, width)
+                pieces.append(character)
+                length += 1
+            at += width
+    places.add(length, done, 1)
+    pieces.append(text[done:])
+    # Forms write a blank so.
+    return "".join(pieces).replace("+", " "), places
+
+
+def _read_escape(escape: str) -> Iterator[tuple[str, int]]:
+    """Give the characters that an escape stands for, each with its width."""
+    kind = escape[0]
+    if kind == "%":
+        for character in bytes.fromhex(escape.replace("%", "")).decode("utf-8", "surrogateescape"):
+            yield character, 3 * len(character.encode("utf-8", "surrogateescape"))
+    elif kind == "\\":
+        yield _escaped(escape), len(escape)
+    else:
+        yield _REFERENCES.get(escape.lower()) or _numbered(escape), len(escape)
+
+
+def _escaped(escape: str) -> str:
+    if len(escape) == len("\\u0000") and escape[1] in "uU":
+        return chr(int(escape[2:], 16))  # noqa: FURB166 - the prefix is that of JSON
+    return escape[-1]
+
+
+def _numbered(reference: str) -> str:
+    digits = reference[2:-1].lower()
+    base = 16 if digits[0] == "x" else 10
+    number = int(digits.lstrip("x"), base)
+    return chr(number) if number <= _LAST_CHARACTER else "&"
+
+
+_LAST_CHARACTER = 0x10FFFF
+_REFERENCES = {"&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'"}
+
+_ESCAPE = re.compile(
+    r"(?:%[0-9a-f]{2})++|\\u[0-9a-f]{4}|(?:\\\\)++|\\."
+    r"|&(?:amp|lt|gt|quot|apos);|&#[0-9]{1,10};|&#x[0-9a-f]{1,10};",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 def _replaced(said: Any, hide: Callable[[str], str]) -> Any:

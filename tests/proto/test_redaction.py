@@ -22,7 +22,7 @@ from routermcp_proto.events import (
 )
 from routermcp_proto.exceptions import RemoteProtocolError, ResponseValidationError, RPCError
 from routermcp_proto.jsonrpc import ErrorObject
-from routermcp_proto.redaction import MIN_SECRET_LENGTH, hide_in, is_secret, redacted, without
+from routermcp_proto.redaction import CUT, MAX_TEXT, MIN_SECRET_LENGTH, hide_in, is_secret, redacted, without
 
 SECRET = 'pass word/"1"'
 
@@ -54,6 +54,45 @@ def test_a_secret_is_found_however_it_is_written(write: Any) -> None:
     for secret in (SECRET, "abEF12/34ij+78mnOP==", "<pä&ss>-wörd"):
         assert without(f"you sent {write(secret)}!", [secret]) == "you sent ***!"
         assert without(f"you sent {write(secret)}!".encode(), [secret]) == b"you sent ***!"
+
+
+def test_a_secret_that_looks_like_an_escape_is_found() -> None:
+    for secret in ("ab%41cdef", "xx&#66;efgh", "a\\b\\c\\defg", "x\\u0041\\u0042", "&amp;&amp;&#1114112;"):
+        for write in (str, quote, html.escape, lambda text: json.dumps(text)[1:-1]):
+            assert without(f"> {write(secret)} <", [secret]) == "> *** <"
+
+
+@pytest.mark.parametrize(
+    "text", ["%zz", "%e4%", "&#9999999999;", "&#xffffffffff;", "\\", "\\u12", "&lt", "+"]
+)
+def test_what_only_begins_like_an_escape_is_left_alone(text: str) -> None:
+    assert without(f"{text} abcdefg {text}", ["abcdefg"]) == f"{text} *** {text}"
+    assert without(text, ["abcdefg"]) == text
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("secret", "text"),
+    [
+        ("\\" * 40 + "x", "\\" * 400_000 + "y"),
+        ("a" * 30_000 + "b", "a" * 100_000),
+        ("%41" * 10_000 + "b", "%41" * 100_000),
+        ("&#65;" * 1_000 + "b", "&#65;" * 50_000),
+        ("+" * 1_000 + "b", "+ " * 200_000),
+    ],
+)
+def test_a_hostile_secret_takes_linear_time(secret: str, text: str) -> None:
+    """A pattern made of the secret would take hours."""
+    assert without(text, [secret]) == text
+
+
+def test_secrets_that_overlap_are_both_hidden() -> None:
+    assert without("> abc+def+ghi+jkl <", ["abc def ghi", "ghi jkl", "def ghi jkl"]) == "> *** <"
+
+
+def test_no_more_is_searched_than_anybody_reads() -> None:
+    said = ["x" * MAX_TEXT + "y", ["abcdefg"], b"abcdefg", 1]
+    assert without(said, ["abcdefg"]) == ["x" * MAX_TEXT + CUT, [CUT], CUT.encode(), 1]
 
 
 def test_any_json_is_looked_through() -> None:
