@@ -50,7 +50,7 @@ from ..limits import PoolStats
 from ..runtime import Runtime
 from ..wire_log import log
 from .deadline import CallDeadline
-from .incoming import OnProgress, Responder
+from .incoming import ProgressSink, Responder
 from .transport import SessionTransport
 
 T = TypeVar("T")
@@ -90,7 +90,7 @@ class CallOptions:
     timeout: int
     headers: Mapping[str, str] | None = None
     meta: Mapping[str, Any] | None = None
-    on_progress: OnProgress | None = None
+    on_progress: ProgressSink | None = None
     repeatable: bool = False
     capabilities: Mapping[str, Any] | None = None
     """What to declare for this call instead of the session's own, where requests say that."""

@@ -28,7 +28,7 @@ from .deadline import CallDeadline
 CANCEL_SECONDS = 0.1
 
 #: Called with each progress report.
-OnProgress = Callable[[Progress], Awaitable[None]]
+ProgressSink = Callable[[Progress], Awaitable[None]]
 
 #: Handles an event that is not the outcome of an exchange.
 OnEvent = Callable[[Event], Awaitable[None]]
@@ -77,7 +77,7 @@ class IncomingHandler:
         self._place = place
 
     async def handle(
-        self, deadline: CallDeadline, post: Post, on_progress: OnProgress | None, event: Event
+        self, deadline: CallDeadline, post: Post, on_progress: ProgressSink | None, event: Event
     ) -> None:
         """Do what an event asks for.
 

@@ -20,7 +20,7 @@ from routermcp_proto.http.outcomes import Outcome, refusal_error
 from routermcp_proto.versions import CancelBy
 
 from ..call.deadline import CallDeadline
-from ..call.incoming import CANCEL_SECONDS, IncomingHandler, OnProgress
+from ..call.incoming import CANCEL_SECONDS, IncomingHandler, ProgressSink
 from ..wire_log import log
 from .base import HTTPTransport
 from .server_stream import Reader, ServerStream
@@ -82,7 +82,7 @@ class Delivery:
         link: Link,
         outgoing: Outgoing,
         extra: HeaderBlock | None,
-        on_progress: OnProgress | None,
+        on_progress: ProgressSink | None,
         deadline: CallDeadline,
     ) -> None:
         self._link = link

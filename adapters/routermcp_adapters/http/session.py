@@ -14,7 +14,7 @@ from routermcp_proto.http.outcomes import Outcome
 from routermcp_proto.retry import RetryPolicy
 
 from ..call.deadline import CallDeadline
-from ..call.incoming import IncomingHandler, OnProgress, Responder
+from ..call.incoming import IncomingHandler, ProgressSink, Responder
 from ..concurrency import fork
 from ..limits import PoolStats
 from ..runtime import Runtime
@@ -138,7 +138,7 @@ class HTTPSession:
         self,
         outgoing: Outgoing,
         extra: HeaderBlock | None,
-        on_progress: OnProgress | None,
+        on_progress: ProgressSink | None,
         deadline: CallDeadline,
     ) -> Outcome | None:
         """Carry a request there and back, over redirects and cut streams."""
