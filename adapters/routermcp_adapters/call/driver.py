@@ -199,20 +199,23 @@ class Driver:
         runtime = self._runtime
         if runtime is None:
             return
-        over = runtime.over
+        over, everything = runtime.over, close_all is not None
         if not over:
             runtime.check()
-        connected = self.connected
+        close_all = close_all if self.connected else None
+
+        def leave() -> None:
+            self._leave()
+            if close_all is not None:
+                close_all()
+
         try:
             if not over:
-                await self._transport.farewell(runtime, close_all is not None)
-        finally:
-            try:
-                self._leave()
-            finally:  # Ctrl-C may have cut the first attempt short
-                self._leave()
-            if connected and close_all is not None:
-                close_all()
+                await self._transport.farewell(runtime, everything)
+            leave()
+        except BaseException:
+            leave()  # it may be called again, and Ctrl-C may have cut it short
+            raise
 
     def _leave(self) -> None:
         """Give everything back; may be called again."""
