@@ -63,13 +63,13 @@ def session_transport_of(
         return StreamSession(for_user(settings.user_id) if for_user else stream, machine, callbacks)
     if settings.endpoint is None or transport is None:
         raise AssertionError("settings have a URL or a transport")
-    requests: HTTPTransport = transport
+    sender: HTTPTransport | None = None
     if settings.oauth is not None:
         from routermcp_adapters.http.auth import AuthTransport  # noqa: PLC0415 - few need it
 
-        requests = AuthTransport(transport, settings.oauth.of(settings.user_id))
+        sender = AuthTransport(transport, settings.oauth.of(settings.user_id))
     return HTTPSession(
-        requests,
+        transport,
         HTTPBinding(
             machine,
             settings.endpoint,
@@ -80,4 +80,5 @@ def session_transport_of(
         settings.retry,
         settings.credentials(),
         gateway=settings.gateway,
+        sender=sender,
     )

@@ -26,6 +26,8 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("-m", "ruff", "check", "."),
     ("-m", "ruff", "format", "--check", "."),
     ("scripts/async_to_sync.py", "--check"),
+    ("scripts/pictures.py", "--check"),
+    ("scripts/names.py",),
 )
 
 

@@ -31,10 +31,17 @@ GENERATED = "routermcp/_sync/"
 
 #: Why a name may be defined in several modules.
 REASONS: dict[str, str] = {
+    "CLOSE_SECONDS": "the time that closing may take, for each kind of transport",
+    "Event": "the word of asyncio, trio and threading, and that of sans-I/O cores (h11) for what they return",
     "InputRequired": "input_required of the specification: the core's event, and a backend's exception",
     "ResultT": "a type variable",
     "T": "a type variable",
+    "app": "a group of commands, by the convention of typer",
     "log": "the logger of its module",
+    "main": "what runs when its module is started as a program",
+    "ping": "the method of the protocol, and the command that calls it",
+    "run": "runs a test on a runtime, in the thread of the caller or one of its own; or a command",
+    "status": "a command of its group: of the gateway, and of sign-ins",
 }
 
 

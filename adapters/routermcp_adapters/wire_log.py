@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from functools import partial
 
 from routermcp_proto.events import Event, HTTPRefused
 from routermcp_proto.http.fetching import HTTPExchange
@@ -14,6 +15,9 @@ from routermcp_proto.redaction import HIDDEN, is_secret, without
 
 log = logging.getLogger("routermcp")
 wire = logging.getLogger("routermcp.wire")
+
+#: Says whether the wire log has a reader; only then is anything prepared for it.
+enabled = partial(wire.isEnabledFor, logging.DEBUG)
 
 #: Bytes of a body that the log shows.
 MAX_LOGGED = 2048
@@ -51,8 +55,3 @@ def _shown(name: bytes, value: bytes) -> bytes:
         return without_query(value.decode("latin-1")).encode("latin-1")
     hidden = name == b"mcp-session-id" or (is_secret(name.decode("latin-1")) and name not in _PUBLIC)
     return HIDDEN.encode() if hidden else value
-
-
-def enabled() -> bool:
-    """Whether anybody reads the wire log."""
-    return wire.isEnabledFor(logging.DEBUG)

@@ -120,9 +120,9 @@ def call(
     if as_json:
         write_json(result.to_wire())
     elif result.isError:
-        complain(f"the tool {name!r} failed: {_shown(result) or 'it gave no reason'}")
+        complain(f"the tool {name!r} failed: {_result_text(result) or 'it gave no reason'}")
     else:
-        write_text(_shown(result))
+        write_text(_result_text(result))
     if result.isError:
         raise typer.Exit(ExitCode.TOOL_ERROR)
 
@@ -140,7 +140,7 @@ def _call(client: SyncRouterMCPClient, name: str, pairs: list[str]) -> ToolResul
         raise
 
 
-def _shown(result: ToolResult) -> str:
+def _result_text(result: ToolResult) -> str:
     if not result.content and result.structuredContent is not None:
         return json.dumps(result.structuredContent, ensure_ascii=False)
     return "\n".join(describe_content(item) for item in result.content)
@@ -250,7 +250,7 @@ def prompt(
 ) -> None:
     """Get a prompt with its arguments filled in."""
     with ClientOptions(url, api_key, user_id, timeout, debug).connected() as client:
-        result = client.get_prompt(name, _texts(parse_arguments(pairs or [], None)))
+        result = client.get_prompt(name, _text_arguments(parse_arguments(pairs or [], None)))
     if as_json:
         write_json(result.to_wire())
         return
@@ -261,7 +261,7 @@ def prompt(
             write_text(f"{message.role}: {describe_content(item)}")
 
 
-def _texts(arguments: Mapping[str, Any]) -> dict[str, str]:
+def _text_arguments(arguments: Mapping[str, Any]) -> dict[str, str]:
     for key, value in arguments.items():
         if not isinstance(value, str):
             raise UsageProblem(f"{key}: expected string, got {value!r}: arguments of prompts are texts")

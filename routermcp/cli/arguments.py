@@ -33,7 +33,7 @@ def parse_arguments(pairs: Sequence[str], schema: Mapping[str, Any] | None) -> d
         if key in arguments:
             raise UsageProblem(f"{key} is given twice; write a list as {key}:='[...]'")
         wanted = _schema_of(key, schema)
-        arguments[key] = _json(key, text) if forced else coerce(key, text, wanted)
+        arguments[key] = _json_value(key, text) if forced else coerce(key, text, wanted)
     return arguments
 
 
@@ -115,7 +115,7 @@ def _load(text: str) -> Any:
         raise ValueError("nested too deeply") from error
 
 
-def _json(key: str, text: str) -> Any:
+def _json_value(key: str, text: str) -> Any:
     try:
         return _load(text)
     except ValueError as error:

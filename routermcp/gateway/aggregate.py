@@ -1,4 +1,4 @@
-"""Many servers as one: one list of what all servers offer, and each request goes to its server.
+"""Many servers as one: one list of the tools of all servers, and each request goes to its server.
 
 Tools and prompts are named ``{alias}.{name}``. Resources keep their URIs; where two servers
 have the same one, the server that comes first in the configuration has it. Lists are in
@@ -60,7 +60,7 @@ class _View:
     """The servers that one user can reach."""
 
     catalogs: Sequence[MergedCatalog]
-    """What they offer: the servers that all users share first."""
+    """Their catalogs: that of the servers that all users share first."""
     upstreams: Mapping[str, Upstream]
     """All of them, by alias."""
     personal: Mapping[str, Upstream] = field(default_factory=dict[str, Upstream])
@@ -86,7 +86,7 @@ class Aggregate:
         accounts: The methods of users who sign in at servers, None where there are no such servers.
         tokens: The store of users' tokens.
         server_info: The name by which clients know a RouterMCP gateway.
-        capabilities: All that servers may offer: what they do offer is known when they are reached.
+        capabilities: All that servers may have: those they do have are known when they are reached.
         instructions: None: each server has instructions of its own.
         upstreams: The servers that all users share, by alias.
     """
@@ -167,7 +167,7 @@ class Aggregate:
                 await wait
 
     async def list_page(self, listing: Listing, cursor: str | None, caller: Caller) -> Result:
-        """Return a page of what all servers have together.
+        """Return a page of the merged list of all servers.
 
         Raises:
             InvalidParamsError: No page has given that cursor.
@@ -241,7 +241,7 @@ class Aggregate:
         """Find the server of a tool or a prompt, and its name there.
 
         Raises:
-            RPCError: There is no such thing, or it cannot be used.
+            RPCError: No server has it, or it cannot be used.
         """
         for settle in (False, True):
             if settle:
@@ -370,7 +370,7 @@ class Aggregate:
     # ---- ends ----------------------------------------------------------------------------------
 
     async def end_session(self, session_id: str) -> None:
-        """End what a client had at the servers."""
+        """End the sessions that a client had at the servers."""
         for upstream in self.upstreams.values():
             upstream.end_session(session_id)
         self._users.end_session(session_id)
@@ -410,11 +410,11 @@ class SingleServer(Aggregate):
         upstream.on_reached = self._introduce
 
     async def begin(self) -> None:
-        """Reach the server, so that the first client hears what it says about itself."""
+        """Reach the server, so that the first client gets the server's own description."""
         await self._settle(self._shared)
 
     def _introduce(self) -> None:
-        """Present what the server says about itself."""
+        """Take over the server's description of itself."""
         server = self._server.server
         if server is not None:
             self.server_info = server.serverInfo.to_wire()

@@ -1,4 +1,4 @@
-"""The seam between the protocol and what is offered over it."""
+"""The seam between the protocol and an application that offers tools, resources and prompts."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, Protocol, runtime_checkable
 from routermcp_proto.versions import Revision
 
 Result = Mapping[str, Any]
-"""The result of a request, a JSON object as it goes on the wire."""
+"""The result of a request, a JSON object as it is sent."""
 
 
 class Listing(Enum):
-    """What can be listed; the value is the member of the result that holds the list."""
+    """The lists of a server; the value is the member of the result that holds the list."""
 
     TOOLS = "tools"
     RESOURCES = "resources"
@@ -47,7 +47,7 @@ class Caller(Protocol):
 
     @property
     def capabilities(self) -> Mapping[str, Any]:
-        """What the client declared it can do."""
+        """The capabilities that the client declared."""
         ...
 
     @property
@@ -67,7 +67,7 @@ class Caller(Protocol):
 
     @property
     def meta(self) -> Mapping[str, Any]:
-        """What the request's ``_meta`` holds beside the members that the protocol itself uses."""
+        """The members of the request's ``_meta``, without those that the protocol itself uses."""
         ...
 
     @property
@@ -105,10 +105,10 @@ class Caller(Protocol):
         ...
 
     async def ask(self, key: str, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Ask the client for something and return its answer.
+        """Ask the client for input and return its answer.
 
-        In the stateless era the request ends here and comes again with the answer: what the
-        backend did before it asked is then done once more.
+        In the stateless era the request ends here and comes again with the answer: the backend
+        then repeats its work up to the question.
 
         Args:
             key: Names the question among those of one request.
@@ -135,7 +135,7 @@ class Changing(Protocol):
 
 
 class Backend(Protocol):
-    """What an application offers. Results are JSON objects, as they go on the wire.
+    """An application that is served. Results are JSON objects, as they are sent.
 
     Every method may raise :class:`~routermcp.types.RPCError`, which becomes the error object
     of the answer; any other exception becomes an internal error without its text.
@@ -148,7 +148,7 @@ class Backend(Protocol):
 
     @property
     def capabilities(self) -> Mapping[str, Any]:
-        """What is offered, as ``ServerCapabilities``; methods of other areas are unknown."""
+        """The ``ServerCapabilities`` of the application; methods of other areas are unknown."""
         ...
 
     @property
@@ -197,7 +197,7 @@ class Backend(Protocol):
         ...
 
     async def end_session(self, session_id: str) -> None:
-        """Forget what was kept for a session of the handshake era that has ended."""
+        """Release the resources of a session of the handshake era that has ended."""
         ...
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from ..exceptions import LocalProtocolError, RemoteProtocolError
@@ -45,6 +45,11 @@ class EndpointURL:
     """0 for a Unix socket."""
     target: str
     """Path and query, as they go on the request line."""
+    origin: tuple[str, str, int] = field(init=False, compare=False)
+    """Scheme, host and port (RFC 6454): credentials are sent only to the same origin."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "origin", (self.scheme, self.host, self.port))
 
     @classmethod
     def parse(cls, url: str) -> EndpointURL:
@@ -95,11 +100,6 @@ class EndpointURL:
             return "localhost"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
-
-    @property
-    def origin(self) -> tuple[str, str, int]:
-        """Scheme, host and port (RFC 6454): credentials are sent only to the same origin."""
-        return self.scheme, self.host, self.port
 
     @property
     def url(self) -> str:

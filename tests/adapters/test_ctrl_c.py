@@ -90,10 +90,10 @@ class Interrupted(Rig):
 
     def assert_nothing_held(self, carrier: HTTPSession) -> None:
         stats = self.transport.stats()
-        listening = carrier._listener._connection is not None
+        listening = carrier._stream._connection is not None
         assert (stats.in_use, stats.waiting) == (int(listening), 0)
-        assert not carrier._listener._turns
-        assert carrier._connector._flight._flight is None
+        assert not carrier._stream._readers
+        assert carrier._handshake._flight._flight is None
 
 
 def connected(protocol: str, **usual: Answer) -> Interrupted:

@@ -124,15 +124,13 @@ def test_the_end_of_a_client_waits_for_a_renewal(
     lock.release()
 
 
-def test_an_end_does_not_wait_for_ever(
-    server: ProtectedServer, runtime: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("routermcp_adapters.http.base.BACKGROUND_SECONDS", 0.1)
+def test_an_end_does_not_wait_for_ever(server: ProtectedServer, runtime: str) -> None:
     adapter = memory_adapter()
     adapter.set("ada", "s", server.grant("ada"))
 
     async def body() -> None:
         client = make_client(runtime, url=server.url, user_id="ada", oauth=config(adapter))
+        client._transport.background_seconds = 0.1
         await client.connect()
         server.expire()
         server.answers_when.clear()

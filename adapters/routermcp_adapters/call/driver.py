@@ -50,7 +50,7 @@ from ..limits import PoolStats
 from ..runtime import Runtime
 from ..wire_log import log
 from .deadline import CallDeadline
-from .incoming import OnProgress, Responder
+from .incoming import ProgressSink, Responder
 from .transport import SessionTransport
 
 T = TypeVar("T")
@@ -90,7 +90,7 @@ class CallOptions:
     timeout: int
     headers: Mapping[str, str] | None = None
     meta: Mapping[str, Any] | None = None
-    on_progress: OnProgress | None = None
+    on_progress: ProgressSink | None = None
     repeatable: bool = False
     capabilities: Mapping[str, Any] | None = None
     """What to declare for this call instead of the session's own, where requests say that."""
@@ -199,20 +199,23 @@ class Driver:
         runtime = self._runtime
         if runtime is None:
             return
-        over = runtime.over
+        over, everything = runtime.over, close_all is not None
         if not over:
             runtime.check()
-        connected = self.connected
+        close_all = close_all if self.connected else None
+
+        def leave() -> None:
+            self._leave()
+            if close_all is not None:
+                close_all()
+
         try:
             if not over:
-                await self._transport.farewell(runtime, close_all is not None)
-        finally:
-            try:
-                self._leave()
-            finally:  # Ctrl-C may have cut the first attempt short
-                self._leave()
-            if connected and close_all is not None:
-                close_all()
+                await self._transport.farewell(runtime, everything)
+            leave()
+        except BaseException:
+            leave()  # it may be called again, and Ctrl-C may have cut it short
+            raise
 
     def _leave(self) -> None:
         """Give everything back; may be called again."""

@@ -28,13 +28,13 @@ from .deadline import CallDeadline
 CANCEL_SECONDS = 0.1
 
 #: Called with each progress report.
-OnProgress = Callable[[Progress], Awaitable[None]]
+ProgressSink = Callable[[Progress], Awaitable[None]]
 
 #: Handles an event that is not the outcome of an exchange.
 OnEvent = Callable[[Event], Awaitable[None]]
 
 #: Sends a message that has no answer.
-Post = Callable[[Outgoing], Awaitable[None]]
+PostMessage = Callable[[Outgoing], Awaitable[None]]
 
 #: Sends the answer to a request of the server: a result, or an error object.
 Reply = Callable[["Mapping[str, Any] | ErrorObject"], Awaitable[None]]
@@ -77,7 +77,7 @@ class IncomingHandler:
         self._place = place
 
     async def handle(
-        self, deadline: CallDeadline, post: Post, on_progress: OnProgress | None, event: Event
+        self, deadline: CallDeadline, post: PostMessage, on_progress: ProgressSink | None, event: Event
     ) -> None:
         """Do what an event asks for.
 
@@ -103,7 +103,7 @@ class IncomingHandler:
         elif isinstance(event, MessageDropped):
             log.warning("a message of %s was dropped: %s", self._place, event.problem)
 
-    async def _answer(self, asked: RequestReceived, deadline: CallDeadline, post: Post) -> None:
+    async def _answer(self, asked: RequestReceived, deadline: CallDeadline, post: PostMessage) -> None:
         """Let the user's callback answer; its own error reaches the caller, and the server hears of it."""
         session = self._session
         if self._responder.take_over(asked, partial(self._reply, asked, post)):
@@ -122,7 +122,7 @@ class IncomingHandler:
         await post(Outgoing(payload))
 
     async def _reply(
-        self, asked: RequestReceived, post: Post, answer: Mapping[str, Any] | ErrorObject
+        self, asked: RequestReceived, post: PostMessage, answer: Mapping[str, Any] | ErrorObject
     ) -> None:
         session, request_id = self._session, asked.request_id
         refused = isinstance(answer, ErrorObject)

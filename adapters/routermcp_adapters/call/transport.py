@@ -17,7 +17,7 @@ from routermcp_proto.http.outcomes import Outcome
 from ..limits import PoolStats
 from ..runtime import Runtime
 from .deadline import CallDeadline
-from .incoming import OnProgress
+from .incoming import ProgressSink
 
 
 class SessionTransport(Protocol):
@@ -74,7 +74,7 @@ class SessionTransport(Protocol):
         ...
 
     async def deliver(
-        self, outgoing: Outgoing, extra: Any, on_progress: OnProgress | None, deadline: CallDeadline
+        self, outgoing: Outgoing, extra: Any, on_progress: ProgressSink | None, deadline: CallDeadline
     ) -> Outcome | None:
         """Carry a request there, and return what came of it.
 

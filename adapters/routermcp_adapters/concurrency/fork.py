@@ -1,4 +1,4 @@
-"""What a child process must not take over from its parent: connections, sessions, locks.
+"""Resetting in a forked child process what it must not share with its parent: connections, sessions, locks.
 
 A server that forks its workers after the application was loaded (gunicorn with preload,
 Celery) copies connected clients. Both processes would write to the same connections, and a
@@ -14,23 +14,23 @@ from typing import Protocol
 
 
 class Forkable(Protocol):
-    """Something that has to be made new in a child process."""
+    """An object that has to be reset in a child process."""
 
     def after_fork(self) -> None:
-        """Begin anew: only this thread is left, and what is open belongs to the parent."""
+        """Reset: only this thread is left, and what is open belongs to the parent."""
         ...
 
 
 _watched: weakref.WeakSet[Forkable] = weakref.WeakSet()
 
-# Add from here on: ``watch(thing)`` for as long as the thing lives.
+# ``watch(item)`` resets an item in each child, for as long as the item lives.
 watch = _watched.add
 
 
-_acts: list[Callable[[], None]] = []
+_resets: list[Callable[[], None]] = []
 
-# Have something done in every child.
-do_in_child = _acts.append
+# ``do_in_child(reset)`` calls a function in each child.
+do_in_child = _resets.append
 
 
 _inherited: list[object] = []
@@ -40,10 +40,10 @@ never_close = _inherited.append
 
 
 def _in_child() -> None:
-    for act in _acts:
-        act()
-    for thing in tuple(_watched):
-        thing.after_fork()
+    for reset in _resets:
+        reset()
+    for item in tuple(_watched):
+        item.after_fork()
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,4 +1,4 @@
-"""Reading large answers without the cyclic garbage collector in the way.
+"""Pausing the cyclic garbage collector while a large answer is read.
 
 A list of 10,000 tools becomes some 300,000 objects, none of which is garbage. The
 collector looks through all of them again and again while they are made, which is four

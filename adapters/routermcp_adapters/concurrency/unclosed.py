@@ -16,7 +16,7 @@ class Closable(Protocol):
     """A resource that has to be closed; it must not refer to its owner, which it would keep alive."""
 
     def close(self, *, everything: bool) -> None:
-        """Close everything, or that only that nobody can be using any more."""
+        """Close everything, or only what no thread or task can be using any more."""
         ...
 
 

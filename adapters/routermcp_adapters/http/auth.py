@@ -1,4 +1,4 @@
-"""Connections on which every request of a session is let in by somebody who sees to that."""
+"""A transport that authorizes the requests of one session."""
 
 from __future__ import annotations
 
@@ -14,21 +14,17 @@ from routermcp_proto.http.headers import HeaderBlock, HTTPRequest
 from routermcp_proto.http.outcomes import Outcome
 
 from ..call.deadline import CallDeadline
-from ..call.incoming import OnEvent
-from ..limits import PoolStats
-from ..runtime import Runtime
 from ..wire_log import log
-from .base import Elsewhere, HTTPTransport, SharedTransport
-from .pool import ConnectionPool
-from .server_stream import Reader
+from .base import HTTPTransport, SharedTransport
+from .context import ExchangeContext
 
-#: Refusals of one request that are answered by trying to be let in: three sign-ins, a renewal,
+#: Refusals of one request that are answered by authorizing it anew: three sign-ins, a renewal,
 #: and a nonce. A server that wants still more wants something that it does not say.
 MAX_ROUNDS = 6
 
 
 class Attempt(Protocol):
-    """What is done to have one request let in."""
+    """An attempt to authorize one request that was refused."""
 
     async def challenged(self, refused: HTTPRefused, deadline: CallDeadline, /) -> bool:
         """Do what a refusal asks for; say whether the request may be made again.
@@ -41,115 +37,72 @@ class Attempt(Protocol):
 
 
 class Authorization(Protocol):
-    """Sees to it that the requests of one session are let in."""
+    """Authorizes the requests of one session."""
 
     async def headers(self, method: str, url: str, transport: SharedTransport, /) -> Mapping[str, str]:
-        """Return what goes with one request, fresh each time.
+        """Return the headers of one request, fresh each time.
 
         Args:
             method: Its method.
-            url: Where it goes, on the origin of the MCP server.
-            transport: For requests of one's own.
+            url: Its URL, on the origin of the MCP server.
+            transport: For requests to an authorization server.
         """
         ...
 
     def note_nonce(self, nonce: str) -> None:
-        """Note what the next proofs have to carry (RFC 9449, section 8.2)."""
+        """Note the nonce for the next proofs (RFC 9449, section 8.2)."""
         ...
 
     def attempt(self, sent: Mapping[str, str], transport: SharedTransport, /) -> Attempt:
-        """Begin to have a request let in that was refused.
+        """Begin to authorize a request that was refused.
 
         Args:
-            sent: What went with it.
-            transport: For requests of one's own.
+            sent: The headers that it had from :meth:`headers`.
+            transport: For requests to an authorization server.
         """
         ...
 
 
-_NOTHING: Mapping[str, str] = {}
-
-
 class AuthTransport(HTTPTransport):
-    """The connections that sessions share, as one session uses them.
+    """A transport that adds credentials to each request, and answers 401 and 403 by refreshing or signing in.
 
     An ``Authorization`` header that the caller gave wins: then nothing is added, and a refusal
     stands.
 
     Args:
         shared: The connections.
-        authorization: Sees to this session's requests.
+        authorization: Authorizes the requests of this session.
     """
 
     def __init__(self, shared: SharedTransport, authorization: Authorization) -> None:
-        super().__init__(shared.endpoint, shared.memory)
+        super().__init__(shared.endpoint)
         self._shared = shared
         self._authorization = authorization
 
-    def open(self, runtime: Runtime, user: object) -> Runtime:
-        """Take the connections into use; see :meth:`HTTPTransport.open`."""
-        return self._shared.open(runtime, user)
-
-    def close(self, user: object) -> None:
-        """Give the connections back."""
-        self._shared.close(user)
-
-    def close_all(self) -> None:
-        """Close the connections, whoever uses them."""
-        self._shared.close_all()
-
-    async def finish(self, user: object, everything: bool) -> None:
-        """Do what has to be awaited before the connections close."""
-        await self._shared.finish(user, everything)
-
-    def pool(self) -> ConnectionPool | None:
-        """Return our own connections, None where they are somebody else's."""
-        return self._shared.pool()
-
-    def stats(self) -> PoolStats:
-        """Return what the connections are doing."""
-        return self._shared.stats()
-
-    def note_retry(self) -> None:
-        """Count that a request is sent again."""
-        self._shared.note_retry()
-
     async def credentials(self, method: str, url: str) -> Mapping[str, str]:
-        """Return the headers by which a request is let in."""
+        """Return the headers that authorize a request."""
         return await self._authorization.headers(method, url, self._shared)
 
     async def run(
-        self,
-        request: HTTPRequest,
-        exchange: HTTPExchange,
-        on_event: OnEvent,
-        *,
-        control: bool = False,
-        turn: Reader | None = None,
-        deadline: CallDeadline | None = None,
-        elsewhere: Elsewhere | None = None,
+        self, request: HTTPRequest, exchange: HTTPExchange, context: ExchangeContext
     ) -> Outcome | None:
-        """Carry one exchange, as often as it takes to be let in; see :meth:`HTTPTransport.run`."""
-        url = self._url(request)
-        seen_to = request.headers.get(b"authorization") is None
+        """Carry one exchange, as often as its authorization takes; see :meth:`HTTPTransport.run`."""
+        if request.headers.get(b"authorization") is not None:
+            return await self._shared.run(request, exchange, context)
+        url, deadline = self._url(request), context.deadline
         attempt: Attempt | None = None
         rounds = 0
         while True:
-            sent = await self.credentials(request.method.decode("ascii"), url) if seen_to else _NOTHING
-            outcome = await self._shared.run(
-                _with(request, sent), exchange, on_event, control=control, turn=turn, elsewhere=elsewhere
-            )
+            sent = await self.credentials(request.method.decode("ascii"), url)
+            outcome = await self._shared.run(_with(request, sent), exchange, context)
             rounds += 1
-            if "DPoP" in sent and isinstance(exchange, MCPExchange) and exchange.dpop_nonce is not None:
+            if not isinstance(exchange, MCPExchange):
+                return outcome
+            if "DPoP" in sent and exchange.dpop_nonce is not None:
                 self._authorization.note_nonce(exchange.dpop_nonce)
             if not isinstance(outcome, HTTPRefused) or outcome.status not in (401, 403):
                 return outcome
-            if (
-                not seen_to
-                or rounds > MAX_ROUNDS
-                or deadline is None
-                or not isinstance(exchange, MCPExchange)
-            ):
+            if rounds > MAX_ROUNDS or deadline is None:
                 return outcome
             attempt = attempt or self._authorization.attempt(sent, self._shared)
             if not await attempt.challenged(outcome, deadline):
@@ -157,7 +110,7 @@ class AuthTransport(HTTPTransport):
             exchange.restart()
 
     async def mention(self, request: HTTPRequest) -> None:
-        """Send a message whose answer nobody waits for, if that takes no time."""
+        """Send a message without waiting for its response, if that takes no time."""
         try:
             if request.headers.get(b"authorization") is None:
                 request = _with(request, await self.credentials("POST", self._url(request)))

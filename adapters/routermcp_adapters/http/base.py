@@ -1,16 +1,12 @@
-"""What carries HTTP exchanges, seen from a session: our own sockets, or an HTTP client that was brought."""
+"""Transports of HTTP exchanges, and what the sessions of one client share of them."""
 
 from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from routermcp_proto.events import (
-    Event,
-)
 from routermcp_proto.exceptions import TransportError
 from routermcp_proto.handshake import Agreement
 from routermcp_proto.http.fetching import Fetched, FetchExchange, HTTPExchange, fetch_request
@@ -20,29 +16,18 @@ from routermcp_proto.http.url import EndpointURL
 from routermcp_proto.oauth.urls import admits, is_private
 from routermcp_proto.types import InitializeResult
 
-from ..call.deadline import CallDeadline
-from ..call.incoming import OnEvent
 from ..concurrency.background import BackgroundTask
 from ..limits import PoolStats
 from ..runtime import Runtime
 from .connect import Admit, Resolver
+from .context import Destination, ExchangeContext, ignore
 from .pool import ConnectionPool
-from .server_stream import Reader
 
 T = TypeVar("T")
 
 #: Seconds that the end of a client waits for its background tasks: what an authorization
 #: server takes on a bad day.
 BACKGROUND_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Elsewhere:
-    """Another place than the MCP server."""
-
-    endpoint: EndpointURL
-    admit: Admit | None
-    """Asked for each of its addresses."""
 
 
 class EndpointMemory:
@@ -56,122 +41,83 @@ class EndpointMemory:
         self.fresh_until = 0.0
         """Until when that answer may be used, in the runtime's clock."""
         self.server: InitializeResult | None = None
-        """What a server of the handshake era said last; most say the same to everybody."""
+        """The last answer of a server of the handshake era; most give the same to all users."""
 
 
 class HTTPTransport(ABC):
-    """Carries the exchanges of a session.
+    """Sends HTTP exchanges for a session.
 
     Args:
-        endpoint: Where the MCP server is.
-        memory: What is known of it.
+        endpoint: The MCP server.
     """
 
-    def __init__(self, endpoint: EndpointURL, memory: EndpointMemory) -> None:
+    def __init__(self, endpoint: EndpointURL) -> None:
         self.endpoint = endpoint
-        self.memory = memory
-
-    @abstractmethod
-    def open(self, runtime: Runtime, user: object) -> Runtime:
-        """Take the connections into use for one more session.
-
-        Args:
-            runtime: Where the caller runs.
-            user: Whoever uses them from now on, for :meth:`close`.
-
-        Returns:
-            The runtime they are bound to: the given one, unless they are in use already.
-
-        Raises:
-            ConfigError: They are in use elsewhere.
-        """
-
-    @abstractmethod
-    def close(self, user: object) -> None:
-        """Give the connections back; they close with their last user."""
-
-    @abstractmethod
-    def close_all(self) -> None:
-        """Close the connections, whoever uses them."""
-
-    async def finish(self, user: object, everything: bool) -> None:
-        """Do what has to be awaited before :meth:`close` (of one user) or :meth:`close_all`."""
-        del user, everything
-
-    def pool(self) -> ConnectionPool | None:
-        """Return our own connections, None where they are somebody else's.
-
-        Raises:
-            TransportError: The client is disconnected.
-        """
-        return None
 
     @abstractmethod
     async def run(
-        self,
-        request: HTTPRequest,
-        exchange: HTTPExchange,
-        on_event: OnEvent,
-        *,
-        control: bool = False,
-        turn: Reader | None = None,
-        deadline: CallDeadline | None = None,
-        elsewhere: Elsewhere | None = None,
+        self, request: HTTPRequest, exchange: HTTPExchange, context: ExchangeContext
     ) -> Outcome | None:
         """Carry one exchange and return its outcome.
 
         Args:
-            request: What to send.
-            exchange: Reads what comes back.
-            on_event: Told of everything else that happens meanwhile.
-            control: Do not wait for calls that may be waiting for this.
-            turn: Read the session's shared stream too, when it is the caller's turn.
-            deadline: The caller's deadline, which stands still while a user is asked; None where
-                nobody may be asked.
-            elsewhere: Where it goes, None for the MCP server.
+            request: The request to send.
+            exchange: Reads the response.
+            context: What the exchange serves.
 
         Returns:
-            The outcome, or None where only ``on_event`` learned of it (the handshake).
+            The outcome, or None where only ``context.on_event`` learned of it (the handshake).
 
         Raises:
             TransportError: The connection failed, or the answer was not one of MCP.
         """
 
+    @abstractmethod
+    async def mention(self, request: HTTPRequest) -> None:
+        """Send a message without waiting for its response, if that takes no time."""
+
     async def credentials(self, method: str, url: str) -> Mapping[str, str]:
-        """Return the headers by which a request is let in, where somebody sees to that."""
+        """Return the headers that authorize a request, none where the transport adds none."""
         del method, url
         return {}
 
-    @abstractmethod
-    async def mention(self, request: HTTPRequest) -> None:
-        """Send a message whose answer nobody waits for, if that takes no time."""
-
-    @abstractmethod
-    def stats(self) -> PoolStats:
-        """Return what the connections are doing, and what they have done."""
-
-    @abstractmethod
-    def note_retry(self) -> None:
-        """Count that a request is sent again."""
-
 
 class SharedTransport(HTTPTransport):
-    """Carries the exchanges of a client and its sessions.
+    """The connections of a client, which its sessions share.
 
     Args:
-        endpoint: Where the MCP server is.
+        endpoint: The MCP server.
+        background_seconds: The longest that the end of the client waits for background tasks.
     """
 
-    def __init__(self, endpoint: EndpointURL) -> None:
-        super().__init__(endpoint, EndpointMemory())
+    def __init__(self, endpoint: EndpointURL, background_seconds: float = BACKGROUND_SECONDS) -> None:
+        super().__init__(endpoint)
+        self.memory = EndpointMemory()
+        self.background_seconds = background_seconds
         self._runtime: Runtime | None = None
         self._users: set[object] = set()
         self._background_tasks: set[BackgroundTask[Any]] = set()
         self._lock = threading.Lock()
         self._gate = threading.RLock()
-        """Held by whoever takes the connections into use or gives them back."""
+        """Held while a user of the connections comes or goes."""
         self._retries = 0
         self._resolver: Resolver | None = None
+
+    @abstractmethod
+    def close_all(self) -> None:
+        """Close the connections, in spite of their users."""
+
+    @abstractmethod
+    def stats(self) -> PoolStats:
+        """Return counts of the connections and of what they have done."""
+
+    def pool(self) -> ConnectionPool | None:
+        """Return the pool, None where an HTTP client of the user's has its own.
+
+        Raises:
+            TransportError: The client is disconnected.
+        """
+        return None
 
     @property
     def runtime(self) -> Runtime:
@@ -192,7 +138,18 @@ class SharedTransport(HTTPTransport):
         return self._resolver
 
     def open(self, runtime: Runtime, user: object) -> Runtime:
-        """Take the connections into use for one more session; see :meth:`HTTPTransport.open`."""
+        """Take the connections into use for one more user.
+
+        Args:
+            runtime: Where the caller runs.
+            user: The session that uses them until :meth:`close`.
+
+        Returns:
+            The runtime they are bound to: the given one, unless they are in use already.
+
+        Raises:
+            ConfigError: They are in use in another event loop.
+        """
         with self._gate:
             if self._runtime is not None and self._users and self._runtime.over:
                 self.close_all()
@@ -243,11 +200,11 @@ class SharedTransport(HTTPTransport):
                 self.close(task)
 
     async def finish(self, user: object, everything: bool) -> None:
-        """Wait for what must not be cut off, where the connections are about to close."""
+        """Do what has to be awaited before :meth:`close` (of one user) or :meth:`close_all`."""
         others = self._users - self._background_tasks - {user}
         if self._runtime is None or not self._background_tasks or (others and not everything):
             return
-        scope = self._runtime.deadline(self._runtime.now() + BACKGROUND_SECONDS)
+        scope = self._runtime.deadline(self._runtime.now() + self.background_seconds)
         try:
             async with scope:
                 for task in tuple(self._background_tasks):
@@ -264,16 +221,16 @@ class SharedTransport(HTTPTransport):
     async def fetch(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, max_size: int
     ) -> Fetched:
-        """Make a request to any server, of which nothing is logged; redirects are not followed.
+        """Make a request to any server, without logging it or following redirects.
 
-        A document of others may have named the URL, so it does not lead into a private network
-        unless the MCP server is in one itself.
+        A document of others may have named the URL, so an address in a private network is
+        refused unless the MCP server has one itself.
 
         Args:
-            method: Its method.
-            url: Where it goes.
-            headers: Its headers.
-            body: Its body.
+            method: The method.
+            url: The URL, of any server.
+            headers: The headers.
+            body: The body.
             max_size: Bytes of the longest answer.
 
         Raises:
@@ -284,12 +241,8 @@ class SharedTransport(HTTPTransport):
         admit = None if endpoint.same_origin(self.endpoint) else await self._admission()
         request, exchange = fetch_request(method, endpoint, headers, body), FetchExchange(max_size)
 
-        async def ignore(_: Event) -> None:
-            raise AssertionError("an answer that is read whole has one event")
-
-        outcome = await self.run(
-            request, exchange, ignore, control=True, elsewhere=Elsewhere(endpoint, admit)
-        )
+        context = ExchangeContext(ignore, control=True, destination=Destination(endpoint, admit))
+        outcome = await self.run(request, exchange, context)
         if not isinstance(outcome, Fetched):
             raise TransportError(f"{endpoint} gave no answer", code="protocol")
         return outcome

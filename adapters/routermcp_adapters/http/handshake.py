@@ -1,4 +1,4 @@
-"""Opening a session, renewing one that the server has forgotten, and taking leave."""
+"""The handshake of an HTTP session: opening it, renewing it when the server has forgotten it, ending it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from collections.abc import Awaitable, Callable
 from routermcp_proto.events import (
     ConnectionFailed,
     Event,
-    HTTPRedirected,
     HTTPRefused,
     MessageDropped,
     MessageReady,
     Outgoing,
-    StreamEnded,
 )
 from routermcp_proto.exceptions import GatewayError, MCPError, OAuthError, TransportError
 from routermcp_proto.handshake import Agreement, Refused
-from routermcp_proto.http.binding import MAX_REDIRECTS, HTTPBinding
+from routermcp_proto.http.binding import HTTPBinding
 from routermcp_proto.http.headers import HeaderBlock
 from routermcp_proto.http.outcomes import ABOUT_THE_MOMENT, Outcome, refusal_error, rpc_error
 from routermcp_proto.retry import RETRYABLE_STATUSES, RetryPolicy
@@ -27,25 +25,27 @@ from ..call.deadline import CallDeadline
 from ..concurrency.single_flight import SingleFlight
 from ..runtime import Runtime
 from ..wire_log import log
-from .base import HTTPTransport
-from .request import ignore
+from .base import HTTPTransport, SharedTransport
+from .context import CONTROL, ExchangeContext
 from .server_stream import ServerStream
 
 #: Seconds that ending a session at the server may take; the server forgets it anyway.
 FAREWELL_SECONDS = 2.0
 
 ExtraHeaders = Callable[[], Awaitable[HeaderBlock | None]]
+Send = Callable[[Outgoing, HeaderBlock | None, ExchangeContext], Awaitable[Outcome | None]]
 
 
 class HTTPHandshake:
     """Makes and remakes the agreement of one session with its server.
 
     Args:
-        binding: The session and how it travels.
-        transport: The connections.
+        shared: The connections, and what is known of the server.
+        binding: The session and its requests.
         retry: How often a step is tried.
         extra_headers: Asked for headers that are not fixed.
-        listener: The stream to open once there is a session.
+        send: Sends a message and returns the outcome.
+        stream: Opened once there is a session.
         gateway: The peer is a RouterMCP gateway, by its URL.
     """
 
@@ -55,32 +55,35 @@ class HTTPHandshake:
         "_extra_headers",
         "_flight",
         "_gateway",
-        "_listener",
         "_retry",
+        "_send",
         "_session",
-        "_transport",
+        "_shared",
+        "_stream",
     )
 
     def __init__(
         self,
+        shared: SharedTransport,
         binding: HTTPBinding,
-        transport: HTTPTransport,
         retry: RetryPolicy,
         extra_headers: ExtraHeaders,
-        listener: ServerStream,
+        send: Send,
+        stream: ServerStream,
         gateway: bool = False,
     ) -> None:
+        self._shared = shared
         self._binding = binding
         self._session = binding.session
-        self._transport = transport
         self._retry = retry
         self._extra_headers = extra_headers
-        self._listener = listener
+        self._send = send
+        self._stream = stream
         self._gateway = gateway
         self._flight = SingleFlight()
 
     async def connect(self, deadline: CallDeadline) -> None:
-        """Agree with the server, once for all who ask at the same time.
+        """Agree with the server, once for all callers at the same time.
 
         Raises:
             MCPError: There is no agreement.
@@ -91,7 +94,7 @@ class HTTPHandshake:
     async def renew(
         self, deadline: CallDeadline, session_id: str | None, agreement: Agreement | None
     ) -> None:
-        """Agree anew, unless somebody has done so since the caller looked.
+        """Agree anew, unless another caller has done so in the meantime.
 
         Args:
             deadline: The caller's deadline.
@@ -99,8 +102,8 @@ class HTTPHandshake:
             agreement: The agreement that was in force then.
         """
         if self._session.agreement is agreement and self._binding.session_id == session_id:
-            log.info("%s has forgotten the session; opening a new one", self._transport.endpoint)
-            memory = self._transport.memory
+            log.info("%s has forgotten the session; opening a new one", self._shared.endpoint)
+            memory = self._shared.memory
             if agreement is not None and memory.agreement is agreement:
                 memory.agreement = None
             self._binding.expire()
@@ -109,7 +112,7 @@ class HTTPHandshake:
     async def _agree(self, deadline: CallDeadline) -> None:
         if self._session.server is not None:
             return
-        memory = self._transport.memory
+        memory = self._shared.memory
         if (
             memory.agreement is not None
             and memory.fresh_until > deadline.runtime.now()
@@ -126,10 +129,10 @@ class HTTPHandshake:
             memory.protocol = None
             await self._handshake(deadline, None)
         self._remember(deadline.runtime)
-        await self._listener.open(deadline.runtime, self._transport.pool())
+        await self._stream.open(deadline.runtime, self._shared.pool())
 
     def _remember(self, runtime: Runtime) -> None:
-        memory, agreement = self._transport.memory, self._session.agreement
+        memory, agreement = self._shared.memory, self._session.agreement
         if agreement is None:
             return
         if agreement.revision.era is Era.HANDSHAKE:
@@ -174,7 +177,7 @@ class HTTPHandshake:
                 if not deadline.has(wait):
                     raise
             attempt += 1
-            self._transport.note_retry()
+            self._shared.note_retry()
             await deadline.runtime.sleep(wait)
 
     async def _step(self, outgoing: Outgoing, deadline: CallDeadline) -> list[Event]:
@@ -183,28 +186,17 @@ class HTTPHandshake:
 
         async def keep(event: Event) -> None:
             if isinstance(event, MessageDropped):
-                log.warning("a message of %s was dropped: %s", self._transport.endpoint, event.problem)
+                log.warning("a message of %s was dropped: %s", self._shared.endpoint, event.problem)
             events.append(event)
 
         extra = await self._extra_headers()
-        for _ in range(MAX_REDIRECTS + 1):
-            exchange = self._binding.exchange(outgoing)
-            outcome = await self._transport.run(
-                self._binding.post(outgoing, extra), exchange, keep, deadline=deadline
-            )
-            if isinstance(outcome, HTTPRedirected):
-                self._binding.follow_or_raise(outcome)
-                continue
-            events += self._judge(outgoing, outcome)
-            return events
-        raise TransportError(f"{self._transport.endpoint} redirects in circles", code="redirect")
+        outcome = await self._send(outgoing, extra, ExchangeContext(keep, deadline))
+        return events + self._judge(outgoing, outcome)
 
     def _judge(self, outgoing: Outgoing, outcome: Outcome | None) -> list[Event]:
-        if isinstance(outcome, StreamEnded):
-            raise TransportError("the event stream ended without the answer", code="closed")
         if not isinstance(outcome, HTTPRefused):
             return []
-        cause: MCPError = refusal_error(outcome, self._transport.endpoint)
+        cause: MCPError = refusal_error(outcome, self._shared.endpoint)
         if outgoing.request_id is None:
             log.warning("%s", cause)
             return []
@@ -228,23 +220,19 @@ class HTTPHandshake:
         if isinstance(error, GatewayError):
             raise error
 
-    async def farewell(self, runtime: Runtime) -> None:
-        """Tell the server that the session is over, for a bounded time and whatever it says."""
-        self._listener.close()
-        if not self._binding.sessionful:
-            return
+    async def end(self, runtime: Runtime, sender: HTTPTransport) -> None:
+        """End the session at the server with DELETE, for a bounded time and whatever the answer is."""
         exchange = self._binding.exchange(Outgoing(b""))
         try:
             async with runtime.deadline(runtime.now() + FAREWELL_SECONDS):
                 request = self._binding.delete(await self._extra_headers())
-                if request is None:
-                    return
-                await self._transport.run(request, exchange, ignore, control=True)
+                if request is not None:
+                    await sender.run(request, exchange, CONTROL)
         except (MCPError, TimeoutError) as error:
-            log.debug("the session was not ended at %s: %s", self._transport.endpoint, error)
+            log.debug("the session was not ended at %s: %s", self._shared.endpoint, error)
 
     def after_fork(self) -> None:
-        """Wait for nobody who is connecting in the parent process."""
+        """Forget the handshake that a caller makes in the parent process."""
         self._flight = SingleFlight()
 
     def forget(self) -> None:

@@ -26,14 +26,13 @@ from routermcp_proto.http.url import EndpointURL, without_query
 from routermcp_proto.redaction import hide_in
 
 from .. import wire_log
-from ..call.deadline import CallDeadline
 from ..call.incoming import OnEvent
 from ..limits import PoolLimits, PoolStats
 from ..runtime import Runtime
 from ..wire_log import log
-from .base import Elsewhere, SharedTransport
+from .base import SharedTransport
 from .connect import admitted
-from .server_stream import Reader
+from .context import ExchangeContext
 
 #: Seconds to close an answer that was broken off: as long as a TLS goodbye may take.
 CLOSE_SECONDS = 0.5
@@ -223,27 +222,20 @@ class HttpxTransport(SharedTransport):
             return PoolStats(self._in_use, 0, self._in_use, 0, 0, 0, self._retries)
 
     async def run(
-        self,
-        request: HTTPRequest,
-        exchange: HTTPExchange,
-        on_event: OnEvent,
-        *,
-        control: bool = False,
-        turn: Reader | None = None,
-        deadline: CallDeadline | None = None,
-        elsewhere: Elsewhere | None = None,
+        self, request: HTTPRequest, exchange: HTTPExchange, context: ExchangeContext
     ) -> Outcome | None:
         """Carry one exchange; see :meth:`HTTPTransport.run`."""
-        del control, turn, deadline
-        endpoint = self.endpoint if elsewhere is None else elsewhere.endpoint
-        if elsewhere is not None and self._brought is not None:
-            # Looked up twice, as httpx does it again; a proxy does it by itself.
-            found = await self.resolver.addresses(self.runtime, endpoint.host, endpoint.port)
-            admitted(endpoint, found, elsewhere.admit)
+        endpoint, destination = self.endpoint, context.destination
+        if destination is not None:
+            endpoint = destination.endpoint
+            if self._brought is not None:
+                # Looked up twice, as httpx does it again; a proxy does it by itself.
+                found = await self.resolver.addresses(self.runtime, endpoint.host, endpoint.port)
+                admitted(endpoint, found, destination.admit)
         with self._lock:
             self._in_use += 1
         try:
-            return await self._carry(request, exchange, on_event, endpoint)
+            return await self._carry(request, exchange, context.on_event, endpoint)
         except httpx.TimeoutException as error:
             # In blocking code this is the deadline, which has an error of its own.
             self.runtime.time_left()

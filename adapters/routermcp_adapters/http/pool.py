@@ -328,11 +328,10 @@ class ConnectionPool:
                     surplus = connection
             if surplus is not None:
                 surplus.stream.abort()
-        finally:
-            try:
-                self._settle()
-            finally:  # Ctrl-C may have cut the first attempt short
-                self._settle()
+            self._settle()
+        except BaseException:
+            self._settle()  # Ctrl-C has cut it short
+            raise
 
     def discard(self, connection: PooledConnection) -> None:
         """Close a connection whose exchange was broken off."""
@@ -342,11 +341,10 @@ class ConnectionPool:
                 if self._waiting:
                     self._abandoned = True
                 self._forget(connection)
-        finally:
-            try:
-                self._settle()
-            finally:  # Ctrl-C may have cut the first attempt short
-                self._settle()
+            self._settle()
+        except BaseException:
+            self._settle()  # Ctrl-C has cut it short
+            raise
 
     def _forget(self, connection: PooledConnection) -> bool:
         ref = connection.ref

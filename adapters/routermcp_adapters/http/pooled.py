@@ -20,18 +20,16 @@ from routermcp_proto.http.url import EndpointURL
 from routermcp_proto.redaction import hide_in
 
 from .. import wire_log
-from ..call.deadline import CallDeadline
-from ..call.incoming import OnEvent
 from ..concurrency import fork
 from ..concurrency.unclosed import UnclosedGuard
 from ..limits import PoolLimits, PoolStats
 from ..runtime import Runtime, StreamClosedError
 from ..wire_log import log
-from .base import Elsewhere, SharedTransport
+from .base import SharedTransport
 from .connect import is_deadline
 from .connection import PooledConnection
+from .context import ExchangeContext
 from .pool import ConnectionPool
-from .server_stream import Reader
 
 
 class PooledTransport(SharedTransport):
@@ -56,7 +54,7 @@ class PooledTransport(SharedTransport):
         self._before = (0, 0)
 
     def open(self, runtime: Runtime, user: object) -> Runtime:
-        """Take the connections into use for one more session; see :meth:`HTTPTransport.open`."""
+        """Take the connections into use for one more session; see :meth:`SharedTransport.open`."""
         with self._gate:
             bound = super().open(runtime, user)
             if self._pool is None:
@@ -92,12 +90,12 @@ class PooledTransport(SharedTransport):
         if pool is None:
             return
         self._guard.resources = None
-        before = self._counted(pool)
+        self._pool, self._before = None, self._counted(pool)
         try:
             pool.close()
-        finally:
-            self._pool, self._before = None, before
-            pool.close()  # Ctrl-C may have cut the first attempt short
+        except BaseException:
+            pool.close()  # Ctrl-C has cut it short
+            raise
 
     def stats(self) -> PoolStats:
         """Return what the connections are doing, and what they have done."""
@@ -119,25 +117,17 @@ class PooledTransport(SharedTransport):
         return self._pool
 
     async def run(
-        self,
-        request: HTTPRequest,
-        exchange: HTTPExchange,
-        on_event: OnEvent,
-        *,
-        control: bool = False,
-        turn: Reader | None = None,
-        deadline: CallDeadline | None = None,
-        elsewhere: Elsewhere | None = None,
+        self, request: HTTPRequest, exchange: HTTPExchange, context: ExchangeContext
     ) -> Outcome | None:
         """Carry one exchange over a connection of the pool; see :meth:`HTTPTransport.run`."""
-        del deadline
         pool = self.pool()
-        if elsewhere is None:
-            connection = await pool.lease(self.endpoint, control=control)
+        if context.destination is None:
+            connection = await pool.lease(self.endpoint, control=context.control)
         else:
-            connection = await pool.lease(elsewhere.endpoint, control=control, admit=elsewhere.admit)
+            endpoint, admit = context.destination.endpoint, context.destination.admit
+            connection = await pool.lease(endpoint, control=context.control, admit=admit)
         try:
-            outcome = await self._converse(connection, request, exchange, on_event, turn)
+            outcome = await self._converse(connection, request, exchange, context)
         except BaseException:
             # Cancellation, a deadline, Ctrl-C, an error of a callback: nothing may use this
             # connection again, and nothing is awaited on the way out.
@@ -147,7 +137,7 @@ class PooledTransport(SharedTransport):
         return outcome
 
     async def mention(self, request: HTTPRequest) -> None:
-        """Send a message whose answer nobody waits for, if a connection rests for it."""
+        """Send a message without waiting for its response, if a connection is idle."""
         pool = self._pool
         connection = pool.lease_idle(self.endpoint) if pool is not None else None
         if pool is None or connection is None:
@@ -165,8 +155,7 @@ class PooledTransport(SharedTransport):
         connection: PooledConnection,
         request: HTTPRequest,
         exchange: HTTPExchange,
-        on_event: OnEvent,
-        turn: Reader | None,
+        context: ExchangeContext,
     ) -> Outcome | None:
         if wire_log.enabled():
             wire_log.log_request(request)
@@ -176,12 +165,12 @@ class PooledTransport(SharedTransport):
         await self._send(connection, request.to_bytes())
         outcome: Outcome | None = None
         while outcome is None and not exchange.finished:
-            data = await self._receive(connection, turn, on_event)
+            data = await self._receive(connection, context)
             for event in self._read(connection, exchange, data):
                 if isinstance(event, OUTCOMES):
                     outcome = event
                 else:
-                    await on_event(event)
+                    await context.on_event(event)
         self._answered = True
         return outcome
 
@@ -196,9 +185,10 @@ class PooledTransport(SharedTransport):
                 raise
             raise self._lost(connection, error) from error
 
-    async def _receive(self, connection: PooledConnection, turn: Reader | None, on_event: OnEvent) -> bytes:
-        if turn is not None and self._runtime is not None:
-            return await turn.receive(self._runtime, connection.stream, on_event)
+    async def _receive(self, connection: PooledConnection, context: ExchangeContext) -> bytes:
+        reader = context.reader
+        if reader is not None and self._runtime is not None:
+            return await reader.receive(self._runtime, connection.stream, context.on_event)
         try:
             return await connection.stream.receive_some()
         except OSError as error:

@@ -1,11 +1,11 @@
-"""The stream on which a server of the handshake era says what belongs to no call.
+"""The event stream that a client opens with GET, on which a server of the handshake era may ask and notify.
 
-A server may ask for input on the stream that a client opened with GET although the question
-belongs to a call whose answer travels on another one, and throws the question away when
-nobody has opened it. So a client that can answer questions opens the stream when it
-connects. No task reads it: whoever waits for the answer to a call reads it too.
+A server may ask for input on this stream although the question belongs to a call whose answer
+travels on another one, and drops the question while no client has opened the stream. So a
+client that can answer questions opens it when it connects. No task reads it: a call that waits
+for its answer reads it too.
 
-Of several calls one *leads* and reads the shared stream beside its own; the others are
+Of several calls one *leads* and reads the server stream beside its own; the others are
 woken when it has its answer, and the next one leads (leader/follower).
 
 Source: https://modelcontextprotocol.io/specification/2025-11-25/basic/transports,
@@ -31,7 +31,7 @@ from .connection import PooledConnection
 from .pool import ConnectionPool
 
 #: Seconds to wait for the server to accept the stream. Calls may be made without; this only
-#: makes sure that a question asked at once finds somebody listening.
+#: makes sure that a question asked at once finds a client that listens.
 OPENING_SECONDS = 0.5
 
 #: Seconds between two attempts to open a stream that the server has closed.
@@ -39,49 +39,41 @@ REOPENING_SECONDS = 1.0
 
 
 class Reader:
-    """One call's place among those that could read the shared stream."""
+    """One call among those that could read the server stream."""
 
-    def __init__(self, listener: ServerStream, flag: Flag) -> None:
-        self._listener = listener
+    def __init__(self, stream: ServerStream, flag: Flag) -> None:
+        self._stream = stream
         self.flag = flag
 
     @property
     def leads(self) -> bool:
-        """Whether this call reads the shared stream now."""
-        return self._listener.leader is self
+        """Whether this call reads the server stream now."""
+        return self._stream.leader is self
 
     async def receive(self, runtime: Runtime, own: ByteStream, on_event: OnEvent) -> bytes:
-        """Wait for data of the call's own stream, and answer what comes on the shared one meanwhile."""
+        """Wait for data of the call's own stream, and handle what comes on the server stream meanwhile."""
         while True:
             data = own.receive_nowait()
             if data is not None:
                 return data
-            shared = self._listener.stream if self.leads else None
+            shared = self._stream.stream if self.leads else None
             if shared is not None:
-                events = self._listener.read()
+                events = self._stream.read()
                 for event in events:
                     await on_event(event)
                 if events:
                     continue
-                shared = self._listener.stream
+                shared = self._stream.stream
             await runtime.wait_any(
                 [own] if shared is None else [own, shared], self.flag if not self.leads else None
             )
 
-    def begin(self) -> None:
-        """Take the place."""
-        self._listener.enter(self)
-
-    def end(self) -> None:
-        """Give the place up; once more does no harm, and neither does never having had it."""
-        self._listener.leave(self)
-
 
 class ServerStream:
-    """The shared stream of one session.
+    """The server stream of one session.
 
     Args:
-        binding: The session and how it travels.
+        binding: The session and its requests.
         extra_headers: Asked for headers that are not fixed.
     """
 
@@ -93,9 +85,9 @@ class ServerStream:
         "_lock",
         "_opened_at",
         "_pool",
-        "_relief",
-        "_turns",
-        "_wanted",
+        "_readers",
+        "_wake",
+        "wanted",
     )
 
     def __init__(
@@ -104,22 +96,23 @@ class ServerStream:
         self._binding = binding
         self._extra_headers = extra_headers
         self._lock = threading.Lock()
-        self._turns: list[Reader] = []
+        self._readers: list[Reader] = []
         self._pool: ConnectionPool | None = None
         self._connection: PooledConnection | None = None
         self._exchange: MCPExchange | None = None
         self._opened_at = 0.0
-        self._wanted = False
-        self._relief: Flag | None = None
+        self.wanted = False
+        """Whether the session has such a stream, be it open or to be opened again."""
+        self._wake: Flag | None = None
 
     @property
     def leader(self) -> Reader | None:
         """The call that reads the stream."""
-        return self._turns[0] if self._turns else None
+        return self._readers[0] if self._readers else None
 
     @property
     def stream(self) -> ByteStream | None:
-        """The shared stream, while it is open."""
+        """The connection's stream, while it is open."""
         return self._connection.stream if self._connection is not None else None
 
     async def open(self, runtime: Runtime, pool: ConnectionPool | None) -> None:
@@ -128,8 +121,8 @@ class ServerStream:
         A server that does not offer it is left alone.
         """
         self.close()
-        self._pool, self._wanted = pool, pool is not None and self._binding.listens
-        if pool is None or not self._wanted:
+        self._pool, self.wanted = pool, pool is not None and self._binding.listens
+        if pool is None or not self.wanted:
             return
         await self._reopen(runtime, pool)
         until = runtime.now() + OPENING_SECONDS
@@ -162,9 +155,9 @@ class ServerStream:
             raise
         self._connection, self._exchange = connection, exchange
 
-    async def attend(self, runtime: Runtime) -> Reader | None:
-        """Return a place among the readers, to be taken, or None where there is no stream to read."""
-        if not self._wanted or self._pool is None:
+    async def reader(self, runtime: Runtime) -> Reader | None:
+        """Return a reader that may :meth:`enter`, None where there is no stream to read."""
+        if not self.wanted or self._pool is None:
             return None
         if self._connection is None and runtime.now() >= self._opened_at + REOPENING_SECONDS:
             await self._reopen(runtime, self._pool)
@@ -175,44 +168,44 @@ class ServerStream:
     async def watch(self, runtime: Runtime, on_event: OnEvent) -> None:
         """Read the stream whenever no call does, until the server does not offer it any more."""
         try:
-            while self._wanted and self._pool is not None:
+            while self.wanted and self._pool is not None:
                 if self._connection is None:
                     await runtime.sleep(max(0.0, self._opened_at + REOPENING_SECONDS - runtime.now()))
-                    await self.attend(runtime)
+                    await self.reader(runtime)
                     continue
                 with self._lock:
-                    flag = self._relief = runtime.event()
-                    stream = None if self._turns else self.stream
+                    flag = self._wake = runtime.event()
+                    stream = None if self._readers else self.stream
                 await runtime.wait_any([] if stream is None else [stream], flag)
                 # A call that began meanwhile reads for itself, so that its questions reach it.
-                for event in [] if self._turns else self.read():
+                for event in [] if self._readers else self.read():
                     await on_event(event)
         finally:
-            self._relief = None
+            self._wake = None
 
-    def _relieve(self) -> None:
-        if self._relief is not None:
-            self._relief.set()
+    def _wake_watch(self) -> None:
+        if self._wake is not None:
+            self._wake.set()
 
-    def enter(self, turn: Reader) -> None:
+    def enter(self, reader: Reader) -> None:
         """Let a call read along."""
         with self._lock:
-            self._turns.append(turn)
-            self._relieve()
+            self._readers.append(reader)
+            self._wake_watch()
 
-    def leave(self, turn: Reader) -> None:
-        """Let a call go, and see that whoever leads now knows of it."""
+    def leave(self, reader: Reader) -> None:
+        """Let a call go, and wake the one that leads now."""
         with self._lock:
-            if turn in self._turns:
-                self._turns.remove(turn)
+            if reader in self._readers:
+                self._readers.remove(reader)
             leader = self.leader
             if leader is None:
-                self._relieve()
+                self._wake_watch()
         if leader is not None:
             leader.flag.set()
 
     def read(self) -> list[Event]:
-        """Return what has come on the shared stream, without waiting."""
+        """Return the events that have come, without waiting."""
         connection, exchange = self._connection, self._exchange
         if connection is None or exchange is None:
             return []
@@ -223,7 +216,7 @@ class ServerStream:
         try:
             events = connection.take(data, exchange)
         except MCPError as error:
-            log.debug("the shared stream broke: %s", error)
+            log.debug("the server stream broke: %s", error)
             self._drop()
         if connection.drained:
             self._drop()
@@ -240,9 +233,9 @@ class ServerStream:
     def after_fork(self) -> None:
         """Leave the stream to the parent process."""
         self._lock = threading.Lock()
-        self._turns = []
+        self._readers = []
         self._pool = None
-        self._wanted = False
+        self.wanted = False
         self._exchange = None
         connection, self._connection = self._connection, None
         if connection is not None:
@@ -250,6 +243,6 @@ class ServerStream:
 
     def close(self) -> None:
         """Close the stream for good."""
-        self._wanted = False
+        self.wanted = False
         self._exchange = None
         self._drop()

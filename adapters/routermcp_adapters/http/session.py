@@ -1,4 +1,11 @@
-"""Carrying a session's messages over Streamable HTTP."""
+"""One MCP session over Streamable HTTP: its transport.
+
+A message goes out in a POST of its own, in the caller's task, over redirects; a response
+stream that is cut is resumed with GET. :mod:`.handshake` opens and renews the session,
+:mod:`.server_stream` reads what the server sends outside of any response.
+
+Source: https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#streamable-http
+"""
 
 from __future__ import annotations
 
@@ -6,54 +13,70 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 from routermcp_proto.client_session import ClientSession
-from routermcp_proto.events import Outgoing
+from routermcp_proto.events import HTTPRedirected, HTTPRefused, Outgoing, StreamEnded
+from routermcp_proto.exceptions import TransportError
 from routermcp_proto.handshake import Agreement
-from routermcp_proto.http.binding import HTTPBinding, user_headers
+from routermcp_proto.http.binding import MAX_REDIRECTS, HTTPBinding, user_headers
+from routermcp_proto.http.exchange import MCPExchange
 from routermcp_proto.http.headers import HeaderBlock
-from routermcp_proto.http.outcomes import Outcome
+from routermcp_proto.http.outcomes import Outcome, refusal_error
 from routermcp_proto.retry import RetryPolicy
+from routermcp_proto.versions import CancelBy
 
 from ..call.deadline import CallDeadline
-from ..call.incoming import IncomingHandler, OnProgress, Responder
+from ..call.incoming import CANCEL_SECONDS, IncomingHandler, ProgressSink, Responder
 from ..concurrency import fork
 from ..limits import PoolStats
 from ..runtime import Runtime
-from .base import HTTPTransport
+from ..wire_log import log
+from .base import HTTPTransport, SharedTransport
+from .context import CONTROL, ExchangeContext
 from .handshake import HTTPHandshake
-from .request import Delivery, Link
 from .server_stream import ServerStream
+
+#: Times that an event stream is resumed without a single new event. Servers may close and
+#: let the client poll for as long as a tool runs; one that never has anything new is dead.
+MAX_FRUITLESS_RESUMES = 100
+
+#: Milliseconds before a cut stream is resumed, where the server did not say (the value that
+#: the HTML standard suggests is "a few seconds"; MCP servers that close on purpose do say).
+DEFAULT_RESUME_MS = 1000
 
 Credentials = Callable[[], Awaitable[Mapping[str, str]]]
 
 
 class HTTPSession:
-    """The way of one session over connections that it may share with others.
+    """The transport of one session, over connections that it may share with other sessions.
 
     Args:
-        transport: The connections.
-        binding: How the session's messages become requests.
+        shared: The connections.
+        binding: Turns the session's messages into requests.
         responder: Answers the server.
         retry: How often a step of the handshake is tried.
         credentials: Asked for headers before each attempt, where some of them are not fixed.
         gateway: The peer is a RouterMCP gateway, by its URL.
+        sender: Sends the exchanges, None for ``shared`` itself.
     """
 
     def __init__(
         self,
-        transport: HTTPTransport,
+        shared: SharedTransport,
         binding: HTTPBinding,
         responder: Responder,
         retry: RetryPolicy,
         credentials: Credentials | None = None,
         gateway: bool = False,
+        sender: HTTPTransport | None = None,
     ) -> None:
-        self._transport = transport
+        self._shared = shared
+        self._sender: HTTPTransport = sender or shared
         self._binding = binding
         self._credentials = credentials
-        self._listener = ServerStream(binding, self._prepare_stream)
-        incoming = IncomingHandler(binding.session, responder, binding.endpoint)
-        self._link = Link(transport, binding, incoming, self._listener)
-        self._connector = HTTPHandshake(binding, transport, retry, self.prepare, self._listener, gateway)
+        self._incoming = IncomingHandler(binding.session, responder, binding.endpoint)
+        self._stream = ServerStream(binding, self._stream_headers)
+        self._handshake = HTTPHandshake(
+            shared, binding, retry, self.prepare, self._send, self._stream, gateway
+        )
 
     @property
     def session(self) -> ClientSession:
@@ -63,52 +86,58 @@ class HTTPSession:
     @property
     def place(self) -> str:
         """The URL, without its query."""
-        return str(self._transport.endpoint)
+        return str(self._shared.endpoint)
 
     @property
     def session_id(self) -> str | None:
         """The ``Mcp-Session-Id`` in force."""
         return self._binding.session_id
 
+    # ---- the life of the session -----------------------------------------------------------
+
     def open(self, runtime: Runtime) -> Runtime:
         """Take the connections into use."""
         fork.watch(self)
-        return self._transport.open(runtime, self)
+        return self._shared.open(runtime, self)
 
     def close(self) -> None:
         """Give the connections back."""
-        self._listener.close()
-        self._connector.forget()
-        self._transport.close(self)
+        self._stream.close()
+        self._handshake.forget()
+        self._shared.close(self)
 
     def after_fork(self) -> None:
         """Leave the session to the parent process."""
-        self._listener.after_fork()
-        self._connector.after_fork()
+        self._stream.after_fork()
+        self._handshake.after_fork()
         self._binding.restart()
 
     async def connect(self, deadline: CallDeadline) -> None:
-        """Agree with the server, once for all who ask at the same time."""
-        await self._connector.connect(deadline)
+        """Agree with the server, once for all callers at the same time."""
+        await self._handshake.connect(deadline)
 
     async def renew(
         self, deadline: CallDeadline, session_id: str | None, agreement: Agreement | None
     ) -> None:
-        """Agree anew, unless somebody has done so since the caller looked."""
-        await self._connector.renew(deadline, session_id, agreement)
+        """Agree anew, unless another caller has done so in the meantime."""
+        await self._handshake.renew(deadline, session_id, agreement)
 
     async def farewell(self, runtime: Runtime, everything: bool = False) -> None:
         """End the session at the server with DELETE, where it has one."""
-        await self._connector.farewell(runtime)
-        await self._transport.finish(self, everything)
+        self._stream.close()
+        if self._binding.sessionful:
+            await self._handshake.end(runtime, self._sender)
+        await self._shared.finish(self, everything)
 
     def stats(self) -> PoolStats:
-        """Return what the connections are doing, those of other sessions included."""
-        return self._transport.stats()
+        """Return counts of the connections, those of other sessions included."""
+        return self._shared.stats()
 
     def note_retry(self) -> None:
         """Count that a request is sent again."""
-        self._transport.note_retry()
+        self._shared.note_retry()
+
+    # ---- headers -----------------------------------------------------------------------------
 
     async def prepare(self, headers: Mapping[str, str] | None = None) -> HeaderBlock | None:
         """Collect the headers that are not the same for all requests."""
@@ -116,30 +145,153 @@ class HTTPSession:
             return user_headers(headers) if headers else None
         return user_headers({**await self._credentials(), **(headers or {})})
 
-    async def _prepare_stream(self) -> HeaderBlock | None:
-        """Collect the headers of the shared stream, which is read past the exchanges."""
+    async def _stream_headers(self) -> HeaderBlock | None:
+        """Collect the headers of the server stream, which is opened without the sender."""
         given = await self.prepare()
-        admission = await self._transport.credentials("GET", self._binding.endpoint.url)
-        if not admission or (given is not None and given.get(b"authorization") is not None):
+        credentials = await self._sender.credentials("GET", self._binding.endpoint.url)
+        if not credentials or (given is not None and given.get(b"authorization") is not None):
             return given
-        return user_headers(admission) if given is None else given + user_headers(admission)
+        return user_headers(credentials) if given is None else given + user_headers(credentials)
 
-    async def attend(self, deadline: CallDeadline) -> None:
-        """Read the shared stream while no call does."""
-        link = self._link
-
-        async def answer(outgoing: Outgoing) -> None:
-            await link.post(outgoing, await self.prepare())
-
-        on_event = partial(link.incoming.handle, deadline, answer, None)
-        await self._listener.watch(deadline.runtime, on_event)
+    # ---- messages ----------------------------------------------------------------------------
 
     async def deliver(
         self,
         outgoing: Outgoing,
         extra: HeaderBlock | None,
-        on_progress: OnProgress | None,
+        on_progress: ProgressSink | None,
         deadline: CallDeadline,
     ) -> Outcome | None:
-        """Carry a request there and back, over redirects and cut streams."""
-        return await Delivery(self._link, outgoing, extra, on_progress, deadline).run()
+        """Send a request and return its outcome, over redirects and cut streams.
+
+        Raises:
+            MCPError: The answer was lost, was none of MCP, or a callback of the user failed.
+        """
+        stream, runtime = self._stream, deadline.runtime
+        on_event = partial(self._incoming.handle, deadline, partial(self._post, extra), on_progress)
+        reader = None
+        try:
+            if stream.wanted:
+                reader = await stream.reader(runtime)
+            if reader is None:
+                return await self._send(outgoing, extra, ExchangeContext(on_event, deadline))
+            stream.enter(reader)
+            outcome = await self._send(outgoing, extra, ExchangeContext(on_event, deadline, reader))
+            stream.leave(reader)
+        except BaseException as error:
+            if reader is not None:
+                stream.leave(reader)
+            await self._give_up(outgoing, extra, runtime, isinstance(error, TransportError))
+            raise
+        return outcome
+
+    async def attend(self, deadline: CallDeadline) -> None:
+        """Read the server stream while no call does."""
+
+        async def post(outgoing: Outgoing) -> None:
+            await self._post(await self.prepare(), outgoing)
+
+        on_event = partial(self._incoming.handle, deadline, post, None)
+        await self._stream.watch(deadline.runtime, on_event)
+
+    async def _send(
+        self, outgoing: Outgoing, extra: HeaderBlock | None, context: ExchangeContext
+    ) -> Outcome | None:
+        """Send a message and return the outcome, over redirects and cut streams.
+
+        Raises:
+            TransportError: The answer was lost, or was none of MCP.
+        """
+        binding = self._binding
+        for _ in range(MAX_REDIRECTS + 1):
+            exchange = binding.exchange(outgoing)
+            try:
+                outcome = await self._sender.run(binding.post(outgoing, extra), exchange, context)
+                cut = _stream_cut() if isinstance(outcome, StreamEnded) else None
+            except TransportError as error:
+                outcome, cut = None, error
+            if cut is not None:
+                outcome = await self._resume(cut, exchange, extra, context)
+            if not isinstance(outcome, HTTPRedirected):
+                return outcome
+            binding.follow_or_raise(outcome)
+        raise TransportError(f"{self._shared.endpoint} redirects in circles", code="redirect")
+
+    async def _resume(
+        self, cut: TransportError, exchange: MCPExchange, extra: HeaderBlock | None, context: ExchangeContext
+    ) -> Outcome | None:
+        """Resume the event stream of a response with GET, as often as it is cut.
+
+        Raises:
+            TransportError: It cannot be resumed.
+        """
+        revision, fruitless = self.session.revision, 0
+        while (
+            cut.code in ("closed", "connect")
+            and exchange.last_event_id
+            and fruitless <= MAX_FRUITLESS_RESUMES
+            and revision is not None
+            and revision.resumable_streams
+            and context.deadline is not None
+        ):
+            before = exchange.last_event_id
+            exchange.resume()
+            delay = exchange.retry if exchange.retry is not None else DEFAULT_RESUME_MS
+            await context.deadline.runtime.sleep(delay / 1000)
+            try:
+                outcome = await self._sender.run(self._binding.resume(before, extra), exchange, context)
+            except TransportError as error:
+                cut = _not_resumed(str(error), error)
+                if error.code not in ("closed", "connect"):
+                    break
+            else:
+                if isinstance(outcome, HTTPRefused | HTTPRedirected):
+                    raise _not_resumed(f"the server answered HTTP {outcome.status}")
+                if not isinstance(outcome, StreamEnded):
+                    return outcome
+                cut = _stream_cut()
+            fruitless = fruitless + 1 if exchange.last_event_id == before else 0
+        raise cut
+
+    async def _post(self, extra: HeaderBlock | None, outgoing: Outgoing) -> None:
+        """Send a message that has no answer, past the calls that wait for a connection.
+
+        Raises:
+            TransportError: It cannot be sent (``interrupted``): the call that it is about may have run.
+        """
+        exchange, request = self._binding.exchange(outgoing), self._binding.post(outgoing, extra)
+        try:
+            outcome = await self._sender.run(request, exchange, CONTROL)
+        except TransportError as error:
+            message = f"the server waits for an answer that cannot be sent: {error}"
+            raise TransportError(message, code="interrupted") from error
+        if isinstance(outcome, HTTPRefused):
+            log.warning("%s", refusal_error(outcome, self._shared.endpoint))
+
+    async def _give_up(
+        self, outgoing: Outgoing, extra: HeaderBlock | None, runtime: Runtime, failed: bool
+    ) -> None:
+        """Stop waiting for an answer, and tell the server where its era has a message for that."""
+        session, request_id = self.session, outgoing.request_id
+        word = session.abandon(request_id, "the caller gave up") if request_id is not None else None
+        revision = session.revision
+        if failed or word is None or revision is None:
+            return
+        if revision.http_cancel is CancelBy.NOTIFICATION:
+            async with runtime.shield(CANCEL_SECONDS):
+                await self._sender.mention(self._binding.post(word, extra))
+
+
+def _stream_cut() -> TransportError:
+    return TransportError("the event stream ended without the answer", code="closed")
+
+
+def _not_resumed(why: str, cause: TransportError | None = None) -> TransportError:
+    """Return the error for a stream that could not be resumed.
+
+    The request itself was delivered before, whatever became of the GET: so the error never says
+    that nothing has run, and has no status by which the request would be sent again.
+    """
+    error = TransportError(f"the event stream was cut and could not be resumed: {why}", code="closed")
+    error.__cause__ = cause
+    return error

@@ -27,19 +27,18 @@ HIGH_WATER = 4 * RECEIVE_SIZE
 #: Seconds that a TLS peer has for its goodbye before the connection closes without it.
 CLOSING_SECONDS = 0.5
 
-#: Seconds between two looks at a connection being opened, where the loop cannot watch it.
-PROACTOR_LOOK_SECONDS = 0.01
+#: Seconds between two polls of a connection being opened, where the loop cannot watch it.
+PROACTOR_POLL_SECONDS = 0.01
 
-# What the kernel reports of a connection whose other end is closed; not every system can.
+# The event of a connection whose other end is closed; not every system has it.
 _HANG_UP: int = getattr(select, "POLLRDHUP", 0)
 
 
 class AsyncioStream(asyncio.BufferedProtocol):
     """A transport as a :class:`~routermcp_adapters.runtime.ByteStream`.
 
-    The transport calls in with data; at most one task waits for it. Data that comes while
-    nobody waits is kept, which is how a connection that rests in the pool learns that the
-    peer has closed it.
+    The transport delivers data; at most one task waits for it. Data that comes while no task
+    waits is kept, which is how an idle connection in the pool learns that the peer has closed it.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -65,12 +64,12 @@ class AsyncioStream(asyncio.BufferedProtocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Return where the transport puts what it reads: one place, which spares allocations."""
+        """Return the buffer that the transport reads into: always the same, which spares allocations."""
         del sizehint
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Keep data and wake who waits for it."""
+        """Keep data and wake the task that waits for it."""
         data = bytes(self._buffer[:nbytes])
         self._received = self._received + data if self._received else data
         self._wake_reader()
@@ -137,7 +136,7 @@ class AsyncioStream(asyncio.BufferedProtocol):
         return self._take()
 
     def readable(self) -> asyncio.Future[None]:
-        """Return what is done once there is data, or the end; one task at a time may ask."""
+        """Return a future that is done once there is data, or the end; for one task at a time."""
         if self._reader is None or self._reader.done():
             self._reader = self._loop.create_future()
             if self._received or self._eof:
@@ -152,7 +151,7 @@ class AsyncioStream(asyncio.BufferedProtocol):
         return data
 
     def receive_nowait(self) -> bytes | None:
-        """Return data that is already there, ``b""`` at the end, None for nothing yet."""
+        """Return data that has already come, ``b""`` at the end, None for nothing yet."""
         if self._received:
             return self._take()
         return b"" if self._eof or self._hung_up() else None
@@ -205,7 +204,7 @@ class _Scope:
     """A limit on the enclosed code, as :func:`asyncio.timeout_at` sets one.
 
     At the limit the task is cancelled; on the way out that cancellation becomes a
-    :class:`TimeoutError`, unless somebody else has cancelled the task too. The standard
+    :class:`TimeoutError`, unless the task was cancelled from elsewhere too. The standard
     one takes three times as long to set and to lift, which every call would pay.
     """
 
@@ -264,7 +263,7 @@ class _Scope:
 
 
 class _Shield(_Scope):
-    """Time for a last word. A cancellation that was delivered leaves the task free to await."""
+    """Time to clean up. A cancellation that was delivered leaves the task free to await."""
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -283,7 +282,7 @@ class _Event:
         self._loop = loop
 
     def set(self) -> None:
-        # Nobody waits any more in a loop that is closed, and it would refuse to wake them.
+        # No task waits in a loop that is closed, and it would refuse to wake one.
         if not self.raised.done() and not self._loop.is_closed():
             self.raised.set_result(None)
 
@@ -342,7 +341,7 @@ class AsyncioRuntime:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
 
     def time_left(self) -> None:
-        """Return that nothing has to be told: deadlines end waits from outside."""
+        """Return None: deadlines end waits from outside."""
 
     def deadline(self, at: float | None) -> _Scope:
         """Limit the enclosed code."""
@@ -353,7 +352,7 @@ class AsyncioRuntime:
         return _Shield(self._loop, self.now() + seconds)
 
     def begin(self, work: Work) -> None:
-        """Have work done in a task of its own."""
+        """Run work in a task of its own."""
         task = self._loop.create_task(work())
         self._begun.add(task)
         task.add_done_callback(self._begun.discard)
@@ -372,7 +371,7 @@ class AsyncioRuntime:
                 done.set_result(cast("T", result))
 
         def report(result: T | None, error: BaseException | None) -> None:
-            # The loop may be closed by now: then nobody waits for the result. In debug mode it logs
+            # The loop may be closed by now: then no task waits for the result. In debug mode it logs
             # the arguments of a slow callback, so the result, which may be a token, is none.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(lambda: finish(result, error))
@@ -422,7 +421,7 @@ class AsyncioRuntime:
         except NotImplementedError:
             # Windows' proactor cannot watch sockets that are not its own.
             if not any(select.select(readable, writable, writable, 0)):
-                await asyncio.sleep(PROACTOR_LOOK_SECONDS)
+                await asyncio.sleep(PROACTOR_POLL_SECONDS)
         finally:
             # Where the loop cannot watch, it has nothing to remove either.
             with contextlib.suppress(NotImplementedError):

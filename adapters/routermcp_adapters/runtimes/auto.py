@@ -1,4 +1,4 @@
-"""Which runtime the caller is in."""
+"""Detecting the runtime that the caller runs in."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def running() -> Runtime:
     Raises:
         ConfigError: There is none.
     """
-    # A module that another thread is importing is there before its names are; nothing runs in it yet.
+    # A module that another thread is importing is listed before its names exist; nothing runs in it yet.
     lowlevel = getattr(sys.modules.get("trio"), "lowlevel", None)
     in_trio_task = getattr(lowlevel, "in_trio_task", None)
     if in_trio_task is not None and in_trio_task():

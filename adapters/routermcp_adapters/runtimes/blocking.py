@@ -33,7 +33,7 @@ def _wake(sock: socket.socket) -> None:
 
 
 class _Scope:
-    """One limit on the stack of a thread."""
+    """A deadline on the stack of a thread."""
 
     def __init__(self, clock: BlockingRuntime, at: float | None, *, shields: bool = False) -> None:
         self.clock = clock
@@ -86,7 +86,7 @@ class BlockingRuntime:
         return _Scope(self, at)
 
     def shield(self, seconds: float) -> _Scope:
-        """Set the limits outside aside for so long."""
+        """Let the enclosed code run for so long, whatever the outer deadlines."""
         return _Scope(self, self.now() + seconds, shields=True)
 
     def time_left(self) -> float | None:
@@ -158,7 +158,7 @@ class BlockingRuntime:
                     return
 
     def begin(self, work: Work) -> None:
-        """Have work done in a daemon thread."""
+        """Run work in a daemon thread."""
         threads.start_long(lambda: run_sync(work()))
 
     async def run_blocking(self, work: Callable[[], T]) -> T:

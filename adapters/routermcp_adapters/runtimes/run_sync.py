@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class _Limits(threading.local):
-    """What limits the calls that a thread is making, outermost first."""
+    """The deadlines of the calls that a thread is making, outermost first."""
 
     def __init__(self) -> None:
         self.scopes: list[Any] = []
@@ -28,7 +28,7 @@ def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine that never suspends, and return its result.
 
     Raises:
-        RuntimeError: It did suspend: something in it belongs to an event loop.
+        RuntimeError: It did suspend, in an await that belongs to an event loop.
     """
     scopes = limits.scopes
     depth = len(scopes)
@@ -41,7 +41,7 @@ def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
         # No function is called here, so that another Ctrl-C cannot come between.
         del scopes[depth:]
     coroutine.close()
-    raise RuntimeError("blocking code was given something that only an event loop can wait for")
+    raise RuntimeError("blocking code was given an awaitable that only an event loop can wait for")
 
 
 def native(coroutine: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:

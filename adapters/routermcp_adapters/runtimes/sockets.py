@@ -27,7 +27,7 @@ class SocketStream:
     Args:
         sock: The socket.
         waits: How to wait until it can be read, and written.
-        wake: Wakes who waits for it, since it is about to be closed.
+        wake: Wakes the caller that waits for it, since it is about to be closed.
     """
 
     def __init__(self, sock: socket.socket, waits: tuple[Wait, Wait], wake: Wake) -> None:
@@ -70,11 +70,11 @@ class SocketStream:
         try:
             await ready(self._socket)
         except ValueError as error:
-            # What a descriptor of -1 is to those who watch it: another thread has closed the socket.
+            # The descriptor is -1: another thread has closed the socket.
             raise OSError(errno.EBADF, "the connection was closed meanwhile") from error
 
     def receive_nowait(self) -> bytes | None:
-        """Return data that is already there, ``b""`` at the end, None for nothing yet."""
+        """Return data that has already come, ``b""`` at the end, None for nothing yet."""
         try:
             return self._socket.recv(RECEIVE_SIZE)
         except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -92,7 +92,7 @@ class SocketStream:
             self._socket.close()
 
     def abort(self) -> None:
-        """Close at once; who waits for the socket meanwhile finds it closed."""
+        """Close at once; a caller that waits for the socket finds it closed."""
         if self._socket.fileno() >= 0:
             # A connection that was copied by fork goes on in the parent process.
             if self._process == os.getpid():

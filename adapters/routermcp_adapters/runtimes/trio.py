@@ -41,7 +41,7 @@ _WAITS = (_wait_readable, _wait_writable)
 
 
 def _wake(sock: socket.socket) -> None:
-    # Garbage is collected anywhere, outside of trio too; nobody waits for garbage.
+    # Garbage is collected anywhere, outside of trio too; no task waits for garbage.
     if trio.lowlevel.in_trio_run():
         trio.lowlevel.notify_closing(sock)
 
@@ -76,7 +76,7 @@ class _Scope:
 
 
 def _do_nothing() -> None:
-    """Find out by trying whether anything can be done."""
+    """Do nothing; scheduling it tells whether trio still runs."""
 
 
 class TrioRuntime:
@@ -114,7 +114,7 @@ class TrioRuntime:
     event = staticmethod(trio.Event)
 
     def time_left(self) -> None:
-        """Return that nothing has to be told: deadlines end waits from outside."""
+        """Return None: deadlines end waits from outside."""
 
     def deadline(self, at: float | None) -> _Scope:
         """Limit the enclosed code."""
@@ -129,7 +129,7 @@ class TrioRuntime:
         await self.wait_ready([cast("SocketStream", stream).fileno() for stream in streams], [], flag)
 
     def begin(self, work: Work) -> None:
-        """Have work done in a task of the system's."""
+        """Run work in a system task of trio."""
         trio.lowlevel.spawn_system_task(work, context=contextvars.copy_context())
 
     async def run_blocking(self, work: Callable[[], T]) -> T:

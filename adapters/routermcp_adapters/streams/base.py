@@ -1,4 +1,4 @@
-"""Streams that carry the messages of a session: what an author of a transport implements.
+"""The streams that an author of a custom transport implements.
 
 Either a :class:`MessageStream`, which keeps messages apart itself (a WebSocket, a queue),
 or a :class:`~routermcp_adapters.runtime.ByteStream` in a :class:`LineStream`, which puts
@@ -54,7 +54,7 @@ class MessageStream(Protocol):
 
 
 class Transport(Protocol):
-    """A way to a server: opens a stream for each session.
+    """Opens a stream to a server for each session.
 
     In blocking code the same coroutines run, but nothing they await may suspend.
     """
@@ -64,16 +64,16 @@ class Transport(Protocol):
 
         Args:
             runtime: The asyncio, trio or blocking runtime that the client runs in, with
-                its clock, waits and flags.
+                its clock, waits and events.
 
         Raises:
             OSError: The server cannot be reached.
-            MCPError: The same, in your own words.
+            MCPError: The same, with a message of your own.
         """
         ...
 
     def __str__(self) -> str:
-        """Name the server for people, without secrets."""
+        """Return the name of the server for messages, without secrets."""
         ...
 
 
@@ -99,7 +99,7 @@ class LineStream:
         """
         if self._sending:
             self.abort()
-            raise OSError("a message was cut off half-way, so the connection is of no more use")
+            raise OSError("an earlier message was cut off half-way, so the connection is unusable")
         self._sending = True
         await self._stream.send_all(payload + b"\n")
         self._sending = False

@@ -16,9 +16,9 @@ volume 2, 2000):
   make calls of its own, it wakes one follower whose box is empty, and that one leads.
 * A follower that is woken only looks again: a box with an event is emptied first, a broken stream
   raises, and else it leads or waits once more. So a wake-up too many does no harm, and what must
-  hold is one thing: while anybody waits and nobody leads, one of the followers has been woken.
+  hold is one thing: while calls wait and none of them leads, a follower has been woken.
 
-Nothing runs while nobody waits, so a client may be opened in one task and closed in another, and
+Nothing runs while no call waits, so a client may be opened in one task and closed in another, and
 there is no task whose death would have to be noticed. While no call is made, :meth:`exchange`
 without a request reads for notifications.
 

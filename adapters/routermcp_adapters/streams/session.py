@@ -15,7 +15,7 @@ from routermcp_proto.states import SessionState
 from routermcp_proto.versions import LATEST_HANDSHAKE
 
 from ..call.deadline import CallDeadline
-from ..call.incoming import CANCEL_SECONDS, IncomingHandler, OnEvent, OnProgress, Responder
+from ..call.incoming import CANCEL_SECONDS, IncomingHandler, OnEvent, ProgressSink, Responder
 from ..concurrency import fork
 from ..concurrency.single_flight import SingleFlight
 from ..concurrency.unclosed import UnclosedGuard
@@ -212,7 +212,7 @@ class StreamSession:
             raise ConfigError(f"headers= travel over HTTP only, and {self.place} is not reached by it")
 
     async def deliver(
-        self, outgoing: Outgoing, extra: None, on_progress: OnProgress | None, deadline: CallDeadline
+        self, outgoing: Outgoing, extra: None, on_progress: ProgressSink | None, deadline: CallDeadline
     ) -> Outcome | None:
         """Send a request, and return its outcome."""
         del extra
@@ -250,7 +250,7 @@ class StreamSession:
             raise
 
     def _handler(
-        self, multiplexer: Multiplexer, deadline: CallDeadline, on_progress: OnProgress | None
+        self, multiplexer: Multiplexer, deadline: CallDeadline, on_progress: ProgressSink | None
     ) -> OnEvent:
         return partial(self._incoming.handle, deadline, multiplexer.send, on_progress)
 

@@ -1,1 +1,1 @@
-"""What the servers behind the gateway offer: their entries, merged lists and the search over them."""
+"""The tools, resources and prompts of all servers: entries, merged lists and the search over them."""

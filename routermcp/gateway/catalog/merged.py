@@ -1,4 +1,4 @@
-"""One catalog of what several servers offer, under the names by which clients know it."""
+"""The catalogs of several servers merged into one, under the names by which clients know the entries."""
 
 from __future__ import annotations
 

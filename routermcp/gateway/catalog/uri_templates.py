@@ -14,7 +14,7 @@ MAX_CACHED_TEMPLATES = 4_096
 
 _EXPRESSION = re.compile(r"\{([^{}]*)\}")
 
-#: What the value of a simple expression does not hold: it would be percent-encoded.
+#: Characters that the value of a simple expression does not hold: they would be percent-encoded.
 _RESERVED = frozenset("/?#")
 
 

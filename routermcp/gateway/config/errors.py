@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 #: Problems in one error: more than somebody mends before they try again.
-MAX_PROBLEMS = 20
+MAX_CONFIG_PROBLEMS = 20
 
 #: Characters of a key in an error; the keys that mean something are shorter.
 MAX_KEY_SHOWN = 60
@@ -95,16 +95,16 @@ class Problems:
         """Raise where there are problems.
 
         Raises:
-            ConfigError: It lists them, up to ``MAX_PROBLEMS``.
+            ConfigError: It lists them, up to ``MAX_CONFIG_PROBLEMS``.
         """
         if not self._texts:
             return
         lines = [f"{written(path)}: {text}" for path, text in self._texts.items()]
         if len(lines) == 1:
             raise ConfigError(f"{self.source}: {lines[0]}")
-        shown = lines[:MAX_PROBLEMS]
-        if len(lines) > MAX_PROBLEMS:
-            shown.append(f"and {len(lines) - MAX_PROBLEMS} more")
+        shown = lines[:MAX_CONFIG_PROBLEMS]
+        if len(lines) > MAX_CONFIG_PROBLEMS:
+            shown.append(f"and {len(lines) - MAX_CONFIG_PROBLEMS} more")
         raise ConfigError("\n  ".join([f"{self.source}: {len(lines)} problems", *shown]))
 
 

@@ -145,7 +145,7 @@ def parse(text: str, *, source: str, environ: Mapping[str, str]) -> GatewayConfi
         ConfigError: As for :func:`load`.
     """
     problems = Problems(source)
-    raw = clean(_read(text, source), (), problems)
+    raw = clean(_read_json5(text, source), (), problems)
     refuse_code_mode(raw, (), problems)
     for warning in warnings(raw):
         _logger.warning("%s: %s", source, warning)
@@ -159,12 +159,12 @@ def parse(text: str, *, source: str, environ: Mapping[str, str]) -> GatewayConfi
     return cast("GatewayConfig", config)
 
 
-def _read(text: str, source: str) -> ParsedObject:
+def _read_json5(text: str, source: str) -> ParsedObject:
     if len(text) > MAX_FILE_BYTES:
         raise ConfigError(f"{source}: longer than {MAX_FILE_BYTES} characters, the most for a configuration")
     try:
         # A line break makes empty text an error like every other.
-        value, wrong, position = json5.parse(text + "\n", object_pairs_hook=_object)
+        value, wrong, position = json5.parse(text + "\n", object_pairs_hook=_parsed_object)
     except RecursionError:
         raise ConfigError(f"{source}: objects and lists stand in each other too deeply") from None
     if wrong is not None:
@@ -174,7 +174,7 @@ def _read(text: str, source: str) -> ParsedObject:
     return value
 
 
-def _object(pairs: Iterable[tuple[str, Any]]) -> ParsedObject:
+def _parsed_object(pairs: Iterable[tuple[str, Any]]) -> ParsedObject:
     return ParsedObject(pairs)
 
 

@@ -11,26 +11,26 @@ from pydantic import BaseModel
 
 from .errors import MAX_KEY_SHOWN, KeyPath, Problems, written
 from .model import (
-    APIKey,
+    APIKeySettings,
     AuthSettings,
     GatewayConfig,
     HTTPServer,
     HTTPServerSettings,
     OAuthSettings,
-    RateLimit,
+    RateLimitSettings,
     ServerOAuth,
     SessionSettings,
     StdioServer,
 )
 
 #: Warnings about keys of one file: the first ones show what is the matter.
-MAX_WARNINGS = 20
+MAX_CONFIG_WARNINGS = 20
 
 _SECTIONS: dict[str, type[BaseModel]] = {
     "httpServer": HTTPServerSettings,
     "session": SessionSettings,
     "auth": AuthSettings,
-    "rateLimit": RateLimit,
+    "rateLimit": RateLimitSettings,
     "oauth": OAuthSettings,
 }
 
@@ -106,8 +106,11 @@ def refuse_code_mode(value: Any, path: KeyPath, problems: Problems) -> None:
 def warnings(config: dict[str, Any]) -> list[str]:
     """Return what is to be said of the keys that have no effect."""
     found = list(_unknown_keys(config))
-    if len(found) > MAX_WARNINGS:
-        return [*found[:MAX_WARNINGS], f"and {len(found) - MAX_WARNINGS} more keys that nobody knows"]
+    if len(found) > MAX_CONFIG_WARNINGS:
+        return [
+            *found[:MAX_CONFIG_WARNINGS],
+            f"and {len(found) - MAX_CONFIG_WARNINGS} more keys that nobody knows",
+        ]
     return found
 
 
@@ -116,7 +119,7 @@ def _unknown_keys(config: dict[str, Any]) -> Iterator[str]:
     for name, model in _SECTIONS.items():
         yield from _unknown(config.get(name), _fields(model), (name,))
     for index, key in enumerate(_items(_members(config.get("auth")).get("apiKeys"))):
-        yield from _unknown(key, _fields(APIKey), ("auth", "apiKeys", index))
+        yield from _unknown(key, _fields(APIKeySettings), ("auth", "apiKeys", index))
     for alias, server in _members(config.get("mcpServers")).items():
         yield from _unknown_in_server(server, ("mcpServers", alias))
 

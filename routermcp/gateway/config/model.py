@@ -33,7 +33,7 @@ from .filters import Filter
 from .types import MAX_SECONDS, Alias, ConfigModel, Seconds, Texts, Token, VariableName, Whole
 
 #: The port of the command-line gateway.
-DEFAULT_PORT = 5151
+DEFAULT_GATEWAY_PORT = 5151
 
 #: Seconds after which a session that nobody uses is forgotten.
 DEFAULT_SESSION_SECONDS = 300
@@ -47,8 +47,8 @@ MAX_MAX_SESSIONS = 100_000
 #: Requests in one period, at most: more is no limit.
 MAX_RATE_REQUESTS = 1_000_000_000
 
-_PROJECT = re.compile(r"[a-z0-9-]{1,50}")
-_HOST = re.compile(r"[^\s/]+")
+_PROJECT_SLUG = re.compile(r"[a-z0-9-]{1,50}")
+_HOST_NAME = re.compile(r"[^\s/]+")
 _STORE = re.compile(r"rediss?://[^\s/]\S*")
 
 _STDIO, _HTTP = "stdio", "http-streamable"
@@ -64,7 +64,7 @@ _TRANSPORTS = {
 class HTTPServerSettings(ConfigModel):
     """Where the gateway listens."""
 
-    port: Whole = Field(default=DEFAULT_PORT, ge=0, le=65535)
+    port: Whole = Field(default=DEFAULT_GATEWAY_PORT, ge=0, le=65535)
     """0 for one that is free."""
     host: str = "127.0.0.1"
     allowedHosts: Texts = ()
@@ -73,7 +73,7 @@ class HTTPServerSettings(ConfigModel):
     @field_validator("host")
     @classmethod
     def _check_host(cls, host: str) -> str:
-        if not _HOST.fullmatch(host):
+        if not _HOST_NAME.fullmatch(host):
             raise problem("expected the name or address of a network interface, such as 127.0.0.1")
         return host
 
@@ -95,7 +95,7 @@ class SessionSettings(ConfigModel):
         return store
 
 
-class APIKey(ConfigModel):
+class APIKeySettings(ConfigModel):
     """A key that clients of the gateway show."""
 
     key: Token
@@ -113,7 +113,7 @@ class AuthSettings(ConfigModel):
 
     mode: Literal["none", "api_key"] = "none"
     """``api_key`` where keys are given and nothing else is said."""
-    apiKeys: tuple[APIKey, ...] = ()
+    apiKeys: tuple[APIKeySettings, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -134,7 +134,7 @@ class AuthSettings(ConfigModel):
         return self
 
 
-class RateLimit(ConfigModel):
+class RateLimitSettings(ConfigModel):
     """How much one client may ask for."""
 
     requests: Whole = Field(ge=1, le=MAX_RATE_REQUESTS)
@@ -402,7 +402,7 @@ class GatewayConfig(ConfigModel):
     auth: AuthSettings = AuthSettings()
     project: str = "default"
     """The slug in the gateway's URL, ``/v1/mcp/{project}``."""
-    rateLimit: RateLimit | None = None
+    rateLimit: RateLimitSettings | None = None
     """None for no limit."""
     oauth: OAuthSettings = OAuthSettings()
     """Where the tokens of users are kept for the servers that they sign in at."""
@@ -412,7 +412,7 @@ class GatewayConfig(ConfigModel):
     @field_validator("project")
     @classmethod
     def _check_project(cls, project: str) -> str:
-        if not _PROJECT.fullmatch(project):
+        if not _PROJECT_SLUG.fullmatch(project):
             raise problem("expected a slug of 1 to 50 lower-case letters, digits and '-'")
         return project
 

@@ -19,7 +19,7 @@ RESERVED_ALIAS = "routermcp"
 _ALIAS = re.compile(r"[A-Za-z0-9_-]{1,50}")
 _VARIABLE = re.compile(r"[^=\0]+")
 # What travels in "Authorization: Bearer ...": visible ASCII characters.
-_TOKEN = re.compile(r"[\x21-\x7e]+")
+_VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
 
 
 def _no_boolean(value: object) -> object:
@@ -44,7 +44,7 @@ def _variable_name(text: str) -> str:
 
 
 def _token(secret: SecretStr) -> SecretStr:
-    if not _TOKEN.fullmatch(secret.get_secret_value()):
+    if not _VISIBLE_ASCII.fullmatch(secret.get_secret_value()):
         raise problem("expected a text of visible ASCII characters, without spaces, and not an empty one")
     return secret
 

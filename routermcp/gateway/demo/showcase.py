@@ -32,8 +32,8 @@ from .tools import BuiltinTools
 #: that may have other things to do.
 START_SECONDS = 20.0
 
-#: Seconds between looks at them.
-LOOK_SECONDS = 0.02
+#: Seconds between two polls of their states.
+POLL_SECONDS = 0.02
 
 #: Seconds for git to make a repository with one commit.
 GIT_SECONDS = 20.0
@@ -113,7 +113,7 @@ def _wait_for(upstreams: list[Upstream]) -> None:
     while time.monotonic() < until:
         if all(each.state in (UpstreamState.READY, UpstreamState.FAILED) for each in upstreams):
             return
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 def in_process(backend: Backend, name: str) -> ClientSettings:

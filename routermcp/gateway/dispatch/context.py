@@ -1,4 +1,4 @@
-"""The client behind a request, and what is sent to it while the request is worked on."""
+"""The client behind a request, and the messages to it while the request is worked on."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ class RequestContext:
 
     Attributes:
         send: Sends a message to the client before the answer.
-        capabilities: What the client declared it can do.
+        capabilities: The capabilities that the client declared.
         revision: The revision of MCP that the request is written in.
-        meta: What ``_meta`` holds beside what the protocol itself uses.
+        meta: The members of ``_meta``, without those that the protocol itself uses.
         session_id: The session of the handshake era that the request belongs to.
         wants_progress: Whether the client asked for progress reports.
-        input_responses: The client's answers to what it was asked, by key.
+        input_responses: The client's answers to earlier questions, by key.
         request_state: The state that came back with them.
     """
 
@@ -120,7 +120,7 @@ class RequestContext:
         return level if level in LOG_LEVELS else None
 
     async def ask(self, key: str, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Ask the client for something and return its answer.
+        """Ask the client for input and return its answer.
 
         Raises:
             InputRequired: The request will come again with the answer.
@@ -142,7 +142,7 @@ class RequestContext:
         return cast("dict[str, Any]", answer)
 
     async def with_answers(self, required: InputRequired) -> RequestContext:
-        """Ask for all that is required, and return the caller with the answers.
+        """Ask the client all questions, and return the caller with the answers.
 
         Raises:
             RPCError: As :meth:`ask`.

@@ -1,4 +1,4 @@
-"""From a request to the bytes of its answer, whatever it travels over."""
+"""Dispatches a request to the backend and encodes the answer, for every transport."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAX_BACKEND_ROUNDS = 32
 #: HTTP statuses that the stateless era gives to errors; all others travel with 200.
 STATUSES = {METHOD_NOT_FOUND: 404, MISSING_CAPABILITY: 400}
 
-#: What the methods begin with by which users manage their accounts.
+#: The prefix of the methods by which users manage their accounts.
 ACCOUNTS_PREFIX = "routermcp/"
 
 Params = Mapping[str, Any]
@@ -95,7 +95,7 @@ def _begin(
 async def _after_input(
     required: InputRequired, caller: RequestContext, begin: Callable[[RequestContext], Awaitable[Result]]
 ) -> Result:
-    """Return what a request has as result once its backend has asked for input.
+    """Return the result of a request whose backend has asked for input.
 
     A client of the stateless era gets the questions as the result. One of the handshake era is
     asked here, and the backend is given the request again, up to its result.

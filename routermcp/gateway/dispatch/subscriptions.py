@@ -94,7 +94,7 @@ class Subscriptions:
     Runs under asyncio.
 
     Args:
-        backend: What the clients subscribe to.
+        backend: The backend whose resources and lists change.
         sessions: The sessions of the handshake era, those of this process.
         in_session: Whether a session, in whichever process, may be subscribed to a resource.
     """

@@ -15,8 +15,8 @@ from routermcp_proto.exceptions import ConfigError
 from ..backend import Backend, Changing
 from .stream import StreamServer
 
-#: Messages that wait for a client which does not read.
-MAX_WAITING = 64
+#: Messages queued for a client that does not read.
+MAX_QUEUED_MESSAGES = 64
 
 
 class MemoryTransport:
@@ -72,7 +72,7 @@ class MemoryStream:
     """One client's connection."""
 
     def __init__(self, backend: Backend, user_id: str | None) -> None:
-        self._inbox: asyncio.Queue[bytes] = asyncio.Queue(MAX_WAITING)
+        self._inbox: asyncio.Queue[bytes] = asyncio.Queue(MAX_QUEUED_MESSAGES)
         self._server = StreamServer(backend, self._inbox.put, user_id)
         self._closed = False
         self._closing: asyncio.Task[None] | None = None

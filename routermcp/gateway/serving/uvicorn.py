@@ -160,8 +160,8 @@ def authority(host: str, port: int) -> str:
 
 
 #: Connections at once, idle ones included; one more gets a 503. Twice the requests that the
-#: front lets be under way, as clients keep connections for their next requests.
-MAX_CONNECTIONS = 1_000
+#: application lets be under way, as clients keep connections for their next requests.
+MAX_CLIENT_CONNECTIONS = 1_000
 
 #: What holds for uvicorn however it is started. With httptools and uvloop, which the extra
 #: brings where they exist.
@@ -175,7 +175,7 @@ _OPTIONS: dict[str, Any] = {
     "server_header": False,
     # Whom a request is from decides what it may; nobody is believed who says that it is another.
     "proxy_headers": False,
-    "limit_concurrency": MAX_CONNECTIONS,
+    "limit_concurrency": MAX_CLIENT_CONNECTIONS,
     "timeout_graceful_shutdown": GRACE_SECONDS,
 }
 

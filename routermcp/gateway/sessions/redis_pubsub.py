@@ -36,7 +36,7 @@ PUBLISH_SECONDS = 3.0
 
 #: Times that a task is cancelled, and seconds between two.
 CANCEL_ATTEMPTS = 20
-CANCEL_SECONDS = 0.1
+CANCEL_PAUSE_SECONDS = 0.1
 
 LOST = (RedisError, OSError, TimeoutError)
 """The exceptions of a Redis that does not answer, or answers wrongly."""
@@ -54,7 +54,7 @@ async def cancel_all(tasks: Collection[asyncio.Task[None]]) -> None:
             task.cancel()
         if not waiting:
             return
-        _, waiting = await asyncio.wait(waiting, timeout=CANCEL_SECONDS)
+        _, waiting = await asyncio.wait(waiting, timeout=CANCEL_PAUSE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Requests under way on one connection to an upstream server, and what the server says during them."""
+"""The requests under way on one connection to an upstream server, and the server's messages during them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .sanitize import question
 
 log = logging.getLogger("routermcp.gateway")
 
-#: What the gateway can do for a server when it speaks for clients that it does not know yet.
+#: The capabilities that the gateway declares for clients that it does not know yet.
 EVERYTHING: Mapping[str, Any] = {"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {}}
 
 #: Called with a server's notifications that belong to no request: method and parameters.
@@ -71,7 +71,7 @@ class UpstreamCallbacks(Callbacks):
     of its own, so that no other client waits for the answer.
 
     Args:
-        capabilities: What the clients on this connection can do, as far as is known.
+        capabilities: The capabilities of the clients on this connection, as far as they are known.
         on_notification: Called with notifications that belong to no request.
         shared_stream: Whether all requests travel on one stream.
 
@@ -92,11 +92,11 @@ class UpstreamCallbacks(Callbacks):
         self._asking: set[asyncio.Task[None]] = set()
 
     def capabilities(self) -> dict[str, Any]:
-        """Return what to declare to the server."""
+        """Return the capabilities to declare to the server."""
         return self._declared
 
     def _request(self) -> ForwardedRequest | None:
-        """Find the request that something from the server belongs to, None where that is in doubt."""
+        """Find the request that a message of the server belongs to, None where that is in doubt."""
         requests = self.requests
         if not self._shared_stream:
             own = current.get()

@@ -1,4 +1,4 @@
-"""Subscriptions to what changes at a server, whichever era it is of.
+"""Subscriptions to the changes at a server of either era.
 
 A server of the stateless era is asked for changes with ``subscriptions/listen``, whose answer is
 a stream that stays open. For other resources a new stream takes the place of the old one before
@@ -26,7 +26,7 @@ log = logging.getLogger("routermcp.gateway")
 
 
 class ChangeSubscription:
-    """Receives what changes at a server; the session takes the notifications.
+    """The subscriptions at one session; the session itself takes the notifications.
 
     Runs under asyncio.
 
@@ -137,7 +137,7 @@ class ChangeSubscription:
         self._on_gap()
 
     async def _listen_anew(self) -> list[str]:
-        """Open a stream for what is wanted now, and then close the stream before it.
+        """Open a stream for the present subscriptions, and then close the stream before it.
 
         Returns:
             The resources whose changes the server will announce.

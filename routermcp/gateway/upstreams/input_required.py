@@ -64,11 +64,11 @@ SUSPENDED_SECONDS = 300.0
 #: Bytes of randomness in the token of a suspended request: twice what is needed against guessing.
 TOKEN_BYTES = 32
 
-#: What a state of the gateway begins with. One of a server that begins so, as it may be a gateway
-#: itself, is written into one of ours.
+#: The prefix of a state of the gateway. A server's state with this prefix, as of another gateway, is
+#: written into one of ours.
 STATE_PREFIX = "routermcp-gateway:"
 
-#: What the keys of the questions begin with that have the client open a server's URLs.
+#: The prefix of the keys of the questions that have the client open a server's URLs.
 URL_KEY_PREFIX = "routermcp.page-"
 
 
@@ -76,7 +76,7 @@ URL_KEY_PREFIX = "routermcp.page-"
 
 
 class Suspension(Enum):
-    """Where a request that may be suspended stands."""
+    """The state of a request that may be suspended."""
 
     WORKING = "working"
     ASKING = "asking"
@@ -85,7 +85,7 @@ class Suspension(Enum):
 
 
 class SuspensionInput(Enum):
-    """What happens to a request that may be suspended."""
+    """An event in the life of a request that may be suspended."""
 
     ASK = "the server asks"
     SUSPEND = "the client gets the question"
@@ -284,7 +284,7 @@ class SuspendedRequests:
 
 @dataclass(frozen=True, slots=True)
 class InputRound:
-    """One time that a client makes a request, apart from what the gateway itself asks about it.
+    """One round of a request, with the input for the server apart from that for the gateway itself.
 
     Attributes:
         caller: The client, with the input that is for the server.

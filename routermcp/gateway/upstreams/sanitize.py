@@ -1,4 +1,4 @@
-"""Sanitizes what servers say, so that no client takes it for the gateway's own word.
+"""Sanitizes the messages of servers, so that no client takes one for the gateway's own.
 
 A client believes its gateway about where its user is to sign in. The gateway says so by errors with
 a reason, and by questions whose ``_meta`` names the server; a server behind it that says the same
@@ -55,7 +55,7 @@ def retold(said: RPCError, alias: str) -> RPCError:
     """Return a server's error as a client is to see it.
 
     Args:
-        said: What the server said.
+        said: The server's error.
         alias: Its name here.
     """
     data: Any = said.data

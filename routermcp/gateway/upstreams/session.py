@@ -45,7 +45,7 @@ class UpstreamSession:
     Args:
         settings: How to reach the server.
         transport: The connections that its sessions share, None where each has its own.
-        capabilities: What the clients can do, as far as is known.
+        capabilities: The capabilities of the clients, as far as they are known.
         on_notification: Called with notifications that belong to no request.
         times: How long to wait for the server.
 
@@ -79,7 +79,7 @@ class UpstreamSession:
 
     @property
     def server(self) -> InitializeResult | None:
-        """What the server said about itself, None before it was reached."""
+        """The server's description of itself, None before it was reached."""
         return self._driver.server
 
     @property
@@ -105,7 +105,7 @@ class UpstreamSession:
         await self._driver.each_page(call, CallOptions(self.times.list_ms), take)
 
     async def forward(self, call: Call[WireModel], request: ForwardedRequest, timeout_ms: int) -> Result:
-        """Forward a request and return its result; what the server says meanwhile goes to the client.
+        """Forward a request and return its result; messages of the server go to the client meanwhile.
 
         Raises:
             InputRequired: The result is a question of the server.
@@ -129,13 +129,13 @@ class UpstreamSession:
             current.reset(token)
         if not isinstance(outcome, ResponseReceived):
             raise servers_question(questions(outcome.requests), outcome.state)
-        # What the server's revision adds to a result is left out; the client's revision adds its own.
+        # Members that the server's revision adds are left out; the client's revision adds its own.
         result: dict[str, Any] = outcome.value.model_extra or {}
         result.pop("resultType", None)
         return without_meta(result, SERVER_INFO_KEY) if "_meta" in result else result
 
     async def _set_log_level(self, level: str, meta: dict[str, Any]) -> None:
-        """Have the server send what this client wants to see; each client gets only what it wants.
+        """Have the server send the log messages that this client wants; each client gets only its own.
 
         In the stateless era the request says so itself, in its ``_meta``.
         """
@@ -176,7 +176,7 @@ class UpstreamSession:
         await self._driver.call(calls.listen(wanted), CallOptions(NO_LIMIT))
 
     async def attend(self) -> None:
-        """Receive what a server of the handshake era says while no request is under way.
+        """Receive messages of a server of the handshake era while no request is under way.
 
         Returns when the server has no stream for that.
 

@@ -1,8 +1,7 @@
 """The answer to a client whose user has to sign in at a server first.
 
-How it is told depends on what it can do: a client that can be asked to open a URL is asked, in the
-stateless era by a result, in the handshake era by the error -32042. Any other gets an error with
-the URL in its data.
+A client that can be asked to open a URL is asked, in the stateless era by a result, in the handshake
+era by the error -32042. Any other client gets an error with the URL in its data.
 
 Sources: https://modelcontextprotocol.io/specification/2026-07-28/client/elicitation and
 https://modelcontextprotocol.io/specification/2025-11-25/client/elicitation#url-elicitation-required-error
@@ -33,7 +32,7 @@ async def sign_in(
     """Have a user sign in; return when that is done.
 
     Args:
-        required: What the server says.
+        required: The error of the server.
         asked: The request for which the user has to sign in.
         access: The user's tokens of that server.
         wait_ms: Milliseconds to wait for a user who has opened the page.

@@ -1,12 +1,12 @@
-"""One server behind the gateway: its state, what it offers, its sessions.
+"""One server behind the gateway: its state, its lists, its sessions.
 
 The server is started or reached when something of it is first wanted. One that cannot be
 reached is tried again with growing pauses, by a task of its own; until then only its own tools
 are missing.
 
 Where the server is stateless, one session serves all clients. A server of the handshake
-era may keep in a session what a client did before: a client that has a session here gets
-one of its own there too.
+era may keep in a session what a client did before: a client with a session at the gateway gets
+one of its own at the server too.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class UpstreamState(Enum):
 
 
 SignIn = Callable[[AuthorizationRequiredError, InputRound], Awaitable[None]]
-"""Has a user sign in; returns when that is done, or raises what the client is told."""
+"""Has a user sign in; returns when that is done, or raises the error for the client."""
 
 
 class Upstream:
@@ -126,7 +126,7 @@ class Upstream:
 
     @property
     def server(self) -> InitializeResult | None:
-        """What the server said about itself, None before it was reached."""
+        """The server's description of itself, None before it was reached."""
         return self._shared.server
 
     def _new_session(self, capabilities: Mapping[str, Any]) -> UpstreamSession:
@@ -174,7 +174,7 @@ class Upstream:
                 self._failed(error)
                 self._fresh_until = time.monotonic() + self._times.sign_in_pause_seconds
                 self._tried.set()
-                return  # trying again is for the user, who has to sign in
+                return  # the next attempt comes with the user, who has to sign in
             except MCPError as error:
                 self._failed(error)
             except Exception:
@@ -306,11 +306,11 @@ class Upstream:
         return await session.forward(call, ForwardedRequest(caller), self._timeout_ms)
 
     async def _recover(self, call: Call[WireModel], asked: InputRound, error: MCPError) -> Result:
-        """Have the user sign in where that is what failed, and forward the request again.
+        """Have the user sign in where the server wants that, and forward the request again.
 
         Raises:
             InputRequired: The client has to be asked first.
-            RPCError: What the client is told of the error.
+            RPCError: The error for the client.
         """
         if self._shared.revision.peer_requests:
             asked = asked.restarted()  # work that waits for an answer of the client is over when it fails

@@ -1,4 +1,4 @@
-"""Changes reach who listens, in the way of the listener's era, wherever the server is."""
+"""Changes reach the clients that subscribed, in the way of each client's era, wherever the server is."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_a_stream_behind_the_gateway_that_ended_is_opened_again() -> None:
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("era", ERAS)
 def test_lists_alone(place: str, era: str) -> None:
-    """Servers are listened to although nobody watches a resource."""
+    """Servers are listened to although no client subscribes to a resource."""
     with market(place) as (_, url), listening(url, era, toolsListChanged=True) as heard:
         if era == STATELESS:
             next(heard)

@@ -1,4 +1,4 @@
-"""Servers that are slow, die, and come back: what each costs, and whom."""
+"""Servers that are slow, die, and come back: the cost of each, and the clients that pay it."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ MAX_LEASES = 250
 MAX_FENCES = 100_000
 
 #: Seconds that releasing all locks may take at shutdown; a store that is down releases them itself.
-RELEASE_SECONDS = 5.0
+RELEASE_ALL_SECONDS = 5.0
 
 LeaseKey = tuple[str, str]
 """A user and a server."""
@@ -178,4 +178,4 @@ class TokenLeases:
             self._forget(key, lease)
         ending = [*self._ending, *(asyncio.create_task(self._release(lease)) for _, lease in leases)]
         if ending:
-            await asyncio.wait(ending, timeout=RELEASE_SECONDS)
+            await asyncio.wait(ending, timeout=RELEASE_ALL_SECONDS)
