@@ -68,8 +68,23 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         each = each.__cause__ or each.__context__
 
 
+def printable(text: str) -> str:
+    """Return a text without characters that control a terminal or reorder a line.
+
+    Control characters but newline and tab, C1, bidirectional marks and surrogates become U+FFFD.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in text
+    )
+
+
 class MCPError(Exception):
-    """Base of all errors that routermcp raises."""
+    """Base of all errors that routermcp raises; as text, it is safe on a terminal."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
     def __reduce__(self) -> Any:
         return _rebuild, (type(self), self.args, self.__dict__.copy())
@@ -119,7 +134,7 @@ class TransportError(MCPError):
         self.not_run = not_run
 
     def __str__(self) -> str:
-        message = str(self.args[0])
+        message = super().__str__()
         return message if self.attempts == 1 else f"{message} (after {self.attempts} attempts)"
 
 

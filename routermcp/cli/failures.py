@@ -16,9 +16,8 @@ from routermcp_proto.exceptions import (
     LocalProtocolError,
     MCPError,
     RPCError,
+    printable,
 )
-
-from .output import printable
 
 
 class ExitCode(IntEnum):

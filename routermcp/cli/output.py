@@ -12,17 +12,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from routermcp_proto.exceptions import printable
+
 #: Columns where there is no terminal that has a width. Wide, so that a line stays a line for
 #: grep, and not so wide that a viewer of logs cannot show it.
 PIPE_WIDTH = 200
-
-
-def printable(text: str) -> str:
-    """Return a text of a server without what would steer a terminal."""
-    return "".join(
-        character if character.isprintable() or character in "\n\t" else "\N{REPLACEMENT CHARACTER}"
-        for character in text
-    )
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -35,6 +29,10 @@ def console(*, stderr: bool = False) -> Console:
 def write_json(document: Any) -> None:
     """Write one JSON document."""
     text = json.dumps(document, ensure_ascii=False, indent=2)
+    if not text.replace("\n", "").isprintable():
+        text = "".join(
+            each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text
+        )
     try:
         text.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
@@ -64,7 +62,7 @@ def make_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers
         right = index >= len(columns) - numbers
         table.add_column(column, justify="right" if right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
+        table.add_row(*(Text(" ".join(printable(cell).split())) for cell in row))
     return table
 
 

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from routermcp_proto.exceptions import printable
 from routermcp_proto.types import Progress as Report
 
-from .output import console, printable
+from .output import console
 
 
 @contextmanager

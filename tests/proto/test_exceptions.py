@@ -31,6 +31,7 @@ from routermcp_proto.exceptions import (
     TransportError,
     UnauthorizedError,
     UpstreamError,
+    printable,
     rpc_error_type,
 )
 
@@ -106,3 +107,13 @@ def test_the_class_for_a_code(
     code: int, method: str, data: object, gateway: bool, kind: type[RPCError]
 ) -> None:
     assert rpc_error_type(code, method=method, data=data, gateway=gateway) is kind
+
+
+def test_an_error_is_safe_on_a_terminal() -> None:
+    words = "\x1b]0;owned\x07\x9b2J\u202eevil\ud800 fine\n\tend"
+    shown = "\ufffd]0;owned\ufffd\ufffd2J\ufffdevil\ufffd fine\n\tend"
+    for error in (MCPError(words), TransportError(words, code="protocol"), ConfigError(words)):
+        assert str(error) == shown
+    assert str(RPCError(words, code=1)) == f"{shown} (code 1)"
+    assert RPCError(words, code=1).message == words
+    assert printable("naïve 日本語") == "naïve 日本語"

@@ -14,13 +14,14 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from routermcp_proto.exceptions import printable
 from routermcp_proto.http.url import without_query
 
 from ...types import InitializeResult
 from ...types import Progress as ProgressReport
 from ..failures import ExitCode, complain, reported
 from ..options import ClientOptions
-from ..output import console, make_table, printable
+from ..output import console, make_table
 from .runtimes import RUNNERS
 from .scenario import COUNT_TO, TIMED_CALLS, RuntimeReport, Scenario, foreign_server, own_gateway
 
