@@ -185,12 +185,15 @@ class AsyncSessionBase(AsyncMethods):
 
     async def __aenter__(self) -> Self:
         await self.connect()
+        self._driver.enter_block()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.disconnect()
+        # Blocks may be nested, or overlap: the last one to end disconnects.
+        if self._driver.leave_block():
+            await self.disconnect()
 
 
 class RouterMCPSession(AsyncSessionBase):

@@ -185,12 +185,15 @@ class BlockingSessionBase(BlockingMethods):
 
     def __enter__(self) -> Self:
         self.connect()
+        self._driver.enter_block()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.disconnect()
+        # Blocks may be nested, or overlap: the last one to end disconnects.
+        if self._driver.leave_block():
+            self.disconnect()
 
 
 class SyncRouterMCPSession(BlockingSessionBase):
