@@ -58,11 +58,18 @@ def serve(
             "--workers", metavar="N", min=1, max=256, help="Processes; more than one need session.store."
         ),
     ] = 1,
+    portable_names: Annotated[
+        bool,
+        typer.Option(
+            "--portable-names", help="Names of tools that every host takes: alias__tool, at most 64 letters."
+        ),
+    ] = False,
     debug: DebugOption = False,
 ) -> None:
     """Serve the servers of a configuration behind one endpoint."""
     with _gateway_installed(), reported(debug=debug):
         from ..gateway.config.file import find, load  # noqa: PLC0415
+        from ..gateway.config.model import Names  # noqa: PLC0415
         from ..gateway.factory import aggregate_of  # noqa: PLC0415 - needs the extra
 
         path = config or find()
@@ -74,7 +81,11 @@ def serve(
         _log_to_stderr(debug=debug)
         if workers > 1 and host is not None:
             raise ConfigError("workers read the configuration: write httpServer.host there, not --host")
+        if workers > 1 and portable_names:
+            raise ConfigError('workers read the configuration: write "names": "portable" there')
         settings = _listening_on(load(path), host, port)
+        if portable_names:
+            settings = settings.model_copy(update={"names": Names(portable=True)})
         if workers > 1:
             _serve_workers(settings, path, workers)
         else:
@@ -120,6 +131,9 @@ def connect(
     url: UrlOption = None,
     api_key: ApiKeyOption = None,
     user_id: UserIdOption = None,
+    dotted_names: Annotated[
+        bool, typer.Option("--dotted-names", help="Names of tools as the gateway has them.")
+    ] = False,
     debug: DebugOption = False,
 ) -> None:
     """Speak stdio here and HTTP to a gateway, for hosts that only start programs.
@@ -128,6 +142,7 @@ def connect(
     """
     with reported(debug=debug):
         from ..gateway.aggregate import SingleServer  # noqa: PLC0415 - what only this command needs
+        from ..gateway.names import DOTTED, PORTABLE  # noqa: PLC0415
         from ..gateway.serving.stdio import serve_stdio  # noqa: PLC0415
         from ..gateway.upstreams.targets import over_http  # noqa: PLC0415
         from ..gateway.upstreams.upstream import Upstream  # noqa: PLC0415
@@ -141,8 +156,10 @@ def connect(
             headers={"X-RouterMCP-User-Id": user} if user else None,
         )
 
+        naming = DOTTED if dotted_names else PORTABLE
+
         async def run() -> None:
-            backend = SingleServer(Upstream("gateway", settings, prefix=False))
+            backend = SingleServer(Upstream("gateway", settings, prefix=False, naming=naming))
             try:
                 await backend.begin()
                 await serve_stdio(backend)
@@ -234,7 +251,13 @@ def _serve(config: GatewayConfig, backend: Aggregate, what: str) -> None:
         sys.stderr.write(f"routermcp: {what} at {url} ({aliases})\n")
 
     with _listening(config):
-        serve_here(front, host=listening.host, port=listening.port, on_start=tell)
+        serve_here(
+            front,
+            host=listening.host,
+            port=listening.port,
+            on_start=tell,
+            drain_seconds=listening.drainSeconds,
+        )
 
 
 def _serve_workers(config: GatewayConfig, path: Path, workers: int) -> None:
@@ -259,6 +282,7 @@ def _serve_workers(config: GatewayConfig, path: Path, workers: int) -> None:
             port=listening.port,
             workers=workers,
             on_start=tell,
+            drain_seconds=listening.drainSeconds,
         )
 
 

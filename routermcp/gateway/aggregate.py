@@ -1,9 +1,9 @@
 """Many servers as one: one list of the tools of all servers, and each request goes to its server.
 
-Tools and prompts are named ``{alias}.{name}``. Resources keep their URIs; where two servers
-have the same one, the server that comes first in the configuration has it. Lists are in
-alphabetical order, so that they and their pages are the same in every process. A name without
-an alias is understood where only one server has it.
+Tools and prompts are named ``{alias}.{name}``, or as :mod:`.names` says. Resources keep
+their URIs; where two servers have the same one, the server that comes first in the configuration
+has it. Lists are in alphabetical order, so that they and their pages are the same in every process.
+A name without an alias is understood where only one server has it.
 
 Servers that users sign in at are each user's own: only a user who has signed in sees what they offer.
 """
@@ -28,8 +28,9 @@ from ..oauth.stores.base import TokenAdapter
 from .backend import Caller, Listing, Result
 from .catalog.entries import Entry
 from .catalog.merged import MergedCatalog
-from .catalog.tool_search import SEARCH_TOOL, search
+from .catalog.tool_search import search, search_tool
 from .catalog.uri_templates import fit
+from .names import DOTTED, PORTABLE, Naming
 from .upstreams.upstream import Upstream, UpstreamState
 from .users.methods import UserMethods
 from .users.oauth_state import PATH as CALLBACK_PATH
@@ -44,6 +45,9 @@ MAX_NAMES_SHOWN = 10
 
 #: Seconds that a list waits for servers that are being started; what comes later is announced.
 LIST_WAIT_SECONDS = 3.0
+
+#: The names under which the search is called, beside the one that it is listed with.
+SEARCH_NAMES = frozenset(search_tool(naming)["name"] for naming in (DOTTED, PORTABLE))
 
 SERVER_INFO: Mapping[str, Any] = {"name": "RouterMCP", "version": __version__}
 CAPABILITIES: Mapping[str, Any] = {
@@ -79,6 +83,7 @@ class Aggregate:
             where there are such servers.
         tokens: The store of users' tokens, which these servers have in their settings.
         search: Whether to offer the search for tools.
+        naming: How the name of that search is made.
         patience: Seconds that a list waits for servers that are being started.
 
     Attributes:
@@ -99,6 +104,7 @@ class Aggregate:
         seal: StateEncryptor | None = None,
         tokens: TokenAdapter | None = None,
         search: bool = True,
+        naming: Naming = DOTTED,
         patience: float = LIST_WAIT_SECONDS,
     ) -> None:
         self.on_changed: Callable[[str, Mapping[str, Any]], None] = lambda _method, _params: None
@@ -108,7 +114,7 @@ class Aggregate:
         self.instructions: str | None = None
         self.upstreams: Mapping[str, Upstream] = {upstream.alias: upstream for upstream in upstreams}
         self._patience = patience
-        self._search = search
+        self._search_tool = search_tool(naming) if search else None
         self._catalog = MergedCatalog([upstream.catalog for upstream in upstreams])
         self._shared = _View((self._catalog,), self.upstreams)
         self._users = UserRegistry(personal)
@@ -181,8 +187,8 @@ class Aggregate:
             entries.update({name: found[name] for name in catalog.after(listing, before, PAGE_SIZE + 1)})
         names = sorted(entries)
         page: list[Any] = [entries[name].listed() for name in names[:PAGE_SIZE]]
-        if listing is Listing.TOOLS and cursor is None and self._search:
-            page.insert(0, SEARCH_TOOL)
+        if listing is Listing.TOOLS and cursor is None and self._search_tool is not None:
+            page.insert(0, self._search_tool)
         result: dict[str, Any] = {listing.value: page}
         if len(names) > PAGE_SIZE:
             result["nextCursor"] = _cursor(names[PAGE_SIZE - 1])
@@ -206,7 +212,7 @@ class Aggregate:
                 cannot be reached (-32004), or refuses.
         """
         view = self._view(caller)
-        if self._search and name == SEARCH_TOOL["name"]:
+        if self._search_tool is not None and name in SEARCH_NAMES | {self._search_tool["name"]}:
             await self._settle(view)
             return await search([catalog.search for catalog in view.catalogs], arguments)
         upstream, own = await self._find(Listing.TOOLS, name, view)
@@ -258,7 +264,9 @@ class Aggregate:
         Raises:
             RPCError: No server has it, or more than one.
         """
-        found = [(full, catalog) for catalog in view.catalogs for full in catalog.named(listing, name)]
+        found = [(full, catalog) for catalog in view.catalogs for full in catalog.spelled(listing, name)]
+        if not found:
+            found = [(full, catalog) for catalog in view.catalogs for full in catalog.named(listing, name)]
         if len(found) == 1:
             ((full, catalog),) = found
             entry = catalog[listing][full]
@@ -268,16 +276,18 @@ class Aggregate:
             raise InvalidParamsError(f"several servers have {name[:200]}: say which, {names}")
         away = [each for each in view.personal.values() if each.state is not UpstreamState.READY]
         for upstream in away:
-            own = name.removeprefix(f"{upstream.alias}.")
+            own = upstream.catalog.own_name(listing, name)
             # The lists of such a server are not known before its user has signed in.
-            if (own != name or (len(away) == 1 and "." not in name)) and upstream.allows(listing, own):
+            if own is None and len(away) == 1 and "." not in name and "__" not in name:
+                own = name
+            if own is not None and upstream.allows(listing, own):
                 return upstream, own
         raise self._not_found(listing, name, view)
 
     def _not_found(self, listing: Listing, name: str, view: _View) -> RPCError:
         for upstream in view.upstreams.values():
-            own = name.removeprefix(upstream.catalog.name_here(listing, ""))
-            if upstream.catalog.name_here(listing, own) != name:
+            own = upstream.catalog.own_name(listing, name)
+            if own is None:
                 continue
             if not upstream.allows(listing, own):
                 return RPCError(f"{name[:200]} is disabled here", code=TOOL_DISABLED)

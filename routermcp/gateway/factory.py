@@ -26,6 +26,7 @@ from .http.endpoint import GatewayApp
 from .http.rate_limit import RateLimit
 from .http.routes.token_api import TokenAPI
 from .http.validation import LOOPBACK_HOSTS
+from .names import DOTTED, Naming
 from .sessions.base import SessionStore
 from .upstreams.targets import over_http, over_stdio
 from .upstreams.times import DEFAULT_TIMES, UpstreamTimes
@@ -40,6 +41,7 @@ def upstream_of(
     *,
     folder: Path | None = None,
     prefix: bool = True,
+    naming: Naming = DOTTED,
     times: UpstreamTimes = DEFAULT_TIMES,
 ) -> Upstream:
     """Return a server as the gateway sees it; it is reached when something of it is wanted.
@@ -49,6 +51,7 @@ def upstream_of(
         server: What the configuration says.
         folder: What a relative ``cwd`` begins at: where the configuration is.
         prefix: Whether the names of its tools and prompts begin with its alias.
+        naming: How these names are made.
         times: How long to wait for it.
 
     Raises:
@@ -60,7 +63,13 @@ def upstream_of(
         cwd = str((folder or Path()) / server.cwd) if server.cwd is not None else None
         settings = over_stdio([server.command, *server.args], env=server.environment(), cwd=cwd)
     return Upstream(
-        alias, settings, allows=_allows(server), prefix=prefix, timeout_ms=server.timeout, times=times
+        alias,
+        settings,
+        allows=_allows(server),
+        prefix=prefix,
+        naming=naming,
+        timeout_ms=server.timeout,
+        times=times,
     )
 
 
@@ -84,6 +93,7 @@ def per_user_server_of(
     settings: OAuthSettings,
     tokens: TokenAdapter,
     states: StateEncryptor,
+    naming: Naming = DOTTED,
     times: UpstreamTimes = DEFAULT_TIMES,
 ) -> PerUserServer:
     """Return a server that users sign in at.
@@ -94,6 +104,7 @@ def per_user_server_of(
         settings: The configuration of all such servers.
         tokens: The token store.
         states: Encrypts the states of sign-ins.
+        naming: How the names of its tools and prompts are made.
         times: How long to wait for it.
 
     Raises:
@@ -124,6 +135,7 @@ def per_user_server_of(
         reached,
         redirect_uri=settings.redirectUri,
         allows=_allows(server),
+        naming=naming,
         timeout_ms=server.timeout,
         times=times,
     )
@@ -155,18 +167,22 @@ def aggregate_of(
         if isinstance(server, HTTPServer) and server.authType == "oauth":
             signed_in_at[alias] = server
         else:
-            upstreams.append(upstream_of(alias, server, folder=folder, times=times))
+            upstreams.append(
+                upstream_of(alias, server, folder=folder, naming=config.names.naming, times=times)
+            )
     if not signed_in_at:
-        return Aggregate(upstreams, patience=patience)
+        return Aggregate(upstreams, naming=config.names.naming, patience=patience)
     kept = tokens if tokens is not None else store_of(config.oauth)
     store = config.session.store
     # Processes that share sessions also complete each other's sign-ins.
     states = StateEncryptor(_secret_of(store.get_secret_value()) if store is not None else None)
     personal = [
-        per_user_server_of(alias, server, config.oauth, kept, states, times)
+        per_user_server_of(alias, server, config.oauth, kept, states, config.names.naming, times)
         for alias, server in signed_in_at.items()
     ]
-    return Aggregate(upstreams, personal, seal=states, tokens=kept, patience=patience)
+    return Aggregate(
+        upstreams, personal, seal=states, tokens=kept, naming=config.names.naming, patience=patience
+    )
 
 
 def application_of(
@@ -219,6 +235,7 @@ def application_of(
         keys=keys,
         limit=RateLimit(limit.requests, limit.seconds) if limit is not None else None,
         allowed_hosts=names,
+        drain_seconds=config.httpServer.drainSeconds,
         session_secret=_secret_of(store.get_secret_value()) if store is not None else None,
         upstreams=backend.states,
         tokens=api,

@@ -36,6 +36,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("__init__",),
     ),
     "routermcp.gateway": (
+        ("names",),
         ("backend", "config", "errors"),
         ("catalog", "sessions"),
         ("dispatch", "upstreams"),

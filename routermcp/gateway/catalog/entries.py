@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +15,22 @@ from routermcp_proto.calls import list_prompts as prompts
 from routermcp_proto.calls import list_resource_templates as templates
 from routermcp_proto.calls import list_resources as resources
 from routermcp_proto.calls import list_tools as tools
+from routermcp_proto.exceptions import LocalProtocolError
 from routermcp_proto.types import WireModel
 
 from ..backend import Listing
+from ..names import DOTTED, SPELLINGS, Naming
+from .strict import strictly
 
 #: Entries of one listing of one server, twice those of the largest gateway that routermcp is built
 #: for: a server whose list never ends must not fill the memory.
 MAX_LISTED = 200_000
+
+
+#: Entries of one server that warnings name: the first ones show what is the matter with it.
+MAX_WARNINGS = 20
+
+log = logging.getLogger("routermcp.gateway")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +89,22 @@ class Catalog:
         alias: The name of the server here.
         prefix: Whether names begin with it.
         allows: Whether an entry of a listing may be seen.
+        naming: How names are made.
     """
 
-    def __init__(self, alias: str, *, prefix: bool, allows: Callable[[Listing, str], bool]) -> None:
+    def __init__(
+        self,
+        alias: str,
+        *,
+        prefix: bool,
+        allows: Callable[[Listing, str], bool],
+        naming: Naming = DOTTED,
+    ) -> None:
         self._alias = alias
         self._prefix = prefix
+        self._naming = naming
         self._allows = allows
+        self._warned: set[str] = set()
         self._entries: dict[Listing, dict[str, Entry]] = {listing: {} for listing in Listing}
 
     def __getitem__(self, listing: Listing) -> Mapping[str, Entry]:
@@ -92,7 +112,30 @@ class Catalog:
 
     def name_here(self, listing: Listing, name: str) -> str:
         """Return the name under which clients know an entry of this server."""
-        return f"{self._alias}.{name}" if self._prefix and listing in PREFIXED else name
+        if listing not in PREFIXED:
+            return name
+        return self._naming.name(self._alias, name) if self._prefix else self._naming.unprefixed(name)
+
+    def spellings(self, listing: Listing, name: str) -> tuple[str, ...]:
+        """Return other names under which an entry is found."""
+        if listing not in PREFIXED or not self._prefix:
+            return ()
+        return tuple(naming.name(self._alias, name) for naming in SPELLINGS if naming != self._naming)
+
+    def own_name(self, listing: Listing, name: str) -> str | None:
+        """Return the name at the server that a name with the server's alias means, None for another's.
+
+        Args:
+            listing: The list that the entry would be in; it need not be there.
+            name: The name that a client gave.
+        """
+        if not self._prefix:
+            return name
+        for naming in (self._naming, *SPELLINGS):
+            own = name.removeprefix(self._alias + naming.separator)
+            if own != name and listing in PREFIXED:
+                return own
+        return None
 
     def read(self, listing: Listing, page: Iterable[WireModel], into: dict[str, Entry]) -> None:
         """Add the entries of one page of the server's list that may be seen."""
@@ -105,7 +148,16 @@ class Catalog:
                 continue
             if here != name:
                 listed[key] = here
-            into[here] = Entry(self._alias, name, jsonrpc.dumps(listed))
+            try:
+                into[here] = Entry(self._alias, name, jsonrpc.dumps(strictly(listing, listed), here))
+            except LocalProtocolError as error:
+                self._warn(here, error)
+
+    def _warn(self, name: str, error: LocalProtocolError) -> None:
+        """Say once that an entry is left out."""
+        if name not in self._warned and len(self._warned) < MAX_WARNINGS:
+            self._warned.add(name)
+            log.warning("%.200r is left out of the lists: %s", name, error)
 
     def replace(self, listing: Listing, entries: dict[str, Entry]) -> bool:
         """Replace a list, and return whether it has changed."""

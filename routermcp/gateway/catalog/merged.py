@@ -21,6 +21,7 @@ class MergedCatalog:
 
     def __init__(self, catalogs: Sequence[Catalog]) -> None:
         self._catalogs = catalogs
+        self._spellings: dict[Listing, dict[str, list[str]]] = {}
         self._entries: dict[Listing, dict[str, Entry]] = {}
         self._order: dict[Listing, list[str]] = {}
         self._own_names: dict[Listing, dict[str, list[str]]] = {}
@@ -49,6 +50,17 @@ class MergedCatalog:
         begin = 0 if name is None else bisect_right(order, name)
         return order[begin : begin + count]
 
+    def spelled(self, listing: Listing, name: str) -> Sequence[str]:
+        """Return the names here of the entries that a name means in another spelling."""
+        names = self._spellings.get(listing)
+        if names is None:
+            names = self._spellings[listing] = {}
+            for catalog in self._catalogs:
+                for here, entry in catalog[listing].items():
+                    for other in catalog.spellings(listing, entry.name):
+                        names.setdefault(other, []).append(here)
+        return names.get(name, ())
+
     def named(self, listing: Listing, own: str) -> Sequence[str]:
         """Return the names here of the entries that have a name at their servers."""
         names = self._own_names.get(listing)
@@ -69,5 +81,6 @@ class MergedCatalog:
                 self._entries.pop(listing, None)
                 self._order.pop(listing, None)
                 self._own_names.pop(listing, None)
+                self._spellings.pop(listing, None)
         if changed == KINDS[Listing.TOOLS].changed:
             self.search.invalidate()

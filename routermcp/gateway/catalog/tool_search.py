@@ -14,6 +14,7 @@ from typing import Any, cast
 from routermcp_proto.error_codes import INTERNAL_ERROR
 from routermcp_proto.exceptions import RPCError
 
+from ..names import DOTTED, GATEWAY_ALIAS, Naming
 from .entries import Entry
 
 #: Tools that a search gives where the client names no number.
@@ -21,8 +22,10 @@ DEFAULT_TOOLS_FOUND = 10
 #: The most tools that a client may ask for.
 MAX_TOOLS_FOUND = 50
 
+SEARCH_NAME = "searchMcpForTask"
+
 SEARCH_TOOL: Mapping[str, Any] = {
-    "name": "routermcp.searchMcpForTask",
+    "name": DOTTED.name(GATEWAY_ALIAS, SEARCH_NAME),
     "title": "Search for tools",
     "description": "Find the tools of this gateway that fit a task best. Describe what is to be done.",
     "inputSchema": {
@@ -41,6 +44,11 @@ SEARCH_TOOL: Mapping[str, Any] = {
     },
     "annotations": {"readOnlyHint": True, "openWorldHint": False},
 }
+
+
+def search_tool(naming: Naming) -> Mapping[str, Any]:
+    """Return the tool as it is listed, with a name made like those of the servers' tools."""
+    return {**SEARCH_TOOL, "name": naming.name(GATEWAY_ALIAS, SEARCH_NAME)}
 
 
 class TaskSearch:

@@ -58,7 +58,11 @@ STARTER = """\
   // How much one client may ask for.
   // "rateLimit": { "requests": 100, "seconds": 60 },
 
-  // The servers, by alias. Their tools are called <alias>.<tool>, for example time.get_current_time.
+  // Names of tools that every host takes, <alias>__<tool>: letters, digits, _ and -, at most 64.
+  // Without this they are called <alias>.<tool>.
+  "names": "portable",
+
+  // The servers, by alias. Their tools are called <alias>__<tool>, for example time__get_current_time.
   "mcpServers": {
     // A process on this machine, spoken to over its standard streams.
     "time": {

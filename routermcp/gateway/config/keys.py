@@ -16,6 +16,7 @@ from .model import (
     GatewayConfig,
     HTTPServer,
     HTTPServerSettings,
+    Names,
     OAuthSettings,
     RateLimitSettings,
     ServerOAuth,
@@ -31,6 +32,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "session": SessionSettings,
     "auth": AuthSettings,
     "rateLimit": RateLimitSettings,
+    "names": Names,
     "oauth": OAuthSettings,
 }
 

@@ -28,12 +28,16 @@ from routermcp_proto.exceptions import LocalProtocolError
 from routermcp_proto.http.binding import user_headers
 from routermcp_proto.http.url import EndpointURL
 
+from ..names import DIGEST_DIGITS, DOTTED, MAX_NAME, PORTABLE, Naming
 from .errors import problem
 from .filters import Filter
 from .types import MAX_SECONDS, Alias, ConfigModel, Seconds, Texts, Token, VariableName, Whole
 
 #: The port of the command-line gateway.
 DEFAULT_GATEWAY_PORT = 5151
+
+#: Seconds that requests under way get when the gateway ends: ``docker stop`` kills after 10.
+DEFAULT_DRAIN_SECONDS = 8.0
 
 #: Seconds after which a session that nobody uses is forgotten.
 DEFAULT_SESSION_SECONDS = 300
@@ -44,10 +48,14 @@ DEFAULT_MAX_SESSIONS = 25
 #: The most sessions that can be asked for: at some kilobytes each, what a process holds.
 MAX_MAX_SESSIONS = 100_000
 
+#: The least that names can be cut to: a digest, and some letters to tell them apart by.
+MIN_NAME = 2 * DIGEST_DIGITS
+
 #: Requests in one period, at most: more is no limit.
 MAX_RATE_REQUESTS = 1_000_000_000
 
 _PROJECT_SLUG = re.compile(r"[a-z0-9-]{1,50}")
+_SEPARATOR = re.compile(r"[A-Za-z0-9._/-]{1,8}")
 _HOST_NAME = re.compile(r"[^\s/]+")
 _STORE = re.compile(r"rediss?://[^\s/]\S*")
 
@@ -69,6 +77,8 @@ class HTTPServerSettings(ConfigModel):
     host: str = "127.0.0.1"
     allowedHosts: Texts = ()
     """More names by which clients call it, as behind a proxy; without ports."""
+    drainSeconds: Seconds = DEFAULT_DRAIN_SECONDS
+    """Seconds that requests under way get after SIGTERM, before they are refused."""
 
     @field_validator("host")
     @classmethod
@@ -394,6 +404,39 @@ Server = Annotated[
 ]
 
 
+class Names(ConfigModel):
+    """The names under which clients know tools and prompts."""
+
+    separator: str = DOTTED.separator
+    """Stands between the alias and the name at the server."""
+    maxLength: Whole = Field(default=DOTTED.max_length, ge=MIN_NAME, le=MAX_NAME)
+    """Longer names are cut, and end with a digest."""
+    portable: bool = False
+    """Names that every host takes: letters, digits, ``_`` and ``-``, at most 64; in a file the text
+    ``portable`` says the same. It settles the other two."""
+
+    @property
+    def naming(self) -> Naming:
+        """How names are made."""
+        return PORTABLE if self.portable else Naming(self.separator, self.maxLength)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_text(cls, value: object) -> object:
+        if isinstance(value, str):
+            if value != "portable":
+                raise problem("expected 'portable', or an object with separator and maxLength")
+            return {"portable": True}
+        return value
+
+    @field_validator("separator")
+    @classmethod
+    def _check_separator(cls, separator: str) -> str:
+        if not _SEPARATOR.fullmatch(separator):
+            raise problem("expected 1 to 8 letters, digits, '.', '_', '/' and '-'")
+        return separator
+
+
 class GatewayConfig(ConfigModel):
     """Everything that is set for a gateway."""
 
@@ -404,6 +447,7 @@ class GatewayConfig(ConfigModel):
     """The slug in the gateway's URL, ``/v1/mcp/{project}``."""
     rateLimit: RateLimitSettings | None = None
     """None for no limit."""
+    names: Names = Names()
     oauth: OAuthSettings = OAuthSettings()
     """Where the tokens of users are kept for the servers that they sign in at."""
     mcpServers: dict[Alias, Server] = Field(default_factory=dict[str, StdioServer | HTTPServer])

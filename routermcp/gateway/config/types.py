@@ -7,14 +7,12 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
+from ..names import GATEWAY_ALIAS
 from .errors import problem
 
 #: The longest time that can be set, 100 days, as for the client's calls: far more than
 #: anybody waits, and what every clock and timer holds.
 MAX_SECONDS = 100 * 24 * 3600
-
-#: The namespace of the gateway's own tools.
-RESERVED_ALIAS = "routermcp"
 
 _ALIAS = re.compile(r"[A-Za-z0-9_-]{1,50}")
 _VARIABLE = re.compile(r"[^=\0]+")
@@ -32,7 +30,7 @@ def _no_boolean(value: object) -> object:
 def _alias(text: str) -> str:
     if not _ALIAS.fullmatch(text):
         raise problem("expected an alias of 1 to 50 letters, digits, '-' and '_'")
-    if text.lower() == RESERVED_ALIAS:
+    if text.lower() == GATEWAY_ALIAS:
         raise problem("this alias is that of the gateway's own tools; choose another")
     return text
 

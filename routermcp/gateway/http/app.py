@@ -15,6 +15,7 @@ the request, so that clients attribute them to the gateway rather than to a prox
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -24,6 +25,7 @@ from routermcp_proto.error_codes import INVALID_REQUEST, PROJECT_NOT_FOUND
 from routermcp_proto.exceptions import ConfigError
 from routermcp_proto.jsonrpc import ErrorObject
 
+from ..config.model import DEFAULT_DRAIN_SECONDS
 from ..errors import Rejected
 from ..users.methods import UserMethods
 from ..users.oauth_state import PATH as CALLBACK_PATH
@@ -75,6 +77,7 @@ class ProjectGateway:
         max_requests: Requests under way at once. Streams that wait for announcements do not
             count: each session has one at most.
         refused_seconds: Seconds that a request which is going to be refused gets to arrive.
+        drain_seconds: Seconds that requests under way get when the server ends, before they are refused.
         session_secret: At least 32 random bytes, the same for all processes that share sessions;
             None for a random secret of this process.
         upstreams: Returns the state of each server behind the gateway by its alias.
@@ -100,6 +103,7 @@ class ProjectGateway:
         max_body: int = MAX_BODY,
         max_requests: int = MAX_REQUESTS,
         refused_seconds: float = REFUSED_SECONDS,
+        drain_seconds: float = DEFAULT_DRAIN_SECONDS,
         session_secret: bytes | None = None,
         upstreams: Callable[[], Mapping[str, str]] = dict[str, str],
         tokens: TokenAPI | None = None,
@@ -118,6 +122,8 @@ class ProjectGateway:
         self._max_body = max_body
         self._max_requests = max_requests
         self._refused_seconds = refused_seconds
+        self._drain_seconds = drain_seconds
+        self._ending = False
         self._under_way = 0
         self._signer = SessionIdSigner(session_secret)
         self._upstreams = upstreams
@@ -141,6 +147,13 @@ class ProjectGateway:
             if head.method == "POST":
                 rejected.request_id = await body.request_id()
             await reject(rejected, send)
+
+    def begin_shutdown(self) -> None:
+        """End the streams, and give the requests under way their time; to be called in the event loop."""
+        if not self._ending:
+            self._ending = True
+            self._app.end_streams()
+            asyncio.get_running_loop().call_later(self._drain_seconds, self._app.refuse_running)
 
     def _handler_of(self, path: str) -> _Handler:
         if path == "/health":

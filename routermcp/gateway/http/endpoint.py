@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from routermcp_proto import jsonrpc
-from routermcp_proto.error_codes import INVALID_REQUEST
+from routermcp_proto.error_codes import INTERNAL_ERROR, INVALID_REQUEST
 from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.server_session import ServerSession
 from routermcp_proto.states import SessionState
@@ -89,6 +89,7 @@ class GatewayApp:
         )
         self._subscriptions = Subscriptions(backend, self._sessions, self._sessions.may_watch)
         self._sessions.on_announced = self._subscriptions.announce
+        self._posts: set[Post] = set()
         self._methods = {"POST": self._post, "GET": self._get, "DELETE": self._delete}
 
     @property
@@ -112,8 +113,15 @@ class GatewayApp:
         self._sessions.spread(method, params or {})
 
     def end_streams(self) -> None:
-        """End the streams of stateless clients that listen for changes."""
+        """End the streams of clients that listen for changes."""
         self._subscriptions.end()
+        for session in self._sessions:
+            session.announce(None)
+
+    def refuse_running(self) -> None:
+        """Answer the requests under way with an error, as the server ends."""
+        for post in tuple(self._posts):
+            post.refuse(ErrorObject(INTERNAL_ERROR, "the gateway is ending", {"reason": "shutdown"}))
 
     async def close(self) -> None:
         """Cancel the running requests of the sessions, and close the session store."""
@@ -187,7 +195,11 @@ class GatewayApp:
                 head.user_id,
                 self._keep_alive,
             )
-            await post.run(events, receive)
+            self._posts.add(post)
+            try:
+                await post.run(events, receive)
+            finally:
+                self._posts.discard(post)
         finally:
             if session is not None:
                 await self._sessions.used(session)

@@ -67,6 +67,7 @@ class Post:
         self._keep_alive = keep_alive_seconds
         self._alone = True
         self._disconnected = False
+        self._refusal: ErrorObject | None = None
         self._running: list[RunningRequest] = []
         self._watcher: asyncio.Task[None] | None = None
 
@@ -118,16 +119,13 @@ class Post:
         running = session.running if session is not None else {}
         request = running[asked.request_id] = RunningRequest()
         self._running.append(request)
-        answered = False
+        answered, refusal = False, None
         try:
             caller = RequestContext(asked, machine, session, response.event, self._user_id)
             payload, status = await dispatch(
                 self._backend, self._subscriptions, machine, session, asked, caller
             )
-            if self._alone and not response.streaming:
-                await response.document(payload, status)
-            else:
-                await response.event(payload)
+            await self._send(payload, status)
             answered = True
         except asyncio.CancelledError:
             if not request.uncancel():
@@ -137,7 +135,22 @@ class Post:
                 del running[asked.request_id]
                 if not answered:
                     with contextlib.suppress(LocalProtocolError):  # it was answered
-                        machine.refuse(asked.request_id, ErrorObject(INTERNAL_ERROR, "cancelled"))
+                        error = self._refusal or ErrorObject(INTERNAL_ERROR, "cancelled")
+                        refusal = machine.refuse(asked.request_id, error)
+        if self._refusal is not None and refusal is not None:
+            await self._send(refusal, 200)
+
+    async def _send(self, payload: bytes, status: int) -> None:
+        if self._alone and not self._response.streaming:
+            await self._response.document(payload, status)
+        else:
+            await self._response.event(payload)
+
+    def refuse(self, error: ErrorObject) -> None:
+        """Cancel the requests under way, and answer them with an error."""
+        self._refusal = error
+        for request in self._running:
+            request.cancel()
 
     def _begin_to_watch(self, receive: Receive) -> None:
         self._watcher = asyncio.create_task(self._watch(receive))

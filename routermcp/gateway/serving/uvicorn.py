@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
+import signal
 import socket
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from ..config.model import DEFAULT_DRAIN_SECONDS
 from ..http.asgi import Receive, Scope, Send
 
 #: Seconds for the server to start, and again to end. It takes a tenth of one; a machine
 #: under full load may take several.
 WAIT_SECONDS = 10.0
 
-#: Seconds that requests under way get when the server ends.
+#: Seconds that requests under way get when a server beside a program ends.
 GRACE_SECONDS = 1
 
 #: Connections that wait to be accepted: what uvicorn has as default.
@@ -90,14 +93,24 @@ def serve_in_thread(app: ServedApp, *, host: str = "127.0.0.1", port: int = 0) -
             thread.join(WAIT_SECONDS)
 
 
-def serve_here(app: ServedApp, *, host: str, port: int, on_start: Callable[[str], None]) -> None:
+def serve_here(
+    app: ServedApp,
+    *,
+    host: str,
+    port: int,
+    on_start: Callable[[str], None],
+    drain_seconds: float = DEFAULT_DRAIN_SECONDS,
+) -> None:
     """Serve an application in this thread, the main one, until SIGINT or SIGTERM.
+
+    After SIGTERM the requests under way get their time, and the program goes on after this.
 
     Args:
         app: What to serve.
         host: Address to listen on.
         port: Port to listen on, 0 for a free one.
         on_start: Told the URL of the MCP endpoint when it listens.
+        drain_seconds: Seconds that requests under way get when it ends.
 
     Raises:
         ModuleNotFoundError: uvicorn is not installed; it comes with ``routermcp[gateway]``.
@@ -118,14 +131,40 @@ def serve_here(app: ServedApp, *, host: str, port: int, on_start: Callable[[str]
 
     with _listen(host, port) as listener:
         url = _url_of(listener, host, app.path)
-        server = Server(uvicorn.Config(app, **_options()))
-        server.run(sockets=[listener])
+        server = Server(uvicorn.Config(app, **_options(drain_seconds)))
+        with _terminated():
+            server.run(sockets=[listener])
         if not server.started:
             raise RuntimeError("the gateway did not start; the log says why")
 
 
+class _TerminatedError(Exception):
+    """SIGTERM, as uvicorn raises it again when it has ended."""
+
+
+@contextmanager
+def _terminated() -> Generator[None]:
+    """Return in an orderly way after SIGTERM, which uvicorn hands on to the handler that was there."""
+
+    def end(_number: int, _frame: object) -> None:
+        raise _TerminatedError
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        with contextlib.suppress(_TerminatedError):
+            yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def serve_workers(
-    application: str, *, host: str, port: int, workers: int, on_start: Callable[[str], None]
+    application: str,
+    *,
+    host: str,
+    port: int,
+    workers: int,
+    on_start: Callable[[str], None],
+    drain_seconds: float = DEFAULT_DRAIN_SECONDS,
 ) -> None:
     """Serve an application from several processes on one port, until SIGINT or SIGTERM.
 
@@ -137,6 +176,7 @@ def serve_workers(
         port: Port to listen on, 0 for a free one.
         workers: How many processes.
         on_start: Told where it listens.
+        drain_seconds: Seconds that requests under way get when a worker ends.
 
     Raises:
         ModuleNotFoundError: uvicorn is not installed; it comes with ``routermcp[gateway]``.
@@ -147,7 +187,7 @@ def serve_workers(
     with _listen(host, port) as probe:  # a supervisor only logs that an address is not free
         url, port = _url_of(probe, host, ""), probe.getsockname()[1]
     on_start(url)
-    uvicorn.run(application, factory=True, host=host, port=port, workers=workers, **_options())
+    uvicorn.run(application, factory=True, host=host, port=port, workers=workers, **_options(drain_seconds))
 
 
 def _url_of(listener: socket.socket, host: str, path: str) -> str:
@@ -176,7 +216,6 @@ _OPTIONS: dict[str, Any] = {
     # Whom a request is from decides what it may; nobody is believed who says that it is another.
     "proxy_headers": False,
     "limit_concurrency": MAX_CLIENT_CONNECTIONS,
-    "timeout_graceful_shutdown": GRACE_SECONDS,
 }
 
 
@@ -196,10 +235,12 @@ def spare_the_collector() -> None:
     gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])
 
 
-def _options() -> dict[str, Any]:
-    from .write_coalescing import GatheringProtocol  # noqa: PLC0415 - needs uvicorn
+def _options(drain_seconds: float = 0.0) -> dict[str, Any]:
+    from .protocol import BoundedProtocol  # noqa: PLC0415 - needs uvicorn
 
-    return {"http": GatheringProtocol, **_OPTIONS}
+    # The application itself ends requests after that time; their answers have to go out yet.
+    grace = math.ceil(drain_seconds) + GRACE_SECONDS
+    return {"http": BoundedProtocol, "timeout_graceful_shutdown": grace, **_OPTIONS}
 
 
 def _listen(host: str, port: int) -> socket.socket:

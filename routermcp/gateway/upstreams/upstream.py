@@ -35,6 +35,7 @@ from routermcp_proto.types import InitializeResult, WireModel
 from ..._internal import ClientSettings, transport_of
 from ..backend import Caller, InputRequired, Listing, Result
 from ..catalog.entries import KINDS, Catalog, Entry
+from ..names import DOTTED, Naming
 from .callbacks import EVERYTHING, ForwardedRequest, OnUpstreamNotification
 from .changes import ChangeSubscription
 from .input_required import InputRound, SuspendedRequests
@@ -72,6 +73,7 @@ class Upstream:
         settings: How to reach it.
         allows: Whether one of its tools, resources or prompts may be seen and used.
         prefix: Whether the names of its tools and prompts begin with its alias.
+        naming: How the names of its tools and prompts are made.
         timeout_ms: Milliseconds that a request may take, None for ``times.call_ms``.
         transport: Connections that it shares with others; None for its own.
         sign_in: Has the user sign in, where the server is one user's alone; None where all users share it.
@@ -92,6 +94,7 @@ class Upstream:
         *,
         allows: Callable[[Listing, str], bool] = lambda _listing, _name: True,
         prefix: bool = True,
+        naming: Naming = DOTTED,
         timeout_ms: int | None = None,
         transport: SharedTransport | None = None,
         sign_in: SignIn | None = None,
@@ -99,7 +102,7 @@ class Upstream:
     ) -> None:
         self.alias = alias
         self.allows = allows
-        self.catalog = Catalog(alias, prefix=prefix, allows=allows)
+        self.catalog = Catalog(alias, prefix=prefix, allows=allows, naming=naming)
         self.state = UpstreamState.IDLE
         self.problem: str | None = None
         self.on_reached: Callable[[], None] = lambda: None

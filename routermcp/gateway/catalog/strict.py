@@ -1,0 +1,163 @@
+"""Entries of servers' lists in the form that the strictest clients take.
+
+Clients of the official SDKs refuse a list as a whole for one malformed entry, so that one tool of one
+server would cost the tools of all. An optional member that is malformed is left out, and a schema of
+arguments is completed to what the specification asks for.
+
+Source: MCP 2025-06-18, schema, ``Tool``, ``Prompt``, ``Resource`` and ``ResourceTemplate``: stricter
+than later revisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from ..backend import Listing
+
+Members = dict[str, Any]
+_Repair = Callable[[Any], Any]
+"""Returns a value as it may stand, None for one that is left out."""
+
+
+def strictly(listing: Listing, listed: Mapping[str, Any]) -> Members:
+    """Return an entry of a list as every client takes it.
+
+    Args:
+        listing: The list.
+        listed: The entry, which has the member that it is known by.
+    """
+    repaired = _object_of(listed, _ENTRIES[listing]) or {}
+    if listing is Listing.TOOLS:
+        repaired.setdefault("inputSchema", {"type": "object"})
+    elif "name" not in repaired:
+        repaired["name"] = listed.get("uri") or listed.get("uriTemplate")
+    return repaired
+
+
+def _object_of(value: Any, repairs: Mapping[str, _Repair]) -> Members | None:
+    """Repair the members of an object, in their order; members that the table lacks may be anything."""
+    if not isinstance(value, Mapping):
+        return None
+    repaired: Members = {}
+    for name, member in cast("Mapping[str, Any]", value).items():
+        repair = repairs.get(name)
+        if repair is None:
+            repaired[name] = member
+        elif (kept := repair(member)) is not None:
+            repaired[name] = kept
+    return repaired
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _share(value: Any) -> float | None:
+    number = _number(value)
+    return number if number is not None and 0 <= number <= 1 else None
+
+
+def _texts(value: Any) -> list[str] | None:
+    items = _items(value)
+    return None if items is None or not all(isinstance(each, str) for each in items) else items
+
+
+def _items(value: Any) -> list[Any] | None:
+    return cast("list[Any]", value) if isinstance(value, list) else None
+
+
+def _any_object(value: Any) -> Members | None:
+    return cast("Members", value) if isinstance(value, dict) else None
+
+
+def _objects(repairs: Mapping[str, _Repair], needed: str) -> _Repair:
+    """Return the repair of a list of objects, of which those without a member are left out."""
+
+    def repair(value: Any) -> list[Members] | None:
+        items = _items(value)
+        if items is None:
+            return None
+        repaired = (_object_of(each, repairs) for each in items)
+        return [each for each in repaired if each is not None and needed in each]
+
+    return repair
+
+
+def _members(repairs: Mapping[str, _Repair]) -> _Repair:
+    return lambda value: _object_of(value, repairs)
+
+
+def _properties(value: Any) -> Members | None:
+    """Write the schemas ``true`` and ``false`` as the objects that mean the same (JSON Schema, 4.3.2)."""
+    schemas = _any_object(value)
+    if schemas is None:
+        return None
+    written = {True: dict[str, Any](), False: {"not": dict[str, Any]()}}
+    repaired = {
+        name: written[schema] if isinstance(schema, bool) else schema for name, schema in schemas.items()
+    }
+    return {name: schema for name, schema in repaired.items() if isinstance(schema, dict)}
+
+
+def _input_schema(value: Any) -> Members:
+    # Arguments are an object always, whatever a schema says.
+    schema = _object_of(value, _SCHEMA) or {}
+    return schema if schema.get("type") == "object" else {**schema, "type": "object"}
+
+
+def _output_schema(value: Any) -> Members | None:
+    # One that describes no object is refused by clients of handshake revisions; without it they take all.
+    schema = _object_of(value, _SCHEMA)
+    return schema if schema is not None and schema.get("type") == "object" else None
+
+
+_SCHEMA: Mapping[str, _Repair] = {"properties": _properties, "required": _texts}
+_ICONS = _objects({"src": _text, "mimeType": _text, "sizes": _texts, "theme": _text}, "src")
+_COMMON: Mapping[str, _Repair] = {
+    "title": _text,
+    "description": _text,
+    "icons": _ICONS,
+    "_meta": _any_object,
+}
+_TOOL: Mapping[str, _Repair] = {
+    **_COMMON,
+    "inputSchema": _input_schema,
+    "outputSchema": _output_schema,
+    "annotations": _members(
+        {
+            "title": _text,
+            "readOnlyHint": _flag,
+            "destructiveHint": _flag,
+            "idempotentHint": _flag,
+            "openWorldHint": _flag,
+        }
+    ),
+    "execution": _any_object,
+}
+_RESOURCE: Mapping[str, _Repair] = {
+    **_COMMON,
+    "name": _text,
+    "mimeType": _text,
+    "size": _number,
+    "annotations": _members({"audience": _texts, "priority": _share, "lastModified": _text}),
+}
+_ENTRIES: Mapping[Listing, Mapping[str, _Repair]] = {
+    Listing.TOOLS: _TOOL,
+    Listing.RESOURCES: _RESOURCE,
+    Listing.RESOURCE_TEMPLATES: _RESOURCE,
+    Listing.PROMPTS: {
+        **_COMMON,
+        "arguments": _objects(
+            {"name": _text, "title": _text, "description": _text, "required": _flag}, "name"
+        ),
+    },
+}
