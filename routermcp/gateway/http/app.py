@@ -33,6 +33,7 @@ from . import rate_limit
 from .asgi import Receive, RequestHead, ResponseWriter, Scope, Send, reject
 from .authentication import APIKey, Identity, KeyRing, check_acts_for_users, identify
 from .body import REFUSED_SECONDS, RequestBody, requests_in
+from .cors import SharedResponse, allowed_origin, answer_preflight, is_preflight
 from .endpoint import MAX_BODY, GatewayApp, SignSessionId
 from .lifespan import LifespanHook, run_lifespan
 from .rate_limit import RateLimit, TokenBucket
@@ -141,8 +142,14 @@ class ProjectGateway:
             raise RuntimeError(f"the gateway serves HTTP, not {scope['type']}")
         head = RequestHead(scope)
         body = RequestBody(head, receive, self._refused_seconds)
+        origin = allowed_origin(head, self._allowed_hosts)
+        if origin is not None:
+            send = SharedResponse(send, origin).send
         try:
-            await self._handler_of(head.path)(scope, head, body, send)
+            if origin is not None and is_preflight(head):
+                await answer_preflight(head, send)  # it has no key
+            else:
+                await self._handler_of(head.path)(scope, head, body, send)
         except Rejected as rejected:
             if head.method == "POST":
                 rejected.request_id = await body.request_id()
@@ -213,7 +220,7 @@ class ProjectGateway:
 
     def _project_of(self, path: str) -> tuple[str, bool]:
         """Return the project that a path names, and whether every response is an event stream there."""
-        if path == self.path:
+        if path.removesuffix("/") == self.path:
             return self._projects[0], False
         match = _PROJECT_PATH.fullmatch(path)
         if match is None:
@@ -239,6 +246,7 @@ class ProjectGateway:
         head.user_id = identity.user_id
         user = (identity.user_id or "").encode("ascii")
         owner = (project.encode("ascii"), identity.key.fingerprint if identity.key is not None else b"", user)
+        head.owner = b"\0".join(owner)
         signed = head.get("Mcp-Session-Id")
         if signed is not None:
             session_id = self._signer.verify(signed.encode("latin-1"), owner)

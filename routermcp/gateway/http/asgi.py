@@ -42,10 +42,12 @@ class RequestHead:
 
     Attributes:
         user_id: The user that the request is for; None for no user, or before authentication.
+        owner: Names the key and the user, for limits; empty before authentication.
     """
 
     def __init__(self, scope: Scope) -> None:
         self.user_id: str | None = None
+        self.owner = b""
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         # ASGI servers give names in lower case (HTTP connection scope).
@@ -88,6 +90,16 @@ class RequestHead:
             self._headers[key] = value.encode("latin-1")
 
 
+#: Digits of the longest number that is read: those of 64 bits. Python refuses more than 4,300.
+MAX_LENGTH_DIGITS = 20
+
+
+def number_within(digits: str, limit: int) -> bool:
+    """Return whether a number that a client sent is at most a limit."""
+    significant = digits.lstrip("0") or "0"
+    return len(significant) <= MAX_LENGTH_DIGITS and int(significant) <= limit
+
+
 async def read_body(head: RequestHead, receive: Receive, limit: int) -> bytes:
     """Read the body of a request.
 
@@ -95,7 +107,7 @@ async def read_body(head: RequestHead, receive: Receive, limit: int) -> bytes:
         Rejected: The body is longer than the limit (413), or the client disconnected (400, unsent).
     """
     announced = head.get("Content-Length")
-    if announced is not None and announced.isdecimal() and int(announced) > limit:
+    if announced is not None and announced.isdecimal() and not number_within(announced, limit):
         raise _too_large(limit)
     chunks: list[bytes] = []
     length = 0

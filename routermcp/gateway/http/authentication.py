@@ -15,6 +15,9 @@ from routermcp_proto.jsonrpc import ErrorObject
 from ..errors import Rejected
 from .asgi import RequestHead, Scope
 
+#: The header of the API key of clients that cannot set ``Authorization``, which goes before it.
+KEY_HEADER = "X-API-Key"
+
 USER_HEADER = "X-RouterMCP-User-Id"
 
 #: Characters of the longest user id: an e-mail address has at most 254.
@@ -71,9 +74,12 @@ def check_acts_for_users(identity: Identity, head: RequestHead, scope: Scope) ->
 def _key_of(head: RequestHead, keys: KeyRing) -> APIKey:
     authorization = head.get("Authorization")
     if authorization is None:
+        scheme, secret = "bearer", head.get(KEY_HEADER)
+    else:
+        scheme, _, credentials = authorization.partition(" ")
+        secret = credentials.strip(" ")
+    if secret is None:
         raise _unauthorized("missing", "give the API key as Authorization: Bearer ...")
-    scheme, _, credentials = authorization.partition(" ")
-    secret = credentials.strip(" ")
     if scheme.lower() != "bearer" or not is_visible(secret):
         raise _unauthorized("malformed", "the Authorization header is not Bearer and an API key")
     key = keys.find(secret)

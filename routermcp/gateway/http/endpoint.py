@@ -182,7 +182,7 @@ class GatewayApp:
             if session is not None:
                 await self._sessions.settle(session, body, events)
             elif not stateless and machine.state is SessionState.READY:
-                session = await self._sessions.admit(machine)
+                session = await self._sessions.admit(machine, head.owner)
                 session_id = session.id.encode("ascii")
                 headers.append((b"mcp-session-id", sign(session_id) if sign is not None else session_id))
             response = ResponseWriter(send, headers)

@@ -83,6 +83,8 @@ class KeptSession:
     id: str
     machine: ServerSession
     last_used: float
+    owner: bytes = b""
+    """Names the client by its key and user."""
     log_level: str = DEFAULT_LOG_LEVEL
     running: dict[RequestId, RunningRequest] = field(default_factory=dict[RequestId, "RunningRequest"])
     """The client's requests under way."""
@@ -231,8 +233,12 @@ class SessionStore(Protocol):
         """Return the prefix of the ids of a new machine's own requests, "" for plain numbers."""
         ...
 
-    async def admit(self, machine: ServerSession) -> KeptSession:
+    async def admit(self, machine: ServerSession, owner: bytes = b"") -> KeptSession:
         """Store a session that was just initialized; pair it with :meth:`used`.
+
+        Args:
+            machine: The machine of the session.
+            owner: Names the client by its key and user, for the bounds.
 
         Raises:
             Rejected: Too many sessions are open, and all are in use (503).

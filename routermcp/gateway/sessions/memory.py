@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -48,22 +49,33 @@ class SessionTable:
         """Return "": a session has one machine here."""
         return ""
 
-    async def admit(self, machine: ServerSession) -> KeptSession:
+    async def admit(self, machine: ServerSession, owner: bytes = b"") -> KeptSession:
         """Store a session that was just initialized."""
         for session in tuple(self._sessions.values()):
             if self._expired(session):
                 self._forget(session)
         if len(self._sessions) >= self._max:
-            self._make_room()
-        session = KeptSession(secrets.token_urlsafe(SESSION_ID_BYTES), machine, self._clock())
+            self._make_room(owner)
+        session_id = secrets.token_urlsafe(SESSION_ID_BYTES)
+        session = KeptSession(session_id, machine, self._clock(), owner)
         self._sessions[session.id] = session
         return session
 
-    def _make_room(self) -> None:
-        idle = [session for session in self._sessions.values() if not session.busy]
+    def _make_room(self, owner: bytes) -> None:
+        """Forget an idle session of the owner with the most, its own before those of an equal one.
+
+        Raises:
+            Rejected: Only sessions of owners with no more than this one are idle (503).
+        """
+        held = Counter(session.owner for session in self._sessions.values())
+        idle = [
+            session
+            for session in self._sessions.values()
+            if not session.busy and (session.owner == owner or held[session.owner] > held[owner])
+        ]
         if not idle:
             raise too_many_sessions()
-        self._forget(min(idle, key=lambda session: session.last_used))
+        self._forget(min(idle, key=lambda each: (-held[each.owner], each.owner != owner, each.last_used)))
 
     async def find(self, session_id: str, new_machine: Callable[[], ServerSession]) -> KeptSession:
         """Return a session and mark it as used."""

@@ -233,8 +233,9 @@ class RedisSessions:
 
     # ---- sessions ------------------------------------------------------------------------
 
-    async def admit(self, machine: ServerSession) -> KeptSession:
+    async def admit(self, machine: ServerSession, owner: bytes = b"") -> KeptSession:
         """Store a session that was just initialized."""
+        del owner  # its bound is that of all clients together
         session = self._new(secrets.token_urlsafe(SESSION_ID_BYTES), machine)
         revision = cast("Revision", machine.revision)
 

@@ -16,7 +16,7 @@ from routermcp.gateway import BuiltinTools, GatewayApp, serve_in_thread
 from routermcp.gateway.http.app import ProjectGateway
 from routermcp.gateway.http.asgi import RequestHead
 from routermcp.gateway.http.authentication import APIKey
-from tests.gateway.gateways import BOTH, PATIENCE, Bench, error, events, request, served_gateway
+from tests.gateway.gateways import BOTH, INITIALIZE, PATIENCE, Bench, error, events, request, served_gateway
 from tests.three_runtimes import RUNTIMES, make_client, run
 
 RUNTIME = pytest.mark.parametrize("runtime", RUNTIMES)
@@ -110,6 +110,51 @@ def test_a_page_of_another_site_is_turned_away_before_anything_else() -> None:
 def test_methods_that_no_endpoint_has_are_refused_by_the_application(bench: Bench) -> None:
     answer = bench.http.put(bench.url(), json={})
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST, GET, DELETE")
+
+
+# ---- pages in browsers ------------------------------------------------------------------------------
+
+
+PAGE = "http://localhost:6274"
+
+
+@pytest.mark.parametrize("path", ["/mcp", "/mcp/", "/v1/mcp/default", "/v1/mcp/default/sse", "/health"])
+def test_a_page_of_an_allowed_host_is_told_what_it_may_send(path: str) -> None:
+    asks = {
+        "Origin": PAGE,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type,mcp-session-id",
+    }
+    with served_gateway(keys=[APIKey("rmc_1")]) as bench:
+        answer = bench.http.options(bench.url(path), headers=asks)
+        assert answer.status_code == 204
+        assert answer.headers["access-control-allow-origin"] == PAGE
+        assert "POST" in answer.headers["access-control-allow-methods"]
+        assert "mcp-session-id" in answer.headers["access-control-allow-headers"]
+        assert answer.headers["vary"] == "Origin"
+
+
+@pytest.mark.parametrize("path", ["/mcp", "/v1/mcp/default/sse", "/v1/mcp/none"])
+def test_a_page_may_read_responses_and_refusals(path: str) -> None:
+    with served_gateway(keys=[APIKey("rmc_1")]) as bench:
+        for key in ("rmc_1", "rmc_2"):
+            answer = bench.post(
+                request("initialize", INITIALIZE), path, Origin=PAGE, Authorization=f"Bearer {key}"
+            )
+            assert answer.headers["access-control-allow-origin"] == PAGE
+            assert "Mcp-Session-Id" in answer.headers["access-control-expose-headers"]
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost.evil.example"])
+def test_a_page_of_another_host_is_told_nothing(bench: Bench, origin: str) -> None:
+    asks = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+    answer = bench.http.options(bench.url(), headers=asks)
+    assert answer.status_code == 403
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_the_endpoint_is_found_with_a_slash_at_its_end(bench: Bench) -> None:
+    assert bench.post(request("tools/list"), "/mcp/").status_code == 200
 
 
 # ---- event streams --------------------------------------------------------------------------------

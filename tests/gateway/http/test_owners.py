@@ -1,0 +1,117 @@
+"""Limits of each owner, a key and its user, and numbers that clients send."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from routermcp.gateway.errors import Rejected
+from routermcp.gateway.http.app import ProjectGateway
+from routermcp.gateway.http.asgi import MAX_LENGTH_DIGITS, RequestHead, number_within, read_body
+from routermcp.gateway.http.authentication import APIKey
+from routermcp.gateway.http.endpoint import GatewayApp
+from routermcp.gateway.serving.uvicorn import serve_in_thread
+from routermcp.gateway.sessions.memory import SessionTable
+from routermcp_proto.server_session import ServerSession
+from tests.gateway.gateways import PATIENCE, Bench, WaitingTools, request, served_gateway
+
+
+def machine() -> ServerSession:
+    return ServerSession(server_info={"name": "s", "version": "1"}, capabilities={})
+
+
+def table(most: int) -> SessionTable:
+    return SessionTable(most, 100.0, lambda: 0.0)
+
+
+async def open_for(sessions: SessionTable, owner: bytes, *, busy: bool = False) -> str:
+    session = await sessions.admit(machine(), owner)
+    if busy:
+        await sessions.open_stream(session)
+    return session.id
+
+
+@pytest.mark.parametrize("others", [1, 2, 5])
+def test_an_owner_who_opens_sessions_without_end_loses_its_own(others: int) -> None:
+    async def body() -> None:
+        sessions = table(10)
+        theirs = [await open_for(sessions, b"other%d" % number) for number in range(others)]
+        for _ in range(50):
+            await open_for(sessions, b"greedy")
+        assert {session.id for session in sessions} >= set(theirs)
+
+    asyncio.run(body())
+
+
+def test_a_newcomer_has_a_place_of_the_owner_with_the_most() -> None:
+    async def body() -> None:
+        sessions = table(6)
+        kept = [await open_for(sessions, b"modest") for _ in range(2)]
+        greedy = [await open_for(sessions, b"greedy") for _ in range(4)]
+        kept.append(await open_for(sessions, b"new"))
+        left = {session.id for session in sessions}
+        assert left == {*kept, *greedy[1:]}
+
+    asyncio.run(body())
+
+
+def test_an_owner_whose_sessions_are_all_in_use_has_no_more_at_others_cost() -> None:
+    async def body() -> None:
+        sessions = table(4)
+        modest = await open_for(sessions, b"modest")
+        for _ in range(3):
+            await open_for(sessions, b"greedy", busy=True)
+        with pytest.raises(Rejected) as caught:
+            await open_for(sessions, b"greedy")
+        assert caught.value.status == 503
+        assert modest in {session.id for session in sessions}
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("headers", [{"Authorization": "Bearer rmc_b"}, {"X-API-Key": "rmc_b"}])
+def test_sessions_of_a_key_outlive_those_that_another_key_opens(headers: dict[str, str]) -> None:
+    app = GatewayApp(WaitingTools(), max_sessions=5)
+    gateway = ProjectGateway(app, keys=[APIKey("rmc_a"), APIKey("rmc_b")])
+    with serve_in_thread(gateway) as url, httpx.Client(timeout=PATIENCE, trust_env=False) as http:
+        bench = Bench(url, WaitingTools(), http)
+        session = bench.open(**headers)
+        for _ in range(20):
+            bench.open(Authorization="Bearer rmc_a")
+        answer = bench.post(request("tools/list"), **headers, Mcp_Session_Id=session)
+        assert answer.status_code == 200
+
+
+def test_a_key_may_come_in_a_header_of_its_own() -> None:
+    with served_gateway(keys=[APIKey("rmc_a")]) as bench:
+        assert bench.call("who", **{"X-API-Key": "rmc_a"}).status_code == 200
+        assert bench.call("who", **{"X-API-Key": "rmc_b"}).status_code == 401
+        assert bench.call("who", **{"X-API-Key": "rmc_a", "Authorization": "Bearer no"}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("digits", "within"),
+    [
+        ("0", True),
+        ("10", True),
+        ("11", False),
+        ("0" * 5_000 + "7", True),
+        ("1" * (MAX_LENGTH_DIGITS + 1), False),
+        ("9" * 5_000, False),
+    ],
+)
+def test_numbers_of_any_length_are_read(digits: str, within: bool) -> None:
+    assert number_within(digits, 10) is within
+
+
+def test_a_length_of_many_digits_is_too_long() -> None:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"{}"}
+
+    scope = {"method": "POST", "path": "/mcp", "headers": [(b"content-length", b"9" * 5_000)]}
+    with pytest.raises(Rejected) as caught:
+        asyncio.run(read_body(RequestHead(scope), receive, 100))
+    assert caught.value.status == 413
