@@ -83,7 +83,7 @@ def serve(
             raise ConfigError("workers read the configuration: write httpServer.host there, not --host")
         if workers > 1 and portable_names:
             raise ConfigError('workers read the configuration: write "names": "portable" there')
-        settings = _listening_on(load(path), host, port)
+        settings = _listening_on(load(path, tolerant=True), host, port)
         if portable_names:
             settings = settings.model_copy(update={"names": Names(portable=True)})
         if workers > 1:

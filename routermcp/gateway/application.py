@@ -31,7 +31,7 @@ def create() -> ProjectGateway:
     path = Path(named) if named else find()
     if path is None:
         raise ConfigError(f"set {CONFIG_VARIABLE} to the path of a routermcp.jsonc")
-    config = load(path)
+    config = load(path, tolerant=True)
     # Whatever is there by now is there to stay: this is a worker, and loads nothing more.
     spare_the_collector()
     return application_of(config, aggregate_of(config, folder=path.parent))

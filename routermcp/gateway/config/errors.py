@@ -91,6 +91,15 @@ class Problems:
         for each in error.errors(include_url=False, include_input=False):
             self.add(_place(each), _said(each))
 
+    def of_servers(self) -> dict[str, str]:
+        """Take out the problems of single servers, and return them by alias."""
+        found: dict[str, str] = {}
+        for path, text in tuple(self._texts.items()):
+            if path[:1] == ("mcpServers",) and len(path) > 1:
+                found.setdefault(str(path[1]), f"{written(path)}: {text}")
+                del self._texts[path]
+        return found
+
     def check(self) -> None:
         """Raise where there are problems.
 

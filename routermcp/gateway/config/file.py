@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from routermcp.types import ConfigError
 
+from .dialects import own_form, with_env_files
 from .errors import KeyPath, Problems
 from .interpolation import Substitution
 from .keys import ParsedObject, clean, refuse_code_mode, warnings
@@ -32,6 +33,9 @@ NAMES = ("routermcp.jsonc", "routermcp.json")
 
 #: Where it looks last, below the home folder.
 HOME_NAME = Path(".routermcp") / "routermcp.jsonc"
+
+#: Folders of a workspace in which editors keep its configuration.
+EDITOR_FOLDERS = (".vscode", ".cursor", ".gemini")
 
 # Characters that an error may show: the others could be a part of a secret.
 _PUNCTUATION = "{}[]:,\"'/*"
@@ -108,12 +112,16 @@ def find(start: Path | None = None) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
-def load(path: Path | str, *, environ: Mapping[str, str] | None = None) -> GatewayConfig:
+def load(
+    path: Path | str, *, environ: Mapping[str, str] | None = None, tolerant: bool = False
+) -> GatewayConfig:
     """Read a file.
 
     Args:
         path: Where it is.
         environ: The variables for its values, None for those of this process.
+        tolerant: Read what other programs write, and leave a server out, with a warning, where
+            something in it is wrong.
 
     Raises:
         ConfigError: It cannot be read, or something in it is wrong; the text says what and
@@ -132,10 +140,15 @@ def load(path: Path | str, *, environ: Mapping[str, str] | None = None) -> Gatew
         line = content.count(b"\n", 0, error.start) + 1
         # The error holds the whole file.
         raise ConfigError(f"{path}:{line}: not UTF-8, which configurations are written in") from None
-    return parse(text, source=str(path), environ=os.environ if environ is None else environ)
+    folder = Path(path).resolve().parent
+    # As editors have it, which keep their configuration in a folder of the workspace.
+    workspace = folder.parent if folder.name in EDITOR_FOLDERS else folder
+    known = {"workspaceFolder": str(workspace), "userHome": os.path.expanduser("~")}
+    variables = {**known, **(os.environ if environ is None else environ)}
+    return parse(text, source=str(path), environ=variables, folder=folder if tolerant else None)
 
 
-def parse(text: str, *, source: str, environ: Mapping[str, str]) -> GatewayConfig:
+def parse(text: str, *, source: str, environ: Mapping[str, str], folder: Path | None = None) -> GatewayConfig:
     """Read the text of a configuration.
 
     Keys without effect are told to the logger ``routermcp.gateway``.
@@ -144,23 +157,59 @@ def parse(text: str, *, source: str, environ: Mapping[str, str]) -> GatewayConfi
         text: JSON with comments and trailing commas.
         source: The text's name, for errors.
         environ: The variables for its values.
+        folder: Where the file is, to read it as tolerantly as :func:`load` can; None to read it
+            strictly.
 
     Raises:
         ConfigError: As for :func:`load`.
     """
+
+    def warn(warning: str) -> None:
+        _logger.warning("%s: %s", source, warning)
+
     problems = Problems(source)
     raw = clean(_read_json5(text, source), (), problems)
+    if folder is not None:
+        raw = own_form(raw, warn)
     refuse_code_mode(raw, (), problems)
     for warning in warnings(raw):
-        _logger.warning("%s: %s", source, warning)
-    config: GatewayConfig | None = None
-    try:
-        config = GatewayConfig.model_validate(_substituted(raw, environ, problems))
-    except ValidationError as error:
-        problems.add_all(error)
+        warn(warning)
+    substituted = _substituted(raw, environ, problems)
+    if folder is not None:
+        substituted = with_env_files(substituted, folder, problems)
+    config = _validated(substituted, problems)
+    if folder is not None:
+        config = _without_broken(substituted, config, problems, warn)
     # Only now, as pydantic's error, which holds the values, must not be what this comes from.
     problems.check()
     return cast("GatewayConfig", config)
+
+
+def _validated(config: dict[str, Any], problems: Problems) -> GatewayConfig | None:
+    try:
+        return GatewayConfig.model_validate(config)
+    except ValidationError as error:
+        problems.add_all(error)
+        return None
+
+
+def _without_broken(
+    config: dict[str, Any], read: GatewayConfig | None, problems: Problems, warn: Callable[[str], None]
+) -> GatewayConfig | None:
+    """Leave servers out in which something is wrong; one alone, or all of them, are refused."""
+    servers = config.get("mcpServers")
+    members = cast("dict[str, Any]", servers) if isinstance(servers, dict) else {}
+    broken = problems.of_servers()
+    if not broken:
+        return read
+    kept = {alias: server for alias, server in members.items() if alias not in broken}
+    if not kept:
+        for alias, text in broken.items():
+            problems.add(("mcpServers", alias), text.partition(": ")[2])
+        return None
+    for text in broken.values():
+        warn(f"a server is left out: {text}")
+    return _validated({**config, "mcpServers": kept}, problems)
 
 
 def _read_json5(text: str, source: str) -> ParsedObject:

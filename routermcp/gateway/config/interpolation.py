@@ -1,18 +1,24 @@
 """Variables of the environment in the values of a configuration.
 
-``${env:NAME}`` and ``${NAME}`` stand for a variable, in strings and never in keys;
+``${env:NAME}`` and ``${NAME}`` stand for a variable, in strings and never in keys, and
+``${NAME:-text}`` for a text where the variable is not set or empty;
+``${input:id}``, which an editor asks its user for, stands for the variable ``id`` too; a variable or
+a header of a server that needs one which is not set is left out, with a warning.
 ``$${`` stands for ``${``. What a variable holds is taken as it is, not searched again.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-from .errors import KeyPath, Problems
+from .errors import KeyPath, Problems, written
 
-_PLACEHOLDER = re.compile(r"\$\$\{|\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
+_PLACEHOLDER = re.compile(
+    r"\$\$\{|\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{input:([A-Za-z0-9_.-]+)\}|\$\{"
+)
 
 #: What no program takes as an argument or variable, and no text on the wire can hold.
 _NOT_TEXT = re.compile(r"[\x00\ud800-\udfff]")
@@ -20,7 +26,12 @@ _NOT_TEXT = re.compile(r"[\x00\ud800-\udfff]")
 #: Keys that tell of which kind a server is, so that they are never left out.
 _KINDS = ("command", "url")
 
+#: Objects of which a member may be left out.
+_OPTIONAL = ("env", "headers")
+
 _LEFT_OUT = object()
+
+_logger = logging.getLogger("routermcp.gateway")
 
 
 class Substitution:
@@ -60,9 +71,11 @@ class Substitution:
         unset: list[str] = []
 
         def replacement(found: re.Match[str]) -> str:
-            name = found.group(1)
+            name, default = found.group(1) or found.group(3), found.group(2)
             if found.group() == "$${":
                 return "${"
+            if default is not None and name is not None and not self._environ.get(name):
+                return default
             if name is None:
                 self._problems.add(
                     path, "after '${' expected 'env:NAME}' or 'NAME}'; write '$${' for a plain '${'"
@@ -74,6 +87,9 @@ class Substitution:
             return found.group()
 
         done = _PLACEHOLDER.sub(replacement, text)
+        if unset and "${input:" in text and len(path) > 1 and path[-2] in _OPTIONAL:
+            _logger.warning("%s is left out: set the variable %s", written(path), ", ".join(unset))
+            return _LEFT_OUT
         if unset and self._lenient:
             return text if path[-1] in _KINDS else _LEFT_OUT
         if unset:

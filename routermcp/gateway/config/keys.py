@@ -37,7 +37,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
 }
 
 #: Keys of servers that only files have; the models have ``transport`` and ``enabled``.
-_ALIASES = ("type", "disabled")
+_ALIASES = ("type", "disabled", "envFile")
 
 #: Objects whose keys the user makes up: names of variables and headers.
 _FREE = ("env", "headers")
@@ -99,6 +99,8 @@ def refuse_code_mode(value: Any, path: KeyPath, problems: Problems) -> None:
     if not isinstance(value, dict):
         return
     for key, each in cast("dict[str, Any]", value).items():
+        if key == _REFUSED and _members(each).get("enabled") is False:
+            continue  # what it asks for is that there is none
         if key == _REFUSED and path != ("mcpServers",):
             problems.add((*path, key), "codeMode is not supported")
         elif not (key in _FREE and path[:1] == ("mcpServers",) and len(path) == 2):

@@ -14,7 +14,10 @@ from .errors import problem
 #: anybody waits, and what every clock and timer holds.
 MAX_SECONDS = 100 * 24 * 3600
 
-_ALIAS = re.compile(r"[A-Za-z0-9_-]{1,50}")
+#: Characters of the longest alias of a server.
+MAX_ALIAS = 50
+
+_ALIAS = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_ALIAS}}}")
 _VARIABLE = re.compile(r"[^=\0]+")
 # What travels in "Authorization: Bearer ...": visible ASCII characters.
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")

@@ -220,7 +220,7 @@ class ProjectGateway:
 
     def _project_of(self, path: str) -> tuple[str, bool]:
         """Return the project that a path names, and whether every response is an event stream there."""
-        if path.removesuffix("/") == self.path:
+        if path in (self.path, f"{self.path}/"):
             return self._projects[0], False
         match = _PROJECT_PATH.fullmatch(path)
         if match is None:

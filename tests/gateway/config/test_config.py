@@ -483,9 +483,7 @@ def test_variables_in_values(text: str, result: str) -> None:
     assert found.environment() == {"${A}": result}
 
 
-@pytest.mark.parametrize(
-    "text", ["${", "${A", "${}", "${env:}", "${1A}", "${A:-x}", "${input:key}", "${ A }"]
-)
+@pytest.mark.parametrize("text", ["${", "${A", "${}", "${env:}", "${1A}", "${A-x}", "${input:}", "${ A }"])
 def test_what_is_no_variable(text: str) -> None:
     assert refused({"project": text}, A="a").startswith("project: after '${' expected 'env:NAME}' or 'NAME}'")
 

@@ -81,7 +81,7 @@ def test_an_unknown_project_is_said_to_be_unknown(bench: Bench, path: str) -> No
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/mcp/", "/v1/mcp", "/v1/mcp/", "/v1/mcp/default/other", "/v1/mcp/default/request/x", "/healthy"],
+    ["/", "/mcp//", "/v1/mcp", "/v1/mcp/", "/v1/mcp/default/other", "/v1/mcp/default/request/x", "/healthy"],
 )
 def test_there_is_nothing_anywhere_else(bench: Bench, path: str) -> None:
     assert error(bench.post(request("tools/list"), path)) == (404, -32600, None)

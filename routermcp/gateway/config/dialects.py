@@ -1,0 +1,145 @@
+"""Configurations as other programs write them, turned into the gateway's own.
+
+VS Code writes ``servers`` (in its settings below ``mcp``), Windsurf ``serverUrl``, Gemini CLI
+``httpUrl``; hosts take any text as the name of a server, and Cline's times are seconds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from ..names import GATEWAY_ALIAS
+from .errors import KeyPath, Problems, written
+from .types import MAX_ALIAS
+
+#: Times below are taken for seconds: no server answers within so few milliseconds.
+LEAST_MILLISECONDS = 1_000
+
+#: Bytes of the longest file of variables that is read.
+MAX_ENV_FILE = 64 * 1024
+
+#: Other names of ``url``.
+_URLS = ("serverUrl", "httpUrl")
+
+_UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
+_VARIABLE_LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*")
+
+Members = dict[str, Any]
+Warn = Callable[[str], None]
+
+
+def own_form(raw: Members, warn: Warn) -> Members:
+    """Return a configuration with its servers in ``mcpServers``, by aliases.
+
+    Args:
+        raw: The configuration of any program, without comments.
+        warn: Told what was changed, where users have to know it.
+    """
+    config = dict(raw)
+    servers: Members = {}
+    inner = config.get("mcp")
+    for holder, key in ((config, "mcpServers"), (config, "servers"), (inner, "servers")):
+        if isinstance(holder, dict) and isinstance(cast("Members", holder).get(key), dict):
+            servers = {**cast("Members", holder)[key], **servers}
+    if not servers:
+        return raw
+    for key in ("mcp", "servers", "inputs"):
+        config.pop(key, None)
+    config["mcpServers"] = {}
+    for name, server in servers.items():
+        alias = _alias_of(name, config["mcpServers"])
+        if alias != name:
+            warn(f"the server {name[:MAX_ALIAS]!r} is called {alias} here")
+        config["mcpServers"][alias] = _own_server(server, alias, warn)
+    return config
+
+
+def _alias_of(name: str, taken: Mapping[str, Any]) -> str:
+    """Return the name where it is an alias, else one that is like it: the end says more than the start."""
+    fit = _UNFIT.sub("-", name).strip("-")[-MAX_ALIAS:].strip("-") or "server"
+    if fit.lower() == GATEWAY_ALIAS:
+        fit += "-server"
+    if name == fit:
+        return name
+    alias, number = fit, 2
+    while alias in taken:
+        alias, number = f"{fit[: MAX_ALIAS - 4]}-{number}", number + 1
+    return alias
+
+
+def _own_server(server: Any, alias: str, warn: Warn) -> Any:
+    if not isinstance(server, dict):
+        return server
+    members = dict(cast("Members", server))
+    for key in _URLS:
+        if key in members and "url" not in members:
+            members["url"] = members.pop(key)
+    for key in ("env", "headers"):
+        given = members.get(key)
+        if isinstance(given, dict):
+            values = cast("Members", given).items()
+            members[key] = {name: _as_text(value) for name, value in values if value is not None}
+    timeout = members.get("timeout")
+    if isinstance(timeout, int) and not isinstance(timeout, bool) and 0 < timeout < LEAST_MILLISECONDS:
+        members["timeout"] = timeout * 1000
+        path = written(("mcpServers", alias, "timeout"))
+        warn(f"{path}: {timeout} is taken for seconds; the unit is milliseconds")
+    return members
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else value
+
+
+def with_env_files(config: Members, folder: Path, problems: Problems) -> Members:
+    """Return a configuration with the variables of each server's ``envFile`` in its ``env``.
+
+    Args:
+        config: The configuration, with variables put in.
+        folder: What relative paths begin at.
+        problems: Takes what is wrong.
+    """
+    servers = config.get("mcpServers")
+    if not isinstance(servers, dict):
+        return config
+    read = {
+        alias: _with_env_file(server, folder, ("mcpServers", alias), problems)
+        for alias, server in cast("Members", servers).items()
+    }
+    return {**config, "mcpServers": read}
+
+
+def _with_env_file(server: Any, folder: Path, path: KeyPath, problems: Problems) -> Any:
+    if not isinstance(server, dict) or not isinstance(cast("Members", server).get("envFile"), str):
+        return server
+    members = dict(cast("Members", server))
+    try:
+        with (folder / Path(members.pop("envFile")).expanduser()).open("rb") as file:
+            content = file.read(MAX_ENV_FILE + 1)
+        text = content.decode("utf-8")
+    except (OSError, ValueError, RuntimeError):
+        problems.add((*path, "envFile"), "the file cannot be read")
+        return members
+    if len(content) > MAX_ENV_FILE:
+        problems.add((*path, "envFile"), f"the file is longer than {MAX_ENV_FILE} bytes")
+        return members
+    given = members.get("env")
+    own = cast("Members", given) if isinstance(given, dict) else {}
+    return {**members, "env": {**_variables_in(text), **own}}
+
+
+def _variables_in(text: str) -> dict[str, str]:
+    """Read lines ``NAME=value``; a value may stand in quotes, and lines with ``#`` in front are comments."""
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        match = _VARIABLE_LINE.fullmatch(line)
+        if match is not None:
+            name, value = match.groups()
+            quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+            found[name] = value[1:-1] if quoted else value.partition(" #")[0].rstrip()
+    return found
