@@ -15,6 +15,7 @@ import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 from routermcp_proto.calls import Call
@@ -249,14 +250,24 @@ class Aggregate:
         Raises:
             RPCError: No server has it, or it cannot be used.
         """
-        for settle in (False, True):
-            if settle:
-                await self._settle(view)
+        for wait in (None, self._settle, partial(self._started, listing, name)):
+            if wait is not None:
+                await wait(view)
             for catalog in view.catalogs:
                 entry = catalog[listing].get(name)
                 if entry is not None:
                     return view.upstreams[entry.alias], entry.name
         return self._guess(listing, name, view)
+
+    async def _started(self, listing: Listing, name: str, view: _View) -> None:
+        """Wait for the servers that are being started and that a name belongs to."""
+        waits = [
+            upstream.started()
+            for upstream in view.upstreams.values()
+            if upstream.state is UpstreamState.CONNECTING
+            and upstream.catalog.own_name(listing, name) is not None
+        ]
+        await asyncio.gather(*waits)
 
     def _guess(self, listing: Listing, name: str, view: _View) -> tuple[Upstream, str]:
         """Find the server of a name that is in no list.

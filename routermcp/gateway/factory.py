@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from routermcp_proto.exceptions import ConfigError
@@ -69,7 +70,7 @@ def upstream_of(
         prefix=prefix,
         naming=naming,
         timeout_ms=server.timeout,
-        times=times,
+        times=replace(times, connect_ms=server.start_ms(times.connect_ms)),
     )
 
 
@@ -137,7 +138,7 @@ def per_user_server_of(
         allows=_allows(server),
         naming=naming,
         timeout_ms=server.timeout,
-        times=times,
+        times=replace(times, connect_ms=server.start_ms(times.connect_ms)),
     )
 
 

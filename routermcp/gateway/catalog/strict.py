@@ -15,12 +15,12 @@ from typing import Any, cast
 
 from ..backend import Listing
 
-Members = dict[str, Any]
+_Object = dict[str, Any]
 _Repair = Callable[[Any], Any]
 """Returns a value as it may stand, None for one that is left out."""
 
 
-def strictly(listing: Listing, listed: Mapping[str, Any]) -> Members:
+def strictly(listing: Listing, listed: Mapping[str, Any]) -> _Object:
     """Return an entry of a list as every client takes it.
 
     Args:
@@ -35,11 +35,11 @@ def strictly(listing: Listing, listed: Mapping[str, Any]) -> Members:
     return repaired
 
 
-def _object_of(value: Any, repairs: Mapping[str, _Repair]) -> Members | None:
+def _object_of(value: Any, repairs: Mapping[str, _Repair]) -> _Object | None:
     """Repair the members of an object, in their order; members that the table lacks may be anything."""
     if not isinstance(value, Mapping):
         return None
-    repaired: Members = {}
+    repaired: _Object = {}
     for name, member in cast("Mapping[str, Any]", value).items():
         repair = repairs.get(name)
         if repair is None:
@@ -75,14 +75,14 @@ def _items(value: Any) -> list[Any] | None:
     return cast("list[Any]", value) if isinstance(value, list) else None
 
 
-def _any_object(value: Any) -> Members | None:
-    return cast("Members", value) if isinstance(value, dict) else None
+def _any_object(value: Any) -> _Object | None:
+    return cast("_Object", value) if isinstance(value, dict) else None
 
 
 def _objects(repairs: Mapping[str, _Repair], needed: str) -> _Repair:
     """Return the repair of a list of objects, of which those without a member are left out."""
 
-    def repair(value: Any) -> list[Members] | None:
+    def repair(value: Any) -> list[_Object] | None:
         items = _items(value)
         if items is None:
             return None
@@ -96,7 +96,7 @@ def _members(repairs: Mapping[str, _Repair]) -> _Repair:
     return lambda value: _object_of(value, repairs)
 
 
-def _properties(value: Any) -> Members | None:
+def _properties(value: Any) -> _Object | None:
     """Write the schemas ``true`` and ``false`` as the objects that mean the same (JSON Schema, 4.3.2)."""
     schemas = _any_object(value)
     if schemas is None:
@@ -108,13 +108,13 @@ def _properties(value: Any) -> Members | None:
     return {name: schema for name, schema in repaired.items() if isinstance(schema, dict)}
 
 
-def _input_schema(value: Any) -> Members:
+def _input_schema(value: Any) -> _Object:
     # Arguments are an object always, whatever a schema says.
     schema = _object_of(value, _SCHEMA) or {}
     return schema if schema.get("type") == "object" else {**schema, "type": "object"}
 
 
-def _output_schema(value: Any) -> Members | None:
+def _output_schema(value: Any) -> _Object | None:
     # One that describes no object is refused by clients of handshake revisions; without it they take all.
     schema = _object_of(value, _SCHEMA)
     return schema if schema is not None and schema.get("type") == "object" else None

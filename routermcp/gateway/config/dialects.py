@@ -27,11 +27,11 @@ _URLS = ("serverUrl", "httpUrl")
 _UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
 _VARIABLE_LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*")
 
-Members = dict[str, Any]
+_Members = dict[str, Any]
 Warn = Callable[[str], None]
 
 
-def own_form(raw: Members, warn: Warn) -> Members:
+def own_form(raw: _Members, warn: Warn) -> _Members:
     """Return a configuration with its servers in ``mcpServers``, by aliases.
 
     Args:
@@ -39,22 +39,22 @@ def own_form(raw: Members, warn: Warn) -> Members:
         warn: Told what was changed, where users have to know it.
     """
     config = dict(raw)
-    servers: Members = {}
+    servers: _Members = {}
     inner = config.get("mcp")
     for holder, key in ((config, "mcpServers"), (config, "servers"), (inner, "servers")):
-        if isinstance(holder, dict) and isinstance(cast("Members", holder).get(key), dict):
-            servers = {**cast("Members", holder)[key], **servers}
+        if isinstance(holder, dict) and isinstance(cast("_Members", holder).get(key), dict):
+            servers = {**cast("_Members", holder)[key], **servers}
     if not servers:
         return raw
     for key in ("mcp", "servers", "inputs"):
         config.pop(key, None)
-    config["mcpServers"] = {}
+    named: _Members = {}
     for name, server in servers.items():
-        alias = _alias_of(name, config["mcpServers"])
+        alias = _alias_of(name, named)
         if alias != name:
             warn(f"the server {name[:MAX_ALIAS]!r} is called {alias} here")
-        config["mcpServers"][alias] = _own_server(server, alias, warn)
-    return config
+        named[alias] = _own_server(server, alias, warn)
+    return {**config, "mcpServers": named}
 
 
 def _alias_of(name: str, taken: Mapping[str, Any]) -> str:
@@ -73,14 +73,14 @@ def _alias_of(name: str, taken: Mapping[str, Any]) -> str:
 def _own_server(server: Any, alias: str, warn: Warn) -> Any:
     if not isinstance(server, dict):
         return server
-    members = dict(cast("Members", server))
+    members = dict(cast("_Members", server))
     for key in _URLS:
         if key in members and "url" not in members:
             members["url"] = members.pop(key)
     for key in ("env", "headers"):
         given = members.get(key)
         if isinstance(given, dict):
-            values = cast("Members", given).items()
+            values = cast("_Members", given).items()
             members[key] = {name: _as_text(value) for name, value in values if value is not None}
     timeout = members.get("timeout")
     if isinstance(timeout, int) and not isinstance(timeout, bool) and 0 < timeout < LEAST_MILLISECONDS:
@@ -96,7 +96,7 @@ def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) else value
 
 
-def with_env_files(config: Members, folder: Path, problems: Problems) -> Members:
+def with_env_files(config: _Members, folder: Path, problems: Problems) -> _Members:
     """Return a configuration with the variables of each server's ``envFile`` in its ``env``.
 
     Args:
@@ -109,15 +109,15 @@ def with_env_files(config: Members, folder: Path, problems: Problems) -> Members
         return config
     read = {
         alias: _with_env_file(server, folder, ("mcpServers", alias), problems)
-        for alias, server in cast("Members", servers).items()
+        for alias, server in cast("_Members", servers).items()
     }
     return {**config, "mcpServers": read}
 
 
 def _with_env_file(server: Any, folder: Path, path: KeyPath, problems: Problems) -> Any:
-    if not isinstance(server, dict) or not isinstance(cast("Members", server).get("envFile"), str):
+    if not isinstance(server, dict) or not isinstance(cast("_Members", server).get("envFile"), str):
         return server
-    members = dict(cast("Members", server))
+    members: _Members = dict(cast("_Members", server))
     try:
         with (folder / Path(members.pop("envFile")).expanduser()).open("rb") as file:
             content = file.read(MAX_ENV_FILE + 1)
@@ -129,8 +129,9 @@ def _with_env_file(server: Any, folder: Path, path: KeyPath, problems: Problems)
         problems.add((*path, "envFile"), f"the file is longer than {MAX_ENV_FILE} bytes")
         return members
     given = members.get("env")
-    own = cast("Members", given) if isinstance(given, dict) else {}
-    return {**members, "env": {**_variables_in(text), **own}}
+    own = cast("_Members", given) if isinstance(given, dict) else _Members()
+    variables: _Members = {**_variables_in(text), **own}
+    return {**members, "env": variables}
 
 
 def _variables_in(text: str) -> dict[str, str]:

@@ -87,7 +87,7 @@ class Substitution:
             return found.group()
 
         done = _PLACEHOLDER.sub(replacement, text)
-        if unset and "${input:" in text and len(path) > 1 and path[-2] in _OPTIONAL:
+        if unset and "${input:" in text and any(parent in _OPTIONAL for parent in path[-2:-1]):
             _logger.warning("%s is left out: set the variable %s", written(path), ", ".join(unset))
             return _LEFT_OUT
         if unset and self._lenient:

@@ -221,6 +221,9 @@ class ServerSettings(ConfigModel):
     enabled: bool = True
     timeout: Whole | None = Field(default=None, ge=0, le=MAX_SECONDS * 1000)
     """Milliseconds for one request, 0 for no limit, None for what the gateway chooses."""
+    startTimeout: Whole | None = Field(default=None, ge=1, le=MAX_SECONDS * 1000)
+    """Milliseconds to start or to be reached, None for 30 seconds, or ``timeout`` where that is longer:
+    ``npx``, ``uvx`` and ``docker run`` load a program when they run it for the first time."""
 
     allowedTools: Texts = ()
     denyTools: Texts = ()
@@ -234,6 +237,14 @@ class ServerSettings(ConfigModel):
     denyPrompts: Texts = ()
     allowedPromptsGlob: Texts = ()
     denyPromptsGlob: Texts = ()
+
+    def start_ms(self, usual: int) -> int:
+        """Return the milliseconds to start.
+
+        Args:
+            usual: Where nothing is set.
+        """
+        return self.startTimeout if self.startTimeout is not None else max(usual, self.timeout or 0)
 
     @cached_property
     def tools(self) -> Filter:

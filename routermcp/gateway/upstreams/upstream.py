@@ -166,6 +166,10 @@ class Upstream:
         if self.state in (UpstreamState.IDLE, UpstreamState.CONNECTING) and left > 0:
             await asyncio.wait([asyncio.ensure_future(self._tried.wait())], timeout=left)
 
+    async def started(self) -> None:
+        """Wait for a server that is being started, for as long as a request may take."""
+        await self.settled((self._timeout_ms or self._times.call_ms) / 1000)
+
     async def _keep_trying(self) -> None:
         pause = self._times.first_pause_seconds
         while True:

@@ -1,0 +1,80 @@
+"""Servers that take their time to start."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from routermcp.gateway import Caller, Listing
+from routermcp.gateway.config.model import GatewayConfig
+from routermcp.types import UpstreamError
+from tests.gateway.gateways import PATIENCE
+from tests.gateway.servers import Shop, gateway
+from tests.three_runtimes import make_client, run
+
+#: Seconds in which a call that does not wait has failed.
+SOON = 0.3
+
+
+class LateShop(Shop):
+    """A server that says nothing of its tools before it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(["saw"])
+        self.ready = threading.Event()
+
+    async def list_page(self, listing: Listing, cursor: str | None, caller: Caller) -> Mapping[str, Any]:
+        await asyncio.to_thread(self.ready.wait, PATIENCE)
+        return await super().list_page(listing, cursor, caller)
+
+
+@pytest.mark.parametrize("name", ["late.saw", "late__saw"])
+def test_a_first_call_waits_for_a_server_that_is_starting(name: str) -> None:
+    late = LateShop()
+
+    async def body() -> None:
+        with gateway({"late": late, "shop": Shop()}, patience=0.0) as (url, _):
+            async with make_client("asyncio", url=url) as client:
+                call = asyncio.create_task(client.call_tool(name, {}))
+                done, _ = await asyncio.wait([call], timeout=SOON)
+                assert not done
+                await client.call_tool("shop.saw", {})
+                late.ready.set()
+                assert (await call).text == "sawn"
+
+    run("asyncio", body)
+    assert late.ran["saw"] == 1
+
+
+def test_a_call_waits_no_longer_than_it_may_take() -> None:
+    late = LateShop()
+
+    async def body() -> None:
+        with gateway({"late": late}, patience=0.0, timeout_ms=100) as (url, _):
+            async with make_client("asyncio", url=url) as client:
+                with pytest.raises(UpstreamError, match="connecting"):
+                    await client.call_tool("late.saw", {})
+                late.ready.set()
+
+    run("asyncio", body)
+
+
+@pytest.mark.parametrize(
+    ("server", "milliseconds"),
+    [
+        ({}, 30_000),
+        ({"startTimeout": 5_000}, 5_000),
+        ({"startTimeout": 300_000}, 300_000),
+        ({"timeout": 120_000}, 120_000),
+        ({"timeout": 1_000}, 30_000),
+        ({"timeout": 0}, 30_000),
+        ({"timeout": 120_000, "startTimeout": 1_000}, 1_000),
+    ],
+)
+def test_the_time_to_start_is_a_setting(server: dict[str, Any], milliseconds: int) -> None:
+    config = GatewayConfig.model_validate({"mcpServers": {"u": {"command": "run", **server}}})
+    assert config.mcpServers["u"].start_ms(30_000) == milliseconds
