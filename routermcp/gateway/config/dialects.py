@@ -116,7 +116,7 @@ def with_env_files(config: _Members, folder: Path, problems: Problems) -> _Membe
 
 def _with_env_file(server: Any, folder: Path, path: KeyPath, problems: Problems) -> Any:
     if not isinstance(server, dict) or not isinstance(cast("_Members", server).get("envFile"), str):
-        return server
+        return cast("Any", server)
     members: _Members = dict(cast("_Members", server))
     try:
         with (folder / Path(members.pop("envFile")).expanduser()).open("rb") as file:
