@@ -6,8 +6,10 @@ import asyncio
 import logging
 import os
 import shlex
+import signal
 import sys
-from collections.abc import Generator
+import threading
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -31,6 +33,9 @@ LOCAL_URL = "http://127.0.0.1:5151/mcp"
 
 #: Seconds for a gateway to say how it is.
 HEALTH_SECONDS = 5.0
+
+#: Seconds between looks at the configuration with ``serve --reload``: as long as a save takes.
+WATCH_SECONDS = 1.0
 
 app = typer.Typer()
 
@@ -64,9 +69,15 @@ def serve(
             "--portable-names", help="Names of tools that every host takes: alias__tool, at most 64 letters."
         ),
     ] = False,
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Take changes of the configuration while it runs.")
+    ] = False,
     debug: DebugOption = False,
 ) -> None:
-    """Serve the servers of a configuration behind one endpoint."""
+    """Serve the servers of a configuration behind one endpoint.
+
+    On SIGHUP the configuration is read again.
+    """
     with _gateway_installed(), reported(debug=debug):
         from ..gateway.config.file import find, load  # noqa: PLC0415
         from ..gateway.config.model import Names  # noqa: PLC0415
@@ -83,13 +94,20 @@ def serve(
             raise ConfigError("workers read the configuration: write httpServer.host there, not --host")
         if workers > 1 and portable_names:
             raise ConfigError('workers read the configuration: write "names": "portable" there')
-        settings = _listening_on(load(path, tolerant=True), host, port)
-        if portable_names:
-            settings = settings.model_copy(update={"names": Names(portable=True)})
+
+        def read() -> GatewayConfig:
+            settings = _listening_on(load(path, tolerant=True), host, port)
+            named = {"names": Names(portable=True)} if portable_names else {}
+            return settings.model_copy(update=named)
+
+        settings = read()
+        if reload:
+            _watch(path)
         if workers > 1:
             _serve_workers(settings, path, workers)
         else:
-            _serve(settings, aggregate_of(settings, folder=path.parent), str(path))
+            backend = aggregate_of(settings, folder=path.parent)
+            _serve(settings, backend, str(path), _reloading(settings, backend, path, read))
 
 
 @app.command()
@@ -240,7 +258,54 @@ def _listening_on(config: GatewayConfig, host: str | None, port: int | None) -> 
     return config.model_copy(update={"httpServer": checked})
 
 
-def _serve(config: GatewayConfig, backend: Aggregate, what: str) -> None:
+def _reloading(
+    settings: GatewayConfig, backend: Aggregate, path: Path, read: Callable[[], GatewayConfig]
+) -> Callable[[], None]:
+    """Return what reads the configuration again; a broken one leaves the old one as it is."""
+    from ..gateway.factory import reload  # noqa: PLC0415 - needs the extra
+
+    before = settings
+
+    def read_again() -> None:
+        nonlocal before
+        try:
+            after = read()
+            reload(backend, before, after, folder=path.parent)
+        except ConfigError as error:
+            sys.stderr.write(f"routermcp: the configuration stays as it was: {error}\n")
+        else:
+            before = after
+            aliases = ", ".join(backend.upstreams) or "no servers"
+            sys.stderr.write(f"routermcp: {path} is read again ({aliases})\n")
+
+    return read_again
+
+
+def _watch(path: Path) -> None:
+    """Send SIGHUP to this process when a file has changed."""
+    if not hasattr(signal, "SIGHUP"):
+        raise ConfigError("--reload needs SIGHUP, which this system does not have")
+    ended = threading.Event()  # never set: the thread ends with the program
+
+    def changed_at() -> int | None:
+        try:
+            return path.stat().st_mtime_ns
+        except OSError:
+            return None  # an editor that is replacing it
+
+    def watch(seen: int | None) -> None:
+        while not ended.wait(WATCH_SECONDS):
+            now = changed_at()
+            if now not in (seen, None):
+                seen = now
+                os.kill(os.getpid(), signal.SIGHUP)
+
+    threading.Thread(target=watch, args=(changed_at(),), name="routermcp-reload", daemon=True).start()
+
+
+def _serve(
+    config: GatewayConfig, backend: Aggregate, what: str, on_hangup: Callable[[], None] | None = None
+) -> None:
     from ..gateway.factory import application_of  # noqa: PLC0415 - needs the extra
     from ..gateway.serving.uvicorn import serve_here  # noqa: PLC0415
 
@@ -257,6 +322,7 @@ def _serve(config: GatewayConfig, backend: Aggregate, what: str) -> None:
             port=listening.port,
             on_start=tell,
             drain_seconds=listening.drainSeconds,
+            on_hangup=on_hangup,
         )
 
 

@@ -27,7 +27,7 @@ from routermcp_proto.types import WireModel
 from .. import __version__
 from ..oauth.stores.base import TokenAdapter
 from .backend import Caller, Listing, Result
-from .catalog.entries import Entry
+from .catalog.entries import KINDS, Entry
 from .catalog.merged import MergedCatalog
 from .catalog.tool_search import search, search_tool
 from .catalog.uri_templates import fit
@@ -118,6 +118,7 @@ class Aggregate:
         self._search_tool = search_tool(naming) if search else None
         self._catalog = MergedCatalog([upstream.catalog for upstream in upstreams])
         self._shared = _View((self._catalog,), self.upstreams)
+        self._retiring: set[asyncio.Task[None]] = set()
         self._users = UserRegistry(personal)
         self.accounts = UserMethods(self._users, seal) if seal is not None else None
         for upstream in upstreams:
@@ -144,6 +145,29 @@ class Aggregate:
         """Begin to reach the servers, so that the first client waits less."""
         for upstream in self.upstreams.values():
             upstream.start()
+
+    def replace(self, upstreams: Sequence[Upstream]) -> None:
+        """Serve other servers; those that are gone end when their requests have ended.
+
+        Args:
+            upstreams: The servers that all users share, those that stay among them.
+        """
+        gone = [upstream for upstream in self.upstreams.values() if upstream not in upstreams]
+        self.upstreams = {upstream.alias: upstream for upstream in upstreams}
+        self._catalog = MergedCatalog([upstream.catalog for upstream in upstreams])
+        self._shared = _View((self._catalog,), self.upstreams)
+        for upstream in upstreams:
+            upstream.on_change = self._changed
+            upstream.on_notification = self._hear
+            upstream.start()
+        for upstream in gone:
+            upstream.on_change = lambda _method: None
+            upstream.on_notification = lambda _method, _params: None
+            task = asyncio.create_task(upstream.retire())
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+        for method in dict.fromkeys(kind.changed for kind in KINDS.values()):
+            self.on_changed(method, {})
 
     # ---- lists -----------------------------------------------------------------------------
 
@@ -398,8 +422,10 @@ class Aggregate:
 
     async def close(self) -> None:
         """End everything, child processes included."""
+        for task in self._retiring:
+            task.cancel()  # which closes the server at once
         closing = [upstream.close() for upstream in self.upstreams.values()]
-        await asyncio.gather(*closing, self._users.close())
+        await asyncio.gather(*closing, self._users.close(), *self._retiring, return_exceptions=True)
 
 
 def _no_resource(uri: str) -> ResourceNotFoundError:

@@ -186,6 +186,40 @@ def aggregate_of(
     )
 
 
+def reload(
+    backend: Aggregate, before: GatewayConfig, after: GatewayConfig, *, folder: Path | None = None
+) -> None:
+    """Have a backend serve the servers of another configuration; those that are the same stay as they are.
+
+    Runs in the event loop of the backend.
+
+    Args:
+        backend: The backend.
+        before: The configuration that it was made of.
+        after: The other configuration.
+        folder: What a relative ``cwd`` begins at.
+
+    Raises:
+        ConfigError: Something in it is wrong, or needs a new start; nothing has changed then.
+    """
+    if after.model_copy(update={"mcpServers": before.mcpServers}) != before:
+        raise ConfigError("only changes of mcpServers are taken while the gateway runs: start it again")
+    known, wanted = before.enabled_servers, after.enabled_servers
+    upstreams: list[Upstream] = []
+    for alias, server in wanted.items():
+        same = known.get(alias) == server
+        if isinstance(server, HTTPServer) and server.authType == "oauth":
+            if not same:
+                raise ConfigError(f"{alias} is a server that users sign in at: start the gateway again")
+        elif same and alias in backend.upstreams:
+            upstreams.append(backend.upstreams[alias])
+        else:
+            upstreams.append(upstream_of(alias, server, folder=folder, naming=after.names.naming))
+    if not set(backend.personal) <= set(wanted):
+        raise ConfigError("a server that users sign in at is gone: start the gateway again")
+    backend.replace(upstreams)
+
+
 def application_of(
     config: GatewayConfig, backend: Aggregate, tokens: TokenAdapter | None = None
 ) -> ProjectGateway:

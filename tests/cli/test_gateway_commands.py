@@ -113,6 +113,39 @@ def test_serve_and_status(folder: Path, ending: signal.Signals) -> None:
             assert time.monotonic() < until, "a child was left behind"
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+@pytest.mark.parametrize("way", ["signal", "--reload"])
+def test_a_changed_configuration_is_taken_while_the_gateway_runs(folder: Path, way: str) -> None:
+    """New, changed and gone servers; a broken file, and one that changes more, leave things as they are."""
+    path = folder / "routermcp.jsonc"
+    config = json.loads(path.read_text())
+    options = ["--reload"] if way == "--reload" else []
+
+    def change(text: str, program: subprocess.Popen[str]) -> str:
+        path.write_text(text)
+        if way == "signal":
+            program.send_signal(signal.SIGHUP)
+        assert program.stderr is not None
+        return next(line for line in iter(program.stderr.readline, "") if line.startswith("routermcp: "))
+
+    with running("serve", "--port", "0", *options, cwd=folder) as (url, program):
+        with SyncRouterMCPClient(url, protocol="2025-11-25") as client:
+            while not any(tool.name == "child.saw" for tool in client.list_tools()):
+                pass
+            servers = config["mcpServers"]
+            after = {"shop": servers["shop"], "new": servers["shop"]}
+            assert "(shop, new)" in change(json.dumps({"mcpServers": after}), program)
+            while not any(tool.name == "new.saw" for tool in client.list_tools()):
+                pass
+            names = [tool.name for tool in client.list_tools()]
+            assert not [name for name in names if name.startswith("child.")]
+            assert "stays as it was" in change("{", program)
+            assert "stays as it was" in change('{"project": "other"}', program)
+            assert client.call_tool("new.saw").text == client.call_tool("shop.saw").text == "sawn"
+        program.send_signal(signal.SIGTERM)
+        assert program.wait(PATIENCE) == 0
+
+
 def children_of(pid: int) -> list[int]:
     return [
         int(child)

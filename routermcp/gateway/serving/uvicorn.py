@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import math
@@ -100,6 +101,7 @@ def serve_here(
     port: int,
     on_start: Callable[[str], None],
     drain_seconds: float = DEFAULT_DRAIN_SECONDS,
+    on_hangup: Callable[[], None] | None = None,
 ) -> None:
     """Serve an application in this thread, the main one, until SIGINT or SIGTERM.
 
@@ -111,6 +113,7 @@ def serve_here(
         port: Port to listen on, 0 for a free one.
         on_start: Told the URL of the MCP endpoint when it listens.
         drain_seconds: Seconds that requests under way get when it ends.
+        on_hangup: Called in the event loop on SIGHUP, where the system has it.
 
     Raises:
         ModuleNotFoundError: uvicorn is not installed; it comes with ``routermcp[gateway]``.
@@ -126,6 +129,8 @@ def serve_here(
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
+                if on_hangup is not None and hasattr(signal, "SIGHUP"):
+                    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)
                 spare_the_collector()
                 on_start(url)
 

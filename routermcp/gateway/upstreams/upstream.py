@@ -49,6 +49,9 @@ log = logging.getLogger("routermcp.gateway")
 #: Sessions of clients at one server; beyond, the one that was used longest ago is ended.
 MAX_CLIENT_SESSIONS = 100
 
+#: Seconds between looks whether a server that is to end still has requests.
+RETIRE_SECONDS = 0.5
+
 
 class UpstreamState(Enum):
     """Whether a server can be used."""
@@ -416,6 +419,15 @@ class Upstream:
         if subscription is not None:
             await subscription.close()
         await session.close()
+
+    async def retire(self) -> None:
+        """End everything when no request is under way any more, or at once where this is cancelled."""
+        try:
+            while self.busy:
+                await asyncio.sleep(RETIRE_SECONDS)
+        except asyncio.CancelledError:
+            log.debug("%s ends with requests under way", self.alias)
+        await self.close()
 
     async def close(self) -> None:
         """End everything, child processes included."""
