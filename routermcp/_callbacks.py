@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
 
@@ -15,6 +15,7 @@ from routermcp_proto.events import RequestReceived
 from routermcp_proto.exceptions import (
     AuthorizationRequiredError,
     ConfigError,
+    LocalProtocolError,
     MCPError,
     ResponseValidationError,
 )
@@ -77,7 +78,7 @@ class Callbacks:
         """Return the capabilities to declare to the server."""
         capabilities: dict[str, Any] = {}
         if self._on_roots is not None:
-            capabilities["roots"] = {}
+            capabilities["roots"] = {"listChanged": True}
         if self._on_sampling is not None:
             capabilities["sampling"] = {}
         if self._on_elicitation is not None:
@@ -118,7 +119,7 @@ class Callbacks:
         if method == "sampling/createMessage" and self._on_sampling is not None:
             return _sampled(await settled(self._on_sampling(_parse(CreateMessageRequest, method, params))))
         if method == "roots/list" and self._on_roots is not None:
-            return {"roots": [_root(root) for root in await settled(self._on_roots())]}
+            return _roots(await settled(self._on_roots()))
         raise _unanswered(method)
 
     async def _elicit(self, request: ElicitRequest) -> Mapping[str, Any]:
@@ -184,7 +185,17 @@ def _sampled(reply: SampleReply) -> Mapping[str, Any]:
         return reply.to_wire()
     if isinstance(reply, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         return dict(reply)
-    raise TypeError(f"on_sampling returns a CreateMessageResult or a dict, not {type(reply).__name__}")
+    raise _wrong_return("on_sampling", "a CreateMessageResult or a dict", reply)
+
+
+def _wrong_return(callback: str, expected: str, given: object) -> LocalProtocolError:
+    return LocalProtocolError(f"{callback} returns {expected}, not {type(given).__name__}")
+
+
+def _roots(given: Any) -> Mapping[str, Any]:
+    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+        raise _wrong_return("on_roots", "a list of URIs and Roots", cast("object", given))
+    return {"roots": [_root(each) for each in cast("Iterable[Root | str]", given)]}
 
 
 def _root(root: Root | str) -> Mapping[str, Any]:
@@ -192,7 +203,7 @@ def _root(root: Root | str) -> Mapping[str, Any]:
         return {"uri": root}
     if isinstance(root, Root):  # pyright: ignore[reportUnnecessaryIsInstance]
         return root.to_wire()
-    raise TypeError(f"on_roots returns URIs and Roots, not {type(root).__name__}")
+    raise LocalProtocolError(f"on_roots returns a list of URIs and Roots, not {type(root).__name__}")
 
 
 def _elicited(request: ElicitRequest, reply: ElicitReply) -> Mapping[str, Any]:
@@ -204,7 +215,7 @@ def _elicited(request: ElicitRequest, reply: ElicitReply) -> Mapping[str, Any]:
     elif isinstance(reply, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         action, content = "accept", dict(reply)
     else:
-        raise TypeError(f"on_elicitation returns an ElicitResult, a dict or None, not {type(reply).__name__}")
+        raise _wrong_return("on_elicitation", "an ElicitResult, a dict or None", reply)
     if action != "accept" or request.mode == "url":
         return {"action": action}
     return {"action": action, "content": {**request.defaults(), **(content or {})}}

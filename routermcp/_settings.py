@@ -9,7 +9,7 @@ import os
 import re
 import ssl
 import warnings
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -282,7 +282,15 @@ def enable_debug_log() -> None:
     """Log the traffic to standard error, unless the application has configured logging itself."""
     logger = logging.getLogger("routermcp")
     logger.setLevel(logging.DEBUG)
-    if not logger.hasHandlers():
+    if all(isinstance(handler, logging.NullHandler) for handler in _handlers(logger)):
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(message)s"))
         logger.addHandler(handler)
+
+
+def _handlers(logger: logging.Logger) -> Iterator[logging.Handler]:
+    """Yield the handlers that the records of a logger reach: its own, and those of its parents."""
+    each: logging.Logger | None = logger
+    while each is not None:
+        yield from each.handlers
+        each = each.parent if each.propagate else None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from routermcp_proto.exceptions import ResponseValidationError, ToolError
-from routermcp_proto.types import ToolResult
+from routermcp_proto.types import ToolResult, WireModel
+from routermcp_proto.types.tools import unwrapped
 
 ModelT = TypeVar("ModelT")
 
@@ -15,12 +18,11 @@ ModelT = TypeVar("ModelT")
 MAX_MODEL_PROBLEMS = 10
 
 
-def parse_typed(tool: str, result: ToolResult, model: type[ModelT]) -> ModelT:
-    """Read a result as a model: its structured content, else its single text item as JSON.
+def check_tool(tool: str, result: ToolResult) -> ToolResult:
+    """Return the result of a tool that has not failed.
 
     Raises:
         ToolError: The tool reported ``isError``.
-        ResponseValidationError: There is nothing of that type in it.
     """
     if result.isError:
         raise ToolError(
@@ -29,25 +31,75 @@ def parse_typed(tool: str, result: ToolResult, model: type[ModelT]) -> ModelT:
             content=result.content,
             structured_content=result.structuredContent,
         )
-    try:
-        if result.structuredContent is not None:
+    return result
+
+
+def parse_typed(tool: str, result: ToolResult, model: type[ModelT]) -> ModelT:
+    """Read a result as a model: its structured content, else its text, else None.
+
+    One text item is read as JSON, and as itself where it is no JSON of that type.
+
+    Raises:
+        ToolError: The tool reported ``isError``.
+        ResponseValidationError: There is nothing of that type in it.
+    """
+    check_tool(tool, result)
+    about, method = f"the result of tool {tool!r}", "tools/call"
+    if result.structuredContent is not None:
+        with _mismatch(about, method, model):
             return _validated(model, result.structuredContent)
-        texts = [item.get("text") for item in result.content if item.get("type") == "text"]
-        if len(texts) == 1 and isinstance(texts[0], str):
-            return _adapter(model).validate_json(texts[0])
+    texts = [item.get("text") for item in result.content if item.get("type") == "text"]
+    if len(texts) == 1 and isinstance(texts[0], str):
+        with _mismatch(about, method, model):
+            return _of_text(model, texts[0])
+    if not result.content:
+        with suppress(ValidationError):
+            return _adapter(model).validate_python(None)
+    raise ResponseValidationError(
+        f"{about} has neither structured content nor one text item to read; "
+        "use call_tool and read its content",
+        method=method,
+    )
+
+
+def parse_result(method: str, result: WireModel, model: type[ModelT]) -> ModelT:
+    """Read the result of any method as a model.
+
+    Raises:
+        ResponseValidationError: It is not of that type.
+    """
+    with _mismatch(f"the answer to {method}", method, model):
+        return _adapter(model).validate_python(result.model_extra or {})
+
+
+@contextmanager
+def _mismatch(about: str, method: str, model: object) -> Generator[None]:
+    """Raise that a value is not of a type where pydantic says so."""
+    try:
+        yield
     except ValidationError as error:
         problems = problems_of(error)
         name = getattr(model, "__name__", str(model))
         raise ResponseValidationError(
-            f"the result of tool {tool!r} is not a {name}: {'; '.join(problems)}",
-            method="tools/call",
-            problems=problems,
+            f"{about} is not a {name}: {'; '.join(problems)}", method=method, problems=problems
         ) from error
-    raise ResponseValidationError(
-        f"the result of tool {tool!r} has neither structured content nor one text item to read; "
-        "use call_tool and read its content",
-        method="tools/call",
-    )
+
+
+def _of_text(model: type[ModelT], text: str) -> ModelT:
+    """Read a text as JSON, and as itself where it is no JSON of that type.
+
+    Raises:
+        ValidationError: It is neither; the problems are those of the JSON.
+    """
+    adapter = _adapter(model)
+    try:
+        return adapter.validate_json(text)
+    except ValidationError:
+        # An empty text is how servers spell None, too.
+        for value in (text,) if text else (text, None):
+            with suppress(ValidationError):
+                return adapter.validate_python(value)
+        raise
 
 
 def problems_of(error: ValidationError) -> tuple[str, ...]:
@@ -62,11 +114,10 @@ def _validated(model: type[ModelT], value: Any) -> ModelT:
     try:
         return _adapter(model).validate_python(value)
     except ValidationError:
-        # Servers wrap a bare value of a tool as {"result": value}, since structured content
-        # had to be an object up to MCP 2025-11-25.
-        if isinstance(value, dict) and list(cast("dict[str, Any]", value)) == ["result"]:
-            return _adapter(model).validate_python(cast("dict[str, Any]", value)["result"])
-        raise
+        bare = unwrapped(value)
+        if bare is value:
+            raise
+        return _adapter(model).validate_python(bare)
 
 
 def _adapter(model: type[ModelT]) -> TypeAdapter[ModelT]:

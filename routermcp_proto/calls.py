@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from . import types
 from .exceptions import LocalProtocolError, ResponseValidationError
+from .names import NAMED_BY
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -233,6 +234,22 @@ def _page_params(method: str, cursor: object) -> dict[str, Any]:
     if not isinstance(cursor, str):
         raise LocalProtocolError(f"{method}: cursor must be a str, not {type(cursor).__name__}")
     return {"cursor": cursor}
+
+
+def request(method: str, params: Mapping[str, Any] | None = None) -> Call[types.WireModel]:
+    """Make a request of any method, for example that of an extension.
+
+    Args:
+        method: Name of the method.
+        params: Its parameters, without ``_meta``.
+    """
+    _checked_text("request", "method", method)
+    given = {} if params is None else _checked_object(method, "params", params)
+    if "_meta" in given:
+        raise LocalProtocolError(f"{method}: give the members of _meta as meta=, not in params")
+    subject = NAMED_BY.get(method)
+    named_by = subject if subject is not None and isinstance(given.get(subject), str) else None
+    return Call(method, given, types.WireModel, safe=False, named_by=named_by, may_ask_input=True)
 
 
 def discover() -> Call[types.DiscoverResult]:

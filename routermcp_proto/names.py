@@ -47,3 +47,7 @@ LIST_FILTERS: Mapping[str, tuple[str, str]] = {
 }
 """For each member of the filter of ``subscriptions/listen``, the capability under which a server
 declares ``listChanged``, and the notification that it then sends."""
+
+#: Methods whose subject is mirrored in the header ``Mcp-Name``, and the member of their parameters
+#: that holds it (MCP 2026-07-28, Transports).
+NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}

@@ -10,6 +10,7 @@ from routermcp_adapters.call.driver import CallOptions, Driver
 from routermcp_adapters.runtimes.run_sync import run_sync as run
 from routermcp_proto import calls
 from routermcp_proto.calls import Call, ResultT
+from routermcp_proto.names import LOG_LEVEL_KEY
 from routermcp_proto.types import (
     CompleteResult,
     EmptyResult,
@@ -29,7 +30,7 @@ from routermcp_proto.types import (
 from .._callbacks import OnProgress
 from .._callbacks import plain_progress_sink as report_to
 from .._settings import checked_timeout
-from .._structured import ModelT, parse_typed
+from .._structured import ModelT, check_tool, parse_result, parse_typed
 
 
 class BlockingMethods:
@@ -46,6 +47,7 @@ class BlockingMethods:
 
     _driver: Driver
     _timeout: int
+    _log_level: str | None = None
 
     def _options(
         self,
@@ -57,6 +59,8 @@ class BlockingMethods:
         retry: bool = False,
     ) -> CallOptions:
         limit = self._timeout if timeout is None else checked_timeout(timeout)
+        if self._log_level is not None and self._driver.revision.stamps_requests:
+            meta = {LOG_LEVEL_KEY: self._log_level, **(meta or {})}
         return CallOptions(limit, headers, meta, report_to(on_progress), retry)
 
     def _call(self, call: Call[ResultT], options: CallOptions) -> ResultT:
@@ -99,12 +103,13 @@ class BlockingMethods:
         meta: Mapping[str, Any] | None = None,
         on_progress: OnProgress | None = None,
         retry: bool = False,
+        raise_on_error: bool = False,
     ) -> ToolResult:
         """Run a tool (``tools/call``).
 
-        A tool that fails in its own terms returns a result with ``isError``; the server's
-        error object is raised. The call is not repeated once it may have run, unless you
-        say that this does no harm.
+        A tool that fails in its own terms returns a result with ``isError``, or raises with
+        ``raise_on_error``; the server's error object is raised. The call is not repeated once
+        it may have run, unless you say that this does no harm.
 
         Args:
             name: Name of the tool.
@@ -114,14 +119,17 @@ class BlockingMethods:
             meta: More members for ``_meta``.
             on_progress: Called with each progress report, in order.
             retry: Running the tool twice does no harm: repeat the call if its answer is lost.
+            raise_on_error: Raise an error where the tool reported one.
 
         Raises:
+            ToolError: The tool reported ``isError``, with ``raise_on_error``.
             TransportError: With code ``interrupted`` when the answer was lost and the tool
                 may have run.
             LocalProtocolError: JSON cannot hold the arguments.
         """
         options = self._options(timeout, headers, meta=meta, on_progress=on_progress, retry=retry)
-        return self._call(calls.call_tool(name, arguments), options)
+        result = self._call(calls.call_tool(name, arguments), options)
+        return check_tool(name, result) if raise_on_error else result
 
     def call_tool_typed(
         self,
@@ -135,7 +143,10 @@ class BlockingMethods:
         on_progress: OnProgress | None = None,
         retry: bool = False,
     ) -> ModelT:
-        """Run a tool and read its result as a model: structured content, else one text item as JSON.
+        """Run a tool and read its result as a model: structured content, else its one text item.
+
+        A text is read as JSON, and as itself where it is no JSON of that type, for ``str`` and
+        ``datetime`` for example. A result without content is None.
 
         Args:
             name: Name of the tool.
@@ -206,6 +217,34 @@ class BlockingMethods:
         options = self._options(timeout, headers, meta=meta, on_progress=on_progress)
         return self._call(calls.read_resource(uri), options)
 
+    def subscribe_resource(
+        self, uri: str, *, timeout: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Subscribe to changes of a resource (``resources/subscribe``, up to 2025-11-25).
+
+        ``on_notification`` is called with ``notifications/resources/updated``. Servers of
+        2026-07-28 answer with :class:`~routermcp.types.MethodNotFoundError`: there a change is told
+        while a :meth:`request` of ``subscriptions/listen`` runs.
+
+        Args:
+            uri: The resource.
+            timeout: Milliseconds.
+            headers: For this call only.
+        """
+        self._call(calls.subscribe(uri), self._options(timeout, headers))
+
+    def unsubscribe_resource(
+        self, uri: str, *, timeout: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """End the subscription to a resource (``resources/unsubscribe``, up to 2025-11-25).
+
+        Args:
+            uri: The resource.
+            timeout: Milliseconds.
+            headers: For this call only.
+        """
+        self._call(calls.unsubscribe(uri), self._options(timeout, headers))
+
     # ---- prompts ---------------------------------------------------------------------
 
     def list_prompts(
@@ -260,6 +299,72 @@ class BlockingMethods:
         """
         call = calls.complete(ref, argument, context_arguments)
         return self._call(call, self._options(timeout, headers))
+
+    def set_log_level(
+        self, level: str, *, timeout: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Have the server log from a severity on (``logging/setLevel``); ``on_log`` is called.
+
+        From 2026-07-28 on the level travels with each later request of this session instead.
+
+        Args:
+            level: ``debug``, ``info``, ``notice``, ``warning``, ``error``, ``critical``, ``alert``
+                or ``emergency``.
+            timeout: Milliseconds.
+            headers: For this call only.
+        """
+        call, options = calls.set_log_level(level), self._options(timeout, headers)
+        if self._driver.connected and self._driver.revision.stamps_requests:
+            self._log_level = level
+        else:
+            self._call(call, options)
+
+    def send_roots_list_changed(
+        self, *, timeout: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Tell the server that ``on_roots`` has another answer (``notifications/roots/list_changed``).
+
+        From 2026-07-28 on there is nothing to tell: each call asks for the roots that it needs.
+
+        Args:
+            timeout: Milliseconds.
+            headers: For this notification only.
+        """
+        call = Call("notifications/roots/list_changed", {}, EmptyResult, safe=True)
+        if not self._driver.connected or self._driver.revision.peer_requests:
+            run(self._driver.notify(call, self._options(timeout, headers)))
+
+    def request(
+        self,
+        method: str,
+        params: Mapping[str, Any] | None,
+        result_type: type[ModelT],
+        *,
+        timeout: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        meta: Mapping[str, Any] | None = None,
+        on_progress: OnProgress | None = None,
+        retry: bool = False,
+    ) -> ModelT:
+        """Send a request of any method, for example that of an extension, and read its result.
+
+        Args:
+            method: Name of the method.
+            params: Its parameters, None for none.
+            result_type: A pydantic model or any other type that pydantic knows, such as ``dict``.
+            timeout: Milliseconds.
+            headers: For this call only.
+            meta: More members for ``_meta``.
+            on_progress: Called with each progress report, in order.
+            retry: Running the request twice does no harm: repeat it if its answer is lost.
+
+        Raises:
+            MethodNotFoundError: The server does not offer the method.
+            ResponseValidationError: The result is not of that type.
+        """
+        options = self._options(timeout, headers, meta=meta, on_progress=on_progress, retry=retry)
+        result = self._call(calls.request(method, params), options)
+        return parse_result(method, result, result_type)
 
     def ping(self, *, timeout: int | None = None, headers: Mapping[str, str] | None = None) -> None:
         """See that the server answers (``ping``, or ``server/discover`` where there is no ping)."""

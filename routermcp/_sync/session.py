@@ -152,20 +152,24 @@ class BlockingSessionBase(BlockingMethods):
         """
         return run(self._accounts(timeout).complete(callback_url))
 
-    def revoke(self, server_id: str | None = None, *, timeout: int | None = None) -> None:
+    def revoke(
+        self, server_id: str | None = None, *, forget_client: bool = False, timeout: int | None = None
+    ) -> None:
         """Revoke the user's tokens where the authorization server can do that, and delete them.
 
         Args:
             server_id: One of :meth:`connections`; default the server that the session is at.
+            forget_client: Drop the registration of the application there too, so that the next
+                sign-in makes a new one: where the authorization server has forgotten it.
             timeout: Milliseconds, 0 for no limit; default that of the client.
 
         Raises:
-            ConfigError: The client has no ``oauth=``.
+            ConfigError: The client has no ``oauth=``, or a gateway keeps the registration.
             TokenStoreError: The store of the tokens cannot be reached.
             TransportError: The authorization server cannot be reached; the tokens are
                 deleted here all the same.
         """
-        run(self._accounts(timeout).revoke(server_id))
+        run(self._accounts(timeout).revoke(server_id, forget_client))
 
     def revoke_all(self, *, timeout: int | None = None) -> None:
         """Revoke the user's tokens of all servers in :meth:`connections`, and delete them.
@@ -181,12 +185,15 @@ class BlockingSessionBase(BlockingMethods):
 
     def __enter__(self) -> Self:
         self.connect()
+        self._driver.enter_block()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.disconnect()
+        # Blocks may be nested, or overlap: the last one to end disconnects.
+        if self._driver.leave_block():
+            self.disconnect()
 
 
 class SyncRouterMCPSession(BlockingSessionBase):

@@ -121,6 +121,13 @@ def revoke(
     server: ServerArgument = None,
     *,
     everything: Annotated[bool, typer.Option("--all", help="At all servers of auth status.")] = False,
+    forget_client: Annotated[
+        bool,
+        typer.Option(
+            "--forget-client",
+            help="Drop the registration of this program too: the next login makes a new one.",
+        ),
+    ] = False,
     url: UrlOption = None,
     api_key: ApiKeyOption = None,
     user_id: UserIdOption = None,
@@ -131,6 +138,8 @@ def revoke(
     with ClientOptions(url, api_key, user_id, timeout, debug).made() as client:
         if everything and server is not None:
             raise ConfigError("give either a server or --all")
+        if everything and forget_client:
+            raise ConfigError("--forget-client is for one server: leave out --all")
         failure = _reach(client)
         before = client.connections()
         if failure is not None:
@@ -142,7 +151,7 @@ def revoke(
             if everything:
                 client.revoke_all()
             else:
-                client.revoke(server)
+                client.revoke(server, forget_client=forget_client)
         except TransportError as error:
             if not _signed_in(client.connections(), None if everything else place):
                 error.add_note("the tokens are forgotten on this machine all the same")

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ..exceptions import AuthorizationRequiredError, OAuthError
 from .challenges import Challenge, for_tokens
-from .client import UNKNOWN_CLIENT, Application, Clients
+from .client import Application, Clients
 from .client_auth import Client, Signer
 from .code_grant import PENDING_SECONDS, PendingSignIn, begin, code_from, exchange_form, state_of
 from .dpop import ALGORITHM, USE_NONCE, Prover
 from .metadata import AuthorizationTarget, discover_target
 from .records import GrantRecord
 from .scopes import chosen, union
-from .steps import AskUser, Clock, Entropy, Flow, InvalidGrantError, SaveRecord, TokenError
+from .steps import (
+    UNKNOWN_CLIENT_ERRORS,
+    AskUser,
+    Clock,
+    Entropy,
+    Flow,
+    ForgottenClientError,
+    InvalidGrantError,
+    SaveRecord,
+    TokenError,
+)
 from .tokens import TokenEndpoint, Tokens, refresh_tokens, revoke_tokens
 from .urls import checked, shown
 
@@ -159,9 +170,17 @@ class Authorizer:
                 (yield from refresh_tokens(token_endpoint, tokens, self.record.text("resource")))
             )
             self._audited.append("refresh")
-        except InvalidGrantError:
+        except TokenError as error:
+            by_hand = self._application.client_id is not None
+            if error.temporary or (by_hand and error.error in UNKNOWN_CLIENT_ERRORS):
+                raise  # a secret that was given wrongly costs no tokens
+            if error.unknown_client:
+                self._clients.forget(tokens.issuer, self.record.client)
+            # Refused in whatever words: asking again would not help.
             self.record.forget_tokens()
-            raise
+            if isinstance(error, InvalidGrantError):
+                raise
+            raise InvalidGrantError(str(error), error.error, error.status) from error
 
     # ---- after a refusal ---------------------------------------------------------------------------
 
@@ -194,28 +213,11 @@ class Authorizer:
         renewable = tokens is not None and tokens.refresh_token and tokens.issuer == target.server.issuer
         if renewable and self._application.grant is None and attempt.renewals < MAX_RENEWALS:
             attempt.renewals += 1
-            if (yield from self._renewed(target.server.issuer)):
+            with suppress(InvalidGrantError):
+                yield from self.renew()
                 return True
         self.record.forget_tokens()
         yield from self._sign_in(target, self._scope(target, challenge.scope), attempt, challenge)
-        return True
-
-    def _renewed(self, issuer: str) -> Flow[bool]:
-        """Renew the tokens; return False if only a user can help.
-
-        Raises:
-            OAuthError: It did not work this time.
-        """
-        try:
-            yield from self.renew()
-        except InvalidGrantError:
-            return False
-        except TokenError as error:
-            if error.error not in UNKNOWN_CLIENT or self._application.client_id is not None:
-                raise
-            # The server has forgotten the application, or its secret has ended.
-            self._clients.forget(issuer, self.record.client)
-            return False
         return True
 
     def _scope(self, target: AuthorizationTarget, challenged: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -302,6 +304,13 @@ class Authorizer:
                 f"a user has to sign in at {target.server.issuer} before {shown(self.endpoint)} can be used",
                 url=pending.url,
             )
+        try:
+            yield from self._ask_user(pending)
+        except ForgottenClientError:
+            # Once: a client that was registered just now is refused for another reason.
+            yield from self._ask_user((yield from self._begin(target, scope, challenge)))
+
+    def _ask_user(self, pending: PendingSignIn) -> Flow[None]:
         callback: str = yield AskUser(pending.url, str(pending.kept["redirect_uri"]))
         yield from self.complete(callback)
 
@@ -329,17 +338,22 @@ class Authorizer:
             )
         client = yield from self._clients.at(target, redirect_uri, scope)
         dpop = self._dpop(target, challenge) is not None
+        issuer = target.server.issuer
         same = {
-            "issuer": target.server.issuer,
+            "issuer": issuer,
             "redirect_uri": redirect_uri,
             "resource": target.resource,
             "scope": " ".join(scope),
-            "client": client.to_json(),
+            "client": replace(client, trusted_until=0.0).to_json(),
             "dpop": dpop,
         }
         waiting = self.record.find_pending(same, self._clock() + PENDING_SECONDS / 2) if again else None
         if waiting is not None and "next_url" not in waiting:
             return PendingSignIn(str(waiting["url"]), "", waiting)
+        if self.record.unanswered(client.client_id) and self._clients.is_doubtful(issuer, client):
+            # Servers that have forgotten a client say so on their page, which only the user sees.
+            self._clients.forget(issuer, client)
+            client = yield from self._clients.at(target, redirect_uri, scope)
         pending = begin(
             target,
             client,
@@ -357,13 +371,13 @@ class Authorizer:
         """Take the URL that the user came back to, and get the tokens.
 
         Raises:
+            ForgottenClientError: The authorization server has forgotten the client; begin again.
             OAuthError: It belongs to no sign-in of this user that waits, or says no.
         """
         state = state_of(callback_url) or ""
         kept = self.record.take_pending(state, self._clock())
         if kept is None:
             raise OAuthError("no sign-in of this user waits for that answer: it came too late, or twice")
-        code = code_from(callback_url, state, kept)
         client = Client.from_json(kept.get("client"))
         if client is None:
             raise OAuthError("what was kept of the sign-in cannot be read")
@@ -372,7 +386,15 @@ class Authorizer:
         token_endpoint = self._token_endpoint(
             issuer, token_url, client, self._prover if kept.get("dpop") else None
         )
-        tokens = yield from token_endpoint.ask(exchange_form(code, kept), scope)
+        try:
+            code = code_from(callback_url, state, kept)
+            tokens = yield from token_endpoint.ask(exchange_form(code, kept), scope)
+        except TokenError as error:
+            if error.unknown_client and self._clients.forget(issuer, client):
+                message = f"{error}; the registration there was dropped, and signing in again makes a new one"
+                raise ForgottenClientError(message, error.error, error.status) from error
+            raise
+        self._clients.note_tokens(issuer, client)
         self.record.settle(
             tokens,
             endpoint=self.endpoint,
@@ -395,8 +417,13 @@ class Authorizer:
             return None
         return self._prover if demanded or ALGORITHM in target.server.dpop_algorithms else None
 
+    def forget_clients(self) -> Flow[None]:
+        """Drop the registrations of the application, so that the next sign-in makes a new one."""
+        self._clients.forget_all()
+        yield SaveRecord()
+
     def revoke(self) -> Flow[None]:
-        """Give the tokens back, and note that the user wants no more."""
+        """Revoke the tokens, and note that the user has withdrawn the consent."""
         tokens, endpoint = self.tokens, self.record.text("revocation_endpoint")
         grant, client = self._application.grant, self.record.client
         self.record.forget_tokens()

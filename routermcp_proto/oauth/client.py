@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..exceptions import OAuthError
@@ -13,8 +13,9 @@ from .scopes import union
 from .steps import Clock, Flow
 from .urls import shown
 
-#: Errors of an authorization server that does not know the application any more.
-UNKNOWN_CLIENT = ("invalid_client", "unauthorized_client")
+#: Seconds for which a registration that gave no tokens yet counts as known to the server although a
+#: user did not come back from its page: users who do not sign in cost one registration a day at most.
+TRUSTED_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +94,39 @@ class Clients:
             return kept
         scopes = union(union(kept.scope if kept is not None else (), scope), target.scopes_supported or ())
         client = yield from register(server, redirect_uri=redirect_uri, name=application.name, scopes=scopes)
+        client = replace(client, trusted_until=self._clock() + TRUSTED_SECONDS)
         self._registrations[server.issuer] = client.to_json()
         return client
 
-    def forget(self, issuer: str, client: Client | None) -> None:
-        """Forget a client that was registered, unless another one was since."""
-        registered = Client.from_json(self._registrations.get(issuer))
-        if client is not None and registered is not None and registered.client_id == client.client_id:
+    def forget(self, issuer: str, client: Client | None) -> bool:
+        """Forget a client that was registered, unless another one was since.
+
+        Returns:
+            Whether it was forgotten.
+        """
+        known = self._is_registered(issuer, client)
+        if known:
             del self._registrations[issuer]
+        return known
+
+    def forget_all(self) -> None:
+        """Forget all clients that were registered; what was registered by hand stays bound."""
+        for issuer in [key for key, kept in self._registrations.items() if isinstance(kept, dict)]:
+            del self._registrations[issuer]
+
+    def note_tokens(self, issuer: str, client: Client) -> None:
+        """Note that a client was given tokens: if it gets none later, the server may have forgotten it."""
+        if self._is_registered(issuer, client):
+            kept = Client.from_json(self._registrations[issuer])
+            self._registrations[issuer] = replace(kept or client, trusted_until=0.0).to_json()
+
+    def is_doubtful(self, issuer: str, client: Client) -> bool:
+        """Return whether a server may have forgotten a client that was registered long ago or used since."""
+        return self._is_registered(issuer, client) and client.trusted_until <= self._clock()
+
+    def _is_registered(self, issuer: str, client: Client | None) -> bool:
+        registered = Client.from_json(self._registrations.get(issuer))
+        return client is not None and registered is not None and registered.client_id == client.client_id
 
     def bind(self, who: str, issuer: str | None, server: ServerMetadata) -> None:
         """See that credentials which were made by hand are shown to one authorization server only.

@@ -57,6 +57,9 @@ class Client:
     scope: tuple[str, ...] = ()
     """The scopes that it was registered for."""
 
+    trusted_until: float = 0.0
+    """Until when a registration that gave no tokens yet counts as known, in seconds since 1970."""
+
     def expired(self, now: float) -> bool:
         """Return whether its secret has ended."""
         return 0 < self.expires_at <= now
@@ -71,6 +74,7 @@ class Client:
             "client_secret_expires_at": self.expires_at,
             "redirect_uri": self.redirect_uri,
             "scope": " ".join(self.scope),
+            "trusted_until": self.trusted_until,
         }
         return {name: value for name, value in kept.items() if value}
 
@@ -91,6 +95,7 @@ class Client:
             seconds(known.get("client_secret_expires_at")) or 0.0,
             redirect_uri if isinstance(redirect_uri, str) else None,
             tuple(str(known.get("scope") or "").split()),
+            seconds(known.get("trusted_until")) or 0.0,
         )
 
 

@@ -159,7 +159,7 @@ class EnterpriseManaged:
         answer = yield from fetch(post_form(url, form, headers))
         document = json_object(answer) or {}
         grant = document.get("access_token")
-        if answer.status != 200:
+        if not 200 <= answer.status < 300 or (document.get("error") and grant is None):
             raise refused(url, answer.status, document, secrets_of(form, asker))
         if not isinstance(grant, str) or document.get("issued_token_type") != ID_JAG:
             raise OAuthError(f"{url} gave something else than an identity assertion")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -13,7 +13,7 @@ from ..exceptions import OAuthError
 from .client_auth import Client
 from .metadata import AuthorizationTarget
 from .scopes import OFFLINE_ACCESS
-from .steps import Clock, Entropy, base64url, words
+from .steps import Clock, Entropy, TokenError, base64url, words
 
 #: Seconds for a user to come back.
 PENDING_SECONDS = 600.0
@@ -96,7 +96,7 @@ def begin(
         "redirect_uri": redirect_uri,
         "resource": target.resource,
         "scope": " ".join(scope),
-        "client": client.to_json(),
+        "client": replace(client, trusted_until=0.0).to_json(),
         "dpop": dpop,
         "resource_metadata": target.metadata_url,
         "expires_at": clock() + PENDING_SECONDS,
@@ -115,7 +115,8 @@ def code_from(callback_url: str, state: str, kept: Mapping[str, Any]) -> str:
     """Return the authorization code in the URL that a user came back to.
 
     Raises:
-        OAuthError: It is the answer to something else, comes from another server, or says no.
+        TokenError: The authorization server did not sign the user in.
+        OAuthError: It is the answer to something else, or comes from another server.
     """
     parameters = _callback_parameters(callback_url)
     issuer = str(kept["issuer"])
@@ -137,7 +138,7 @@ def code_from(callback_url: str, state: str, kept: Mapping[str, Any]) -> str:
     if error is not None:
         description = words(only("error_description"))
         said = f"{words(error)} ({description})" if description else words(error)
-        raise OAuthError(f"{issuer} did not sign the user in: {said}")
+        raise TokenError(f"{issuer} did not sign the user in: {said}", words(error))
     code = only("code")
     if not code:
         raise OAuthError(f"the answer of {issuer} has no code")

@@ -115,6 +115,14 @@ class GrantRecord:
                 return kept
         return None
 
+    def unanswered(self, client_id: str) -> bool:
+        """Return whether a user who was sent to sign in with a client has not come back."""
+        pending = [
+            cast("dict[str, Any]", kept) for kept in self._waiting().values() if isinstance(kept, dict)
+        ]
+        clients = [Client.from_json(kept.get("client")) for kept in pending]
+        return any(client is not None and client.client_id == client_id for client in clients)
+
     def awaits(self, state: str, now: float) -> bool:
         """Return whether a user may still come back from a sign-in."""
         return _expiry(self._waiting().get(state)) > now

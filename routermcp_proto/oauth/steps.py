@@ -122,17 +122,69 @@ def base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
 
+#: Errors of a server that is busy or failing, also where its answer has the status 200 (Slack), and
+#: of one that wants the same request with a nonce: nothing is wrong with the grant.
+TEMPORARY_ERRORS = frozenset(
+    {
+        "temporarily_unavailable",
+        "server_error",
+        "slow_down",
+        "use_dpop_nonce",
+        "ratelimited",
+        "rate_limited",
+        "rate_limit_exceeded",
+        "too_many_requests",
+        "internal_error",
+        "internal_server_error",
+        "fatal_error",
+        "service_unavailable",
+        "request_timeout",
+    }
+)
+
+#: Refusals that say nothing of the grant: timeout, too early, too many requests.
+TEMPORARY_STATUSES = (408, 425, 429)
+
+#: The error codes of an authorization server that does not know a client or its secret: RFC 6749, and
+#: those of GitHub and Slack.
+UNKNOWN_CLIENT_ERRORS = (
+    "invalid_client",
+    "incorrect_client_credentials",
+    "invalid_client_id",
+    "bad_client_id",
+    "bad_client_secret",
+)
+
+
 class TokenError(OAuthError):
     """An authorization server refused a request.
 
     Attributes:
         error: Its error code (RFC 6749, section 5.2), such as ``invalid_grant``.
+        status: The HTTP status of its answer; 0 where it answered by way of the user's browser.
     """
 
-    def __init__(self, message: str, error: str = "") -> None:
+    def __init__(self, message: str, error: str = "", status: int = 0) -> None:
         super().__init__(message)
         self.error = error
+        self.status = status
+
+    @property
+    def temporary(self) -> bool:
+        """Whether the same request may succeed later, so that the grant is to be kept."""
+        if self.error in TEMPORARY_ERRORS or self.status in TEMPORARY_STATUSES:
+            return True
+        return self.status >= 500 or 300 <= self.status < 400
+
+    @property
+    def unknown_client(self) -> bool:
+        """Whether the server does not know the client, or its secret, any more."""
+        return self.error in UNKNOWN_CLIENT_ERRORS or self.error == "unauthorized_client"
 
 
 class InvalidGrantError(TokenError):
     """A refresh token or an authorization code is no longer good."""
+
+
+class ForgottenClientError(TokenError):
+    """The server has forgotten the client, whose registration was dropped: the next one is new."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from ..exceptions import OAuthError
 from ..redaction import without
-from .client_auth import PRIVATE_KEY, Client, Signer, authenticate, basic_credentials
+from .client_auth import BASIC, POST, PRIVATE_KEY, Client, Signer, authenticate, basic_credentials
 from .dpop import USE_NONCE, Prover
 from .steps import (
     Clock,
@@ -50,6 +50,10 @@ SECRETS = (
     "subject_token",
     "actor_token",
 )
+
+#: Bytes of the longest access token: it goes into one header line of each request, of which common
+#: servers take 8 KiB.
+MAX_ACCESS_TOKEN_BYTES = 8 * 1024
 
 #: Seconds of the longest life of a token that is believed: ten years.
 MAX_LIFE_SECONDS = 10 * 365 * 86_400.0
@@ -142,6 +146,9 @@ class TokenEndpoint:
     signer: Signer | None = None
     """The client's key, for ``private_key_jwt``."""
 
+    client_id_beside: bool = True
+    """Whether the form names the client beside an ``Authorization`` header that does."""
+
     def ask(self, form: Mapping[str, str], scope: tuple[str, ...] = ()) -> Flow[Tokens]:
         """Ask for tokens.
 
@@ -154,18 +161,43 @@ class TokenEndpoint:
             OAuthError: The server refuses for another reason, or gives nothing of use.
         """
         began = self.clock()
-        filled, answer = yield from self._post(form)
+        filled, answer = yield from self.post(form)
         document = json_object(answer) or {}
         nonce = answer.headers.get("dpop-nonce")
         if answer.status in (400, 401) and document.get("error") == USE_NONCE and nonce and self.prover:
-            filled, answer = yield from self._post(form)
+            filled, answer = yield from self.post(form)
             document = json_object(answer) or {}
-        if answer.status != 200:
+        other = self._other_way(answer.status, document)
+        if other is not None:
+            # A server that refuses the client has not looked at the grant yet.
+            once_more, other_answer = yield from other.post(form)
+            if _is_success(other_answer.status, json_object(other_answer) or {}):
+                filled, answer, document = once_more, other_answer, json_object(other_answer) or {}
+        if not _is_success(answer.status, document) and (
+            _says_no(document) or not 200 <= answer.status < 300
+        ):
             raise refused(self.issuer, answer.status, document, secrets_of(filled, self.client))
         return self._read(document, scope, began)
 
-    def _post(self, form: Mapping[str, str]) -> Flow[tuple[Mapping[str, str], HTTPAnswer]]:
+    def _other_way(self, status: int, document: Mapping[str, Any]) -> TokenEndpoint | None:
+        """Return the endpoint with the client shown in another way, None where that is no remedy.
+
+        Servers that publish nothing of their methods may take the secret in the form only; others
+        refuse a client id beside the Basic credentials (RFC 6749, section 2.3: one method a request).
+        """
+        client = self.client
+        if client is None or client.method != BASIC or status not in (400, 401, 403):
+            return None
+        error = document.get("error")
+        if error == "invalid_client":
+            return replace(self, client=replace(client, method=POST))
+        return replace(self, client_id_beside=False) if error == "invalid_request" else None
+
+    def post(self, form: Mapping[str, str]) -> Flow[tuple[Mapping[str, str], HTTPAnswer]]:
+        """Post a form once; return it as it was sent, and the answer."""
         filled, headers = self.signed(form)
+        if not self.client_id_beside and "Authorization" in headers:
+            del filled["client_id"]
         if self.prover is not None:
             headers["DPoP"] = self.prover.proof("POST", self.url)
         answer = yield from fetch(post_form(self.url, filled, headers))
@@ -196,10 +228,16 @@ class TokenEndpoint:
         )
 
     def _read(self, document: Mapping[str, Any], scope: tuple[str, ...], began: float) -> Tokens:
-        token, kind = document.get("access_token"), document.get("token_type", "bearer")
+        token, kind = document.get("access_token"), document.get("token_type") or "bearer"
         refresh, given = document.get("refresh_token"), document.get("scope")
         if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
             raise OAuthError(f"{self.issuer} answered without an access token")
+        if len(token) > MAX_ACCESS_TOKEN_BYTES:
+            raise OAuthError(
+                f"{self.issuer} gave an access token of {len(token)} bytes, and at most "
+                f"{MAX_ACCESS_TOKEN_BYTES} fit into a request header; ask for fewer scopes, or have the "
+                "server put less into its tokens"
+            )
         if not isinstance(kind, str) or kind.lower() not in ("bearer", "dpop"):
             raise OAuthError(f"{self.issuer} gave a token of a type that is not known here: {words(kind)!r}")
         life = seconds(document.get("expires_in"))
@@ -231,19 +269,45 @@ def refused(issuer: str, status: int, document: Mapping[str, Any], secrets: Sequ
         document: Its JSON answer.
         secrets: Secrets of the request, which the answer might repeat.
     """
-    said = [document.get("error"), document.get("error_description")]
-    code, description = (words(without(each, secrets, shortest=1)) for each in said)
+    code, description = (words(without(each, secrets, shortest=1)) for each in _reason(document))
     message = f"{issuer} gave no token: {code or f'HTTP {status}'}"
     if description:
         message += f" ({description})"
-    return (InvalidGrantError if code == "invalid_grant" else TokenError)(message, code)
+    return (InvalidGrantError if code == "invalid_grant" else TokenError)(message, code, status)
+
+
+def _is_success(status: int, document: Mapping[str, Any]) -> bool:
+    """Return whether an answer gives a token: 201 and others do as well (Supabase, NestJS)."""
+    return 200 <= status < 300 and bool(document.get("access_token")) and not _says_no(document)
+
+
+def _says_no(document: Mapping[str, Any]) -> bool:
+    """Return whether an answer is an error by its content: GitHub and Slack send it with the status 200."""
+    return bool(document.get("error")) or document.get("ok") is False
+
+
+#: Members by which servers say why they refuse, after those of RFC 6749.
+_DESCRIPTIONS = ("error_description", "message", "detail", "error_message")
+
+
+def _reason(document: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return the code and the description of an error, as far as the document has any."""
+    code: Any = document.get("error")
+    said: Mapping[str, Any] = document
+    if isinstance(code, dict):
+        said = {**document, **cast("dict[str, Any]", code)}
+        code = next(
+            (said[name] for name in ("code", "type", "status") if isinstance(said.get(name), str)), ""
+        )
+    return code, next((said[name] for name in _DESCRIPTIONS if isinstance(said.get(name), str)), "")
 
 
 def refresh_tokens(token_endpoint: TokenEndpoint, tokens: Tokens, resource: str | None) -> Flow[Tokens]:
     """Renew tokens.
 
     Raises:
-        InvalidGrantError: They cannot be renewed any more; the user has to sign in again.
+        InvalidGrantError: There is nothing to renew them with; the user has to sign in again.
+        TokenError: The server refuses; it says whether that is temporary.
         OAuthError: It did not work this time.
     """
     if tokens.refresh_token is None:

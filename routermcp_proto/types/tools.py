@@ -5,12 +5,14 @@ Source: https://modelcontextprotocol.io/specification/2026-07-28/server/tools
 
 from __future__ import annotations
 
-from typing import Annotated, Any, cast
+import json
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from pydantic import (
     Field,
     ModelWrapValidatorHandler,
     SkipValidation,
+    ValidationError,
     model_serializer,
     model_validator,
 )
@@ -26,6 +28,9 @@ from .base import (
     PaginatedResult,
     WireModel,
 )
+
+if TYPE_CHECKING:
+    from .content import ImageContent
 
 # The key under which a received schema remembers the order of its keywords. It lies beside the
 # fields in the instance's ``__dict__``, where pydantic copies and pickles it but neither compares
@@ -118,6 +123,18 @@ class ListToolsResult(PaginatedResult):
     tools: Annotated[list[Tool], FAIL_FAST, EmptyForNull]
 
 
+def unwrapped(structured: Any) -> Any:
+    """Return a structured content without the object ``{"result": value}`` around a bare value.
+
+    Servers wrap such values, since structured content had to be an object up to MCP 2025-11-25.
+    """
+    if isinstance(structured, dict):
+        members = cast("dict[str, Any]", structured)
+        if list(members) == ["result"]:
+            return members["result"]
+    return cast("Any", structured)
+
+
 class ToolResult(WireModel):
     """The result of a tool.
 
@@ -135,5 +152,39 @@ class ToolResult(WireModel):
     @property
     def text(self) -> str:
         """The texts of all text items, one below the other."""
+        return "\n".join(self._texts())
+
+    @property
+    def images(self) -> list[ImageContent]:
+        """The images, in order; one that lacks its data or its type is left out."""
+        from .content import ImageContent  # noqa: PLC0415 - few need it
+
+        images: list[ImageContent] = []
+        for item in self.content:
+            if item.get("type") == "image":
+                try:
+                    images.append(ImageContent.model_validate(item))
+                except ValidationError:
+                    continue
+        return images
+
+    @property
+    def data(self) -> Any:
+        """The JSON value of the result: structured content, else its one text item as JSON, else None.
+
+        Of the structured content ``{"result": value}``, by which servers spell a bare value, it is
+        the value.
+        """
+        if self.structuredContent is not None:
+            return unwrapped(self.structuredContent)
+        texts = self._texts()
+        if len(texts) != 1:
+            return None
+        try:
+            return json.loads(texts[0])
+        except (ValueError, RecursionError):
+            return None
+
+    def _texts(self) -> list[str]:
         texts = (item.get("text") for item in self.content if item.get("type") == "text")
-        return "\n".join(text for text in texts if isinstance(text, str))
+        return [text for text in texts if isinstance(text, str)]

@@ -263,6 +263,24 @@ def test_debug_shows_where_an_error_comes_from(capsys: pytest.CaptureFixture[str
     assert "Traceback" in ended.err
 
 
+@pytest.mark.parametrize("ask_by", ["option", "environment"])
+@pytest.mark.parametrize("argv", [["ping"], ["tools"]])
+def test_debug_shows_the_wire(argv: list[str], ask_by: str) -> None:
+    """In a process of its own, where nothing has set logging up."""
+    more, variable = (["--debug"], "") if ask_by == "option" else ([], "1")
+    done = subprocess.run(
+        [sys.executable, "-m", "routermcp", *argv, *more],
+        env={**os.environ, "ROUTERMCP_DEBUG": variable},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "routermcp.wire -> POST" in done.stderr
+    assert "-> POST" not in done.stdout
+
+
 @pytest.mark.parametrize(
     "argv",
     [

@@ -115,6 +115,26 @@ def test_consent_is_withdrawn(server: ProtectedServer, runtime: str) -> None:
     assert (adapter.get("bob", "srv") or {})["tokens"]
 
 
+def test_a_registration_is_forgotten_by_hand(server: ProtectedServer, runtime: str) -> None:
+    """At the session's own server and at another one of the store."""
+    adapter = memory_adapter()
+    for server_id in ("srv", "other"):
+        adapter.set("alice", server_id, server.grant("alice"))
+        adapter.set("", server_id, {"clients": {server.origin: {"client_id": "pruned"}}})
+
+    async def body() -> None:
+        client = client_of(runtime, server, adapter)
+        async with client:
+            await client.revoke()
+            assert adapter.get("", "srv") == {"clients": {server.origin: {"client_id": "pruned"}}}
+            for server_id in ("srv", "other"):
+                await client.revoke(server_id, forget_client=True)
+                assert adapter.get("", server_id) == {"clients": {}}
+
+    run(runtime, body)
+    assert len(server.revoked) == 4
+
+
 def test_who_never_signed_in_has_nothing_to_give_back(server: ProtectedServer, runtime: str) -> None:
     """Sign-ins that wait are forgotten, here and at other servers of the store."""
     adapter = memory_adapter()

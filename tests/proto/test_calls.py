@@ -179,6 +179,31 @@ def test_names_have_to_be_text(build: Any, name: Any) -> None:
         build(name)
 
 
+@pytest.mark.parametrize(
+    ("method", "params", "named_by"),
+    [
+        ("x/y", None, None),
+        ("x/y", {"name": "n"}, None),
+        ("tools/call", {"name": "n"}, "name"),
+        ("resources/read", {"uri": "u://"}, "uri"),
+        ("prompts/get", {}, None),
+        ("prompts/get", {"name": 3}, None),
+    ],
+)
+def test_a_request_of_any_method(method: str, params: dict[str, Any] | None, named_by: str | None) -> None:
+    call = calls.request(method, params)
+    assert (call.method, call.params, call.named_by, call.safe) == (method, params or {}, named_by, False)
+    assert call.parse({"a": [1]}).value.model_extra == {"a": [1]}
+
+
+@pytest.mark.parametrize(
+    ("method", "params"), [("", {}), (3, {}), ("x/y", [1]), ("x/y", {"_meta": {"a": 1}})]
+)
+def test_a_request_that_cannot_be_sent(method: Any, params: Any) -> None:
+    with pytest.raises(LocalProtocolError):
+        calls.request(method, params)
+
+
 @pytest.mark.parametrize("arguments", [[], "x", 3, [("a", 1)]])
 def test_arguments_have_to_be_a_mapping(arguments: Any) -> None:
     for build in (calls.call_tool, calls.get_prompt):

@@ -442,6 +442,35 @@ def test_text_of_a_tool_result_joins_the_text_items() -> None:
     assert types.ToolResult().text == ""
 
 
+def test_images_of_a_tool_result() -> None:
+    image = {"type": "image", "data": "MTIz", "mimeType": "image/png"}
+    content = [{"type": "text", "text": "a"}, image, {"type": "image"}, {"type": "audio"}, image]
+    images = types.ToolResult(content=content).images
+    assert [(each.mimeType, each.decode()) for each in images] == [("image/png", b"123")] * 2
+    assert types.ToolResult().images == []
+
+
+@pytest.mark.parametrize(
+    ("structured", "texts", "data"),
+    [
+        ({"a": 1}, ["{}"], {"a": 1}),
+        ({"result": [1]}, [], [1]),
+        ({"result": 1, "more": 2}, [], {"result": 1, "more": 2}),
+        ([1], [], [1]),
+        (0, ["1"], 0),
+        (None, ['{"result": 1}'], {"result": 1}),
+        (None, ["7"], 7),
+        (None, ["cloudy"], None),
+        (None, ["[" * 100_000], None),
+        (None, ["1", "2"], None),
+        (None, [], None),
+    ],
+)
+def test_data_of_a_tool_result(structured: Any, texts: list[str], data: Any) -> None:
+    content = [{"type": "text", "text": each} for each in texts]
+    assert types.ToolResult(content=content, structuredContent=structured).data == data
+
+
 def test_resource_contents_as_bytes() -> None:
     blob = base64.b64encode(b"\x00\xff").decode()
     assert types.ResourceContents(uri="u", blob=blob).data == b"\x00\xff"

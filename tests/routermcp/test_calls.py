@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 import pytest
@@ -214,6 +215,16 @@ TYPED: dict[str, tuple[dict[str, Any], Any, Any]] = {
     "list": (text("[1, 2]"), list[int], [1, 2]),
     "wrapped": (text("", structuredContent={"result": [1, 2]}), list[int], [1, 2]),
     "dict": (text('{"a": "b"}'), dict[str, str], {"a": "b"}),
+    "plain text": (text("7 degrees, cloudy"), str, "7 degrees, cloudy"),
+    "a number as text": (text("7"), str, "7"),
+    "half a JSON": (text('{"a": '), str, '{"a": '),
+    "text or number": (text("cloudy"), int | str, "cloudy"),
+    "date": (text("2026-07-28"), date, date(2026, 7, 28)),
+    "empty text": (text(""), str, ""),
+    "empty": ({"content": []}, type(None), None),
+    "empty, perhaps more": ({"content": []}, Sum | None, None),
+    "empty text for None": (text(""), Sum | None, None),
+    "wrapped None": (text("null", structuredContent={"result": None}), type(None), None),
 }
 
 

@@ -490,6 +490,42 @@ def test_debug_alone_shows_the_wire_on_standard_error(
     assert lines[0].endswith("routermcp.wire -> POST")
 
 
+@pytest.mark.parametrize("ask_by", ["argument", "environment"])
+def test_debug_shows_the_wire_where_a_library_discards_records(
+    ask_by: str,
+    any_server: ScriptedServer,
+    runtime: str,
+    logger: logging.Logger,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logger, "propagate", False)
+    logger.addHandler(logging.NullHandler())
+    if ask_by == "environment":
+        monkeypatch.setenv("ROUTERMCP_DEBUG", "1")
+
+    async def body() -> None:
+        debug = True if ask_by == "argument" else None
+        async with make_client(runtime, url=any_server.url, debug=debug) as client:
+            await client.call_tool("echo", {"words": "seen on the wire"})
+
+    run(runtime, body)
+    shown = capsys.readouterr().err
+    assert "-> POST" in shown
+    assert shown.count('{"words":"seen on the wire"}') == 1
+
+
+def test_debug_shows_the_wire_where_the_parent_of_the_logger_discards_records(
+    logger: logging.Logger, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent = logging.Logger("parent")
+    parent.addHandler(logging.NullHandler())
+    monkeypatch.setattr(logger, "parent", parent)
+    settings_module.enable_debug_log()
+    logging.getLogger("routermcp.wire").debug("-> POST")
+    assert capsys.readouterr().err.endswith("routermcp.wire -> POST\n")
+
+
 def test_debug_leaves_an_application_that_logs_alone(logger: logging.Logger) -> None:
     handlers = list(logger.handlers)
     settings_module.enable_debug_log()

@@ -39,6 +39,11 @@ CONTRACT: dict[str, tuple[list[str], int]] = {
     "get_prompt": (["name", "arguments"], 1),
     "complete": (["ref", "argument", "context_arguments"], 2),
     "ping": ([], 0),
+    "set_log_level": (["level"], 1),
+    "send_roots_list_changed": ([], 0),
+    "subscribe_resource": (["uri"], 1),
+    "unsubscribe_resource": (["uri"], 1),
+    "request": (["method", "params", "result_type"], 3),
 }
 
 #: What may be given by keyword besides, on each method.
@@ -46,11 +51,15 @@ FOR_EVERY_CALL = {"timeout", "headers"}
 MORE: dict[str, set[str]] = {
     "connect": {"timeout"},
     "disconnect": set(),
-    "call_tool": FOR_EVERY_CALL | {"meta", "on_progress", "retry"},
+    "call_tool": FOR_EVERY_CALL | {"meta", "on_progress", "retry", "raise_on_error"},
+    "request": FOR_EVERY_CALL | {"meta", "on_progress", "retry"},
     "call_tool_typed": FOR_EVERY_CALL | {"meta", "on_progress", "retry"},
     "read_resource": FOR_EVERY_CALL | {"meta", "on_progress"},
     "get_prompt": FOR_EVERY_CALL | {"meta", "on_progress"},
 }
+
+#: What is off unless it is asked for.
+FLAGS = {"retry", "raise_on_error"}
 
 #: What a client has besides its calls; none of it waits.
 BESIDES = {"create_session", "sessions", "stats"}
@@ -117,7 +126,7 @@ def test_method(kind: type, name: str) -> None:
     rest = [p for p in parameters(function) if p not in first]
     assert all(p.kind is p.KEYWORD_ONLY for p in rest)
     assert {p.name for p in rest} == MORE.get(name, FOR_EVERY_CALL)
-    assert {p.name: p.default for p in rest} == {p.name: False if p.name == "retry" else None for p in rest}
+    assert {p.name: p.default for p in rest} == {p.name: False if p.name in FLAGS else None for p in rest}
 
 
 @pytest.mark.parametrize("kind", [RouterMCPClient, SyncRouterMCPClient])
@@ -181,6 +190,27 @@ def test_types_and_errors_are_documented() -> None:
         for name in module.__all__:
             thing = getattr(module, name)
             assert not isinstance(thing, type) or thing.__doc__, f"{module.__name__}.{name} has no docstring"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "TextContent",
+        "ImageContent",
+        "AudioContent",
+        "ResourceLink",
+        "EmbeddedResource",
+        "ContentBlock",
+        "content_model",
+        "Annotations",
+        "Icon",
+        "Connection",
+        "AuthorizationRequest",
+    ],
+)
+def test_what_applications_annotate_is_among_the_types(name: str) -> None:
+    assert name in routermcp.types.__all__
+    assert getattr(routermcp.types, name) is not None
 
 
 def test_generated_classes_are_fresh() -> None:

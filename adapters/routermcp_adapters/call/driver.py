@@ -114,6 +114,7 @@ class Driver:
         self._gate = threading.Lock()
         self._connecting: list[object] = []
         self._entered = False
+        self._blocks = 0
 
     # ---- the public face -------------------------------------------------------------
 
@@ -167,6 +168,8 @@ class Driver:
             with self._gate:
                 if self._runtime is not None and self._runtime.over:
                     self._leave()
+                    # The with blocks of an event loop that has ended are over too.
+                    self._blocks = 0
                 if self._runtime is None:
                     self._runtime = self._transport.open(runtime)
                     fork.watch(self)
@@ -217,6 +220,17 @@ class Driver:
             leave()  # it may be called again, and Ctrl-C may have cut it short
             raise
 
+    def enter_block(self) -> None:
+        """Count a with block that has connected."""
+        with self._gate:
+            self._blocks += 1
+
+    def leave_block(self) -> bool:
+        """Count a with block less, and return whether it was the outermost."""
+        with self._gate:
+            self._blocks = max(self._blocks - 1, 0)
+            return self._blocks == 0
+
     def _leave(self) -> None:
         """Give everything back; may be called again."""
         if self._runtime is not None:
@@ -253,6 +267,21 @@ class Driver:
             MCPError: It failed.
         """
         return await self._limited(call, options.timeout, partial(self._tries, call, options))
+
+    async def notify(self, call: Call[Any], options: CallOptions) -> None:
+        """Send a notification: a call that has no answer.
+
+        Raises:
+            MCPError: It could not be sent.
+        """
+        await self._limited(call, options.timeout, partial(self._notify, call, options))
+
+    async def _notify(self, call: Call[Any], options: CallOptions, deadline: CallDeadline) -> None:
+        extra = await self._transport.prepare(options.headers)
+        if self._session.agreement is None:
+            await self._transport.connect(deadline)
+        outgoing = self._session.start_notification(call.method, call.params)
+        await self._transport.notify(outgoing, extra)
 
     async def attend(self) -> None:
         """Hear what the server says that belongs to no call, while no call is under way.

@@ -83,6 +83,14 @@ class SessionTransport(Protocol):
         """
         ...
 
+    async def notify(self, outgoing: Outgoing, extra: Any) -> None:
+        """Send a notification, which has no answer.
+
+        Raises:
+            TransportError: It cannot be sent.
+        """
+        ...
+
     async def attend(self, deadline: CallDeadline) -> None:
         """Hear what the server says that belongs to no call, while no call reads it.
 

@@ -155,6 +155,10 @@ class HTTPSession:
 
     # ---- messages ----------------------------------------------------------------------------
 
+    async def notify(self, outgoing: Outgoing, extra: HeaderBlock | None) -> None:
+        """Send a notification, past the calls that wait for a connection."""
+        await self._post(extra, outgoing)
+
     async def deliver(
         self,
         outgoing: Outgoing,
@@ -263,7 +267,8 @@ class HTTPSession:
         try:
             outcome = await self._sender.run(request, exchange, CONTROL)
         except TransportError as error:
-            message = f"the server waits for an answer that cannot be sent: {error}"
+            what = outgoing.method or "the answer that the server waits for"
+            message = f"{what} cannot be sent: {error}"
             raise TransportError(message, code="interrupted") from error
         if isinstance(outcome, HTTPRefused):
             log.warning("%s", refusal_error(outcome, self._shared.endpoint))

@@ -231,6 +231,14 @@ class StreamSession:
                 self._drop(multiplexer)
             raise
 
+    async def notify(self, outgoing: Outgoing, extra: None) -> None:
+        """Send a notification."""
+        del extra
+        multiplexer = self._multiplexer
+        if multiplexer is None:
+            raise _disconnected()
+        await multiplexer.send(outgoing)
+
     async def _cancel(self, multiplexer: Multiplexer, cancel: Outgoing) -> None:
         try:
             await multiplexer.send(cancel)

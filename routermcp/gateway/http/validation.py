@@ -15,7 +15,7 @@ from routermcp_proto.error_codes import HEADER_MISMATCH, INVALID_PARAMS, INVALID
 from routermcp_proto.exceptions import LocalProtocolError, RemoteProtocolError
 from routermcp_proto.http.header_values import decode_header_value, parameter_headers
 from routermcp_proto.jsonrpc import ErrorObject, Message, Request
-from routermcp_proto.names import PROTOCOL_VERSION_KEY
+from routermcp_proto.names import NAMED_BY, PROTOCOL_VERSION_KEY
 from routermcp_proto.types.parameter_headers import declared_headers
 from routermcp_proto.versions import REVISIONS, Era
 
@@ -29,9 +29,6 @@ LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 #: Values of ``Host``, ``Origin``, ``Accept`` and ``Content-Type`` that are cached parsed: clients send
 #: the same few all the time, and one that sends others gains nothing by it.
 MAX_CACHED_VALUES = 256
-
-#: Methods whose subject is mirrored in ``Mcp-Name``, and the member that holds it.
-NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 
 
 def check_origin(head: RequestHead, allowed_hosts: Collection[str]) -> None:

@@ -196,6 +196,12 @@ class UserAuthenticator:
         async with GrantTransaction(self.grant, exchanges) as transaction:
             await transaction.drive(transaction.authorizer.revoke())
 
+    async def forget_clients(self, exchanges: SharedTransport) -> None:
+        """Drop the registrations of the application at the server's authorization servers."""
+        await self.grant.load(exchanges.runtime)
+        async with GrantTransaction(self.grant, exchanges) as transaction:
+            await transaction.drive(transaction.authorizer.forget_clients())
+
 
 class _RefusedRequest:
     """The state of one request over its refusals."""

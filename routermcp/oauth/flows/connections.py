@@ -225,8 +225,14 @@ class UserAccess:
         """Take the URL that the user came back to."""
         return await self._within(lambda exchanges: self._authenticator.complete(exchanges, callback_url))
 
-    async def revoke(self) -> None:
-        """Revoke the tokens; where the user has never signed in, forget the pending sign-ins."""
+    async def revoke(self, forget_client: bool = False) -> None:
+        """Revoke the tokens; where the user has never signed in, forget the pending sign-ins.
+
+        Args:
+            forget_client: Whether to drop the registrations of the application too.
+        """
+        if forget_client:
+            await self._within(self._authenticator.forget_clients)
         if not await self.forget_unused(self.server_id):
             await self._within(self._authenticator.revoke)
 
@@ -236,14 +242,22 @@ class UserAccess:
             return False
         return await self._within(lambda _: self._read(server_id)) is not None
 
-    async def revoke_at(self, server_id: str) -> None:
-        """Revoke the tokens of another server, whose record says where that is."""
+    async def revoke_at(self, server_id: str, forget_client: bool = False) -> None:
+        """Revoke the tokens of another server, whose record says where that is.
+
+        Args:
+            server_id: The id of that server in the store.
+            forget_client: Whether to drop the registrations of the application there too.
+        """
         user = self._user_id
 
         async def work(exchanges: SharedTransport) -> None:
             endpoint = GrantRecord(await self._read(server_id)).text("endpoint")
             if endpoint is not None:
-                await self._users.at(endpoint, server_id, user).revoke(exchanges)
+                at = self._users.at(endpoint, server_id, user)
+                if forget_client:
+                    await at.forget_clients(exchanges)
+                await at.revoke(exchanges)
 
         if not await self.forget_unused(server_id):
             await self._within(work)

@@ -44,8 +44,15 @@ class Access(Protocol):
         """Take the URL that the user came back to; return where the user wanted to go."""
         ...
 
-    async def revoke(self) -> None:
-        """Give the tokens back."""
+    async def revoke(self, forget_client: bool = False) -> None:
+        """Revoke the tokens.
+
+        Args:
+            forget_client: Whether to drop the registrations of the application too.
+
+        Raises:
+            ConfigError: The registrations are not kept here.
+        """
         ...
 
     async def sent_to(self, url: str) -> Access:
@@ -122,8 +129,13 @@ class GatewayAccess:
         """Take the URL that the user came back to."""
         return (await self._ask(gateway_calls.complete_authorization(callback_url))).nextUrl
 
-    async def revoke(self) -> None:
-        """Give the tokens back."""
+    async def revoke(self, forget_client: bool = False) -> None:
+        """Revoke the tokens; the registration is the gateway's, and serves all of its users."""
+        if forget_client:
+            raise ConfigError(
+                f"forget_client=True is for the server of this client: the gateway keeps the "
+                f"registration at {self._server_id!r}"
+            )
         await self._ask(gateway_calls.revoke_grant(self._server_id))
 
     async def settled(self) -> None:
@@ -280,15 +292,20 @@ class UserConnections:
             return await self._behind("").complete(callback_url)
         raise self._nothing_kept()
 
-    async def revoke(self, server_id: str | None) -> None:
-        """Give the tokens of a server back."""
+    async def revoke(self, server_id: str | None, forget_client: bool = False) -> None:
+        """Revoke the tokens of a server.
+
+        Args:
+            server_id: The server, None for that of the session.
+            forget_client: Whether to drop the registrations of the application there too.
+        """
         own = self._own
         if own is None or server_id is None or await self._is_behind(server_id):
-            await self.at(server_id).revoke()
+            await self.at(server_id).revoke(forget_client)
         elif await own.keeps_other(server_id):
-            await own.revoke_at(server_id)
+            await own.revoke_at(server_id, forget_client)
         else:
-            await self.at(server_id).revoke()
+            await self.at(server_id).revoke(forget_client)
 
     async def _is_behind(self, server_id: str) -> bool:
         """Return whether a server is behind the gateway, which then keeps its tokens."""
