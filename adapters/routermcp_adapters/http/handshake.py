@@ -30,7 +30,7 @@ from .context import CONTROL, ExchangeContext
 from .server_stream import ServerStream
 
 #: Seconds that ending a session at the server may take; the server forgets it anyway.
-FAREWELL_SECONDS = 2.0
+DELETE_SECONDS = 2.0
 
 ExtraHeaders = Callable[[], Awaitable[HeaderBlock | None]]
 Send = Callable[[Outgoing, HeaderBlock | None, ExchangeContext], Awaitable[Outcome | None]]
@@ -224,7 +224,7 @@ class HTTPHandshake:
         """End the session at the server with DELETE, for a bounded time and whatever the answer is."""
         exchange = self._binding.exchange(Outgoing(b""))
         try:
-            async with runtime.deadline(runtime.now() + FAREWELL_SECONDS):
+            async with runtime.deadline(runtime.now() + DELETE_SECONDS):
                 request = self._binding.delete(await self._extra_headers())
                 if request is not None:
                     await sender.run(request, exchange, CONTROL)
