@@ -33,7 +33,7 @@ from .server_stream import ServerStream
 DELETE_SECONDS = 2.0
 
 ExtraHeaders = Callable[[], Awaitable[HeaderBlock | None]]
-Send = Callable[[Outgoing, HeaderBlock | None, ExchangeContext], Awaitable[Outcome | None]]
+SendRequest = Callable[[Outgoing, HeaderBlock | None, ExchangeContext], Awaitable[Outcome | None]]
 
 
 class HTTPHandshake:
@@ -68,7 +68,7 @@ class HTTPHandshake:
         binding: HTTPBinding,
         retry: RetryPolicy,
         extra_headers: ExtraHeaders,
-        send: Send,
+        send: SendRequest,
         stream: ServerStream,
         gateway: bool = False,
     ) -> None:
@@ -181,7 +181,7 @@ class HTTPHandshake:
             await deadline.runtime.sleep(wait)
 
     async def _step(self, outgoing: Outgoing, deadline: CallDeadline) -> list[Event]:
-        """Send one message of the handshake and return what follows from the answer."""
+        """SendRequest one message of the handshake and return what follows from the answer."""
         events: list[Event] = []
 
         async def keep(event: Event) -> None:
