@@ -181,7 +181,7 @@ class HTTPHandshake:
             await deadline.runtime.sleep(wait)
 
     async def _step(self, outgoing: Outgoing, deadline: CallDeadline) -> list[Event]:
-        """SendRequest one message of the handshake and return what follows from the answer."""
+        """Send one message of the handshake and return what follows from the answer."""
         events: list[Event] = []
 
         async def keep(event: Event) -> None:
