@@ -19,9 +19,9 @@ from .options import (
     ClientOptions,
     DebugOption,
     JsonOption,
-    TimeoutOption,
     UrlOption,
     UserIdOption,
+    takes_client_options,
 )
 from .output import write_json, write_table
 
@@ -77,17 +77,9 @@ def login(
 
 
 @app.command()
-def status(
-    *,
-    url: UrlOption = None,
-    api_key: ApiKeyOption = None,
-    user_id: UserIdOption = None,
-    timeout: TimeoutOption = None,
-    as_json: JsonOption = False,
-    debug: DebugOption = False,
-) -> None:
+@takes_client_options
+def status(*, options: ClientOptions, as_json: JsonOption = False) -> None:
     """Show where you are signed in."""
-    options = ClientOptions(url, api_key, user_id, timeout, debug)
     with options.made() as client:
         failure = _reach(client)
         if failure is not None:
@@ -117,18 +109,15 @@ def status(
 
 
 @app.command()
+@takes_client_options
 def revoke(
     server: ServerArgument = None,
     *,
     everything: Annotated[bool, typer.Option("--all", help="At all servers of auth status.")] = False,
-    url: UrlOption = None,
-    api_key: ApiKeyOption = None,
-    user_id: UserIdOption = None,
-    timeout: TimeoutOption = None,
-    debug: DebugOption = False,
+    options: ClientOptions,
 ) -> None:
     """Give tokens back, and forget them."""
-    with ClientOptions(url, api_key, user_id, timeout, debug).made() as client:
+    with options.made() as client:
         if everything and server is not None:
             raise ConfigError("give either a server or --all")
         failure = _reach(client)
