@@ -251,7 +251,7 @@ def endless_headers(exchange: Exchange) -> None:
 #: What the server does to a call, the error type, its code, and what it has to say.
 ANSWERS: dict[str, tuple[Action, type[MCPError], str | None, str]] = {
     "HTML with 200": (page, TransportError, "protocol", "'text/html.*URL of an MCP endpoint"),
-    "unasked gzip": (zipped, TransportError, "protocol", "'gzip'.*asked for"),
+    "unasked gzip": (zipped, TransportError, "protocol", "'gzip'.*accepts only identity"),
     "half JSON": (no_json, TransportError, "protocol", "JSON"),
     "nothing with 200": (empty, TransportError, "protocol", "JSON|answer"),
     "202 for a request": (accepted, TransportError, "protocol", "202.*no answer"),
@@ -276,7 +276,7 @@ ANSWERS: dict[str, tuple[Action, type[MCPError], str | None, str]] = {
         "redirect",
         "another origin, http://127.0.0.2/mcp.*credentials are not sent there",
     ),
-    "no URL": (refused(308, Location="http://["), TransportError, "redirect", "no URL"),
+    "no URL": (refused(308, Location="http://["), TransportError, "redirect", "invalid URL"),
     "no location": (refused(308), TransportError, "redirect", "circles"),
 }
 
