@@ -61,7 +61,7 @@ def common(
         bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Take what comes before the command; the help is that of the application."""
+    """Take the options before the command; the help is that of the application."""
     del version
 
 

@@ -31,7 +31,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-#: Milliseconds for a user to come back, who may have to look for a password.
+#: Milliseconds for a user to come back, perhaps after looking for a password.
 SIGN_IN_TIMEOUT = 600_000
 
 ServerArgument = Annotated[
@@ -158,7 +158,7 @@ def _reach(client: SyncRouterMCPClient) -> MCPError | None:
 
 
 def _go_on_without(failure: MCPError) -> None:
-    complain(f"{failure}; going on with what this machine keeps")
+    complain(f"{failure}; going on with the tokens of this machine")
 
 
 def _good(connection: Connection) -> bool:

@@ -1,4 +1,4 @@
-"""What is written to standard output: tables for people, one JSON document for programs."""
+"""Standard output: tables for people, one JSON document for programs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PIPE_WIDTH = 200
 
 
 def printable(text: str) -> str:
-    """Return a text of a server without what would steer a terminal."""
+    """Return a text of a server without control characters of terminals."""
     return "".join(
         character if character.isprintable() or character in "\n\t" else "\N{REPLACEMENT CHARACTER}"
         for character in text
@@ -109,7 +109,7 @@ def type_of(schema: Any) -> str:
 
 
 def describe_content(item: Mapping[str, Any]) -> str:
-    """Show one content item as text; what is not text is named."""
+    """Show one content item as text; other content is named."""
     text = item.get("text")
     if isinstance(text, str):
         return text

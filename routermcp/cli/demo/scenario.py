@@ -57,14 +57,7 @@ class RuntimeReport:
 def own_gateway(
     report: RuntimeReport, on_progress: ReportProgress, servers: Collection[str], repository: str | None
 ) -> Scenario:
-    """Try each server behind the local gateway.
-
-    Args:
-        report: Gets the number of tools.
-        on_progress: Takes the progress of the tool ``count``.
-        servers: Aliases of the servers.
-        repository: Folder of the server ``git``.
-    """
+    """Try each server behind the local gateway."""
     tools = yield Step("list tools", lambda client: client.list_tools(), lambda result: len(result) > 0)
     report.tools = len(tools or [])
     yield _call("demo.add", {"a": 2, "b": 3}, lambda result: result.structuredContent == {"sum": 5})
