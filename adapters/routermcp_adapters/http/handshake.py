@@ -30,7 +30,7 @@ from .context import CONTROL, ExchangeContext
 from .server_stream import ServerStream
 
 #: Seconds that ending a session at the server may take; the server forgets it anyway.
-FAREWELL_SECONDS = 2.0
+DELETE_SECONDS = 2.0
 
 #: Seconds that a server may take to answer a probe, before it is asked in the older way. Those that
 #: answer at all answer at once; some servers of the handshake era answer nothing before ``initialize``.
@@ -47,7 +47,7 @@ PROTOCOL_SECONDS = 600.0
 _NOT_ABOUT_THE_PROBE = frozenset({401, 407, 429})
 
 ExtraHeaders = Callable[[], Awaitable[HeaderBlock | None]]
-Send = Callable[[Outgoing, HeaderBlock | None, ExchangeContext], Awaitable[Outcome | None]]
+SendRequest = Callable[[Outgoing, HeaderBlock | None, ExchangeContext], Awaitable[Outcome | None]]
 
 
 class HTTPHandshake:
@@ -82,7 +82,7 @@ class HTTPHandshake:
         binding: HTTPBinding,
         retry: RetryPolicy,
         extra_headers: ExtraHeaders,
-        send: Send,
+        send: SendRequest,
         stream: ServerStream,
         gateway: bool = False,
     ) -> None:
@@ -274,7 +274,7 @@ class HTTPHandshake:
         """End the session at the server with DELETE, for a bounded time and whatever the answer is."""
         exchange = self._binding.exchange(Outgoing(b""))
         try:
-            async with runtime.deadline(runtime.now() + FAREWELL_SECONDS):
+            async with runtime.deadline(runtime.now() + DELETE_SECONDS):
                 request = self._binding.delete(await self._extra_headers())
                 if request is not None:
                     await sender.run(request, exchange, CONTROL)

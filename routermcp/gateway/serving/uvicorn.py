@@ -8,9 +8,13 @@ import socket
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from ..http.asgi import Receive, Scope, Send
+if TYPE_CHECKING:
+    import uvicorn
+
+    from ..http.app import ProjectGateway
+    from ..http.endpoint import GatewayApp
 
 #: Seconds for the server to start, and again to end. It takes a tenth of one; a machine
 #: under full load may take several.
@@ -19,31 +23,20 @@ WAIT_SECONDS = 10.0
 #: Seconds that requests under way get when the server ends.
 GRACE_SECONDS = 1
 
-#: Connections that wait to be accepted: what uvicorn has as default.
+#: Connections that wait to be accepted: uvicorn's default.
 BACKLOG = 2048
 
 
-class ServedApp(Protocol):
-    """An ASGI application that knows where its MCP endpoint is."""
-
-    @property
-    def path(self) -> str:
-        """Path of the endpoint."""
-        ...
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one HTTP request."""
-        ...
-
-
 @contextmanager
-def serve_in_thread(app: ServedApp, *, host: str = "127.0.0.1", port: int = 0) -> Generator[str]:
+def serve_in_thread(
+    app: GatewayApp | ProjectGateway, *, host: str = "127.0.0.1", port: int = 0
+) -> Generator[str]:
     """Serve an application from a thread of its own, for as long as the block runs.
 
     The thread ends with the block, however that ends, and at the latest with the program.
 
     Args:
-        app: What to serve.
+        app: The application.
         host: Address to listen on.
         port: Port to listen on, 0 for a free one.
 
@@ -55,19 +48,8 @@ def serve_in_thread(app: ServedApp, *, host: str = "127.0.0.1", port: int = 0) -
         OSError: The address is not free.
         RuntimeError: The server did not start.
     """
-    import uvicorn  # noqa: PLC0415 - of the extra ``gateway``, which the application itself does not need
-
     started = threading.Event()
-
-    class Server(uvicorn.Server):
-        """Tells when it listens."""
-
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            started.set()
-
-    config = uvicorn.Config(app, **_options())
-    server = Server(config)
+    server = _server(app, started.set)
     with _listen(host, port) as listener:
         url = _url_of(listener, host, app.path)
 
@@ -90,38 +72,44 @@ def serve_in_thread(app: ServedApp, *, host: str = "127.0.0.1", port: int = 0) -
             thread.join(WAIT_SECONDS)
 
 
-def serve_here(app: ServedApp, *, host: str, port: int, on_start: Callable[[str], None]) -> None:
+def serve_here(app: ProjectGateway, *, host: str, port: int, on_start: Callable[[str], None]) -> None:
     """Serve an application in this thread, the main one, until SIGINT or SIGTERM.
 
     Args:
-        app: What to serve.
+        app: The application.
         host: Address to listen on.
         port: Port to listen on, 0 for a free one.
-        on_start: Told the URL of the MCP endpoint when it listens.
+        on_start: Called with the URL of the MCP endpoint when the server listens.
 
     Raises:
         ModuleNotFoundError: uvicorn is not installed; it comes with ``routermcp[gateway]``.
         OSError: The address is not free.
         RuntimeError: The application did not start.
-        KeyboardInterrupt: It was ended with SIGINT, in an orderly way.
+        KeyboardInterrupt: SIGINT ended the server, in an orderly way.
     """
-    import uvicorn  # noqa: PLC0415 - of the extra ``gateway``
-
-    class Server(uvicorn.Server):
-        """Tells when it listens."""
-
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            if self.started:
-                spare_the_collector()
-                on_start(url)
-
     with _listen(host, port) as listener:
-        url = _url_of(listener, host, app.path)
-        server = Server(uvicorn.Config(app, **_options()))
+
+        def started() -> None:
+            if server.started:
+                spare_the_collector()
+                on_start(_url_of(listener, host, app.path))
+
+        server = _server(app, started)
         server.run(sockets=[listener])
         if not server.started:
             raise RuntimeError("the gateway did not start; the log says why")
+
+
+def _server(app: GatewayApp | ProjectGateway, on_startup: Callable[[], None]) -> uvicorn.Server:
+    """Return a server that calls a function when its startup has ended, well or not."""
+    import uvicorn  # noqa: PLC0415 - of the extra ``gateway``, which the application itself does not need
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            on_startup()
+
+    return Server(uvicorn.Config(app, **_options()))
 
 
 def serve_workers(
@@ -132,11 +120,11 @@ def serve_workers(
     A worker that ends is replaced.
 
     Args:
-        application: Where the function is that makes it in each worker, as ``module:function``.
+        application: The function that makes it in each worker, as ``module:function``.
         host: Address to listen on.
         port: Port to listen on, 0 for a free one.
-        workers: How many processes.
-        on_start: Told where it listens.
+        workers: Number of processes.
+        on_start: Called with the URL that the processes listen at.
 
     Raises:
         ModuleNotFoundError: uvicorn is not installed; it comes with ``routermcp[gateway]``.
@@ -163,8 +151,8 @@ def authority(host: str, port: int) -> str:
 #: application lets be under way, as clients keep connections for their next requests.
 MAX_CLIENT_CONNECTIONS = 1_000
 
-#: What holds for uvicorn however it is started. With httptools and uvloop, which the extra
-#: brings where they exist.
+#: Options of uvicorn however it is started. With httptools and uvloop, which the extra brings
+#: where they exist.
 _OPTIONS: dict[str, Any] = {
     "loop": "auto",
     "ws": "none",
@@ -173,7 +161,7 @@ _OPTIONS: dict[str, Any] = {
     "log_level": "critical",
     "access_log": False,
     "server_header": False,
-    # Whom a request is from decides what it may; nobody is believed who says that it is another.
+    # The address of a client decides what it may do, so no header may claim another one.
     "proxy_headers": False,
     "limit_concurrency": MAX_CLIENT_CONNECTIONS,
     "timeout_graceful_shutdown": GRACE_SECONDS,
@@ -187,7 +175,7 @@ COLLECT_AFTER = 50_000
 
 
 def spare_the_collector() -> None:
-    """Have the garbage collector look more rarely, and not at what is there to stay.
+    """Have the garbage collector run more rarely, and skip the objects that are there to stay.
 
     To be called once, in a process that does nothing but serve, when it is ready.
     """
