@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from routermcp_proto.oauth.client_grants import ClientGrant
 
@@ -49,8 +50,10 @@ class OAuthConfig:
         scopes: Scopes to ask for beside those that the server asks for.
         server_id: The id of this server in the store; default its host and path.
         single_user: There is one user only, so that the client needs no ``user_id``.
-        dpop: Have tokens bound to a key where the server can do that; needs
-            ``routermcp[oauth]``.
+        dpop: Whether tokens are bound to a key of the user (DPoP, RFC 9449); needs
+            ``routermcp[oauth]``. ``"auto"``: where the MCP server asks for it. ``True``: wherever the
+            authorization server can do it, for MCP servers that take such tokens but do not say so.
+            ``False``: never.
         on_audit: Told when a token is obtained, renewed, used or revoked, and whose. What it raises
             is logged: by then it is done.
     """
@@ -67,7 +70,7 @@ class OAuthConfig:
     scopes: Sequence[str] = field(default=(), kw_only=True)
     server_id: str | None = field(default=None, kw_only=True)
     single_user: bool = field(default=False, kw_only=True)
-    dpop: bool = field(default=True, kw_only=True)
+    dpop: bool | Literal["auto"] = field(default="auto", kw_only=True)
     on_audit: OnAudit | None = field(default=None, kw_only=True)
     times: FlowTimes = field(init=False, repr=False, compare=False, default_factory=FlowTimes)
 

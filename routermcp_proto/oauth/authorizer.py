@@ -47,6 +47,8 @@ class AuthAttempt:
     sign_ins: int = 0
     renewals: int = 0
     nonce: str | None = None
+    plain: bool = False
+    """Whether the server has refused a fresh token that was bound to a key, and wants a plain one."""
 
 
 class Authorizer:
@@ -205,13 +207,16 @@ class Authorizer:
 
     def _unknown(self, challenge: Challenge, attempt: AuthAttempt) -> Flow[bool]:
         """The token is missing, or no longer good."""
-        if attempt.sign_ins:
+        if self._is_bound_in_vain(challenge, attempt):
+            attempt.plain = True
+        elif attempt.sign_ins:
             return False
         target = yield from self._discover(challenge.resource_metadata)
         tokens = self.tokens
         # If the server has moved, tokens of another authorization server are of no use here.
         renewable = tokens is not None and tokens.refresh_token and tokens.issuer == target.server.issuer
-        if renewable and self._application.grant is None and attempt.renewals < MAX_RENEWALS:
+        renewable = renewable and not attempt.plain and attempt.renewals < MAX_RENEWALS
+        if renewable and self._application.grant is None:
             attempt.renewals += 1
             with suppress(InvalidGrantError):
                 yield from self.renew()
@@ -219,6 +224,14 @@ class Authorizer:
         self.record.forget_tokens()
         yield from self._sign_in(target, self._scope(target, challenge.scope), attempt, challenge)
         return True
+
+    def _is_bound_in_vain(self, challenge: Challenge, attempt: AuthAttempt) -> bool:
+        """Return whether a server that takes plain tokens only has refused a fresh one bound to a key."""
+        tokens = self.tokens
+        if tokens is None or tokens.token_type != "dpop" or challenge.scheme != "bearer":  # noqa: S105
+            return False
+        fresh = attempt.sign_ins or attempt.renewals or tokens.refresh_token is None
+        return bool(fresh) and not challenge.takes_proofs and not attempt.plain
 
     def _scope(self, target: AuthorizationTarget, challenged: tuple[str, ...] | None) -> tuple[str, ...]:
         """Return the scopes to ask for, with all that the user was asked for before."""
@@ -282,7 +295,7 @@ class Authorizer:
             who = grant.client.client_id if grant.client is not None else "the assertion"
             self._clients.bind(who, grant.issuer, server)
             token_endpoint = self._token_endpoint(
-                server.issuer, server.token_endpoint, None, self._dpop(target, challenge)
+                server.issuer, server.token_endpoint, None, self._dpop(target, challenge, attempt)
             )
             tokens = yield from grant.obtain(token_endpoint, target, self.endpoint, scope)
             self.record.settle(
@@ -298,7 +311,8 @@ class Authorizer:
             self._audited.append("obtain")
             return
         # A user that cannot be asked now gets one page, however many requests are refused meanwhile.
-        pending = yield from self._begin(target, scope, challenge, again=not self._application.interactive)
+        again = not self._application.interactive
+        pending = yield from self._begin(target, scope, challenge, attempt, again=again)
         if not self._application.interactive:
             raise AuthorizationRequiredError(
                 f"a user has to sign in at {target.server.issuer} before {shown(self.endpoint)} can be used",
@@ -308,7 +322,7 @@ class Authorizer:
             yield from self._ask_user(pending)
         except ForgottenClientError:
             # Once: a client that was registered just now is refused for another reason.
-            yield from self._ask_user((yield from self._begin(target, scope, challenge)))
+            yield from self._ask_user((yield from self._begin(target, scope, challenge, attempt)))
 
     def _ask_user(self, pending: PendingSignIn) -> Flow[None]:
         callback: str = yield AskUser(pending.url, str(pending.kept["redirect_uri"]))
@@ -328,6 +342,7 @@ class Authorizer:
         target: AuthorizationTarget,
         scope: tuple[str, ...],
         challenge: Challenge | None,
+        attempt: AuthAttempt | None = None,
         *,
         again: bool = False,
     ) -> Flow[PendingSignIn]:
@@ -337,7 +352,7 @@ class Authorizer:
                 f"{shown(self.endpoint)} wants a user to sign in, and OAuthConfig has no way to ask one"
             )
         client = yield from self._clients.at(target, redirect_uri, scope)
-        dpop = self._dpop(target, challenge) is not None
+        dpop = self._dpop(target, challenge, attempt) is not None
         issuer = target.server.issuer
         same = {
             "issuer": issuer,
@@ -408,14 +423,28 @@ class Authorizer:
         self.record.note_signed_in(state)
         self._audited.append("obtain")
 
-    def _dpop(self, target: AuthorizationTarget, challenge: Challenge | None) -> Prover | None:
-        """Return the prover where tokens are to be bound to our key."""
-        demanded = target.dpop_required or (challenge is not None and challenge.scheme == "dpop")
+    def _dpop(
+        self, target: AuthorizationTarget, challenge: Challenge | None, attempt: AuthAttempt | None
+    ) -> Prover | None:
+        """Return the prover where tokens are to be bound to our key, None for plain tokens.
+
+        The MCP server decides, as most take plain tokens only: by its metadata (RFC 9728, section 2)
+        or its challenge (RFC 9449, section 7.1). An authorization server that could bind tokens says
+        nothing about that.
+        """
         if self._prover is None:
             if target.dpop_required:
-                raise OAuthError(f"{shown(self.endpoint)} wants DPoP: pip install 'routermcp[oauth]'")
+                raise OAuthError(
+                    f"{shown(self.endpoint)} requires DPoP: pip install 'routermcp[oauth]', and leave "
+                    "dpop=False out of OAuthConfig"
+                )
             return None
-        return self._prover if demanded or ALGORITHM in target.server.dpop_algorithms else None
+        refused = attempt is not None and attempt.plain
+        if target.dpop_required or (challenge is not None and challenge.scheme == "dpop"):
+            return self._prover
+        offered = ALGORITHM in target.dpop_algorithms or (challenge is not None and challenge.takes_proofs)
+        wanted = (offered or self._application.prefers_dpop) and not refused
+        return self._prover if wanted and ALGORITHM in target.server.dpop_algorithms else None
 
     def forget_clients(self) -> Flow[None]:
         """Drop the registrations of the application, so that the next sign-in makes a new one."""

@@ -30,6 +30,9 @@ class Challenge:
     parameters: Mapping[str, str] = field(default_factory=dict[str, str])
     """By name in lower case; of a name that is given twice, the first counts."""
 
+    takes_proofs: bool = field(default=False, compare=False)
+    """Whether tokens that are bound to a key are among those that the server takes."""
+
     @property
     def error(self) -> str | None:
         """Why the request was refused (RFC 6750, section 3.1)."""
@@ -106,4 +109,5 @@ def for_tokens(challenges: Iterable[Challenge], used: str | None = None) -> Chal
     parameters: dict[str, str] = {}
     for challenge in reversed(wanted):
         parameters.update(challenge.parameters)
-    return Challenge(min(challenge.scheme for challenge in wanted), parameters)
+    schemes = {challenge.scheme for challenge in wanted}
+    return Challenge(min(schemes), parameters, "dpop" in schemes)

@@ -33,6 +33,8 @@ class Application:
         grant: How it gets tokens without a user.
         interactive: Whether a user can be asked while a request waits.
         signer: Signs DPoP proofs; None for plain tokens.
+        prefers_dpop: Whether tokens are bound to a key wherever the authorization server can do that,
+            and not only where the MCP server asks for it.
         tag: The suffix of each state, for hosts that tell their users' callbacks apart by it.
     """
 
@@ -46,6 +48,7 @@ class Application:
     grant: ClientGrant | None = None
     interactive: bool = True
     signer: Signer | None = field(default=None, repr=False)
+    prefers_dpop: bool = False
     tag: str = field(default="", repr=False)
 
 

@@ -39,6 +39,8 @@ class ResourceMetadata:
 
     scopes_supported: tuple[str, ...] | None
     dpop_required: bool
+    dpop_algorithms: tuple[str, ...]
+    """Those of the proofs that it takes; none where it takes plain tokens only, as far as it says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,9 @@ class AuthorizationTarget:
 
     scopes_supported: tuple[str, ...] | None = None
     dpop_required: bool = False
+    dpop_algorithms: tuple[str, ...] = ()
+    """Those of the proofs that the protected server takes."""
+
     metadata_url: str | None = None
     """Where the server itself says that it describes itself."""
 
@@ -114,7 +119,12 @@ def discover_target(
     issuer = next((issuer for issuer in issuers if issuer in named), named[0])
     server = yield from find_server(issuer)
     return AuthorizationTarget(
-        server, resource.resource, resource.scopes_supported, resource.dpop_required, metadata_url
+        server,
+        resource.resource,
+        resource.scopes_supported,
+        resource.dpop_required,
+        resource.dpop_algorithms,
+        metadata_url,
     )
 
 
@@ -223,6 +233,7 @@ def _resource(document: Mapping[str, Any], endpoint: str) -> ResourceMetadata:
         authorization_servers=_strings(document, "authorization_servers") or (),
         scopes_supported=_strings(document, "scopes_supported"),
         dpop_required=document.get("dpop_bound_access_tokens_required") is True,
+        dpop_algorithms=_strings(document, "dpop_signing_alg_values_supported") or (),
     )
 
 

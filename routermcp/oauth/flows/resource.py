@@ -130,6 +130,7 @@ class ProtectedResource:
             grant=config.grant,
             interactive=config.authorize is not None,
             signer=key,
+            prefers_dpop=config.dpop is True,
             tag=tag,
         )
         return Authorizer(

@@ -30,9 +30,13 @@ OTHER = "https://other.example"
 
 
 def refused(
-    party: Party, status: int = 401, challenge: Challenge = BEARER, attempt: AuthAttempt | None = None
+    party: Party,
+    status: int = 401,
+    challenge: Challenge | tuple[Challenge, ...] = BEARER,
+    attempt: AuthAttempt | None = None,
 ) -> bool:
-    return party.world.drive(party.authorizer.challenged(status, (challenge,), attempt or AuthAttempt()))
+    challenges = challenge if isinstance(challenge, tuple) else (challenge,)
+    return party.world.drive(party.authorizer.challenged(status, challenges, attempt or AuthAttempt()))
 
 
 def signed_in(**settings: Any) -> Party:
@@ -538,6 +542,7 @@ def test_a_server_may_take_nothing_back() -> None:
 def bound(**settings: Any) -> Party:
     party = Party(signer=PlainSigner(), **settings)
     party.world.server["dpop_signing_alg_values_supported"] = ["ES256"]
+    party.world.resource["dpop_signing_alg_values_supported"] = ["ES256"]
     party.world.token["token_type"] = "DPoP"
     refused(party)
     return party
@@ -585,9 +590,81 @@ def test_a_challenge_may_ask_for_proofs() -> None:
     assert "DPoP" in party.world.steps[-1].headers
 
 
-def test_plain_tokens_where_nobody_asks_for_more() -> None:
-    party = signed_in(signer=PlainSigner())
+PROOFS = {"dpop_signing_alg_values_supported": ["RS256", "ES256"]}
+BOTH = (BEARER, Challenge("dpop"))
+
+
+@pytest.mark.parametrize(
+    ("server", "resource", "challenge", "settings", "expected"),
+    [
+        ({}, {}, BEARER, {}, False),
+        (PROOFS, {}, BEARER, {}, False),  # Keycloak, Okta: they could
+        (PROOFS, PROOFS, BEARER, {}, True),
+        ({}, PROOFS, BEARER, {}, False),
+        (PROOFS, {"dpop_signing_alg_values_supported": ["PS256"]}, BEARER, {}, False),
+        (PROOFS, {}, BOTH, {}, True),
+        ({}, {}, BOTH, {}, False),
+        ({}, {}, Challenge("dpop"), {}, True),
+        ({}, {"dpop_bound_access_tokens_required": True}, BEARER, {}, True),
+        (PROOFS, {}, BEARER, {"prefers_dpop": True}, True),
+        ({}, {}, BEARER, {"prefers_dpop": True}, False),
+    ],
+)
+def test_tokens_are_bound_where_the_mcp_server_asks_for_that(
+    server: dict[str, Any], resource: dict[str, Any], challenge: Any, settings: Any, expected: bool
+) -> None:
+    party = Party(signer=PlainSigner(), **settings)
+    party.world.server |= server
+    party.world.resource |= resource
+    assert refused(party, challenge=challenge)
+    assert ("DPoP" in party.world.steps[-1].headers) is expected
+
+
+def test_a_server_that_takes_plain_tokens_only_gets_one() -> None:
+    """Also of a user whose tokens were bound by an earlier version; a fresh one is tried first."""
+    party = bound()
+    del party.world.resource["dpop_signing_alg_values_supported"]
+    attempt = AuthAttempt()
+    assert refused(party, attempt=attempt)
+    assert len(party.world.visits) == 1
+    party.world.token = {"access_token": "plain"}
+    assert refused(party, attempt=attempt)
     assert "DPoP" not in party.world.steps[-1].headers
+    assert party.authorizer.headers("POST", ENDPOINT) == {"Authorization": "Bearer plain"}
+    assert not refused(party, attempt=attempt)
+    assert len(party.world.visits) == 2
+
+
+@pytest.mark.parametrize("settings", [{}, {"prefers_dpop": True}])
+def test_a_bound_token_that_was_wrongly_offered_is_replaced_once(settings: Any) -> None:
+    party = Party(signer=PlainSigner(), **settings)
+    party.world.server |= PROOFS
+    party.world.resource |= PROOFS
+    party.world.token = {"access_token": "bound", "token_type": "DPoP"}
+    attempt = AuthAttempt()
+    assert refused(party, attempt=attempt)
+    party.world.token = {"access_token": "plain"}
+    assert refused(party, attempt=attempt)
+    assert party.authorizer.headers("POST", ENDPOINT) == {"Authorization": "Bearer plain"}
+    assert not refused(party, attempt=attempt)
+
+
+def test_a_bound_token_that_is_refused_for_another_reason_is_not_replaced() -> None:
+    party = Party(signer=PlainSigner())
+    party.world.server |= PROOFS
+    party.world.token = {"access_token": "bound", "token_type": "DPoP"}
+    attempt = AuthAttempt()
+    assert refused(party, challenge=BOTH, attempt=attempt)
+    assert not refused(party, challenge=BOTH, attempt=attempt)
+
+
+def test_a_server_that_insists_on_bound_tokens_gets_no_plain_one() -> None:
+    party = Party(signer=PlainSigner())
+    party.world.resource["dpop_bound_access_tokens_required"] = True
+    party.world.token = {"access_token": "bound", "token_type": "DPoP"}
+    attempt = AuthAttempt()
+    assert [refused(party, attempt=attempt) for _ in range(3)] == [True, True, False]
+    assert all("DPoP" in step.headers for step in party.world.steps if step.url == f"{ISSUER}/token")
 
 
 def test_without_a_key_a_server_that_insists_is_refused() -> None:
