@@ -108,6 +108,8 @@ class ClientSession(Session):
         # Ids count from 1, so 0 means that the handshake has no request pending.
         self._handshake_id: RequestId = 0
         self._agreement: Agreement | None = None
+        self.probing = False
+        """Whether the pending step of the handshake is a probe: a failure of any kind is an answer to it."""
         self._stamp = b""
         # A gateway's clients mostly declare the same, one after the other.
         self._last_stamp: tuple[Mapping[str, Any] | None, bytes] = (None, b"")
@@ -162,6 +164,7 @@ class ClientSession(Session):
     def _take_step(self, step: HandshakeStep) -> Outgoing:
         initialize = step.call.method == "initialize"
         self._move(SessionInput.INITIALIZE if initialize else SessionInput.PROBE)
+        self.probing = step.probe
         self._write_in(step.revision)
         outgoing = self._encode(step.call)
         self._handshake_id = outgoing.request_id or 0

@@ -34,6 +34,9 @@ class HandshakeStep:
     call: Call[Any]
     revision: Revision
 
+    probe: bool = False
+    """Whether the next step is tried whatever becomes of this one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
@@ -95,19 +98,21 @@ def _insist(revision: Revision) -> Handshake:
 
 
 def _probe(client_info: Mapping[str, Any], capabilities: Mapping[str, Any]) -> Handshake:
-    reply = yield HandshakeStep(calls.discover(), LATEST)
+    reply = yield HandshakeStep(calls.discover(), LATEST, probe=True)
     supported = _supported(reply)
     common = best_common(supported, Era.STATELESS)
     if common is not None and not isinstance(reply, DiscoverResult):
         # The server named a revision that we share: ask again in it, even if it is the
         # one that was just refused.
-        reply = yield HandshakeStep(calls.discover(), common)
+        reply = yield HandshakeStep(calls.discover(), common, probe=True)
     if common is not None and isinstance(reply, DiscoverResult):
         return _stateless(common, reply)
     older = best_common(supported, Era.HANDSHAKE)
     if older is None and _is_stateless(reply):
         raise _no_common_revision(reply, supported)
-    return (yield from _initialize(older or LATEST_HANDSHAKE, client_info, capabilities, probed=True))
+    unheard = isinstance(reply, Refused) and reply.error is None
+    era = older or LATEST_HANDSHAKE
+    return (yield from _initialize(era, client_info, capabilities, probed=True, unheard=unheard))
 
 
 def _initialize(
@@ -116,13 +121,17 @@ def _initialize(
     capabilities: Mapping[str, Any],
     *,
     probed: bool = False,
+    unheard: bool = False,
 ) -> Handshake:
     reply = yield HandshakeStep(calls.initialize(revision.name, capabilities, client_info), revision)
     supported = _supported(reply)
     older = best_common(supported, Era.HANDSHAKE)
-    if older is None and probed and _is_stateless(reply):
-        # It was only slow to answer the probe, while it started for example.
-        return (yield from _insist(LATEST))
+    if older is None and probed and (_is_stateless(reply) or (unheard and isinstance(reply, Refused))):
+        # It was only slow to answer the probe, while it started for example, or did not hear it.
+        try:
+            return (yield from _insist(LATEST))
+        except MCPError as error:
+            raise error if _is_stateless(reply) else _cause(reply) from error
     if older is not None and older is not revision:
         reply = yield HandshakeStep(calls.initialize(older.name, capabilities, client_info), older)
     if not isinstance(reply, InitializeResult):

@@ -31,7 +31,6 @@ GENERATED = "routermcp/_sync/"
 
 #: Why a name may be defined in several modules.
 REASONS: dict[str, str] = {
-    "CLOSE_SECONDS": "the time that closing may take, for each kind of transport",
     "Event": "the word of asyncio, trio and threading, and that of sans-I/O cores (h11) for what they return",
     "InputRequired": "input_required of the specification: the core's event, and a backend's exception",
     "ResultT": "a type variable",

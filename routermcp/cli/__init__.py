@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-#: What the extra ``cli`` brings.
+#: The packages of the extra ``cli``.
 _EXTRA = frozenset({"typer", "rich", "click"})
 
 
@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments after the program's name; default those of the process.
     """
     try:
-        from .app import run  # noqa: PLC0415 - what it needs may not be installed
+        from .app import run  # noqa: PLC0415 - needs the extra
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in _EXTRA:

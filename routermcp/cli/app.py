@@ -16,15 +16,7 @@ from .arguments import parse_arguments
 from .auth import app as auth_commands
 from .failures import EXIT_CODES, ExitCode, UsageProblem, complain
 from .gateway import app as gateway_commands
-from .options import (
-    ApiKeyOption,
-    ClientOptions,
-    DebugOption,
-    JsonOption,
-    TimeoutOption,
-    UrlOption,
-    UserIdOption,
-)
+from .options import ClientOptions, JsonOption, takes_client_options
 from .output import describe_arguments, describe_content, write_json, write_table, write_text
 from .progress import call_progress
 
@@ -69,25 +61,18 @@ def common(
         bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Take what comes before the command; the help is that of the application."""
+    """Take the options before the command; the help is that of the application."""
     del version
 
 
 @app.command()
-def tools(
-    *,
-    url: UrlOption = None,
-    api_key: ApiKeyOption = None,
-    user_id: UserIdOption = None,
-    timeout: TimeoutOption = None,
-    as_json: JsonOption = False,
-    debug: DebugOption = False,
-) -> None:
+@takes_client_options
+def tools(*, options: ClientOptions, as_json: JsonOption = False) -> None:
     """List the tools.
 
     Arguments with ? may be left out.
     """
-    with ClientOptions(url, api_key, user_id, timeout, debug).connected() as client:
+    with options.connected() as client:
         found = client.list_tools()
     if as_json:
         write_json({"tools": [tool.to_wire() for tool in found]})
@@ -99,23 +84,20 @@ def tools(
 
 
 @app.command()
+@takes_client_options
 def call(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the tool.")],
     pairs: PairsArgument = None,
     *,
-    url: UrlOption = None,
-    api_key: ApiKeyOption = None,
-    user_id: UserIdOption = None,
-    timeout: TimeoutOption = None,
+    options: ClientOptions,
     as_json: JsonOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Call a tool.
 
     Values are read by the types that the tool declares: a=1 is a number where a number is
     wanted; arrays and objects are JSON.
     """
-    with ClientOptions(url, api_key, user_id, timeout, debug).connected() as client:
+    with options.connected() as client:
         result = _call(client, name, pairs or [])
     if as_json:
         write_json(result.to_wire())
@@ -147,17 +129,10 @@ def _result_text(result: ToolResult) -> str:
 
 
 @app.command()
-def resources(
-    *,
-    url: UrlOption = None,
-    api_key: ApiKeyOption = None,
-    user_id: UserIdOption = None,
-    timeout: TimeoutOption = None,
-    as_json: JsonOption = False,
-    debug: DebugOption = False,
-) -> None:
+@takes_client_options
+def resources(*, options: ClientOptions, as_json: JsonOption = False) -> None:
     """List the resources and the templates of resources."""
-    with ClientOptions(url, api_key, user_id, timeout, debug).connected() as client:
+    with options.connected() as client:
         found, templates = client.list_resources(), _templates(client)
     if as_json:
         write_json(
@@ -186,18 +161,15 @@ def _templates(client: SyncRouterMCPClient) -> list[ResourceTemplate]:
 
 
 @app.command()
+@takes_client_options
 def read(
     uri: Annotated[str, typer.Argument(metavar="URI", help="URI of the resource.")],
     *,
-    url: UrlOption = None,
-    api_key: ApiKeyOption = None,
-    user_id: UserIdOption = None,
-    timeout: TimeoutOption = None,
+    options: ClientOptions,
     as_json: JsonOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Read a resource."""
-    with ClientOptions(url, api_key, user_id, timeout, debug).connected() as client:
+    with options.connected() as client:
         result = client.read_resource(uri)
     if as_json:
         write_json(result.to_wire())
@@ -207,20 +179,13 @@ def read(
 
 
 @app.command()
-def prompts(
-    *,
-    url: UrlOption = None,
-    api_key: ApiKeyOption = None,
-    user_id: UserIdOption = None,
-    timeout: TimeoutOption = None,
-    as_json: JsonOption = False,
-    debug: DebugOption = False,
-) -> None:
+@takes_client_options
+def prompts(*, options: ClientOptions, as_json: JsonOption = False) -> None:
     """List the prompts.
 
     Arguments with ? may be left out.
     """
-    with ClientOptions(url, api_key, user_id, timeout, debug).connected() as client:
+    with options.connected() as client:
         found = client.list_prompts()
     if as_json:
         write_json({"prompts": [prompt.to_wire() for prompt in found]})
@@ -237,19 +202,16 @@ def prompts(
 
 
 @app.command()
+@takes_client_options
 def prompt(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the prompt.")],
     pairs: PairsArgument = None,
     *,
-    url: UrlOption = None,
-    api_key: ApiKeyOption = None,
-    user_id: UserIdOption = None,
-    timeout: TimeoutOption = None,
+    options: ClientOptions,
     as_json: JsonOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Get a prompt with its arguments filled in."""
-    with ClientOptions(url, api_key, user_id, timeout, debug).connected() as client:
+    with options.connected() as client:
         result = client.get_prompt(name, _text_arguments(parse_arguments(pairs or [], None)))
     if as_json:
         write_json(result.to_wire())
@@ -269,17 +231,10 @@ def _text_arguments(arguments: Mapping[str, Any]) -> dict[str, str]:
 
 
 @app.command()
-def ping(
-    *,
-    url: UrlOption = None,
-    api_key: ApiKeyOption = None,
-    user_id: UserIdOption = None,
-    timeout: TimeoutOption = None,
-    as_json: JsonOption = False,
-    debug: DebugOption = False,
-) -> None:
+@takes_client_options
+def ping(*, options: ClientOptions, as_json: JsonOption = False) -> None:
     """See that the server answers, and how long that takes."""
-    with ClientOptions(url, api_key, user_id, timeout, debug).connected() as client:
+    with options.connected() as client:
         started = time.perf_counter()
         client.ping()
         milliseconds = round((time.perf_counter() - started) * 1000, 2)
@@ -301,14 +256,8 @@ def ping(
 
 
 @app.command()
-def demo(
-    *,
-    url: UrlOption = None,
-    api_key: ApiKeyOption = None,
-    user_id: UserIdOption = None,
-    timeout: TimeoutOption = None,
-    debug: DebugOption = False,
-) -> None:
+@takes_client_options
+def demo(*, options: ClientOptions) -> None:
     """Show the client on all its runtimes.
 
     Runs one scenario under asyncio, under trio and in plain code. Without --url a local
@@ -317,7 +266,7 @@ def demo(
     """
     from .demo.command import run_demo  # noqa: PLC0415 - only where it is shown
 
-    ok = run_demo(ClientOptions(url, api_key, user_id, timeout, debug))
+    ok = run_demo(options)
     raise typer.Exit(ExitCode.OK if ok else ExitCode.TOOL_ERROR)
 
 

@@ -17,11 +17,11 @@ def parse_arguments(pairs: Sequence[str], schema: Mapping[str, Any] | None) -> d
     whatever the schema says.
 
     Args:
-        pairs: What was typed.
+        pairs: The typed arguments.
         schema: The tool's input schema, None where it is not known: values are texts then.
 
     Raises:
-        UsageProblem: A key is unknown or a value does not fit; it says what was expected.
+        UsageProblem: A key is unknown or a value does not fit; the text names the expected type.
     """
     arguments: dict[str, Any] = {}
     for pair in pairs:

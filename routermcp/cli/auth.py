@@ -19,9 +19,9 @@ from .options import (
     ClientOptions,
     DebugOption,
     JsonOption,
-    TimeoutOption,
     UrlOption,
     UserIdOption,
+    takes_client_options,
 )
 from .output import write_json, write_table
 
@@ -31,7 +31,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-#: Milliseconds for a user to come back, who may have to look for a password.
+#: Milliseconds for a user to come back, perhaps after looking for a password.
 SIGN_IN_TIMEOUT = 600_000
 
 ServerArgument = Annotated[
@@ -77,17 +77,9 @@ def login(
 
 
 @app.command()
-def status(
-    *,
-    url: UrlOption = None,
-    api_key: ApiKeyOption = None,
-    user_id: UserIdOption = None,
-    timeout: TimeoutOption = None,
-    as_json: JsonOption = False,
-    debug: DebugOption = False,
-) -> None:
+@takes_client_options
+def status(*, options: ClientOptions, as_json: JsonOption = False) -> None:
     """Show where you are signed in."""
-    options = ClientOptions(url, api_key, user_id, timeout, debug)
     with options.made() as client:
         failure = _reach(client)
         if failure is not None:
@@ -117,6 +109,7 @@ def status(
 
 
 @app.command()
+@takes_client_options
 def revoke(
     server: ServerArgument = None,
     *,
@@ -128,14 +121,10 @@ def revoke(
             help="Drop the registration of this program too: the next login makes a new one.",
         ),
     ] = False,
-    url: UrlOption = None,
-    api_key: ApiKeyOption = None,
-    user_id: UserIdOption = None,
-    timeout: TimeoutOption = None,
-    debug: DebugOption = False,
+    options: ClientOptions,
 ) -> None:
     """Give tokens back, and forget them."""
-    with ClientOptions(url, api_key, user_id, timeout, debug).made() as client:
+    with options.made() as client:
         if everything and server is not None:
             raise ConfigError("give either a server or --all")
         if everything and forget_client:
@@ -178,7 +167,7 @@ def _reach(client: SyncRouterMCPClient) -> MCPError | None:
 
 
 def _go_on_without(failure: MCPError) -> None:
-    complain(f"{failure}; going on with what this machine keeps")
+    complain(f"{failure}; going on with the tokens of this machine")
 
 
 def _good(connection: Connection) -> bool:

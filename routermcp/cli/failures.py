@@ -43,8 +43,8 @@ Exit codes:
 """
 
 
-class UsageProblem(Exception):  # noqa: N818 - what is wrong with what was typed
-    """What was typed does not fit what was asked for."""
+class UsageProblem(Exception):  # noqa: N818 - a mistake of the user
+    """The typed arguments do not fit the command."""
 
 
 def complain(problem: str) -> None:

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from ..gateway.aggregate import Aggregate
     from ..gateway.config.model import GatewayConfig
 
-#: Where the gateway of this machine is when nobody says otherwise.
+#: The URL of the gateway of this machine, unless another is configured.
 LOCAL_URL = "http://127.0.0.1:5151/mcp"
 
-#: Seconds for a gateway to say how it is.
+#: Seconds for a gateway to report its health.
 HEALTH_SECONDS = 5.0
 
 #: Seconds between looks at the configuration with ``serve --reload``: as long as a save takes.
@@ -159,7 +159,7 @@ def connect(
     Without --url and ROUTERMCP_URL it is the gateway of this machine.
     """
     with reported(debug=debug):
-        from ..gateway.aggregate import SingleServer  # noqa: PLC0415 - what only this command needs
+        from ..gateway.aggregate import SingleServer  # noqa: PLC0415 - for this command only
         from ..gateway.names import DOTTED, PORTABLE  # noqa: PLC0415
         from ..gateway.serving.stdio import serve_stdio  # noqa: PLC0415
         from ..gateway.upstreams.targets import over_http  # noqa: PLC0415
@@ -189,7 +189,9 @@ def connect(
 
 @app.command("config")
 def write_config(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="What to write.")] = Path("routermcp.jsonc"),
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")] = Path(
+        "routermcp.jsonc"
+    ),
     *,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
 ) -> None:
@@ -215,7 +217,7 @@ def status(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Show how a gateway and the servers behind it are."""
+    """Show the state of a gateway and of the servers behind it."""
     with reported(debug=debug):
         document = _health(url or os.environ.get("ROUTERMCP_URL") or LOCAL_URL, api_key)
     if as_json:
@@ -229,11 +231,11 @@ def status(
 
 
 def _health(url: str, api_key: str | None) -> dict[str, Any]:
-    import httpx  # noqa: PLC0415 - what only this command needs
+    import httpx  # noqa: PLC0415 - for this command only
 
     key, shown = api_key or os.environ.get("ROUTERMCP_API_KEY"), EndpointURL.parse(url)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    user_headers(headers)  # httpx would show what is wrong with the key
+    user_headers(headers)  # an error of httpx would show the key
     try:
         place = httpx.URL(url).copy_with(raw_path=b"/health", fragment=None)
         # The gateway of this machine is not behind a proxy.
@@ -309,7 +311,7 @@ def _serve(
     from ..gateway.factory import application_of  # noqa: PLC0415 - needs the extra
     from ..gateway.serving.uvicorn import serve_here  # noqa: PLC0415
 
-    front, listening = application_of(config, backend), config.httpServer
+    app, listening = application_of(config, backend), config.httpServer
 
     def tell(url: str) -> None:
         aliases = ", ".join(backend.upstreams) or "no servers"
@@ -317,7 +319,7 @@ def _serve(
 
     with _listening(config):
         serve_here(
-            front,
+            app,
             host=listening.host,
             port=listening.port,
             on_start=tell,
@@ -333,7 +335,7 @@ def _serve_workers(config: GatewayConfig, path: Path, workers: int) -> None:
 
     if config.session.store is None:
         raise ConfigError("several workers share their sessions: set session.store to redis://...")
-    # What is wrong shows here, not in each worker.
+    # An invalid configuration is reported once, not by each worker.
     application_of(config, aggregate_of(config, folder=path.parent))
     os.environ[CONFIG_VARIABLE] = str(path.resolve())
     listening = config.httpServer
@@ -381,15 +383,11 @@ def _log_to_stderr(*, debug: bool) -> None:
     )
 
 
-class _gateway_installed:  # noqa: N801 - reads as what it is where it is used
-    """Turns a missing extra into a sentence."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, ModuleNotFoundError):
-            complain(
-                f"the gateway needs {error.name}, which is not installed: pip install 'routermcp[gateway]'"
-            )
-            raise typer.Exit(ExitCode.USAGE) from None
+@contextmanager
+def _gateway_installed() -> Generator[None]:
+    """Turn a missing extra into a sentence."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        complain(f"the gateway needs {error.name}, which is not installed: pip install 'routermcp[gateway]'")
+        raise typer.Exit(ExitCode.USAGE) from None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from functools import wraps
+from typing import Annotated, Any
 
 import typer
 
@@ -46,21 +48,19 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Write one JSON documen
 
 @dataclass(frozen=True, slots=True)
 class ClientOptions:
-    """What was said about the server; what is None comes from the environment."""
+    """The options for reaching a server; those that are None come from the environment."""
 
-    url: str | None
-    api_key: str | None
-    user_id: str | None
-    timeout: int | None
-    debug: bool
+    url: UrlOption = None
+    api_key: ApiKeyOption = None
+    user_id: UserIdOption = None
+    timeout: TimeoutOption = None
+    debug: DebugOption = False
 
     @contextmanager
     def made(
         self, authorize: Authorize | None = None, interaction_timeout: int = DEFAULT_INTERACTION_TIMEOUT_MS
     ) -> Generator[SyncRouterMCPClient]:
-        """Make the client, which is not connected yet; errors end the program in an orderly way.
-
-        The tokens of ``routermcp auth login`` are used.
+        """Make the client, not connected yet, with the tokens of ``routermcp auth login``.
 
         Args:
             authorize: Has the user sign in where that is needed.
@@ -91,3 +91,21 @@ class ClientOptions:
         """Connect to the server; see :meth:`made`."""
         with self.made(authorize, interaction_timeout) as client, client:
             yield client
+
+
+def takes_client_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for each field of :class:`ClientOptions`, in place of its ``options``."""
+    fields = inspect.signature(ClientOptions, eval_str=True).parameters
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        command(options=ClientOptions(**{name: given.pop(name) for name in fields}), **given)
+
+    own = dict(inspect.signature(command, eval_str=True).parameters)
+    del own["options"]
+    options = [field.replace(kind=inspect.Parameter.KEYWORD_ONLY) for field in fields.values()]
+    parameters = sorted([*options, *own.values()], key=lambda parameter: parameter.kind)
+    # typer reads the signature and the annotations.
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run

@@ -1,4 +1,4 @@
-"""What is written to standard output: tables for people, one JSON document for programs."""
+"""Standard output: tables for people, one JSON document for programs."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def type_of(schema: Any) -> str:
 
 
 def describe_content(item: Mapping[str, Any]) -> str:
-    """Show one content item as text; what is not text is named."""
+    """Show one content item as text; other content is named."""
     text = item.get("text")
     if isinstance(text, str):
         return text

@@ -19,7 +19,7 @@ def call_progress(name: str) -> Generator[Callable[[Report], None] | None]:
     """Show a bar while a tool runs, where standard error is a terminal.
 
     Yields:
-        What takes the progress reports, None where nothing is shown.
+        The callback for progress reports, None where nothing is shown.
     """
     if not sys.stderr.isatty():
         yield None

@@ -17,7 +17,7 @@ from .factory import aggregate_of, application_of
 from .http.app import ProjectGateway
 from .serving.uvicorn import spare_the_collector
 
-#: The variable that says where the configuration is.
+#: The variable with the path of the configuration.
 CONFIG_VARIABLE = "ROUTERMCP_CONFIG"
 
 
@@ -25,13 +25,13 @@ def create() -> ProjectGateway:
     """Return the application that the configuration describes, for a process that does nothing but serve.
 
     Raises:
-        ConfigError: There is none, or it is wrong, or sessions would be known to one worker only.
+        ConfigError: The configuration is missing or wrong.
     """
     named = os.environ.get(CONFIG_VARIABLE)
     path = Path(named) if named else find()
     if path is None:
         raise ConfigError(f"set {CONFIG_VARIABLE} to the path of a routermcp.jsonc")
     config = load(path, tolerant=True)
-    # Whatever is there by now is there to stay: this is a worker, and loads nothing more.
+    # The objects of now stay: this is a worker, and loads nothing more.
     spare_the_collector()
     return application_of(config, aggregate_of(config, folder=path.parent))

@@ -14,8 +14,8 @@ class Rejected(Exception):  # noqa: N818 - an HTTP status that is sent, not an e
 
     Args:
         status: The HTTP status.
-        error: What the body says.
-        request_id: Whom the error is for, where that could be read.
+        error: The error object of the body.
+        request_id: The id of the request, None where it could not be read.
         headers: More headers for the response.
     """
 

@@ -45,18 +45,12 @@ def upstream_of(
     naming: Naming = DOTTED,
     times: UpstreamTimes = DEFAULT_TIMES,
 ) -> Upstream:
-    """Return a server as the gateway sees it; it is reached when something of it is wanted.
+    """Return a server as the gateway sees it; it is connected with its first use.
 
-    Args:
-        alias: Its name here.
-        server: What the configuration says.
-        folder: What a relative ``cwd`` begins at: where the configuration is.
-        prefix: Whether the names of its tools and prompts begin with its alias.
-        naming: How these names are made.
-        times: How long to wait for it.
+    A relative ``cwd`` begins at ``folder``, where the configuration is.
 
     Raises:
-        ConfigError: Something in it is wrong.
+        ConfigError: The configuration is wrong.
     """
     if isinstance(server, HTTPServer):
         settings = over_http(server.url, headers=server.request_headers())
@@ -81,11 +75,7 @@ def _allows(server: StdioServer | HTTPServer) -> Callable[[Listing, str], bool]:
         Listing.RESOURCE_TEMPLATES: server.resources,
         Listing.PROMPTS: server.prompts,
     }
-
-    def allows(listing: Listing, name: str) -> bool:
-        return rules[listing].allows(name)
-
-    return allows
+    return lambda listing, name: rules[listing].allows(name)
 
 
 def per_user_server_of(
@@ -98,15 +88,6 @@ def per_user_server_of(
     times: UpstreamTimes = DEFAULT_TIMES,
 ) -> PerUserServer:
     """Return a server that users sign in at.
-
-    Args:
-        alias: Its name here.
-        server: Its configuration.
-        settings: The configuration of all such servers.
-        tokens: The token store.
-        states: Encrypts the states of sign-ins.
-        naming: How the names of its tools and prompts are made.
-        times: How long to wait for it.
 
     Raises:
         ConfigError: Its configuration is invalid.
@@ -160,7 +141,7 @@ def aggregate_of(
         times: How long to wait for each server.
 
     Raises:
-        ConfigError: Something in it is wrong.
+        ConfigError: The configuration is wrong.
     """
     upstreams: list[Upstream] = []
     signed_in_at: dict[str, HTTPServer] = {}

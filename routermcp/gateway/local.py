@@ -35,12 +35,12 @@ class LocalGateway:
             tools = await client.list_tools()
 
     In blocking code the same with plain ``with`` and :class:`~routermcp.SyncRouterMCPClient`.
-    It runs in a thread of its own, on a free port of this machine, whatever the configuration
-    says of ports. With ``listen=False`` it runs in the asyncio loop of the block instead, and
-    :attr:`transport` leads there, with no socket between.
+    It runs in a thread of its own, on a free port of this machine; the port of the configuration
+    does not count. With ``listen=False`` it runs in the asyncio loop of the block instead, and
+    :attr:`transport` connects to it without a socket.
 
     Args:
-        config: The configuration: a file, what a file would hold, or a :class:`GatewayConfig`.
+        config: The configuration: a file, the content of one, or a :class:`GatewayConfig`.
         listen: Whether to serve HTTP.
         patience: Seconds that lists wait for servers which are being started.
         tokens: A store of users' tokens, for the servers that users sign in at, and served to
@@ -59,9 +59,8 @@ class LocalGateway:
         patience: float = LIST_WAIT_SECONDS,
         tokens: TokenAdapter | None = None,
     ) -> None:
-        folder = Path(config).parent if isinstance(config, str | Path) else None
         self._config = _config_of(config)
-        self._folder = folder
+        self._folder = Path(config).parent if isinstance(config, str | Path) else None
         self._listen = listen
         self._patience = patience
         self._tokens = tokens
@@ -73,10 +72,10 @@ class LocalGateway:
 
     @property
     def url(self) -> str:
-        """Where clients find it.
+        """The URL for clients.
 
         Raises:
-            LocalProtocolError: It is not running, or does not listen.
+            LocalProtocolError: The gateway is not running, or does not listen.
         """
         if self._url is None:
             raise LocalProtocolError("the gateway has a URL inside its with block, unless listen is False")
@@ -84,26 +83,26 @@ class LocalGateway:
 
     @property
     def transport(self) -> Transport:
-        """Leads there without a socket, as ``transport=`` of a client in the same loop.
+        """The ``transport=`` of a client in the same loop, which uses no socket.
 
         Raises:
-            LocalProtocolError: It is not running, or listens instead.
+            LocalProtocolError: The gateway is not running, or listens instead.
         """
         if self._transport is None:
             raise LocalProtocolError("the gateway has a transport inside its with block, with listen=False")
         return self._transport
 
     def states(self) -> dict[str, str]:
-        """Return how each server is, by alias: idle, connecting, ready or failed."""
+        """Return the state of each server by alias: idle, connecting, ready or failed."""
         return self._backend.states() if self._backend is not None else {}
 
     def __enter__(self) -> Self:
         if not self._listen:
             raise ConfigError("with listen=False the gateway lives in an event loop: use async with")
-        backend = self._made()
-        front = application_of(self._config, backend, self._tokens)
-        self._url = self._serving.enter_context(serve_in_thread(front))
-        backend.listens_at(self._url.removesuffix(front.path))
+        backend = self._new_backend()
+        app = application_of(self._config, backend, self._tokens)
+        self._url = self._serving.enter_context(serve_in_thread(app))
+        backend.listens_at(self._url.removesuffix(app.path))
         return self
 
     def __exit__(
@@ -115,7 +114,7 @@ class LocalGateway:
     async def __aenter__(self) -> Self:
         if self._listen:
             return await running().run_blocking(self.__enter__)
-        backend = self._made()
+        backend = self._new_backend()
         self._living.push_async_callback(backend.close)
         self._transport = MemoryTransport(backend, "the local gateway", asyncio.get_running_loop())
         await backend.begin()
@@ -129,7 +128,7 @@ class LocalGateway:
             self.__exit__(kind, error, trace)
         await self._living.aclose()
 
-    def _made(self) -> Aggregate:
+    def _new_backend(self) -> Aggregate:
         if self._backend is not None:
             raise LocalProtocolError("the gateway is running already")
         self._backend = aggregate_of(

@@ -13,7 +13,7 @@ from routermcp_adapters.http import connect
 from routermcp_adapters.http.connect import (
     MAX_ADDRESSES,
     MAX_RESOLUTIONS,
-    RESOLUTION_LIFETIME,
+    RESOLUTION_SECONDS,
     Resolver,
     dial,
 )
@@ -65,7 +65,7 @@ class Lookups:
 def test_a_name_is_remembered_for_half_a_minute_and_no_longer(names: Names) -> None:
     lookups = Lookups()
     lookups.addresses("one.example")
-    lookups.let_pass(RESOLUTION_LIFETIME - 1)
+    lookups.let_pass(RESOLUTION_SECONDS - 1)
     lookups.addresses("one.example")
     assert len(names.asked) == 1
     lookups.let_pass(2)

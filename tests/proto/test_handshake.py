@@ -155,7 +155,18 @@ def test_who_answers_initialize_has_sessions_whatever_it_claims() -> None:
 
 def test_the_refusal_of_initialize_is_what_is_told() -> None:
     last = refused(-32603)
-    assert failed("auto", refused(), last) is last.cause
+    assert failed("auto", refused(-32601), last) is last.cause
+    again = refused()
+    told = failed("auto", refused(), last, again)
+    assert told is last.cause
+    assert told.__cause__ is again.cause
+
+
+def test_a_server_that_did_not_hear_the_probe_is_probed_again() -> None:
+    """A gateway in front of it was restarting, for example."""
+    steps, agreement = follow("auto", refused(), refused(-32601), found("2026-07-28"))
+    assert steps == [DISCOVER, INITIALIZE, DISCOVER]
+    assert agreement.revision.name == "2026-07-28"
 
 
 def test_a_server_that_was_slow_to_answer_the_probe_is_probed_again() -> None:

@@ -580,6 +580,7 @@ def test_a_cancelled_call_in_the_middle_of_a_stream(any_server: ScriptedServer, 
 
 def test_a_cancelled_connect(any_server: ScriptedServer, runtime: str) -> None:
     any_server.script("server/discover", told(any_server, "closed"))
+    any_server.script("initialize", told(any_server, "closed"))
 
     async def body() -> None:
         client = make_client(runtime, url=any_server.url)

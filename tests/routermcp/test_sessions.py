@@ -338,6 +338,7 @@ def test_concurrent_connects_are_one(any_server: ScriptedServer, runtime: str) -
 
 def test_concurrent_connects_fail_as_one(server: ScriptedServer, runtime: str) -> None:
     server.script("server/discover", refused(403, "no"))
+    server.script("initialize", refused(403, "no"))
 
     async def body() -> None:
         client = make_client(runtime, url=server.url, retry=ONCE)

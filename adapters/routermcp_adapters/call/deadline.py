@@ -23,7 +23,7 @@ class CallDeadline:
         interaction_timeout: Milliseconds for each time a person is asked, 0 for no limit.
     """
 
-    __slots__ = ("_interaction_timeout", "at", "interacting", "runtime", "scope")
+    __slots__ = ("_interaction_timeout", "_whole", "at", "interacting", "runtime", "scope")
 
     def __init__(self, runtime: Runtime, timeout: int, interaction_timeout: int) -> None:
         self.runtime = runtime
@@ -33,6 +33,19 @@ class CallDeadline:
         """The limit that is in force."""
         self.interacting = False
         self._interaction_timeout = interaction_timeout
+        self._whole: CallDeadline | None = None
+
+    def part(self, longest: float, share: float) -> CallDeadline:
+        """Return a deadline for one step of the call, which stands still whenever the whole does.
+
+        Args:
+            longest: The most seconds that the step may take.
+            share: The most that it may take of what is left of the call, 0 to 1.
+        """
+        left = longest if self.at is None else (self.at - self.runtime.now()) * share
+        part = CallDeadline(self.runtime, max(1, int(min(longest, left) * 1000)), self._interaction_timeout)
+        part._whole = self
+        return part
 
     def has(self, seconds: float) -> bool:
         """Say whether so much time is left."""
@@ -40,11 +53,11 @@ class CallDeadline:
 
     async def interact(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Let a person take their time."""
-        began = self.runtime.now()
-        self.scope.move(deadline_after(began, self._interaction_timeout))
+        began, whole = self.runtime.now(), self._whole
+        self.scope.move(deadline_after(began, self._interaction_timeout) if whole is None else None)
         self.interacting = True
         try:
-            result = await ask()
+            result = await (ask() if whole is None else whole.interact(ask))
         except Exception:
             if not self.scope.expired:
                 self._go_on(began)

@@ -46,6 +46,7 @@ from routermcp_proto.types import InitializeResult, WireModel
 from routermcp_proto.versions import LATEST, Revision
 
 from ..concurrency import fork
+from ..concurrency.ctrl_c import ensured
 from ..limits import PoolStats
 from ..runtime import Runtime
 from ..wire_log import log
@@ -154,7 +155,7 @@ class Driver:
         return self._settings.gateway or (server is not None and server.serverInfo.name == "RouterMCP")
 
     async def connect(self, runtime: Runtime, timeout: int) -> InitializeResult:
-        """Open the session, or wait for who is opening it.
+        """Open the session, or wait for the caller that is opening it.
 
         Args:
             runtime: Where the session will live.
@@ -180,8 +181,8 @@ class Driver:
             self._entered = True
         except BaseException:
             with self._gate:
-                # Whoever did not get in has nothing to leave again, a with block for example.
-                # What somebody else got into stays.
+                # A caller that did not get in has nothing to leave again, a with block for example.
+                # A session that another caller has opened stays.
                 if not self._entered and all(each is mine for each in self._connecting):
                     self._leave()
             raise
@@ -205,20 +206,17 @@ class Driver:
         over, everything = runtime.over, close_all is not None
         if not over:
             runtime.check()
-        close_all = close_all if self.connected else None
-
-        def leave() -> None:
-            self._leave()
-            if close_all is not None:
-                close_all()
-
+        leaving = ensured(self._leave_all, close_all if self.connected else None)
         try:
             if not over:
                 await self._transport.farewell(runtime, everything)
-            leave()
-        except BaseException:
-            leave()  # it may be called again, and Ctrl-C may have cut it short
-            raise
+        finally:
+            leaving.close()
+
+    def _leave_all(self, close_all: Callable[[], None] | None) -> None:
+        self._leave()
+        if close_all is not None:
+            close_all()
 
     def enter_block(self) -> None:
         """Count a with block that has connected."""
@@ -284,7 +282,7 @@ class Driver:
         await self._transport.notify(outgoing, extra)
 
     async def attend(self) -> None:
-        """Hear what the server says that belongs to no call, while no call is under way.
+        """Read what the server sends outside of any call, while no call is under way.
 
         Returns when the server has no way to say such things.
 

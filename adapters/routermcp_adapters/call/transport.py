@@ -47,7 +47,7 @@ class SessionTransport(Protocol):
         ...
 
     async def connect(self, deadline: CallDeadline) -> None:
-        """Agree with the server, once for all who ask at the same time.
+        """Agree with the server, once for all callers at the same time.
 
         Raises:
             MCPError: There is no agreement.
@@ -57,7 +57,7 @@ class SessionTransport(Protocol):
     async def renew(
         self, deadline: CallDeadline, session_id: str | None, agreement: Agreement | None
     ) -> None:
-        """Agree anew, unless somebody has done so since the caller looked."""
+        """Agree anew, unless another caller has done so in the meantime."""
         ...
 
     async def farewell(self, runtime: Runtime, everything: bool = False) -> None:

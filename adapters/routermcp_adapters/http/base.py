@@ -36,6 +36,8 @@ class EndpointMemory:
     def __init__(self) -> None:
         self.protocol: str | None = None
         """The revision of the handshake era that worked last, which spares the probe."""
+        self.protocol_until = 0.0
+        """Until when that is taken for granted, in the runtime's clock."""
         self.agreement: Agreement | None = None
         """A public answer to ``server/discover``."""
         self.fresh_until = 0.0

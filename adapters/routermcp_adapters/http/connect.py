@@ -16,7 +16,7 @@ from ..runtime import Address, ByteStream, Runtime
 
 #: Seconds for which looked-up addresses are used again: short enough to follow a failover,
 #: long enough that a burst of new connections asks once.
-RESOLUTION_LIFETIME = 30.0
+RESOLUTION_SECONDS = 30.0
 
 #: Names whose addresses are kept. A client has one endpoint and a few token servers.
 MAX_RESOLUTIONS = 256
@@ -62,7 +62,7 @@ class Resolver:
         with self._lock:
             if len(self._known) >= MAX_RESOLUTIONS:
                 self._known.clear()
-            self._known[key] = (now + RESOLUTION_LIFETIME, addresses)
+            self._known[key] = (now + RESOLUTION_SECONDS, addresses)
         return addresses
 
 

@@ -18,7 +18,7 @@ from ..concurrency.gc_pause import PAUSE_SIZE, paused
 from ..runtime import ByteStream
 
 #: Reads of an answer's remains when a connection is wanted again. The last chunk of an
-#: event stream is a few bytes; whoever sends more than this is still talking.
+#: event stream is a few bytes; a server that sends more than this is still talking.
 MAX_REMAINS = 4
 
 Origin = tuple[str, str, int]
@@ -38,7 +38,7 @@ class PooledConnection:
 
     Args:
         endpoint: Where it leads.
-        on_abandoned: Called with :attr:`ref` when nobody holds the connection any more.
+        on_abandoned: Called with :attr:`ref` when the connection is garbage.
     """
 
     __slots__ = (

@@ -30,7 +30,7 @@ class ExchangeContext(NamedTuple):
     """Handles each event that is not the outcome."""
 
     deadline: CallDeadline | None = None
-    """That of the caller, which stands still while a user is asked; None where nobody may be asked."""
+    """That of the caller, which stands still while a user is asked; None where no user may be asked."""
 
     reader: Reader | None = None
     """Reads the session's server stream too, in its turn."""

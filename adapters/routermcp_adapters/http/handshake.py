@@ -12,7 +12,7 @@ from routermcp_proto.events import (
     MessageReady,
     Outgoing,
 )
-from routermcp_proto.exceptions import GatewayError, MCPError, OAuthError, TransportError
+from routermcp_proto.exceptions import GatewayError, MCPError, OAuthError, TransportError, causes
 from routermcp_proto.handshake import Agreement, Refused
 from routermcp_proto.http.binding import HTTPBinding
 from routermcp_proto.http.headers import HeaderBlock
@@ -30,10 +30,24 @@ from .context import CONTROL, ExchangeContext
 from .server_stream import ServerStream
 
 #: Seconds that ending a session at the server may take; the server forgets it anyway.
-FAREWELL_SECONDS = 2.0
+DELETE_SECONDS = 2.0
+
+#: Seconds that a server may take to answer a probe, before it is asked in the older way. Those that
+#: answer at all answer at once; some servers of the handshake era answer nothing before ``initialize``.
+PROBE_SECONDS = 2.0
+
+#: The part of what is left of a call that a probe may take, so that enough is left for ``initialize``.
+PROBE_SHARE = 1 / 3
+
+#: Seconds for which it is remembered that a server speaks a revision of the handshake era: it may be
+#: upgraded, or have been slow only once.
+PROTOCOL_SECONDS = 600.0
+
+#: Refusals of a probe that say nothing about the server: credentials are needed, or patience.
+_NOT_ABOUT_THE_PROBE = frozenset({401, 407, 429})
 
 ExtraHeaders = Callable[[], Awaitable[HeaderBlock | None]]
-Send = Callable[[Outgoing, HeaderBlock | None, ExchangeContext], Awaitable[Outcome | None]]
+SendRequest = Callable[[Outgoing, HeaderBlock | None, ExchangeContext], Awaitable[Outcome | None]]
 
 
 class HTTPHandshake:
@@ -68,7 +82,7 @@ class HTTPHandshake:
         binding: HTTPBinding,
         retry: RetryPolicy,
         extra_headers: ExtraHeaders,
-        send: Send,
+        send: SendRequest,
         stream: ServerStream,
         gateway: bool = False,
     ) -> None:
@@ -120,6 +134,8 @@ class HTTPHandshake:
         ):
             self._session.adopt(memory.agreement)
             return
+        if not 0 < memory.protocol_until - deadline.runtime.now() <= PROTOCOL_SECONDS:
+            memory.protocol = None  # too old, or learned by another clock: that of trio begins anew
         try:
             await self._handshake(deadline, memory.protocol)
         except MCPError as error:
@@ -136,6 +152,8 @@ class HTTPHandshake:
         if agreement is None:
             return
         if agreement.revision.era is Era.HANDSHAKE:
+            if memory.protocol is None:
+                memory.protocol_until = runtime.now() + PROTOCOL_SECONDS
             memory.protocol = agreement.revision.name
             if memory.server is not None:
                 self._session.recognize(memory.server)
@@ -146,27 +164,47 @@ class HTTPHandshake:
 
     async def _handshake(self, deadline: CallDeadline, protocol: str | None) -> None:
         """Take the steps that the session's machine asks for, until it is connected."""
+        failures: list[TransportError] = []
         try:
             todo = [self._session.start_handshake(protocol)]
             while todo:
                 outgoing = todo.pop(0)
-                for event in await self._step_with_retries(outgoing, deadline):
+                for event in await self._step_with_retries(outgoing, deadline, failures):
                     if isinstance(event, ConnectionFailed):
                         raise event.error
                     if isinstance(event, MessageReady):
                         todo.append(event.outgoing)
-        except BaseException:
+        except BaseException as error:
             # Ready or not: what has not been told to the server is agreed upon by one side only.
             self.forget()
+            if isinstance(error, MCPError) and failures:
+                *_, first = causes(error)
+                first.__cause__ = failures[-1] if first is not failures[-1] else None
             raise
 
-    async def _step_with_retries(self, outgoing: Outgoing, deadline: CallDeadline) -> list[Event]:
+    async def _step_with_retries(
+        self, outgoing: Outgoing, deadline: CallDeadline, failures: list[TransportError]
+    ) -> list[Event]:
+        """Send one message of the handshake; a failed probe is an answer too, which is noted.
+
+        Raises:
+            MCPError: The step failed.
+        """
         attempt = 1
         while True:
             try:
+                if self._session.probing and outgoing.request_id is not None:
+                    return await self._probe(outgoing, deadline)
                 return await self._step(outgoing, deadline)
             except TransportError as error:
                 error.attempts = attempt
+                if (
+                    self._session.probing
+                    and not error.not_run
+                    and error.status_code not in _NOT_ABOUT_THE_PROBE
+                ):
+                    failures.append(error)
+                    return self._session.refuse_handshake(Refused(None, error))
                 if attempt >= self._retry.attempts or not self._retry.allows(
                     error, repeatable=True, gateway=False
                 ):
@@ -179,6 +217,18 @@ class HTTPHandshake:
             attempt += 1
             self._shared.note_retry()
             await deadline.runtime.sleep(wait)
+
+    async def _probe(self, outgoing: Outgoing, deadline: CallDeadline) -> list[Event]:
+        """Send a probe, with a share of the time that the call has left."""
+        part = deadline.part(PROBE_SECONDS, PROBE_SHARE)
+        try:
+            async with part.scope:
+                return await self._step(outgoing, part)
+        except TimeoutError as error:
+            if not part.scope.expired:
+                raise
+            message = f"{self._shared.endpoint} did not answer server/discover"
+            raise TransportError(message, code="timeout") from error
 
     async def _step(self, outgoing: Outgoing, deadline: CallDeadline) -> list[Event]:
         """Send one message of the handshake and return what follows from the answer."""
@@ -224,7 +274,7 @@ class HTTPHandshake:
         """End the session at the server with DELETE, for a bounded time and whatever the answer is."""
         exchange = self._binding.exchange(Outgoing(b""))
         try:
-            async with runtime.deadline(runtime.now() + FAREWELL_SECONDS):
+            async with runtime.deadline(runtime.now() + DELETE_SECONDS):
                 request = self._binding.delete(await self._extra_headers())
                 if request is not None:
                     await sender.run(request, exchange, CONTROL)

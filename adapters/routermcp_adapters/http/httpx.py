@@ -35,7 +35,7 @@ from .connect import admitted
 from .context import ExchangeContext
 
 #: Seconds to close an answer that was broken off: as long as a TLS goodbye may take.
-CLOSE_SECONDS = 0.5
+CLOSE_RESPONSE_SECONDS = 0.5
 
 #: Seconds for the end of an event stream whose answer is known; then its connection closes.
 DRAIN_SECONDS = 0.1
@@ -172,7 +172,7 @@ class HttpxTransport(SharedTransport):
 
     Args:
         endpoint: Where the MCP server is.
-        client: The client; who brought it closes it.
+        client: The client; its owner closes it.
         make: Makes one for blocking code (True) or not, where none was brought; it is
             closed with its last user.
     """
@@ -279,7 +279,7 @@ class HttpxTransport(SharedTransport):
         finally:
             async with runtime.shield(patience):
                 await face.drain(pieces)
-            async with runtime.shield(CLOSE_SECONDS):
+            async with runtime.shield(CLOSE_RESPONSE_SECONDS):
                 await face.close_response(response)
 
     def _events(self, exchange: HTTPExchange, item: Any) -> list[Event]:
@@ -319,7 +319,7 @@ class HttpxTransport(SharedTransport):
         return self._face
 
     async def mention(self, request: HTTPRequest) -> None:
-        """Send a message whose answer nobody waits for."""
+        """Send a message without waiting for its answer."""
         try:
             face = self._open_face()
             await face.close_response(await face.send(self._request(request, self.endpoint), True))

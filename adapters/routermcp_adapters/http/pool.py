@@ -1,13 +1,28 @@
-"""Keep-alive connections, shared by all sessions of a client.
+"""The keep-alive pool: the connections that all sessions of a client share.
 
-A connection is in exactly one place: with the exchange that leased it, idle in the pool,
-or closed. One that comes back while the last bytes of its answer are still on the way
-rests in the pool too; whether they have come by then is seen when it is wanted again. So
-nobody waits for the end of an event stream whose answer is known.
+A connection is in exactly one place: leased to an exchange, idle in the pool, or closed.
 
-The pool holds leased connections weakly. Whoever has leased one gives it back; if they are
-torn away before they can (Ctrl-C in blocking code), it is collected as garbage, which
-closes it and frees its place.
+* **Lease.** An exchange that needs a connection takes a *place*, of which there are
+  ``max_connections``, and in it the idle connection that has rested least, else a new one. A
+  :class:`PooledConnection` without a stream is a place whose connection is still to be opened:
+  it holds the place while :func:`.connect.dial` waits, outside of the lock.
+* **Queue.** A caller that finds no place waits in the order of arrival. The place goes from hand
+  to hand: the caller that frees it gives it to the first waiter (``_serve``), so a newcomer can't
+  overtake. Answers to the server and DELETE take no place (the *control* lane): all places may
+  be held by calls that wait for just these.
+* **Release.** A connection comes back as soon as the outcome is known, perhaps before the last
+  bytes of its response: it rests in the pool while these arrive, and is examined when it is
+  wanted again. So no call waits for the end of an event stream whose answer it has.
+* **Expiry.** There is no timer. An idle connection that is too old, closed by the peer or out of
+  step is dropped when a lease meets it, or a release finds it at the old end.
+
+The pool refers to leased connections weakly. A holder that is torn away before it can give its
+connection back (Ctrl-C in blocking code) lets it become garbage, which closes it and frees its
+place (``_on_abandoned``). Garbage is collected at any moment, in any thread, with the lock held by
+that thread too, so the finalizer takes no lock for certain: it sets the mark ``_abandoned`` and
+tries. Each method that leases or frees ends with ``_settle``, which serves the waiters while
+the mark is set. Where Ctrl-C cuts that short, the exception handler of the same method settles
+again; the invariant is that no place is free while a caller waits for one.
 
 One lock guards the lists; it is never held while anything waits.
 """
@@ -30,14 +45,14 @@ from .connect import Admit, Resolver, dial
 from .connection import Condition, Origin, PooledConnection
 
 #: Seconds for which the end of an answer may be on the way. A server that keeps an event
-#: stream open after the answer holds a connection that nobody can use.
+#: stream open after the answer holds a connection that no call can use.
 TALKING_SECONDS = 5.0
 
 Ref = weakref.ref[PooledConnection]
 
 
-class _Waiter:
-    """One caller's place in the queue."""
+class _LeaseRequest:
+    """One caller in the queue."""
 
     __slots__ = ("connection", "endpoint", "flag")
 
@@ -62,7 +77,7 @@ class Holdings:
     control: dict[Ref, Origin]
 
     def close(self, *, everything: bool) -> None:
-        """Close all connections, or those only that nobody can be using any more."""
+        """Close all connections, or only those that can't be in use any more."""
         if not everything and self.runtime is not None and not self.runtime.over:
             return
         if everything or self.runtime is not None:
@@ -99,9 +114,9 @@ class ConnectionPool:
         self._idle: deque[PooledConnection] = deque()
         self._leased: dict[Ref, Origin] = {}
         self._control: dict[Ref, Origin] = {}
-        self._waiting: deque[_Waiter] = deque()
+        self._waiting: deque[_LeaseRequest] = deque()
         self._abandoned = False
-        """Whether a place may have got free that nobody has been given yet."""
+        """Whether a place may have got free that no waiter has been given yet."""
         self._closed = False
         self.reused = 0
         """Leases of a connection that was there already."""
@@ -226,7 +241,7 @@ class ConnectionPool:
     # ---- waiting -----------------------------------------------------------------------
 
     async def _queue(self, endpoint: EndpointURL) -> PooledConnection:
-        waiter = _Waiter(endpoint, self._runtime.event())
+        waiter = _LeaseRequest(endpoint, self._runtime.event())
         try:
             with self._lock:
                 self._sweep()
@@ -245,7 +260,7 @@ class ConnectionPool:
             raise TransportError("the client was disconnected meanwhile", code="closed", not_run=True)
         return connection
 
-    def _withdraw(self, waiter: _Waiter) -> None:
+    def _withdraw(self, waiter: _LeaseRequest) -> None:
         with self._lock:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
@@ -258,7 +273,7 @@ class ConnectionPool:
             self.discard(connection)
 
     def _serve(self) -> None:
-        """Give what is free to those who wait, in their order; the lock is held."""
+        """Give free places to the waiters, in their order; the lock is held."""
         for waiter in tuple(self._waiting):
             if waiter.connection is None:
                 if not self._has_place(waiter.endpoint):
@@ -269,7 +284,7 @@ class ConnectionPool:
             self._waiting.remove(waiter)
 
     def _on_abandoned(self, ref: Ref) -> None:
-        """Free the place of a connection that nobody holds; any thread may be anywhere meanwhile."""
+        """Free the place of a connection that is garbage; any thread may be anywhere meanwhile."""
         try:
             self._control.pop(ref, None)
             self._leased.pop(ref, None)
@@ -279,10 +294,10 @@ class ConnectionPool:
         self._settle()
 
     def _settle(self) -> None:
-        """See that no place stays free while somebody waits.
+        """Serve the waiters while a place may be free.
 
-        Garbage is collected at any moment, with the lock held by the same thread too. So it
-        only leaves a mark then, and whoever lets go of the lock looks for it.
+        The lock may be held by this thread, where garbage is collected, or by another one; then
+        its holder settles after letting go of it.
         """
         while self._abandoned:
             taken: list[bool] = []
@@ -364,7 +379,7 @@ class ConnectionPool:
             connection.stream.abort()
 
     def holdings(self) -> Holdings:
-        """Return the connections, for whoever has to close them without the pool."""
+        """Return the connections, to be closed without the pool."""
         runtime = None if self._runtime.survives_fork else self._runtime
         return Holdings(runtime, self._idle, self._leased, self._control)
 

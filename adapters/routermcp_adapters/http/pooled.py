@@ -84,7 +84,7 @@ class PooledTransport(SharedTransport):
         return self._before[0] + pool.reused, self._before[1] + pool.opened
 
     def close_all(self) -> None:
-        """Close the connections, whoever uses them."""
+        """Close the connections, in spite of their users."""
         self._users.clear()
         pool = self._pool
         if pool is None:

@@ -26,6 +26,7 @@ from routermcp_proto.versions import CancelBy
 from ..call.deadline import CallDeadline
 from ..call.incoming import CANCEL_SECONDS, IncomingHandler, ProgressSink, Responder
 from ..concurrency import fork
+from ..concurrency.ctrl_c import ensured
 from ..limits import PoolStats
 from ..runtime import Runtime
 from ..wire_log import log
@@ -173,21 +174,19 @@ class HTTPSession:
         """
         stream, runtime = self._stream, deadline.runtime
         on_event = partial(self._incoming.handle, deadline, partial(self._post, extra), on_progress)
-        reader = None
         try:
-            if stream.wanted:
-                reader = await stream.reader(runtime)
+            reader = await stream.reader(runtime) if stream.wanted else None
             if reader is None:
                 return await self._send(outgoing, extra, ExchangeContext(on_event, deadline))
-            stream.enter(reader)
-            outcome = await self._send(outgoing, extra, ExchangeContext(on_event, deadline, reader))
-            stream.leave(reader)
+            leaving = ensured(stream.leave, reader)
+            try:
+                stream.enter(reader)
+                return await self._send(outgoing, extra, ExchangeContext(on_event, deadline, reader))
+            finally:
+                leaving.close()
         except BaseException as error:
-            if reader is not None:
-                stream.leave(reader)
             await self._give_up(outgoing, extra, runtime, isinstance(error, TransportError))
             raise
-        return outcome
 
     async def attend(self, deadline: CallDeadline) -> None:
         """Read the server stream while no call does."""

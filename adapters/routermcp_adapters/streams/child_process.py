@@ -58,10 +58,7 @@ def environment(extra: Mapping[str, str] | None) -> dict[str, str]:
 class Child:
     """A child process, the leader of a process group of its own.
 
-    Args:
-        command: Program and arguments; no shell is involved.
-        env: More variables than those of :func:`environment`.
-        cwd: The folder to start in.
+    It gets ``env`` beside the variables of :func:`environment`.
 
     Raises:
         OSError: It cannot be started.

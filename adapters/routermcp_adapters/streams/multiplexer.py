@@ -69,6 +69,9 @@ from .base import MessageStream
 #: (MCP 2026-07-28, stdio, "Backward Compatibility").
 PROBE_SECONDS = 3.0
 
+#: The part of what is left of a call that this may take, so that enough is left for ``initialize``.
+PROBE_SHARE = 1 / 2
+
 #: The id of a waiter that has made no request. Requests have numbers.
 NO_REQUEST = "none"
 
@@ -202,9 +205,9 @@ class Multiplexer:
             leaving.close()
 
     async def _next_of_handshake(self, waiter: _Waiter, deadline: CallDeadline) -> Event:
-        if self._session.state is not SessionState.PROBING or not deadline.has(self._probe_seconds):
+        if not self._session.probing or self._session.state is not SessionState.PROBING:
             return await self._next(waiter)
-        scope = deadline.runtime.deadline(deadline.runtime.now() + self._probe_seconds)
+        scope = deadline.part(self._probe_seconds, PROBE_SHARE).scope
         try:
             async with scope:
                 return await self._next(waiter)

@@ -115,13 +115,6 @@ class StdioStream:
 
     Closing waits for the caller that is receiving, or leaves the pipes to it: a descriptor that
     was closed may be another file's by the time that it is read from.
-
-    Args:
-        child: The process.
-        runtime: Waits for its pipes.
-        name: The name of the program, for the log.
-        shutdown: How long the child may take to end.
-        receive_size: Bytes that are read or written at once.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""``routermcp demo``: one scenario on all runtimes, and a table of what came of it."""
+"""``routermcp demo``: one scenario on all runtimes, and a table of the results."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ COLUMNS = ("runtime", "connect ms", "tools", "calls", "median ms", "p95 ms", "er
 
 
 class LiveDisplay:
-    """Bars on a terminal; one line for each runtime where there is none."""
+    """Bars on a terminal; without one, a line for each runtime."""
 
     def __init__(self, output: Console) -> None:
         self._output = output
@@ -53,7 +53,7 @@ class LiveDisplay:
 
     @contextmanager
     def showing(self) -> Generator[None]:
-        """Show the bars for as long as the block runs."""
+        """Show the bars while the block runs."""
         with self._bars:
             self._runtime = self._bars.add_task("", total=TIMED_CALLS + OTHER_STEPS, step="")
             self._count = self._bars.add_task("count", total=COUNT_TO, visible=False, step="")
@@ -79,7 +79,7 @@ class LiveDisplay:
         )
 
     def end(self, report: RuntimeReport) -> None:
-        """Say what came of a runtime."""
+        """Print the outcome of a runtime."""
         if report.skipped is not None:
             outcome = f"skipped, {report.skipped}"
         else:
@@ -91,15 +91,15 @@ def run_demo(options: ClientOptions) -> bool:
     """Run the demonstration and return whether all went well.
 
     Raises:
-        typer.Exit: It could not begin, and that was reported.
+        typer.Exit: The demonstration could not begin; the reason was reported.
     """
-    # What the gateway says of slow servers is for those who run one.
+    # Warnings of the gateway about slow servers are for its operators.
     logging.getLogger("routermcp").addHandler(logging.NullHandler())
     with reported(debug=options.debug):
         if options.url is not None:
             return _demonstrate(options, None)
         try:
-            from ...gateway.demo.showcase import showcase  # noqa: PLC0415 - what it needs may not be installed
+            from ...gateway.demo.showcase import showcase  # noqa: PLC0415 - needs the extra
 
             with showcase() as shown:
                 return _demonstrate(replace(options, url=shown.url), shown)
@@ -133,7 +133,7 @@ def _demonstrate(options: ClientOptions, shown: Showcase | None) -> bool:
         for name, run in RUNNERS.items():
             report = RuntimeReport(name)
             display.begin(name)
-            run(options, make, report, display)
+            run(options, make, report, display.step)
             display.end(report)
             reports.append(report)
     output.print()

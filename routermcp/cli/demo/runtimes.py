@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from dataclasses import asdict
+from typing import Any
 
 from ... import RouterMCPClient, SyncRouterMCPClient
 from ...types import InitializeResult, MCPError
@@ -18,41 +19,32 @@ MakeScenario = Callable[[RuntimeReport, InitializeResult], Scenario]
 FORM = {"name": "Ada"}
 
 
-class Display(Protocol):
-    """Shows how far the scenario is."""
-
-    def step(self, title: str) -> None:
-        """Take note that a step begins."""
-        ...
+OnStep = Callable[[str], None]
+"""Called with the title of each step that begins."""
 
 
 class Recorder:
-    """Leads through a scenario and writes down what comes of it.
+    """Sends a scenario the results of its steps, and writes the report."""
 
-    Args:
-        report: Where it is written.
-        display: Where it is shown meanwhile.
-    """
-
-    def __init__(self, report: RuntimeReport, display: Display) -> None:
+    def __init__(self, report: RuntimeReport, on_step: OnStep) -> None:
         self._report = report
-        self._display = display
+        self._on_step = on_step
         self._started = 0.0
 
     def start(self, title: str) -> None:
-        """Begin to measure."""
-        self._display.step(title)
+        """Begin to measure a step."""
+        self._on_step(title)
         self._started = time.perf_counter()
 
     def _elapsed(self) -> float:
         return (time.perf_counter() - self._started) * 1000
 
     def connected(self) -> None:
-        """Write down that the client is connected."""
+        """Note the time of the connection."""
         self._report.connect_ms = self._elapsed()
 
     def next_step(self, scenario: Scenario, result: Any) -> Step | None:
-        """Tell the scenario what came of a step, and begin the next one; None after the last."""
+        """Send the scenario the result of a step and begin the next one; return None after the last."""
         try:
             step = scenario.send(result)
         except StopIteration:
@@ -61,7 +53,7 @@ class Recorder:
         return step
 
     def succeeded(self, step: Step, result: Any) -> Any:
-        """Write down a result, and return it."""
+        """Note a result, and return it."""
         if step.timed:
             self._report.latencies_ms.append(self._elapsed())
         self._report.calls += step.tool_call
@@ -70,21 +62,13 @@ class Recorder:
         return result
 
     def failed(self, title: str, error: MCPError) -> None:
-        """Write down an error."""
+        """Note an error."""
         self._report.errors.append(f"{title}: {error}")
 
 
-async def drive(options: ClientOptions, make: MakeScenario, report: RuntimeReport, display: Display) -> None:
-    """Run a scenario with the asynchronous client, on whichever runtime is running."""
-    recorder = Recorder(report, display)
-    client = RouterMCPClient(
-        options.url,
-        options.api_key,
-        options.user_id,
-        options.timeout,
-        debug=options.debug or None,
-        on_elicitation=lambda _: FORM,
-    )
+async def drive(options: ClientOptions, make: MakeScenario, report: RuntimeReport, on_step: OnStep) -> None:
+    """Run a scenario with the asynchronous client, on the running runtime."""
+    recorder, client = Recorder(report, on_step), RouterMCPClient(**_settings(options))
     recorder.start("connect")
     try:
         async with client:
@@ -100,18 +84,10 @@ async def drive(options: ClientOptions, make: MakeScenario, report: RuntimeRepor
 
 
 def drive_blocking(
-    options: ClientOptions, make: MakeScenario, report: RuntimeReport, display: Display
+    options: ClientOptions, make: MakeScenario, report: RuntimeReport, on_step: OnStep
 ) -> None:
     """Run a scenario with the blocking client."""
-    recorder = Recorder(report, display)
-    client = SyncRouterMCPClient(
-        options.url,
-        options.api_key,
-        options.user_id,
-        options.timeout,
-        debug=options.debug or None,
-        on_elicitation=lambda _: FORM,
-    )
+    recorder, client = Recorder(report, on_step), SyncRouterMCPClient(**_settings(options))
     recorder.start("connect")
     try:
         with client:
@@ -126,28 +102,35 @@ def drive_blocking(
         recorder.failed("connect", error)
 
 
+def _settings(options: ClientOptions) -> dict[str, Any]:
+    def fill_in(_request: object) -> dict[str, str]:
+        return FORM
+
+    return {**asdict(options), "debug": options.debug or None, "on_elicitation": fill_in}
+
+
 def _server(client: RouterMCPClient | SyncRouterMCPClient) -> InitializeResult:
     server = client.server
     assert server is not None  # noqa: S101 - it is connected
     return server
 
 
-def run_asyncio(options: ClientOptions, make: MakeScenario, report: RuntimeReport, display: Display) -> None:
+def run_asyncio(options: ClientOptions, make: MakeScenario, report: RuntimeReport, on_step: OnStep) -> None:
     """Run a scenario under asyncio."""
-    asyncio.run(drive(options, make, report, display))
+    asyncio.run(drive(options, make, report, on_step))
 
 
-def run_trio(options: ClientOptions, make: MakeScenario, report: RuntimeReport, display: Display) -> None:
+def run_trio(options: ClientOptions, make: MakeScenario, report: RuntimeReport, on_step: OnStep) -> None:
     """Run a scenario under trio, where that is installed."""
     try:
         import trio  # noqa: PLC0415 - may not be installed
     except ModuleNotFoundError:
         report.skipped = "trio is not installed: pip install 'routermcp[trio]'"
         return
-    trio.run(drive, options, make, report, display)
+    trio.run(drive, options, make, report, on_step)
 
 
-RUNNERS: dict[str, Callable[[ClientOptions, MakeScenario, RuntimeReport, Display], None]] = {
+RUNNERS: dict[str, Callable[[ClientOptions, MakeScenario, RuntimeReport, OnStep], None]] = {
     "asyncio": run_asyncio,
     "trio": run_trio,
     "blocking": drive_blocking,

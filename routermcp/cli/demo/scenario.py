@@ -1,8 +1,7 @@
-"""What the demonstration does, as a generator of steps: the same for every runtime.
+"""The scenario of the demonstration, as a generator of steps: the same for every runtime.
 
-The generator yields a step, is sent its result (None where it failed) and yields the next
-one. It knows nothing of runtimes; the drivers in :mod:`routermcp.cli.demo.runtimes` make the
-calls.
+The generator yields a step, is sent its result (None where it failed) and yields the next one.
+The drivers in :mod:`routermcp.cli.demo.runtimes` make the calls.
 """
 
 from __future__ import annotations
@@ -31,9 +30,9 @@ class Step:
 
     title: str
     run: Callable[[AnyClient], Any]
-    """Makes the call; of an asynchronous client, what it returns is to be awaited."""
+    """Makes the call; the result of an asynchronous client is awaitable."""
     check: Callable[[Any], bool] = lambda result: result is None or not getattr(result, "isError", False)
-    """Whether the result is what it should be."""
+    """Whether the result is the expected one."""
     timed: bool = False
     tool_call: bool = False
 
@@ -43,7 +42,7 @@ Scenario = Generator[Step, Any, None]
 
 @dataclass(slots=True)
 class RuntimeReport:
-    """What came of the scenario under one runtime."""
+    """The results of the scenario under one runtime."""
 
     runtime: str
     connect_ms: float | None = None
@@ -52,20 +51,13 @@ class RuntimeReport:
     latencies_ms: list[float] = field(default_factory=list[float])
     errors: list[str] = field(default_factory=list[str])
     skipped: str | None = None
-    """Why the runtime was left out, where it was."""
+    """Why the runtime was left out, None where it was not."""
 
 
 def own_gateway(
     report: RuntimeReport, on_progress: ReportProgress, servers: Collection[str], repository: str | None
 ) -> Scenario:
-    """Try everything that is behind the local gateway.
-
-    Args:
-        report: Where it is written down.
-        on_progress: Told how far the tool ``count`` is.
-        servers: The aliases of the servers that are there.
-        repository: The folder that the server ``git`` looks at.
-    """
+    """Try each server behind the local gateway."""
     tools = yield Step("list tools", lambda client: client.list_tools(), lambda result: len(result) > 0)
     report.tools = len(tools or [])
     yield _call("demo.add", {"a": 2, "b": 3}, lambda result: result.structuredContent == {"sum": 5})
@@ -91,7 +83,7 @@ def own_gateway(
 
 
 def foreign_server(report: RuntimeReport, server: InitializeResult) -> Scenario:
-    """Look at what a server has, without changing anything there."""
+    """Use a server without changing anything there."""
     offered = server.capabilities.to_wire()
     tools: list[Tool] | None = None
     if "tools" in offered:
@@ -113,7 +105,7 @@ def _call(name: str, arguments: dict[str, Any], check: Callable[[Any], bool], *,
 
 
 def first_harmless(tools: Sequence[Tool]) -> Tool | None:
-    """Return the first tool that changes nothing, by its own word, and needs no arguments."""
+    """Return the first tool that is marked read-only and needs no arguments."""
     for tool in tools:
         if tool.annotations is not None and tool.annotations.readOnlyHint and not tool.inputSchema.required:
             return tool

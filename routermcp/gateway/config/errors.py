@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, and where: paths of keys, and lists of problems."""
+"""The errors of a configuration: paths of keys, and lists of problems."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from routermcp.types import ConfigError
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-#: Problems in one error: more than somebody mends before they try again.
+#: Problems in one error: more than a user mends before the next attempt.
 MAX_CONFIG_PROBLEMS = 20
 
 #: Characters of a key in an error; the keys that mean something are shorter.
@@ -62,11 +62,11 @@ def written(path: KeyPath) -> str:
 
 
 def problem(text: str, *key: str | int) -> PydanticCustomError:
-    """Make what a validator raises.
+    """Return the exception of a validator.
 
     Args:
-        text: What is wrong and what was expected; nothing of the value, which may be secret.
-        key: Where, seen from what the validator validates.
+        text: The problem and the expected value; nothing of the value, which may be secret.
+        key: Path of the key, from the validated value.
     """
     return PydanticCustomError(_OWN, "{problem}", {"problem": text, "key": key})
 
@@ -83,11 +83,11 @@ class Problems:
         self._texts: dict[KeyPath, str] = {}
 
     def add(self, path: KeyPath, text: str) -> None:
-        """Note a problem, unless the key has one already: that is what the next comes from."""
+        """Note a problem, unless the key has one already, which causes the next."""
         self._texts.setdefault(path, text)
 
     def add_all(self, error: ValidationError) -> None:
-        """Note what pydantic found."""
+        """Note the errors of pydantic."""
         for each in error.errors(include_url=False, include_input=False):
             self.add(_place(each), _said(each))
 
@@ -118,7 +118,7 @@ class Problems:
 
 
 def _place(error: ErrorDetails) -> KeyPath:
-    """Return the path as it stands in the file, without what pydantic adds to it."""
+    """Return the path as it stands in the file, without the parts that pydantic adds."""
     path = error["loc"]
     if path and path[-1] == "[key]":
         path = path[:-1]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -42,7 +42,7 @@ _PUNCTUATION = "{}[]:,\"'/*"
 
 _logger = logging.getLogger("routermcp.gateway")
 
-#: What ``routermcp config`` writes for somebody who has no configuration yet.
+#: The configuration that ``routermcp config`` writes.
 STARTER = """\
 // The configuration of the routermcp gateway. Comments and trailing commas are fine.
 // Values may hold ${env:NAME} or ${NAME}, a variable of the environment; $${ is a plain ${.
@@ -50,10 +50,10 @@ STARTER = """\
   // Where the gateway listens.
   "httpServer": { "host": "127.0.0.1", "port": 5151 },
 
-  // Seconds after which a session that nobody uses is forgotten, and how many there may be.
+  // Seconds after which an unused session is forgotten, and the most sessions at once.
   "session": { "timeout": 300, "max_sessions": 25 },
 
-  // Who may use the gateway. With keys, clients send "Authorization: Bearer <key>".
+  // Access to the gateway. With keys, clients send "Authorization: Bearer <key>".
   // "auth": { "mode": "api_key", "apiKeys": ["${env:ROUTERMCP_API_KEY}"] },
 
   // Where the tokens of users are kept, for servers that they sign in at ("authType": "oauth").
@@ -83,7 +83,7 @@ STARTER = """\
       "url": "https://api.githubcopilot.com/mcp/",
       "authType": "bearer",
       "authBearer": "${env:GITHUB_TOKEN}",
-      // What is let through. Denied goes before allowed; the same keys exist for
+      // The entries that are let through. Denied goes before allowed; the same keys exist for
       // Resources and Prompts. Globs: * (no /), **, ?, [abc], [!abc].
       "denyTools": ["delete_file"],
       "allowedToolsGlob": ["get_*", "list_*", "search_*"],
@@ -124,8 +124,8 @@ def load(
             something in it is wrong.
 
     Raises:
-        ConfigError: It cannot be read, or something in it is wrong; the text says what and
-            where, and holds no secret.
+        ConfigError: The file cannot be read, or is wrong; the text names the places, and holds
+            no secret.
     """
     try:
         with Path(path).open("rb") as file:
@@ -180,7 +180,7 @@ def parse(text: str, *, source: str, environ: Mapping[str, str], folder: Path | 
     config = _validated(substituted, problems)
     if folder is not None:
         config = _without_broken(substituted, config, problems, warn)
-    # Only now, as pydantic's error, which holds the values, must not be what this comes from.
+    # Only now: an error raised above would be chained to pydantic's, which holds the values.
     problems.check()
     return cast("GatewayConfig", config)
 
@@ -217,7 +217,7 @@ def _read_json5(text: str, source: str) -> ParsedObject:
         raise ConfigError(f"{source}: longer than {MAX_FILE_BYTES} characters, the most for a configuration")
     try:
         # A line break makes empty text an error like every other.
-        value, wrong, position = json5.parse(text + "\n", object_pairs_hook=_parsed_object)
+        value, wrong, position = json5.parse(text + "\n", object_pairs_hook=ParsedObject)
     except RecursionError:
         raise ConfigError(f"{source}: objects and lists stand in each other too deeply") from None
     if wrong is not None:
@@ -225,10 +225,6 @@ def _read_json5(text: str, source: str) -> ParsedObject:
     if not isinstance(value, ParsedObject):
         raise ConfigError(f"{source}: expected an object, {{...}}, with mcpServers")
     return value
-
-
-def _parsed_object(pairs: Iterable[tuple[str, Any]]) -> ParsedObject:
-    return ParsedObject(pairs)
 
 
 def _syntax_problem(text: str, source: str, position: int) -> str:

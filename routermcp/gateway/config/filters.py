@@ -124,7 +124,7 @@ class Glob:
 
 
 class Filter:
-    """What is let through: names and globs that are allowed, and such that are denied.
+    """A filter of names: names and globs that are allowed, and such that are denied.
 
     A name that is denied is never let through. Of the others all are where nothing is
     allowed by name or glob, else those that are. The order of the rules is that of the

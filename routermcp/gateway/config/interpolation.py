@@ -20,7 +20,7 @@ _PLACEHOLDER = re.compile(
     r"\$\$\{|\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{input:([A-Za-z0-9_.-]+)\}|\$\{"
 )
 
-#: What no program takes as an argument or variable, and no text on the wire can hold.
+#: Characters that no program takes in an argument or variable, and no text on the wire can hold.
 _NOT_TEXT = re.compile(r"[\x00\ud800-\udfff]")
 
 #: Keys that tell of which kind a server is, so that they are never left out.
@@ -39,7 +39,7 @@ class Substitution:
 
     Args:
         environ: The variables.
-        problems: Takes what is wrong.
+        problems: Takes the problems.
         lenient: Leave values out whose variables are not set, instead of calling it a
             problem; ``command`` and ``url`` stay as they are written.
     """

@@ -1,4 +1,4 @@
-"""The keys of a configuration: which are comments, which nobody knows, which are refused."""
+"""The keys of a configuration: comments, unknown keys, refused keys."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .model import (
     StdioServer,
 )
 
-#: Warnings about keys of one file: the first ones show what is the matter.
+#: Warnings about keys of one file: the first ones show the mistake.
 MAX_CONFIG_WARNINGS = 20
 
 _SECTIONS: dict[str, type[BaseModel]] = {
@@ -108,14 +108,10 @@ def refuse_code_mode(value: Any, path: KeyPath, problems: Problems) -> None:
 
 
 def warnings(config: dict[str, Any]) -> list[str]:
-    """Return what is to be said of the keys that have no effect."""
+    """Return the warnings about keys that have no effect."""
     found = list(_unknown_keys(config))
-    if len(found) > MAX_CONFIG_WARNINGS:
-        return [
-            *found[:MAX_CONFIG_WARNINGS],
-            f"and {len(found) - MAX_CONFIG_WARNINGS} more keys that nobody knows",
-        ]
-    return found
+    more = len(found) - MAX_CONFIG_WARNINGS
+    return [*found[:MAX_CONFIG_WARNINGS], f"and {more} more unknown keys"] if more > 0 else found
 
 
 def _unknown_keys(config: dict[str, Any]) -> Iterator[str]:

@@ -39,7 +39,7 @@ DEFAULT_GATEWAY_PORT = 5151
 #: Seconds that requests under way get when the gateway ends: ``docker stop`` kills after 10.
 DEFAULT_DRAIN_SECONDS = 8.0
 
-#: Seconds after which a session that nobody uses is forgotten.
+#: Seconds after which an unused session is forgotten.
 DEFAULT_SESSION_SECONDS = 300
 
 #: Sessions at once.
@@ -110,7 +110,7 @@ class APIKeySettings(ConfigModel):
 
     key: Token
     user: bool = False
-    """Whether who shows it may say which user a request is for."""
+    """Whether a client with this key may name the user of a request."""
 
     @model_validator(mode="before")
     @classmethod
@@ -119,7 +119,7 @@ class APIKeySettings(ConfigModel):
 
 
 class AuthSettings(ConfigModel):
-    """Who may use the gateway: everybody, or who shows a key."""
+    """Access to the gateway: free, or with an API key."""
 
     mode: Literal["none", "api_key"] = "none"
     """``api_key`` where keys are given and nothing else is said."""
@@ -152,7 +152,7 @@ class RateLimitSettings(ConfigModel):
     """The period that the requests are counted in."""
 
 
-#: What the URL of a store may begin with.
+#: Schemes of the URL of a store.
 STORES = ("file", "memory", "redis", "rediss", "postgresql", "sqlite", "https", "http")
 
 
@@ -165,11 +165,11 @@ class OAuthSettings(ConfigModel):
     apiKey: Token | None = None
     """For a store behind an HTTP API."""
     encryptionKeys: tuple[Token, ...] = ()
-    """Keys of Fernet: the first one encrypts what is kept, all of them decrypt."""
+    """Keys of Fernet: the first one encrypts the records, all of them decrypt."""
     redirectUri: str | None = None
     """Where browsers come back to; None for the gateway's own page."""
     clientName: str = Field(default="RouterMCP gateway", min_length=1)
-    """What users are told who asks."""
+    """The name of the gateway on the pages of authorization servers."""
     tokenApi: bool = False
     """Whether applications that act for users may read and write the tokens."""
 
@@ -204,7 +204,7 @@ class OAuthSettings(ConfigModel):
 
 
 class ServerOAuth(ConfigModel):
-    """What the authorization server of one server knows the gateway as, where that is known."""
+    """The registration of the gateway at the authorization server of one server."""
 
     clientId: str | None = Field(default=None, min_length=1)
     clientSecret: Token | None = None
@@ -216,11 +216,11 @@ class ServerOAuth(ConfigModel):
 
 
 class ServerSettings(ConfigModel):
-    """What servers of every kind have."""
+    """The settings of servers of every kind."""
 
     enabled: bool = True
     timeout: Whole | None = Field(default=None, ge=0, le=MAX_SECONDS * 1000)
-    """Milliseconds for one request, 0 for no limit, None for what the gateway chooses."""
+    """Milliseconds for one request, 0 for no limit, None for the default of the gateway."""
     startTimeout: Whole | None = Field(default=None, ge=1, le=MAX_SECONDS * 1000)
     """Milliseconds to start or to be reached, None for 30 seconds, or ``timeout`` where that is longer:
     ``npx``, ``uvx`` and ``docker run`` load a program when they run it for the first time."""
@@ -270,7 +270,7 @@ class StdioServer(ServerSettings):
     transport: Literal["stdio"] = "stdio"
     command: str = Field(min_length=1)
     args: Texts = Field(default=(), repr=False)
-    """Not shown, as they may hold what variables held."""
+    """Not shown, as they may hold values of variables."""
     env: dict[VariableName, SecretStr] = Field(default_factory=dict[str, SecretStr])
     cwd: str | None = Field(default=None, min_length=1)
 
@@ -284,7 +284,7 @@ class HTTPServer(ServerSettings):
 
     transport: Literal["http-streamable"] = "http-streamable"
     url: str = Field(repr=False)
-    """Not shown, as its query may hold what variables held."""
+    """Not shown, as its query may hold values of variables."""
     headers: dict[str, SecretStr] = Field(default_factory=dict[str, SecretStr])
     authType: Literal["none", "bearer", "oauth"] = "none"
     """``bearer`` where ``authBearer`` is given and nothing else is said; ``oauth`` where ``oauth`` is."""
@@ -311,7 +311,7 @@ class HTTPServer(ServerSettings):
     @field_validator("url")
     @classmethod
     def _check_url(cls, url: str, info: ValidationInfo) -> str:
-        # What is not enabled may hold a variable that is not set.
+        # A server that is not enabled may hold a variable that is not set.
         if not info.data.get("enabled", True):
             return url
         try:

@@ -1,4 +1,4 @@
-"""What the parts of a configuration are made of."""
+"""The types of the parts of a configuration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..names import GATEWAY_ALIAS
 from .errors import problem
 
 #: The longest time that can be set, 100 days, as for the client's calls: far more than
-#: anybody waits, and what every clock and timer holds.
+#: a user waits, and within the range of every clock and timer.
 MAX_SECONDS = 100 * 24 * 3600
 
 #: Characters of the longest alias of a server.
@@ -19,7 +19,7 @@ MAX_ALIAS = 50
 
 _ALIAS = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_ALIAS}}}")
 _VARIABLE = re.compile(r"[^=\0]+")
-# What travels in "Authorization: Bearer ...": visible ASCII characters.
+# The characters of "Authorization: Bearer ...": visible ASCII characters.
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
 
 

@@ -46,7 +46,7 @@ class Showcase:
     Attributes:
         url: Where it is.
         repository: The throw-away repository that the server ``git`` looks at, None without it.
-        missing: What had to be left out, and why.
+        missing: The servers that were left out, each with the reason.
     """
 
     url: str
@@ -60,7 +60,7 @@ def showcase() -> Generator[Showcase]:
     """Serve the demonstration's gateway for as long as the block runs.
 
     Raises:
-        ModuleNotFoundError: What serves it is not installed.
+        ModuleNotFoundError: uvicorn is not installed.
         RuntimeError: It did not start.
     """
     with tempfile.TemporaryDirectory(prefix="routermcp-demo-") as folder:
@@ -108,7 +108,7 @@ def _make_repository(folder: str) -> bool:
 
 
 def _wait_for(upstreams: list[Upstream]) -> None:
-    """Wait until the servers are there, or not: starting them is not what the demo measures."""
+    """Wait until each server is ready or has failed: the demo does not measure their start."""
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
         if all(each.state in (UpstreamState.READY, UpstreamState.FAILED) for each in upstreams):

@@ -1,4 +1,4 @@
-"""What the demonstration server offers: a few tools, a resource, a prompt."""
+"""The demonstration server: a few tools, a resource, a prompt."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _JSON_TYPES: dict[str, tuple[type, ...]] = {"number": (int, float), "integer": (
 
 @dataclass(frozen=True, slots=True)
 class BuiltinTool:
-    """A tool: how it is listed, and what it does."""
+    """A tool: its entry in the list, and its function."""
 
     listed: Mapping[str, Any]
     run: Callable[[Arguments, Caller], Awaitable[Result]]
@@ -144,22 +144,22 @@ _LISTS: Mapping[Listing, list[Mapping[str, Any]]] = {
         {
             "uriTemplate": GREETING_PREFIX + "{name}",
             "name": "greeting",
-            "description": "A greeting for somebody.",
+            "description": "A greeting.",
             "mimeType": "text/plain",
         }
     ],
     Listing.PROMPTS: [
         {
             "name": "greet",
-            "description": "Greet somebody.",
-            "arguments": [{"name": "name", "description": "Who to greet.", "required": True}],
+            "description": "Greet a person.",
+            "arguments": [{"name": "name", "description": "The name of the person.", "required": True}],
         }
     ],
 }
 
 
 def problem_with(schema: Mapping[str, Any], arguments: Arguments) -> str | None:
-    """Say what is wrong with the arguments of a built-in tool, None where nothing is."""
+    """Return the problem with the arguments of a built-in tool, None for good ones."""
     properties = schema["properties"]
     for name in schema["required"]:
         if name not in arguments:
@@ -242,12 +242,12 @@ class BuiltinTools:
             raise InvalidParamsError("the argument name is missing")
         text = f"Greet {who} in one friendly sentence."
         return {
-            "description": "Greet somebody.",
+            "description": "Greet a person.",
             "messages": [{"role": "user", "content": {"type": "text", "text": text}}],
         }
 
     async def complete(self, params: Mapping[str, Any], caller: Caller) -> Mapping[str, Any]:
-        """Suggest nothing: the demonstration declares no completions, so that nobody asks."""
+        """Suggest nothing: the demonstration declares no completions, so that no client asks."""
         del params, caller
         return {"completion": {"values": []}}
 

@@ -129,22 +129,6 @@ def _list_page(listing: Listing, backend: Backend, params: Params, caller: Calle
     return backend.list_page(listing, cursor, caller)
 
 
-def _call_tool(backend: Backend, params: Params, caller: Caller) -> Awaitable[Result]:
-    return backend.call_tool(_text(params, "name"), _arguments(params), caller)
-
-
-def _read_resource(backend: Backend, params: Params, caller: Caller) -> Awaitable[Result]:
-    return backend.read_resource(_text(params, "uri"), caller)
-
-
-def _get_prompt(backend: Backend, params: Params, caller: Caller) -> Awaitable[Result]:
-    return backend.get_prompt(_text(params, "name"), _arguments(params), caller)
-
-
-def _complete(backend: Backend, params: Params, caller: Caller) -> Awaitable[Result]:
-    return backend.complete(params, caller)
-
-
 def _text(params: Params, name: str) -> str:
     value = params.get(name)
     if not isinstance(value, str):
@@ -152,23 +136,25 @@ def _text(params: Params, name: str) -> str:
     return value
 
 
-def _arguments(params: Params) -> dict[str, Any]:
-    value = params.get("arguments")
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
+def _named(params: Params) -> tuple[str, dict[str, Any]]:
+    """Return the name and the arguments of a tool or a prompt."""
+    name, arguments = _text(params, "name"), params.get("arguments")
+    if arguments is not None and not isinstance(arguments, dict):
         raise InvalidParamsError("arguments is not an object")
-    return cast("dict[str, Any]", value)
+    return name, cast("dict[str, Any]", arguments or {})
 
 
 #: The methods of backends, each with the capability that says that it is offered.
 _BACKEND_METHODS: Mapping[str, tuple[str, Callable[[Backend, Params, Caller], Awaitable[Result]]]] = {
     "tools/list": ("tools", partial(_list_page, Listing.TOOLS)),
-    "tools/call": ("tools", _call_tool),
+    "tools/call": ("tools", lambda to, params, caller: to.call_tool(*_named(params), caller)),
     "resources/list": ("resources", partial(_list_page, Listing.RESOURCES)),
     "resources/templates/list": ("resources", partial(_list_page, Listing.RESOURCE_TEMPLATES)),
-    "resources/read": ("resources", _read_resource),
+    "resources/read": (
+        "resources",
+        lambda to, params, caller: to.read_resource(_text(params, "uri"), caller),
+    ),
     "prompts/list": ("prompts", partial(_list_page, Listing.PROMPTS)),
-    "prompts/get": ("prompts", _get_prompt),
-    "completion/complete": ("completions", _complete),
+    "prompts/get": ("prompts", lambda to, params, caller: to.get_prompt(*_named(params), caller)),
+    "completion/complete": ("completions", lambda to, params, caller: to.complete(params, caller)),
 }

@@ -208,7 +208,8 @@ class ProjectGateway:
         if counts and self._under_way >= self._max_requests:
             messages = await body.brief()
             if messages is None or requests_in(messages):
-                raise _busy()
+                error = ErrorObject(INVALID_REQUEST, "too many requests are under way")
+                raise Rejected(503, error, headers=[(b"retry-after", b"%d" % BUSY_RETRY_AFTER_SECONDS)])
             counts = False  # a running request may wait for it: a response, or a cancellation
         self._under_way += counts
         try:
@@ -271,8 +272,3 @@ def _checked_slugs(projects: Sequence[str]) -> tuple[str, ...]:
                 f"a project slug has 1 to 50 lower-case letters, digits and hyphens, not {slug!r:.80}"
             )
     return tuple(projects)
-
-
-def _busy() -> Rejected:
-    error = ErrorObject(INVALID_REQUEST, "too many requests are under way")
-    return Rejected(503, error, headers=[(b"retry-after", b"%d" % BUSY_RETRY_AFTER_SECONDS)])

@@ -130,9 +130,6 @@ class APIKey:
 class KeyRing:
     """The API keys of a gateway.
 
-    Args:
-        keys: At least one.
-
     Raises:
         ConfigError: There is no key, which would refuse every request.
     """

@@ -38,14 +38,8 @@ WATCH_AFTER_SECONDS = 0.05
 class Post:
     """Runs the requests of one POST.
 
-    Args:
-        backend: Answers the requests.
-        subscriptions: The subscriptions to changes of the backend.
-        machine: The session machine that took the message.
-        session: The kept session of the machine, None in the stateless era.
-        response: The response to the POST.
-        user_id: The user that the requests are for.
-        keep_alive_seconds: Seconds after which a silent stream gets a comment.
+    ``session`` is None in the stateless era; a silent stream gets a comment after
+    ``keep_alive_seconds``.
     """
 
     def __init__(

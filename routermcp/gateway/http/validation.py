@@ -152,8 +152,7 @@ def _check_mirrored_headers(
         if given != method:
             _refuse_mismatch("Mcp-Method", given, method)
         if method in NAMED_BY:
-            name, given = params.get(NAMED_BY[method]), head.get("Mcp-Name")
-            value = None if given is None else decode_header_value(given)
+            name, value = params.get(NAMED_BY[method]), _decoded(head.get("Mcp-Name"))
             if value != name:
                 _refuse_mismatch("Mcp-Name", value, name)
             schema = input_schema(name) if method == "tools/call" and isinstance(name, str) else None

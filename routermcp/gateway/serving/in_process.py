@@ -20,12 +20,12 @@ MAX_QUEUED_MESSAGES = 64
 
 
 class MemoryTransport:
-    """Opens streams to a backend in the same event loop, each of which is one user's.
+    """Opens streams to a backend in the same event loop, each for one user.
 
     Args:
-        backend: What is offered.
-        name: What to call it, for people.
-        loop: The loop that the backend belongs to, None for whichever opens a stream.
+        backend: The backend to serve.
+        name: Its name in errors.
+        loop: The loop of the backend, None for the one that opens a stream.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class MemoryTransport:
             stream.announce(method, params)
 
     def for_user(self, user_id: str | None) -> MemoryTransport:
-        """Return the same way there for a user."""
+        """Return the transport for a user."""
         own = copy.copy(self)
         own._user_id = user_id  # noqa: SLF001 - of a copy of ours
         return own
@@ -56,7 +56,7 @@ class MemoryTransport:
         """Open a stream.
 
         Raises:
-            ConfigError: The client runs elsewhere.
+            ConfigError: The client runs in another event loop.
         """
         if runtime.name != "asyncio" or self._loop not in (None, asyncio.get_running_loop()):
             raise ConfigError(f"{self._name} is reached from its own event loop only; use its url elsewhere")
@@ -78,12 +78,12 @@ class MemoryStream:
         self._closing: asyncio.Task[None] | None = None
 
     def announce(self, method: str, params: Mapping[str, Any]) -> None:
-        """Tell the client of a change, where it wants to hear that."""
+        """Send the client a notification that it is subscribed to."""
         if not self._closed:
             self._server.announce(method, params)
 
     async def send(self, payload: bytes) -> None:
-        """Hand a message over."""
+        """Send a message to the gateway."""
         if self._closed:
             raise StreamClosedError("the stream is closed")
         await self._server.receive(payload)
@@ -95,13 +95,13 @@ class MemoryStream:
         return await self._inbox.get()
 
     async def aclose(self) -> None:
-        """Give up what is under way."""
+        """Cancel the requests under way."""
         self.abort()
         if self._closing is not None:
             await self._closing
 
     def abort(self) -> None:
-        """Begin to give up what is under way."""
+        """Begin to cancel the requests under way."""
         if not self._closed:
             self._closed = True
             if self._inbox.full():

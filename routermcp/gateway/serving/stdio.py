@@ -22,12 +22,12 @@ CHUNK = 64 * 1024
 
 
 async def serve_stdio(backend: Backend, source: int | None = None, sink: int | None = None) -> None:
-    """Serve until the input ends, or nobody takes the output any more.
+    """Serve until the input ends.
 
     Args:
-        backend: What is offered.
-        source: The descriptor that messages come from, one a line; default standard input.
-        sink: The descriptor that answers go to; default standard output.
+        backend: The backend to serve.
+        source: The descriptor to read messages from, one a line; default standard input.
+        sink: The descriptor to write answers to; default standard output.
     """
     read_from = sys.stdin.fileno() if source is None else source
     write_to = sys.stdout.fileno() if sink is None else sink
@@ -35,7 +35,7 @@ async def serve_stdio(backend: Backend, source: int | None = None, sink: int | N
 
     async def send(payload: bytes) -> None:
         async with turn:
-            # A client that is gone is seen at the end of the input.
+            # The end of the input tells that the client is gone.
             with contextlib.suppress(BrokenPipeError):
                 await asyncio.shield(runtime.run_blocking(lambda: _write_all(write_to, payload + b"\n")))
 

@@ -11,7 +11,7 @@ from typing import Any
 from routermcp_proto.error_codes import INTERNAL_ERROR
 from routermcp_proto.events import MessageReady, RequestReceived
 from routermcp_proto.exceptions import LocalProtocolError
-from routermcp_proto.jsonrpc import ErrorObject, RequestId
+from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.server_session import ServerSession
 from routermcp_proto.states import SessionState
 
@@ -23,14 +23,12 @@ from ..sessions.base import MAX_ANNOUNCEMENTS, SESSION_ID_BYTES, KeptSession, Ru
 
 
 class StreamServer:
-    """Serves one client. Each request is worked on in a task of its own.
-
-    Runs under asyncio.
+    """Serves one client, under asyncio. Each request runs in a task of its own.
 
     Args:
-        backend: What is offered.
+        backend: The backend to serve.
         send: Sends a message to the client; called from several tasks.
-        user_id: Whom its requests are for, None where nobody says.
+        user_id: The user of its requests, None for no user.
     """
 
     def __init__(
@@ -52,7 +50,7 @@ class StreamServer:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def receive(self, payload: bytes) -> None:
-        """Take a message of the client. Never raises on what it says."""
+        """Handle a message of the client. Raises nothing, whatever the message is."""
         events = self._machine.receive_message(payload)
         self._session.settle(events)
         if self._session.announcements is None and self._machine.state is SessionState.READY:
@@ -89,14 +87,11 @@ class StreamServer:
         finally:
             if running.get(asked.request_id) is work:
                 del running[asked.request_id]
-                self._forget(asked.request_id)
-
-    def _forget(self, request_id: RequestId) -> None:
-        with contextlib.suppress(LocalProtocolError):  # it was answered
-            self._machine.refuse(request_id, ErrorObject(INTERNAL_ERROR, "cancelled"))
+                with contextlib.suppress(LocalProtocolError):  # it was answered
+                    self._machine.refuse(asked.request_id, ErrorObject(INTERNAL_ERROR, "cancelled"))
 
     def announce(self, method: str, params: Mapping[str, Any]) -> None:
-        """Send a notification, where the client wants to hear it.
+        """Send a notification that the client is subscribed to.
 
         Raises:
             LocalProtocolError: JSON cannot hold the parameters.
@@ -104,7 +99,7 @@ class StreamServer:
         self._announcements.announce(method, params)
 
     async def close(self) -> None:
-        """Give up what is under way."""
+        """Cancel the requests under way."""
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

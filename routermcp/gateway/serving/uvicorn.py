@@ -11,10 +11,15 @@ import socket
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ..config.model import DEFAULT_DRAIN_SECONDS
-from ..http.asgi import Receive, Scope, Send
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from ..http.app import ProjectGateway
+    from ..http.endpoint import GatewayApp
 
 #: Seconds for the server to start, and again to end. It takes a tenth of one; a machine
 #: under full load may take several.
@@ -23,31 +28,20 @@ WAIT_SECONDS = 10.0
 #: Seconds that requests under way get when a server beside a program ends.
 GRACE_SECONDS = 1
 
-#: Connections that wait to be accepted: what uvicorn has as default.
+#: Connections that wait to be accepted: uvicorn's default.
 BACKLOG = 2048
 
 
-class ServedApp(Protocol):
-    """An ASGI application that knows where its MCP endpoint is."""
-
-    @property
-    def path(self) -> str:
-        """Path of the endpoint."""
-        ...
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one HTTP request."""
-        ...
-
-
 @contextmanager
-def serve_in_thread(app: ServedApp, *, host: str = "127.0.0.1", port: int = 0) -> Generator[str]:
+def serve_in_thread(
+    app: GatewayApp | ProjectGateway, *, host: str = "127.0.0.1", port: int = 0
+) -> Generator[str]:
     """Serve an application from a thread of its own, for as long as the block runs.
 
     The thread ends with the block, however that ends, and at the latest with the program.
 
     Args:
-        app: What to serve.
+        app: The application.
         host: Address to listen on.
         port: Port to listen on, 0 for a free one.
 
@@ -59,19 +53,8 @@ def serve_in_thread(app: ServedApp, *, host: str = "127.0.0.1", port: int = 0) -
         OSError: The address is not free.
         RuntimeError: The server did not start.
     """
-    import uvicorn  # noqa: PLC0415 - of the extra ``gateway``, which the application itself does not need
-
     started = threading.Event()
-
-    class Server(uvicorn.Server):
-        """Tells when it listens."""
-
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            started.set()
-
-    config = uvicorn.Config(app, **_options())
-    server = Server(config)
+    server = _server(app, started.set)
     with _listen(host, port) as listener:
         url = _url_of(listener, host, app.path)
 
@@ -95,7 +78,7 @@ def serve_in_thread(app: ServedApp, *, host: str = "127.0.0.1", port: int = 0) -
 
 
 def serve_here(
-    app: ServedApp,
+    app: ProjectGateway,
     *,
     host: str,
     port: int,
@@ -108,10 +91,10 @@ def serve_here(
     After SIGTERM the requests under way get their time, and the program goes on after this.
 
     Args:
-        app: What to serve.
+        app: The application.
         host: Address to listen on.
         port: Port to listen on, 0 for a free one.
-        on_start: Told the URL of the MCP endpoint when it listens.
+        on_start: Called with the URL of the MCP endpoint when the server listens.
         drain_seconds: Seconds that requests under way get when it ends.
         on_hangup: Called in the event loop on SIGHUP, where the system has it.
 
@@ -119,28 +102,36 @@ def serve_here(
         ModuleNotFoundError: uvicorn is not installed; it comes with ``routermcp[gateway]``.
         OSError: The address is not free.
         RuntimeError: The application did not start.
-        KeyboardInterrupt: It was ended with SIGINT, in an orderly way.
+        KeyboardInterrupt: SIGINT ended the server, in an orderly way.
     """
-    import uvicorn  # noqa: PLC0415 - of the extra ``gateway``
+    with _listen(host, port) as listener:
 
-    class Server(uvicorn.Server):
-        """Tells when it listens."""
-
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            if self.started:
+        def started() -> None:
+            if server.started:
                 if on_hangup is not None and hasattr(signal, "SIGHUP"):
                     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)
                 spare_the_collector()
-                on_start(url)
+                on_start(_url_of(listener, host, app.path))
 
-    with _listen(host, port) as listener:
-        url = _url_of(listener, host, app.path)
-        server = Server(uvicorn.Config(app, **_options(drain_seconds)))
+        server = _server(app, started, drain_seconds)
         with _terminated():
             server.run(sockets=[listener])
         if not server.started:
             raise RuntimeError("the gateway did not start; the log says why")
+
+
+def _server(
+    app: GatewayApp | ProjectGateway, on_startup: Callable[[], None], drain_seconds: float = 0.0
+) -> uvicorn.Server:
+    """Return a server that calls a function when its startup has ended, well or not."""
+    import uvicorn  # noqa: PLC0415 - of the extra ``gateway``, which the application itself does not need
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            on_startup()
+
+    return Server(uvicorn.Config(app, **_options(drain_seconds)))
 
 
 class _TerminatedError(Exception):
@@ -176,11 +167,11 @@ def serve_workers(
     A worker that ends is replaced.
 
     Args:
-        application: Where the function is that makes it in each worker, as ``module:function``.
+        application: The function that makes it in each worker, as ``module:function``.
         host: Address to listen on.
         port: Port to listen on, 0 for a free one.
-        workers: How many processes.
-        on_start: Told where it listens.
+        workers: Number of processes.
+        on_start: Called with the URL that the processes listen at.
         drain_seconds: Seconds that requests under way get when a worker ends.
 
     Raises:
@@ -208,8 +199,8 @@ def authority(host: str, port: int) -> str:
 #: application lets be under way, as clients keep connections for their next requests.
 MAX_CLIENT_CONNECTIONS = 1_000
 
-#: What holds for uvicorn however it is started. With httptools and uvloop, which the extra
-#: brings where they exist.
+#: Options of uvicorn however it is started. With httptools and uvloop, which the extra brings
+#: where they exist.
 _OPTIONS: dict[str, Any] = {
     "loop": "auto",
     "ws": "none",
@@ -218,7 +209,7 @@ _OPTIONS: dict[str, Any] = {
     "log_level": "critical",
     "access_log": False,
     "server_header": False,
-    # Whom a request is from decides what it may; nobody is believed who says that it is another.
+    # The address of a client decides what it may do, so no header may claim another one.
     "proxy_headers": False,
     "limit_concurrency": MAX_CLIENT_CONNECTIONS,
 }
@@ -231,7 +222,7 @@ COLLECT_AFTER = 50_000
 
 
 def spare_the_collector() -> None:
-    """Have the garbage collector look more rarely, and not at what is there to stay.
+    """Have the garbage collector run more rarely, and skip the objects that are there to stay.
 
     To be called once, in a process that does nothing but serve, when it is ready.
     """

@@ -24,13 +24,7 @@ from .base import (
 
 
 class SessionTable:
-    """The sessions of one process by id: bounded, and forgotten when idle.
-
-    Args:
-        max_sessions: Sessions at once.
-        idle_seconds: Seconds after which an unused session is forgotten.
-        clock: Returns the time, in seconds.
-    """
+    """The sessions of one process by id: bounded, and forgotten when idle."""
 
     def __init__(self, max_sessions: int, idle_seconds: float, clock: Callable[[], float]) -> None:
         self._max = max_sessions

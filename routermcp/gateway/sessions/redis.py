@@ -131,15 +131,7 @@ class _Local:
 
 
 class RedisSessions:
-    """A :class:`~routermcp.gateway.sessions.base.SessionStore` in Redis; see :func:`redis_store`.
-
-    Args:
-        redis: A connection pool to it, which :meth:`close` closes.
-        max_sessions: Sessions at once, of all workers.
-        session_idle: Seconds after which an unused session is forgotten.
-        lease_seconds: Seconds that a worker's lease on a session lasts without a renewal.
-        quiet_seconds: Seconds of silence after which the connection of the pub/sub is pinged.
-    """
+    """A :class:`~routermcp.gateway.sessions.base.SessionStore` in Redis; see :func:`redis_store`."""
 
     def __init__(
         self,
@@ -364,7 +356,9 @@ class RedisSessions:
     def _on_message(self, message: WorkerMessage) -> None:
         """Handle a message of another worker; an unknown kind is ignored."""
         if message.kind == "announced":
-            self._on_announcement(message.content or "")
+            (announced,) = jsonrpc.decode(message.content or "")
+            if isinstance(announced, jsonrpc.Notification) and self.on_announced is not None:
+                self.on_announced(announced.method, announced.params)
             return
         local = self._local.get(message.session)
         if local is None:
@@ -375,11 +369,6 @@ class RedisSessions:
             local.session.learn(message.name, message.content)
         elif message.kind == "ended":
             self._end(message.session)
-
-    def _on_announcement(self, text: str) -> None:
-        (message,) = jsonrpc.decode(text)
-        if isinstance(message, jsonrpc.Notification) and self.on_announced is not None:
-            self.on_announced(message.method, message.params)
 
 
 def _settle_elsewhere(session: KeptSession, text: str) -> None:

@@ -90,12 +90,7 @@ class WorkerMessage:
 class WorkerPubSub:
     """Publishes and receives messages; subscribes again when Redis was down.
 
-    Args:
-        redis: The Redis with the channel.
-        channel: Name of the channel.
-        worker: A unique name of the worker.
-        on_message: Called with each message of another worker.
-        quiet_seconds: Seconds of silence after which the connection is pinged.
+    Each worker has a unique name. The connection is pinged after ``quiet_seconds`` of silence.
     """
 
     def __init__(

@@ -139,13 +139,6 @@ class SessionRecords:
     """The records of one worker's sessions in Redis.
 
     Every method raises what ``redis`` raises.
-
-    Args:
-        redis: The Redis that holds them.
-        worker: A unique name of the worker.
-        max_sessions: Sessions at once, of all workers.
-        idle_seconds: Seconds after which an unused session is forgotten.
-        lease_seconds: Seconds that a lease lasts without a renewal.
     """
 
     def __init__(

@@ -140,6 +140,7 @@ class SuspendableRequest(ForwardedRequest):
         """The questions that the client has not answered, by key."""
         self.task = asyncio.create_task(work(self))
         self.task.add_done_callback(self._end)
+        self._expiry: asyncio.TimerHandle | None = None
         self._questions = 0
         self._halted = asyncio.Event()
         """Set while the client's request need not wait: there is a question, or the work is over."""
@@ -184,14 +185,17 @@ class SuspendableRequest(ForwardedRequest):
             raise
         return self.state is Suspension.ENDED
 
-    def suspend(self) -> None:
-        """Note that the client gets the questions."""
+    def suspend(self, expiry: asyncio.TimerHandle) -> None:
+        """Note that the client gets the questions, and the timer that runs until it is back."""
         self.state = next_suspension(self.state, SuspensionInput.SUSPEND)
+        self._expiry = expiry
 
     def resume(self, caller: Caller) -> None:
         """Go on with the request that brings the answers."""
         self.state = next_suspension(self.state, SuspensionInput.RESUME)
         self.caller = caller
+        if self._expiry is not None:
+            self._expiry.cancel()
         if self.state is Suspension.WORKING:
             self.open.clear()
             self._halted.clear()
@@ -207,6 +211,8 @@ class SuspendableRequest(ForwardedRequest):
 
     async def cancel(self) -> None:
         """Cancel the work, and wait for its end."""
+        if self._expiry is not None:
+            self._expiry.cancel()
         self.task.cancel()
         await asyncio.wait([self.task])
 
@@ -220,7 +226,7 @@ class SuspendedRequests:
 
     def __init__(self, seconds: float = SUSPENDED_SECONDS) -> None:
         self._seconds = seconds
-        self._suspended: dict[str, tuple[SuspendableRequest, asyncio.TimerHandle]] = {}
+        self._suspended: dict[str, SuspendableRequest] = {}
         self._cancelling: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
@@ -244,39 +250,33 @@ class SuspendedRequests:
         raise InputRequired(dict(request.open), await self._suspend(request))
 
     def _take(self, token: str, caller: Caller) -> SuspendableRequest:
-        request, timer = self._suspended.get(token) or (None, None)
-        if request is None or timer is None or not request.is_of_client(caller):
+        request = self._suspended.get(token)
+        if request is None or not request.is_of_client(caller):
             raise InvalidParamsError(
                 "the question was asked too long ago, or by another process; make the call again"
             )
-        del self._suspended[token]
-        timer.cancel()
-        return request
+        return self._suspended.pop(token)
 
     async def _suspend(self, request: SuspendableRequest) -> str:
         """Keep a request under a token, and return that."""
         if len(self._suspended) >= MAX_SUSPENDED:
             await request.cancel()
             raise InternalError("too many questions wait for an answer; try again later")
-        request.suspend()
         token = secrets.token_urlsafe(TOKEN_BYTES)
-        timer = asyncio.get_running_loop().call_later(self._seconds, self._expire, token)
-        self._suspended[token] = (request, timer)
+        request.suspend(asyncio.get_running_loop().call_later(self._seconds, self._expire, token))
+        self._suspended[token] = request
         return token
 
     def _expire(self, token: str) -> None:
-        request, _ = self._suspended.pop(token)
+        request = self._suspended.pop(token)
         task = asyncio.create_task(request.cancel())
         self._cancelling.add(task)
         task.add_done_callback(self._cancelling.discard)
 
     async def close(self) -> None:
         """Cancel all work."""
-        suspended = list(self._suspended.values())
-        self._suspended.clear()
-        for request, timer in suspended:
-            timer.cancel()
-            await request.cancel()
+        while self._suspended:
+            await self._suspended.popitem()[1].cancel()
 
 
 # ---- the gateway's own questions -------------------------------------------------------------------

@@ -26,13 +26,7 @@ from .user_grant import UserGrant
 
 
 class UserAuthenticator:
-    """Authenticates the requests of one user at one server.
-
-    Args:
-        resource: The server.
-        user_id: The user.
-        tag: The suffix of the state of each sign-in.
-    """
+    """Authenticates the requests of one user at one server."""
 
     __slots__ = ("__weakref__", "_flight", "_try_at", "grant")
 

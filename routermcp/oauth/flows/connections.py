@@ -137,12 +137,8 @@ def _used(record: GrantRecord) -> bool:
 class UserAccess:
     """The tokens of one user, outside of calls.
 
-    Args:
-        settings: The settings of the session.
-        exchanges: Its connections.
-        runtime: Where it runs.
-        timeout: Milliseconds for each operation, 0 for no limit.
-        sent: The sign-in that :meth:`settled` waits for, None for any.
+    ``timeout`` is in milliseconds for each operation, 0 for no limit; ``sent`` is the sign-in that
+    :meth:`settled` waits for, None for any.
 
     Raises:
         ConfigError: The client has no ``oauth=``.
@@ -177,11 +173,7 @@ class UserAccess:
         return UserAccess(self._settings, self._exchanges, runtime, timeout, self._sent)
 
     async def sent_to(self, url: str) -> UserAccess:
-        """Return a copy whose :meth:`settled` waits for the outcome of one sign-in.
-
-        Args:
-            url: The page that the user is sent to now.
-        """
+        """Return a copy whose :meth:`settled` waits for the outcome of the sign-in at a page."""
         # The tokens of the refused request are here; the store may hold the answer already.
         authorizer = self._authenticator.grant.authorizer
         record = authorizer.record if authorizer is not None else GrantRecord()
@@ -284,12 +276,7 @@ class UserAccess:
         return await self._users.store.get(self._runtime, self._user_id, server_id)
 
     async def settled(self) -> None:
-        """Wait until the user has tokens, obtained by any process; see :meth:`sent_to`.
-
-        Raises:
-            OAuthError: Nothing can come of that sign-in any more, as where the user said no.
-            TransportError: That took too long (``timeout``).
-        """
+        """Wait until the user has tokens, obtained by any process; see ``gateway_connections.Access``."""
         sent = self._sent or Sent(None)
 
         async def look(exchanges: SharedTransport) -> bool:
@@ -302,11 +289,7 @@ class UserAccess:
         await self._within(lambda exchanges: until(partial(look, exchanges), self._runtime, seconds))
 
     async def outcome(self, url: str) -> tuple[bool, bool]:
-        """Return whether a sign-in still waits for its user, and whether it has given tokens.
-
-        Args:
-            url: The page that the user was sent to.
-        """
+        """Return whether the sign-in at a page still waits for its user, and whether it has given tokens."""
         sent = Sent(state_of(url))
         record = await self._within(lambda exchanges: self._record_after(sent, exchanges))
         return sent.waits(record), sent.state is not None and record.signed_in(sent.state)

@@ -56,11 +56,7 @@ class Access(Protocol):
         ...
 
     async def sent_to(self, url: str) -> Access:
-        """Return a copy whose :meth:`settled` waits for the outcome of one sign-in.
-
-        Args:
-            url: The page that the user is sent to now.
-        """
+        """Return a copy whose :meth:`settled` waits for the outcome of the sign-in at a page."""
         ...
 
     async def settled(self) -> None:
@@ -80,13 +76,8 @@ class Access(Protocol):
 class GatewayAccess:
     """A user at a server behind a gateway, which runs the flows itself.
 
-    Args:
-        driver: The session at the gateway.
-        runtime: Where it runs.
-        timeout: Milliseconds for each operation, 0 for no limit.
-        server_id: The alias of the server.
-        url: The page that the user was sent to, None for none in particular.
-        before: How the user was there then, None where that is not known.
+    ``timeout`` is in milliseconds for each operation, 0 for no limit; ``url`` and ``before`` are set
+    by :meth:`sent_to`.
     """
 
     def __init__(
@@ -110,11 +101,7 @@ class GatewayAccess:
         return GatewayAccess(self._driver, runtime, timeout, self._server_id, self._url, self._before)
 
     async def sent_to(self, url: str) -> GatewayAccess:
-        """Return a copy whose :meth:`settled` waits for the outcome of one sign-in.
-
-        Args:
-            url: The page that the user is sent to now.
-        """
+        """Return a copy whose :meth:`settled` waits for the outcome of one sign-in."""
         before: Connection | None = None
         with suppress(MCPError):  # the user can sign in all the same
             before = await self._connection()
@@ -139,12 +126,7 @@ class GatewayAccess:
         await self._ask(gateway_calls.revoke_grant(self._server_id))
 
     async def settled(self) -> None:
-        """Wait until the user has tokens, obtained by any process; see :meth:`sent_to`.
-
-        Raises:
-            OAuthError: Nothing can come of that sign-in any more, as where the user said no.
-            TransportError: That took too long (``timeout``).
-        """
+        """Wait until the user has tokens, obtained by any process; see :class:`Access`."""
         runtime, unlimited = self._runtime, self.within(self._runtime, 0)
         try:
             async with runtime.deadline(deadline_after(runtime.now(), self._timeout)) as _:
@@ -216,12 +198,8 @@ class GatewayAccess:
 class UserConnections:
     """The servers that the user of a session signs in at.
 
-    Args:
-        settings: The settings of the session.
-        exchanges: Its connections.
-        driver: Its session, by which a gateway is asked where it is connected to one.
-        runtime: Where it runs.
-        timeout: Milliseconds for each operation, 0 for no limit.
+    The driver asks the gateway, where the session is connected to one; ``timeout`` is in milliseconds
+    for each operation, 0 for no limit.
     """
 
     def __init__(
@@ -300,18 +278,13 @@ class UserConnections:
             forget_client: Whether to drop the registrations of the application there too.
         """
         own = self._own
-        if own is None or server_id is None or await self._is_behind(server_id):
-            await self.at(server_id).revoke(forget_client)
-        elif await own.keeps_other(server_id):
-            await own.revoke_at(server_id, forget_client)
-        else:
-            await self.at(server_id).revoke(forget_client)
-
-    async def _is_behind(self, server_id: str) -> bool:
-        """Return whether a server is behind the gateway, which then keeps its tokens."""
-        if not self._gateway:
-            return False
-        return any(each.server_id == server_id for each in await self._behind("").connections())
+        if own is not None and server_id is not None:
+            # The gateway keeps the tokens of the servers behind it.
+            behind = await self._behind("").connections() if self._gateway else []
+            if server_id not in (each.server_id for each in behind) and await own.keeps_other(server_id):
+                await own.revoke_at(server_id, forget_client)
+                return
+        await self.at(server_id).revoke(forget_client)
 
     async def revoke_all(self) -> None:
         """Give back all tokens of the user.

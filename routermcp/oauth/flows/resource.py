@@ -31,14 +31,7 @@ REGISTRATIONS_USER_ID = ""
 
 
 class ProtectedResource:
-    """An MCP server as a protected resource (RFC 9728).
-
-    Args:
-        endpoint: Its URL.
-        server_id: Its id in the store.
-        config: How to sign in.
-        store: Where tokens are kept.
-    """
+    """An MCP server as a protected resource (RFC 9728)."""
 
     __slots__ = ("_endpoint", "_kept", "_loaded", "_registered", "config", "lock", "server_id", "store")
 

@@ -23,9 +23,6 @@ class Store:
 
     All methods raise :class:`~routermcp.types.TokenStoreError` where the store cannot be reached or too
     many want to use it at once, and ``ConfigError`` where the adapter is for another runtime.
-
-    Args:
-        adapter: The adapter.
     """
 
     def __init__(self, adapter: AnyAdapter) -> None:
@@ -79,11 +76,7 @@ class Store:
 class HeldLock:
     """A lock on a record, which is held once it was acquired and lasts as long as it is looked after.
 
-    Args:
-        store: The store of the record.
-        lock: The adapter's.
-        runtime: Where it is held.
-        renew_fraction: The part of a lease after which it is renewed.
+    A lease is renewed after ``renew_fraction`` of its time.
     """
 
     def __init__(

@@ -545,7 +545,7 @@ def test_servers_that_are_not_enabled_are_checked_otherwise() -> None:
     )
 
 
-# ---- keys that nobody knows ---------------------------------------------------------------
+# ---- unknown keys -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -596,7 +596,7 @@ def test_keys_that_nobody_knows_are_told(config: object, said: str, caplog: pyte
 def test_warnings_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
     parse({f"q{number}": 1 for number in range(100)})
     assert len(caplog.messages) == 21
-    assert caplog.messages[-1].endswith("and 80 more keys that nobody knows")
+    assert caplog.messages[-1].endswith("and 80 more unknown keys")
 
 
 # ---- files --------------------------------------------------------------------------------

@@ -25,12 +25,7 @@ MAX_RECORD_BODY = 1024 * 1024
 
 
 class TokenAPI:
-    """Serves a token store to applications that act for users.
-
-    Args:
-        adapter: The store.
-        leases: The leases of its locks, None for leases with the default limits.
-    """
+    """Serves a token store to applications that act for users."""
 
     def __init__(self, adapter: TokenAdapter, leases: TokenLeases | None = None) -> None:
         self._adapter = adapter
