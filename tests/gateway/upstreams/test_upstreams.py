@@ -88,7 +88,7 @@ def names(url: str, **settings: Any) -> list[str]:
 
 def test_a_server_that_says_nothing_holds_the_others_up_once_and_briefly() -> None:
     with silent() as nowhere, serving(Shop(["saw"])) as there:
-        slow = Upstream("slow", over_http(nowhere))
+        slow = Upstream("slow", over_http(nowhere), timeout_ms=600)
         aggregate = Aggregate([slow, Upstream("shop", over_http(there))], patience=0.5)
         with serving_aggregate(aggregate) as url:
             began = time.monotonic()
