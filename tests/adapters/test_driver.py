@@ -14,7 +14,6 @@ from routermcp_proto import calls
 from routermcp_proto.exceptions import (
     LocalProtocolError,
     MCPError,
-    ResponseValidationError,
     RPCError,
     TransportError,
 )
@@ -471,8 +470,7 @@ def test_a_list_that_leads_in_a_circle_is_left() -> None:
         "nextCursor": "again",
     }
     rig = Rig(usual={"tools/list": result(value)}).connect()
-    with pytest.raises(ResponseValidationError, match="circle"):
-        rig.collect(READ, 0)
+    assert rig.collect(READ, 0) == []
     assert len(rig.at("tools/list")) == 2
 
 
