@@ -27,6 +27,11 @@ JWT_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 GRANTS = ("authorization_code", "refresh_token")
 
+BY_HAND = (
+    "register yours there by hand, and give OAuthConfig(client_id=..., client_secret=...), the latter "
+    "if it gave one"
+)
+
 
 class Signer(Protocol):
     """Holds a private key of the client."""
@@ -124,9 +129,9 @@ def register(
         OAuthError: The server does not register it.
     """
     if server.registration_endpoint is None:
+        odd = server.left_aside.get("registration_endpoint")
         raise OAuthError(
-            f"{server.issuer} registers no applications by itself: register yours there, and give "
-            "OAuthConfig the client_id"
+            f"{server.issuer} registers no applications by itself{f' ({odd})' if odd else ''}: {BY_HAND}"
         )
     document: dict[str, Any] = {
         "client_name": name,
