@@ -24,8 +24,8 @@ _TOKEN68 = re.compile(r"[A-Za-z0-9\-._~+/]+=*[ \t]*(?=[,;]|\Z)")
 _NEXT = rf"(?<!\s)\s+{_WORD}(?:\s+{_WORD})?\s*="
 _END = rf"(?=\s*(?:[,;]|\Z)|{_NEXT})"
 _QUOTED = re.compile(rf'"((?:[^"\\]|\\.)*)"{_END}', re.DOTALL)
-_CLOSING = {quote: re.compile(rf"{quote}{_END}") for quote in ("'", '"')}
-_NEXT_PARAMETER = re.compile(_NEXT)
+_CLOSING = {"'": re.compile(rf"'{_END}"), '"': re.compile(rf'"{_END}')}
+_NEXT_PARAMETER = re.compile(rf"{_NEXT}")
 _TO_SEPARATOR = re.compile(r"[^,;]*")
 # With the separators behind it, so that each is looked at once, however many there are.
 _TO_COMMA = re.compile(r"[^,]*[\s,]*")
