@@ -34,6 +34,10 @@ DEFAULT_INTERACTION_TIMEOUT_MS = 300_000
 APIKeyOrProvider = str | Callable[[], "str | Awaitable[str]"]
 Headers = Mapping[str, str] | Callable[[], "Mapping[str, str] | Awaitable[Mapping[str, str]]"]
 
+#: Milliseconds that a call may take whose progress reports extend its time: the longest that
+#: tools commonly run.
+DEFAULT_MAX_TIMEOUT_MS = 3_600_000
+
 ElicitReply = ElicitResult | Mapping[str, Any] | None
 SampleReply = CreateMessageResult | Mapping[str, Any]
 
@@ -88,6 +92,8 @@ class Options(HTTPOptions):
     debug: bool | None = None
     protocol: str = "auto"
     retry: RetryPolicy | None = None
+    reset_on_progress: bool = False
+    max_timeout: int = DEFAULT_MAX_TIMEOUT_MS
     interaction_timeout: int = DEFAULT_INTERACTION_TIMEOUT_MS
     on_elicitation: OnElicitation | None = None
     on_sampling: OnSampling | None = None

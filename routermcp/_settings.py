@@ -143,6 +143,7 @@ def resolve(options: Options, environment: Mapping[str, str] = os.environ) -> Cl
     http = http or HTTPOptions()
     _check_proxy(http)
     checked_timeout(options.interaction_timeout, "interaction_timeout")
+    checked_timeout(options.max_timeout, "max_timeout")
     _check_headers_argument(options.headers)
     user_id = options.user_id if options.user_id is not None else _given(environment, "ROUTERMCP_USER_ID")
     retry, oauth = _with_deprecated(options)

@@ -15,6 +15,7 @@ from .._callbacks import Callbacks
 from .._callbacks import accept_plain as accept
 from .._options import (
     DEFAULT_INTERACTION_TIMEOUT_MS,
+    DEFAULT_MAX_TIMEOUT_MS,
     APIKeyOrProvider,
     Headers,
     HTTPOptions,
@@ -62,6 +63,9 @@ class SyncRouterMCPClient(BlockingSessionBase):
         debug: Log the redacted traffic to standard error; default ``ROUTERMCP_DEBUG``.
         protocol: ``"auto"``, or the only revision of MCP to accept, such as ``"2025-11-25"``.
         retry: When failed calls are repeated.
+        reset_on_progress: Each progress report begins ``timeout`` anew, so that a call that goes
+            on does not time out.
+        max_timeout: Milliseconds for each call then, 0 for no limit; default an hour.
         interaction_timeout: Milliseconds that one of the callbacks below may take to
             answer; the deadline of the call is paused for that time. A plain function is not
             interrupted: its answer counts, however late.
@@ -110,6 +114,8 @@ class SyncRouterMCPClient(BlockingSessionBase):
         *,
         protocol: str = "auto",
         retry: RetryPolicy | None = None,
+        reset_on_progress: bool = False,
+        max_timeout: int = DEFAULT_MAX_TIMEOUT_MS,
         interaction_timeout: int = DEFAULT_INTERACTION_TIMEOUT_MS,
         on_elicitation: OnElicitation | None = None,
         on_sampling: OnSampling | None = None,

@@ -29,7 +29,7 @@ from routermcp_proto.types import (
 
 from .._callbacks import OnProgress
 from .._callbacks import plain_progress_sink as report_to
-from .._settings import checked_timeout
+from .._settings import ClientSettings, checked_timeout
 from .._structured import ModelT, check_tool, parse_result, parse_typed
 
 
@@ -46,6 +46,7 @@ class BlockingMethods:
     """
 
     _driver: Driver
+    _settings: ClientSettings
     _timeout: int
     _log_level: str | None = None
 
@@ -57,11 +58,17 @@ class BlockingMethods:
         meta: Mapping[str, Any] | None = None,
         on_progress: OnProgress | None = None,
         retry: bool = False,
+        reset_on_progress: bool | None = None,
+        max_timeout: int | None = None,
     ) -> CallOptions:
-        limit = self._timeout if timeout is None else checked_timeout(timeout)
+        limit, own = self._timeout if timeout is None else checked_timeout(timeout), self._settings.options
+        if own.reset_on_progress if reset_on_progress is None else reset_on_progress:
+            most = own.max_timeout if max_timeout is None else checked_timeout(max_timeout, "max_timeout")
+        else:
+            most = None
         if self._log_level is not None and self._driver.revision.stamps_requests:
             meta = {LOG_LEVEL_KEY: self._log_level, **(meta or {})}
-        return CallOptions(limit, headers, meta, report_to(on_progress), retry)
+        return CallOptions(limit, headers, meta, report_to(on_progress), retry, max_timeout=most)
 
     def _call(self, call: Call[ResultT], options: CallOptions) -> ResultT:
         return run(self._driver.call(call, options))
@@ -102,6 +109,8 @@ class BlockingMethods:
         headers: Mapping[str, str] | None = None,
         meta: Mapping[str, Any] | None = None,
         on_progress: OnProgress | None = None,
+        reset_on_progress: bool | None = None,
+        max_timeout: int | None = None,
         retry: bool = False,
         raise_on_error: bool = False,
     ) -> ToolResult:
@@ -118,6 +127,8 @@ class BlockingMethods:
             headers: For this call only.
             meta: More members for ``_meta``.
             on_progress: Called with each progress report, in order.
+            reset_on_progress: Each progress report begins ``timeout`` anew; default that of the client.
+            max_timeout: Milliseconds for the call then, 0 for no limit; default that of the client.
             retry: Running the tool twice does no harm: repeat the call if its answer is lost.
             raise_on_error: Raise an error where the tool reported one.
 
@@ -127,7 +138,15 @@ class BlockingMethods:
                 may have run.
             LocalProtocolError: JSON cannot hold the arguments.
         """
-        options = self._options(timeout, headers, meta=meta, on_progress=on_progress, retry=retry)
+        options = self._options(
+            timeout,
+            headers,
+            meta=meta,
+            on_progress=on_progress,
+            reset_on_progress=reset_on_progress,
+            max_timeout=max_timeout,
+            retry=retry,
+        )
         result = self._call(calls.call_tool(name, arguments), options)
         return check_tool(name, result) if raise_on_error else result
 
@@ -141,6 +160,8 @@ class BlockingMethods:
         headers: Mapping[str, str] | None = None,
         meta: Mapping[str, Any] | None = None,
         on_progress: OnProgress | None = None,
+        reset_on_progress: bool | None = None,
+        max_timeout: int | None = None,
         retry: bool = False,
     ) -> ModelT:
         """Run a tool and read its result as a model: structured content, else its one text item.
@@ -156,13 +177,23 @@ class BlockingMethods:
             headers: For this call only.
             meta: More members for ``_meta``.
             on_progress: Called with each progress report, in order.
+            reset_on_progress: Each progress report begins ``timeout`` anew; default that of the client.
+            max_timeout: Milliseconds for the call then, 0 for no limit; default that of the client.
             retry: Running the tool twice does no harm.
 
         Raises:
             ToolError: The tool reported ``isError``.
             ResponseValidationError: The result is not of that type.
         """
-        options = self._options(timeout, headers, meta=meta, on_progress=on_progress, retry=retry)
+        options = self._options(
+            timeout,
+            headers,
+            meta=meta,
+            on_progress=on_progress,
+            reset_on_progress=reset_on_progress,
+            max_timeout=max_timeout,
+            retry=retry,
+        )
         result = self._call(calls.call_tool(name, arguments), options)
         return parse_typed(name, result, model)
 
@@ -208,13 +239,22 @@ class BlockingMethods:
         headers: Mapping[str, str] | None = None,
         meta: Mapping[str, Any] | None = None,
         on_progress: OnProgress | None = None,
+        reset_on_progress: bool | None = None,
+        max_timeout: int | None = None,
     ) -> ReadResourceResult:
         """Read a resource (``resources/read``).
 
         Raises:
             ResourceNotFoundError: The server has no resource of that URI.
         """
-        options = self._options(timeout, headers, meta=meta, on_progress=on_progress)
+        options = self._options(
+            timeout,
+            headers,
+            meta=meta,
+            on_progress=on_progress,
+            reset_on_progress=reset_on_progress,
+            max_timeout=max_timeout,
+        )
         return self._call(calls.read_resource(uri), options)
 
     def subscribe_resource(
@@ -272,9 +312,18 @@ class BlockingMethods:
         headers: Mapping[str, str] | None = None,
         meta: Mapping[str, Any] | None = None,
         on_progress: OnProgress | None = None,
+        reset_on_progress: bool | None = None,
+        max_timeout: int | None = None,
     ) -> GetPromptResult:
         """Get a prompt with its arguments filled in (``prompts/get``)."""
-        options = self._options(timeout, headers, meta=meta, on_progress=on_progress)
+        options = self._options(
+            timeout,
+            headers,
+            meta=meta,
+            on_progress=on_progress,
+            reset_on_progress=reset_on_progress,
+            max_timeout=max_timeout,
+        )
         return self._call(calls.get_prompt(name, arguments), options)
 
     # ---- the rest --------------------------------------------------------------------
@@ -344,6 +393,8 @@ class BlockingMethods:
         headers: Mapping[str, str] | None = None,
         meta: Mapping[str, Any] | None = None,
         on_progress: OnProgress | None = None,
+        reset_on_progress: bool | None = None,
+        max_timeout: int | None = None,
         retry: bool = False,
     ) -> ModelT:
         """Send a request of any method, for example that of an extension, and read its result.
@@ -356,13 +407,23 @@ class BlockingMethods:
             headers: For this call only.
             meta: More members for ``_meta``.
             on_progress: Called with each progress report, in order.
+            reset_on_progress: Each progress report begins ``timeout`` anew; default that of the client.
+            max_timeout: Milliseconds for the call then, 0 for no limit; default that of the client.
             retry: Running the request twice does no harm: repeat it if its answer is lost.
 
         Raises:
             MethodNotFoundError: The server does not offer the method.
             ResponseValidationError: The result is not of that type.
         """
-        options = self._options(timeout, headers, meta=meta, on_progress=on_progress, retry=retry)
+        options = self._options(
+            timeout,
+            headers,
+            meta=meta,
+            on_progress=on_progress,
+            reset_on_progress=reset_on_progress,
+            max_timeout=max_timeout,
+            retry=retry,
+        )
         result = self._call(calls.request(method, params), options)
         return parse_result(method, result, result_type)
 

@@ -13,7 +13,7 @@ from .client import Application, Clients
 from .client_auth import Client, Signer
 from .code_grant import PENDING_SECONDS, PendingSignIn, begin, code_from, exchange_form, state_of
 from .dpop import ALGORITHM, USE_NONCE, Prover
-from .metadata import AuthorizationTarget, discover_target
+from .metadata import AuthorizationTarget, NoMetadataError, ServerMetadata, discover_target
 from .records import GrantRecord
 from .scopes import chosen, union
 from .steps import (
@@ -81,6 +81,7 @@ class Authorizer:
         self._random = random
         self._clock = clock
         self._audited: list[AuditedAction] = []
+        self._notes: list[str] = []
         self._metadata_url: str | None = None
         self._prover: Prover | None = None
         self.sign_with(application.signer)
@@ -93,6 +94,11 @@ class Authorizer:
         """Return the actions on tokens since the last call."""
         audited, self._audited = self._audited, []
         return audited
+
+    def notes(self) -> list[str]:
+        """Return the oddities of servers that were passed over since the last call."""
+        notes, self._notes = self._notes, []
+        return notes
 
     # ---- with each request ----------------------------------------------------------------------
 
@@ -190,7 +196,7 @@ class Authorizer:
         """Act on a refusal, and return whether the request may be made again.
 
         Args:
-            status: 401 or 403.
+            status: 400, 401 or 403.
             challenges: The challenges of the refusal.
             attempt: The state of this request over its refusals.
 
@@ -199,19 +205,29 @@ class Authorizer:
             OAuthError: It cannot be done.
         """
         challenge = self._said(challenges)
-        if status == 401 and (challenge is not None or not challenges):
-            return (yield from self._unknown(challenge or Challenge("bearer"), attempt))
-        if status == 403 and challenge is not None and challenge.error == "insufficient_scope":
+        error = challenge.error if challenge is not None else None
+        if status == 403 and challenge is not None and error == "insufficient_scope":
             return (yield from self._too_little(challenge, attempt))
-        return False
+        # Some servers refuse a missing token with 403 (FastAPI), and one that has ended with 400 or 403.
+        missing = status == 401 or (status == 403 and self.tokens is None)
+        if not missing and error != "invalid_token":
+            return False
+        # What speaks of another scheme, or of none, may be about tokens all the same: the metadata say.
+        sure = challenge is not None or (status == 401 and not challenges)
+        try:
+            return (yield from self._unknown(challenge or Challenge("bearer"), attempt, guess=sure))
+        except NoMetadataError:
+            if sure:
+                raise
+            return False
 
-    def _unknown(self, challenge: Challenge, attempt: AuthAttempt) -> Flow[bool]:
+    def _unknown(self, challenge: Challenge, attempt: AuthAttempt, *, guess: bool) -> Flow[bool]:
         """The token is missing, or no longer good."""
         if self._is_bound_in_vain(challenge, attempt):
             attempt.plain = True
         elif attempt.sign_ins:
             return False
-        target = yield from self._discover(challenge.resource_metadata)
+        target = yield from self._discover(challenge.resource_metadata, guess=guess)
         tokens = self.tokens
         # If the server has moved, tokens of another authorization server are of no use here.
         renewable = tokens is not None and tokens.refresh_token and tokens.issuer == target.server.issuer
@@ -257,7 +273,9 @@ class Authorizer:
         yield from self._sign_in(target, wanted, attempt, challenge)
         return True
 
-    def _discover(self, metadata_url: str | None, *, ask: bool = False) -> Flow[AuthorizationTarget]:
+    def _discover(
+        self, metadata_url: str | None, *, ask: bool = False, guess: bool = True
+    ) -> Flow[AuthorizationTarget]:
         """Find out where to sign in, and remember where the server has said that it describes itself."""
         grant, application, record = self._application.grant, self._application, self.record
         ours = record.text("endpoint") in (None, self.endpoint)
@@ -267,11 +285,26 @@ class Authorizer:
             self.endpoint,
             metadata_url or self._metadata_url or (record.text("resource_metadata") if ours else None),
             issuers=[issuer for issuer in (wanted, kept) if issuer is not None],
-            guess=grant is None,
+            guess=guess and grant is None,
             ask=ask,
+            strict=wanted is not None or self.tokens is not None,
+            serves=self._is_served_by,
         )
+        self._notes += [f"{target.server.issuer}: {why}" for why in target.server.left_aside.values()]
         self._metadata_url = target.metadata_url
         return target
+
+    def _is_served_by(self, server: ServerMetadata) -> bool:
+        """Return whether users of the application can sign in at an authorization server."""
+        application = self._application
+        if application.grant is not None:
+            return True
+        known = (
+            application.client_id is not None
+            or server.registration_endpoint is not None
+            or (application.metadata_url is not None and server.takes_metadata_documents)
+        )
+        return known and server.authorization_endpoint is not None and server.knows_pkce
 
     def _token_endpoint(
         self, issuer: str, url: str, client: Client | None, prover: Prover | None

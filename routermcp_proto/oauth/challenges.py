@@ -10,12 +10,23 @@ from dataclasses import dataclass, field
 MAX_CHALLENGES = 16
 MAX_CHALLENGE_PARAMETERS = 32
 
+#: Characters of one header line that are read; a challenge has a few hundred.
+MAX_CHALLENGE_CHARACTERS = 16 * 1024
+
+# Servers write much by hand: values without quotes or in single ones, quotes within quotes, blanks or
+# semicolons where there should be commas. What can be read is read, parameter by parameter.
 _WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_AUTH_SCHEME = re.compile(rf"[\s,]*({_WORD})(?=\s|,|$)[ \t]*")
-_AUTH_PARAMETER = re.compile(
-    rf"""[\s,]*({_WORD})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|({_WORD}))[ \t]*(?=,|$)""", re.DOTALL
-)
-_TOKEN68 = re.compile(r"[A-Za-z0-9\-._~+/]+=*[ \t]*(?=,|$)")
+_SEPARATORS = re.compile(r"[\s,;]*")
+_SCHEME = re.compile(rf"({_WORD}):?(?=[\s,;]|\Z)[ \t]*")
+_NAME = re.compile(rf"({_WORD})[ \t]*=[ \t]*")
+_TOKEN68 = re.compile(r"[A-Za-z0-9\-._~+/]+=*[ \t]*(?=[,;]|\Z)")
+# The next parameter, perhaps of the next challenge, with nothing but blanks before it.
+_NEXT = rf"(?<!\s)\s+{_WORD}(?:\s+{_WORD})?\s*="
+_END = rf"(?=\s*(?:[,;]|\Z)|{_NEXT})"
+_QUOTED = re.compile(rf'"((?:[^"\\]|\\.)*)"{_END}', re.DOTALL)
+_CLOSING = {"'": re.compile(rf"'{_END}"), '"': re.compile(rf'"{_END}')}
+_NEXT_PARAMETER = re.compile(rf"{_NEXT}")
+_TO_SEPARATOR = re.compile(r"[^,;]*")
 # With the separators behind it, so that each is looked at once, however many there are.
 _TO_COMMA = re.compile(r"[^,]*[\s,]*")
 
@@ -58,37 +69,52 @@ def parse_challenges(values: Iterable[str]) -> tuple[Challenge, ...]:
     return tuple(found[:MAX_CHALLENGES])
 
 
-def _in_one_line(value: str) -> list[Challenge]:
-    found: list[Challenge] = []
-    at = 0
-    while at < len(value) and len(found) < MAX_CHALLENGES:
-        scheme = _AUTH_SCHEME.match(value, at)
-        if scheme is None:  # something that is no scheme: go on behind the next comma
-            rest = _TO_COMMA.match(value, at)
-            at = rest.end() if rest is not None and rest.end() > at else len(value)
-            continue
-        at = scheme.end()
-        token68 = _TOKEN68.match(value, at)
-        if token68 is not None:
-            found.append(Challenge(scheme[1].lower()))
-            at = token68.end()
-            continue
-        parameters, at = _auth_parameters(value, at)
-        found.append(Challenge(scheme[1].lower(), parameters))
-    return found
+def _in_one_line(line: str) -> list[Challenge]:
+    value = line[:MAX_CHALLENGE_CHARACTERS]
+    found: list[tuple[str, dict[str, str]]] = []
+    at = _end(_SEPARATORS, value, 0)
+    while at < len(value):
+        name, scheme = _NAME.match(value, at), _SCHEME.match(value, at)
+        if name is not None:
+            text, at = _text(value, name.end())
+            if not found:
+                found.append(("bearer", {}))  # parameters without a scheme
+            parameters = found[-1][1]
+            if len(parameters) < MAX_CHALLENGE_PARAMETERS:
+                parameters.setdefault(name[1].lower(), text)
+        elif scheme is not None:
+            if len(found) == MAX_CHALLENGES:
+                break
+            found.append((scheme[1].lower(), {}))
+            at = _end(_TOKEN68, value, scheme.end())
+        else:
+            at = _end(_TO_COMMA, value, at)
+        at = _end(_SEPARATORS, value, at)
+    return [Challenge(scheme, parameters) for scheme, parameters in found]
 
 
-def _auth_parameters(value: str, at: int) -> tuple[dict[str, str], int]:
-    parameters: dict[str, str] = {}
-    while len(parameters) < MAX_CHALLENGE_PARAMETERS:
-        match = _AUTH_PARAMETER.match(value, at)
-        if match is None:
-            break
-        name, quoted, plain = match.groups()
-        text = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL)
-        parameters.setdefault(name.lower(), text)
-        at = match.end()
-    return parameters, at
+def _end(pattern: re.Pattern[str], value: str, at: int) -> int:
+    """Return where a match at a position ends, the position itself where nothing matches."""
+    match = pattern.match(value, at)
+    return match.end() if match is not None else at
+
+
+def _text(value: str, at: int) -> tuple[str, int]:
+    """Return the value of a parameter, and where it ends."""
+    quoted = _QUOTED.match(value, at)
+    if quoted is not None:
+        return _unescaped(quoted[1]), quoted.end()
+    closing = _CLOSING[value[at]].search(value, at + 1) if value[at : at + 1] in _CLOSING else None
+    if closing is not None:
+        return _unescaped(value[at + 1 : closing.start()]), closing.end()
+    end = _end(_TO_SEPARATOR, value, at)
+    following = _NEXT_PARAMETER.search(value, at, end)
+    end = following.start() if following is not None else end
+    return value[at:end].strip(), end
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
 
 
 def for_tokens(challenges: Iterable[Challenge], used: str | None = None) -> Challenge | None:
@@ -102,11 +128,14 @@ def for_tokens(challenges: Iterable[Challenge], used: str | None = None) -> Chal
         challenges: All challenges of a refusal.
         used: The scheme of the token that the request carried, in lower case.
     """
-    wanted = [challenge for challenge in challenges if challenge.scheme in ("bearer", "dpop")]
+    offered = tuple(challenges)
+    wanted = [challenge for challenge in offered if challenge.scheme in ("bearer", "dpop")]
+    # Some servers name their metadata beside another scheme (``OAuth``, or words of a description).
+    named = [challenge.resource_metadata for challenge in offered if challenge.resource_metadata]
     if not wanted:
-        return None
+        return Challenge("bearer", {"resource_metadata": named[0]}) if named else None
     wanted.sort(key=lambda challenge: (challenge.error is None, challenge.scheme != used))
-    parameters: dict[str, str] = {}
+    parameters = {"resource_metadata": named[0]} if named else dict[str, str]()
     for challenge in reversed(wanted):
         parameters.update(challenge.parameters)
     schemes = {challenge.scheme for challenge in wanted}

@@ -11,7 +11,7 @@ from .client_grants import ClientGrant
 from .metadata import AuthorizationTarget, ServerMetadata
 from .scopes import union
 from .steps import Clock, Flow
-from .urls import shown
+from .urls import same_issuer, shown
 
 #: Seconds for which a registration that gave no tokens yet counts as known to the server although a
 #: user did not come back from its page: users who do not sign in cost one registration a day at most.
@@ -146,7 +146,7 @@ class Clients:
             OAuthError: The MCP server names another one.
         """
         bound = issuer or str(self._registrations.setdefault(f"issuer for {who}", server.issuer))
-        if bound != server.issuer:
+        if not same_issuer(bound, server.issuer):
             raise OAuthError(
                 f"{shown(self._endpoint)} names {server.issuer} as its authorization server, and {who} is "
                 f"for {bound}: if the server has moved, say so with issuer="

@@ -27,6 +27,11 @@ JWT_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 GRANTS = ("authorization_code", "refresh_token")
 
+BY_HAND = (
+    "register yours there by hand, and give OAuthConfig(client_id=..., client_secret=...), the latter "
+    "if it gave one"
+)
+
 
 class Signer(Protocol):
     """Holds a private key of the client."""
@@ -124,9 +129,9 @@ def register(
         OAuthError: The server does not register it.
     """
     if server.registration_endpoint is None:
+        odd = server.left_aside.get("registration_endpoint")
         raise OAuthError(
-            f"{server.issuer} registers no applications by itself: register yours there, and give "
-            "OAuthConfig the client_id"
+            f"{server.issuer} registers no applications by itself{f' ({odd})' if odd else ''}: {BY_HAND}"
         )
     document: dict[str, Any] = {
         "client_name": name,
@@ -136,18 +141,28 @@ def register(
         "token_endpoint_auth_method": _wished_method(server),
         "application_type": "web" if _of_a_site(redirect_uri) else "native",
     }
+    url = checked(server.registration_endpoint, "registration_endpoint")
     if scopes:
         document["scope"] = " ".join(scopes)
-    answer = yield from fetch(
-        HTTPStep(
-            "POST",
-            checked(server.registration_endpoint, "registration_endpoint"),
-            {"Content-Type": "application/json", "Accept": "application/json"},
-            json.dumps(document).encode(),
-        )
-    )
-    client = _registered(answer.status, json_object(answer) or {}, server)
+    status, answer = yield from _post_document(url, document)
+    if scopes and _is_about_scopes(status, answer):
+        # The server may grant them all the same: some register a client for all scopes or for none.
+        del document["scope"]
+        status, answer = yield from _post_document(url, document)
+    client = _registered(status, answer, server, document["token_endpoint_auth_method"])
     return replace(client, redirect_uri=redirect_uri, scope=scopes)
+
+
+def _post_document(url: str, document: Mapping[str, Any]) -> Flow[tuple[int, dict[str, Any]]]:
+    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    answer = yield from fetch(HTTPStep("POST", url, headers, json.dumps(document).encode()))
+    return answer.status, json_object(answer) or {}
+
+
+def _is_about_scopes(status: int, document: Mapping[str, Any]) -> bool:
+    """Return whether a registration was refused for the scopes that it names."""
+    said = (words(document.get(name)) for name in ("error", "error_description", "message"))
+    return 400 <= status < 500 and any("scope" in text.lower() for text in said)
 
 
 def _of_a_site(redirect_uri: str) -> bool:
@@ -163,15 +178,20 @@ def _wished_method(server: ServerMetadata) -> str:
     return next((method for method in (NONE, BASIC, POST) if method in supported), BASIC)
 
 
-def _registered(status: int, document: Mapping[str, Any], server: ServerMetadata) -> Client:
+def _registered(status: int, document: Mapping[str, Any], server: ServerMetadata, wished: str) -> Client:
     client_id, secret = document.get("client_id"), document.get("client_secret")
-    if status not in (200, 201) or not isinstance(client_id, str):
-        reason = words(document.get("error_description")) or words(document.get("error"))
-        raise OAuthError(f"{server.issuer} did not register the application: {reason or f'HTTP {status}'}")
+    if not 200 <= status < 300 or not isinstance(client_id, str) or not client_id:
+        said = (words(document.get(name)) for name in ("error_description", "error", "message"))
+        reason = next(filter(None, said), f"HTTP {status}")
+        raise OAuthError(f"{server.issuer} did not register the application: {reason}; {BY_HAND}")
     secret = secret if isinstance(secret, str) and secret else None
     method = document.get("token_endpoint_auth_method")
-    if not isinstance(method, str):
-        method = BASIC if secret else NONE  # the default of RFC 7591, section 2
+    if not isinstance(method, str) or not method:
+        # The answer may leave out what was granted as asked for (RFC 7591, section 3.2.1); a secret that
+        # was not asked for is for the method that the server lists, or the default of section 2.
+        method = wished if wished != NONE else method_for(secret, server)
+    if secret is None and method in (BASIC, POST):
+        method = NONE  # a public client, which PKCE protects
     expires_at = seconds(document.get("client_secret_expires_at")) or 0.0
     return Client(client_id, secret if method != NONE else None, method, server.issuer, expires_at)
 

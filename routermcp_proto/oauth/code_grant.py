@@ -66,7 +66,7 @@ def begin(
     server = target.server
     if server.authorization_endpoint is None:
         raise OAuthError(f"{server.issuer} has no page to sign in at")
-    if "S256" not in (server.code_challenge_methods or ()):
+    if not server.knows_pkce:
         raise OAuthError(
             f"{server.issuer} does not say that it knows PKCE with S256; MCP demands to stop here"
         )

@@ -18,6 +18,9 @@ T = TypeVar("T")
 #: Bytes of the longest answer that is read: metadata and tokens have a few thousand.
 MAX_ANSWER_BYTES = 1024 * 1024
 
+#: Some servers begin their documents with it; RFC 8259, section 8.1, lets readers ignore it.
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
 #: Characters of a server's words in an error.
 MAX_ERROR_CHARACTERS = 200
 
@@ -39,6 +42,10 @@ class HTTPStep:
     spends: bool = False
     """Whether it shows something that is good once. Its answer must not be lost then, nor the
     tokens in it: they are written before anything else, also where no caller waits any more."""
+
+    optional: bool = False
+    """Whether there are others to ask: a server that cannot be reached counts as an answer with the
+    status 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +99,7 @@ def json_object(answer: HTTPAnswer) -> dict[str, Any] | None:
     if len(answer.body) > MAX_ANSWER_BYTES:
         return None
     try:
-        value: Any = from_json(answer.body, allow_inf_nan=False)
+        value: Any = from_json(answer.body.removeprefix(BYTE_ORDER_MARK), allow_inf_nan=False)
     except ValueError:
         return None
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None

@@ -68,6 +68,21 @@ def same_origin(url: str, other: str) -> bool:
         return False
 
 
+def same_issuer(one: str, other: str) -> bool:
+    """Return whether two issuers are one: letter by letter, but for the slash of an empty path.
+
+    ``https://host`` and ``https://host/`` are one URL (RFC 3986, section 6.2.3), and servers write
+    theirs now so, now so. Everything else is another issuer.
+    """
+    if one == other:
+        return True
+    shorter, longer = sorted((one, other), key=len)
+    if longer != f"{shorter}/":
+        return False
+    scheme, mark, host = shorter.partition("://")
+    return bool(scheme and mark and host) and not any(character in host for character in "/?#")
+
+
 def covers(resource: str, endpoint: str) -> bool:
     """Return whether a resource identifier stands for an endpoint: it is the same or lies above it."""
     try:

@@ -48,14 +48,15 @@ CONTRACT: dict[str, tuple[list[str], int]] = {
 
 #: What may be given by keyword besides, on each method.
 FOR_EVERY_CALL = {"timeout", "headers"}
+WITH_PROGRESS = FOR_EVERY_CALL | {"meta", "on_progress", "reset_on_progress", "max_timeout"}
 MORE: dict[str, set[str]] = {
     "connect": {"timeout"},
     "disconnect": set(),
-    "call_tool": FOR_EVERY_CALL | {"meta", "on_progress", "retry", "raise_on_error"},
-    "request": FOR_EVERY_CALL | {"meta", "on_progress", "retry"},
-    "call_tool_typed": FOR_EVERY_CALL | {"meta", "on_progress", "retry"},
-    "read_resource": FOR_EVERY_CALL | {"meta", "on_progress"},
-    "get_prompt": FOR_EVERY_CALL | {"meta", "on_progress"},
+    "call_tool": WITH_PROGRESS | {"retry", "raise_on_error"},
+    "request": WITH_PROGRESS | {"retry"},
+    "call_tool_typed": WITH_PROGRESS | {"retry"},
+    "read_resource": WITH_PROGRESS,
+    "get_prompt": WITH_PROGRESS,
 }
 
 #: What is off unless it is asked for.

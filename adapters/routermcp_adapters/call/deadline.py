@@ -16,18 +16,37 @@ class CallDeadline:
     """One deadline over everything that a call does.
 
     While a person is asked something the deadline stands still, and another limit applies.
+    Where progress extends it, each report begins the timeout anew, up to the end of the longest.
 
     Args:
         runtime: Where the call runs.
         timeout: Milliseconds for the call, 0 for no limit.
         interaction_timeout: Milliseconds for each time a person is asked, 0 for no limit.
+        max_timeout: Milliseconds for the call where progress extends the timeout, 0 for no
+            limit; None where it does not.
     """
 
-    __slots__ = ("_interaction_timeout", "_whole", "at", "interacting", "runtime", "scope")
+    __slots__ = (
+        "_interaction_timeout",
+        "_latest",
+        "_max_timeout",
+        "_timeout",
+        "_whole",
+        "at",
+        "interacting",
+        "runtime",
+        "scope",
+    )
 
-    def __init__(self, runtime: Runtime, timeout: int, interaction_timeout: int) -> None:
+    def __init__(
+        self, runtime: Runtime, timeout: int, interaction_timeout: int, max_timeout: int | None = None
+    ) -> None:
         self.runtime = runtime
-        self.at = runtime.now() + timeout / 1000 if timeout else None
+        now = runtime.now()
+        self._timeout = timeout
+        self._max_timeout = max_timeout
+        self._latest = deadline_after(now, max_timeout) if max_timeout is not None else None
+        self.at = self._after(now)
         """The end of the call by the runtime's clock, None for no limit."""
         self.scope: DeadlineScope = runtime.deadline(self.at)
         """The limit that is in force."""
@@ -51,6 +70,27 @@ class CallDeadline:
         """Say whether so much time is left."""
         return self.at is None or self.runtime.now() + seconds < self.at
 
+    def extend(self) -> None:
+        """Begin the timeout anew, because the server has reported progress."""
+        if self.at is None or self.scope.expired:
+            return
+        self.at = self._after(self.runtime.now())
+        if not self.interacting:
+            self.scope.move(self.at)
+
+    def _after(self, now: float) -> float | None:
+        """Return the end of a timeout that begins now."""
+        at = deadline_after(now, self._timeout)
+        return min((each for each in (at, self._latest) if each is not None), default=None)
+
+    def describe(self) -> str:
+        """Say which limit a call that took too long has passed."""
+        if self._max_timeout is None:
+            return f"took longer than timeout={self._timeout} ms"
+        if self.at == self._latest:
+            return f"took longer than max_timeout={self._max_timeout} ms"
+        return f"reported no progress for timeout={self._timeout} ms"
+
     async def interact(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Let a person take their time."""
         began, whole = self.runtime.now(), self._whole
@@ -68,6 +108,9 @@ class CallDeadline:
     def _go_on(self, began: float) -> None:
         """Let the deadline count again, as much later as the person has taken."""
         self.interacting = False
+        taken = self.runtime.now() - began
         if self.at is not None:
-            self.at += self.runtime.now() - began
+            self.at += taken
+        if self._latest is not None:
+            self._latest += taken
         self.scope.move(self.at)

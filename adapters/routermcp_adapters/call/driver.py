@@ -42,7 +42,7 @@ from routermcp_proto.handshake import STATELESS_ERRORS, Agreement
 from routermcp_proto.http.outcomes import Outcome, refusal_error, rpc_error, session_unknown
 from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.retry import RetryPolicy
-from routermcp_proto.types import InitializeResult, WireModel
+from routermcp_proto.types import InitializeResult, Progress, WireModel
 from routermcp_proto.versions import LATEST, Revision
 
 from ..concurrency import fork
@@ -64,6 +64,10 @@ MAX_PAGES = 10_000
 #: Times that one call may be asked for input. A form of ten pages fits; a server that asks
 #: for ever is stopped.
 MAX_INPUT_ROUNDS = 32
+
+
+#: Characters of an error of the server that the time-out of a call quotes.
+MAX_QUOTED = 300
 
 
 class Remedy(Enum):
@@ -93,6 +97,9 @@ class CallOptions:
     meta: Mapping[str, Any] | None = None
     on_progress: ProgressSink | None = None
     repeatable: bool = False
+    max_timeout: int | None = None
+    """Milliseconds for the call where each progress report begins ``timeout`` anew, 0 for no limit;
+    None where none does."""
     capabilities: Mapping[str, Any] | None = None
     """What to declare for this call instead of the session's own, where requests say that."""
 
@@ -256,7 +263,8 @@ class Driver:
         Raises:
             MCPError: It failed; see :mod:`routermcp_proto.exceptions`.
         """
-        return await self._limited(call, options.timeout, partial(self._rounds, call, options))
+        work = partial(self._rounds, call, options)
+        return await self._limited(call, options.timeout, work, options.max_timeout)
 
     async def ask(self, call: Call[Any], options: CallOptions) -> ResponseReceived | InputRequired:
         """Make one round of a call: a request for input is returned, not answered.
@@ -312,7 +320,8 @@ class Driver:
         Raises:
             MCPError: One of them failed, or they have no end.
         """
-        await self._limited(call, options.timeout, partial(self._pages, call, options, take))
+        work = partial(self._pages, call, options, take)
+        await self._limited(call, options.timeout, work, options.max_timeout)
 
     async def _pages(
         self,
@@ -329,35 +338,54 @@ class Driver:
             if not cursor:
                 return
             if cursor in seen:
-                problem = (
-                    f"{call.method}: the server leads in a circle, it gave the cursor {cursor[:80]!r} twice"
+                log.warning(
+                    "%s: the list ends here: the server leads in a circle, it gave the cursor %.80r twice",
+                    call.method,
+                    cursor,
                 )
-                raise ResponseValidationError(problem, method=call.method)
+                return
             seen.add(cursor)
             call = call.at_cursor(cursor)
         problem = f"{call.method}: the server has more than {MAX_PAGES} pages; use the *_page method"
         raise ResponseValidationError(problem, method=call.method)
 
     async def _limited(
-        self, about: Call[Any] | None, timeout: int, work: Callable[[CallDeadline], Awaitable[T]]
+        self,
+        about: Call[Any] | None,
+        timeout: int,
+        work: Callable[[CallDeadline], Awaitable[T]],
+        max_timeout: int | None = None,
     ) -> T:
         runtime = self._runtime_in_use()
-        deadline = CallDeadline(runtime, timeout, self._settings.interaction_timeout)
+        deadline = CallDeadline(runtime, timeout, self._settings.interaction_timeout, max_timeout)
+        unclaimed = self._session.unclaimed_error
         try:
             async with deadline.scope:
                 return await work(deadline)
         except TimeoutError as error:
             if not deadline.scope.expired:
                 raise
-            raise self._timed_out(about, timeout, deadline) from error
+            reported = self._session.unclaimed_error
+            raise self._timed_out(about, deadline, reported if reported is not unclaimed else None) from error
 
-    def _timed_out(self, about: Call[Any] | None, timeout: int, deadline: CallDeadline) -> TransportError:
+    def _timed_out(
+        self,
+        about: Call[Any] | None,
+        deadline: CallDeadline,
+        reported: ErrorObject | None,
+    ) -> TransportError:
         what, where = describe(about) if about is not None else "connect", self._transport.place
         if deadline.interacting:
             waited = self._settings.interaction_timeout
             message = f"{what} at {where}: nobody answered within interaction_timeout={waited} ms"
         else:
-            message = f"{what} at {where} took longer than timeout={timeout} ms; give more, or 0 for no limit"
+            passed = deadline.describe()
+            message = f"{what} at {where} {passed}; give more, or 0 for no limit"
+        if reported is not None:
+            message += (
+                f"; the server also reported, without naming a request: "
+                f"{reported.message[:MAX_QUOTED]} (code {reported.code})"
+            )
         return TransportError(message, code="timeout")
 
     # ---- rounds, tries, attempts -------------------------------------------------------
@@ -442,6 +470,7 @@ class Driver:
         self, call: Call[Any], options: CallOptions, deadline: CallDeadline
     ) -> ResponseReceived | InputRequired:
         tried: set[Remedy] = set()
+        on_progress = _progress_of(options, deadline)
         while True:
             extra = await self._transport.prepare(options.headers)
             session_id, agreement = self._transport.session_id, self._session.agreement
@@ -452,7 +481,7 @@ class Driver:
                 outgoing = self._session.start_request(
                     call,
                     meta=options.meta,
-                    progress=options.on_progress is not None,
+                    progress=on_progress is not None,
                     capabilities=options.capabilities,
                 )
             except LocalProtocolError:
@@ -460,7 +489,7 @@ class Driver:
                     raise
                 # Another thread has found the session expired a moment ago.
                 continue
-            outcome = await self._transport.deliver(outgoing, extra, options.on_progress, deadline)
+            outcome = await self._transport.deliver(outgoing, extra, on_progress, deadline)
             if isinstance(outcome, ResponseReceived | InputRequired):
                 return outcome
             if isinstance(outcome, ResponseRejected):
@@ -491,6 +520,20 @@ class Driver:
         if refused is not None:
             return refusal_error(refused, self._transport.place)
         return TransportError(f"{describe(call)}: the server gave no answer", code="protocol")
+
+
+def _progress_of(options: CallOptions, deadline: CallDeadline) -> ProgressSink | None:
+    """Return the progress callback of a call, which extends the deadline first where that is wanted."""
+    on_progress = options.on_progress
+    if options.max_timeout is None:
+        return on_progress
+
+    async def report(progress: Progress) -> None:
+        deadline.extend()
+        if on_progress is not None:
+            await on_progress(progress)
+
+    return report
 
 
 def describe(call: Call[Any]) -> str:

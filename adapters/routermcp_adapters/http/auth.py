@@ -100,7 +100,7 @@ class AuthTransport(HTTPTransport):
                 return outcome
             if "DPoP" in sent and exchange.dpop_nonce is not None:
                 self._authorization.note_nonce(exchange.dpop_nonce)
-            if not isinstance(outcome, HTTPRefused) or outcome.status not in (401, 403):
+            if not isinstance(outcome, HTTPRefused) or not _may_be_let_in(outcome):
                 return outcome
             if rounds > MAX_ROUNDS or deadline is None:
                 return outcome
@@ -122,6 +122,11 @@ class AuthTransport(HTTPTransport):
 
     def _url(self, request: HTTPRequest) -> str:
         return replace(self.endpoint, target=request.target.decode("ascii")).url
+
+
+def _may_be_let_in(refused: HTTPRefused) -> bool:
+    """Return whether a refusal may be about credentials; one with 400 has to say so (RFC 6750)."""
+    return refused.status in (401, 403) or (refused.status == 400 and bool(refused.challenges))
 
 
 def _with(request: HTTPRequest, headers: Mapping[str, str]) -> HTTPRequest:

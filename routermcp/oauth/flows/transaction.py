@@ -48,6 +48,10 @@ SPENDING_SECONDS = 15.0
 MAX_WRITES = 4
 
 
+#: Stands for the answer of a server that cannot be reached where others can be asked.
+UNREACHABLE = HTTPAnswer(0, {}, b"")
+
+
 @dataclass(frozen=True, slots=True)
 class _End(Generic[T]):
     """A flow is over."""
@@ -230,12 +234,17 @@ class GrantTransaction:
         except TimeoutError as error:
             if not scope.expired:
                 raise
+            if step.optional:
+                return UNREACHABLE
             # Longer, and another holder would begin the same: the lock is a lease.
             message = f"{step.url.partition('?')[0]} took longer than {limit:g} s"
             raise TransportError(message, code="timeout", not_run=True) from error
         except LocalProtocolError as error:
             raise OAuthError(f"a request of signing in cannot be sent: {error}") from error
         except TransportError as error:
+            if step.optional:
+                log.info("%s cannot be reached: %s", step.url.partition("?")[0], error)
+                return UNREACHABLE
             # The request of the application was refused, or is not sent yet.
             error.not_run = True
             raise

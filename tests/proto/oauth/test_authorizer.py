@@ -71,16 +71,94 @@ def test_a_refusal_without_a_challenge_counts_as_one() -> None:
 @pytest.mark.parametrize(
     ("status", "challenge"),
     [
-        (401, Challenge("basic")),
         (403, BEARER),
-        (403, Challenge("bearer", {"error": "invalid_token"})),
+        (403, Challenge("basic")),
+        (403, Challenge("bearer", {"error": "access_denied"})),
+        (400, BEARER),
         (402, BEARER),
     ],
 )
 def test_refusals_that_are_about_something_else(status: int, challenge: Challenge) -> None:
-    party = Party()
+    party = signed_in()
+    party.world.steps.clear()
     assert not refused(party, status, challenge)
     assert party.world.steps == []
+
+
+@pytest.mark.parametrize(
+    ("status", "challenges"),
+    [
+        (401, (Challenge("basic", {"realm": "x"}),)),
+        (401, (Challenge("oauth"), Challenge("apikey"))),
+        (403, ()),
+        (403, (BEARER,)),
+        (403, (Challenge("basic"),)),
+        (400, (Challenge("bearer", {"error": "invalid_token"}),)),
+        (403, (Challenge("bearer", {"error": "invalid_token"}),)),
+    ],
+)
+def test_a_missing_token_is_refused_in_many_ways(status: int, challenges: tuple[Challenge, ...]) -> None:
+    party = Party()
+    assert refused(party, status, challenges)
+    assert party.authorizer.tokens is not None
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_server_of_another_scheme_that_publishes_nothing_is_left_alone(status: int) -> None:
+    party = Party()
+    party.world.handlers.clear()
+    assert not refused(party, status, Challenge("basic"))
+    with pytest.raises(OAuthError):
+        refused(party, 401, BEARER)
+
+
+def test_a_server_that_cannot_serve_is_passed_over() -> None:
+    for missing in ("registration_endpoint", "authorization_endpoint", "code_challenge_methods_supported"):
+        party = Party()
+        moves(party)
+        party.world.resource["authorization_servers"] = [ISSUER, OTHER]
+        del party.world.server[missing]
+        assert refused(party)
+        assert party.world.visits[0].startswith(OTHER)
+    # Tokens are for one server: while they last, no other one is asked.
+    party = signed_in()
+    moves(party)
+    party.world.resource["authorization_servers"] = [OTHER, ISSUER]
+    party.world.handlers[SERVER_METADATA] = lambda _: answer(503)
+    with pytest.raises(OAuthError, match="503"):
+        refused(party)
+    assert party.authorizer.tokens is not None
+
+
+def test_odd_members_that_are_not_needed_are_told_and_left_aside() -> None:
+    party = Party(client_id="mine")
+    party.world.server |= {"revocation_endpoint": "http://auth.example/revoke", "registration_endpoint": 7}
+    assert refused(party)
+    assert party.authorizer.notes() == [
+        f"{ISSUER}: registration_endpoint is missing or no text",
+        f"{ISSUER}: revocation_endpoint is not https: http://auth.example/revoke",
+    ]
+    assert party.authorizer.notes() == []
+    other = Party()
+    other.world.server["registration_endpoint"] = "ftp://auth.example/register"
+    with pytest.raises(OAuthError, match=r"by itself \(registration_endpoint is no URL.*client_id="):
+        refused(other)
+
+
+def test_an_issuer_is_the_same_with_the_slash_of_its_root() -> None:
+    party = Party(client_id="mine", issuer=f"{ISSUER}/")
+    party.world.resource["authorization_servers"] = [f"{ISSUER}/"]
+    assert refused(party)
+    # The browser's answer is compared with the spelling of the metadata.
+    party.world.callback["iss"] = f"{ISSUER}/"
+    with pytest.raises(OAuthError, match="does not come from"):
+        party.world.drive(party.authorizer.complete(party.world.comes_back(begun(party))))
+    party.world.callback["iss"] = ISSUER
+    party.world.drive(party.authorizer.complete(party.world.comes_back(begun(party))))
+
+
+def begun(party: Party) -> str:
+    return party.world.drive(party.authorizer.begin()).url
 
 
 def test_a_fresh_token_that_is_refused_is_not_replaced() -> None:

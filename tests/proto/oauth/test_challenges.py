@@ -33,6 +33,19 @@ from routermcp_proto.oauth.challenges import (
         (", ,", []),
         ("(no scheme), Bearer", [("bearer", {})]),
         ("(", []),
+        ("Bearer resource_metadata=https://x/y?z=1, a=b", [
+            ("bearer", {"resource_metadata": "https://x/y?z=1", "a": "b"}),
+        ]),
+        ("Bearer a='b c', d='it''", [("bearer", {"a": "b c", "d": "it'"})]),
+        ("Bearer a='b, c", [("bearer", {"a": "'b"}), ("c", {})]),
+        ('Bearer realm="x" error="y"; a="b"', [("bearer", {"realm": "x", "error": "y", "a": "b"})]),
+        ('Basic realm="x" Bearer a="b"', [("basic", {"realm": "x"}), ("bearer", {"a": "b"})]),
+        ("Bearer d=The token ended, a=b", [("bearer", {"d": "The token ended", "a": "b"})]),
+        ('Bearer d="No "X" header", a="b"', [("bearer", {"d": 'No "X" header', "a": "b"})]),
+        ('Bearer: a="b"', [("bearer", {"a": "b"})]),
+        ('a="b"', [("bearer", {"a": "b"})]),
+        ('Bearer a="b', [("bearer", {"a": '"b'})]),
+        ("Bearer a=", [("bearer", {})]),
     ],
 )  # fmt: skip
 def test_lines(line: str, expected: list[tuple[str, dict[str, str]]]) -> None:
@@ -49,6 +62,8 @@ def test_there_are_bounds() -> None:
         ["Bearer " + ", ".join(f"p{number}=x" for number in range(MAX_CHALLENGE_PARAMETERS))]
     )
     assert len(long.parameters) == MAX_CHALLENGE_PARAMETERS
+    (longer,) = parse_challenges(["Bearer " + ", ".join(f"p{number}=x" for number in range(99))])
+    assert len(longer.parameters) == MAX_CHALLENGE_PARAMETERS
 
 
 @given(st.lists(st.text()))
@@ -71,6 +86,9 @@ def test_all_challenges_count_together() -> None:
     assert for_tokens(found) == Challenge("bearer", {"resource_metadata": "https://x/"})
     assert for_tokens(found[2:]) == found[2]
     assert for_tokens(parse_challenges(["Basic"])) is None
+    for line in ('OAuth resource_metadata="https://x/"', 'Bearer, OAuth resource_metadata="https://x/"'):
+        found = parse_challenges([line])
+        assert for_tokens(found) == Challenge("bearer", {"resource_metadata": "https://x/"})
 
 
 def test_what_was_wrong_with_the_token_that_was_shown_counts_first() -> None:

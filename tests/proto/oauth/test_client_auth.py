@@ -20,6 +20,7 @@ from routermcp_proto.oauth.client_auth import (
     register,
 )
 from routermcp_proto.oauth.metadata import ServerMetadata, server_metadata
+from routermcp_proto.oauth.steps import HTTPAnswer, HTTPStep
 from tests.proto.oauth.world import ISSUER, REDIRECT, World, answer
 
 
@@ -101,12 +102,70 @@ def test_secrets_end() -> None:
      (400, {"error": "x", "error_description": "no\nway"}, "no way"), (201, {}, "HTTP 201")],
 )  # fmt: skip
 def test_a_refusal_is_told(status: int, document: Any, words: str) -> None:
-    with pytest.raises(OAuthError, match=f"did not register the application: {words}"):
+    with pytest.raises(OAuthError, match=f"did not register the application: {words}; .*client_id="):
         registered(document, status)
 
 
+@pytest.mark.parametrize(
+    "unnamed", [{}, {"token_endpoint_auth_method": None}, {"token_endpoint_auth_method": ""}]
+)
+@pytest.mark.parametrize(
+    ("supported", "secret", "method"),
+    [
+        ([POST], "s", POST),
+        ([BASIC], "s", BASIC),
+        ([NONE, POST], "s", POST),
+        ([NONE], None, NONE),
+        ([POST], None, NONE),
+        (None, None, NONE),
+    ],
+)
+def test_the_method_that_was_asked_for_counts(
+    unnamed: dict[str, Any], supported: Any, secret: str | None, method: str
+) -> None:
+    """Where the answer names none; without a secret the client is a public one."""
+    document = {"client_id": "c", "client_secret": secret, **unnamed}
+    client, _ = registered(document, token_endpoint_auth_methods_supported=supported)
+    assert (client.method, client.client_secret) == (method, secret)
+
+
+@pytest.mark.parametrize("named", [BASIC, POST])
+def test_a_client_without_a_secret_is_a_public_one(named: str) -> None:
+    assert registered({"client_id": "c", "token_endpoint_auth_method": named})[0].method == NONE
+
+
+@pytest.mark.parametrize(
+    ("status", "refusal", "again"),
+    [
+        (400, {"error": "invalid_scope"}, True),
+        (400, {"error": "invalid_client_metadata", "error_description": "Scope not allowed: admin"}, True),
+        (422, {"message": "scopes are unknown"}, True),
+        (400, {"error": "invalid_redirect_uri"}, False),
+        (503, {"message": "scope service is down"}, False),
+    ],
+)
+def test_a_registration_that_is_refused_for_its_scopes_is_tried_without(
+    status: int, refusal: Any, again: bool
+) -> None:
+    world = World()
+
+    def handler(step: HTTPStep) -> HTTPAnswer:
+        named = "scope" in json.loads(step.body)
+        return answer(status, refusal) if named else answer(201, {"client_id": "c"})
+
+    world.handlers[f"{ISSUER}/register"] = handler
+    flow = register(server(), redirect_uri=REDIRECT, name="app", scopes=("read", "admin"))
+    if again:
+        client = world.drive(flow)
+        assert client.scope == ("read", "admin")  # it is not registered again for them
+    else:
+        with pytest.raises(OAuthError, match="did not register"):
+            world.drive(flow)
+    assert len(world.steps) == 1 + again
+
+
 def test_a_server_without_registration() -> None:
-    with pytest.raises(OAuthError, match="OAuthConfig the client_id"):
+    with pytest.raises(OAuthError, match="OAuthConfig\\(client_id="):
         registered({}, registration_endpoint=None)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from routermcp_proto.exceptions import OAuthError
-from routermcp_proto.oauth.metadata import discover_target, find_server
-from routermcp_proto.oauth.steps import MAX_ANSWER_BYTES, HTTPAnswer
+from routermcp_proto.oauth.metadata import MAX_REDIRECTS, discover_target, find_server
+from routermcp_proto.oauth.steps import MAX_ANSWER_BYTES, HTTPAnswer, HTTPStep
+from routermcp_proto.oauth.urls import same_issuer
 from tests.proto.oauth.world import ENDPOINT, ISSUER, RESOURCE_METADATA, SERVER_METADATA, World, answer
 
 ROOT_METADATA = "https://mcp.example/.well-known/oauth-protected-resource"
@@ -101,6 +102,71 @@ def test_a_server_may_not_say_where_it_describes_itself(refusal: HTTPAnswer) -> 
     assert not world.drive(discover_target(ENDPOINT, None)).resource
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("https://a.example", "https://a.example/", True),
+        ("https://a.example/t", "https://a.example/t/", False),
+        ("https://a.example?q", "https://a.example?q/", False),
+        ("://a", "://a/", False),
+        ("a", "a/", False),
+    ],
+)
+def test_which_issuers_are_one(one: str, other: str, same: bool) -> None:
+    assert same_issuer(one, other) is same is same_issuer(other, one)
+
+
+@pytest.mark.parametrize(
+    "dead", [answer(404), HTTPAnswer(0, {}, b""), answer(503), answer(200, {"issuer": "x"})]
+)
+def test_the_next_server_is_asked_where_one_is_dead(dead: HTTPAnswer) -> None:
+    world = World()
+    world.resource["authorization_servers"] = ["https://dead.example", ISSUER]
+    world.handlers["https://dead.example/.well-known/oauth-authorization-server"] = lambda _: dead
+    assert world.drive(discover_target(ENDPOINT, None)).server.issuer == ISSUER
+    assert [step.optional for step in world.steps][0 :: len(world.steps) - 1] == [False, False]
+    assert any(step.optional for step in world.steps)
+    del world.handlers[SERVER_METADATA]
+    with pytest.raises(OAuthError, match=r"dead\.example"):
+        world.drive(discover_target(ENDPOINT, None))
+
+
+def test_redirects_are_followed_within_the_origin() -> None:
+    world = World()
+    moved = f"{ISSUER}/moved"
+    world.handlers[moved] = world.handlers[SERVER_METADATA]
+    world.handlers[SERVER_METADATA] = lambda _: answer(302, location="/moved")
+    assert world.drive(discover_target(ENDPOINT, None)).server.issuer == ISSUER
+    for elsewhere in ("https://evil.example/moved", "http://auth.example/moved", ""):
+        world.handlers["https://evil.example/moved"] = world.handlers[moved]
+        world.handlers[SERVER_METADATA] = lambda _, to=elsewhere: answer(307, location=to)
+        with pytest.raises(OAuthError, match="has no metadata"):
+            world.drive(discover_target(ENDPOINT, None))
+    world.steps.clear()
+    world.handlers[SERVER_METADATA] = lambda _: answer(301, location=SERVER_METADATA)
+    with pytest.raises(OAuthError, match="has no metadata"):
+        world.drive(discover_target(ENDPOINT, None))
+    assert world.asked().count(SERVER_METADATA) == 1 + MAX_REDIRECTS
+
+
+def test_a_byte_order_mark_is_passed_over() -> None:
+    world = World()
+    body = b"\xef\xbb\xbf" + world.handlers[SERVER_METADATA](HTTPStep("GET", SERVER_METADATA)).body
+    world.handlers[SERVER_METADATA] = lambda _: HTTPAnswer(200, {}, body)
+    assert world.drive(discover_target(ENDPOINT, None)).server.issuer == ISSUER
+
+
+def test_a_resource_that_names_no_server_is_its_own() -> None:
+    world = World()
+    del world.resource["authorization_servers"]
+    own = {**world.server, "issuer": "https://mcp.example/"}
+    world.handlers["https://mcp.example/.well-known/oauth-authorization-server"] = lambda _: answer(
+        document=own
+    )
+    target = world.drive(discover_target(ENDPOINT, None))
+    assert (target.resource, target.server.issuer) == (ENDPOINT, "https://mcp.example/")
+
+
 @pytest.mark.parametrize("servers", [[], None, "https://auth.example", [7]])
 def test_a_server_has_to_be_named(servers: Any) -> None:
     world = World()
@@ -122,6 +188,7 @@ def test_a_server_has_to_be_named(servers: Any) -> None:
                 "/.well-known/oauth-authorization-server/tenant",
                 "/.well-known/openid-configuration/tenant",
                 "/tenant/.well-known/openid-configuration",
+                "/tenant/.well-known/oauth-authorization-server",
             ],
         ),
     ],
@@ -138,7 +205,19 @@ def test_where_a_server_describes_itself(issuer: str, places: list[str]) -> None
         world.drive(find_server(issuer))
 
 
-@pytest.mark.parametrize("issuer", ["https://attacker.example", "https://auth.example/", None])
+@pytest.mark.parametrize("slashes", [("", "/"), ("/", ""), ("/", "/")])
+def test_the_slash_of_an_empty_path_does_not_count(slashes: tuple[str, str]) -> None:
+    world = World()
+    world.resource["authorization_servers"] = [f"{ISSUER}{slashes[0]}"]
+    world.server["issuer"] = f"{ISSUER}{slashes[1]}"
+    assert world.drive(discover_target(ENDPOINT, None)).server.issuer == f"{ISSUER}{slashes[1]}"
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    ["https://attacker.example", "https://AUTH.example", "https://auth.example//", "http://auth.example",
+     "https://auth.example/x", "https://auth.example:443/", "https://auth.example?/", "/", "", None],
+)  # fmt: skip
 def test_issuers_are_compared_letter_by_letter(issuer: Any) -> None:
     world = World()
     world.server["issuer"] = issuer
