@@ -1,0 +1,101 @@
+"""The examples of the core: that of its page runs, and both end whatever their peer does."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def clients(page: str) -> list[str]:
+    """Return the examples of a page that are clients of the core."""
+    found = re.findall(r"^```python\n(.*?)^```\n", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+    return [each for each in found if "def list_tools(" in each]
+
+
+(EXAMPLE,) = clients("docs/protocol-core.md")
+(SHORT_EXAMPLE,) = clients("README.md")
+
+Peer = Callable[[socket.socket], None]
+
+
+def against(peer: Peer, text: str, **changes: Any) -> Any:
+    """Run the client of an example against a peer."""
+    names: dict[str, Any] = {"__name__": "page"}
+    exec(compile(text, "example", "exec"), names)
+    names.update(changes)
+    here, there = socket.socketpair()
+    with here, there:
+        there.settimeout(10)
+        thread = threading.Thread(target=peer, args=(there,))
+        thread.start()
+        try:
+            return names["list_tools"](here)
+        finally:
+            here.close()
+            thread.join(10)
+            assert not thread.is_alive()
+
+
+def test_the_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, Any] = {"__name__": "__main__"}
+    exec(compile(EXAMPLE, "docs/protocol-core.md", "exec"), names)
+    assert capsys.readouterr().out == "['hello']\n"
+
+
+def hang_up(stream: socket.socket) -> None:
+    stream.recv(65536)
+    stream.shutdown(socket.SHUT_RDWR)
+
+
+def hang_up_later(stream: socket.socket) -> None:
+    """Answer the handshake, read the request, and close."""
+    answer(stream, {"result": {"supportedVersions": ["2026-07-28"], "capabilities": {}}})
+    hang_up(stream)
+
+
+def refuse(stream: socket.socket) -> None:
+    """Answer everything with an error."""
+    while answer(stream, {"error": {"code": -32603, "message": "not today"}}):
+        pass
+
+
+def silent(stream: socket.socket) -> None:
+    while stream.recv(65536):
+        pass
+
+
+def answer(stream: socket.socket, outcome: dict[str, Any]) -> bool:
+    """Answer the next message of the client; return whether there was one."""
+    data = stream.recv(65536)
+    if data:
+        message = {"jsonrpc": "2.0", "id": json.loads(data)["id"], **outcome}
+        stream.sendall(json.dumps(message).encode() + b"\n")
+    return bool(data)
+
+
+@pytest.mark.parametrize("text", [EXAMPLE, SHORT_EXAMPLE], ids=["page", "README"])
+@pytest.mark.parametrize(
+    ("peer", "error", "words"),
+    [
+        (hang_up, ConnectionError, "closed the stream|RequestLost"),
+        (hang_up_later, ConnectionError, "closed the stream|RequestLost"),
+        (refuse, Exception, "not today"),
+    ],
+)
+def test_the_example_ends_with_its_peer(text: str, peer: Peer, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        against(peer, text)
+
+
+def test_the_example_ends_though_its_peer_is_silent() -> None:
+    with pytest.raises(TimeoutError, match="handshake"):
+        against(silent, EXAMPLE, SECONDS=0.2)
