@@ -103,7 +103,7 @@ def per_user_server_of(
             issuer=own.issuer,
             client_metadata_url=own.clientMetadataUrl,
             client_name=settings.clientName,
-            scopes=own.scopes,
+            extra_scopes=own.scopes,
             server_id=alias,
         )
         headers = server.request_headers()

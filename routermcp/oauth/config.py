@@ -47,7 +47,13 @@ class OAuthConfig:
             nothing. Default: the one where it is used first.
         client_metadata_url: URL of the application's client id metadata document.
         client_name: The name of the application that users see.
-        scopes: Scopes to ask for beside those that the server asks for.
+        scopes: The scopes to ask for, exactly these, whatever the server lists or demands later, as
+            GitHub's lists more than most users want to give. ``offline_access`` is left out unless it
+            is among them. Default: those that the server asks for.
+        extra_scopes: Scopes to ask for beside those that the server asks for.
+        resource: The ``resource`` of requests to the authorization server (RFC 8707). ``False`` leaves
+            it out, as Microsoft Entra wants it (AADSTS901002, AADSTS9010010). Default: the one that
+            the MCP server's metadata name.
         server_id: The id of this server in the store; default its host and path.
         single_user: There is one user only, so that the client needs no ``user_id``.
         dpop: Whether tokens are bound to a key of the user (DPoP, RFC 9449); needs
@@ -67,7 +73,9 @@ class OAuthConfig:
     issuer: str | None = field(default=None, kw_only=True)
     client_metadata_url: str | None = field(default=None, kw_only=True)
     client_name: str = field(default="routermcp", kw_only=True)
-    scopes: Sequence[str] = field(default=(), kw_only=True)
+    scopes: Sequence[str] | None = field(default=None, kw_only=True)
+    extra_scopes: Sequence[str] = field(default=(), kw_only=True)
+    resource: str | Literal[False] | None = field(default=None, kw_only=True)
     server_id: str | None = field(default=None, kw_only=True)
     single_user: bool = field(default=False, kw_only=True)
     dpop: bool | Literal["auto"] = field(default="auto", kw_only=True)

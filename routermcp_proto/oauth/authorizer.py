@@ -172,11 +172,10 @@ class Authorizer:
             yield from self._sign_in((yield from self._discover(None)), tokens.scope)
             return
         prover = self._prover if tokens.token_type == "dpop" else None  # noqa: S105 - a name
+        resource = self._resource(self.record.text("resource"))
         token_endpoint = self._token_endpoint(tokens.issuer, token_url, self.record.client, prover)
         try:
-            self.record.renew(
-                (yield from refresh_tokens(token_endpoint, tokens, self.record.text("resource")))
-            )
+            self.record.renew((yield from refresh_tokens(token_endpoint, tokens, resource)))
             self._audited.append("refresh")
         except TokenError as error:
             by_hand = self._application.client_id is not None
@@ -252,6 +251,8 @@ class Authorizer:
     def _scope(self, target: AuthorizationTarget, challenged: tuple[str, ...] | None) -> tuple[str, ...]:
         """Return the scopes to ask for, with all that the user was asked for before."""
         server = target.server
+        if self._application.exact_scope is not None:
+            return self._application.exact_scope
         scope = chosen(
             challenged,
             target.scopes_supported,
@@ -265,11 +266,12 @@ class Authorizer:
         """The token is good, but not for this."""
         tokens = self.tokens
         had = tokens.scope if tokens is not None else ()
-        wanted = union(had, challenge.scope or ())
+        exact = self._application.exact_scope
+        wanted = union(had, (challenge.scope or ()) if exact is None else exact)
         if attempt.sign_ins >= MAX_SIGN_INS or wanted == had:
             return False
         target = yield from self._discover(challenge.resource_metadata)
-        wanted = union(self.record.requested(target.server.issuer), wanted)
+        wanted = union(self.record.requested(target.server.issuer), wanted) if exact is None else exact
         yield from self._sign_in(target, wanted, attempt, challenge)
         return True
 
@@ -292,7 +294,12 @@ class Authorizer:
         )
         self._notes += [f"{target.server.issuer}: {why}" for why in target.server.left_aside.values()]
         self._metadata_url = target.metadata_url
-        return target
+        return replace(target, resource=self._resource(target.resource))
+
+    def _resource(self, named: str | None) -> str | None:
+        """Return the ``resource`` of requests to the authorization server (RFC 8707), None for none."""
+        wished = self._application.resource
+        return named if wished is None else wished or None
 
     def _is_served_by(self, server: ServerMetadata) -> bool:
         """Return whether users of the application can sign in at an authorization server."""

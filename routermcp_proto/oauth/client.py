@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from ..exceptions import OAuthError
 from .client_auth import NONE, Client, Signer, method_for, register
@@ -29,7 +29,10 @@ class Application:
         client_secret: The secret that goes with it.
         issuer: The authorization server that knows it by that id; None for whichever it is.
         metadata_url: URL of its client id metadata document.
-        scope: Scopes that it wants in any case.
+        scope: Scopes that it wants in any case, beside those that the server asks for.
+        exact_scope: The scopes that it asks for, whatever the server says; None for the server's.
+        resource: The ``resource`` of its requests: False for none at all, None for the one that the
+            server names.
         grant: How it gets tokens without a user.
         interactive: Whether a user can be asked while a request waits.
         signer: Signs DPoP proofs; None for plain tokens.
@@ -45,6 +48,8 @@ class Application:
     issuer: str | None = None
     metadata_url: str | None = None
     scope: tuple[str, ...] = ()
+    exact_scope: tuple[str, ...] | None = None
+    resource: str | Literal[False] | None = None
     grant: ClientGrant | None = None
     interactive: bool = True
     signer: Signer | None = field(default=None, repr=False)

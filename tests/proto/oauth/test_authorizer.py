@@ -285,6 +285,30 @@ def test_which_scopes_are_asked_for(
     assert scope_of(party.world.visits[0]) == expected
 
 
+@pytest.mark.parametrize(("exact", "expected"), [(("read",), "read"), (("read", "x"), "read x"), ((), None)])
+def test_exactly_the_scopes_that_were_given_are_asked_for(
+    exact: tuple[str, ...], expected: str | None
+) -> None:
+    party = Party(exact_scope=exact)
+    party.world.resource["scopes_supported"] = ["read", "write", "admin"]
+    party.world.server["scopes_supported"] = ["offline_access"]
+    party.world.token["scope"] = "read"
+    assert refused(party, challenge=Challenge("bearer", {"scope": "read write"}))
+    asked_again = refused(party, 403, too_little("admin"))
+    assert asked_again is (exact == ("read", "x"))
+    assert {scope_of(url) for url in party.world.visits} == {expected}
+
+
+@pytest.mark.parametrize(
+    ("resource", "expected"), [(False, None), ("api://mine", "api://mine"), (None, ENDPOINT)]
+)
+def test_the_resource_is_left_out_or_set(resource: Any, expected: str | None) -> None:
+    party = signed_in(resource=resource)
+    party.world.drive(party.authorizer.renew())
+    assert parse_qs(urlsplit(party.world.visits[0]).query).get("resource", [None])[0] == expected
+    assert [form.get("resource") for form in party.world.forms()] == [expected, expected]
+
+
 def too_little(scope: str) -> Challenge:
     return Challenge("bearer", {"error": "insufficient_scope", "scope": scope})
 
