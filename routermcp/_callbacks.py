@@ -56,10 +56,9 @@ class Callbacks:
     The capabilities of the client follow from the callbacks that it was given.
 
     Attributes:
-        hears_changes: Whether to read what the server sends between calls.
+        attends: Whether the session reads by itself what the server sends between calls.
+        hears_changes: Whether to open the stream over HTTP on which a server announces changes.
     """
-
-    hears_changes = False
 
     def __init__(self, options: Options | None = None) -> None:
         options = options or Options()
@@ -70,6 +69,9 @@ class Callbacks:
         self._on_notification = options.on_notification
         self._on_authorization = options.on_authorization
         self._request_of: RequestOf | None = None
+        self.attends = options.attend
+        heard = (options.on_log, options.on_notification)
+        self.hears_changes = options.attend and any(callback is not None for callback in heard)
         for name, callback in options.callbacks().items():
             if not callable(callback):
                 raise ConfigError(f"{name} is a function, not {type(callback).__name__}")

@@ -101,6 +101,7 @@ class Options(HTTPOptions):
     on_log: OnLog | None = None
     on_notification: OnNotification | None = None
     on_authorization: Callable[[Any], Any] | None = None
+    attend: bool = True
     send_user_id: bool = False
     client_info: Mapping[str, Any] | None = None
     transport: Transport | HTTPOptions | None = None

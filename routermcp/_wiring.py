@@ -60,7 +60,8 @@ def session_transport_of(
     if stream is not None:
         # The gateway in the same process is another one for each user.
         for_user = getattr(stream, "for_user", None)
-        return StreamSession(for_user(settings.user_id) if for_user else stream, machine, callbacks)
+        transport_of_user = for_user(settings.user_id) if for_user else stream
+        return StreamSession(transport_of_user, machine, callbacks, attends=callbacks.attends)
     if settings.endpoint is None or transport is None:
         raise AssertionError("settings have a URL or a transport")
     sender: HTTPTransport | None = None

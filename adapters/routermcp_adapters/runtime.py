@@ -23,6 +23,9 @@ T = TypeVar("T")
 Work = Callable[[], Coroutine[Any, Any, None]]
 """What is begun and goes on by itself."""
 
+Cancel = Callable[[], object]
+"""Cancels what was begun."""
+
 Descriptor = int | socket.socket
 """What the system can watch."""
 
@@ -184,11 +187,16 @@ class Runtime(Protocol):
         """
         ...
 
-    def begin(self, work: Work) -> None:
+    def begin(self, work: Work, *, lasting: bool = False) -> Cancel:
         """Have work done that goes on although its caller gives up, at most until the runtime ends.
 
         Args:
             work: What to do, in the caller's context; it raises nothing.
+            lasting: It goes on for long, so it must not keep short work waiting for a thread.
+
+        Returns:
+            A function that cancels the work soon. It waits for nothing and takes no lock, so that
+            it may be called from any thread, and when garbage is collected.
 
         Raises:
             OSError: Too much such work is waiting.

@@ -79,6 +79,10 @@ class SyncRouterMCPClient(BlockingSessionBase):
         on_authorization: Called with an :class:`AuthorizationRequest` when a user has to sign in
             before a call can be made; the call is repeated when it has returned.
             Without it the call raises :class:`~routermcp.types.AuthorizationRequiredError`.
+        attend: Read what the server says between two calls: answer its pings and questions,
+            call the callbacks above, drain the pipes of a child process. This takes a task, in
+            blocking code a daemon thread, while a stream is open on which the server may speak.
+            With False the server is heard only while a call waits for its answer.
         verify: True for the usual TLS trust, a path of certificates to trust instead, an
             :class:`ssl.SSLContext`, or False to trust every server.
         cert: The client's own certificate, for servers that ask for one: the path of a PEM
@@ -123,6 +127,7 @@ class SyncRouterMCPClient(BlockingSessionBase):
         on_log: OnLog | None = None,
         on_notification: OnNotification | None = None,
         on_authorization: OnAuthorization | None = None,
+        attend: bool = True,
         verify: Verify = True,
         cert: ClientCertificate | None = None,
         send_user_id: bool = False,

@@ -66,6 +66,10 @@ class CallDeadline:
         part._whole = self
         return part
 
+    def unlimited(self) -> CallDeadline:
+        """Return a deadline of its own with the same limit for a person, for work that no call waits for."""
+        return CallDeadline(self.runtime, 0, self._interaction_timeout)
+
     def has(self, seconds: float) -> bool:
         """Say whether so much time is left."""
         return self.at is None or self.runtime.now() + seconds < self.at

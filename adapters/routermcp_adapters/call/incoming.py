@@ -69,7 +69,7 @@ class IncomingHandler:
         place: The server, for the log.
     """
 
-    __slots__ = ("_place", "_responder", "_session")
+    __slots__ = ("__weakref__", "_place", "_responder", "_session")
 
     def __init__(self, session: ClientSession, responder: Responder, place: object) -> None:
         self._session = session

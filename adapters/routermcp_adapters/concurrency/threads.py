@@ -146,6 +146,12 @@ start = ThreadPool().start
 
 _long = ThreadPool()
 
+#: Threads that go on for as long as a connection is open. A process that needs more children or
+#: streams at once than this is one for asyncio or trio, where each costs a task.
+MAX_LASTING_THREADS = 1_000
+
+_lasting = ThreadPool(MAX_LASTING_THREADS, max_queued=0)
+
 
 def start_long(work: Callable[[], object]) -> None:
     """Run work in a daemon thread that may itself have work run by :func:`start`.
@@ -158,9 +164,21 @@ def start_long(work: Callable[[], object]) -> None:
     Raises:
         OSError: Too many jobs are waiting.
     """
+    _long.start(work, _raise_error)
 
-    def ended(_: object, error: BaseException | None) -> None:
-        if error is not None:
-            raise error
 
-    _long.start(work, ended)
+def start_lasting(work: Callable[[], object]) -> None:
+    """Run work in a daemon thread for as long as a connection is open.
+
+    Args:
+        work: What to run; it raises nothing.
+
+    Raises:
+        OSError: There are too many such threads.
+    """
+    _lasting.start(work, _raise_error)
+
+
+def _raise_error(_: object, error: BaseException | None) -> None:
+    if error is not None:
+        raise error

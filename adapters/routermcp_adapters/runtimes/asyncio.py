@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar, cast
 from routermcp_proto.exceptions import ConfigError
 
 from ..concurrency import threads
-from ..runtime import RECEIVE_SIZE, Address, ByteStream, Descriptor, Event, StreamClosedError, Work
+from ..runtime import RECEIVE_SIZE, Address, ByteStream, Cancel, Descriptor, Event, StreamClosedError, Work
 from .happy_eyeballs import connect_first
 
 T = TypeVar("T")
@@ -351,11 +351,20 @@ class AsyncioRuntime:
         """Let the enclosed code run for so long although its caller is being cancelled."""
         return _Shield(self._loop, self.now() + seconds)
 
-    def begin(self, work: Work) -> None:
+    def begin(self, work: Work, *, lasting: bool = False) -> Cancel:
         """Run work in a task of its own."""
-        task = self._loop.create_task(work())
+        del lasting
+        loop = self._loop
+        task = loop.create_task(work())
         self._begun.add(task)
         task.add_done_callback(self._begun.discard)
+
+        def cancel() -> None:
+            # A loop that is closed has ended its tasks.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(task.cancel)
+
+        return cancel
 
     async def run_blocking(self, work: Callable[[], T]) -> T:
         """Run work in a daemon thread; on cancellation it is abandoned."""

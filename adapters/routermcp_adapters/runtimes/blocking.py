@@ -9,11 +9,12 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar, cast
 
 from ..concurrency import threads
-from ..runtime import Address, ByteStream, Descriptor, Event, Work
+from ..runtime import Address, ByteStream, Cancel, Descriptor, Event, Work
 from .happy_eyeballs import connect_first
 from .run_sync import limits, run_sync
 from .sockets import SocketStream, open_stream
@@ -157,9 +158,21 @@ class BlockingRuntime:
                 if seconds <= 0:
                     return
 
-    def begin(self, work: Work) -> None:
-        """Run work in a daemon thread."""
-        threads.start_long(lambda: run_sync(work()))
+    def begin(self, work: Work, *, lasting: bool = False) -> Cancel:
+        """Run work in a daemon thread, which notices a cancel at its next look at the deadline."""
+        scope = self.deadline(None)
+
+        async def run() -> None:
+            try:
+                async with scope:
+                    await work()
+            except TimeoutError:
+                if not scope.expired:
+                    raise
+
+        start = threads.start_lasting if lasting else threads.start_long
+        start(lambda: run_sync(run()))
+        return partial(scope.move, float("-inf"))
 
     async def run_blocking(self, work: Callable[[], T]) -> T:
         """Run work in a daemon thread and wait for it until the deadline."""
@@ -227,7 +240,8 @@ class _Event:
     def __init__(self, next_wait: Callable[[], float]) -> None:
         self._flag = threading.Event()
         self._next_wait = next_wait
-        self._lock = threading.Lock()
+        # Garbage may be collected, and a flag raised, while this thread holds it.
+        self._lock = threading.RLock()
 
     def set(self) -> None:
         with self._lock:

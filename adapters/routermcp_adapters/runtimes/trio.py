@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import errno
 import random
@@ -16,7 +17,7 @@ import trio
 from routermcp_proto.exceptions import ConfigError
 
 from ..concurrency import threads
-from ..runtime import Address, ByteStream, Descriptor, Event, Work
+from ..runtime import Address, ByteStream, Cancel, Descriptor, Event, Work
 from .happy_eyeballs import connect_first
 from .sockets import SocketStream, open_stream
 
@@ -128,9 +129,21 @@ class TrioRuntime:
         """Wait until one of the streams has data, or the flag is raised."""
         await self.wait_ready([cast("SocketStream", stream).fileno() for stream in streams], [], flag)
 
-    def begin(self, work: Work) -> None:
+    def begin(self, work: Work, *, lasting: bool = False) -> Cancel:
         """Run work in a system task of trio."""
-        trio.lowlevel.spawn_system_task(work, context=contextvars.copy_context())
+        del lasting
+        token, scope = self._token, trio.CancelScope()
+
+        async def run() -> None:
+            with scope:
+                await work()
+
+        def cancel() -> None:
+            with contextlib.suppress(trio.RunFinishedError):
+                token.run_sync_soon(scope.cancel)
+
+        trio.lowlevel.spawn_system_task(run, context=contextvars.copy_context())
+        return cancel
 
     async def run_blocking(self, work: Callable[[], T]) -> T:
         """Run work in a daemon thread; on cancellation it is abandoned."""

@@ -1,4 +1,4 @@
-"""One stream that many callers share, without a task of its own.
+"""One stream that many callers share, whichever of them reads.
 
 Theory of operation (leader/follower: Schmidt et al., "Pattern-Oriented Software Architecture",
 volume 2, 2000):
@@ -18,9 +18,11 @@ volume 2, 2000):
   raises, and else it leads or waits once more. So a wake-up too many does no harm, and what must
   hold is one thing: while calls wait and none of them leads, a follower has been woken.
 
-Nothing runs while no call waits, so a client may be opened in one task and closed in another, and
-there is no task whose death would have to be noticed. While no call is made, :meth:`exchange`
-without a request reads for notifications.
+The *attendant* (:meth:`Multiplexer.attend`) makes no request. It leads only while no call waits or
+all of them run callbacks, and steps aside at the first message that it reads while a call waits: such
+a message goes to that call. After a call it rests for a moment, so that a burst of calls reads for
+itself and wakes it once. No call depends on it, so its end needs no notice, and a client may be opened
+in one task and closed in another.
 
 Cancellation: ``receive`` of a stream loses nothing when it is cancelled, so a leader may be
 cancelled there. Between ``receive`` and the boxes nothing is awaited; only Ctrl-C in blocking code
@@ -72,22 +74,31 @@ PROBE_SECONDS = 3.0
 #: The part of what is left of a call that this may take, so that enough is left for ``initialize``.
 PROBE_SHARE = 1 / 2
 
-#: The id of a waiter that has made no request. Requests have numbers.
+#: The id of the attendant, which has made no request. Requests have numbers.
 NO_REQUEST = "none"
+
+#: Seconds that the attendant rests when it could lead again. Calls that follow one another
+#: faster pay nothing for it; no server expects an answer sooner from a client that is idle.
+REST_SECONDS = 0.02
 
 _OUTCOMES = (ResponseReceived, ErrorReceived, ResponseRejected, InputRequired)
 _OF_A_CALL = (*_OUTCOMES, ProgressReceived)
 
 
 class _Waiter:
-    """A call that waits, with the events that have come for it."""
+    """A call that waits, with the events that have come for it.
 
-    __slots__ = ("box", "flag", "request_id")
+    Attributes:
+        away: Whether it does not look into its box just now: it runs a callback, or rests.
+    """
+
+    __slots__ = ("away", "box", "flag", "request_id")
 
     def __init__(self, request_id: RequestId) -> None:
         self.request_id = request_id
         self.box: deque[Event] = deque()
         self.flag: Flag | None = None
+        self.away = False
 
 
 class Multiplexer:
@@ -118,6 +129,7 @@ class Multiplexer:
         self._lock = threading.Lock()
         self._waiters: dict[RequestId, _Waiter] = {}
         self._leader: _Waiter | None = None
+        self._attendant: _Waiter | None = None
         self.broken: TransportError | None = None
         """Why the stream cannot be used any more, None while it can."""
 
@@ -154,27 +166,48 @@ class Multiplexer:
 
     # ---- calls -----------------------------------------------------------------------
 
-    async def exchange(self, outgoing: Outgoing | None, on_event: OnEvent) -> Outcome:
+    async def exchange(self, outgoing: Outgoing, on_event: OnEvent) -> Outcome:
         """Send a request and wait for its outcome.
 
         Args:
-            outgoing: The request; with None, the stream is read while no call does, until it ends.
+            outgoing: The request.
             on_event: Handles all other events that come meanwhile.
 
         Raises:
             TransportError: The stream ended before the answer.
         """
-        waiter = _Waiter(NO_REQUEST if outgoing is None else outgoing.request_id or 0)
+        waiter = _Waiter(outgoing.request_id or 0)
         leaving = ensured(self._leave, waiter)
         try:
             self._waiters[waiter.request_id] = waiter
-            if outgoing is not None:
-                await self.send(outgoing)
+            await self.send(outgoing)
             while True:
                 event = await self._next(waiter)
                 if isinstance(event, _OUTCOMES):
                     return event
                 # A callback of the user may take its time, and make calls of its own.
+                waiter.away = True
+                self._wake_follower()
+                await on_event(event)
+                waiter.away = False
+        finally:
+            leaving.close()
+
+    async def attend(self, on_event: OnEvent) -> None:
+        """Read the stream while no call does, until it ends.
+
+        Args:
+            on_event: Handles the events that belong to no call.
+
+        Raises:
+            TransportError: The stream has ended.
+        """
+        waiter = _Waiter(NO_REQUEST)
+        leaving = ensured(self._leave, waiter)
+        try:
+            self._attendant = waiter
+            while True:
+                event = await self._next(waiter)
                 self._wake_follower()
                 await on_event(event)
         finally:
@@ -222,9 +255,16 @@ class Multiplexer:
         """Leave the table of waiters, and let a follower lead; may be called again."""
         if self._leader is waiter:
             self._leader = None
-        self._waiters.pop(waiter.request_id, None)
-        if self._waiters:
-            self._wake_follower()
+        with self._lock:
+            if self._attendant is waiter:
+                self._attendant = None
+            self._waiters.pop(waiter.request_id, None)
+            # A question of the server that this call did not come to is still to be answered.
+            while waiter.box and self._attendant is not None:
+                if not isinstance(waiter.box[0], _OF_A_CALL):
+                    _put(self._attendant, waiter.box[0])
+                waiter.box.popleft()
+        self._wake_follower()
 
     # ---- reading ---------------------------------------------------------------------
 
@@ -235,7 +275,7 @@ class Multiplexer:
                 raise self._lost()
             flag = self._lead_or_follow(waiter)
             if flag is not None:
-                await flag.wait()
+                await self._follow(waiter, flag)
                 continue
             try:
                 payload = await self._stream.receive()
@@ -255,10 +295,18 @@ class Multiplexer:
                 self._leader = None
         return waiter.box.popleft()
 
+    async def _follow(self, waiter: _Waiter, flag: Flag) -> None:
+        if waiter is not self._attendant:
+            await flag.wait()
+            return
+        self._wake_follower()  # the attendant may have led until now
+        await flag.wait()
+        await self._rest(waiter)
+
     def _lead_or_follow(self, waiter: _Waiter) -> Flag | None:
         """Become the leader, or return the flag that a follower has to wait for."""
         with self._lock:
-            if self._leader is None:
+            if self._leader is None and not (waiter is self._attendant and self._call_reads()):
                 self._leader = waiter
                 return None
             waiter.flag = self._runtime.event()
@@ -266,16 +314,39 @@ class Multiplexer:
                 waiter.flag.set()
             return waiter.flag
 
+    def _call_reads(self) -> bool:
+        """Whether a call leads, or will as soon as it looks."""
+        return not all(waiter.away for waiter in tuple(self._waiters.values()))
+
+    async def _rest(self, attendant: _Waiter) -> None:
+        """Leave the stream to calls for a moment, but neither an event nor its end."""
+        with self._lock:
+            if attendant.box or self.broken is not None:
+                return
+            flag = attendant.flag = self._runtime.event()
+            attendant.away = True
+        scope = self._runtime.deadline(self._runtime.now() + REST_SECONDS)
+        try:
+            async with scope:
+                await flag.wait()
+        except TimeoutError:
+            if not scope.expired:
+                raise
+        finally:
+            attendant.away = False
+
     def _wake_follower(self) -> None:
-        """Wake a follower to lead, unless there is a leader."""
+        """Wake a follower to lead, unless there is a leader; the attendant where no call will."""
         with self._lock:
             if self._leader is not None:
                 return
             for waiter in tuple(self._waiters.values()):
                 if waiter.flag is not None and not waiter.box:
-                    waiter.flag.set()
-                    waiter.flag = None
+                    _wake(waiter)
                     return
+            attendant = self._attendant
+            if attendant is not None and not attendant.away and not self._call_reads():
+                _wake(attendant)
 
     def _dispatch(self, payload: bytes, reader: _Waiter) -> None:
         if not payload:
@@ -284,18 +355,21 @@ class Multiplexer:
         if enabled():
             wire.debug("<- %.*r", MAX_LOGGED, payload)
         for event in self._session.receive_message(payload):
-            target: _Waiter | None = reader
-            if isinstance(event, _OF_A_CALL):
-                target = self._waiters.get(event.request_id)
-            if target is not None:
-                self._put(target, event)
+            with self._lock:
+                target = self._target(event, reader)
+                if target is not None:
+                    _put(target, event)
 
-    def _put(self, waiter: _Waiter, event: Event) -> None:
-        with self._lock:
-            waiter.box.append(event)
-            if waiter.flag is not None:
-                waiter.flag.set()
-                waiter.flag = None
+    def _target(self, event: Event, reader: _Waiter) -> _Waiter | None:
+        """Return the waiter that an event is for, None where it has left."""
+        if isinstance(event, _OF_A_CALL):
+            return self._waiters.get(event.request_id)
+        if reader is self._attendant:
+            # It belongs to a call, perhaps: then its callback's error and its time are that call's.
+            for waiter in tuple(self._waiters.values()):
+                if waiter.flag is not None:
+                    return waiter
+        return reader
 
     # ---- ending ----------------------------------------------------------------------
 
@@ -313,11 +387,17 @@ class Multiplexer:
         self._break(f"the connection to {self._place} ended" + (f": {error}" if error is not None else ""))
         self._stream.abort()
 
+    def abandon(self) -> None:
+        """Close the stream when garbage is collected: no call waits, and this thread may hold the lock."""
+        if self.broken is None:
+            self.broken = TransportError("the client was dropped without disconnect()", code="closed")
+        self._stream.abort()
+
     def after_fork(self) -> None:
         """Leave the stream to the parent process, untouched; a call that goes on here raises."""
         self._lock = threading.Lock()
         self._writing = Mutex(self._runtime)
-        self._leader = None
+        self._leader = self._attendant = None
         self.broken = TransportError(
             f"the connection to {self._place} is the parent process's", code="closed"
         )
@@ -327,11 +407,24 @@ class Multiplexer:
             self.broken = TransportError(why, code="closed")
         with self._lock:
             for waiter in tuple(self._waiters.values()):
-                if waiter.flag is not None:
-                    waiter.flag.set()
-                    waiter.flag = None
+                _wake(waiter)
+            if self._attendant is not None:
+                _wake(self._attendant)
 
     def _lost(self, *, not_run: bool = False) -> TransportError:
         broken = self.broken
         message = str(broken.args[0]) if broken is not None else f"the connection to {self._place} ended"
         return TransportError(message, code="closed", not_run=not_run)
+
+
+def _put(waiter: _Waiter, event: Event) -> None:
+    """Put an event into a box; the lock is held."""
+    waiter.box.append(event)
+    _wake(waiter)
+
+
+def _wake(waiter: _Waiter) -> None:
+    """Have a waiter look again; the lock is held."""
+    if waiter.flag is not None:
+        waiter.flag.set()
+        waiter.flag = None

@@ -14,6 +14,7 @@ from routermcp_proto.http.outcomes import Outcome
 from routermcp_proto.states import SessionState
 from routermcp_proto.versions import LATEST_HANDSHAKE
 
+from ..call.attendant import Attendant
 from ..call.deadline import CallDeadline
 from ..call.incoming import CANCEL_SECONDS, IncomingHandler, OnEvent, ProgressSink, Responder
 from ..concurrency import fork
@@ -40,6 +41,7 @@ class StreamSession:
         session: The machine whose messages it carries.
         responder: Answers the server.
         probe_seconds: See :class:`Multiplexer`.
+        attends: Whether the stream is read between calls too.
     """
 
     session_id = None
@@ -50,6 +52,7 @@ class StreamSession:
         session: ClientSession,
         responder: Responder,
         probe_seconds: float = PROBE_SECONDS,
+        attends: bool = False,
     ) -> None:
         self._transport = transport
         self._session = session
@@ -58,6 +61,8 @@ class StreamSession:
         # None where no stream may be opened: not connected, or on the way to be disconnected.
         self._runtime: Runtime | None = None
         self._multiplexer: Multiplexer | None = None
+        self._attends = attends
+        self._attendant: Attendant | None = None
         self._lock = threading.Lock()
         self._guard = UnclosedGuard(self)
         self._flight = SingleFlight()
@@ -88,7 +93,9 @@ class StreamSession:
         """Close the stream at once, ready to be opened again."""
         self._guard.resources = None
         self._runtime = None
-        multiplexer = self._multiplexer
+        multiplexer, attendant = self._multiplexer, self._attendant
+        if attendant is not None:
+            attendant.cancel()
         if multiplexer is not None:
             multiplexer.abort(None)
         with self._lock:
@@ -102,6 +109,7 @@ class StreamSession:
         if self._multiplexer is not None:
             self._multiplexer.after_fork()
             self._multiplexer = None
+        self._attendant = None
         self._session.restart()
         self._forget()
         if self._runtime is not None and not self._runtime.survives_fork:
@@ -155,6 +163,22 @@ class StreamSession:
             if not isinstance(error, MCPError) or isinstance(error, TransportError):
                 self._drop(multiplexer)
             raise
+        if self._attends:
+            self._begin_attending(multiplexer, deadline)
+
+    def _begin_attending(self, multiplexer: Multiplexer, deadline: CallDeadline) -> None:
+        with self._lock:
+            if self._multiplexer is not multiplexer:
+                return  # it was closed meanwhile
+            self._attendant = Attendant(
+                self._incoming,
+                deadline,
+                multiplexer.attend,
+                multiplexer.send,
+                multiplexer.abandon,
+                self.place,
+            )
+            self._attendant.start()
 
     async def _open_stream(self, runtime: Runtime) -> Multiplexer:
         multiplexer = self._multiplexer
@@ -198,11 +222,16 @@ class StreamSession:
         del everything
         with self._lock:
             self._runtime, multiplexer = None, self._multiplexer
+            attendant, self._attendant = self._attendant, None
         if multiplexer is None:
             return
         try:
             async with runtime.deadline(runtime.now() + CLOSE_SECONDS):
+                if attendant is not None:
+                    attendant.cancel()
                 await multiplexer.aclose()
+                if attendant is not None:
+                    await attendant.stop()
         except (OSError, MCPError) as error:
             log.debug("%s was not disconnected in an orderly way: %s", self.place, error)
 
@@ -251,7 +280,7 @@ class StreamSession:
         if multiplexer is None:
             raise _disconnected()
         try:
-            await multiplexer.exchange(None, self._handler(multiplexer, deadline, None))
+            await multiplexer.attend(self._handler(multiplexer, deadline, None))
         except BaseException:
             if multiplexer.broken is not None:
                 self._drop(multiplexer)

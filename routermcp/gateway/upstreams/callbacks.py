@@ -79,12 +79,12 @@ class UpstreamCallbacks(Callbacks):
         requests: The requests under way, in the order in which they began.
     """
 
-    hears_changes = True
-
     def __init__(
         self, capabilities: Mapping[str, Any], on_notification: OnUpstreamNotification, *, shared_stream: bool
     ) -> None:
         super().__init__()
+        # The gateway reads between calls where it subscribes to changes, and says when.
+        self.attends, self.hears_changes = False, True
         self.requests: list[ForwardedRequest] = []
         self._declared = dict(capabilities)
         self._on_notification = on_notification

@@ -1,0 +1,56 @@
+"""A server over stdio that speaks when no call is under way: standard library only.
+
+The tool ``speak`` is answered first. Then the server does what ``what`` says, and announces with a
+notification of the method ``test/done`` that it got to the end of it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+MIB = 1024 * 1024
+
+
+def send(**message: object) -> None:
+    """Write one message."""
+    print(json.dumps({"jsonrpc": "2.0", **message}), flush=True)
+
+
+def done(**params: object) -> None:
+    """Announce the end."""
+    send(method="test/done", params=params)
+
+
+def speak(what: str) -> None:
+    """Do something unasked."""
+    if what == "ping":
+        send(id="ping", method="ping")
+    elif what == "elicit":
+        schema = {"type": "object", "properties": {"name": {"type": "string"}}}
+        send(id="asked", method="elicitation/create", params={"message": "who?", "requestedSchema": schema})
+    elif what == "stderr":
+        sys.stderr.write(("x" * 63 + "\n") * (MIB // 64))
+        sys.stderr.flush()
+        done()
+    elif what == "stdout":
+        for _ in range(MIB // 1024):
+            send(method="test/filler", params={"text": "y" * 1000})
+        done()
+    else:
+        done()
+
+
+for line in sys.stdin:
+    message = json.loads(line)
+    method, number = message.get("method"), message.get("id")
+    if method is None:  # an answer to what was asked above
+        done(answer=message.get("result"), error=message.get("error"))
+    elif method == "initialize":
+        about = {"capabilities": {"tools": {}}, "serverInfo": {"name": "speaker", "version": "1"}}
+        send(id=number, result={"protocolVersion": "2025-11-25", **about})
+    elif method == "tools/call":
+        send(id=number, result={"content": [{"type": "text", "text": "ok"}]})
+        speak(message["params"]["arguments"].get("what", "nothing"))
+    elif number is not None:
+        send(id=number, error={"code": -32601, "message": "unknown"})
