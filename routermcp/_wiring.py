@@ -82,4 +82,5 @@ def session_transport_of(
         settings.credentials(),
         gateway=settings.gateway,
         sender=sender,
+        attends=callbacks.attends,
     )

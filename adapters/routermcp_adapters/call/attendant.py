@@ -14,6 +14,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from typing import ParamSpec, TypeVar
 
 from routermcp_proto.events import Event
 from routermcp_proto.exceptions import MCPError, TransportError
@@ -30,6 +31,23 @@ STOP_SECONDS = 1.0
 #: Reads a stream until it ends, and handles each event that belongs to no call.
 Read = Callable[[OnEvent], Awaitable[None]]
 
+ArgsT = ParamSpec("ArgsT")
+T = TypeVar("T")
+
+
+def weak_method(method: Callable[ArgsT, Awaitable[T]]) -> Callable[ArgsT, Awaitable[T]]:
+    """Return a coroutine function that calls a method of an object without keeping the object alive."""
+    weak = weakref.WeakMethod(method)
+
+    async def call(*args: ArgsT.args, **kwargs: ArgsT.kwargs) -> T:
+        bound = weak()
+        if bound is None:
+            raise TransportError("the client was dropped without disconnect()", code="closed")
+        return await bound(*args, **kwargs)
+
+    return call
+
+
 _running: ContextVar[Attendant | None] = ContextVar("routermcp_attendant", default=None)
 
 
@@ -43,7 +61,8 @@ class Attendant:
         opening: The deadline of the call that has opened the stream.
         read: Reads the stream.
         post: Sends an answer to the server.
-        abandon: Closes the stream at once when the client was collected; waits for no lock.
+        abandon: Closes the stream at once when the client was collected, and waits for no lock;
+            None where something else does.
         place: The name of the server, for the log.
     """
 
@@ -53,7 +72,7 @@ class Attendant:
         opening: CallDeadline,
         read: Read,
         post: PostMessage,
-        abandon: Callable[[], object],
+        abandon: Callable[[], object] | None,
         place: str,
     ) -> None:
         self._runtime = opening.runtime
@@ -65,6 +84,12 @@ class Attendant:
         self._place = place
         self._ended = self._runtime.event()
         self._cancel: Cancel | None = None
+        self._over = self._cancelled = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether it does not read any more."""
+        return self._over
 
     def start(self) -> None:
         """Begin to read, where the runtime has room for that."""
@@ -80,13 +105,13 @@ class Attendant:
         Such a callback goes on; the stream is at its end by then, and so is the attendant.
         """
         if self._cancel is not None and _running.get() is not self:
-            self._cancel()
+            self._cancel_now()
 
     async def stop(self) -> None:
         """Cancel it and wait for its end, for a bounded time."""
         if self._cancel is None or _running.get() is self:
             return
-        self._cancel()
+        self._cancel_now()
         scope = self._runtime.deadline(self._runtime.now() + STOP_SECONDS)
         try:
             async with scope:
@@ -96,10 +121,15 @@ class Attendant:
                 raise
             log.debug("a callback still runs that %s has called between calls", self._place)
 
-    def _collected(self, _: object) -> None:
+    def _cancel_now(self) -> None:
+        self._cancelled = True
         if self._cancel is not None:
             self._cancel()
-        self._abandon()
+
+    def _collected(self, _: object) -> None:
+        self._cancel_now()
+        if self._abandon is not None:
+            self._abandon()
 
     async def _run(self) -> None:
         _running.set(self)
@@ -108,8 +138,10 @@ class Attendant:
         except MCPError as error:
             log.debug("%s is not read any more between calls: %s", self._place, error)
         except Exception:  # noqa: BLE001 - no caller is left to raise it to
-            log.exception("%s is not read any more between calls", self._place)
+            if not self._cancelled:  # in blocking code a cancel is a deadline that has passed
+                log.exception("%s is not read any more between calls", self._place)
         finally:
+            self._over = True
             self._ended.set()
 
     async def _handle(self, event: Event) -> None:
@@ -123,4 +155,5 @@ class Attendant:
         except TransportError as error:
             log.debug("%s could not be answered: %s", self._place, error)
         except Exception:  # noqa: BLE001 - a callback's error must not end the others
-            log.exception("a callback has failed that %s has called between calls", self._place)
+            if not self._cancelled:
+                log.exception("a callback has failed that %s has called between calls", self._place)

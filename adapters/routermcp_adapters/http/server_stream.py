@@ -2,8 +2,8 @@
 
 A server may ask for input on this stream although the question belongs to a call whose answer
 travels on another one, and drops the question while no client has opened the stream. So a
-client that can answer questions opens it when it connects. No task reads it: a call that waits
-for its answer reads it too.
+client that can answer questions opens it when it connects. A call that waits for its answer reads
+it too; between calls the session's attendant does (:meth:`ServerStream.watch`).
 
 Of several calls one *leads* and reads the server stream beside its own; the others are
 woken when it has its answer, and the next one leads (leader/follower).
@@ -246,3 +246,4 @@ class ServerStream:
         self.wanted = False
         self._exchange = None
         self._drop()
+        self._wake_watch()

@@ -23,6 +23,7 @@ from routermcp_proto.http.outcomes import Outcome, refusal_error
 from routermcp_proto.retry import RetryPolicy
 from routermcp_proto.versions import CancelBy
 
+from ..call.attendant import Attendant, weak_method
 from ..call.deadline import CallDeadline
 from ..call.incoming import CANCEL_SECONDS, IncomingHandler, ProgressSink, Responder
 from ..concurrency import fork
@@ -57,6 +58,7 @@ class HTTPSession:
         credentials: Asked for headers before each attempt, where some of them are not fixed.
         gateway: The peer is a RouterMCP gateway, by its URL.
         sender: Sends the exchanges, None for ``shared`` itself.
+        attends: Whether the server stream is read between calls too.
     """
 
     def __init__(
@@ -68,13 +70,18 @@ class HTTPSession:
         credentials: Credentials | None = None,
         gateway: bool = False,
         sender: HTTPTransport | None = None,
+        *,
+        attends: bool = False,
     ) -> None:
         self._shared = shared
+        self._attends = attends
+        self._attendant: Attendant | None = None
         self._sender: HTTPTransport = sender or shared
         self._binding = binding
         self._credentials = credentials
         self._incoming = IncomingHandler(binding.session, responder, binding.endpoint)
-        self._stream = ServerStream(binding, self._stream_headers)
+        # The attendant reads the stream, and must not keep this session alive.
+        self._stream = ServerStream(binding, weak_method(self._stream_headers))
         self._handshake = HTTPHandshake(
             shared, binding, retry, self.prepare, self._send, self._stream, gateway
         )
@@ -103,12 +110,15 @@ class HTTPSession:
 
     def close(self) -> None:
         """Give the connections back."""
+        if self._attendant is not None:
+            self._attendant.cancel()
         self._stream.close()
         self._handshake.forget()
         self._shared.close(self)
 
     def after_fork(self) -> None:
         """Leave the session to the parent process."""
+        self._attendant = None
         self._stream.after_fork()
         self._handshake.after_fork()
         self._binding.restart()
@@ -116,16 +126,39 @@ class HTTPSession:
     async def connect(self, deadline: CallDeadline) -> None:
         """Agree with the server, once for all callers at the same time."""
         await self._handshake.connect(deadline)
+        self._begin_attending(deadline)
+
+    def _begin_attending(self, deadline: CallDeadline) -> None:
+        """Have the server stream read between calls, where there is one and that was not begun."""
+        if not self._attends or not self._stream.wanted:
+            return
+        if self._attendant is None or self._attendant.ended:
+            stream = self._stream
+            self._attendant = Attendant(
+                self._incoming,
+                deadline,
+                partial(stream.watch, deadline.runtime),
+                weak_method(self._post_between_calls),
+                None,
+                self.place,
+            )
+            self._attendant.start()
 
     async def renew(
         self, deadline: CallDeadline, session_id: str | None, agreement: Agreement | None
     ) -> None:
         """Agree anew, unless another caller has done so in the meantime."""
         await self._handshake.renew(deadline, session_id, agreement)
+        self._begin_attending(deadline)
 
     async def farewell(self, runtime: Runtime, everything: bool = False) -> None:
         """End the session at the server with DELETE, where it has one."""
+        attendant, self._attendant = self._attendant, None
+        if attendant is not None:
+            attendant.cancel()
         self._stream.close()
+        if attendant is not None:
+            await attendant.stop()
         if self._binding.sessionful:
             await self._handshake.end(runtime, self._sender)
         await self._shared.finish(self, everything)
@@ -190,12 +223,11 @@ class HTTPSession:
 
     async def attend(self, deadline: CallDeadline) -> None:
         """Read the server stream while no call does."""
-
-        async def post(outgoing: Outgoing) -> None:
-            await self._post(await self.prepare(), outgoing)
-
-        on_event = partial(self._incoming.handle, deadline, post, None)
+        on_event = partial(self._incoming.handle, deadline, self._post_between_calls, None)
         await self._stream.watch(deadline.runtime, on_event)
+
+    async def _post_between_calls(self, outgoing: Outgoing) -> None:
+        await self._post(await self.prepare(), outgoing)
 
     async def _send(
         self, outgoing: Outgoing, extra: HeaderBlock | None, context: ExchangeContext
