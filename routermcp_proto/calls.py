@@ -47,7 +47,7 @@ NOT_NEEDED = frozenset({"description", "mimeType", "nextCursor", "outputSchema",
 MAX_READINGS = 8
 
 ResultT = TypeVar("ResultT", bound="types.WireModel")
-ModelT = TypeVar("ModelT", bound="types.WireModel")
+EntryT = TypeVar("EntryT", bound="types.WireModel")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ class Call(Generic[ResultT]):
         return good, tuple(warnings)
 
 
-def _read(model: type[ModelT], value: Any) -> tuple[ModelT | None, tuple[str, ...]]:
+def _read(model: type[EntryT], value: Any) -> tuple[EntryT | None, tuple[str, ...]]:
     """Read an object, without the members that are of the wrong kind and :data:`NOT_NEEDED`.
 
     Returns:

@@ -79,7 +79,7 @@ _ADVICE = {
 }
 
 #: Characters of a refusal that are searched for words about the session.
-MAX_WORDS = 1_000
+MAX_SEARCHED = 1_000
 
 #: Statuses that concern the client or the moment, and say nothing about the revisions that
 #: the server speaks.
@@ -199,13 +199,13 @@ def session_unknown(error: ErrorObject | None, refused: HTTPRefused | None) -> b
     if refused is None:
         if error is None or error.code not in _UNKNOWN_SESSION_CODES:
             return False
-        return _UNKNOWN_SESSION.search(error.message[:MAX_WORDS]) is not None
+        return _UNKNOWN_SESSION.search(error.message[:MAX_SEARCHED]) is not None
     if refused.status in (404, 410):
         return error is None or error.code != METHOD_NOT_FOUND
     if refused.status == 409:
         return error is None or error.code in _UNKNOWN_SESSION_CODES_REFUSED
     if refused.status != 400:
         return False
-    words = (refused.body if error is None else error.message)[:MAX_WORDS].lower()
+    words = (refused.body if error is None else error.message)[:MAX_SEARCHED].lower()
     mentioned = "session" in words or "initializ" in words or "initialis" in words
     return mentioned and (error is None or error.code in _UNKNOWN_SESSION_CODES_REFUSED)

@@ -31,7 +31,7 @@ MAX_METADATA_ENTRIES = 1_000
 MAX_AUTHORIZATION_SERVERS = 8
 
 #: Redirects on the way to one document: a slash at the end, and a place of its own.
-MAX_REDIRECTS = 3
+MAX_METADATA_REDIRECTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +257,7 @@ def _undescribed(endpoint: str) -> NoMetadataError:
 def _get(url: str, optional: bool) -> Flow[HTTPAnswer]:
     """Get a document, by way of redirects within its origin."""
     answer = yield from fetch(HTTPStep("GET", url, {"Accept": "application/json"}, optional=optional))
-    for _ in range(MAX_REDIRECTS):
+    for _ in range(MAX_METADATA_REDIRECTS):
         location = answer.headers.get("location")
         if answer.status not in (301, 302, 303, 307, 308) or not location:
             break

@@ -9,6 +9,10 @@ from routermcp_proto.retry import deadline_after
 
 from ..runtime import DeadlineScope, Runtime
 
+#: The part of what is left of a call that a probe of the server's era may take, so that enough is
+#: left for ``initialize``.
+PROBE_SHARE = 1 / 3
+
 T = TypeVar("T")
 
 

@@ -21,7 +21,7 @@ from routermcp_proto.retry import RETRYABLE_STATUSES, RetryPolicy
 from routermcp_proto.states import SessionState
 from routermcp_proto.versions import Era
 
-from ..call.deadline import CallDeadline
+from ..call.deadline import PROBE_SHARE, CallDeadline
 from ..concurrency.single_flight import SingleFlight
 from ..runtime import Runtime
 from ..wire_log import log
@@ -34,10 +34,7 @@ DELETE_SECONDS = 2.0
 
 #: Seconds that a server may take to answer a probe, before it is asked in the older way. Those that
 #: answer at all answer at once; some servers of the handshake era answer nothing before ``initialize``.
-PROBE_SECONDS = 2.0
-
-#: The part of what is left of a call that a probe may take, so that enough is left for ``initialize``.
-PROBE_SHARE = 1 / 3
+HTTP_PROBE_SECONDS = 2.0
 
 #: Seconds for which it is remembered that a server speaks a revision of the handshake era: it may be
 #: upgraded, or have been slow only once.
@@ -220,7 +217,7 @@ class HTTPHandshake:
 
     async def _probe(self, outgoing: Outgoing, deadline: CallDeadline) -> list[Event]:
         """Send a probe, with a share of the time that the call has left."""
-        part = deadline.part(PROBE_SECONDS, PROBE_SHARE)
+        part = deadline.part(HTTP_PROBE_SECONDS, PROBE_SHARE)
         try:
             async with part.scope:
                 return await self._step(outgoing, part)

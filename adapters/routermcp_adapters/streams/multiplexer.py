@@ -57,7 +57,7 @@ from routermcp_proto.http.outcomes import Outcome
 from routermcp_proto.jsonrpc import RequestId
 from routermcp_proto.states import SessionState
 
-from ..call.deadline import CallDeadline
+from ..call.deadline import PROBE_SHARE, CallDeadline
 from ..call.incoming import OnEvent
 from ..concurrency.ctrl_c import ensured
 from ..concurrency.mutex import Mutex
@@ -70,9 +70,6 @@ from .base import MessageStream
 #: handshake era answer nothing before ``initialize``, which is sent then
 #: (MCP 2026-07-28, stdio, "Backward Compatibility").
 PROBE_SECONDS = 3.0
-
-#: The part of what is left of a call that this may take, so that enough is left for ``initialize``.
-PROBE_SHARE = 1 / 2
 
 #: The id of the attendant, which has made no request. Requests have numbers.
 NO_REQUEST = "none"

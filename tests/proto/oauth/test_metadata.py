@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from routermcp_proto.exceptions import OAuthError
-from routermcp_proto.oauth.metadata import MAX_REDIRECTS, discover_target, find_server
+from routermcp_proto.oauth.metadata import MAX_METADATA_REDIRECTS, discover_target, find_server
 from routermcp_proto.oauth.steps import MAX_ANSWER_BYTES, HTTPAnswer, HTTPStep
 from routermcp_proto.oauth.urls import same_issuer
 from tests.proto.oauth.world import ENDPOINT, ISSUER, RESOURCE_METADATA, SERVER_METADATA, World, answer
@@ -146,7 +146,7 @@ def test_redirects_are_followed_within_the_origin() -> None:
     world.handlers[SERVER_METADATA] = lambda _: answer(301, location=SERVER_METADATA)
     with pytest.raises(OAuthError, match="has no metadata"):
         world.drive(discover_target(ENDPOINT, None))
-    assert world.asked().count(SERVER_METADATA) == 1 + MAX_REDIRECTS
+    assert world.asked().count(SERVER_METADATA) == 1 + MAX_METADATA_REDIRECTS
 
 
 def test_a_byte_order_mark_is_passed_over() -> None:
