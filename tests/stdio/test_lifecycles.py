@@ -26,7 +26,7 @@ from routermcp_adapters.streams.child_process import Child, ShutdownTimeouts
 from routermcp_adapters.streams.stdio import StdioStream
 from tests.adapters.ctrl_c import CtrlC, points
 from tests.lifecycles import Lifecycles, Way, add, pause
-from tests.processes import EXITS, FORK_ASYNC, FORK_BLOCKING, ends, in_a_process, is_running
+from tests.processes import EXITS, FORK_ASYNC, FORK_BLOCKING, PATIENCE, ends, in_a_process, is_running
 from tests.three_runtimes import RUNTIMES, gather, make_client, run
 
 QUICK = Path(__file__).with_name("quick.py")
@@ -353,12 +353,14 @@ class Interrupted:
         assert not carrier._lock.locked()
         multiplexer = carrier._multiplexer
         if multiplexer is not None and multiplexer.broken is None:
-            assert multiplexer._leader is None
             assert not multiplexer._waiters
             assert multiplexer._writing.idle
-            stream = multiplexer._stream
-            assert not stream._receiving
-            assert not any(lock.locked() for lock in (multiplexer._lock, stream._lock))
+            for lock in (multiplexer._lock, multiplexer._stream._lock):
+                # Its attendant has them for moments.
+                assert lock.acquire(timeout=PATIENCE)
+                lock.release()
+            leader = multiplexer._leader
+            assert leader is None or leader is multiplexer._attendant
 
 
 #: Characters of an argument and of an answer: more than a pipe takes at once.
