@@ -135,7 +135,7 @@ def test_a_call_whose_question_cannot_be_answered_is_not_made_again(runtime: str
 
         error = run(runtime, body)
         assert (error.code, error.attempts, error.not_run) == ("interrupted", 1, False)
-        assert "waits for an answer that cannot be sent" in str(error)
+        assert "the answer that the server waits for cannot be sent" in str(error)
         assert server.executed["tools/call:ask"] == 1
 
 

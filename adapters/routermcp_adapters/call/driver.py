@@ -249,6 +249,7 @@ class Driver:
         self._connecting.clear()
         if self._runtime is not None and not self._runtime.survives_fork:
             self._runtime = None
+            self._blocks = 0
 
     def _runtime_in_use(self) -> Runtime:
         runtime = self._runtime
