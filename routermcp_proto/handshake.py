@@ -126,7 +126,8 @@ def _initialize(
     reply = yield HandshakeStep(calls.initialize(revision.name, capabilities, client_info), revision)
     supported = _supported(reply)
     older = best_common(supported, Era.HANDSHAKE)
-    if older is None and probed and (_is_stateless(reply) or (unheard and isinstance(reply, Refused))):
+    missed = unheard and isinstance(reply, Refused) and reply.error is not None
+    if older is None and probed and (_is_stateless(reply) or missed):
         # It was only slow to answer the probe, while it started for example, or did not hear it.
         try:
             return (yield from _insist(LATEST))

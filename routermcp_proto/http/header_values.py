@@ -84,3 +84,8 @@ def decode_header_value(value: str) -> str:
         return base64.b64decode(value[len(_PREFIX) : -len(_SUFFIX)], validate=True).decode()
     except ValueError as error:
         raise RemoteProtocolError("a header value is marked as base64 and is not") from error
+
+
+def is_visible(text: str) -> bool:
+    """Say whether a text has visible ASCII characters only, and at least one."""
+    return bool(text) and all("!" <= character <= "~" for character in text)

@@ -247,7 +247,8 @@ async def strike_a_tool(
         name = tools.add(at, tool)
         return lambda: client.call_tool(name, on_progress=progress)
 
-    async with make_client(striker.runtime, url=server.url, **settings) as client:
+    # The task that reads between calls is not one of those that a call may leave behind.
+    async with make_client(striker.runtime, url=server.url, attend=False, **settings) as client:
         waits = await striker.everywhere(
             lambda at: make(client, at), lambda at: works(client, at, listening=listening)
         )

@@ -24,8 +24,18 @@ from .sockets import SocketStream, open_stream
 T = TypeVar("T")
 
 
+#: Turns of the loop that a task waits for another to leave a descriptor: one would do.
+MAX_BUSY_TRIES = 100
+
+
 async def _wait_readable(source: Descriptor) -> None:
     try:
+        for _ in range(MAX_BUSY_TRIES):
+            try:
+                return await trio.lowlevel.wait_readable(source)
+            except trio.BusyResourceError:
+                # The attendant was woken to step aside, and does so when it runs next.
+                await trio.lowlevel.checkpoint()
         await trio.lowlevel.wait_readable(source)
     except trio.ClosedResourceError as error:
         raise OSError(errno.EBADF, "the connection was closed meanwhile") from error

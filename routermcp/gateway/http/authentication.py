@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from routermcp_proto.error_codes import INVALID_REQUEST, UNAUTHORIZED
 from routermcp_proto.exceptions import ConfigError
+from routermcp_proto.http.header_values import is_visible
 from routermcp_proto.jsonrpc import ErrorObject
 
 from ..errors import Rejected
@@ -181,11 +182,6 @@ def is_loopback(address: str) -> bool:
         return False
     mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
     return (mapped or parsed).is_loopback
-
-
-def is_visible(text: str) -> bool:
-    """Say whether a text has visible ASCII characters only, and at least one."""
-    return bool(text) and all("!" <= character <= "~" for character in text)
 
 
 def _digest(secret: str) -> bytes:

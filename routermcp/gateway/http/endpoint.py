@@ -30,7 +30,7 @@ from ..backend import Backend
 from ..dispatch.subscriptions import Subscriptions
 from ..errors import Header, Rejected
 from ..sessions.base import MAX_SESSIONS, SESSION_IDLE_SECONDS, KeptSession, SessionStore
-from ..sessions.memory import SessionTable
+from ..sessions.memory import MemorySessions
 from .asgi import Receive, RequestHead, ResponseWriter, Scope, Send, disconnected, read_body, reject
 from .post import KEEP_ALIVE_SECONDS, Post
 from .validation import (
@@ -85,7 +85,7 @@ class GatewayApp:
         self._max_body = max_body
         self._keep_alive = keep_alive_seconds
         self._sessions: SessionStore = (
-            sessions if sessions is not None else SessionTable(max_sessions, session_idle, clock)
+            sessions if sessions is not None else MemorySessions(max_sessions, session_idle, clock)
         )
         self._subscriptions = Subscriptions(backend, self._sessions, self._sessions.may_watch)
         self._sessions.on_announced = self._subscriptions.announce

@@ -23,7 +23,7 @@ from .base import (
 )
 
 
-class SessionTable:
+class MemorySessions:
     """The sessions of one process by id: bounded, and forgotten when idle."""
 
     def __init__(self, max_sessions: int, idle_seconds: float, clock: Callable[[], float]) -> None:

@@ -14,7 +14,7 @@ from routermcp.gateway.http.asgi import MAX_LENGTH_DIGITS, RequestHead, number_w
 from routermcp.gateway.http.authentication import APIKey
 from routermcp.gateway.http.endpoint import GatewayApp
 from routermcp.gateway.serving.uvicorn import serve_in_thread
-from routermcp.gateway.sessions.memory import SessionTable
+from routermcp.gateway.sessions.memory import MemorySessions
 from routermcp_proto.server_session import ServerSession
 from tests.gateway.gateways import PATIENCE, Bench, WaitingTools, request, served_gateway
 
@@ -23,11 +23,11 @@ def machine() -> ServerSession:
     return ServerSession(server_info={"name": "s", "version": "1"}, capabilities={})
 
 
-def table(most: int) -> SessionTable:
-    return SessionTable(most, 100.0, lambda: 0.0)
+def table(most: int) -> MemorySessions:
+    return MemorySessions(most, 100.0, lambda: 0.0)
 
 
-async def open_for(sessions: SessionTable, owner: bytes, *, busy: bool = False) -> str:
+async def open_for(sessions: MemorySessions, owner: bytes, *, busy: bool = False) -> str:
     session = await sessions.admit(machine(), owner)
     if busy:
         await sessions.open_stream(session)

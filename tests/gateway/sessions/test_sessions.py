@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from routermcp.gateway.errors import Rejected
 from routermcp.gateway.sessions import redis_pubsub, redis_records
 from routermcp.gateway.sessions.base import KeptSession, RunningRequest, SessionStore
-from routermcp.gateway.sessions.memory import SessionTable
+from routermcp.gateway.sessions.memory import MemorySessions
 from routermcp.gateway.sessions.redis import STORE_SECONDS, redis_store
 from routermcp_proto.calls import Call
 from routermcp_proto.events import MessageDropped, RequestReceived
@@ -203,7 +203,7 @@ def make(request: pytest.FixtureRequest) -> Make:
             async def skip(seconds: float) -> None:
                 now[0] += seconds
 
-            yield Worker(SessionTable(max_sessions, session_idle, lambda: now[0]), skip)
+            yield Worker(MemorySessions(max_sessions, session_idle, lambda: now[0]), skip)
 
         return in_memory
     server: RedisServer = request.getfixturevalue("redis")

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routermcp_proto.exceptions import LocalProtocolError
+from routermcp_proto.http.header_values import is_visible
 from routermcp_proto.http.headers import MAX_NAME_SHOWN, HeaderBlock, HTTPRequest
 
 TOKEN = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -190,3 +191,10 @@ def test_a_key_in_the_query_is_a_secret() -> None:
 def test_a_form_that_is_private_has_secrets(body: bytes, private: bool, secrets: tuple[str, ...]) -> None:
     request = HTTPRequest(b"POST", b"/token", HeaderBlock(), body, private)
     assert request.secrets() == secrets
+
+
+@pytest.mark.parametrize(
+    ("text", "visible"), [("abc~!", True), ("", False), ("a b", False), ("a\x7f", False), ("é", False)]
+)
+def test_visible_ascii_is_told_from_all_else(text: str, visible: bool) -> None:
+    assert is_visible(text) is visible
