@@ -159,7 +159,8 @@ def _is_array_of_one(values: list[Any]) -> bool:
 
 def _message(value: dict[str, Any]) -> Message:
     request_id = value.get("id")
-    known = request_id_in(request_id)
+    plain = type(request_id) is int or type(request_id) is str
+    known = request_id if plain else request_id_in(request_id)
     if "method" in value:
         return _request_or_notification(value, known)
     result, error = value.get("result"), value.get("error")

@@ -365,7 +365,7 @@ class Session:
         self, request_id: RequestId, only: RequestId | None, events: list[Event]
     ) -> RequestId | None:
         """Return the id of the pending request that an answer belongs to, else None."""
-        own = self._own(request_id)
+        own = request_id if request_id in self._pending else self._own(request_id)
         if own in self._pending and (only is None or only == own):
             return own
         events.append(MessageDropped(f"an answer came for request {request_id!r}, which is not pending"))

@@ -27,6 +27,7 @@ from ..events import (
     HTTPRedirected,
     HTTPRefused,
     MessageDropped,
+    ResponseReceived,
     StreamEnded,
 )
 from ..exceptions import MAX_ERROR_BODY, RemoteProtocolError
@@ -179,7 +180,7 @@ class MCPExchange:
             RemoteProtocolError: MCP does not allow the answer.
         """
         if type(item) is BodyData:
-            return self.receive_data(item.data)
+            return self._receive(item.data) if self._decompressor is None else self.receive_data(item.data)
         if type(item) is ResponseHead:
             return self.receive_head(item)
         return self.receive_end()
@@ -250,15 +251,16 @@ class MCPExchange:
         Raises:
             RemoteProtocolError: A message is too long, or the body is not compressed as its head says.
         """
-        if self._decompressor is None:
-            return self._receive_plain(data)
-        events: list[Event] = []
-        for piece in self._decompressor.receive_data(data):
-            events += self._receive_plain(piece)
-        return events
+        if self._decompressor is not None:
+            return [
+                event for piece in self._decompressor.receive_data(data) for event in self._receive(piece)
+            ]
+        return self._receive(data)
 
-    def _receive_plain(self, data: bytes) -> list[Event]:
-        if self._doubted:
+    def _receive(self, data: bytes) -> list[Event]:
+        if self._doubted and self._body is Body.JSON and data[:1] == b"{" and not self._received:
+            self._doubted = False
+        elif self._doubted:
             self._received += data
             kind = body_in(self._received)
             if kind is None:
@@ -295,7 +297,9 @@ class MCPExchange:
     def _take_message(self, payload: bytes | bytearray) -> list[Event]:
         only = _NO_REQUEST if self._request_id is None else self._request_id
         events = self._session.receive_message(payload, only=only)
-        events = [redacted(event, self.secrets) for event in events]
+        events = [
+            event if type(event) is ResponseReceived else redacted(event, self.secrets) for event in events
+        ]
         if self._request_id is not None and not self._session.waits_for(self._request_id):
             self.finished = True
         return events

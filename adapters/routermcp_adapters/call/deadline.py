@@ -50,7 +50,8 @@ class CallDeadline:
         self._timeout = timeout
         self._max_timeout = max_timeout
         self._latest = deadline_after(now, max_timeout) if max_timeout is not None else None
-        self.at = self._after(now)
+        at = now + timeout / 1000 if timeout else None
+        self.at = at if self._latest is None else self._after(now)
         """The end of the call by the runtime's clock, None for no limit."""
         self.scope: DeadlineScope = runtime.deadline(self.at)
         """The limit that is in force."""

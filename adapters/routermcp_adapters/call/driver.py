@@ -471,7 +471,8 @@ class Driver:
         self, call: Call[Any], options: CallOptions, deadline: CallDeadline
     ) -> ResponseReceived | InputRequired:
         tried: set[Remedy] = set()
-        on_progress = _progress_of(options, deadline)
+        extends = options.max_timeout is not None
+        on_progress = _extending(options.on_progress, deadline) if extends else options.on_progress
         while True:
             extra = await self._transport.prepare(options.headers)
             session_id, agreement = self._transport.session_id, self._session.agreement
@@ -523,11 +524,8 @@ class Driver:
         return TransportError(f"{describe(call)}: the server gave no answer", code="protocol")
 
 
-def _progress_of(options: CallOptions, deadline: CallDeadline) -> ProgressSink | None:
-    """Return the progress callback of a call, which extends the deadline first where that is wanted."""
-    on_progress = options.on_progress
-    if options.max_timeout is None:
-        return on_progress
+def _extending(on_progress: ProgressSink | None, deadline: CallDeadline) -> ProgressSink:
+    """Return a progress callback that extends the deadline first."""
 
     async def report(progress: Progress) -> None:
         deadline.extend()

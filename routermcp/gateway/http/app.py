@@ -142,7 +142,8 @@ class ProjectGateway:
             raise RuntimeError(f"the gateway serves HTTP, not {scope['type']}")
         head = RequestHead(scope)
         body = RequestBody(head, receive, self._refused_seconds)
-        origin = allowed_origin(head, self._allowed_hosts)
+        page = head.get("Origin") is not None
+        origin = allowed_origin(head, self._allowed_hosts) if page else None
         if origin is not None:
             send = SharedResponse(send, origin).send
         try:
