@@ -27,6 +27,7 @@ from ..call.incoming import OnEvent
 from ..runtime import ByteStream, Runtime
 from ..runtime import Event as Flag
 from ..wire_log import log
+from .connect import is_deadline
 from .connection import PooledConnection
 from .pool import ConnectionPool
 
@@ -176,7 +177,14 @@ class ServerStream:
                 with self._lock:
                     flag = self._wake = runtime.event()
                     stream = None if self._readers else self.stream
-                await runtime.wait_any([] if stream is None else [stream], flag)
+                try:
+                    await runtime.wait_any([] if stream is None else [stream], flag)
+                except OSError as error:
+                    if is_deadline(error):
+                        raise
+                    if self.stream is stream:
+                        self._drop()  # it was closed meanwhile
+                    continue
                 # A call that began meanwhile reads for itself, so that its questions reach it.
                 for event in [] if self._readers else self.read():
                     await on_event(event)

@@ -39,6 +39,8 @@ async def _wait_readable(source: Descriptor) -> None:
         await trio.lowlevel.wait_readable(source)
     except trio.ClosedResourceError as error:
         raise OSError(errno.EBADF, "the connection was closed meanwhile") from error
+    except trio.BusyResourceError as error:
+        raise OSError(errno.EBUSY, "another task reads the connection") from error
 
 
 async def _wait_writable(source: Descriptor) -> None:
@@ -199,16 +201,24 @@ class TrioRuntime:
             if len(waits) == 1 and flag is None:
                 await waits[0][0](waits[0][1])
             elif waits or flag is not None:
+                failures: list[OSError] = []
                 async with trio.open_nursery() as nursery:
                     for wait, source in waits:
-                        nursery.start_soon(_first, nursery, wait, source)
+                        nursery.start_soon(_first, nursery, failures, wait, source)
                     if flag is not None:
-                        nursery.start_soon(_first, nursery, flag.wait)
+                        nursery.start_soon(_first, nursery, failures, flag.wait)
+                if failures:
+                    raise failures[0]
             else:
                 await trio.sleep_forever()
 
 
-async def _first(nursery: trio.Nursery, wait: Callable[..., Awaitable[object]], *args: Any) -> None:
-    """Wait, and end the other waits of the nursery."""
-    await wait(*args)
+async def _first(
+    nursery: trio.Nursery, failures: list[OSError], wait: Callable[..., Awaitable[object]], *args: Any
+) -> None:
+    """Wait, and end the other waits of the nursery; a failure is noted, so that no group is made of it."""
+    try:
+        await wait(*args)
+    except OSError as error:
+        failures.append(error)
     nursery.cancel_scope.cancel()
