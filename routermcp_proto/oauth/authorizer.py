@@ -11,11 +11,13 @@ from ..exceptions import AuthorizationRequiredError, OAuthError
 from .challenges import Challenge, for_tokens
 from .client import Application, Clients
 from .client_auth import Client, Signer
-from .code_grant import PENDING_SECONDS, PendingSignIn, begin, code_from, exchange_form, state_of
+from .code_grant import PendingSignIn
+from .discovery import NoMetadataError, discover_target
 from .dpop import ALGORITHM, USE_NONCE, Prover
-from .metadata import AuthorizationTarget, NoMetadataError, ServerMetadata, discover_target
+from .metadata import AuthorizationTarget, ServerMetadata
 from .records import GrantRecord
 from .scopes import chosen, union
+from .sign_in import BrowserSignIn
 from .steps import (
     UNKNOWN_CLIENT_ERRORS,
     AskUser,
@@ -78,6 +80,7 @@ class Authorizer:
         self.record = record
         self._application = application
         self._clients = Clients(endpoint, application, registrations, clock)
+        self._browser = BrowserSignIn(endpoint, application, self._clients, random=random, clock=clock)
         self._random = random
         self._clock = clock
         self._audited: list[AuditedAction] = []
@@ -364,6 +367,18 @@ class Authorizer:
             # Once: a client that was registered just now is refused for another reason.
             yield from self._ask_user((yield from self._begin(target, scope, challenge, attempt)))
 
+    def _begin(
+        self,
+        target: AuthorizationTarget,
+        scope: tuple[str, ...],
+        challenge: Challenge | None = None,
+        attempt: AuthAttempt | None = None,
+        *,
+        again: bool = False,
+    ) -> Flow[PendingSignIn]:
+        dpop = self._dpop(target, challenge, attempt) is not None
+        return (yield from self._browser.begin(self.record, target, scope, dpop=dpop, again=again))
+
     def _ask_user(self, pending: PendingSignIn) -> Flow[None]:
         callback: str = yield AskUser(pending.url, str(pending.kept["redirect_uri"]))
         yield from self.complete(callback)
@@ -375,52 +390,7 @@ class Authorizer:
             OAuthError: There is no way to sign in.
         """
         target = yield from self._discover(None, ask=True)
-        return (yield from self._begin(target, self._scope(target, None), None))
-
-    def _begin(
-        self,
-        target: AuthorizationTarget,
-        scope: tuple[str, ...],
-        challenge: Challenge | None,
-        attempt: AuthAttempt | None = None,
-        *,
-        again: bool = False,
-    ) -> Flow[PendingSignIn]:
-        redirect_uri = self._application.redirect_uri
-        if redirect_uri is None:
-            raise AuthorizationRequiredError(
-                f"{shown(self.endpoint)} wants a user to sign in, and OAuthConfig has no way to ask one"
-            )
-        client = yield from self._clients.at(target, redirect_uri, scope)
-        dpop = self._dpop(target, challenge, attempt) is not None
-        issuer = target.server.issuer
-        same = {
-            "issuer": issuer,
-            "redirect_uri": redirect_uri,
-            "resource": target.resource,
-            "scope": " ".join(scope),
-            "client": replace(client, trusted_until=0.0).to_json(),
-            "dpop": dpop,
-        }
-        waiting = self.record.find_pending(same, self._clock() + PENDING_SECONDS / 2) if again else None
-        if waiting is not None and "next_url" not in waiting:
-            return PendingSignIn(str(waiting["url"]), "", waiting)
-        if self.record.unanswered(client.client_id) and self._clients.is_doubtful(issuer, client):
-            # Servers that have forgotten a client say so on their page, which only the user sees.
-            self._clients.forget(issuer, client)
-            client = yield from self._clients.at(target, redirect_uri, scope)
-        pending = begin(
-            target,
-            client,
-            redirect_uri=redirect_uri,
-            scope=scope,
-            dpop=dpop,
-            tag=self._application.tag,
-            random=self._random,
-            clock=self._clock,
-        )
-        self.record.add_pending(pending.state, pending.kept, self._clock())
-        return pending
+        return (yield from self._begin(target, self._scope(target, None)))
 
     def complete(self, callback_url: str) -> Flow[None]:
         """Take the URL that the user came back to, and get the tokens.
@@ -429,38 +399,7 @@ class Authorizer:
             ForgottenClientError: The authorization server has forgotten the client; begin again.
             OAuthError: It belongs to no sign-in of this user that waits, or says no.
         """
-        state = state_of(callback_url) or ""
-        kept = self.record.take_pending(state, self._clock())
-        if kept is None:
-            raise OAuthError("no sign-in of this user waits for that answer: it came too late, or twice")
-        client = Client.from_json(kept.get("client"))
-        if client is None:
-            raise OAuthError("what was kept of the sign-in cannot be read")
-        issuer, token_url = str(kept["issuer"]), checked(kept.get("token_endpoint"), "token_endpoint")
-        scope = tuple(str(kept.get("scope", "")).split())
-        token_endpoint = self._token_endpoint(
-            issuer, token_url, client, self._prover if kept.get("dpop") else None
-        )
-        try:
-            code = code_from(callback_url, state, kept)
-            tokens = yield from token_endpoint.ask(exchange_form(code, kept), scope)
-        except TokenError as error:
-            if error.unknown_client and self._clients.forget(issuer, client):
-                message = f"{error}; the registration there was dropped, and signing in again makes a new one"
-                raise ForgottenClientError(message, error.error, error.status) from error
-            raise
-        self._clients.note_tokens(issuer, client)
-        self.record.settle(
-            tokens,
-            endpoint=self.endpoint,
-            client=client,
-            resource=kept.get("resource"),
-            token_endpoint=token_url,
-            revocation_endpoint=kept.get("revocation_endpoint"),
-            requested=scope,
-            resource_metadata=kept.get("resource_metadata"),
-        )
-        self.record.note_signed_in(state)
+        yield from self._browser.complete(self.record, callback_url, self._prover)
         self._audited.append("obtain")
 
     def _dpop(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from routermcp_proto.exceptions import OAuthError
-from routermcp_proto.oauth.metadata import MAX_METADATA_REDIRECTS, discover_target, find_server
+from routermcp_proto.oauth.discovery import MAX_METADATA_REDIRECTS, discover_target, find_server
 from routermcp_proto.oauth.steps import MAX_ANSWER_BYTES, HTTPAnswer, HTTPStep
 from routermcp_proto.oauth.urls import same_issuer
 from tests.proto.oauth.world import ENDPOINT, ISSUER, RESOURCE_METADATA, SERVER_METADATA, World, answer

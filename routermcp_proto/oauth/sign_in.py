@@ -1,0 +1,141 @@
+"""A user's sign-in in a browser: sent to a page of the authorization server, and back with a code."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..exceptions import AuthorizationRequiredError, OAuthError
+from .client import Application, Clients
+from .client_auth import Client
+from .code_grant import PENDING_SECONDS, PendingSignIn, begin, code_from, exchange_form, state_of
+from .dpop import Prover
+from .metadata import AuthorizationTarget
+from .records import GrantRecord
+from .steps import Clock, Entropy, Flow, ForgottenClientError, TokenError
+from .tokens import TokenEndpoint
+from .urls import checked, shown
+
+
+class BrowserSignIn:
+    """Sends users of an application to a page, and gets their tokens when they come back.
+
+    Between the two lie minutes and perhaps processes: what the second half needs is in the record.
+
+    Args:
+        endpoint: URL of the MCP server.
+        application: The application.
+        clients: The clients that it is known as.
+        random: Entropy.
+        clock: Tells the time.
+    """
+
+    def __init__(
+        self, endpoint: str, application: Application, clients: Clients, *, random: Entropy, clock: Clock
+    ) -> None:
+        self._endpoint = endpoint
+        self._application = application
+        self._clients = clients
+        self._random = random
+        self._clock = clock
+
+    def begin(
+        self,
+        record: GrantRecord,
+        target: AuthorizationTarget,
+        scope: tuple[str, ...],
+        *,
+        dpop: bool,
+        again: bool = False,
+    ) -> Flow[PendingSignIn]:
+        """Prepare to send a user to the authorization server.
+
+        Args:
+            record: The record of the user; the sign-in is added to it.
+            target: The MCP server, and the authorization server that it trusts.
+            scope: The scopes to ask for.
+            dpop: Whether the tokens are to be bound to the user's key.
+            again: Whether a sign-in like this one that waits already will do.
+
+        Raises:
+            AuthorizationRequiredError: The application has no page that users come back to.
+            OAuthError: The server does not sign users in.
+        """
+        redirect_uri = self._application.redirect_uri
+        if redirect_uri is None:
+            raise AuthorizationRequiredError(
+                f"{shown(self._endpoint)} wants a user to sign in, and OAuthConfig has no way to ask one"
+            )
+        client = yield from self._clients.at(target, redirect_uri, scope)
+        issuer = target.server.issuer
+        same = {
+            "issuer": issuer,
+            "redirect_uri": redirect_uri,
+            "resource": target.resource,
+            "scope": " ".join(scope),
+            "client": replace(client, trusted_until=0.0).to_json(),
+            "dpop": dpop,
+        }
+        waiting = record.find_pending(same, self._clock() + PENDING_SECONDS / 2) if again else None
+        if waiting is not None and "next_url" not in waiting:
+            return PendingSignIn(str(waiting["url"]), "", waiting)
+        if record.unanswered(client.client_id) and self._clients.is_doubtful(issuer, client):
+            # Servers that have forgotten a client say so on their page, which only the user sees.
+            self._clients.forget(issuer, client)
+            client = yield from self._clients.at(target, redirect_uri, scope)
+        pending = begin(
+            target,
+            client,
+            redirect_uri=redirect_uri,
+            scope=scope,
+            dpop=dpop,
+            tag=self._application.tag,
+            random=self._random,
+            clock=self._clock,
+        )
+        record.add_pending(pending.state, pending.kept, self._clock())
+        return pending
+
+    def complete(self, record: GrantRecord, callback_url: str, prover: Prover | None) -> Flow[None]:
+        """Take the URL that a user came back to, and put the tokens into the record.
+
+        Args:
+            record: The record of the user.
+            callback_url: The URL.
+            prover: The user's key, for a sign-in that asked for tokens bound to it.
+
+        Raises:
+            ForgottenClientError: The authorization server has forgotten the client; begin again.
+            OAuthError: It belongs to no sign-in of this user that waits, or says no.
+        """
+        state = state_of(callback_url) or ""
+        kept = record.take_pending(state, self._clock())
+        if kept is None:
+            raise OAuthError("no sign-in of this user waits for that answer: it came too late, or twice")
+        client = Client.from_json(kept.get("client"))
+        if client is None:
+            raise OAuthError("what was kept of the sign-in cannot be read")
+        issuer, token_url = str(kept["issuer"]), checked(kept.get("token_endpoint"), "token_endpoint")
+        scope = tuple(str(kept.get("scope", "")).split())
+        token_endpoint = TokenEndpoint(
+            issuer, token_url, client, self._random, self._clock, prover if kept.get("dpop") else None
+        )
+        try:
+            code = code_from(callback_url, state, kept)
+            tokens = yield from token_endpoint.ask(exchange_form(code, kept), scope)
+        except TokenError as error:
+            if error.unknown_client and self._clients.forget(issuer, client):
+                message = f"{error}; the registration there was dropped, and signing in again makes a new one"
+                raise ForgottenClientError(message, error.error, error.status) from error
+            raise
+        self._clients.note_tokens(issuer, client)
+        record.settle(
+            tokens,
+            endpoint=self._endpoint,
+            client=client,
+            resource=kept.get("resource"),
+            token_endpoint=token_url,
+            revocation_endpoint=kept.get("revocation_endpoint"),
+            requested=scope,
+            resource_metadata=kept.get("resource_metadata"),
+        )
+        record.note_signed_in(state)
