@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
 
-from routermcp_adapters.call.incoming import Reply
+from routermcp_adapters.call.incoming import Reply, SessionRenewal
 from routermcp_proto.events import RequestReceived
 from routermcp_proto.exceptions import (
     AuthorizationRequiredError,
@@ -67,6 +67,7 @@ class Callbacks:
         self._on_roots = options.on_roots
         self._on_log = options.on_log
         self._on_notification = options.on_notification
+        self._on_session_renewed = options.on_session_renewed
         self._on_authorization = options.on_authorization
         self._request_of: RequestOf | None = None
         self.attends = options.attend
@@ -108,6 +109,11 @@ class Callbacks:
         request = await settled(self._request_of(required))
         await settled(self._on_authorization(request))
         return True
+
+    async def renewed(self, renewal: SessionRenewal) -> None:
+        """Tell the application that a session was renewed."""
+        if self._on_session_renewed is not None:
+            await settled(self._on_session_renewed(renewal))
 
     def take_over(self, asked: RequestReceived, reply: Reply) -> bool:
         """Return False: :meth:`answer` answers, in the task of the call."""

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 
+from routermcp_adapters.call.incoming import SessionRenewal
 from routermcp_adapters.limits import PoolLimits
 from routermcp_adapters.streams.base import Transport
 from routermcp_proto.exceptions import ConfigError
@@ -46,6 +47,7 @@ OnSampling = Callable[[CreateMessageRequest], "SampleReply | Awaitable[SampleRep
 OnRoots = Callable[[], "Iterable[Root | str] | Awaitable[Iterable[Root | str]]"]
 OnLog = Callable[[LogMessage], Any]
 OnNotification = Callable[[str, Mapping[str, Any]], Any]
+OnSessionRenewed = Callable[[SessionRenewal], Any]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -100,6 +102,7 @@ class Options(HTTPOptions):
     on_roots: OnRoots | None = None
     on_log: OnLog | None = None
     on_notification: OnNotification | None = None
+    on_session_renewed: OnSessionRenewed | None = None
     on_authorization: Callable[[Any], Any] | None = None
     attend: bool = True
     send_user_id: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from routermcp_adapters.call.incoming import SessionRenewal
 from routermcp_adapters.limits import PoolLimits, PoolStats
 from routermcp_proto.exceptions import (
     AuthorizationRequiredError,
@@ -136,6 +137,7 @@ __all__ = [
     "Root",
     "SamplingMessage",
     "ServerCapabilities",
+    "SessionRenewal",
     "SyncAuthorizationRequest",
     "TextContent",
     "TokenStoreError",

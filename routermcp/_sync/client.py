@@ -24,6 +24,7 @@ from .._options import (
     OnNotification,
     OnRoots,
     OnSampling,
+    OnSessionRenewed,
     Options,
 )
 from .._settings import enable_debug_log, resolve
@@ -76,6 +77,10 @@ class SyncRouterMCPClient(BlockingSessionBase):
         on_roots: Called for the folders that the server may work in.
         on_log: Called with each log message of the server.
         on_notification: Called with the method and parameters of each other notification.
+        on_session_renewed: Called with a :class:`~routermcp.types.SessionRenewal` when the server has
+            forgotten the session, or the process of a server over stdio has ended, and a new one
+            was opened: what the server kept in it may be lost. The call that met this goes on
+            when it has returned, and fails with its error; other calls do not wait for it.
         on_authorization: Called with an :class:`AuthorizationRequest` when a user has to sign in
             before a call can be made; the call is repeated when it has returned.
             Without it the call raises :class:`~routermcp.types.AuthorizationRequiredError`.
@@ -126,6 +131,7 @@ class SyncRouterMCPClient(BlockingSessionBase):
         on_roots: OnRoots | None = None,
         on_log: OnLog | None = None,
         on_notification: OnNotification | None = None,
+        on_session_renewed: OnSessionRenewed | None = None,
         on_authorization: OnAuthorization | None = None,
         attend: bool = True,
         verify: Verify = True,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from routermcp_adapters.call.driver import CallOptions, Driver, DriverSettings
-from routermcp_adapters.call.incoming import Reply
+from routermcp_adapters.call.incoming import Reply, SessionRenewal
 from routermcp_adapters.http.connection import PooledConnection
 from routermcp_adapters.http.pooled import PooledTransport
 from routermcp_adapters.http.session import HTTPSession
@@ -192,6 +192,9 @@ class Callbacks:
 
     async def hear(self, method: str, params: Mapping[str, Any]) -> None:
         self.heard.append(method)
+
+    async def renewed(self, renewal: SessionRenewal) -> None:
+        self.heard.append("renewed")
 
 
 class Unwatched(PooledTransport):

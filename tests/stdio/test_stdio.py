@@ -19,7 +19,7 @@ import pytest
 
 from routermcp import RouterMCPClient
 from routermcp.transports import StdioTransport, stdio
-from routermcp.types import ConfigError, LogMessage, MCPError, RetryPolicy, TransportError
+from routermcp.types import ConfigError, LogMessage, MCPError, RetryPolicy, SessionRenewal, TransportError
 from routermcp_adapters.call.driver import CallOptions, Driver, DriverSettings
 from routermcp_adapters.runtime import Runtime
 from routermcp_adapters.streams.child_process import ShutdownTimeouts
@@ -264,6 +264,22 @@ def test_a_child_that_dies_says_why_and_the_next_call_starts_another(runtime: st
             assert client.stats().opened == 2 if runtime != "blocking" else True
 
     run(runtime, body)
+
+
+def test_a_child_that_took_the_place_of_another_is_told(runtime: str) -> None:
+    told: list[SessionRenewal] = []
+
+    async def body() -> None:
+        async with client_of(runtime, on_session_renewed=told.append) as client:
+            with pytest.raises(TransportError):
+                await client.call_tool("die", {"code": 5, "saying": ["no disk"]})
+            assert told == []
+            await client.call_tool("echo", {"text": "anew"})
+            await client.call_tool("echo", {"text": "again"})
+
+    run(runtime, body)
+    (renewal,) = told
+    assert "exit code 5; its last words: no disk" in renewal.reason
 
 
 def test_a_read_is_repeated_on_another_child(runtime: str) -> None:

@@ -51,7 +51,7 @@ from ..limits import PoolStats
 from ..runtime import Runtime
 from ..wire_log import log
 from .deadline import CallDeadline
-from .incoming import ProgressSink, Responder
+from .incoming import ProgressSink, Responder, SessionRenewal
 from .transport import SessionTransport
 
 T = TypeVar("T")
@@ -184,7 +184,7 @@ class Driver:
                 else:
                     self._runtime.check()
                 self._connecting.append(mine)
-            await self._limited(None, timeout, partial(self._let_in, self._transport.connect))
+            await self._limited(None, timeout, partial(self._let_in, self._open_session))
             self._entered = True
         except BaseException:
             with self._gate:
@@ -286,7 +286,7 @@ class Driver:
     async def _notify(self, call: Call[Any], options: CallOptions, deadline: CallDeadline) -> None:
         extra = await self._transport.prepare(options.headers)
         if self._session.agreement is None:
-            await self._transport.connect(deadline)
+            await self._open_session(deadline)
         outgoing = self._session.start_notification(call.method, call.params)
         await self._transport.notify(outgoing, extra)
 
@@ -389,6 +389,28 @@ class Driver:
             )
         return TransportError(message, code="timeout")
 
+    async def _open_session(self, deadline: CallDeadline) -> None:
+        await self._transport.connect(deadline)
+        await self._report_loss(deadline)
+
+    async def _report_loss(self, deadline: CallDeadline) -> None:
+        """Tell the application of a renewed session, before the call that renewed it goes on in it.
+
+        Raises:
+            Exception: That of the application's callback; the call fails with it.
+        """
+        reason = self._transport.take_loss()
+        if reason is None:
+            return
+        place = self._transport.place
+        log.warning("%s: %s; it was renewed, and what the server kept in it may be lost", place, reason)
+        renewal = SessionRenewal(place, reason, self._settings.user_id)
+        try:
+            await deadline.interact(lambda: self._responder.renewed(renewal))
+        except TransportError as error:
+            # As an error of this call it could have the call repeated.
+            raise MCPError(f"on_session_renewed failed: {error}") from error
+
     # ---- rounds, tries, attempts -------------------------------------------------------
 
     async def _rounds(self, call: Call[ResultT], options: CallOptions, deadline: CallDeadline) -> ResultT:
@@ -477,7 +499,7 @@ class Driver:
             extra = await self._transport.prepare(options.headers)
             session_id, agreement = self._transport.session_id, self._session.agreement
             if agreement is None:
-                await self._transport.connect(deadline)
+                await self._open_session(deadline)
                 continue
             try:
                 outgoing = self._session.start_request(
@@ -504,6 +526,7 @@ class Driver:
             tried.add(remedy)
             if remedy is Remedy.RENEW_SESSION:
                 await self._transport.renew(deadline, session_id, agreement)
+                await self._report_loss(deadline)
             else:
                 await self._pages(calls.list_tools(), CallOptions(0, options.headers), len, deadline)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -40,6 +41,21 @@ PostMessage = Callable[[Outgoing], Awaitable[None]]
 Reply = Callable[["Mapping[str, Any] | ErrorObject"], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class SessionRenewal:
+    """A session that was opened in the place of one that had ended, and with it what the server kept in it.
+
+    Attributes:
+        server: The URL of the server, or the command that it runs.
+        reason: The end of the old session, in words.
+        user_id: The user of the session.
+    """
+
+    server: str
+    reason: str
+    user_id: str | None
+
+
 class Responder(Protocol):
     """Answers the server's requests and receives its notifications: the user's callbacks."""
 
@@ -53,6 +69,10 @@ class Responder(Protocol):
 
     async def hear(self, method: str, params: Mapping[str, Any]) -> None:
         """Receive a notification of the server."""
+        ...
+
+    async def renewed(self, renewal: SessionRenewal) -> None:
+        """Restore what the server kept in the session before."""
         ...
 
     async def authorize(self, required: AuthorizationRequiredError) -> bool:

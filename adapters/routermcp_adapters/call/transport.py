@@ -60,6 +60,14 @@ class SessionTransport(Protocol):
         """Agree anew, unless another caller has done so in the meantime."""
         ...
 
+    def take_loss(self) -> str | None:
+        """Return how a session ended that was renewed since the last question, None where none was.
+
+        Only what a server may have kept in it counts: a session of the stateless era over HTTP has
+        no state to lose.
+        """
+        ...
+
     async def farewell(self, runtime: Runtime, everything: bool = False) -> None:
         """Tell the server that the session is over, for a bounded time and whatever it says.
 

@@ -66,6 +66,7 @@ class HTTPHandshake:
         "_extra_headers",
         "_flight",
         "_gateway",
+        "_loss",
         "_retry",
         "_send",
         "_session",
@@ -92,6 +93,7 @@ class HTTPHandshake:
         self._stream = stream
         self._gateway = gateway
         self._flight = SingleFlight()
+        self._loss: str | None = None
 
     async def connect(self, deadline: CallDeadline) -> None:
         """Agree with the server, once for all callers at the same time.
@@ -113,12 +115,18 @@ class HTTPHandshake:
             agreement: The agreement that was in force then.
         """
         if self._session.agreement is agreement and self._binding.session_id == session_id:
-            log.info("%s has forgotten the session; opening a new one", self._shared.endpoint)
+            if session_id is not None:
+                self._loss = "the server has forgotten the session"
             memory = self._shared.memory
             if agreement is not None and memory.agreement is agreement:
                 memory.agreement = None
             self._binding.expire()
         await self.connect(deadline)
+
+    def take_loss(self) -> str | None:
+        """Return how a session ended that was renewed, once; see :class:`SessionTransport`."""
+        loss, self._loss = self._loss, None
+        return loss
 
     async def _agree(self, deadline: CallDeadline) -> None:
         if self._session.server is not None:

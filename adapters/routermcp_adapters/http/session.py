@@ -114,6 +114,7 @@ class HTTPSession:
             self._attendant.cancel()
         self._stream.close()
         self._handshake.forget()
+        self._handshake.take_loss()  # what follows is no renewal
         self._shared.close(self)
 
     def after_fork(self) -> None:
@@ -150,6 +151,10 @@ class HTTPSession:
         """Agree anew, unless another caller has done so in the meantime."""
         await self._handshake.renew(deadline, session_id, agreement)
         self._begin_attending(deadline)
+
+    def take_loss(self) -> str | None:
+        """Return how a session ended that was renewed since the last question."""
+        return self._handshake.take_loss()
 
     async def farewell(self, runtime: Runtime, everything: bool = False) -> None:
         """End the session at the server with DELETE, where it has one."""

@@ -69,6 +69,7 @@ class StreamSession:
         self._probed = False
         self._retries = 0
         self._opened = 0
+        self._loss: str | None = None
 
     @property
     def session(self) -> ClientSession:
@@ -101,6 +102,7 @@ class StreamSession:
         with self._lock:
             self._forget()
             self._multiplexer = None
+        self._loss = None  # what follows is no renewal
 
     def after_fork(self) -> None:
         """Leave the stream and the session to the parent process; calls in the child open their own."""
@@ -214,8 +216,15 @@ class StreamSession:
         multiplexer.abort(None)
         with self._lock:
             if self._multiplexer is multiplexer:
+                if self._session.state is SessionState.READY:
+                    self._loss = str(multiplexer.broken)
                 self._forget()
                 self._multiplexer = None
+
+    def take_loss(self) -> str | None:
+        """Return how a stream ended that was opened anew since the last question."""
+        loss, self._loss = self._loss, None
+        return loss
 
     async def farewell(self, runtime: Runtime, everything: bool = False) -> None:
         """Close the stream in an orderly way."""
