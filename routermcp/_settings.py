@@ -22,7 +22,7 @@ from routermcp_proto.versions import REVISIONS
 
 from ._options import DEFAULT_TIMEOUT_MS, APIKeyOrProvider, HTTPOptions, Options
 from ._tls import context_source
-from ._version import __version__
+from ._version import USER_AGENT, __version__
 from .oauth.config import OAuthConfig
 from .oauth.flows.users import OAuthUsers, users_of
 
@@ -77,7 +77,7 @@ class ClientSettings:
 
     def fixed_headers(self) -> dict[str, str]:
         """Return the headers that all requests have in common."""
-        headers = {"User-Agent": f"routermcp/{__version__}"}
+        headers = {"User-Agent": USER_AGENT}
         if isinstance(self.api_key, str):
             headers["Authorization"] = f"Bearer {self.api_key}"
         if self.user_id is not None and self._tells_user():

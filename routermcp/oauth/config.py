@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from routermcp_proto.exceptions import ConfigError, LocalProtocolError
+from routermcp_proto.http.headers import HeaderBlock
 from routermcp_proto.oauth.client_grants import ClientGrant
+from routermcp_proto.oauth.steps import HTTPStep
 
+from .._version import USER_AGENT
 from ._times import FlowTimes
 from .audit import OnAudit
 from .stores.base import AnyAdapter
@@ -25,6 +29,22 @@ CALLBACK_PORT = 28418
 #: Where users come back to unless ``authorize`` or ``redirect_uri`` says otherwise: an address of
 #: this machine, of which authorization servers take any port (RFC 8252, section 7.3).
 DEFAULT_REDIRECT_URI = f"http://127.0.0.1:{CALLBACK_PORT}/callback"
+
+
+#: Headers that requests of flows set themselves.
+FLOW_HEADERS = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "authorization",
+        "connection",
+        "content-length",
+        "content-type",
+        "dpop",
+        "host",
+        "transfer-encoding",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +74,9 @@ class OAuthConfig:
         resource: The ``resource`` of requests to the authorization server (RFC 8707). ``False`` leaves
             it out, as Microsoft Entra wants it (AADSTS901002, AADSTS9010010). Default: the one that
             the MCP server's metadata name.
+        headers: Headers of requests to the authorization server, such as those that a firewall in
+            front of it wants, or another ``User-Agent``. They never go to the MCP server, which has the
+            ``headers`` of the client. Give ``issuer`` too where they hold a secret: others are not asked.
         server_id: The id of this server in the store; default its host and path.
         single_user: There is one user only, so that the client needs no ``user_id``.
         dpop: Whether tokens are bound to a key of the user (DPoP, RFC 9449); needs
@@ -76,11 +99,32 @@ class OAuthConfig:
     scopes: Sequence[str] | None = field(default=None, kw_only=True)
     extra_scopes: Sequence[str] = field(default=(), kw_only=True)
     resource: str | Literal[False] | None = field(default=None, kw_only=True)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], kw_only=True, repr=False)
     server_id: str | None = field(default=None, kw_only=True)
     single_user: bool = field(default=False, kw_only=True)
     dpop: bool | Literal["auto"] = field(default="auto", kw_only=True)
     on_audit: OnAudit | None = field(default=None, kw_only=True)
     times: FlowTimes = field(init=False, repr=False, compare=False, default_factory=FlowTimes)
+
+    def __post_init__(self) -> None:
+        """Check the settings.
+
+        Raises:
+            ConfigError: One of them cannot be used.
+        """
+        own = sorted(name for name in self.headers if name.lower() in FLOW_HEADERS)
+        if own:
+            raise ConfigError(f"OAuthConfig(headers=...) cannot set {', '.join(own)}: signing in does")
+        try:
+            HeaderBlock(self.headers.items())
+        except LocalProtocolError as error:
+            raise ConfigError(f"OAuthConfig(headers=...): {error}") from error
+
+    def headers_for(self, step: HTTPStep) -> dict[str, str]:
+        """Return the headers of a request of a flow."""
+        given: Mapping[str, str] = self.headers if step.to_server else {}
+        named = any(name.lower() == "user-agent" for name in given)
+        return {**({} if named else {"User-Agent": USER_AGENT}), **given, **step.headers}
 
     def redirects_to(self) -> str | None:
         """Return where users come back to, None where no user can be asked."""

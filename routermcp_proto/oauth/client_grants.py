@@ -156,7 +156,7 @@ class EnterpriseManaged:
         secret = self.identity_client_secret
         asker = Client(self.identity_client_id, secret, BASIC) if secret else Client(self.identity_client_id)
         headers = authenticate(asker, form)
-        answer = yield from fetch(post_form(url, form, headers))
+        answer = yield from fetch(replace(post_form(url, form, headers), to_server=False))
         document = json_object(answer) or {}
         grant = document.get("access_token")
         if not 200 <= answer.status < 300 or (document.get("error") and grant is None):

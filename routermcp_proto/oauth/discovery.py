@@ -8,6 +8,7 @@ without the former, MCP 2025-03-26.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urljoin
 
@@ -119,7 +120,7 @@ def _first_server(
 def _asked_for(endpoint: str) -> Flow[str | None]:
     """Let the server refuse a request, and return where it says that it describes itself."""
     headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
-    answer = yield from fetch(HTTPStep("POST", endpoint, headers, _PING))
+    answer = yield from fetch(HTTPStep("POST", endpoint, headers, _PING, to_server=False))
     challenge = for_tokens(parse_challenges([answer.headers.get("www-authenticate", "")]))
     refused = answer.status in (400, 401, 403)
     return challenge.resource_metadata if refused and challenge is not None else None
@@ -136,7 +137,7 @@ def find_resource(endpoint: str, metadata_url: str | None) -> Flow[ResourceMetad
     candidates = [f"{origin}{_RESOURCE}{path}" for path in (target_of(endpoint), path_of(endpoint), "")]
     if metadata_url is not None:
         candidates = [checked(metadata_url, "the URL of the server's metadata"), *candidates]
-    document = yield from _first_document(candidates, "resource", metadata_url)
+    document = yield from _first_document(candidates, "resource", metadata_url, to_server=False)
     return resource_metadata(document, endpoint) if document is not None else None
 
 
@@ -194,9 +195,10 @@ def _undescribed(endpoint: str) -> NoMetadataError:
     )
 
 
-def _get(url: str, optional: bool) -> Flow[HTTPAnswer]:
+def _get(url: str, optional: bool, to_server: bool) -> Flow[HTTPAnswer]:
     """Get a document, by way of redirects within its origin."""
-    answer = yield from fetch(HTTPStep("GET", url, {"Accept": "application/json"}, optional=optional))
+    step = HTTPStep("GET", url, {"Accept": "application/json"}, optional=optional, to_server=to_server)
+    answer = yield from fetch(step)
     for _ in range(MAX_METADATA_REDIRECTS):
         location = answer.headers.get("location")
         if answer.status not in (301, 302, 303, 307, 308) or not location:
@@ -205,12 +207,17 @@ def _get(url: str, optional: bool) -> Flow[HTTPAnswer]:
         if not same_origin(target, url):
             break  # another server has no say in what this one publishes
         url = target
-        answer = yield from fetch(HTTPStep("GET", url, {"Accept": "application/json"}, optional=optional))
+        answer = yield from fetch(replace(step, url=url))
     return answer
 
 
 def _first_document(
-    urls: Sequence[str], member: str | None = None, named: str | None = None, optional: bool = False
+    urls: Sequence[str],
+    member: str | None = None,
+    named: str | None = None,
+    *,
+    optional: bool = False,
+    to_server: bool = True,
 ) -> Flow[dict[str, Any] | None]:
     """Return the first document that is there, None where none is.
 
@@ -219,13 +226,14 @@ def _first_document(
         member: A member that it must have.
         named: The place where it is known to be.
         optional: Whether there are other servers to ask.
+        to_server: Whether they are an authorization server's.
 
     Raises:
         OAuthError: It may be there, but cannot be had now, which is not the same as not being there.
     """
     busy: OAuthError | None = None
     for url in dict.fromkeys(urls):
-        answer = yield from _get(url, optional)
+        answer = yield from _get(url, optional, to_server)
         document = json_object(answer) if answer.status == 200 else None
         if document is not None and (member is None or member in document):
             return document

@@ -47,6 +47,9 @@ class HTTPStep:
     """Whether there are others to ask: a server that cannot be reached counts as an answer with the
     status 0."""
 
+    to_server: bool = True
+    """Whether it goes to the authorization server, so that the application's headers for that go along."""
+
 
 @dataclass(frozen=True, slots=True)
 class HTTPAnswer:

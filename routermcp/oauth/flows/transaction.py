@@ -225,11 +225,12 @@ class GrantTransaction:
 
     async def _fetch(self, step: HTTPStep, limit: float | None) -> HTTPAnswer:
         exchanges, runtime = self._exchanges, self._exchanges.runtime
+        config = self._grant.resource.config
         scope = runtime.deadline(None if limit is None else runtime.now() + limit)
         try:
             async with scope:
                 found = await exchanges.fetch(
-                    step.method, step.url, step.headers, step.body, MAX_ANSWER_BYTES
+                    step.method, step.url, config.headers_for(step), step.body, MAX_ANSWER_BYTES
                 )
         except TimeoutError as error:
             if not scope.expired:

@@ -130,6 +130,16 @@ def test_a_server_that_cannot_serve_is_passed_over() -> None:
     assert party.authorizer.tokens is not None
 
 
+def test_who_comes_back_is_known_by_the_spelling_of_the_metadata() -> None:
+    party = Party()
+    party.world.resource["authorization_servers"] = [f"{ISSUER}/"]
+    party.world.callback["iss"] = ISSUER
+    assert refused(party)
+    party.world.callback["iss"] = f"{ISSUER}/"
+    with pytest.raises(OAuthError, match="does not come from"):
+        refused(party, 403, Challenge("bearer", {"error": "insufficient_scope", "scope": "more"}))
+
+
 def test_odd_members_that_are_not_needed_are_told_and_left_aside() -> None:
     party = Party(client_id="mine")
     party.world.server |= {"revocation_endpoint": "http://auth.example/revoke", "registration_endpoint": 7}

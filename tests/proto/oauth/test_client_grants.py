@@ -18,7 +18,16 @@ from routermcp_proto.oauth.client_grants import (
     WorkloadIdentity,
 )
 from routermcp_proto.oauth.steps import TokenError
-from tests.proto.oauth.world import ENDPOINT, ISSUER, Party, PlainSigner, answer, form_of
+from tests.proto.oauth.world import (
+    ENDPOINT,
+    ISSUER,
+    RESOURCE_METADATA,
+    SERVER_METADATA,
+    Party,
+    PlainSigner,
+    answer,
+    form_of,
+)
 
 IDENTITY = "https://idp.example/token"
 
@@ -93,6 +102,13 @@ def test_an_enterprise() -> None:
         "x",
     )
     assert party.world.forms()[0]["assertion"] == "jag"
+
+
+def test_steps_to_the_authorization_server_are_told_from_all_others() -> None:
+    party = signed_in(enterprise())
+    ours = {step.url for step in party.world.steps if step.to_server}
+    assert ours == {SERVER_METADATA, f"{ISSUER}/token"}
+    assert {step.url for step in party.world.steps} - ours == {RESOURCE_METADATA, IDENTITY}
 
 
 def test_an_identity_provider_may_want_a_secret() -> None:

@@ -1,0 +1,75 @@
+"""The settings of ``OAuthConfig``, each at a server that shows whether it was heeded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from routermcp import SyncRouterMCPClient, __version__
+from routermcp.oauth import OAuthConfig, memory_adapter
+from routermcp.types import ConfigError
+from tests.oauth.servers.protected_server import ProtectedServer
+
+STATELESS = "2026-07-28"
+
+
+@pytest.fixture
+def server() -> Iterator[ProtectedServer]:
+    with ProtectedServer(era=STATELESS) as server:
+        yield server
+
+
+def visit(url: str) -> str:
+    """Be a user's browser, at a page that asks nothing."""
+    with httpx.Client(trust_env=False) as browser:
+        return browser.get(url).headers["location"]
+
+
+def config(**options: Any) -> OAuthConfig:
+    return OAuthConfig(memory_adapter(), **{"authorize": visit, "single_user": True, **options})
+
+
+def sign_in(server: ProtectedServer, **options: Any) -> None:
+    """Sign in, renew the tokens and revoke them."""
+    with SyncRouterMCPClient(url=server.url, oauth=config(**options)) as client:
+        client.list_tools()
+        server.expire()
+        client.list_tools()
+        client.revoke()
+
+
+def seen_by_authorization_server(server: ProtectedServer) -> list[dict[str, str]]:
+    """Return the headers of the requests that are not the browser's, nor for the MCP server."""
+    mine = ("/.well-known/oauth-authorization-server", "/oauth/register", "/oauth/token", "/oauth/revoke")
+    return [dict(seen.headers) for seen in server.seen if seen.target in mine]
+
+
+def test_every_request_says_whose_it_is(server: ProtectedServer) -> None:
+    sign_in(server)
+    ours = [seen for seen in server.seen if not seen.target.startswith("/oauth/authorize")]
+    assert {seen.headers.get("user-agent") for seen in ours} == {f"routermcp/{__version__}"}
+
+
+def test_headers_for_the_authorization_server_go_to_no_other(server: ProtectedServer) -> None:
+    sign_in(server, headers={"X-Firewall": "let me in", "user-agent": "mine/1"})
+    theirs = seen_by_authorization_server(server)
+    assert len(theirs) == 7  # metadata and token twice each, one registration, two revocations
+    assert {(seen["x-firewall"], seen["user-agent"]) for seen in theirs} == {("let me in", "mine/1")}
+    others = [seen for seen in server.seen if "let me in" not in str(seen.headers)]
+    assert any("oauth-protected-resource" in seen.target for seen in others)
+    assert len(others) + len(theirs) == len(server.seen)
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Authorization": "Basic x"}, {"content-TYPE": "text/plain"}, {"X": "a\nb"}, {"a b": "c"}]
+)
+def test_headers_that_cannot_be_given(headers: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match="headers="):
+        OAuthConfig(memory_adapter(), headers=headers)
+
+
+def test_headers_are_not_shown() -> None:
+    assert "hush" not in repr(OAuthConfig(memory_adapter(), headers={"X-Firewall": "hush"}))
