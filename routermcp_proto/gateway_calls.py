@@ -6,6 +6,9 @@ They are not part of MCP: the gateway of this project answers them but does not 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from pydantic import Field
 
 from .calls import Call
@@ -94,9 +97,13 @@ def connections() -> Call[ConnectionsResult]:
     return Call(CONNECTIONS, {}, ConnectionsResult, safe=True)
 
 
-def authorize(server_id: str, next_url: str | None) -> Call[AuthorizeResult]:
+def authorize(server_id: str, next_url: str | None, scopes: Sequence[str] = ()) -> Call[AuthorizeResult]:
     """Start a sign-in at a server; each call starts another one."""
-    params = {"serverId": server_id, **({"nextUrl": next_url} if next_url is not None else {})}
+    params: dict[str, Any] = {"serverId": server_id}
+    if next_url is not None:
+        params["nextUrl"] = next_url
+    if scopes:
+        params["scopes"] = list(scopes)
     return Call(AUTHORIZE, params, AuthorizeResult, safe=True, private=True)
 
 

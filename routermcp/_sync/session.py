@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -110,7 +111,12 @@ class BlockingSessionBase(BlockingMethods):
         return run(self._accounts(timeout).connections())
 
     def authorize(
-        self, server_id: str | None = None, *, next_url: str | None = None, timeout: int | None = None
+        self,
+        server_id: str | None = None,
+        *,
+        next_url: str | None = None,
+        scopes: Sequence[str] = (),
+        timeout: int | None = None,
     ) -> AuthorizationRequest:
         """Start a sign-in of the user, for applications that send users to a page themselves.
 
@@ -122,6 +128,8 @@ class BlockingSessionBase(BlockingMethods):
             server_id: The server; default the one that the session is at. Behind a gateway it
                 is the alias.
             next_url: Kept, and returned when the user is back.
+            scopes: Scopes that calls to come will need, so that the user is asked once, ahead of
+                them; beside those that the server asks for.
             timeout: Milliseconds, 0 for no limit; default that of the client.
 
         Raises:
@@ -130,7 +138,7 @@ class BlockingSessionBase(BlockingMethods):
             TransportError: The authorization server cannot be reached.
         """
         access = self._accounts(timeout).at(server_id)
-        begun = run(access.begin(next_url))
+        begun = run(access.begin(next_url, scopes))
         sent = run(access.sent_to(begun.url))
         return AuthorizationRequest(
             sent, begun.url, begun.expires_at, begun.server_id, self._settings.user_id

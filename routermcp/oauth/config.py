@@ -31,6 +31,26 @@ CALLBACK_PORT = 28418
 DEFAULT_REDIRECT_URI = f"http://127.0.0.1:{CALLBACK_PORT}/callback"
 
 
+#: Parameters that flows set themselves, and the setting of :class:`OAuthConfig` that says what to.
+FLOW_PARAMETERS = {
+    "assertion": None,
+    "client_assertion": None,
+    "client_assertion_type": None,
+    "client_id": "client_id",
+    "client_secret": "client_secret",
+    "code": None,
+    "code_challenge": None,
+    "code_challenge_method": None,
+    "code_verifier": None,
+    "grant_type": None,
+    "redirect_uri": "redirect_uri",
+    "refresh_token": None,
+    "resource": "resource",
+    "response_type": None,
+    "scope": "scopes",
+    "state": None,
+}
+
 #: Headers that requests of flows set themselves.
 FLOW_HEADERS = frozenset(
     {
@@ -71,6 +91,13 @@ class OAuthConfig:
             GitHub's lists more than most users want to give. ``offline_access`` is left out unless it
             is among them. Default: those that the server asks for.
         extra_scopes: Scopes to ask for beside those that the server asks for.
+        offline_access: Whether to ask for ``offline_access`` where the authorization server has it.
+            ``False`` for servers that give refresh tokens without it, as Keycloak does, which makes an
+            offline session of it that many realms do not allow.
+        authorize_params: Further parameters of the page where users sign in, such as ``access_type``
+            and ``prompt`` (Google), ``audience`` (Auth0) or ``login_hint``.
+        token_params: Further parameters of each request for tokens, such as ``audience`` (Auth0,
+            for ``grant=client_credentials(...)``).
         resource: The ``resource`` of requests to the authorization server (RFC 8707). ``False`` leaves
             it out, as Microsoft Entra wants it (AADSTS901002, AADSTS9010010). Default: the one that
             the MCP server's metadata name.
@@ -98,6 +125,9 @@ class OAuthConfig:
     client_name: str = field(default="routermcp", kw_only=True)
     scopes: Sequence[str] | None = field(default=None, kw_only=True)
     extra_scopes: Sequence[str] = field(default=(), kw_only=True)
+    offline_access: bool = field(default=True, kw_only=True)
+    authorize_params: Mapping[str, str] = field(default_factory=dict[str, str], kw_only=True, repr=False)
+    token_params: Mapping[str, str] = field(default_factory=dict[str, str], kw_only=True, repr=False)
     resource: str | Literal[False] | None = field(default=None, kw_only=True)
     headers: Mapping[str, str] = field(default_factory=dict[str, str], kw_only=True, repr=False)
     server_id: str | None = field(default=None, kw_only=True)
@@ -112,6 +142,15 @@ class OAuthConfig:
         Raises:
             ConfigError: One of them cannot be used.
         """
+        for setting, params in (
+            ("authorize_params", self.authorize_params),
+            ("token_params", self.token_params),
+        ):
+            for name in params:
+                if name in FLOW_PARAMETERS:
+                    other = FLOW_PARAMETERS[name]
+                    instead = f"give {other}= instead" if other else "signing in does"
+                    raise ConfigError(f"OAuthConfig({setting}=...) cannot set {name}: {instead}")
         own = sorted(name for name in self.headers if name.lower() in FLOW_HEADERS)
         if own:
             raise ConfigError(f"OAuthConfig(headers=...) cannot set {', '.join(own)}: signing in does")

@@ -16,7 +16,7 @@ from .discovery import NoMetadataError, discover_target
 from .dpop import ALGORITHM, USE_NONCE, Prover
 from .metadata import AuthorizationTarget, ServerMetadata
 from .records import GrantRecord
-from .scopes import chosen, union
+from .scopes import OFFLINE_ACCESS, chosen, union
 from .sign_in import BrowserSignIn
 from .steps import (
     UNKNOWN_CLIENT_ERRORS,
@@ -263,14 +263,19 @@ class Authorizer:
             server.scopes_supported,
             lasting=self._application.grant is None,
         )
-        return union(scope, self.record.requested(server.issuer))
+        return self._allowed(union(scope, self.record.requested(server.issuer)))
+
+    def _allowed(self, scope: tuple[str, ...]) -> tuple[str, ...]:
+        """Return scopes without the one that the application leaves out."""
+        left_out = () if self._application.offline_access else (OFFLINE_ACCESS,)
+        return tuple(each for each in scope if each not in left_out)
 
     def _too_little(self, challenge: Challenge, attempt: AuthAttempt) -> Flow[bool]:
         """The token is good, but not for this."""
         tokens = self.tokens
         had = tokens.scope if tokens is not None else ()
         exact = self._application.exact_scope
-        wanted = union(had, (challenge.scope or ()) if exact is None else exact)
+        wanted = union(had, self._allowed(challenge.scope or ()) if exact is None else exact)
         if attempt.sign_ins >= MAX_SIGN_INS or wanted == had:
             return False
         target = yield from self._discover(challenge.resource_metadata)
@@ -319,7 +324,15 @@ class Authorizer:
     def _token_endpoint(
         self, issuer: str, url: str, client: Client | None, prover: Prover | None
     ) -> TokenEndpoint:
-        return TokenEndpoint(issuer, url, client, self._random, self._clock, prover)
+        return TokenEndpoint(
+            issuer,
+            url,
+            client,
+            self._random,
+            self._clock,
+            prover,
+            parameters=self._application.token_parameters,
+        )
 
     # ---- signing in -----------------------------------------------------------------------------------
 
@@ -383,14 +396,17 @@ class Authorizer:
         callback: str = yield AskUser(pending.url, str(pending.kept["redirect_uri"]))
         yield from self.complete(callback)
 
-    def begin(self) -> Flow[PendingSignIn]:
+    def begin(self, scope: tuple[str, ...] = ()) -> Flow[PendingSignIn]:
         """Prepare to send the user to sign in; :meth:`complete` takes the answer, here or elsewhere.
+
+        Args:
+            scope: Scopes to ask for beside those that a refusal would lead to.
 
         Raises:
             OAuthError: There is no way to sign in.
         """
         target = yield from self._discover(None, ask=True)
-        return (yield from self._begin(target, self._scope(target, None)))
+        return (yield from self._begin(target, union(self._scope(target, None), scope)))
 
     def complete(self, callback_url: str) -> Flow[None]:
         """Take the URL that the user came back to, and get the tokens.

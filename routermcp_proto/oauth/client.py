@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -31,6 +32,9 @@ class Application:
         metadata_url: URL of its client id metadata document.
         scope: Scopes that it wants in any case, beside those that the server asks for.
         exact_scope: The scopes that it asks for, whatever the server says; None for the server's.
+        offline_access: Whether to ask for ``offline_access`` where the authorization server has it.
+        page_parameters: Further parameters of the page where users sign in.
+        token_parameters: Further parameters of each request for tokens.
         resource: The ``resource`` of its requests: False for none at all, None for the one that the
             server names.
         grant: How it gets tokens without a user.
@@ -49,6 +53,9 @@ class Application:
     metadata_url: str | None = None
     scope: tuple[str, ...] = ()
     exact_scope: tuple[str, ...] | None = None
+    offline_access: bool = True
+    page_parameters: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    token_parameters: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     resource: str | Literal[False] | None = None
     grant: ClientGrant | None = None
     interactive: bool = True

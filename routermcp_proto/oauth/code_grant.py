@@ -44,6 +44,7 @@ def begin(
     redirect_uri: str,
     scope: tuple[str, ...],
     dpop: bool,
+    parameters: Mapping[str, str],
     tag: str,
     random: Entropy,
     clock: Clock,
@@ -56,6 +57,7 @@ def begin(
         redirect_uri: Where the user comes back to.
         scope: The scopes to ask for.
         dpop: Whether the tokens are to be bound to a key.
+        parameters: Further parameters of the page; none of them replaces one of the grant.
         tag: The suffix of the state.
         random: Entropy.
         clock: Tells the time.
@@ -71,7 +73,10 @@ def begin(
             f"{server.issuer} does not say that it knows PKCE with S256; MCP demands to stop here"
         )
     state, verifier = base64url(random(VERIFIER_BYTES)) + tag, base64url(random(VERIFIER_BYTES))
-    query = {
+    # OpenID Connect Core, section 11, on offline_access.
+    query = {"prompt": "consent"} if OFFLINE_ACCESS in scope else {}
+    query |= parameters
+    query |= {
         "response_type": "code",
         "client_id": client.client_id,
         "redirect_uri": redirect_uri,
@@ -83,8 +88,6 @@ def begin(
         query["scope"] = " ".join(scope)
     if target.resource is not None:
         query["resource"] = target.resource
-    if OFFLINE_ACCESS in scope:
-        query["prompt"] = "consent"  # OpenID Connect Core, section 11
     joint = "&" if urlsplit(server.authorization_endpoint).query else "?"
     url = f"{server.authorization_endpoint}{joint}{urlencode(query)}"
     kept: dict[str, Any] = {
@@ -98,6 +101,7 @@ def begin(
         "scope": " ".join(scope),
         "client": replace(client, trusted_until=0.0).to_json(),
         "dpop": dpop,
+        "parameters": dict(parameters),
         "resource_metadata": target.metadata_url,
         "expires_at": clock() + PENDING_SECONDS,
         "url": url,

@@ -74,6 +74,7 @@ class BrowserSignIn:
             "scope": " ".join(scope),
             "client": replace(client, trusted_until=0.0).to_json(),
             "dpop": dpop,
+            "parameters": dict(self._application.page_parameters),
         }
         waiting = record.find_pending(same, self._clock() + PENDING_SECONDS / 2) if again else None
         if waiting is not None and "next_url" not in waiting:
@@ -88,6 +89,7 @@ class BrowserSignIn:
             redirect_uri=redirect_uri,
             scope=scope,
             dpop=dpop,
+            parameters=self._application.page_parameters,
             tag=self._application.tag,
             random=self._random,
             clock=self._clock,
@@ -117,7 +119,13 @@ class BrowserSignIn:
         issuer, token_url = str(kept["issuer"]), checked(kept.get("token_endpoint"), "token_endpoint")
         scope = tuple(str(kept.get("scope", "")).split())
         token_endpoint = TokenEndpoint(
-            issuer, token_url, client, self._random, self._clock, prover if kept.get("dpop") else None
+            issuer,
+            token_url,
+            client,
+            self._random,
+            self._clock,
+            prover if kept.get("dpop") else None,
+            parameters=self._application.token_parameters,
         )
         try:
             code = code_from(callback_url, state, kept)

@@ -146,6 +146,9 @@ class TokenEndpoint:
     signer: Signer | None = None
     """The client's key, for ``private_key_jwt``."""
 
+    parameters: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    """Further parameters of each request for tokens; none of them replaces one of the grant."""
+
     client_id_beside: bool = True
     """Whether the form names the client beside an ``Authorization`` header that does."""
 
@@ -195,7 +198,7 @@ class TokenEndpoint:
 
     def post(self, form: Mapping[str, str]) -> Flow[tuple[Mapping[str, str], HTTPAnswer]]:
         """Post a form once; return it as it was sent, and the answer."""
-        filled, headers = self.signed(form)
+        filled, headers = self.signed({**self.parameters, **form})
         if not self.client_id_beside and "Authorization" in headers:
             del filled["client_id"]
         if self.prover is not None:

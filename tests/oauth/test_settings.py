@@ -73,3 +73,29 @@ def test_headers_that_cannot_be_given(headers: dict[str, str]) -> None:
 
 def test_headers_are_not_shown() -> None:
     assert "hush" not in repr(OAuthConfig(memory_adapter(), headers={"X-Firewall": "hush"}))
+
+
+def test_further_parameters_go_where_they_belong(server: ProtectedServer) -> None:
+    sign_in(server, authorize_params={"access_type": "offline"}, token_params={"audience": "the api"})
+    (page,) = [seen for seen in server.seen if seen.target.startswith("/oauth/authorize")]
+    assert "access_type=offline" in page.target
+    assert "audience" not in page.target
+    forms = [seen.body.decode() for seen in server.seen if seen.target == "/oauth/token"]
+    assert ["audience=the+api" in form for form in forms] == [True, True]
+
+
+@pytest.mark.parametrize("setting", ["authorize_params", "token_params"])
+@pytest.mark.parametrize(("name", "instead"), [("scope", "give scopes="), ("state", "signing in does")])
+def test_parameters_of_the_grant_cannot_be_replaced(setting: str, name: str, instead: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{setting}=...\) cannot set {name}: {instead}"):
+        config(**{setting: {name: "mine"}})
+
+
+def test_scopes_are_asked_for_ahead_of_a_call(server: ProtectedServer) -> None:
+    oauth = config(authorize=None, redirect_uri="http://127.0.0.1:1/callback")
+    client = SyncRouterMCPClient(url=server.url, oauth=oauth)
+    request = client.authorize(scopes=["write"])
+    assert "scope=write" in request.url
+    client.complete_authorization(visit(request.url))
+    with client:
+        client.list_tools()

@@ -20,6 +20,12 @@ BUILT: list[tuple[Call[Any], str, dict[str, Any], bool]] = [
         True,
     ),
     (
+        gateway_calls.authorize("mail", None, ["mail.send"]),
+        "routermcp/authorize",
+        {"serverId": "mail", "scopes": ["mail.send"]},
+        True,
+    ),
+    (
         gateway_calls.sign_in_status("mail", "https://as.example/?state=s"),
         "routermcp/signIn",
         {"serverId": "mail", "url": "https://as.example/?state=s"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from routermcp_proto.exceptions import (
     InternalError,
@@ -105,7 +105,12 @@ class UserMethods:
         next_url = params.get("nextUrl")
         if next_url is not None and not isinstance(next_url, str):
             raise InvalidParamsError("nextUrl is not a string")
-        begun = await server.access(user_id).begin(next_url)
+        scopes = params.get("scopes", [])
+        if not isinstance(scopes, list) or not all(
+            isinstance(each, str) for each in cast("list[Any]", scopes)
+        ):
+            raise InvalidParamsError("scopes is no list of strings")
+        begun = await server.access(user_id).begin(next_url, cast("list[str]", scopes))
         return AuthorizeResult(serverId=server.alias, url=begun.url, expiresAt=begun.expires_at).to_wire()
 
     async def _sign_in(self, user_id: str, params: Mapping[str, Any]) -> Result:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from routermcp_adapters.call.deadline import CallDeadline
@@ -158,15 +158,22 @@ class UserAuthenticator:
 
     # ---- by themselves -------------------------------------------------------------------------------
 
-    async def begin(self, exchanges: SharedTransport, next_url: str | None) -> PendingSignIn:
+    async def begin(
+        self, exchanges: SharedTransport, next_url: str | None, scopes: Sequence[str] = ()
+    ) -> PendingSignIn:
         """Begin a sign-in, and keep what its completion needs.
+
+        Args:
+            exchanges: The transport.
+            next_url: Where the user wants to go afterwards.
+            scopes: Scopes to ask for beside those that a refusal would lead to.
 
         Raises:
             OAuthError: There is no way to sign in.
         """
         await self.grant.load(exchanges.runtime)
         async with GrantTransaction(self.grant, exchanges) as transaction:
-            pending = await transaction.drive(transaction.authorizer.begin())
+            pending = await transaction.drive(transaction.authorizer.begin(tuple(scopes)))
             if next_url is not None:
                 transaction.record.members["pending"][pending.state]["next_url"] = next_url
             return pending

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -202,9 +202,9 @@ class UserAccess:
 
         return await self._within(read)
 
-    async def begin(self, next_url: str | None) -> Begun:
+    async def begin(self, next_url: str | None, scopes: Sequence[str] = ()) -> Begun:
         """Prepare to send the user to sign in."""
-        pending = await self._within(lambda exchanges: self._authenticator.begin(exchanges, next_url))
+        pending = await self._within(lambda exchanges: self._authenticator.begin(exchanges, next_url, scopes))
         return Begun(pending.url, float(pending.kept["expires_at"]), self.server_id)
 
     async def waits_for(self, callback_url: str) -> bool:

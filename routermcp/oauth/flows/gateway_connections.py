@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol, TypeVar
 
@@ -36,8 +37,13 @@ _WITH_TOKENS = (ConnectionState.CONNECTED, ConnectionState.EXPIRED)
 class Access(Protocol):
     """The tokens of one user at one server, outside of calls."""
 
-    async def begin(self, next_url: str | None) -> Begun:
-        """Prepare to send the user to sign in."""
+    async def begin(self, next_url: str | None, scopes: Sequence[str] = ()) -> Begun:
+        """Prepare to send the user to sign in.
+
+        Args:
+            next_url: Where the user wants to go afterwards.
+            scopes: Scopes to ask for beside those that a refusal would lead to.
+        """
         ...
 
     async def complete(self, callback_url: str) -> str | None:
@@ -107,9 +113,9 @@ class GatewayAccess:
             before = await self._connection()
         return GatewayAccess(self._driver, self._runtime, self._timeout, self._server_id, url, before)
 
-    async def begin(self, next_url: str | None) -> Begun:
+    async def begin(self, next_url: str | None, scopes: Sequence[str] = ()) -> Begun:
         """Prepare to send the user to sign in."""
-        begun = await self._ask(gateway_calls.authorize(self._server_id, next_url))
+        begun = await self._ask(gateway_calls.authorize(self._server_id, next_url, scopes))
         return Begun(checked_page(begun.url, self._server_id), begun.expiresAt, self._server_id)
 
     async def complete(self, callback_url: str) -> str | None:

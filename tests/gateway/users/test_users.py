@@ -199,7 +199,8 @@ def test_a_user_looks_after_what_is_behind_the_gateway(gmail: ProtectedServer, r
             assert [(each.server_id, each.state.value) for each in await client.connections()] == [
                 ("gmail", "needs_authorization")
             ]
-            request = await client.authorize("gmail", next_url=f"{gmail.origin}/mcp")
+            request = await client.authorize("gmail", next_url=f"{gmail.origin}/mcp", scopes=["send"])
+            assert "scope=send" in request.url
             assert (request.server_id, request.user_id) == ("gmail", "ada")
             assert request.expires_at is not None
             consent(gmail, "ada", request.url)
@@ -212,6 +213,8 @@ def test_a_user_looks_after_what_is_behind_the_gateway(gmail: ProtectedServer, r
                 await client.call_tool("gmail.gmail_send", {"to": "bob"})
             with pytest.raises(InvalidParamsError, match="sign in at gmail here"):
                 await client.authorize("mail")
+            with pytest.raises(InvalidParamsError, match="scopes is no list of strings"):
+                await client.authorize("gmail", scopes=[7])  # type: ignore[list-item]
             with pytest.raises(ConfigError, match="server_id="):
                 await client.authorize()
             with pytest.raises(TransportError, match="nobody signed in at gmail") as caught:

@@ -25,6 +25,7 @@ def begun(scope: tuple[str, ...] = (), resource: str | None = ENDPOINT, **change
         redirect_uri=REDIRECT,
         scope=scope,
         dpop=False,
+        parameters={},
         tag="",
         random=chance.random,
         clock=chance.now,
