@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from routermcp_adapters.concurrency.gc_pause import PAUSE_SIZE
 from routermcp_adapters.http.connection import PooledConnection
 from routermcp_adapters.http.pooled import PooledTransport
 from routermcp_adapters.http.session import HTTPSession
@@ -136,8 +137,15 @@ def a_question(protocol: str) -> tuple[Interrupted, Callable[[], object]]:
 
 
 def a_large_answer(protocol: str) -> tuple[Interrupted, Callable[[], object]]:
+    """One for which the cyclic garbage collector pauses."""
+
+    def large(request: Request) -> list[Move]:
+        message = result_of(request)
+        message["result"]["_meta"] = {"example.com/filling": "x" * PAUSE_SIZE}
+        return [http(200, message)]
+
     rig = connected(protocol)
-    rig.answers["tools/call"] = [lambda request: [http(200, result_of(request), "X-Size: large")]]
+    rig.answers["tools/call"] = [large]
     return rig, lambda: echo(rig, 7)
 
 
@@ -198,8 +206,7 @@ SCENARIOS = [
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")  # Ctrl-C just before it begins
 @pytest.mark.parametrize("protocol", [STATELESS, HANDSHAKE])
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-def test_ctrl_c_anywhere(scenario: Scenario, protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("routermcp_adapters.http.connection.PAUSE_SIZE", 0)
+def test_ctrl_c_anywhere(scenario: Scenario, protocol: str) -> None:
     _, act = scenario(protocol)
     with CtrlC() as counting:
         act()
@@ -261,7 +268,7 @@ class Waiting:
         if self._kept[0].ref in self.pool._leased:
             self._kept.clear()
         gc.collect()
-        self._thread.join(5)
+        self._thread.join(20)
         self.transport.close_all()
         return self.ends
 

@@ -23,7 +23,7 @@ from routermcp_adapters.runtimes.asyncio import AsyncioRuntime
 from routermcp_adapters.runtimes.happy_eyeballs import ATTEMPT_DELAY, connect_first
 from routermcp_proto.exceptions import TransportError
 from routermcp_proto.http.url import EndpointURL
-from tests.adapters.runtimes import RUNTIMES, peer, read_until_closed, receive_exactly, run
+from tests.adapters.runtimes import PATIENCE, RUNTIMES, peer, read_until_closed, receive_exactly, run
 
 pytestmark = pytest.mark.parametrize("name", RUNTIMES)
 
@@ -65,8 +65,9 @@ def test_an_address_that_refuses_costs_nothing(name: str) -> None:
     async def body(runtime: Runtime) -> None:
         began = runtime.now()
         gone = closed_port()
-        assert await greeting(runtime, [gone, gone, (socket.AF_INET, serving.address)]) == b"hello"
-        assert runtime.now() - began < ATTEMPT_DELAY
+        addresses = [gone, gone, (socket.AF_INET, serving.address)]
+        (await connect_first(runtime, addresses, attempt_delay=60)).close()
+        assert runtime.now() - began < PATIENCE
 
     with peer(greet) as serving:
         run(name, body)
@@ -75,10 +76,10 @@ def test_an_address_that_refuses_costs_nothing(name: str) -> None:
 def test_an_address_that_is_silent_costs_a_quarter_of_a_second(name: str) -> None:
     async def body(runtime: Runtime) -> None:
         began = runtime.now()
-        async with runtime.deadline(began + 10):
+        async with runtime.deadline(began + PATIENCE):
             assert await greeting(runtime, [silent, silent, (socket.AF_INET, serving.address)]) == b"hello"
         took = runtime.now() - began
-        assert 2 * ATTEMPT_DELAY - 0.05 < took < 2 * ATTEMPT_DELAY + 2
+        assert 2 * ATTEMPT_DELAY - 0.05 < took < PATIENCE
 
     with peer(greet) as serving, black_hole() as silent:
         run(name, body)
@@ -135,7 +136,7 @@ def test_the_deadline_ends_all_attempts(name: str) -> None:
         with pytest.raises(TimeoutError):
             async with runtime.deadline(began + 0.4):
                 await runtime.connect([silent, silent], None, "localhost")
-        assert runtime.now() - began < 2
+        assert runtime.now() - began < PATIENCE
         assert len(os.listdir("/proc/self/fd")) == before
 
     with black_hole() as silent:
@@ -173,7 +174,7 @@ def slow_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     finish = threading.Event()
 
     def resolve(*args: object, **options: object) -> list[Any]:
-        finish.wait(20)
+        finish.wait(3 * PATIENCE)
         raise socket.gaierror(socket.EAI_NONAME, "no such name")
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
@@ -189,11 +190,11 @@ def test_a_slow_resolver_holds_neither_the_deadline_nor_the_end_of_the_loop(
         with pytest.raises(TimeoutError):
             async with runtime.deadline(began + 0.3):
                 await dial(runtime, Resolver(), EndpointURL.parse("http://slow.example/"), None)
-        assert runtime.now() - began < 0.65
+        assert runtime.now() - began < PATIENCE
 
     began = time.monotonic()
     run(name, body)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < PATIENCE
 
 
 def test_a_name_is_looked_up_once_for_a_while(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,7 +306,7 @@ def test_a_unix_socket_is_tried_again_until_its_queue_has_a_place(
             await wait_ready(*args, seconds=seconds)
 
         monkeypatch.setattr(runtime, "wait_ready", counted)
-        async with runtime.deadline(runtime.now() + 10):
+        async with runtime.deadline(runtime.now() + PATIENCE):
             (await dial(runtime, Resolver(), unix_url(path), None)).abort()
             assert len(waits) == 3
             with pytest.raises(BlockingIOError):
@@ -338,7 +339,7 @@ def test_a_silent_tls_server_counts_toward_the_deadline_of_the_whole(name: str) 
         with pytest.raises(TimeoutError):
             async with runtime.deadline(began + 0.3):
                 await dial(runtime, Resolver(), endpoint, ssl.create_default_context())
-        assert runtime.now() - began < 0.65
+        assert runtime.now() - began < PATIENCE
 
     with peer(read_until_closed) as serving:  # pyright: ignore[reportArgumentType]
         run(name, body)

@@ -100,7 +100,7 @@ def test_threads_share_one_flight_and_its_error() -> None:
         thread.start()
     proceed.set()
     for thread in threads:
-        thread.join(5)
+        thread.join(20)
     assert len(errors) == 4
     assert len({id(error) for error in errors}) == 4, "each caller has an error of its own"
     assert {str(error) for error in errors} == {"no"}

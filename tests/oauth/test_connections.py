@@ -56,7 +56,7 @@ def test_a_web_application_signs_users_in(server: ProtectedServer, runtime: str,
         other = client_of(runtime, server, file_adapter(tmp_path), "admin")
         session = other.create_session("alice")
         assert await session.complete_authorization(visit(request.url)) == "/inbox"
-        await done(request.wait(timeout=5000))
+        await done(request.wait(timeout=20_000))
         await session.connect()
         assert (await session.call_tool("add", {"a": 1, "b": 2})).text == "3"
         await session.disconnect()
@@ -163,7 +163,7 @@ def test_who_never_signed_in_has_nothing_to_give_back(server: ProtectedServer, r
             assert await client.connections() == []
             assert adapter.list("alice") == []
             with pytest.raises(OAuthError, match="begin again"):
-                await done(request.wait(timeout=5000))
+                await done(request.wait(timeout=20_000))
         with pytest.raises(ConfigError, match="this session is at 'srv'"):
             await client.revoke("nowhere")
 
@@ -236,7 +236,7 @@ def test_tokens_that_were_there_before_are_not_those_waited_for(
         with pytest.raises(TransportError, match="timeout=50 ms"):
             await done(request.wait(timeout=50))
         await done(request.complete(visit(request.url)))
-        await done(request.wait(timeout=5000))
+        await done(request.wait(timeout=20_000))
 
     run(runtime, body)
 
@@ -257,7 +257,7 @@ def test_a_renewal_is_no_sign_in(server: ProtectedServer, runtime: str) -> None:
             await done(request.wait(timeout=50))
         other = await client_of(runtime, server, adapter).authorize()
         await done(other.complete(visit(other.url)))
-        await done(request.wait(timeout=5000))
+        await done(request.wait(timeout=20_000))
 
     run(runtime, body)
 
@@ -275,14 +275,14 @@ def test_a_call_whose_tokens_are_dead_waits_for_new_ones(server: ProtectedServer
                 request.wait(timeout=50)
             request.complete(visit(request.url))
             early.append(request.server_id)
-            return request.wait(timeout=5000)
+            return request.wait(timeout=20_000)
 
         async def work() -> None:
             with pytest.raises(TransportError):
                 await request.wait(timeout=50)
             await request.complete(visit(request.url))
             early.append(request.server_id)
-            await request.wait(timeout=5000)
+            await request.wait(timeout=20_000)
 
         return work()
 
@@ -323,7 +323,7 @@ def test_an_answer_that_is_being_taken_is_waited_for(server: ProtectedServer, ru
             await done(request.wait(timeout=50))
         adapter.set("alice", "srv", server.grant("alice"))
         lock.release()
-        await done(request.wait(timeout=5000))
+        await done(request.wait(timeout=20_000))
 
     run(runtime, body)
 

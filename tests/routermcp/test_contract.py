@@ -206,7 +206,7 @@ def handled(error: MCPError) -> str:
 def test_error_handling(any_server: ScriptedServer, runtime: str) -> None:
     async def call(url: str) -> str:
         try:
-            async with make_client(runtime, url=url, timeout=5000) as client:
+            async with make_client(runtime, url=url, timeout=20_000) as client:
                 await client.call_tool("unknown_tool", {})
         except MCPError as error:
             return handled(error)

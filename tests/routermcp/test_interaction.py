@@ -26,10 +26,8 @@ from routermcp.types import (
     Root,
     TransportError,
 )
-from tests.routermcp.server import HANDSHAKE, STATELESS, Exchange, ScriptedServer, text
-from tests.three_runtimes import gather, make_client, run
-
-SLACK = 0.35
+from tests.routermcp.server import HANDSHAKE, PATIENCE, STATELESS, Exchange, ScriptedServer, text
+from tests.three_runtimes import LATE_SECONDS, gather, make_client, run
 
 FORM: dict[str, Any] = {
     "message": "Who are you?",
@@ -534,8 +532,8 @@ def test_the_deadline_stands_still_while_a_person_answers(any_server: ScriptedSe
         any_server,
         runtime,
         *[("elicitation/create", {"message": "?"})] * 2,
-        on_elicitation=slowly(runtime, 0.2),
-        timeout=300,
+        on_elicitation=slowly(runtime, 1.1),
+        timeout=2000,  # of which the requests take little, on a busy machine too
     )
     assert len(heard) == 2
 
@@ -546,7 +544,7 @@ def test_interaction_timeout(any_server: ScriptedServer, runtime: str) -> None:
 
     async def body() -> float:
         client = make_client(
-            runtime, url=any_server.url, on_elicitation=slowly(runtime, 10), interaction_timeout=150
+            runtime, url=any_server.url, on_elicitation=slowly(runtime, 60), interaction_timeout=150
         )
         async with client:
             began = time.monotonic()
@@ -557,7 +555,7 @@ def test_interaction_timeout(any_server: ScriptedServer, runtime: str) -> None:
             await client.call_tool("echo")
             return took
 
-    assert 0.15 <= run(runtime, body) < 0.15 + SLACK
+    assert 0.15 <= run(runtime, body) < LATE_SECONDS
 
 
 def test_a_plain_function_is_not_interrupted(any_server: ScriptedServer, runtime: str) -> None:
@@ -567,7 +565,7 @@ def test_a_plain_function_is_not_interrupted(any_server: ScriptedServer, runtime
         ("elicitation/create", FORM),
         on_elicitation=slowly("blocking", 0.1),
         interaction_timeout=50,
-        timeout=1000,
+        timeout=20_000,
     )
     assert heard[0]["action"] == "accept"
 
@@ -587,12 +585,12 @@ def test_the_deadline_goes_on_after_the_answer(any_server: ScriptedServer, runti
     any_server.tools["ask"] = tool
 
     async def body() -> None:
-        client = make_client(runtime, url=any_server.url, on_elicitation=slowly(runtime, 0.1), timeout=250)
+        client = make_client(runtime, url=any_server.url, on_elicitation=slowly(runtime, 0.6), timeout=600)
         async with client:
             began = time.monotonic()
-            with pytest.raises(TransportError, match="timeout=250"):
+            with pytest.raises(TransportError, match="timeout=600"):
                 await client.call_tool("ask")
-            assert 0.3 <= time.monotonic() - began < 0.35 + SLACK
+            assert 1.15 <= time.monotonic() - began < LATE_SECONDS
 
     run(runtime, body)
 
@@ -730,7 +728,7 @@ def test_log_messages_on_the_shared_stream(runtime: str) -> None:
         shared = exchange.server.sessions[exchange.seen.headers["mcp-session-id"]]
         assert shared is not None
         shared.notify("notifications/message", level="info", data="from aside")
-        arrived.wait(5)
+        arrived.wait(PATIENCE)
         return text("done")
 
     with ScriptedServer(HANDSHAKE, listens=True) as server:

@@ -61,7 +61,9 @@ def test_a_failed_probe_is_followed_by_initialize(runtime: str, name: str) -> No
         server.script("server/discover", PROBES[name])
 
         async def body() -> None:
-            async with make_client(runtime, url=server.url, timeout=3000) as client:
+            async with make_client(
+                runtime, url=server.url, timeout=6000 if name == "silence" else 20_000
+            ) as client:
                 assert client.server is not None
                 assert client.server.protocolVersion == HANDSHAKE
                 assert (await client.call_tool("add", {"a": 1, "b": 2})).text == "3"

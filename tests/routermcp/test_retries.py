@@ -23,7 +23,7 @@ from tests.routermcp.server import (
     refused,
     text,
 )
-from tests.three_runtimes import gather, make_client, run
+from tests.three_runtimes import LATE_SECONDS, gather, make_client, run
 
 QUICK = RetryPolicy(backoff=1, max_backoff=1)
 PROJECT = "/v1/mcp/my-project/request"
@@ -436,18 +436,20 @@ def test_the_wait_that_is_asked_for_is_obeyed(server: ScriptedServer, runtime: s
     assert server.executed["tools/call:echo"] == 1
 
 
-@pytest.mark.parametrize("action", [busy(7.5), refused(429, Retry_After="8"), refused(503, Retry_After="8")])
+@pytest.mark.parametrize(
+    "action", [busy(75), refused(429, Retry_After="80"), refused(503, Retry_After="80")]
+)
 def test_a_wait_beyond_the_deadline_is_not_begun(
     server: ScriptedServer, runtime: str, action: Action
 ) -> None:
     async def body() -> None:
-        async with make_client(runtime, url=server.url, retry=QUICK, timeout=3000) as client:
+        async with make_client(runtime, url=server.url, retry=QUICK, timeout=60_000) as client:
             server.script("tools/list", action)
             began = time.monotonic()
             with pytest.raises(TransportError, match="asks to wait") as caught:
                 await client.list_tools()
-            assert time.monotonic() - began < 1
-            assert caught.value.retry_after in (7.5, 8.0)
+            assert time.monotonic() - began < LATE_SECONDS
+            assert caught.value.retry_after in (75, 80)
             assert caught.value.attempts == 1
 
     run(runtime, body)

@@ -15,18 +15,27 @@ from routermcp_adapters.runtime import Runtime
 from tests.routermcp.server import Exchange, ScriptedServer, text
 from tests.three_runtimes import gather, make_client, run
 
-#: Milliseconds without progress that a call may take here, and seconds between two reports: half.
-TIMEOUT = 600
-PAUSE = 0.3
+#: Milliseconds without progress that a call may take here, and seconds between two reports: an eighth,
+#: so that a report may be late on a busy machine.
+TIMEOUT = 2000
+PAUSE = 0.25
+REPORTS = 9
 
 
 def slow(exchange: Exchange, arguments: dict[str, Any]) -> Mapping[str, Any]:
-    """Report progress four times, which takes twice the time-out."""
+    """Report progress, which takes longer than the time-out."""
     exchange.stream()
-    for number in range(4):
+    for number in range(REPORTS):
         exchange.server.events["nothing"].wait(PAUSE)
         exchange.progress(number)
     return text("done")
+
+
+def endless(exchange: Exchange, arguments: dict[str, Any]) -> Mapping[str, Any]:
+    """Report progress once, and never answer."""
+    exchange.stream().progress(1)
+    exchange.closed_by_client()
+    raise ConnectionAbortedError
 
 
 #: Options of the client and of the call.
@@ -38,39 +47,39 @@ GIVEN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", GIVEN)
-def test_a_call_that_reports_progress_goes_on(any_server: ScriptedServer, runtime: str, name: str) -> None:
+def test_a_call_that_reports_progress_goes_on(server: ScriptedServer, runtime: str, name: str) -> None:
     settings, options = GIVEN[name]
-    any_server.tools["slow"] = slow
+    server.tools["slow"] = slow
     seen: list[Progress] = []
     if "on_progress" in options:
         options = {**options, "on_progress": seen.append}
 
     async def body() -> str:
-        async with make_client(runtime, url=any_server.url, timeout=TIMEOUT, **settings) as client:
+        async with make_client(runtime, url=server.url, timeout=TIMEOUT, **settings) as client:
             return (await client.call_tool("slow", **options)).text
 
     assert run(runtime, body) == "done"
-    assert len(seen) == (4 if "on_progress" in options else 0)
+    assert len(seen) == (REPORTS if "on_progress" in options else 0)
 
 
 @pytest.mark.parametrize(
     ("settings", "options", "words"),
     [
-        ({}, {"on_progress": print}, "timeout=600 ms"),
-        ({"reset_on_progress": True}, {"reset_on_progress": False, "on_progress": print}, "timeout=600 ms"),
-        ({}, {"reset_on_progress": True, "max_timeout": 700}, "max_timeout=700 ms"),
-        ({"reset_on_progress": True, "max_timeout": 700}, {}, "max_timeout=700 ms"),
+        ({}, {"on_progress": print}, "timeout=300 ms"),
+        ({"reset_on_progress": True}, {"reset_on_progress": False, "on_progress": print}, "timeout=300 ms"),
+        ({}, {"reset_on_progress": True, "max_timeout": 200}, "max_timeout=200 ms"),
+        ({"reset_on_progress": True, "max_timeout": 200}, {}, "max_timeout=200 ms"),
     ],
 )
 def test_a_call_that_takes_too_long_ends(
     server: ScriptedServer, runtime: str, settings: Any, options: Any, words: str
 ) -> None:
-    server.tools["slow"] = slow
+    server.tools["endless"] = endless
 
     async def body() -> None:
-        async with make_client(runtime, url=server.url, timeout=TIMEOUT, **settings) as client:
+        async with make_client(runtime, url=server.url, **settings) as client:
             with pytest.raises(TransportError, match=f"longer than {words}") as caught:
-                await client.call_tool("slow", **options)
+                await client.call_tool("endless", timeout=300, **options)
             assert caught.value.code == "timeout"
 
     run(runtime, body)
@@ -136,18 +145,18 @@ class Lines:
 
 
 def test_a_time_out_quotes_an_error_that_names_no_request(runtime: str) -> None:
-    async def timed_out(client: RouterMCPClient) -> str:
+    async def timed_out(client: RouterMCPClient, timeout: int) -> str:
         with pytest.raises(TransportError) as caught:
-            await client.call_tool("any", timeout=TIMEOUT)
+            await client.call_tool("any", timeout=timeout)
         assert caught.value.code == "timeout"
         return str(caught.value)
 
     async def body() -> None:
         transport: Any = Complaining()
         async with make_client(runtime, transport=transport, protocol="2025-11-25") as client:
-            for message in await gather(runtime, [lambda: timed_out(client)] * 2):
+            for message in await gather(runtime, [lambda: timed_out(client, TIMEOUT)] * 2):
                 said = "the server also reported, without naming a request: the disk is full (code -32050)"
                 assert said in message
-            assert "also reported" not in await timed_out(client), "that was said before this call"
+            assert "also reported" not in await timed_out(client, 100), "that was said before this call"
 
     run(runtime, body)

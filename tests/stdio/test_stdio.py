@@ -205,7 +205,7 @@ def test_a_call_that_is_given_up_and_the_next_one(runtime: str) -> None:
                 return await client.call_tool("hang", **options)
 
             for _ in range(3):
-                assert await abandon(runtime, 0.05, hang)
+                assert await abandon(runtime, 0.25, hang)
                 assert (await client.call_tool("echo", {"text": "next"})).text == "next"
             assert (await client.call_tool("cancelled")).text == "3"
 
@@ -233,7 +233,7 @@ def test_a_reader_that_is_given_up_is_followed_by_another(runtime: str) -> None:
 def test_a_write_that_is_given_up_leaves_no_half_line(runtime: str) -> None:
     async def body() -> None:
         async with client_of(runtime) as client:
-            pause = client.call_tool("wait", {"seconds": 0.5}, timeout=50)
+            pause = client.call_tool("wait", {"seconds": 2.0}, timeout=50)
             with pytest.raises(TransportError, match="timeout=50"):
                 await pause
 
@@ -298,7 +298,7 @@ def test_all_who_wait_learn_of_the_end(runtime: str) -> None:
             async def call(name: str) -> str:
                 if name == "die":
                     # The others have been sent by then.
-                    await client.call_tool("wait", {"seconds": 0.3})
+                    await client.call_tool("wait", {"seconds": 1.0})
                 try:
                     await client.call_tool(name)
                 except TransportError as error:

@@ -32,7 +32,10 @@ BUSY_TRIES = 250
 
 
 async def connect_first(
-    runtime: Runtime, addresses: Sequence[Address], busy_tries: int = BUSY_TRIES
+    runtime: Runtime,
+    addresses: Sequence[Address],
+    busy_tries: int = BUSY_TRIES,
+    attempt_delay: float = ATTEMPT_DELAY,
 ) -> socket.socket:
     """Return a non-blocking socket that is connected to one of the addresses.
 
@@ -40,11 +43,12 @@ async def connect_first(
         runtime: Waits for sockets.
         addresses: In the order of preference.
         busy_tries: How often a Unix socket whose queue is full is tried.
+        attempt_delay: Seconds before the next address is tried beside one that is silent.
 
     Raises:
         OSError: None of them took the connection; a refusal, which says most, if there was one.
     """
-    race = _Race(addresses, busy_tries)
+    race = _Race(addresses, busy_tries, attempt_delay)
     try:
         while True:
             winner = race.advance(runtime.now())
@@ -60,12 +64,13 @@ async def connect_first(
 class _Race:
     """The attempts of one connection; it never waits itself."""
 
-    def __init__(self, addresses: Sequence[Address], busy_tries: int) -> None:
+    def __init__(self, addresses: Sequence[Address], busy_tries: int, attempt_delay: float) -> None:
         self.waiting = deque(addresses)
         self.running: list[socket.socket] = []
         self._failures: list[OSError] = []
         self._next_at = float("-inf")
         self._busy_tries = busy_tries
+        self._attempt_delay = attempt_delay
 
     def advance(self, now: float) -> socket.socket | None:
         """Look at the attempts, start the next one when it is time, and return one that has succeeded."""
@@ -83,7 +88,7 @@ class _Race:
 
     def _start(self, address: Address, now: float) -> socket.socket | None:
         family, where = address
-        self._next_at = now + ATTEMPT_DELAY
+        self._next_at = now + self._attempt_delay
         try:
             # The protocol's number is what asyncio goes by when it sets TCP_NODELAY.
             protocol = 0 if family == getattr(socket, "AF_UNIX", None) else socket.IPPROTO_TCP

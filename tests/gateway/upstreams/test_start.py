@@ -54,7 +54,7 @@ def test_a_call_waits_no_longer_than_it_may_take() -> None:
     late = LateShop()
 
     async def body() -> None:
-        with gateway({"late": late}, patience=0.0, timeout_ms=100) as (url, _):
+        with gateway({"late": late}, patience=0.0, timeout_ms=1000) as (url, _):
             async with make_client("asyncio", url=url) as client:
                 with pytest.raises(UpstreamError, match="connecting"):
                     await client.call_tool("late.saw", {})

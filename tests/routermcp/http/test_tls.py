@@ -53,7 +53,7 @@ def strict_server(context: ssl.SSLContext, authority: Authority) -> Iterator[Scr
 
 def add(runtime: str, **settings: Any) -> str:
     async def body() -> str:
-        async with make_client(runtime, retry=RetryPolicy(attempts=1), timeout=5000, **settings) as client:
+        async with make_client(runtime, retry=RetryPolicy(attempts=1), timeout=20_000, **settings) as client:
             return (await client.call_tool("add", {"a": 1, "b": 2})).text
 
     return run(runtime, body)
