@@ -436,9 +436,7 @@ def test_the_wait_that_is_asked_for_is_obeyed(server: ScriptedServer, runtime: s
     assert server.executed["tools/call:echo"] == 1
 
 
-@pytest.mark.parametrize(
-    "action", [busy(75), refused(429, Retry_After="80"), refused(503, Retry_After="80")]
-)
+@pytest.mark.parametrize("action", [busy(75), refused(429, Retry_After="80"), refused(503, Retry_After="80")])
 def test_a_wait_beyond_the_deadline_is_not_begun(
     server: ScriptedServer, runtime: str, action: Action
 ) -> None:

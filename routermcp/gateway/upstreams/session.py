@@ -68,6 +68,7 @@ class UpstreamSession:
         self._callbacks = UpstreamCallbacks(capabilities, self._hear, shared_stream=transport is None)
         self._driver = driver_of(settings, self._callbacks, transport)
         self._level = len(LOG_LEVELS)
+        self._connecting = 0
 
     def __str__(self) -> str:
         return str(self._driver.place)
@@ -84,8 +85,8 @@ class UpstreamSession:
 
     @property
     def busy(self) -> bool:
-        """Whether a request is under way."""
-        return bool(self._callbacks.requests)
+        """Whether a request is under way, or the server is being reached for one."""
+        return bool(self._callbacks.requests) or self._connecting > 0
 
     async def connect(self) -> None:
         """Reach the server, if that was not done yet.
@@ -93,8 +94,13 @@ class UpstreamSession:
         Raises:
             MCPError: It cannot be reached.
         """
-        if not self._driver.connected:
+        if self._driver.connected:
+            return
+        self._connecting += 1
+        try:
             await self._driver.connect(running(), self.times.connect_ms)
+        finally:
+            self._connecting -= 1
 
     async def each_page(self, call: Call[Any], take: Callable[[list[Any]], object]) -> None:
         """Read all pages of a list.

@@ -217,7 +217,7 @@ def test_each_session_of_a_client_has_one_of_its_own_at_a_server_that_keeps_some
 
 def test_a_session_at_a_server_ends_when_its_client_does_not_use_it(shop: Shop) -> None:
     """A client may go without a word, and what it had would stay, a child process for example."""
-    times = UpstreamTimes(session_idle_seconds=0.05)
+    times = UpstreamTimes(session_idle_seconds=0.3)
     with gateway({"shop": shop}, speaks=HANDSHAKE, times=times) as (url, aggregate):
         upstream = aggregate.upstreams["shop"]
 
