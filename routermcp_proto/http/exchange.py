@@ -71,15 +71,17 @@ _BOM = b"\xef\xbb\xbf"
 _FIELDS = (b":", b"data:", b"event:", b"id:", b"retry:")
 
 
-def body_in(beginning: bytes | bytearray) -> Body | None:
+def body_in(beginning: bytes) -> Body | None:
     """Return the kind of a body by its first bytes: FOREIGN for any other, None while undecided."""
-    text = bytes(beginning[:SNIFFED]).lstrip()
+    if beginning[:1] == b"{":
+        return Body.JSON
+    text = beginning[:SNIFFED].lstrip()
     if _BOM.startswith(text) and len(beginning) < SNIFFED:
         return None
     text = text.removeprefix(_BOM)
     if text[:1] in (b"{", b"["):
         return Body.JSON
-    if any(text.startswith(field) for field in _FIELDS):
+    if text.startswith(_FIELDS):
         return Body.EVENTS
     undecided = any(field.startswith(text) for field in _FIELDS) and len(beginning) < SNIFFED
     return None if undecided else Body.FOREIGN
@@ -118,7 +120,7 @@ class MCPExchange:
         self._doubted = False
         self._decompressor: Decompressor | None = None
         self._head = ResponseHead(0, ())
-        self._received = bytearray()
+        self._received: bytes | bytearray = b""
         self._events: SSEDecoder | None = None
         self._last_event_id = ""
         self._retry: int | None = None
@@ -161,7 +163,7 @@ class MCPExchange:
     def restart(self) -> None:
         """Prepare for the answer to the same message, sent again after a refusal."""
         self._body = Body.UNKNOWN
-        self._received.clear()
+        self._received = b""
         self.finished = False
         self.dpop_nonce = None
 
@@ -170,7 +172,7 @@ class MCPExchange:
         self._last_event_id, self._retry = self.last_event_id, self.retry
         self._events = None
         self._body = Body.UNKNOWN
-        self._received.clear()
+        self._received = b""
         self.finished = False
 
     def receive(self, item: ResponseHead | BodyData | EndOfBody) -> list[Event]:
@@ -258,25 +260,32 @@ class MCPExchange:
         return self._receive(data)
 
     def _receive(self, data: bytes) -> list[Event]:
-        if self._doubted and self._body is Body.JSON and data[:1] == b"{" and not self._received:
-            self._doubted = False
-        elif self._doubted:
-            self._received += data
-            kind = body_in(self._received)
+        if self._doubted:
+            if self._received:
+                data, self._received = bytes(self._received) + data, b""
+            kind = body_in(data)
             if kind is None:
+                self._received = data
                 return []
-            data = bytes(self._received)
-            self._received.clear()
             self._settle(kind)
         if self._body is Body.EVENTS and self._events is not None:
             return self._take_events(self._events.receive_data(data))
         if self._body is Body.JSON:
             if len(self._received) + len(data) > self._max_message_size:
                 raise RemoteProtocolError(f"the answer is longer than {self._max_message_size} bytes")
-            self._received += data
+            self._keep(data)
         elif self._body in (Body.REFUSAL, Body.FOREIGN):
-            self._received += data[: MAX_REFUSAL_SIZE - len(self._received)]
+            self._keep(data[: MAX_REFUSAL_SIZE - len(self._received)])
         return []
+
+    def _keep(self, data: bytes) -> None:
+        """Keep a piece of the body. One that stays the only piece is never copied."""
+        if not self._received:
+            self._received = data
+        elif isinstance(self._received, bytes):
+            self._received = bytearray(self._received) + data
+        else:
+            self._received += data
 
     def _settle(self, kind: Body) -> None:
         """Read the body by its first bytes where they leave no doubt, else by its content type."""

@@ -9,8 +9,7 @@ bytes, since the JSON reader takes those.
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..exceptions import RemoteProtocolError
 
@@ -22,11 +21,9 @@ MAX_EVENT_SIZE = 64 * 1024 * 1024
 MAX_RETRY_DIGITS = 12
 
 _BOM = b"\xef\xbb\xbf"
-_LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSentEvent:
+class ServerSentEvent(NamedTuple):
     """One event with at least one data line, which may be empty."""
 
     event: str
@@ -85,12 +82,19 @@ class SSEDecoder:
             return []
         self._after_cr = data[-1:] == b"\r"
         events: list[ServerSentEvent] = []
-        *ended, rest = _LINE_END.split(data)
+        *ended, rest = _lines(data)
         for piece in ended:
-            self._grow(piece)
-            line = self._line[0] if len(self._line) == 1 else b"".join(self._line)
-            self._line, self._line_size = [], 0
-            self._take(line, events)
+            # Most lines come in one piece.
+            if self._line_size or self._line_size + self._data_size + len(piece) > self._max:
+                self._grow(piece)
+                line = b"".join(self._line)
+                self._line, self._line_size = [], 0
+            else:
+                line = piece
+            if line:
+                self._take(line)
+            else:
+                self._dispatch(events)
         if rest:
             self._grow(rest)
         return events
@@ -103,7 +107,7 @@ class SSEDecoder:
         """
         events: list[ServerSentEvent] = []
         if self._line:
-            self._take(b"".join(self._line), events)
+            self._take(b"".join(self._line))
             self._line, self._line_size = [], 0
         # A resumed stream has to begin with this event again, unless the caller could use it.
         self._id = None
@@ -122,15 +126,13 @@ class SSEDecoder:
         self._line_size += len(piece)
         if self._line_size + self._data_size > self._max:
             raise RemoteProtocolError(f"an event is larger than {self._max} bytes")
-        if piece or not self._line:
-            self._line.append(piece)
+        self._line.append(piece)
 
-    def _take(self, line: bytes, events: list[ServerSentEvent]) -> None:
-        if not line:
-            self._dispatch(events)
-            return
-        name, _, value = line.partition(b":")
-        value = value.removeprefix(b" ")
+    def _take(self, line: bytes) -> None:
+        colon = line.find(b":")
+        name = line if colon < 0 else line[:colon]
+        # A line may be as long as a message, so its value is copied once.
+        value = b"" if colon < 0 else line[colon + 2 if line[colon + 1 : colon + 2] == b" " else colon + 1 :]
         if name == b"data":
             self._data.append(value)
             self._data_size += len(value) + 1
@@ -154,3 +156,17 @@ class SSEDecoder:
     def _forget(self) -> None:
         self._data, self._data_size = [], 0
         self._event, self._id = b"", None
+
+
+def _lines(data: bytes) -> list[bytes]:
+    """Split data at each line end; the last item is what follows the last one.
+
+    Nearly every stream has line ends of one kind, which are found without looking at each byte.
+    """
+    if b"\r" not in data:
+        return data.split(b"\n")
+    lines = data.split(b"\r\n")
+    if data.count(b"\r") == data.count(b"\n") == len(lines) - 1:
+        return lines
+    lines = data.splitlines()
+    return [*lines, b""] if data[-1:] in (b"\r", b"\n") else lines
