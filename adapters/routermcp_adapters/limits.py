@@ -24,8 +24,8 @@ class PoolLimits:
     max_connections_per_origin: int = 100
     """Connections to one scheme, host and port."""
 
-    max_idle: int = 20
-    """Connections that rest. Enough for the usual bursts of one process."""
+    max_idle: int = 100
+    """Connections that rest: as many as there may be, so that the next burst opens none."""
 
     idle_expiry: int = 30_000
     """Milliseconds that one may rest: well under the 60 s after which load balancers drop it silently."""

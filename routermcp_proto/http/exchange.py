@@ -73,8 +73,6 @@ _FIELDS = (b":", b"data:", b"event:", b"id:", b"retry:")
 
 def body_in(beginning: bytes) -> Body | None:
     """Return the kind of a body by its first bytes: FOREIGN for any other, None while undecided."""
-    if beginning[:1] == b"{":
-        return Body.JSON
     text = beginning[:SNIFFED].lstrip()
     if _BOM.startswith(text) and len(beginning) < SNIFFED:
         return None
@@ -260,7 +258,9 @@ class MCPExchange:
         return self._receive(data)
 
     def _receive(self, data: bytes) -> list[Event]:
-        if self._doubted:
+        if self._doubted and self._body is Body.JSON and data[:1] == b"{" and not self._received:
+            self._doubted = False
+        elif self._doubted:
             if self._received:
                 data, self._received = bytes(self._received) + data, b""
             kind = body_in(data)
@@ -273,19 +273,18 @@ class MCPExchange:
         if self._body is Body.JSON:
             if len(self._received) + len(data) > self._max_message_size:
                 raise RemoteProtocolError(f"the answer is longer than {self._max_message_size} bytes")
-            self._keep(data)
+            if self._received:
+                self._append(data)
+            else:
+                self._received = data  # the only piece of a body is never copied
         elif self._body in (Body.REFUSAL, Body.FOREIGN):
-            self._keep(data[: MAX_REFUSAL_SIZE - len(self._received)])
+            self._append(data[: MAX_REFUSAL_SIZE - len(self._received)])
         return []
 
-    def _keep(self, data: bytes) -> None:
-        """Keep a piece of the body. One that stays the only piece is never copied."""
-        if not self._received:
-            self._received = data
-        elif isinstance(self._received, bytes):
-            self._received = bytearray(self._received) + data
-        else:
-            self._received += data
+    def _append(self, data: bytes) -> None:
+        if isinstance(self._received, bytes):
+            self._received = bytearray(self._received)
+        self._received += data
 
     def _settle(self, kind: Body) -> None:
         """Read the body by its first bytes where they leave no doubt, else by its content type."""

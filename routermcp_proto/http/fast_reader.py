@@ -33,6 +33,8 @@ _BEGINNING_OF_CR_LF = (b"", b"\r")
 
 # How the body ends that is being read; h11 reads it where there is another way.
 _NO_BODY_YET, _BY_LENGTH, _BY_CHUNKS, _COMPLETE = range(4)
+_CHUNKED = -1
+"""In the place of a length."""
 
 
 class DirectResponseReader:
@@ -42,7 +44,17 @@ class DirectResponseReader:
         max_head_size: Bytes of the longest head.
     """
 
-    __slots__ = ("_at", "_buffer", "_framing", "_h11", "_left", "_length", "_max_head_size", "_method", "_open")
+    __slots__ = (
+        "_at",
+        "_buffer",
+        "_framing",
+        "_h11",
+        "_left",
+        "_length",
+        "_max_head_size",
+        "_method",
+        "_open",
+    )
 
     def __init__(self, max_head_size: int = MAX_HEAD_SIZE) -> None:
         self._max_head_size = max_head_size
@@ -61,7 +73,6 @@ class DirectResponseReader:
         """Expect the answer to a request that is being sent."""
         self._method = method
         self._h11 = None
-        self._buffer, self._at = self._rest(), 0
         self._framing = _NO_BODY_YET
 
     def receive_data(self, data: bytes) -> None:
@@ -86,20 +97,29 @@ class DirectResponseReader:
         """
         if self._h11 is not None:
             return self._h11.next_event()
-        if self._framing == _BY_LENGTH:
-            return self._data_by_length()
+        if self._framing == _COMPLETE:
+            return END_OF_BODY
+        if self._framing == _NO_BODY_YET:
+            return self._head()
         if self._framing == _BY_CHUNKS:
             return self._data_by_chunks()
-        return END_OF_BODY if self._framing == _COMPLETE else self._head()
+        data = self._buffer[self._at : self._at + self._left]
+        if not data:
+            return NEED_DATA if self._open else self._cut()
+        self._left -= len(data)
+        self._at += len(data)
+        if not self._left:
+            self._framing = _COMPLETE
+            self._buffer, self._at = self._buffer[self._at :], 0
+        return BodyData(data)
 
     def _rest(self) -> bytes:
         return self._buffer[self._at :]
 
-    def _consume(self, end: int) -> None:
-        if end == len(self._buffer):
-            self._buffer, self._at = b"", 0
-        else:
-            self._at = end
+    def _complete(self, end: int) -> None:
+        """Note the end of the answer; what follows it in the buffer belongs to no answer."""
+        self._framing = _COMPLETE
+        self._buffer, self._at = self._buffer[end:], 0
 
     def _head(self) -> Item:
         if b"\n\r\n" not in self._buffer and b"\n\n" not in self._buffer:
@@ -109,43 +129,19 @@ class DirectResponseReader:
         match = _HEAD.match(self._buffer)
         if match is None or match.end() > self._max_head_size:
             return self._hand_over()
-        headers: list[tuple[bytes, bytes]] = []
-        length, chunked = -1, False
-        for line in match[3].split(_CR_LF)[:-1]:
-            name, _, value = line.partition(b": ")
-            name = name.lower()
-            headers.append((name, value))
-            if name == b"content-length":
-                if length >= 0 or not value.isdigit() or len(value) > _MAX_LENGTH_DIGITS:
-                    return self._hand_over()
-                length = int(value)
-            elif name == b"transfer-encoding":
-                if chunked or value.lower() != b"chunked":
-                    return self._hand_over()
-                chunked = True
-            elif name == b"connection" and value.lower() != b"keep-alive":
-                return self._hand_over()
+        headers, length = _read_fields(match[3])
         status = int(match[1])
-        if (length < 0) is not chunked or status in (204, 304):
+        if length is None or status in (204, 304):
             return self._hand_over()
-        if chunked:
+        self._at = match.end()
+        if length == _CHUNKED:
             self._framing, self._left = _BY_CHUNKS, 0
-        else:
-            self._framing = _BY_LENGTH if length else _COMPLETE
+        elif length:
+            self._framing = _BY_LENGTH
             self._length = self._left = length
-        self._consume(match.end())
+        else:
+            self._complete(self._at)
         return ResponseHead(status, tuple(headers), match[2])
-
-    def _data_by_length(self) -> Item:
-        buffer, at = self._buffer, self._at
-        data = buffer[at : at + self._left]
-        if not data:
-            return NEED_DATA if self._open else self._cut()
-        self._left -= len(data)
-        if not self._left:
-            self._framing = _COMPLETE
-        self._consume(at + len(data))
-        return BodyData(data)
 
     def _data_by_chunks(self) -> Item:
         buffer, at, left = self._buffer, self._at, self._left
@@ -173,8 +169,7 @@ class DirectResponseReader:
         if left == 2 and buffer[at : at + 2] == _CR_LF:
             at += 2
             left = 0
-        self._left = left
-        self._consume(at)
+        self._left, self._at = left, at
         if data:
             return BodyData(data)
         return NEED_DATA if self._open else self._hand_over_body()
@@ -184,8 +179,7 @@ class DirectResponseReader:
         self._left, self._at = 0, at
         line = self._buffer[end : end + 2]
         if line == _CR_LF:
-            self._framing = _COMPLETE
-            self._consume(end + 2)
+            self._complete(end + 2)
             return END_OF_BODY
         return NEED_DATA if self._open and line in _BEGINNING_OF_CR_LF else self._hand_over_body()
 
@@ -239,3 +233,24 @@ class DirectResponseReader:
         if self._h11 is not None:
             return self._h11.trailing
         return self._framing == _COMPLETE and (bool(self._buffer) or not self._open)
+
+
+def _read_fields(lines: bytes) -> tuple[list[tuple[bytes, bytes]], int | None]:
+    """Return the fields of a head, and the length of its body: None where h11 has to find it out."""
+    headers: list[tuple[bytes, bytes]] = []
+    length: int | None = None
+    for line in lines.split(_CR_LF)[:-1]:
+        name, _, value = line.partition(b": ")
+        name = name.lower()
+        headers.append((name, value))
+        if name == b"content-length":
+            if length is not None or not value.isdigit() or len(value) > _MAX_LENGTH_DIGITS:
+                return headers, None
+            length = int(value)
+        elif name == b"transfer-encoding":
+            if length is not None or value.lower() != b"chunked":
+                return headers, None
+            length = _CHUNKED
+        elif name == b"connection" and value.lower() != b"keep-alive":
+            return headers, None
+    return headers, length

@@ -198,11 +198,21 @@ def test_the_freshest_connection_is_taken_first() -> None:
 
 def test_only_so_many_rest() -> None:
     runtime = silent_runtime()
-    pool = Pool(runtime)
-    connections = [lease(pool) for _ in range(LIMITS.max_idle + 5)]
+    pool = Pool(runtime, max_idle=20)
+    connections = [lease(pool) for _ in range(25)]
     for connection in connections:
         pool.release(answer(connection))
-    assert sum(not stream.closed for stream in runtime.streams) == LIMITS.max_idle
+    assert sum(not stream.closed for stream in runtime.streams) == 20
+
+
+def test_a_burst_opens_no_connection_after_the_same_burst_before() -> None:
+    runtime = silent_runtime()
+    pool = Pool(runtime)
+    for _ in range(3):
+        burst = [lease(pool) for _ in range(LIMITS.max_connections)]
+        for connection in burst:
+            pool.release(answer(connection))
+    assert len(runtime.streams) == LIMITS.max_connections
 
 
 def test_none_rest_where_none_may() -> None:

@@ -54,13 +54,15 @@ Ref = weakref.ref[PooledConnection]
 class _LeaseRequest:
     """One caller in the queue."""
 
-    __slots__ = ("connection", "endpoint", "flag")
+    __slots__ = ("connection", "endpoint", "flag", "queued")
 
     def __init__(self, endpoint: EndpointURL, flag: Event) -> None:
         self.endpoint = endpoint
         self.flag = flag
         self.connection: PooledConnection | None = None
         """What it was given: an idle connection, or one that is still to be opened."""
+        self.queued = True
+        """Whether it may still be in the queue, which is long: False once it was taken out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,9 +254,9 @@ class ConnectionPool:
         except BaseException:
             self._withdraw(waiter)
             raise
-        with self._lock:
-            if waiter in self._waiting:
-                self._waiting.remove(waiter)
+        if waiter.queued:
+            with self._lock:
+                self._take_out(waiter)
         connection, waiter.connection = waiter.connection, None
         if connection is None:
             raise TransportError("the client was disconnected meanwhile", code="closed", not_run=True)
@@ -262,8 +264,7 @@ class ConnectionPool:
 
     def _withdraw(self, waiter: _LeaseRequest) -> None:
         with self._lock:
-            if waiter in self._waiting:
-                self._waiting.remove(waiter)
+            self._take_out(waiter)
             connection, waiter.connection = waiter.connection, None
         if connection is None:
             self._settle()
@@ -272,16 +273,26 @@ class ConnectionPool:
         else:
             self.discard(connection)
 
+    def _take_out(self, waiter: _LeaseRequest) -> None:
+        if waiter.queued and waiter in self._waiting:
+            self._waiting.remove(waiter)
+
     def _serve(self) -> None:
         """Give free places to the waiters, in their order; the lock is held."""
-        for waiter in tuple(self._waiting):
+        waiting, passed = self._waiting, 0
+        while passed < len(waiting):
+            waiter = waiting[passed]
             if waiter.connection is None:
+                if len(self._leased) >= self._limits.max_connections:
+                    return
                 if not self._has_place(waiter.endpoint):
+                    passed += 1
                     continue
                 waiter.connection = self._give(waiter.endpoint, self._leased)
             # It stays in the queue until it has been told: Ctrl-C may come at any of these.
             waiter.flag.set()
-            self._waiting.remove(waiter)
+            del waiting[passed]
+            waiter.queued = False
 
     def _on_abandoned(self, ref: Ref) -> None:
         """Free the place of a connection that is garbage; any thread may be anywhere meanwhile."""

@@ -24,6 +24,10 @@ T = TypeVar("T")
 #: worth, so that a consumer that stops does not fill the memory.
 HIGH_WATER = 4 * RECEIVE_SIZE
 
+#: Bytes of the buffer that all connections of a client are read into: an answer of 64 KiB with its
+#: head comes in one piece.
+BUFFER_SIZE = 4 * RECEIVE_SIZE
+
 #: Seconds that a TLS peer has for its goodbye before the connection closes without it.
 CLOSING_SECONDS = 0.5
 
@@ -39,13 +43,16 @@ class AsyncioStream(asyncio.BufferedProtocol):
 
     The transport delivers data; at most one task waits for it. Data that comes while no task
     waits is kept, which is how an idle connection in the pool learns that the peer has closed it.
+
+    Args:
+        loop: Where the connection is.
+        buffer: Bytes that the transport reads into. Other connections may share it.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, buffer: memoryview) -> None:
         self._loop = loop
         self._transport: asyncio.Transport | None = None
-        # A view, because asyncio's TLS slices what it is given and fills the slice.
-        self._buffer = memoryview(bytearray(RECEIVE_SIZE))
+        self._buffer = buffer
         self._received = b""
         self._eof = False
         self._lost: Exception | None = None
@@ -300,6 +307,7 @@ class AsyncioRuntime:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
+        self._shared_buffer: memoryview | None = None
         # The loop itself does not keep them alive.
         self._begun: set[asyncio.Task[None]] = set()
 
@@ -399,7 +407,7 @@ class AsyncioRuntime:
         sock = await connect_first(self, addresses)
         try:
             _, stream = await loop.create_connection(
-                lambda: AsyncioStream(loop),
+                lambda: AsyncioStream(loop, self._buffer()),
                 sock=sock,
                 ssl=tls,
                 server_hostname=server_name if tls is not None else None,
@@ -408,6 +416,19 @@ class AsyncioRuntime:
             sock.close()
             raise
         return stream
+
+    def _buffer(self) -> memoryview:
+        """Return the buffer of a connection.
+
+        A loop over selectors takes what it has read out of the buffer before it reads again, so one
+        serves all connections; others may have many reads under way. A view, because asyncio's TLS
+        slices what it is given and fills the slice.
+        """
+        if not isinstance(self._loop, asyncio.SelectorEventLoop):
+            return memoryview(bytearray(RECEIVE_SIZE))
+        if self._shared_buffer is None:
+            self._shared_buffer = memoryview(bytearray(BUFFER_SIZE))
+        return self._shared_buffer
 
     async def wait_ready(
         self,
