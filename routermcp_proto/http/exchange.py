@@ -126,6 +126,8 @@ class MCPExchange:
         """Whether the request has its outcome."""
         self.secrets: Callable[[], Sequence[str]] = tuple
         """Returns the secrets that were sent with the request, which errors must not repeat."""
+        self.sent = False
+        """Whether the request may have reached the server."""
         self.session_id: str | None = None
         """The ``Mcp-Session-Id`` of the answer, if it had a valid one."""
         self.dpop_nonce: str | None = None

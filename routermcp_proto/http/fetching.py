@@ -28,6 +28,9 @@ class HTTPExchange(Protocol):
     secrets: Callable[[], Sequence[str]]
     """Returns the secrets that were sent with the request, which are redacted in its answer."""
 
+    sent: bool
+    """Whether the request may have reached the server."""
+
     @property
     def size(self) -> int:
         """Bytes of the message that is being received."""
@@ -61,7 +64,7 @@ class FetchExchange:
         self._max_size = max_size
         self._head = ResponseHead(0, ())
         self._body = bytearray()
-        self.finished = False
+        self.finished = self.sent = False
         self.secrets: Callable[[], Sequence[str]] = tuple
 
     @property

@@ -350,10 +350,9 @@ class Littering(Pool):
     "operate",
     [
         lambda pool: lease(pool, control=True),
-        lambda pool: pool.lease_idle(pool.there),
         lambda pool: pool.counts(),
     ],
-    ids=["lease", "lease_idle", "counts"],
+    ids=["lease", "counts"],
 )
 def test_garbage_that_is_collected_under_the_lock_serves_who_waits(
     operate: Callable[[Littering], object],

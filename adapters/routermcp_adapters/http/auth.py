@@ -7,14 +7,12 @@ from dataclasses import replace
 from typing import Protocol
 
 from routermcp_proto.events import HTTPRefused
-from routermcp_proto.exceptions import MCPError
 from routermcp_proto.http.exchange import MCPExchange
 from routermcp_proto.http.fetching import HTTPExchange
 from routermcp_proto.http.headers import HeaderBlock, HTTPRequest
 from routermcp_proto.http.outcomes import Outcome
 
 from ..call.deadline import CallDeadline
-from ..wire_log import log
 from .base import HTTPTransport, SharedTransport
 from .context import ExchangeContext
 
@@ -108,17 +106,6 @@ class AuthTransport(HTTPTransport):
             if not await attempt.challenged(outcome, deadline):
                 return outcome
             exchange.restart()
-
-    async def mention(self, request: HTTPRequest) -> None:
-        """Send a message without waiting for its response, if that takes no time."""
-        try:
-            if request.headers.get(b"authorization") is None:
-                request = _with(request, await self.credentials("POST", self._url(request)))
-        except MCPError as error:
-            # The caller has an outcome already, which this must not replace.
-            log.debug("a cancelled call was not mentioned to %s: %s", self.endpoint, error)
-        else:
-            await self._shared.mention(request)
 
     def _url(self, request: HTTPRequest) -> str:
         return replace(self.endpoint, target=request.target.decode("ascii")).url

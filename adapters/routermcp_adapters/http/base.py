@@ -74,10 +74,6 @@ class HTTPTransport(ABC):
             TransportError: The connection failed, or the answer was not one of MCP.
         """
 
-    @abstractmethod
-    async def mention(self, request: HTTPRequest) -> None:
-        """Send a message without waiting for its response, if that takes no time."""
-
     async def credentials(self, method: str, url: str) -> Mapping[str, str]:
         """Return the headers that authorize a request, none where the transport adds none."""
         del method, url

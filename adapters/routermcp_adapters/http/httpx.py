@@ -29,7 +29,6 @@ from .. import wire_log
 from ..call.incoming import OnEvent
 from ..limits import PoolLimits, PoolStats
 from ..runtime import Runtime
-from ..wire_log import log
 from .base import SharedTransport
 from .connect import admitted
 from .context import ExchangeContext
@@ -252,7 +251,7 @@ class HttpxTransport(SharedTransport):
         self, request: HTTPRequest, exchange: HTTPExchange, on_event: OnEvent, endpoint: EndpointURL
     ) -> Outcome | None:
         face, runtime = self._open_face(), self.runtime
-        exchange.secrets = request.secrets
+        exchange.secrets, exchange.sent = request.secrets, True
         if wire_log.enabled():
             wire_log.log_request(request)
         response = await face.send(self._request(request, endpoint), endpoint is self.endpoint)
@@ -317,14 +316,6 @@ class HttpxTransport(SharedTransport):
         if self._face is None:
             raise TransportError("the client is disconnected", code="closed", not_run=True)
         return self._face
-
-    async def mention(self, request: HTTPRequest) -> None:
-        """Send a message without waiting for its answer."""
-        try:
-            face = self._open_face()
-            await face.close_response(await face.send(self._request(request, self.endpoint), True))
-        except (httpx.HTTPError, TransportError, TimeoutError) as error:
-            log.debug("a cancelled call was not mentioned to %s: %s", self.endpoint, error)
 
     def _clean(self, error: Exception, request: HTTPRequest) -> None:
         """Take out of an error of httpx what was sent, which it may repeat, and holds."""

@@ -162,15 +162,6 @@ class ConnectionPool:
             raise TransportError("the client was disconnected meanwhile", code="closed", not_run=True)
         return connection
 
-    def lease_idle(self, endpoint: EndpointURL) -> PooledConnection | None:
-        """Return an idle connection that can be used at once, without a place, or None."""
-        with self._lock:
-            connection = self._take_idle(endpoint.origin)
-            if connection is not None:
-                self._control[connection.ref] = connection.origin
-        self._settle()
-        return connection
-
     def _admit(self, endpoint: EndpointURL, control: bool) -> PooledConnection | None:
         """Give out a connection if there is a place. One that others wait for is never free: they have it."""
         connection: PooledConnection | None = None

@@ -24,7 +24,6 @@ from ..concurrency import fork
 from ..concurrency.unclosed import UnclosedGuard
 from ..limits import PoolLimits, PoolStats
 from ..runtime import Runtime, StreamClosedError
-from ..wire_log import log
 from .base import SharedTransport
 from .connect import is_deadline
 from .connection import PooledConnection
@@ -136,20 +135,6 @@ class PooledTransport(SharedTransport):
         pool.release(connection)
         return outcome
 
-    async def mention(self, request: HTTPRequest) -> None:
-        """Send a message without waiting for its response, if a connection is idle."""
-        pool = self._pool
-        connection = pool.lease_idle(self.endpoint) if pool is not None else None
-        if pool is None or connection is None:
-            return
-        try:
-            await connection.stream.send_all(request.to_bytes())
-            await connection.stream.aclose()
-        except OSError as error:
-            log.debug("a cancelled call was not mentioned to %s: %s", self.endpoint, error)
-        finally:
-            pool.discard(connection)
-
     async def _converse(
         self,
         connection: PooledConnection,
@@ -159,7 +144,7 @@ class PooledTransport(SharedTransport):
     ) -> Outcome | None:
         if wire_log.enabled():
             wire_log.log_request(request)
-        exchange.secrets = request.secrets
+        exchange.secrets, exchange.sent = request.secrets, True
         connection.reader.start(request.method)
         connection.drained = False
         await self._send(connection, request.to_bytes())

@@ -14,7 +14,7 @@ from functools import partial
 
 from routermcp_proto.client_session import ClientSession
 from routermcp_proto.events import HTTPRedirected, HTTPRefused, Outgoing, StreamEnded
-from routermcp_proto.exceptions import TransportError
+from routermcp_proto.exceptions import MCPError, TransportError
 from routermcp_proto.handshake import Agreement
 from routermcp_proto.http.binding import MAX_REDIRECTS, HTTPBinding, user_headers
 from routermcp_proto.http.exchange import MCPExchange
@@ -25,7 +25,7 @@ from routermcp_proto.versions import CancelBy
 
 from ..call.attendant import Attendant, weak_method
 from ..call.deadline import CallDeadline
-from ..call.incoming import CANCEL_SECONDS, IncomingHandler, ProgressSink, Responder
+from ..call.incoming import IncomingHandler, ProgressSink, Responder
 from ..concurrency import fork
 from ..concurrency.ctrl_c import ensured
 from ..limits import PoolStats
@@ -43,6 +43,10 @@ MAX_FRUITLESS_RESUMES = 100
 #: Milliseconds before a cut stream is resumed, where the server did not say (the value that
 #: the HTML standard suggests is "a few seconds"; MCP servers that close on purpose do say).
 DEFAULT_RESUME_MS = 1000
+
+#: Seconds for telling the server of a call that was given up: a new connection with TLS to another
+#: continent. Over a connection that is there it takes one round trip.
+CANCEL_POST_SECONDS = 0.5
 
 Credentials = Callable[[], Awaitable[Mapping[str, str]]]
 
@@ -212,18 +216,21 @@ class HTTPSession:
         """
         stream, runtime = self._stream, deadline.runtime
         on_event = partial(self._incoming.handle, deadline, partial(self._post, extra), on_progress)
+        exchange = self._binding.exchange(outgoing)
         try:
             reader = await stream.reader(runtime) if stream.wanted else None
+            context = ExchangeContext(on_event, deadline, reader)
             if reader is None:
-                return await self._send(outgoing, extra, ExchangeContext(on_event, deadline))
+                return await self._exchange(exchange, outgoing, extra, context)
             leaving = ensured(stream.leave, reader)
             try:
                 stream.enter(reader)
-                return await self._send(outgoing, extra, ExchangeContext(on_event, deadline, reader))
+                return await self._exchange(exchange, outgoing, extra, context)
             finally:
                 leaving.close()
         except BaseException as error:
-            await self._give_up(outgoing, extra, runtime, isinstance(error, TransportError))
+            running = exchange.sent and not isinstance(error, TransportError)
+            await self._give_up(outgoing, extra, runtime, running)
             raise
 
     async def attend(self, deadline: CallDeadline) -> None:
@@ -237,6 +244,12 @@ class HTTPSession:
     async def _send(
         self, outgoing: Outgoing, extra: HeaderBlock | None, context: ExchangeContext
     ) -> Outcome | None:
+        """Send a message of the handshake and return the outcome; see :meth:`_exchange`."""
+        return await self._exchange(self._binding.exchange(outgoing), outgoing, extra, context)
+
+    async def _exchange(
+        self, exchange: MCPExchange, outgoing: Outgoing, extra: HeaderBlock | None, context: ExchangeContext
+    ) -> Outcome | None:
         """Send a message and return the outcome, over redirects and cut streams.
 
         Raises:
@@ -244,7 +257,6 @@ class HTTPSession:
         """
         binding = self._binding
         for _ in range(MAX_REDIRECTS + 1):
-            exchange = binding.exchange(outgoing)
             try:
                 outcome = await self._sender.run(binding.post(outgoing, extra), exchange, context)
                 cut = _stream_cut() if isinstance(outcome, StreamEnded) else None
@@ -255,6 +267,7 @@ class HTTPSession:
             if not isinstance(outcome, HTTPRedirected):
                 return outcome
             binding.follow_or_raise(outcome)
+            exchange.restart()
         raise TransportError(f"{self._shared.endpoint} redirects in circles", code="redirect")
 
     async def _resume(
@@ -310,17 +323,27 @@ class HTTPSession:
             log.warning("%s", refusal_error(outcome, self._shared.endpoint))
 
     async def _give_up(
-        self, outgoing: Outgoing, extra: HeaderBlock | None, runtime: Runtime, failed: bool
+        self, outgoing: Outgoing, extra: HeaderBlock | None, runtime: Runtime, running: bool
     ) -> None:
-        """Stop waiting for an answer, and tell the server where its era has a message for that."""
+        """Stop waiting for an answer, and tell the server where its era has a message for that.
+
+        The message takes no place in the pool. Its HTTP answer is waited for, because servers drop
+        a request whose client hangs up at once.
+
+        Source: https://modelcontextprotocol.io/specification/2025-11-25/basic/utilities/cancellation
+        """
         session, request_id = self.session, outgoing.request_id
         word = session.abandon(request_id, "the caller gave up") if request_id is not None else None
         revision = session.revision
-        if failed or word is None or revision is None:
+        if not running or word is None or revision is None:
             return
         if revision.http_cancel is CancelBy.NOTIFICATION:
-            async with runtime.shield(CANCEL_SECONDS):
-                await self._sender.mention(self._binding.post(word, extra))
+            async with runtime.shield(CANCEL_POST_SECONDS):
+                try:
+                    await self._post(extra, word)
+                except MCPError as error:
+                    # The caller has an outcome already, which this must not replace.
+                    log.debug("%s", error)
 
 
 def _stream_cut() -> TransportError:
