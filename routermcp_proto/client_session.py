@@ -22,12 +22,12 @@ from typing import Any
 
 from . import jsonrpc
 from .calls import Call
-from .error_codes import METHOD_NOT_FOUND
 from .events import (
     Connected,
     ConnectionFailed,
     ErrorReceived,
     Event,
+    MessageDropped,
     MessageReady,
     Outgoing,
     RequestReceived,
@@ -42,6 +42,7 @@ from .session import NO_ROOM, Session
 from .states import SessionInput, SessionState
 from .types import InitializeResult, ListToolsResult
 from .types.parameter_headers import ParameterHeader, declared_headers
+from .types.server_requests import refusal_of
 from .versions import LATEST, Era, Revision
 
 #: Members of ``_meta`` that the session writes itself.
@@ -51,12 +52,8 @@ RESERVED_META = frozenset({"progressToken", PROTOCOL_VERSION_KEY, CLIENT_INFO_KE
 #: and a gateway of 100,000 tools is the largest that routermcp is built for.
 MAX_TOOLS_REMEMBERED = 100_000
 
-#: The capability that a client has to declare before a server may send a request.
-_CAPABILITY_OF = {
-    "sampling/createMessage": "sampling",
-    "roots/list": "roots",
-    "elicitation/create": "elicitation",
-}
+#: Characters of a method of the server that a warning repeats.
+MAX_METHOD = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +106,7 @@ class ClientSession(Session):
         self._handshake_id: RequestId = 0
         self._agreement: Agreement | None = None
         self.probing = False
-        """Whether the pending step of the handshake is a probe: a failure of any kind is an answer to it."""
+        """Whether the handshake probes: the era is not known yet, and a failure of any kind is an answer."""
         self._stamp = b""
         # A gateway's clients mostly declare the same, one after the other.
         self._last_stamp: tuple[Mapping[str, Any] | None, bytes] = (None, b"")
@@ -270,6 +267,7 @@ class ClientSession(Session):
         self._write_in(agreement.revision)
         self._agreement = agreement
         self._handshake = None
+        self.probing = False
         return Connected(agreement.server, agreement.revision)
 
     def _advance(self, reply: HandshakeReply) -> list[Event]:
@@ -401,11 +399,14 @@ class ClientSession(Session):
 
     def _on_request(self, message: jsonrpc.Request, events: list[Event]) -> None:
         revision = self._revision or LATEST
-        if message.method == "ping":
+        if not revision.peer_requests and not (self.probing and message.method == "ping"):
+            # An answer would be a message that the client must not send (MCP 2026-07-28, Transports).
+            method = message.method[:MAX_METHOD]
+            events.append(MessageDropped(f"{method!r}: a server of MCP {revision.name} sends no requests"))
+        elif message.method == "ping":
             events.append(MessageReady(Outgoing(jsonrpc.encode_response(message.id, {}))))
-        elif _CAPABILITY_OF.get(message.method) not in self._capabilities:
-            error = ErrorObject(METHOD_NOT_FOUND, f"this client does not offer {message.method}")
-            events.append(self._reply(message.id, error))
+        elif (refused := refusal_of(message.method, message.params, self._capabilities)) is not None:
+            events.append(self._reply(message.id, ErrorObject(*refused)))
         elif not self._admit(message.id, revision):
             events.append(self._reply(message.id, NO_ROOM))
         else:

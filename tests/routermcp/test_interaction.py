@@ -482,23 +482,91 @@ def test_a_request_for_input_that_nobody_answers(server: ScriptedServer, runtime
 
     async def body() -> None:
         async with make_client(runtime, url=server.url) as client:
-            with pytest.raises(MCPError, match="elicitation/create, and no callback"):
+            with pytest.raises(MCPError, match="elicitation/create, which cannot be answered"):
                 await client.call_tool("ask")
             await client.call_tool("echo")
 
     run(runtime, body)
 
 
-def test_a_malformed_question(any_server: ScriptedServer, runtime: str) -> None:
-    any_server.tools["ask"] = asks(("elicitation/create", {"message": 5}))
+#: Questions that break a rule: the callback that would answer, the method, and its parameters.
+BROKEN: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "unreadable": ("on_elicitation", "elicitation/create", {"message": 5}),
+    "of an undeclared mode": ("on_elicitation", "elicitation/create", {**FORM, "mode": "voice"}),
+    "with undeclared tools": ("on_sampling", "sampling/createMessage", {**SAMPLE, "tools": [{"name": "t"}]}),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_question_that_breaks_a_rule_costs_no_call(
+    sessions_server: ScriptedServer, runtime: str, name: str
+) -> None:
+    """MCP 2025-11-25, Elicitation and Sampling, "Error Handling": it is answered with -32602."""
+    callback, method, params = BROKEN[name]
+    heard: list[dict[str, Any]] = []
+
+    def tool(exchange: Exchange, arguments: dict[str, Any]) -> Mapping[str, Any]:
+        heard.append(exchange.stream().ask(method, **params))
+        return text("done")
+
+    sessions_server.tools["ask"] = tool
+
+    async def body() -> str:
+        settings: dict[str, Any] = {callback: lambda _: pytest.fail("the user was asked")}
+        async with make_client(runtime, url=sessions_server.url, **settings) as client:
+            return (await client.call_tool("ask")).text
+
+    assert run(runtime, body) == "done"
+    assert heard[0]["error"]["code"] == -32602
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_round_with_a_question_that_breaks_a_rule_asks_nothing(
+    server: ScriptedServer, runtime: str, name: str
+) -> None:
+    """In the stateless era no answer can say so: the call fails, before the user is asked in vain."""
+    callback, method, params = BROKEN[name]
+    good: dict[str, Any] = {"method": "roots/list"}
+    asked: dict[str, Any] = {"good": good, "bad": {"method": method, "params": params}}
+    server.tools["ask"] = lambda exchange, arguments: {
+        "resultType": "input_required",
+        "inputRequests": asked,
+    }
 
     async def body() -> None:
-        async with make_client(runtime, url=any_server.url, on_elicitation=lambda request: {}) as client:
-            with pytest.raises(ResponseValidationError, match=r"elicitation/create.*message"):
+        settings: dict[str, Any] = {
+            callback: lambda _: pytest.fail("the user was asked"),
+            "on_roots": lambda: pytest.fail("the user was asked"),
+        }
+        async with make_client(runtime, url=server.url, **settings) as client:
+            with pytest.raises(ResponseValidationError, match=f"{method}, which cannot be answered"):
                 await client.call_tool("ask")
             await client.call_tool("echo")
 
     run(runtime, body)
+
+
+@pytest.mark.parametrize("method", ["elicitation/create", "ping"])
+def test_requests_of_a_server_of_the_stateless_era_are_not_answered(
+    server: ScriptedServer, runtime: str, method: str
+) -> None:
+    """MCP 2026-07-28, Streamable HTTP, "Sending Messages": the client must not send responses."""
+
+    def tool(exchange: Exchange, arguments: dict[str, Any]) -> Mapping[str, Any]:
+        exchange.stream().event({"jsonrpc": "2.0", "id": 99, "method": method, "params": FORM})
+        return text("done")
+
+    server.tools["ask"] = tool
+
+    async def body() -> str:
+        client = make_client(
+            runtime, url=server.url, on_elicitation=lambda _: pytest.fail("the user was asked")
+        )
+        async with client:
+            return (await client.call_tool("ask")).text
+
+    assert run(runtime, body) == "done"
+    assert server.requests("answer") == []
 
 
 def test_pings_of_the_server_are_answered(sessions_server: ScriptedServer, runtime: str) -> None:

@@ -43,6 +43,7 @@ from routermcp_proto.http.outcomes import Outcome, refusal_error, rpc_error, ses
 from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.retry import RetryPolicy
 from routermcp_proto.types import InitializeResult, Progress, WireModel
+from routermcp_proto.types.server_requests import refusal_of
 from routermcp_proto.versions import LATEST, Revision
 
 from ..concurrency import fork
@@ -446,17 +447,31 @@ class Driver:
 
     async def _gather_input(self, wanted: InputRequired, deadline: CallDeadline) -> dict[str, Any]:
         answers: dict[str, Any] = {}
-        for key, request in wanted.requests.items():
-            method, params = (
-                str(request.get("method")),
-                cast("Mapping[str, Any]", request.get("params") or {}),
-            )
+        for key, (method, params) in self._questions(wanted).items():
 
             async def ask(method: str = method, params: Mapping[str, Any] = params) -> Mapping[str, Any]:
                 return await self._responder.answer(method, params)
 
             answers[key] = await deadline.interact(ask)
         return answers
+
+    def _questions(self, wanted: InputRequired) -> dict[str, tuple[str, Mapping[str, Any]]]:
+        """Return the requests for input by key: method and parameters.
+
+        Raises:
+            ResponseValidationError: One of them cannot be answered; then none is asked, as the
+                call cannot be completed.
+        """
+        questions: dict[str, tuple[str, Mapping[str, Any]]] = {}
+        for key, request in wanted.requests.items():
+            method, given = str(request.get("method")), request.get("params")
+            params = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
+            refused = refusal_of(method, params, self._session.capabilities)
+            if refused is not None:
+                problem = f"the server asks for {method}, which cannot be answered: {refused.message}"
+                raise ResponseValidationError(problem, method=method, problems=(refused.message,))
+            questions[key] = method, params
+        return questions
 
     async def _tries(
         self, call: Call[Any], options: CallOptions, deadline: CallDeadline

@@ -19,6 +19,7 @@ from routermcp_proto.jsonrpc import RequestId
 from routermcp_proto.names import LOG_LEVEL_KEY, LOG_LEVELS
 from routermcp_proto.server_session import ServerSession
 from routermcp_proto.types.base import WireModel
+from routermcp_proto.types.server_requests import missing_capabilities
 from routermcp_proto.versions import Revision
 
 from ..backend import InputRequired
@@ -30,12 +31,6 @@ INPUT_SECONDS = 300.0
 #: Members of ``_meta`` that the protocol itself uses, hop by hop.
 PROTOCOL_META = RESERVED_META | {LOG_LEVEL_KEY, "progressToken"}
 
-
-_CAPABILITY_FOR = {
-    "elicitation/create": "elicitation",
-    "sampling/createMessage": "sampling",
-    "roots/list": "roots",
-}
 
 #: Sends a message to the client before the answer to its request.
 SendMessage = Callable[[bytes], Awaitable[None]]
@@ -126,12 +121,12 @@ class RequestContext:
             InputRequired: The request will come again with the answer.
             RPCError: The client cannot be asked that, or answered with an error.
         """
-        capability = _CAPABILITY_FOR.get(method, method)
-        if capability not in self.capabilities:
+        missing = missing_capabilities(method, params, self.capabilities)
+        if missing is not None:
             raise RPCError(
-                f"the client does not declare the capability {capability}",
+                f"the client does not declare the capability {'.'.join(_path(missing))}",
                 code=MISSING_CAPABILITY,
-                data={"requiredCapabilities": {capability: {}}},
+                data={"requiredCapabilities": missing},
             )
         if self._asked.revision.peer_requests:
             return await self._ask_now(method, params)
@@ -169,6 +164,11 @@ class RequestContext:
         finally:
             del session.answers[request_id]
             self._machine.abandon(request_id)
+
+
+def _path(members: Mapping[str, Any]) -> list[str]:
+    """Return the names that lead to the innermost member of an object."""
+    return [each for name, inner in members.items() for each in (name, *_path(inner))]
 
 
 def _state_with(answers: Mapping[str, Any]) -> str | None:
