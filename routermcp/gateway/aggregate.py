@@ -32,6 +32,7 @@ from .catalog.merged import MergedCatalog
 from .catalog.tool_search import search, search_tool
 from .catalog.uri_templates import fit
 from .names import DOTTED, PORTABLE, Naming
+from .upstreams.capabilities import of_server
 from .upstreams.upstream import Upstream, UpstreamState
 from .users.methods import UserMethods
 from .users.oauth_state import PATH as CALLBACK_PATH
@@ -465,5 +466,5 @@ class SingleServer(Aggregate):
         server = self._server.server
         if server is not None:
             self.server_info = server.serverInfo.to_wire()
-            self.capabilities = server.capabilities.to_wire()
+            self.capabilities = of_server(server.capabilities.to_wire())
             self.instructions = server.instructions

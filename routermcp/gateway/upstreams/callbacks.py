@@ -10,8 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from routermcp_adapters.call.incoming import Reply
+from routermcp_proto.error_codes import MISSING_CAPABILITY
 from routermcp_proto.events import RequestReceived
-from routermcp_proto.exceptions import AuthorizationRequiredError, InternalError, MCPError, RPCError
+from routermcp_proto.exceptions import (
+    AuthorizationRequiredError,
+    InternalError,
+    InvalidParamsError,
+    MCPError,
+    RPCError,
+)
 from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.names import LOG_LEVELS
 from routermcp_proto.types import Progress
@@ -21,9 +28,6 @@ from ..backend import Caller
 from .sanitize import question
 
 log = logging.getLogger("routermcp.gateway")
-
-#: The capabilities that the gateway declares for clients that it does not know yet.
-EVERYTHING: Mapping[str, Any] = {"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {}}
 
 #: Called with a server's notifications that belong to no request: method and parameters.
 OnUpstreamNotification = Callable[[str, Mapping[str, Any]], None]
@@ -159,4 +163,10 @@ class UpstreamCallbacks(Callbacks):
 async def _ask(request: ForwardedRequest | None, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
     if request is None:
         raise InternalError("the gateway serves several clients, and cannot tell which one is meant")
-    return await request.ask(method, question(params))
+    try:
+        return await request.ask(method, question(params))
+    except RPCError as error:
+        if error.code != MISSING_CAPABILITY:
+            raise
+        # A server of the handshake era does not know that code (MCP 2025-11-25, Elicitation, Error Handling).
+        raise InvalidParamsError(error.message) from error

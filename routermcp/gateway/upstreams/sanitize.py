@@ -27,8 +27,14 @@ def without_meta(members: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def question(params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the parameters of a server's question as a client is to see them."""
-    return without_meta(params, SERVER_ID_KEY)
+    """Return the parameters of a server's question as a client is to see them.
+
+    Without ``task``: to a side that declared no ``tasks``, the gateway, it has no meaning (MCP
+    2025-11-25, Tasks, "Task Support and Handling"), and the client that did declare some would
+    answer with a task that the server could not ask for.
+    """
+    seen = without_meta(params, SERVER_ID_KEY)
+    return {key: value for key, value in seen.items() if key != "task"} if "task" in seen else seen
 
 
 def questions(requests: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

@@ -27,6 +27,7 @@ from routermcp_proto.versions import Revision
 from ..._internal import ClientSettings, driver_of
 from ..backend import Result
 from .callbacks import ForwardedRequest, OnUpstreamNotification, UpstreamCallbacks, current
+from .capabilities import of_client
 from .input_required import servers_question
 from .sanitize import questions, without_meta
 from .times import DEFAULT_TIMES, UpstreamTimes
@@ -65,7 +66,9 @@ class UpstreamSession:
         self.idle_timer: asyncio.TimerHandle | None = None
         self._on_notification = on_notification
         self._acknowledged: list[asyncio.Future[Mapping[str, Any]]] = []
-        self._callbacks = UpstreamCallbacks(capabilities, self._hear, shared_stream=transport is None)
+        self._callbacks = UpstreamCallbacks(
+            of_client(capabilities), self._hear, shared_stream=transport is None
+        )
         self._driver = driver_of(settings, self._callbacks, transport)
         self._level = len(LOG_LEVELS)
         self._connecting = 0
@@ -126,9 +129,8 @@ class UpstreamSession:
         try:
             if level is not None:
                 await self._set_log_level(level, meta)
-            options = CallOptions(
-                timeout_ms, meta=meta, on_progress=on_progress, capabilities=caller.capabilities
-            )
+            declared = caller.capabilities and of_client(caller.capabilities)
+            options = CallOptions(timeout_ms, meta=meta, on_progress=on_progress, capabilities=declared)
             outcome = await self._driver.ask(call, options)
         finally:
             requests.remove(request)

@@ -36,7 +36,8 @@ from ..._internal import ClientSettings, transport_of
 from ..backend import Caller, InputRequired, Listing, Result
 from ..catalog.entries import KINDS, Catalog, Entry
 from ..names import DOTTED, Naming
-from .callbacks import EVERYTHING, ForwardedRequest, OnUpstreamNotification
+from .callbacks import ForwardedRequest, OnUpstreamNotification
+from .capabilities import EVERYTHING
 from .changes import ChangeSubscription
 from .input_required import InputRound, SuspendedRequests
 from .sanitize import retold, said_by

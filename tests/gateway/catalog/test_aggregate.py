@@ -196,7 +196,7 @@ def test_meta_of_a_client_travels_and_the_gateway_speaks_for_it(shop: Shop) -> N
 
         run("asyncio", body)
     assert shop.metas == [{"example.com/trace": "abc"}]
-    assert shop.capabilities_seen == [{"roots": {"listChanged": True}}]
+    assert shop.capabilities_seen == [{"roots": {}}]
 
 
 def test_each_session_of_a_client_has_one_of_its_own_at_a_server_that_keeps_some(shop: Shop) -> None:
