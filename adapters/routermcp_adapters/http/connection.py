@@ -10,7 +10,7 @@ from routermcp_proto.events import Event
 from routermcp_proto.exceptions import RemoteProtocolError
 from routermcp_proto.http.fast_reader import DirectResponseReader
 from routermcp_proto.http.fetching import HTTPExchange
-from routermcp_proto.http.reader import NEED_DATA, BodyData, EndOfBody, NeedData, ResponseHead
+from routermcp_proto.http.reader import NEED_DATA, BodyData, EndOfBody
 from routermcp_proto.http.url import EndpointURL
 
 from .. import wire_log
@@ -85,7 +85,9 @@ class PooledConnection:
         events: list[Event] = []
         logging_wire = wire_log.enabled() and not exchange.private
         self.reader.receive_data(data)
-        while (item := self._next()) is not NEED_DATA:
+        while (item := self.reader.next_event()) is not NEED_DATA:
+            if type(item) is EndOfBody:
+                self.drained = True
             if logging_wire:
                 wire_log.log_item(item, exchange)
             if exchange.finished:
@@ -100,12 +102,6 @@ class PooledConnection:
         if logging_wire:
             wire_log.log_refusals(events)
         return events
-
-    def _next(self) -> ResponseHead | BodyData | EndOfBody | NeedData:
-        item = self.reader.next_event()
-        if type(item) is EndOfBody:
-            self.drained = True
-        return item
 
     def examine(self) -> Condition:
         """Say whether another request may be sent: the last answer is complete, nothing else came."""
@@ -125,8 +121,10 @@ class PooledConnection:
         return Condition.USELESS
 
     def _skip(self) -> None:
-        while type(self._next()) is BodyData:
+        while type(item := self.reader.next_event()) is BodyData:
             pass
+        if type(item) is EndOfBody:
+            self.drained = True
 
 
 class _NotOpen:

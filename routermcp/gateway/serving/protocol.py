@@ -131,30 +131,28 @@ class BoundedProtocol(GatheringProtocol):
 
     # ---- what httptools calls ------------------------------------------------------------------
 
-    def _reader(self) -> Any:
-        # uvicorn's protocol over h11, which is the one that type checkers see, has no such methods.
-        return super()
+    # uvicorn's protocol over h11, which is the one that type checkers see, has no such methods.
 
     def on_message_begin(self) -> None:
         """Note that a head begins."""
-        self._reader().on_message_begin()
+        super().on_message_begin()  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
         if self._stage is not _Stage.HEAD:
             self._stage, self._began = _Stage.HEAD, self._heard
 
     def on_headers_complete(self) -> None:
         """Note that a head has ended."""
         self._stage, self._unread = _Stage.BODY, 0
-        self._reader().on_headers_complete()
+        super().on_headers_complete()  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 
     def on_body(self, body: bytes) -> None:
         """Note that a piece of a body has come."""
         self._unread = 0
-        self._reader().on_body(body)
+        super().on_body(body)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 
     def on_message_complete(self) -> None:
         """Note that a request is complete."""
         self._stage, self._unread = _Stage.NOTHING, 0
-        self._reader().on_message_complete()
+        super().on_message_complete()  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 
     # ---- end -----------------------------------------------------------------------------------
 
