@@ -10,7 +10,8 @@ OAuth, each user with tokens in the store, whose own memory is not counted. What
 grown by is read from ``/proc`` (Linux), after a garbage collection and with the pool warm.
 
 ``--check`` ends with 1 where a session takes more than 4 KB (stateless era) or 6 KB (handshake
-era), or where connecting one takes a request in the stateless era.
+era), where connecting one takes a request in the stateless era, or where 10,000 sessions without an
+open stream have begun a task or thread.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -153,8 +155,8 @@ def signed_in(url: str) -> OAuthConfig:
     return OAuthConfig(adapter, server_id="bench", redirect_uri="https://app.example/back")
 
 
-async def measure(port: int, with_tokens: bool) -> tuple[float, float, float]:
-    """Return bytes, requests and microseconds for each session."""
+async def measure(port: int, with_tokens: bool) -> tuple[float, float, float, int]:
+    """Return bytes, requests and microseconds for each session, and the tasks and threads of all."""
     url = f"http://127.0.0.1:{port}/mcp"
     oauth = signed_in(url) if with_tokens else None
     async with RouterMCPClient(url, user_id="admin", oauth=oauth) as client:
@@ -163,26 +165,29 @@ async def measure(port: int, with_tokens: bool) -> tuple[float, float, float]:
             kept[number] = client.create_session(f"user-{number}")
             await kept[number].connect()
         requests, memory, began = await counted(port), resident(), time.perf_counter()
+        tasks = len(asyncio.all_tasks()) + threading.active_count()
         for number in range(WARM_UP, WARM_UP + SESSIONS):
             kept[number] = client.create_session(f"user-{number}")
             await kept[number].connect()
         took = time.perf_counter() - began
+        begun = len(asyncio.all_tasks()) + threading.active_count() - tasks
         grown, asked = resident() - memory, await counted(port) - requests
         # Without a farewell to the server, which is not what is measured.
         kept.clear()
-    return grown / SESSIONS, asked / SESSIONS, took / SESSIONS * 1e6
+    return grown / SESSIONS, asked / SESSIONS, took / SESSIONS * 1e6, begun
 
 
-def measure_alone(era: str, with_tokens: bool) -> tuple[float, float, float]:
+def measure_alone(era: str, with_tokens: bool) -> tuple[float, float, float, int]:
     """Measure in a process of its own: what another one has freed would be used again."""
     command = [sys.executable, __file__]
     with subprocess.Popen([*command, "--serve", era], stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
         port = server.stdout.readline().decode().strip()
         more = ["--tokens"] if with_tokens else []
-        size, requests, took = json.loads(subprocess.check_output([*command, "--measure", port, *more]))
+        measured = json.loads(subprocess.check_output([*command, "--measure", port, *more]))
         server.kill()
-    return size, requests, took
+    size, requests, took, begun = measured
+    return size, requests, took, begun
 
 
 def main() -> int:
@@ -199,13 +204,13 @@ def main() -> int:
         print(json.dumps(asyncio.run(measure(options.measure, options.tokens))))
         return 0
     missed = False
-    print("era         tokens  bytes each   most  requests each  most    time each")
+    print("era         tokens  bytes each   most  requests each  most    time each  tasks of all")
     for with_tokens, (era, most) in itertools.product((False, True), MOST_BYTES.items()):
-        size, requests, took = measure_alone(era, with_tokens)
-        missed = missed or size > most or requests > MOST_REQUESTS[era]
+        size, requests, took, begun = measure_alone(era, with_tokens)
+        missed = missed or size > most or requests > MOST_REQUESTS[era] or begun > 0
         print(
             f"{era}  {'yes' if with_tokens else 'no':<6}  {size:>10.0f}  {most:>5}  "
-            f"{requests:>13.2f}  {MOST_REQUESTS[era]:>4.0f}  {took:>8.0f} us"
+            f"{requests:>13.2f}  {MOST_REQUESTS[era]:>4.0f}  {took:>8.0f} us  {begun:>12}"
         )
     return int(options.check and missed)
 

@@ -58,6 +58,7 @@ class Callbacks:
     Attributes:
         attends: Whether the session reads by itself what the server sends between calls.
         hears_changes: Whether to open the stream over HTTP on which a server announces changes.
+        hears_lists: Whether to subscribe to the lists of a server that announces only what was asked for.
     """
 
     def __init__(self, options: Options | None = None) -> None:
@@ -73,6 +74,7 @@ class Callbacks:
         self.attends = options.attend
         heard = (options.on_log, options.on_notification)
         self.hears_changes = options.attend and any(callback is not None for callback in heard)
+        self.hears_lists = options.attend and options.on_notification is not None
         for name, callback in options.callbacks().items():
             if not callable(callback):
                 raise ConfigError(f"{name} is a function, not {type(callback).__name__}")

@@ -39,6 +39,7 @@ def driver_of(settings: ClientSettings, callbacks: Callbacks, transport: SharedT
         client_info=settings.client_info,
         capabilities=callbacks.capabilities(),
         protocol=settings.options.protocol,
+        hears_lists=callbacks.hears_lists,
     )
     return Driver(
         session_transport_of(settings, machine, callbacks, transport),

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from . import types
 from .exceptions import LocalProtocolError, ResponseValidationError
-from .names import NAMED_BY
+from .names import LIST_FILTERS, NAMED_BY
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -384,6 +384,16 @@ def set_log_level(level: str) -> Call[types.EmptyResult]:
     """Ask for log messages from a severity on (``logging/setLevel``, 2024-11-05 to 2025-11-25)."""
     method = "logging/setLevel"
     return Call(method, {"level": _checked_text(method, "level", level)}, types.EmptyResult, safe=True)
+
+
+def list_filter(capabilities: types.ServerCapabilities) -> dict[str, bool]:
+    """Return the filter for :func:`listen` of all lists whose changes a server announces."""
+    offered: dict[str, dict[str, Any]] = capabilities.to_wire()
+    return {
+        name: True
+        for name, (capability, _) in LIST_FILTERS.items()
+        if offered.get(capability, {}).get("listChanged")
+    }
 
 
 def listen(notifications: types.SubscriptionFilter | Mapping[str, Any]) -> Call[types.EmptyResult]:

@@ -18,9 +18,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
-from . import jsonrpc
+from . import calls, jsonrpc
 from .calls import Call
 from .events import (
     Connected,
@@ -37,7 +37,13 @@ from .events import (
 from .exceptions import LocalProtocolError, MCPError, RemoteProtocolError, rpc_error_type
 from .handshake import Agreement, Handshake, HandshakeReply, HandshakeStep, Refused, negotiate
 from .jsonrpc import ErrorObject, RequestId
-from .names import CAPABILITIES_KEY, CLIENT_INFO_KEY, PROTOCOL_VERSION_KEY
+from .names import (
+    ACKNOWLEDGED,
+    CAPABILITIES_KEY,
+    CLIENT_INFO_KEY,
+    PROTOCOL_VERSION_KEY,
+    SUBSCRIPTION_ID_KEY,
+)
 from .session import NO_ROOM, Session
 from .states import SessionInput, SessionState
 from .types import InitializeResult, ListToolsResult
@@ -87,6 +93,7 @@ class ClientSession(Session):
         capabilities: The application's ``ClientCapabilities``, as they go on the wire.
         protocol: ``"auto"``, or the name of a revision to insist on.
         max_message_size: Bytes of the longest line that :meth:`receive_data` takes.
+        hears_lists: Whether the application wants to hear of changed lists, see :meth:`start_listening`.
     """
 
     def __init__(
@@ -96,8 +103,10 @@ class ClientSession(Session):
         capabilities: Mapping[str, Any] | None = None,
         protocol: str = "auto",
         max_message_size: int | None = None,
+        hears_lists: bool = False,
     ) -> None:
         super().__init__(max_message_size=max_message_size)
+        self._hears_lists = hears_lists
         self._client_info = client_info or _INFO
         self._capabilities = dict(capabilities or {})
         self._protocol = protocol
@@ -342,6 +351,36 @@ class ClientSession(Session):
         self._queue(outgoing.payload)
         return outgoing.request_id or 0
 
+    @property
+    def listens(self) -> bool:
+        """Whether there is a subscription to make with :meth:`start_listening`."""
+        return bool(self._list_filter())
+
+    def _list_filter(self) -> Mapping[str, bool]:
+        agreement = self._agreement
+        if not self._hears_lists or agreement is None or not agreement.revision.subscriptions:
+            return {}
+        return calls.list_filter(agreement.server.capabilities)
+
+    def start_listening(self) -> Outgoing | None:
+        """Encode the subscription to the lists whose changes the server announces.
+
+        Its acknowledgement, and its end by the server, are no events: the application made no request.
+
+        State:
+            The request is PENDING, until the server ends the subscription.
+
+        Returns:
+            The ``subscriptions/listen`` request; None where the application does not want to hear of
+            changes, or the server announces them unasked or not at all.
+        """
+        wanted = self._list_filter()
+        if not wanted:
+            return None
+        outgoing = self.start_request(calls.listen(wanted))
+        self._listening = outgoing.request_id
+        return outgoing
+
     def _encode(
         self,
         call: Call[Any],
@@ -382,6 +421,17 @@ class ClientSession(Session):
             reply = self._handshake_reply(event)
             advanced.extend([event] if reply is None else self._advance(reply))
         return advanced
+
+    def _on_notification(self, message: jsonrpc.Notification, events: list[Event]) -> None:
+        named: Any = None
+        if message.method == ACKNOWLEDGED:
+            meta = message.params.get("_meta")
+            named = cast("dict[str, Any]", meta).get(SUBSCRIPTION_ID_KEY) if isinstance(meta, dict) else None
+        elif message.method == "notifications/cancelled":
+            named = message.params.get("requestId")
+        subscription = jsonrpc.request_id_in(named)
+        if subscription is None or self._own(subscription) != self._listening:
+            super()._on_notification(message, events)
 
     def _handshake_reply(self, event: Event) -> HandshakeReply | None:
         """Return the reply to the handshake that an event holds, or None."""

@@ -97,6 +97,8 @@ class Session:
         self._ids: Iterator[RequestId] = itertools.count(1)
         self._pending: dict[RequestId, PendingRequest] = {}
         self._asked: dict[RequestId, Revision] = {}
+        self._listening: RequestId | None = None
+        """The subscription that a client has made by itself."""
         self._max_line_size = MAX_LINE_SIZE if max_message_size is None else max_message_size
         self._lines: LineDecoder | None = None
         self._events: list[Event] = []
@@ -368,7 +370,8 @@ class Session:
         own = request_id if request_id in self._pending else self._own(request_id)
         if own in self._pending and (only is None or only == own):
             return own
-        events.append(MessageDropped(f"an answer came for request {request_id!r}, which is not pending"))
+        if own != self._listening:
+            events.append(MessageDropped(f"an answer came for request {request_id!r}, which is not pending"))
         return None
 
     def _own(self, given: RequestId) -> RequestId:

@@ -65,6 +65,9 @@ class Revision:
     peer_requests: bool
     """The server sends requests of its own; later revisions ask for input in results."""
 
+    subscriptions: bool
+    """Changes are announced on the stream of ``subscriptions/listen``; before, unasked."""
+
 
 def _handshake(name: str, *, http: bool, version_header: bool, batches: bool) -> Revision:
     return Revision(
@@ -79,6 +82,7 @@ def _handshake(name: str, *, http: bool, version_header: bool, batches: bool) ->
         http_cancel=CancelBy.NOTIFICATION,
         sign_of_life="ping",
         peer_requests=True,
+        subscriptions=False,
     )
 
 
@@ -98,6 +102,7 @@ REVISIONS: dict[str, Revision] = {
             http_cancel=CancelBy.CLOSING_THE_STREAM,
             sign_of_life="server/discover",
             peer_requests=False,
+            subscriptions=True,
         ),
         _handshake("2025-11-25", http=True, version_header=True, batches=False),
         _handshake("2025-06-18", http=True, version_header=True, batches=False),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
@@ -40,6 +41,17 @@ async def pause(runtime: str) -> None:
         await asyncio.sleep(0)
     elif runtime == "trio":
         await trio.lowlevel.checkpoint()
+    else:
+        time.sleep(0)
+
+
+def begun(runtime: str) -> int:
+    """Count the tasks, or in blocking code the threads, that a client may have begun."""
+    if runtime == "asyncio":
+        return len(asyncio.all_tasks())
+    if runtime == "trio":
+        return trio.lowlevel.current_statistics().tasks_living
+    return sum(thread.name.startswith("routermcp") for thread in threading.enumerate())
 
 
 class Lifecycles:

@@ -16,6 +16,7 @@ from routermcp_proto.events import (
     ErrorReceived,
     MessageDropped,
     MessageReady,
+    NotificationReceived,
     Outgoing,
     ProgressReceived,
     ResponseReceived,
@@ -30,7 +31,7 @@ from routermcp_proto.jsonrpc import (
     encode_request,
     encode_response,
 )
-from routermcp_proto.names import CAPABILITIES_KEY
+from routermcp_proto.names import ACKNOWLEDGED, CAPABILITIES_KEY, SUBSCRIPTION_ID_KEY
 from routermcp_proto.states import SessionState
 from tests.proto.pair import Pair
 
@@ -408,3 +409,77 @@ def test_a_gateway_declares_what_its_own_client_can_do(stamped: bool) -> None:
         outgoing = session.start_request(calls.list_tools(), capabilities={"elicitation": {}})
         assert declared(outgoing) == ({"elicitation": {}} if stamped else None)
     assert declared(session.start_request(calls.list_tools())) == ({} if stamped else None)
+
+
+# ---- subscriptions to lists ----------------------------------------------------------------------
+
+ANNOUNCES = {"tools": {"listChanged": True}, "prompts": {"listChanged": False}, "resources": {}}
+
+
+def listening(capabilities: dict[str, Any] = ANNOUNCES, **settings: Any) -> ClientSession:
+    session = ClientSession(**settings)
+    first = session.start_handshake()
+    discovered = {**DISCOVERED, "capabilities": capabilities}
+    session.receive_message(encode_response(first.request_id or 0, discovered))
+    return session
+
+
+def test_only_lists_whose_changes_are_announced_are_subscribed_to() -> None:
+    outgoing = listening(hears_lists=True).start_listening()
+    assert outgoing is not None
+    sent = json.loads(outgoing.payload)
+    assert sent["method"] == "subscriptions/listen"
+    assert sent["params"]["notifications"] == {"toolsListChanged": True}
+
+
+def test_there_may_be_nothing_to_subscribe_to() -> None:
+    old = ClientSession(hears_lists=True, protocol="2025-11-25")
+    first = old.start_handshake()
+    old.receive_message(encode_response(first.request_id or 0, {**INITIALIZED, "capabilities": ANNOUNCES}))
+    for session in (listening(), listening({"tools": {}}, hears_lists=True), ClientSession(), old):
+        assert not session.listens
+        assert session.start_listening() is None
+
+
+@pytest.mark.parametrize("spelled", [int, str, float])
+def test_acknowledgement_and_end_of_a_subscription_are_no_events(spelled: type) -> None:
+    session = listening(hears_lists=True)
+    outgoing = session.start_listening()
+    assert outgoing is not None
+    number = outgoing.request_id
+    named = {"_meta": {SUBSCRIPTION_ID_KEY: spelled(number)}}
+    assert session.receive_message(encode_notification(ACKNOWLEDGED, named)) == []
+    ended = {"requestId": spelled(number)}
+    assert session.receive_message(encode_notification("notifications/cancelled", ended)) == []
+    changed = "notifications/tools/list_changed"
+    assert session.receive_message(encode_notification(changed, named)) == [
+        NotificationReceived(changed, named)
+    ]
+
+
+@pytest.mark.parametrize("params", [{}, {"_meta": 5}, {"_meta": {SUBSCRIPTION_ID_KEY: 77}}])
+def test_the_acknowledgement_of_another_subscription_is_an_event(params: dict[str, Any]) -> None:
+    session = listening(hears_lists=True)
+    session.start_listening()
+    assert session.receive_message(encode_notification(ACKNOWLEDGED, params)) == [
+        NotificationReceived(ACKNOWLEDGED, params)
+    ]
+
+
+def test_the_answer_to_a_subscription_that_no_call_waits_for_is_no_event() -> None:
+    session = listening(hears_lists=True)
+    outgoing = session.start_listening()
+    assert outgoing is not None
+    number = outgoing.request_id or 0
+    session.abandon(number)
+    assert session.receive_message(encode_response(number, {})) == []
+    (dropped,) = session.receive_message(encode_response(number + 1, {}))
+    assert isinstance(dropped, MessageDropped)
+
+
+def test_a_subscription_is_answered_where_its_stream_is_read() -> None:
+    session = listening(hears_lists=True)
+    outgoing = session.start_listening()
+    assert outgoing is not None
+    (event,) = session.receive_message(encode_response(outgoing.request_id or 0, {}))
+    assert isinstance(event, ResponseReceived)

@@ -233,7 +233,8 @@ class ScriptedServer:
         path: Where its endpoint is.
         tls: Speak TLS with this context.
         port: Which port, 0 for any that is free.
-        listens: Offer the stream that a client opens with GET (handshake era).
+        listens: Announce changes: on the stream that a client opens with GET (handshake era) or
+            on that of ``subscriptions/listen``.
         sessions: Assign session ids (handshake era).
     """
 
@@ -467,8 +468,20 @@ class ScriptedServer:
             exchange.error(-32022, "unsupported version", status=400, data={"supported": [STATELESS]})
         elif seen.headers.get("mcp-method") != seen.method:
             exchange.error(-32020, "Mcp-Method does not match", status=400)
+        elif seen.method == "subscriptions/listen" and self.listens:
+            self._treat_subscription(exchange)
         else:
             exchange.answer()
+
+    def _treat_subscription(self, exchange: Exchange) -> None:
+        key = "io.modelcontextprotocol/subscriptionId"
+        accepted = exchange.seen.params["notifications"]
+        acknowledged = {"_meta": {key: exchange.id}, "notifications": accepted}
+        exchange.stream().notify("notifications/subscriptions/acknowledged", **acknowledged)
+        with self._lock:
+            self.sessions[f"subscription-{exchange.id}"] = exchange
+        if exchange.closed_by_client():
+            self.events["subscription closed"].set()
 
     def _open_session(self, exchange: Exchange) -> None:
         if self.with_sessions:
@@ -503,7 +516,7 @@ def _discover(exchange: Exchange, params: dict[str, Any]) -> dict[str, Any]:
     return {
         "resultType": "complete",
         "supportedVersions": [STATELESS],
-        "capabilities": CAPABILITIES,
+        "capabilities": {**CAPABILITIES, "tools": {"listChanged": exchange.server.listens}},
         "instructions": "Be scripted.",
         "_meta": {"io.modelcontextprotocol/serverInfo": SERVER_INFO},
     }

@@ -9,31 +9,31 @@ from typing import Any
 import pytest
 
 from routermcp.types import MCPError
-from tests.lifecycles import pause
-from tests.routermcp.server import HANDSHAKE, Exchange, ScriptedServer
+from tests.lifecycles import begun, pause
+from tests.routermcp.server import PATIENCE, STATELESS, Exchange, ScriptedServer
 from tests.three_runtimes import gather, make_client, run
 
 
-def stream_of(server: ScriptedServer) -> Exchange:
-    """Wait for the stream that the client has opened."""
-    while not (open_ones := [each for each in server.sessions.values() if each is not None]):
-        threading.Event().wait(0.01)
+async def stream_of(runtime: str, server: ScriptedServer) -> Exchange:
+    """Wait for the stream that the client opens."""
+    while not (open_ones := [each for each in list(server.sessions.values()) if each is not None]):
+        await pause(runtime)
     return open_ones[0]
 
 
 @pytest.mark.parametrize("times", [1, 5])
-def test_what_the_server_tells_between_calls_is_heard(runtime: str, times: int) -> None:
+def test_what_the_server_tells_between_calls_is_heard(runtime: str, era: str, times: int) -> None:
     heard: list[str] = []
 
     def on_notification(method: str, params: Mapping[str, Any]) -> None:
         heard.append(method)
 
-    with ScriptedServer(HANDSHAKE, listens=True) as server:
+    with ScriptedServer(era, listens=True) as server:
 
         async def body() -> None:
             async with make_client(runtime, url=server.url, on_notification=on_notification) as client:
                 for number in range(times):
-                    stream_of(server).notify("notifications/tools/list_changed")
+                    (await stream_of(runtime, server)).notify("notifications/tools/list_changed")
                     while len(heard) == number:
                         await pause(runtime)
                     # A call beside it reads the same stream, which the attendant reads again after it.
@@ -43,8 +43,8 @@ def test_what_the_server_tells_between_calls_is_heard(runtime: str, times: int) 
     assert heard == ["notifications/tools/list_changed"] * times
 
 
-def test_calls_and_the_attendant_share_the_stream(runtime: str) -> None:
-    with ScriptedServer(HANDSHAKE, listens=True) as server:
+def test_calls_and_the_attendant_share_the_stream(runtime: str, era: str) -> None:
+    with ScriptedServer(era, listens=True) as server:
 
         async def body() -> None:
             async with make_client(runtime, url=server.url, on_notification=lambda *_: None) as client:
@@ -55,15 +55,83 @@ def test_calls_and_the_attendant_share_the_stream(runtime: str) -> None:
 
 
 @pytest.mark.parametrize("attend", [False, True])
-def test_a_client_with_an_attendant_can_be_connected_again(runtime: str, attend: bool) -> None:
-    with ScriptedServer(HANDSHAKE, listens=True) as server:
+def test_a_client_with_an_attendant_can_be_connected_again(runtime: str, era: str, attend: bool) -> None:
+    with ScriptedServer(era, listens=True) as server:
 
         async def body() -> None:
-            client = make_client(runtime, url=server.url, on_log=lambda _: None, attend=attend)
+            client = make_client(runtime, url=server.url, on_notification=lambda *_: None, attend=attend)
             for _ in range(3):
                 async with client:
                     await client.call_tool("echo")
             with pytest.raises(MCPError, match="not connected"):
                 await client.list_tools()
+
+        run(runtime, body)
+
+
+# ---- subscriptions of the stateless era ----------------------------------------------------------
+
+
+def test_a_subscription_ends_with_disconnect(runtime: str) -> None:
+    with ScriptedServer(STATELESS, listens=True) as server:
+
+        async def body() -> None:
+            async with make_client(runtime, url=server.url, on_notification=lambda *_: None) as client:
+                await stream_of(runtime, server)
+                assert client.stats().in_use == 1
+            assert client.stats().open == 0
+
+        run(runtime, body)
+        assert server.events["subscription closed"].wait(PATIENCE)
+        (asked,) = server.requests("subscriptions/listen")
+        assert asked.params["notifications"] == {"toolsListChanged": True}
+
+
+def test_a_server_that_refuses_the_subscription_is_left_alone(runtime: str) -> None:
+    with ScriptedServer(STATELESS, listens=True) as server:
+        refusals = threading.Event()
+
+        def refuse(exchange: Exchange) -> None:
+            exchange.error(-32601, "no such method", status=404)
+            refusals.set()
+
+        server.script("subscriptions/listen", refuse)
+
+        async def body() -> None:
+            async with make_client(runtime, url=server.url, on_notification=lambda *_: None) as client:
+                while not refusals.is_set():
+                    await client.list_tools()
+                await client.list_tools()
+
+        run(runtime, body)
+        assert len(server.requests("subscriptions/listen")) == 1
+
+
+@pytest.mark.parametrize("case", ["no callback", "attend=False", "no announcements"])
+def test_nothing_is_subscribed_to_in_vain(runtime: str, case: str) -> None:
+    settings: dict[str, Any] = {} if case == "no callback" else {"on_notification": lambda *_: None}
+    if case == "attend=False":
+        settings["attend"] = False
+    with ScriptedServer(STATELESS, listens=case != "no announcements") as server:
+
+        async def body() -> None:
+            async with make_client(runtime, url=server.url, **settings) as client:
+                await client.list_tools()
+                assert client.stats().open == 1
+
+        run(runtime, body)
+        assert server.requests("subscriptions/listen") == []
+
+
+def test_sessions_without_an_open_stream_begin_nothing(runtime: str, era: str) -> None:
+    with ScriptedServer(era) as server:
+
+        async def body() -> None:
+            async with make_client(runtime, url=server.url) as client:
+                await client.list_tools()
+                before = begun(runtime)
+                for number in range(50):
+                    await client.create_session(f"user-{number}").connect()
+                assert begun(runtime) == before
 
         run(runtime, body)

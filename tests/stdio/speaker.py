@@ -11,6 +11,8 @@ import sys
 
 MIB = 1024 * 1024
 
+SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
+
 
 def send(**message: object) -> None:
     """Write one message."""
@@ -37,9 +39,15 @@ def speak(what: str) -> None:
         for _ in range(MIB // 1024):
             send(method="test/filler", params={"text": "y" * 1000})
         done()
+    elif what == "changed":
+        for number in (subscribed, "another"):
+            send(method="notifications/tools/list_changed", params={"_meta": {SUBSCRIPTION: number}})
+        done()
     else:
         done()
 
+
+subscribed = None
 
 for line in sys.stdin:
     message = json.loads(line)
@@ -49,8 +57,15 @@ for line in sys.stdin:
     elif method == "initialize":
         about = {"capabilities": {"tools": {}}, "serverInfo": {"name": "speaker", "version": "1"}}
         send(id=number, result={"protocolVersion": "2025-11-25", **about})
+    elif method == "server/discover":
+        about = {"capabilities": {"tools": {"listChanged": True}}}
+        send(id=number, result={"resultType": "complete", "supportedVersions": ["2026-07-28"], **about})
+    elif method == "subscriptions/listen":
+        subscribed = number
+        acknowledged = {**message["params"], "_meta": {SUBSCRIPTION: number}}
+        send(method="notifications/subscriptions/acknowledged", params=acknowledged)
     elif method == "tools/call":
-        send(id=number, result={"content": [{"type": "text", "text": "ok"}]})
+        send(id=number, result={"resultType": "complete", "content": [{"type": "text", "text": "ok"}]})
         speak(message["params"]["arguments"].get("what", "nothing"))
     elif number is not None:
         send(id=number, error={"code": -32601, "message": "unknown"})

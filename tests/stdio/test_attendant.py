@@ -14,6 +14,7 @@ import pytest
 import trio
 
 from routermcp.transports import stdio
+from tests.lifecycles import begun
 from tests.processes import PATIENCE
 from tests.three_runtimes import RUNTIMES, gather, make_client, run
 
@@ -54,13 +55,8 @@ def runtime(request: pytest.FixtureRequest) -> str:
 
 
 def client_of(runtime: str, listener: Listener, **settings: Any) -> Any:
-    return make_client(
-        runtime,
-        transport=stdio(SPEAKER),
-        protocol="2025-11-25",
-        on_notification=listener.hear,
-        **settings,
-    )
+    settings = {"protocol": "2025-11-25", "on_notification": listener.hear, **settings}
+    return make_client(runtime, transport=stdio(SPEAKER), **settings)
 
 
 @pytest.mark.parametrize("what", ["nothing", "stderr", "stdout"])
@@ -75,6 +71,17 @@ def test_an_idle_child_is_heard_and_never_blocks_on_a_pipe(runtime: str, what: s
     methods = run(runtime, body)
     assert methods[-1] == "test/done"
     assert methods.count("test/filler") == (1024 if what == "stdout" else 0)
+
+
+def test_changed_lists_of_the_stateless_era_are_heard_between_calls(runtime: str) -> None:
+    async def body() -> list[str]:
+        listener = Listener(runtime)
+        async with client_of(runtime, listener, protocol="2026-07-28") as client:
+            await client.call_tool("speak", {"what": "changed"})
+            await listener.done()
+        return listener.methods
+
+    assert run(runtime, body) == ["notifications/tools/list_changed"] * 2 + ["test/done"]
 
 
 def test_a_ping_is_answered_between_calls(runtime: str) -> None:
@@ -156,10 +163,10 @@ def test_without_an_attendant_a_child_is_heard_during_the_next_call(runtime: str
     async def body() -> None:
         listener = Listener(runtime)
         async with client_of(runtime, listener, attend=False) as client:
-            before = threading.active_count(), tasks(runtime)
+            before = threading.active_count(), begun(runtime)
             await client.call_tool("speak", {"what": "ping"})
             assert listener.methods == []
-            assert (threading.active_count(), tasks(runtime)) == before
+            assert (threading.active_count(), begun(runtime)) == before
             await client.call_tool("speak", {})
             assert listener.methods == []
             await client.call_tool("speak", {})
@@ -170,11 +177,11 @@ def test_without_an_attendant_a_child_is_heard_during_the_next_call(runtime: str
 
 def test_an_attendant_ends_with_disconnect(runtime: str) -> None:
     async def body() -> None:
-        before = tasks(runtime)
+        before = begun(runtime)
         async with client_of(runtime, Listener(runtime)) as client:
             await client.call_tool("speak", {})
-            assert tasks(runtime) > before
-        assert tasks(runtime) == before
+            assert begun(runtime) > before
+        assert begun(runtime) == before
 
     run(runtime, body)
 
@@ -190,12 +197,3 @@ def test_many_calls_and_an_attendant_share_one_stream(runtime: str) -> None:
             return answers + await gather(runtime, [call] * 20)
 
     assert run(runtime, body) == ["ok"] * 40
-
-
-def tasks(runtime: str) -> int:
-    """Count what could have been begun in the runtime."""
-    if runtime == "asyncio":
-        return len(asyncio.all_tasks())
-    if runtime == "trio":
-        return trio.lowlevel.current_statistics().tasks_living
-    return sum(thread.name.startswith("routermcp") for thread in threading.enumerate())

@@ -3,5 +3,5 @@
 Read :mod:`.context` and :mod:`.base` (what a transport of HTTP exchanges offers);
 :mod:`.connect`, :mod:`.connection`, :mod:`.pool` and :mod:`.pooled` (the keep-alive pool and
 the transport over it), :mod:`.httpx`, :mod:`.auth`; then one MCP session over any of them:
-:mod:`.server_stream`, :mod:`.handshake`, :mod:`.session`.
+:mod:`.server_stream` and :mod:`.subscription`, :mod:`.handshake`, :mod:`.session`.
 """

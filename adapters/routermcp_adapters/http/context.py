@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from routermcp_proto.events import Event
 from routermcp_proto.http.url import EndpointURL
 
 from ..call.deadline import CallDeadline
 from ..call.incoming import OnEvent
+from ..runtime import ByteStream, Runtime
 from .connect import Admit
-from .server_stream import Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,14 @@ class Destination:
     """Asked for each of its addresses."""
 
 
+class StreamReader(Protocol):
+    """Waits for the data of an exchange in its own way."""
+
+    async def receive(self, runtime: Runtime, own: ByteStream, on_event: OnEvent) -> bytes:
+        """Wait for data of the exchange's own stream, and handle what comes by other ways meanwhile."""
+        ...
+
+
 class ExchangeContext(NamedTuple):
     """What an exchange serves, besides the request itself."""
 
@@ -32,8 +40,8 @@ class ExchangeContext(NamedTuple):
     deadline: CallDeadline | None = None
     """That of the caller, which stands still while a user is asked; None where no user may be asked."""
 
-    reader: Reader | None = None
-    """Reads the session's server stream too, in its turn."""
+    reader: StreamReader | None = None
+    """Waits for the response; None where only the response is waited for."""
 
     control: bool = False
     """The exchange takes no place in the pool: calls that hold all places may be waiting for it."""

@@ -25,7 +25,7 @@ from routermcp_proto.versions import CancelBy
 
 from ..call.attendant import Attendant, weak_method
 from ..call.deadline import CallDeadline
-from ..call.incoming import IncomingHandler, ProgressSink, Responder
+from ..call.incoming import IncomingHandler, OnEvent, ProgressSink, Responder
 from ..concurrency import fork
 from ..concurrency.ctrl_c import ensured
 from ..limits import PoolStats
@@ -35,6 +35,7 @@ from .base import HTTPTransport, SharedTransport
 from .context import CONTROL, ExchangeContext
 from .handshake import HTTPHandshake
 from .server_stream import ServerStream
+from .subscription import ListSubscription
 
 #: Times that an event stream is resumed without a single new event. Servers may close and
 #: let the client poll for as long as a tool runs; one that never has anything new is dead.
@@ -80,6 +81,7 @@ class HTTPSession:
         self._shared = shared
         self._attends = attends
         self._attendant: Attendant | None = None
+        self._subscription: ListSubscription | None = None
         self._sender: HTTPTransport = sender or shared
         self._binding = binding
         self._credentials = credentials
@@ -114,16 +116,14 @@ class HTTPSession:
 
     def close(self) -> None:
         """Give the connections back."""
-        if self._attendant is not None:
-            self._attendant.cancel()
-        self._stream.close()
+        self._stop_attending()
         self._handshake.forget()
         self._handshake.take_loss()  # what follows is no renewal
         self._shared.close(self)
 
     def after_fork(self) -> None:
         """Leave the session to the parent process."""
-        self._attendant = None
+        self._attendant = self._subscription = None
         self._stream.after_fork()
         self._handshake.after_fork()
         self._binding.restart()
@@ -134,20 +134,35 @@ class HTTPSession:
         self._begin_attending(deadline)
 
     def _begin_attending(self, deadline: CallDeadline) -> None:
-        """Have the server stream read between calls, where there is one and that was not begun."""
-        if not self._attends or not self._stream.wanted:
+        """Have the server heard between calls, where it has a stream for that and it was not begun."""
+        if not self._attends or (self._attendant is not None and not self._attendant.ended):
             return
-        if self._attendant is None or self._attendant.ended:
-            stream = self._stream
-            self._attendant = Attendant(
-                self._incoming,
-                deadline,
-                partial(stream.watch, deadline.runtime),
-                weak_method(self._post_between_calls),
-                None,
-                self.place,
-            )
-            self._attendant.start()
+        runtime, stream, subscription = deadline.runtime, self._stream, None
+        if self.session.listens and self._shared.pool() is not None:
+            headers = weak_method(self.prepare)
+            subscription = ListSubscription(runtime, self._binding, self._sender, headers)
+        if not stream.wanted and subscription is None:
+            return
+        self._subscription = subscription
+        self._attendant = Attendant(
+            self._incoming,
+            deadline,
+            partial(_watch, runtime, stream, subscription),
+            weak_method(self._post_between_calls),
+            None,
+            self.place,
+        )
+        self._attendant.start()
+
+    def _stop_attending(self) -> Attendant | None:
+        """Have the attendant end soon, and return it."""
+        attendant, self._attendant = self._attendant, None
+        if attendant is not None:
+            attendant.cancel()
+        self._stream.close()
+        if self._subscription is not None:
+            self._subscription.close()
+        return attendant
 
     async def renew(
         self, deadline: CallDeadline, session_id: str | None, agreement: Agreement | None
@@ -162,10 +177,7 @@ class HTTPSession:
 
     async def farewell(self, runtime: Runtime, everything: bool = False) -> None:
         """End the session at the server with DELETE, where it has one."""
-        attendant, self._attendant = self._attendant, None
-        if attendant is not None:
-            attendant.cancel()
-        self._stream.close()
+        attendant = self._stop_attending()
         if attendant is not None:
             await attendant.stop()
         if self._binding.sessionful:
@@ -344,6 +356,19 @@ class HTTPSession:
                 except MCPError as error:
                     # The caller has an outcome already, which this must not replace.
                     log.debug("%s", error)
+
+
+async def _watch(
+    runtime: Runtime, stream: ServerStream, subscription: ListSubscription | None, on_event: OnEvent
+) -> None:
+    """Read the stream of the session's era, which may change when the session is renewed."""
+    while True:
+        if stream.wanted:
+            await stream.watch(runtime, on_event)
+        elif subscription is not None and subscription.wanted:
+            await subscription.watch(on_event)
+        else:
+            return
 
 
 def _stream_cut() -> TransportError:

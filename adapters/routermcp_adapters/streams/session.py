@@ -159,6 +159,7 @@ class StreamSession:
             outgoing = session.start_handshake(known)
             self._probed = session.state is SessionState.PROBING
             await multiplexer.handshake(outgoing, on_event, deadline)
+            await self._listen(multiplexer)
         except BaseException as error:
             self._probed = self._probed and session.state is SessionState.PROBING
             session.fail_handshake()
@@ -167,6 +168,16 @@ class StreamSession:
             raise
         if self._attends:
             self._begin_attending(multiplexer, deadline)
+
+    async def _listen(self, multiplexer: Multiplexer) -> None:
+        """Have the server announce changes of its lists; they come with the messages of no call.
+
+        The subscription ends with the stream, so that no call has to wait for its answer.
+        """
+        outgoing = self._session.start_listening()
+        if outgoing is not None:
+            self._session.abandon(outgoing.request_id or 0)
+            await multiplexer.send(outgoing)
 
     def _begin_attending(self, multiplexer: Multiplexer, deadline: CallDeadline) -> None:
         with self._lock:

@@ -17,7 +17,6 @@ from typing import Any, cast
 
 from routermcp_proto import calls
 from routermcp_proto.exceptions import InvalidParamsError, MCPError, MethodNotFoundError, TransportError
-from routermcp_proto.names import LIST_FILTERS
 
 from .session import UpstreamSession
 from .times import DEFAULT_TIMES, UpstreamTimes
@@ -168,11 +167,8 @@ class ChangeSubscription:
                 self._task = task
 
     def _filter(self) -> dict[str, Any]:
-        wanted: dict[str, Any] = {
-            name: True
-            for name, (capability, _) in LIST_FILTERS.items()
-            if self._offers(capability, "listChanged")
-        }
+        server = self._session.server
+        wanted: dict[str, Any] = {**calls.list_filter(server.capabilities)} if server is not None else {}
         if self._uris:
             wanted["resourceSubscriptions"] = sorted(self._uris)
         return wanted
