@@ -19,6 +19,7 @@ from routermcp_adapters.runtimes.run_sync import run_sync
 from routermcp_proto.client_session import ClientSession
 from routermcp_proto.events import RequestReceived
 from routermcp_proto.http.binding import HTTPBinding
+from routermcp_proto.http.reader import EndOfBody
 from routermcp_proto.http.url import EndpointURL
 from routermcp_proto.retry import RetryPolicy
 from tests.adapters.scripted_runtime import MemoryRuntime, Move, Pause, Peer
@@ -143,10 +144,10 @@ class Forgetful:
 def answer(connection: PooledConnection) -> PooledConnection:
     """Let a connection have carried an exchange."""
     connection.reader.start(b"POST")
-    connection.drained = False
     connection.reader.receive_data(http(200, b"{}"))
-    while not connection.drained:
-        connection._next()
+    while not isinstance(connection.reader.next_event(), EndOfBody):
+        pass
+    connection.drained = True
     return connection
 
 
