@@ -10,8 +10,10 @@ from typing import Annotated
 import typer
 
 from .. import SyncRouterMCPClient
+from ..oauth.browser import on_standard_error, show_page
+from ..oauth.config import CALLBACK_PORT
 from ..oauth.flows.connections import Connection, ConnectionState
-from ..oauth.loopback import CALLBACK_PORT, LoopbackReceiver, on_standard_error, show_page
+from ..oauth.loopback import LoopbackReceiver
 from ..types import AuthorizationRequiredError, ConfigError, LocalProtocolError, MCPError, TransportError
 from .failures import complain
 from .options import (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .audit import AuditEvent
 from .config import OAuthConfig
+from .device import UserCode, device_code
 from .grants import client_credentials, enterprise_managed, workload_identity
 from .loopback import loopback_receiver
 from .stores.base import AdapterLock, AsyncAdapterLock, AsyncTokenAdapter, Record, TokenAdapter
@@ -22,8 +23,10 @@ __all__ = [
     "OAuthConfig",
     "Record",
     "TokenAdapter",
+    "UserCode",
     "client_credentials",
     "cloud_adapter",
+    "device_code",
     "encrypted",
     "enterprise_managed",
     "file_adapter",

@@ -14,6 +14,7 @@ from routermcp_proto.oauth.steps import HTTPStep
 from .._version import USER_AGENT
 from ._times import FlowTimes
 from .audit import OnAudit
+from .device import DeviceCode
 from .stores.base import AnyAdapter
 
 Authorize = Callable[[str], "str | Awaitable[str]"]
@@ -42,6 +43,7 @@ FLOW_PARAMETERS = {
     "code_challenge": None,
     "code_challenge_method": None,
     "code_verifier": None,
+    "device_code": None,
     "grant_type": None,
     "redirect_uri": "redirect_uri",
     "refresh_token": None,
@@ -76,8 +78,9 @@ class OAuthConfig:
 
     Args:
         adapter: Where tokens are kept.
-        authorize: Asks a user to sign in while the call waits, such as
-            :func:`~routermcp.oauth.loopback_receiver`.
+        authorize: Asks a user to sign in while the call waits:
+            :func:`~routermcp.oauth.loopback_receiver` where the program runs,
+            :func:`~routermcp.oauth.device_code` on any device, or a function of yours.
         grant: How to get tokens without a user, such as
             :func:`~routermcp.oauth.client_credentials`; ``authorize`` is not asked then.
         redirect_uri: Where users come back to; default that of ``authorize``.
@@ -94,8 +97,9 @@ class OAuthConfig:
         offline_access: Whether to ask for ``offline_access`` where the authorization server has it.
             ``False`` for servers that give refresh tokens without it, as Keycloak does, which makes an
             offline session of it that many realms do not allow.
-        authorize_params: Further parameters of the page where users sign in, such as ``access_type``
-            and ``prompt`` (Google), ``audience`` (Auth0) or ``login_hint``.
+        authorize_params: Further parameters of the page where users sign in, or of the request for the
+            code that they enter there, such as ``access_type`` and ``prompt`` (Google), ``audience``
+            (Auth0) or ``login_hint``.
         token_params: Further parameters of each request for tokens, such as ``audience`` (Auth0,
             for ``grant=client_credentials(...)``).
         resource: The ``resource`` of requests to the authorization server (RFC 8707). ``False`` leaves
@@ -115,7 +119,7 @@ class OAuthConfig:
     """
 
     adapter: AnyAdapter
-    authorize: Authorize | None = field(default=None, kw_only=True)
+    authorize: Authorize | DeviceCode | None = field(default=None, kw_only=True)
     grant: ClientGrant | None = field(default=None, kw_only=True)
     redirect_uri: str | None = field(default=None, kw_only=True)
     client_id: str | None = field(default=None, kw_only=True)
@@ -166,9 +170,11 @@ class OAuthConfig:
         return {**({} if named else {"User-Agent": USER_AGENT}), **given, **step.headers}
 
     def redirects_to(self) -> str | None:
-        """Return where users come back to, None where no user can be asked."""
+        """Return where users come back to, None where none does."""
         if self.redirect_uri is not None:
             return self.redirect_uri
+        if isinstance(self.authorize, DeviceCode):
+            return None
         own = getattr(self.authorize, "redirect_uri", None)
         if isinstance(own, str):
             return own

@@ -12,6 +12,7 @@ from .challenges import Challenge, for_tokens
 from .client import Application, Clients
 from .client_auth import Client, Signer
 from .code_grant import PendingSignIn
+from .device_grant import DeviceAuthorization, poll, request_codes
 from .discovery import NoMetadataError, discover_target
 from .dpop import ALGORITHM, USE_NONCE, Prover
 from .metadata import AuthorizationTarget, ServerMetadata
@@ -27,6 +28,7 @@ from .steps import (
     ForgottenClientError,
     InvalidGrantError,
     SaveRecord,
+    ShowCode,
     TokenError,
 )
 from .tokens import TokenEndpoint, Tokens, refresh_tokens, revoke_tokens
@@ -319,6 +321,8 @@ class Authorizer:
             or server.registration_endpoint is not None
             or (application.metadata_url is not None and server.takes_metadata_documents)
         )
+        if application.on_device:
+            return known and server.device_authorization_endpoint is not None
         return known and server.authorization_endpoint is not None and server.knows_pkce
 
     def _token_endpoint(
@@ -354,17 +358,13 @@ class Authorizer:
                 server.issuer, server.token_endpoint, None, self._dpop(target, challenge, attempt)
             )
             tokens = yield from grant.obtain(token_endpoint, target, self.endpoint, scope)
-            self.record.settle(
-                tokens,
-                endpoint=self.endpoint,
-                client=None,
-                resource=target.resource,
-                token_endpoint=server.token_endpoint,
-                revocation_endpoint=server.revocation_endpoint,
-                requested=scope,
-                resource_metadata=target.metadata_url,
-            )
-            self._audited.append("obtain")
+            self._settle(tokens, target, None, scope)
+            return
+        if self._application.on_device:
+            try:
+                yield from self._show_code(target, scope, challenge, attempt)
+            except ForgottenClientError:
+                yield from self._show_code(target, scope, challenge, attempt)  # once, as below
             return
         # A user that cannot be asked now gets one page, however many requests are refused meanwhile.
         again = not self._application.interactive
@@ -379,6 +379,55 @@ class Authorizer:
         except ForgottenClientError:
             # Once: a client that was registered just now is refused for another reason.
             yield from self._ask_user((yield from self._begin(target, scope, challenge, attempt)))
+
+    def _settle(
+        self, tokens: Tokens, target: AuthorizationTarget, client: Client | None, scope: tuple[str, ...]
+    ) -> None:
+        """Note tokens that came of this sign-in."""
+        self.record.settle(
+            tokens,
+            endpoint=self.endpoint,
+            client=client,
+            resource=target.resource,
+            token_endpoint=target.server.token_endpoint,
+            revocation_endpoint=target.server.revocation_endpoint,
+            requested=scope,
+            resource_metadata=target.metadata_url,
+        )
+        self._audited.append("obtain")
+
+    def _show_code(
+        self,
+        target: AuthorizationTarget,
+        scope: tuple[str, ...],
+        challenge: Challenge | None,
+        attempt: AuthAttempt | None,
+    ) -> Flow[None]:
+        """Have the user enter a code on another device (RFC 8628)."""
+        server = target.server
+        client = yield from self._clients.at(target, None, scope)
+        prover = self._dpop(target, challenge, attempt)
+        token_endpoint = self._token_endpoint(server.issuer, server.token_endpoint, client, prover)
+        try:
+            device = yield from request_codes(
+                target, token_endpoint, scope, self._application.page_parameters
+            )
+        except TokenError as error:
+            self._clients.check_known(server.issuer, client, error)
+            raise
+        yield ShowCode(device.shown, self._poll(device, token_endpoint, client, target, scope))
+
+    def _poll(
+        self,
+        device: DeviceAuthorization,
+        token_endpoint: TokenEndpoint,
+        client: Client,
+        target: AuthorizationTarget,
+        scope: tuple[str, ...],
+    ) -> Flow[None]:
+        tokens = yield from poll(device, replace(token_endpoint, optional=True), scope, target.resource)
+        self._clients.note_tokens(target.server.issuer, client)
+        self._settle(tokens, target, client, scope)
 
     def _begin(
         self,

@@ -11,7 +11,7 @@ from .client_auth import NONE, Client, Signer, method_for, register
 from .client_grants import ClientGrant
 from .metadata import AuthorizationTarget, ServerMetadata
 from .scopes import union
-from .steps import Clock, Flow
+from .steps import Clock, Flow, ForgottenClientError, TokenError
 from .urls import same_issuer, shown
 
 #: Seconds for which a registration that gave no tokens yet counts as known to the server although a
@@ -39,6 +39,7 @@ class Application:
             server names.
         grant: How it gets tokens without a user.
         interactive: Whether a user can be asked while a request waits.
+        on_device: Whether users are shown a code to enter on any device, and no page here.
         signer: Signs DPoP proofs; None for plain tokens.
         prefers_dpop: Whether tokens are bound to a key wherever the authorization server can do that,
             and not only where the MCP server asks for it.
@@ -59,6 +60,7 @@ class Application:
     resource: str | Literal[False] | None = None
     grant: ClientGrant | None = None
     interactive: bool = True
+    on_device: bool = False
     signer: Signer | None = field(default=None, repr=False)
     prefers_dpop: bool = False
     tag: str = field(default="", repr=False)
@@ -83,12 +85,14 @@ class Clients:
         self._registrations = registrations
         self._clock = clock
 
-    def at(self, target: AuthorizationTarget, redirect_uri: str, scope: tuple[str, ...]) -> Flow[Client]:
+    def at(
+        self, target: AuthorizationTarget, redirect_uri: str | None, scope: tuple[str, ...]
+    ) -> Flow[Client]:
         """Return the client of the application at an authorization server, registered if need be.
 
         Args:
             target: The authorization server and the resource.
-            redirect_uri: Where users come back to.
+            redirect_uri: Where users come back to, None for those that enter a code elsewhere.
             scope: The scopes that users are about to be asked for.
 
         Raises:
@@ -123,6 +127,16 @@ class Clients:
         if known:
             del self._registrations[issuer]
         return known
+
+    def check_known(self, issuer: str, client: Client, error: TokenError) -> None:
+        """Forget a client that was registered, where a refusal says that the server has.
+
+        Raises:
+            ForgottenClientError: It was forgotten; signing in again registers a new one.
+        """
+        if error.unknown_client and self.forget(issuer, client):
+            message = f"{error}; the registration there was dropped, and signing in again makes a new one"
+            raise ForgottenClientError(message, error.error, error.status) from error
 
     def forget_all(self) -> None:
         """Forget all clients that were registered; what was registered by hand stays bound."""

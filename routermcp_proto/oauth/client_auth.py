@@ -26,6 +26,8 @@ PRIVATE_KEY = "private_key_jwt"
 JWT_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 GRANTS = ("authorization_code", "refresh_token")
+DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
+DEVICE_GRANTS = (DEVICE_CODE, "refresh_token")
 
 BY_HAND = (
     "register yours there by hand, and give OAuthConfig(client_id=..., client_secret=...), the latter "
@@ -115,13 +117,13 @@ def method_for(secret: str | None, server: ServerMetadata) -> str:
 
 
 def register(
-    server: ServerMetadata, *, redirect_uri: str, name: str, scopes: tuple[str, ...]
+    server: ServerMetadata, *, redirect_uri: str | None, name: str, scopes: tuple[str, ...]
 ) -> Flow[Client]:
     """Register an application with an authorization server (RFC 7591).
 
     Args:
         server: Where.
-        redirect_uri: Where users come back to.
+        redirect_uri: Where users come back to, None for those that enter a code elsewhere.
         name: The name of the application that users see.
         scopes: The scopes that it may ask for, as far as is known.
 
@@ -135,11 +137,11 @@ def register(
         )
     document: dict[str, Any] = {
         "client_name": name,
-        "redirect_uris": [redirect_uri],
-        "grant_types": list(GRANTS),
-        "response_types": ["code"],
+        "redirect_uris": [redirect_uri] if redirect_uri is not None else [],
+        "grant_types": list(GRANTS if redirect_uri is not None else DEVICE_GRANTS),
+        "response_types": ["code"] if redirect_uri is not None else [],
         "token_endpoint_auth_method": _wished_method(server),
-        "application_type": "web" if _of_a_site(redirect_uri) else "native",
+        "application_type": "web" if redirect_uri is not None and _of_a_site(redirect_uri) else "native",
     }
     url = checked(server.registration_endpoint, "registration_endpoint")
     if scopes:

@@ -45,6 +45,7 @@ class ServerMetadata:
     authorization_endpoint: str | None = None
     registration_endpoint: str | None = None
     revocation_endpoint: str | None = None
+    device_authorization_endpoint: str | None = None
     scopes_supported: tuple[str, ...] | None = None
     token_endpoint_auth_methods: tuple[str, ...] | None = None
     code_challenge_methods: tuple[str, ...] | None = None
@@ -130,6 +131,7 @@ def server_metadata(document: Mapping[str, Any], issuer: str) -> ServerMetadata:
         authorization_endpoint=endpoint("authorization_endpoint"),
         registration_endpoint=optional_endpoint("registration_endpoint"),
         revocation_endpoint=optional_endpoint("revocation_endpoint"),
+        device_authorization_endpoint=optional_endpoint("device_authorization_endpoint"),
         scopes_supported=_strings(document, "scopes_supported"),
         token_endpoint_auth_methods=_strings(document, "token_endpoint_auth_methods_supported"),
         code_challenge_methods=_strings(document, "code_challenge_methods_supported"),

@@ -11,7 +11,7 @@ from .code_grant import PENDING_SECONDS, PendingSignIn, begin, code_from, exchan
 from .dpop import Prover
 from .metadata import AuthorizationTarget
 from .records import GrantRecord
-from .steps import Clock, Entropy, Flow, ForgottenClientError, TokenError
+from .steps import Clock, Entropy, Flow, TokenError
 from .tokens import TokenEndpoint
 from .urls import checked, shown
 
@@ -62,8 +62,11 @@ class BrowserSignIn:
         """
         redirect_uri = self._application.redirect_uri
         if redirect_uri is None:
+            way = "has no way to ask one"
+            if self._application.on_device:
+                way = "shows a code for that when a call needs it, and no page before"
             raise AuthorizationRequiredError(
-                f"{shown(self._endpoint)} wants a user to sign in, and OAuthConfig has no way to ask one"
+                f"{shown(self._endpoint)} wants a user to sign in, and OAuthConfig {way}"
             )
         client = yield from self._clients.at(target, redirect_uri, scope)
         issuer = target.server.issuer
@@ -131,9 +134,7 @@ class BrowserSignIn:
             code = code_from(callback_url, state, kept)
             tokens = yield from token_endpoint.ask(exchange_form(code, kept), scope)
         except TokenError as error:
-            if error.unknown_client and self._clients.forget(issuer, client):
-                message = f"{error}; the registration there was dropped, and signing in again makes a new one"
-                raise ForgottenClientError(message, error.error, error.status) from error
+            self._clients.check_known(issuer, client, error)
             raise
         self._clients.note_tokens(issuer, client)
         record.settle(

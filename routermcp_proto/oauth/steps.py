@@ -44,8 +44,8 @@ class HTTPStep:
     tokens in it: they are written before anything else, also where no caller waits any more."""
 
     optional: bool = False
-    """Whether there are others to ask: a server that cannot be reached counts as an answer with the
-    status 0."""
+    """Whether there are others to ask, or a later time: a server that cannot be reached counts as an
+    answer with the status 0."""
 
     to_server: bool = True
     """Whether it goes to the authorization server, so that the application's headers for that go along."""
@@ -71,11 +71,44 @@ class AskUser:
 
 
 @dataclass(frozen=True, slots=True)
+class UserCode:
+    """A code that a user enters on a page, on any device with a browser.
+
+    Attributes:
+        user_code: The code, as it is to be shown.
+        verification_uri: The page where it is entered; short, for typing.
+        verification_uri_complete: The page with the code filled in, for a link or a QR code; None
+            where the server gives none.
+        expires_at: Until when the user has to be done, in seconds since 1970.
+    """
+
+    user_code: str = field(repr=False)
+    verification_uri: str
+    verification_uri_complete: str | None = field(repr=False)
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ShowCode:
+    """Show a user a code to enter on a page, and run a flow meanwhile; answered when that is over."""
+
+    code: UserCode
+    polling: Flow[None]
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait while others may use the record; answered with nothing."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class SaveRecord:
     """Write the record as it is now, before anything else; answered with nothing."""
 
 
-FlowStep = HTTPStep | AskUser | SaveRecord
+FlowStep = HTTPStep | AskUser | ShowCode | Pause | SaveRecord
 Flow = Generator[FlowStep, Any, T]
 """Yields steps, is sent an :class:`HTTPAnswer`, a URL or nothing for each, and returns a ``T``."""
 
@@ -87,14 +120,16 @@ def fetch(step: HTTPStep) -> Flow[HTTPAnswer]:
 
 
 #: Members that may be good once: a code always is, and many servers rotate refresh tokens.
-SPENT = ("code", "refresh_token")
+SPENT = ("code", "device_code", "refresh_token")
 
 
-def post_form(url: str, form: Mapping[str, str], headers: Mapping[str, str]) -> HTTPStep:
+def post_form(
+    url: str, form: Mapping[str, str], headers: Mapping[str, str], *, optional: bool = False
+) -> HTTPStep:
     """Return the request that posts a form, as all endpoints of OAuth but registration take it."""
     own = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
     spends = any(name in form for name in SPENT)
-    return HTTPStep("POST", url, {**own, **headers}, urlencode(form).encode("ascii"), spends)
+    return HTTPStep("POST", url, {**own, **headers}, urlencode(form).encode("ascii"), spends, optional)
 
 
 def json_object(answer: HTTPAnswer) -> dict[str, Any] | None:

@@ -43,6 +43,7 @@ ASSERTION_SECONDS = 300
 SECRETS = (
     "code",
     "code_verifier",
+    "device_code",
     "refresh_token",
     "client_secret",
     "client_assertion",
@@ -152,6 +153,9 @@ class TokenEndpoint:
     client_id_beside: bool = True
     """Whether the form names the client beside an ``Authorization`` header that does."""
 
+    optional: bool = False
+    """Whether to ask again later where it cannot be reached, which counts as the status 0."""
+
     def ask(self, form: Mapping[str, str], scope: tuple[str, ...] = ()) -> Flow[Tokens]:
         """Ask for tokens.
 
@@ -203,7 +207,7 @@ class TokenEndpoint:
             del filled["client_id"]
         if self.prover is not None:
             headers["DPoP"] = self.prover.proof("POST", self.url)
-        answer = yield from fetch(post_form(self.url, filled, headers))
+        answer = yield from fetch(post_form(self.url, filled, headers, optional=self.optional))
         nonce = answer.headers.get("dpop-nonce")
         if self.prover is not None and nonce:
             self.prover.note_nonce(self.url, nonce)

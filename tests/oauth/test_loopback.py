@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from routermcp.oauth import OAuthConfig, loopback_receiver, memory_adapter
-from routermcp.oauth import loopback as receiver_module
-from routermcp.oauth.config import DEFAULT_REDIRECT_URI
-from routermcp.oauth.loopback import CALLBACK_PORT, suspicion
+from routermcp.oauth import browser as browser_module
+from routermcp.oauth.browser import suspicion
+from routermcp.oauth.config import CALLBACK_PORT, DEFAULT_REDIRECT_URI
 from routermcp.types import ConfigError, OAuthError
 from tests.oauth.servers.protected_server import ProtectedServer
 from tests.programs import free_port
@@ -107,7 +107,7 @@ def test_names_that_may_be_those_of_others(host: str) -> None:
 
 def test_a_suspicious_page_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: queue.Queue[str] = queue.Queue()
-    monkeypatch.setattr(receiver_module.webbrowser, "open", opened.put)
+    monkeypatch.setattr(browser_module.webbrowser, "open", opened.put)
     shown: list[str] = []
     for host in ("\u0430uth.example", "auth.example"):
         with pytest.raises(OAuthError):
@@ -127,7 +127,7 @@ def test_a_browser_that_stays_in_the_foreground_holds_nobody_up(monkeypatch: pyt
             browser.get(f"{receiver.redirect_uri}?state=right&code=x")
         return read.wait(PATIENCE)
 
-    monkeypatch.setattr(receiver_module.webbrowser, "open", browse)
+    monkeypatch.setattr(browser_module.webbrowser, "open", browse)
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(receiver, PAGE).result(PATIENCE).endswith("code=x")
         read.set()
@@ -142,7 +142,7 @@ def test_a_browser_that_cannot_be_opened_is_no_error(
         tried.set()
         raise OSError("there is no such program")
 
-    monkeypatch.setattr(receiver_module.webbrowser, "open", browse)
+    monkeypatch.setattr(browser_module.webbrowser, "open", browse)
     with pytest.raises(OAuthError, match="nobody came back"):
         loopback_receiver(free_port(), show=lambda _: None, seconds=0.05)(PAGE)
     assert tried.wait(PATIENCE)
@@ -157,12 +157,12 @@ def test_browsers_that_stay_are_not_opened_without_end(monkeypatch: pytest.Monke
         opened.put(url)
         return read.wait(PATIENCE)
 
-    monkeypatch.setattr(receiver_module.webbrowser, "open", browse)
+    monkeypatch.setattr(browser_module.webbrowser, "open", browse)
     before = set(threading.enumerate())
     try:
-        for _ in range(receiver_module.MAX_BROWSERS + 2):
-            receiver_module.show_page(PAGE, lambda _: None, open_browser=True)
-        for _ in range(receiver_module.MAX_BROWSERS):
+        for _ in range(browser_module.MAX_BROWSERS + 2):
+            browser_module.show_page(PAGE, lambda _: None, open_browser=True)
+        for _ in range(browser_module.MAX_BROWSERS):
             opened.get(timeout=PATIENCE)
         assert opened.empty()
     finally:
@@ -195,7 +195,7 @@ def test_a_client_signs_in_by_it(runtime: str, monkeypatch: pytest.MonkeyPatch) 
         visits[-1].start()
         return True
 
-    monkeypatch.setattr(receiver_module.webbrowser, "open", browse)
+    monkeypatch.setattr(browser_module.webbrowser, "open", browse)
     with ProtectedServer() as server:
         receiver = loopback_receiver(free_port(), show=lambda _: None)
         oauth = OAuthConfig(memory_adapter(), authorize=receiver, single_user=True)

@@ -125,6 +125,35 @@ def fails(
 
 
 @EACH
+def test_the_answer_of_a_user_is_taken_though_another_process_was_faster(
+    server: ProtectedServer, runtime: str
+) -> None:
+    """It holds the lock when the user comes back here, and has tokens already."""
+    adapter = Troubled()
+    other, attempts = adapter.inner.lock("ada", "s"), list[str]()
+
+    def tries(method: str) -> None:
+        attempts.append(method)
+        if attempts.count("acquire") == 3:
+            other.release()
+
+    def visit(url: str) -> str:
+        record = adapter.inner.get("ada", "s") or {}
+        adapter.inner.set("ada", "s", {**record, **server.grant("ada")})
+        assert other.acquire()
+        adapter.before = tries
+        return callback(server, "ada", url)
+
+    async def body() -> None:
+        oauth = config(adapter, authorize=visit)
+        async with make_client(runtime, url=server.url, user_id="ada", oauth=oauth) as client:
+            await add(client)
+
+    run(runtime, body)
+    assert server.sign_ins["ada"] == 1
+
+
+@EACH
 def test_a_token_that_ends_while_it_is_being_kept_is_renewed(server: ProtectedServer, runtime: str) -> None:
     """A call that is refused with it waits for the renewal under way, which was of an older one."""
     adapter = Troubled()

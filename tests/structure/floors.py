@@ -29,8 +29,8 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("__init__",),
     ),
     "routermcp.oauth": (
-        ("_optional", "_times", "_urls", "audit", "signing"),
-        ("grants", "stores"),
+        ("_optional", "_times", "_urls", "audit", "browser", "signing"),
+        ("device", "grants", "stores"),
         ("config",),
         ("flows", "loopback"),
         ("__init__",),

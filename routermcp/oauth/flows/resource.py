@@ -19,6 +19,7 @@ from routermcp_proto.oauth.records import GrantRecord
 
 from ..audit import Action, AuditEvent
 from ..config import OAuthConfig
+from ..device import DeviceCode
 from ..stores.base import Record
 from .storage import RELEASE_SECONDS, HeldLock, Store
 
@@ -134,6 +135,7 @@ class ProtectedResource:
             resource=config.resource,
             grant=config.grant,
             interactive=config.authorize is not None,
+            on_device=isinstance(config.authorize, DeviceCode),
             signer=key,
             prefers_dpop=config.dpop is True,
             tag=tag,

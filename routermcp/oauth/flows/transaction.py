@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -29,9 +28,12 @@ from routermcp_proto.oauth.steps import (
     FlowStep,
     HTTPAnswer,
     HTTPStep,
+    Pause,
     SaveRecord,
+    ShowCode,
 )
 
+from ..device import DeviceCode, called
 from .storage import RELEASE_SECONDS, HeldLock
 from .user_grant import UserGrant
 
@@ -161,6 +163,11 @@ class GrantTransaction:
         while not isinstance(step, _End):
             if isinstance(step, AskUser):
                 step = self._advance(flow, await self._aside(partial(self._ask, step, clock)))
+            elif isinstance(step, ShowCode):
+                step = self._advance(flow, await self._show_code(step, clock))
+            elif isinstance(step, Pause):
+                pause = partial(self._exchanges.runtime.sleep, step.seconds)
+                step = self._advance(flow, await self._aside(pause))
             elif isinstance(step, SaveRecord):
                 lock = self._held()
                 step = self._advance(flow, await self._grant.write(lock.runtime, lock))
@@ -253,20 +260,23 @@ class GrantTransaction:
 
     async def _ask(self, step: AskUser, clock: CallDeadline | None) -> str:
         authorize, runtime = self._grant.resource.config.authorize, self._exchanges.runtime
-        if authorize is None or clock is None:
+        if authorize is None or isinstance(authorize, DeviceCode) or clock is None:
             raise AuthorizationRequiredError("a user has to sign in first", url=step.url)
-
-        async def ask() -> str:
-            if inspect.iscoroutinefunction(authorize) or inspect.iscoroutinefunction(
-                getattr(authorize, "__call__", None)  # noqa: B004 - an object with an async __call__
-            ):
-                return await cast("Any", authorize)(step.url)
-            return cast("str", await runtime.run_blocking(lambda: authorize(step.url)))
-
-        callback = await clock.interact(ask)
+        callback = await clock.interact(partial(called, authorize, step.url, runtime))
         if not isinstance(callback, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise OAuthError("authorize= returns the URL that the user's browser came back to")
         return callback
+
+    async def _show_code(self, step: ShowCode, clock: CallDeadline | None) -> None:
+        authorize, runtime = self._grant.resource.config.authorize, self._exchanges.runtime
+        if not isinstance(authorize, DeviceCode) or clock is None:
+            raise AuthorizationRequiredError("a user has to sign in first")
+
+        async def ask() -> None:
+            await self._aside(partial(called, authorize.show, step.code, runtime))
+            await self.drive(step.polling)
+
+        await clock.interact(ask)
 
     @staticmethod
     async def _time_left(lock: HeldLock) -> float | None:
@@ -282,5 +292,6 @@ class GrantTransaction:
         """Do something that may take a person's time, while others may use the record."""
         await self._end(True)
         result = await work()
+        self._needless = None  # the answer of the user is to be used
         await self.__aenter__()
         return result

@@ -34,6 +34,8 @@ class ProtectedServer(ScriptedServer):
         hangs_on: Whether nobody who asks for a token is answered at all.
         answers_when: Raised when those who ask for a token get their answer, which is made before.
         shows_user: Whose consent the next visit of the page is.
+        polled: The errors that polls with a device code are answered with before the user has agreed.
+        agrees: Whether the user agrees at all; the last of those errors stays where not.
         refreshes: Renewals by user.
         sign_ins: Codes that were turned into tokens, by user.
         reused: Refresh tokens that were shown twice.
@@ -49,6 +51,8 @@ class ProtectedServer(ScriptedServer):
         self.answers_when = threading.Event()
         self.answers_when.set()
         self.shows_user = "alice"
+        self.polled: list[str] = []
+        self.agrees = True
         self.refreshes: Counter[str] = Counter()
         self.sign_ins: Counter[str] = Counter()
         self.reused: list[str] = []
@@ -58,6 +62,7 @@ class ProtectedServer(ScriptedServer):
         self._refresh: dict[str, str] = {}
         self._spent: set[str] = set()
         self._codes: dict[str, str] = {}
+        self._devices: dict[str, str] = {}
         self._numbers = itertools.count(1)
         self._guard = threading.Lock()
 
@@ -115,19 +120,25 @@ class ProtectedServer(ScriptedServer):
             exchange.status(201, {"client_id": "app"})
         elif path == "/oauth/authorize":
             exchange.status(302, Location=self._consent(query))
-        elif path == "/oauth/token" and self.hangs_up:
-            exchange.hang_up()
-        elif path == "/oauth/token" and self.hangs_on:
-            exchange.closed_by_client()
+        elif path == "/oauth/device":
+            exchange.status(200, self._codes_for_device(seen.body.decode()))
         elif path == "/oauth/token":
-            status, answer = self._token(seen.body.decode())
-            self.answers_when.wait(LATEST)
-            exchange.status(status, answer)
+            self._treat_token(exchange)
         elif path == "/oauth/revoke":
             self.revoked.append(parse_qs(seen.body.decode())["token"][0])
             exchange.status(200)
         else:
             exchange.status(404)
+
+    def _treat_token(self, exchange: Exchange) -> None:
+        if self.hangs_up:
+            exchange.hang_up()
+        elif self.hangs_on:
+            exchange.closed_by_client()
+        else:
+            status, answer = self._token(exchange.seen.body.decode())
+            self.answers_when.wait(LATEST)
+            exchange.status(status, answer)
 
     def _metadata(self) -> dict[str, Any]:
         return {
@@ -136,6 +147,7 @@ class ProtectedServer(ScriptedServer):
             "token_endpoint": f"{self.origin}/oauth/token",
             "registration_endpoint": f"{self.origin}/oauth/register",
             "revocation_endpoint": f"{self.origin}/oauth/revoke",
+            "device_authorization_endpoint": f"{self.origin}/oauth/device",
             "code_challenge_methods_supported": ["S256"],
             "token_endpoint_auth_methods_supported": ["none"],
         }
@@ -163,6 +175,28 @@ class ProtectedServer(ScriptedServer):
             self._codes[code] = self.shows_user
         return f"{asked['redirect_uri']}?{urlencode({'code': code, 'state': asked['state']})}"
 
+    def _codes_for_device(self, body: str) -> dict[str, Any]:
+        with self._guard:
+            number = next(self._numbers)
+            self._devices[f"device-{number}"] = parse_qs(body)["client_id"][0]
+        return {
+            "device_code": f"device-{number}",
+            "user_code": f"CODE-{number}",
+            "verification_uri": f"{self.origin}/go",
+            "verification_uri_complete": f"{self.origin}/go?code=CODE-{number}",
+            "expires_in": 600,
+            "interval": 0,
+        }
+
+    def _answer_to_poll(self, form: dict[str, str]) -> str | None:
+        """Return the error that a poll is answered with, None where the user has agreed."""
+        if self._devices.get(form["device_code"]) != form["client_id"]:
+            return "invalid_grant"
+        if self.polled:
+            return self.polled.pop(0) if self.agrees or len(self.polled) > 1 else self.polled[0]
+        del self._devices[form["device_code"]]
+        return None
+
     def _token(self, body: str) -> tuple[int, dict[str, Any]]:
         form = {name: values[0] for name, values in parse_qs(body).items()}
         with self._guard:
@@ -170,6 +204,12 @@ class ProtectedServer(ScriptedServer):
                 user = self._codes.pop(form["code"], None)
                 if user is not None:
                     self.sign_ins[user] += 1
+            elif "device_code" in form:
+                error = self._answer_to_poll(form)
+                if error is not None:
+                    return 400, {"error": error}
+                user = self.shows_user
+                self.sign_ins[user] += 1
             else:
                 user = self._renewed(form["refresh_token"])
             if user is None:

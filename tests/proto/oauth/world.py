@@ -11,7 +11,16 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from routermcp_proto.oauth.authorizer import Authorizer
 from routermcp_proto.oauth.client import Application
 from routermcp_proto.oauth.records import GrantRecord
-from routermcp_proto.oauth.steps import AskUser, Flow, HTTPAnswer, HTTPStep, SaveRecord
+from routermcp_proto.oauth.steps import (
+    AskUser,
+    Flow,
+    HTTPAnswer,
+    HTTPStep,
+    Pause,
+    SaveRecord,
+    ShowCode,
+    UserCode,
+)
 
 T = TypeVar("T")
 
@@ -65,6 +74,9 @@ class World:
     def __init__(self) -> None:
         self.steps: list[HTTPStep] = []
         self.visits: list[str] = []
+        self.shown: list[UserCode] = []
+        self.pauses: list[float] = []
+        self.clock = Chance()
         self.kept = 0
         self.resource: dict[str, Any] = {"resource": ENDPOINT, "authorization_servers": [ISSUER]}
         self.server: dict[str, Any] = {
@@ -98,11 +110,21 @@ class World:
                 step = flow.send(reply)
             except StopIteration as end:
                 return end.value
-            if isinstance(step, SaveRecord):
-                self.kept += 1
-                reply = None
-            else:
-                reply = self._visit(step) if isinstance(step, AskUser) else self._request(step)
+            match step:
+                case SaveRecord():
+                    self.kept += 1
+                    reply = None
+                case ShowCode(code, polling):
+                    self.shown.append(code)
+                    reply = self.drive(polling)
+                case Pause(seconds):
+                    self.pauses.append(seconds)
+                    self.clock.time += seconds
+                    reply = None
+                case AskUser():
+                    reply = self._visit(step)
+                case _:
+                    reply = self._request(step)
 
     def _request(self, step: HTTPStep) -> HTTPAnswer:
         self.steps.append(step)
