@@ -1,4 +1,4 @@
-"""The loggers of routermcp, and the wire log: sent and received bytes, without secrets."""
+"""The wire log: sent and received bytes, without secrets."""
 
 from __future__ import annotations
 
@@ -7,37 +7,14 @@ from collections.abc import Iterable
 from functools import partial
 
 from routermcp_proto.events import Event, HTTPRefused
-from routermcp_proto.exceptions import printable
 from routermcp_proto.http.fetching import HTTPExchange
 from routermcp_proto.http.headers import HTTPRequest
 from routermcp_proto.http.reader import BodyData, ResponseHead
 from routermcp_proto.http.url import without_query
 from routermcp_proto.redaction import HIDDEN, is_secret, without
 
+from .logs import get_logger
 
-class PrintableFilter(logging.Filter):
-    """Makes messages safe for a terminal: they quote servers, and Python prints warnings by itself."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Replace a message that holds control characters."""
-        message = record.getMessage()
-        shown = printable(message)
-        if shown != message:
-            record.msg, record.args = shown, ()
-        return True
-
-
-_printable = PrintableFilter()
-
-
-def get_logger(name: str) -> logging.Logger:
-    """Return a logger of routermcp, whose messages are safe for a terminal."""
-    logger = logging.getLogger(name)
-    logger.addFilter(_printable)
-    return logger
-
-
-log = get_logger("routermcp")
 wire = get_logger("routermcp.wire")
 
 #: Says whether the wire log has a reader; only then is anything prepared for it.

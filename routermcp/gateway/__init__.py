@@ -20,8 +20,8 @@ from __future__ import annotations
 import warnings
 
 from .backend import Backend, Caller, InputRequired, Listing
-from .demo.tools import BuiltinTools
-from .http.endpoint import GatewayApp
+from .builtin.tools import BuiltinTools
+from .http.gateway_app import GatewayApp
 from .local import LocalGateway
 from .serving.uvicorn import serve_in_thread
 

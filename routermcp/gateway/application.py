@@ -14,7 +14,7 @@ from routermcp_proto.exceptions import ConfigError
 
 from .config.file import find, load
 from .factory import aggregate_of, application_of
-from .http.app import ProjectGateway
+from .http.project_gateway import ProjectGateway
 from .serving.uvicorn import spare_the_collector
 
 #: The variable with the path of the configuration.

@@ -21,9 +21,9 @@ from ..oauth.stores.sql import sql_adapter
 from .aggregate import LIST_WAIT_SECONDS, Aggregate
 from .backend import Listing
 from .config.model import GatewayConfig, HTTPServer, OAuthSettings, StdioServer
-from .http.app import ProjectGateway
 from .http.authentication import APIKey, check_binding
-from .http.endpoint import GatewayApp
+from .http.gateway_app import GatewayApp
+from .http.project_gateway import ProjectGateway
 from .http.rate_limit import RateLimit
 from .http.routes.token_api import TokenAPI
 from .http.validation import LOOPBACK_HOSTS

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from routermcp.gateway import BuiltinTools, Caller, GatewayApp, serve_in_thread
-from routermcp.gateway.http.app import ProjectGateway
+from routermcp.gateway.http.project_gateway import ProjectGateway
 
 HANDSHAKE = "2025-11-25"
 BOTH = {"Accept": "application/json, text/event-stream"}

@@ -14,8 +14,8 @@ from cryptography.fernet import Fernet
 
 from routermcp.gateway import BuiltinTools, GatewayApp, LocalGateway, serve_in_thread
 from routermcp.gateway.config.model import GatewayConfig
-from routermcp.gateway.http.app import ProjectGateway
 from routermcp.gateway.http.authentication import APIKey
+from routermcp.gateway.http.project_gateway import ProjectGateway
 from routermcp.gateway.http.routes.token_api import TokenAPI
 from routermcp.gateway.http.routes.token_leases import TokenLeases
 from routermcp.oauth import TokenAdapter, file_adapter

@@ -22,7 +22,8 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("__init__",),
     ),
     "routermcp_adapters": (
-        ("limits", "runtime", "wire_log"),
+        ("limits", "logs", "runtime"),
+        ("wire_log",),
         ("concurrency",),
         ("call", "runtimes"),
         ("http", "streams"),
@@ -43,7 +44,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("users",),
         ("aggregate", "http"),
         ("factory", "serving"),
-        ("application", "demo", "local"),
+        ("application", "builtin", "local"),
         ("__init__",),
     ),
 }

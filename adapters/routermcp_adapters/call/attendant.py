@@ -19,8 +19,8 @@ from typing import ParamSpec, TypeVar
 from routermcp_proto.events import Event
 from routermcp_proto.exceptions import MCPError, TransportError
 
+from ..logs import log
 from ..runtime import Cancel
-from ..wire_log import log
 from .deadline import CallDeadline
 from .incoming import IncomingHandler, OnEvent, PostMessage
 

@@ -49,8 +49,8 @@ from routermcp_proto.versions import LATEST, Revision
 from ..concurrency import fork
 from ..concurrency.ctrl_c import ensured
 from ..limits import PoolStats
+from ..logs import log
 from ..runtime import Runtime
-from ..wire_log import log
 from .deadline import CallDeadline
 from .incoming import ProgressSink, Responder, SessionRenewal
 from .transport import SessionTransport

@@ -22,7 +22,7 @@ from routermcp_proto.exceptions import AuthorizationRequiredError
 from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.types import Progress
 
-from ..wire_log import log
+from ..logs import log
 from .deadline import CallDeadline
 
 #: Seconds for the last word to the server of a call that was cancelled.

@@ -11,8 +11,8 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar, cast
 
+from ..logs import log
 from ..runtime import Runtime
-from ..wire_log import log
 
 T = TypeVar("T")
 

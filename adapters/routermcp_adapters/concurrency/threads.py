@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ..wire_log import log
+from ..logs import log
 from . import fork
 
 T = TypeVar("T")

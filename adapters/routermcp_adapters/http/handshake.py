@@ -23,8 +23,8 @@ from routermcp_proto.versions import Era
 
 from ..call.deadline import PROBE_SHARE, CallDeadline
 from ..concurrency.single_flight import SingleFlight
+from ..logs import log
 from ..runtime import Runtime
-from ..wire_log import log
 from .base import HTTPTransport, SharedTransport
 from .context import CONTROL, ExchangeContext
 from .server_stream import ServerStream

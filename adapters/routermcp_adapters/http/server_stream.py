@@ -24,9 +24,9 @@ from routermcp_proto.http.exchange import MCPExchange
 from routermcp_proto.http.headers import HeaderBlock
 
 from ..call.incoming import OnEvent
+from ..logs import log
 from ..runtime import ByteStream, Runtime
 from ..runtime import Event as Flag
-from ..wire_log import log
 from .connect import is_deadline
 from .connection import PooledConnection
 from .pool import ConnectionPool

@@ -29,8 +29,8 @@ from ..call.incoming import IncomingHandler, OnEvent, ProgressSink, Responder
 from ..concurrency import fork
 from ..concurrency.ctrl_c import ensured
 from ..limits import PoolStats
+from ..logs import log
 from ..runtime import Runtime
-from ..wire_log import log
 from .base import HTTPTransport, SharedTransport
 from .context import CONTROL, ExchangeContext
 from .handshake import HTTPHandshake

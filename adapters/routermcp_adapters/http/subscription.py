@@ -19,8 +19,8 @@ from routermcp_proto.http.outcomes import Outcome
 from routermcp_proto.retry import RETRYABLE_STATUSES
 
 from ..call.incoming import OnEvent
+from ..logs import log
 from ..runtime import ByteStream, Runtime
-from ..wire_log import log
 from .base import HTTPTransport
 from .connect import is_deadline
 from .context import ExchangeContext

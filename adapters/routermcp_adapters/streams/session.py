@@ -21,8 +21,8 @@ from ..concurrency import fork
 from ..concurrency.single_flight import SingleFlight
 from ..concurrency.unclosed import UnclosedGuard
 from ..limits import PoolStats
+from ..logs import log
 from ..runtime import Runtime
-from ..wire_log import log
 from .base import Transport
 from .multiplexer import PROBE_SECONDS, Multiplexer
 

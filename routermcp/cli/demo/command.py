@@ -26,7 +26,7 @@ from .runtimes import RUNNERS
 from .scenario import COUNT_TO, TIMED_CALLS, RuntimeReport, Scenario, foreign_server, own_gateway
 
 if TYPE_CHECKING:
-    from ...gateway.demo.showcase import Showcase
+    from ...gateway.builtin.showcase import Showcase
 
 #: Steps before the timed calls, for the length of the bar.
 OTHER_STEPS = 10
@@ -99,7 +99,7 @@ def run_demo(options: ClientOptions) -> bool:
         if options.url is not None:
             return _demonstrate(options, None)
         try:
-            from ...gateway.demo.showcase import showcase  # noqa: PLC0415 - needs the extra
+            from ...gateway.builtin.showcase import showcase  # noqa: PLC0415 - needs the extra
 
             with showcase() as shown:
                 return _demonstrate(replace(options, url=shown.url), shown)

@@ -18,8 +18,8 @@ from ..config.model import DEFAULT_DRAIN_SECONDS
 if TYPE_CHECKING:
     import uvicorn
 
-    from ..http.app import ProjectGateway
-    from ..http.endpoint import GatewayApp
+    from ..http.gateway_app import GatewayApp
+    from ..http.project_gateway import ProjectGateway
 
 #: Seconds for the server to start, and again to end. It takes a tenth of one; a machine
 #: under full load may take several.

@@ -19,8 +19,8 @@ from routermcp_proto.retry import deadline_after
 
 from ..._settings import ClientSettings
 from ..stores.base import Record
-from .authenticator import UserAuthenticator
 from .transaction import GrantTransaction
+from .user_authenticator import UserAuthenticator
 from .users import OAuthUsers
 
 T = TypeVar("T")

@@ -9,8 +9,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
+from routermcp_adapters.logs import log
 from routermcp_adapters.runtime import Runtime
-from routermcp_adapters.wire_log import log
 from routermcp_proto.exceptions import MCPError
 from routermcp_proto.oauth.authorizer import Authorizer
 from routermcp_proto.oauth.client import Application

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
 
 from routermcp_adapters.http.connect import is_deadline
+from routermcp_adapters.logs import log
 from routermcp_adapters.runtime import Runtime
-from routermcp_adapters.wire_log import log
 from routermcp_proto.exceptions import ConfigError, LockLostError, MCPError, TokenStoreError
 
 from ..stores.base import AdapterLock, AnyAdapter, AsyncAdapterLock, Record, TokenAdapter, runtime_of

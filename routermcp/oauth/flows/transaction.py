@@ -10,7 +10,7 @@ from typing import Any, Generic, Self, TypeVar, cast
 from routermcp_adapters.call.deadline import CallDeadline
 from routermcp_adapters.concurrency.background import BackgroundTask
 from routermcp_adapters.http.base import SharedTransport
-from routermcp_adapters.wire_log import log
+from routermcp_adapters.logs import log
 from routermcp_proto.exceptions import (
     AuthorizationRequiredError,
     LocalProtocolError,

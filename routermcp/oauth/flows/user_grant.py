@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 from routermcp_adapters.concurrency.single_flight import SingleFlight
+from routermcp_adapters.logs import log
 from routermcp_adapters.runtime import Runtime
-from routermcp_adapters.wire_log import log
 from routermcp_proto.exceptions import OAuthError
 from routermcp_proto.oauth.authorizer import Authorizer
 from routermcp_proto.oauth.client_auth import Signer

@@ -11,9 +11,9 @@ from routermcp_proto.http.url import EndpointURL
 
 from ..config import OAuthConfig
 from ..stores.base import runtime_of
-from .authenticator import UserAuthenticator
 from .resource import ProtectedResource
 from .storage import Store
+from .user_authenticator import UserAuthenticator
 
 #: The id of the only user of a client, unless one is given.
 ONLY_USER = "default"

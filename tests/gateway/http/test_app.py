@@ -13,9 +13,9 @@ import pytest
 from routermcp import ConfigError, ProjectNotFoundError
 from routermcp._version import __version__
 from routermcp.gateway import BuiltinTools, GatewayApp, serve_in_thread
-from routermcp.gateway.http.app import ProjectGateway
 from routermcp.gateway.http.asgi import RequestHead
 from routermcp.gateway.http.authentication import APIKey
+from routermcp.gateway.http.project_gateway import ProjectGateway
 from tests.gateway.gateways import BOTH, INITIALIZE, PATIENCE, Bench, error, events, request, served_gateway
 from tests.three_runtimes import RUNTIMES, make_client, run
 

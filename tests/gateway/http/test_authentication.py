@@ -17,9 +17,9 @@ import pytest
 from routermcp import ConfigError, TransportError, UnauthorizedError
 from routermcp.gateway import GatewayApp, serve_in_thread
 from routermcp.gateway.errors import Rejected
-from routermcp.gateway.http.app import ProjectGateway
 from routermcp.gateway.http.asgi import RequestHead, ResponseWriter
 from routermcp.gateway.http.authentication import APIKey, KeyRing, check_binding, identify, is_loopback
+from routermcp.gateway.http.project_gateway import ProjectGateway
 from routermcp.gateway.http.session_ids import SessionIdSigner
 from tests.gateway.gateways import INITIALIZE, PATIENCE, Bench, WaitingTools, error, request, served_gateway
 from tests.three_runtimes import RUNTIMES, make_client, run

@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from routermcp.gateway.errors import Rejected
-from routermcp.gateway.http.app import ProjectGateway
 from routermcp.gateway.http.asgi import MAX_LENGTH_DIGITS, RequestHead, number_within, read_body
 from routermcp.gateway.http.authentication import APIKey
-from routermcp.gateway.http.endpoint import GatewayApp
+from routermcp.gateway.http.gateway_app import GatewayApp
+from routermcp.gateway.http.project_gateway import ProjectGateway
 from routermcp.gateway.serving.uvicorn import serve_in_thread
 from routermcp.gateway.sessions.memory import MemorySessions
 from routermcp_proto.server_session import ServerSession

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from routermcp.gateway import serve_in_thread
-from routermcp.gateway.http.app import ProjectGateway
-from routermcp.gateway.http.endpoint import GatewayApp
+from routermcp.gateway.http.gateway_app import GatewayApp
+from routermcp.gateway.http.project_gateway import ProjectGateway
 from routermcp.gateway.serving import uvicorn as serving
 from routermcp.gateway.serving.protocol import MAX_HEAD, BoundedProtocol
 from tests.gateway.gateways import BOTH, PATIENCE, WaitingTools, request

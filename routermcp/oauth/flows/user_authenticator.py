@@ -9,7 +9,7 @@ from typing import Any, cast
 from routermcp_adapters.call.deadline import CallDeadline
 from routermcp_adapters.concurrency.single_flight import SingleFlight
 from routermcp_adapters.http.base import SharedTransport
-from routermcp_adapters.wire_log import log
+from routermcp_adapters.logs import log
 from routermcp_proto.events import HTTPRefused
 from routermcp_proto.exceptions import (
     AuthorizationRequiredError,

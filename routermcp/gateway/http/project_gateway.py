@@ -34,7 +34,7 @@ from .asgi import Receive, RequestHead, ResponseWriter, Scope, Send, reject
 from .authentication import APIKey, Identity, KeyRing, check_acts_for_users, identify
 from .body import REFUSED_SECONDS, RequestBody, requests_in
 from .cors import SharedResponse, allowed_origin, answer_preflight, is_preflight
-from .endpoint import MAX_BODY, GatewayApp, SignSessionId
+from .gateway_app import MAX_BODY, GatewayApp, SignSessionId
 from .lifespan import LifespanHook, run_lifespan
 from .rate_limit import RateLimit, TokenBucket
 from .routes import health, oauth_callback
