@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from routermcp_proto.oauth.metadata import AuthorizationServer
+
 from .audit import AuditEvent
 from .config import OAuthConfig
 from .device import UserCode, device_code
@@ -20,6 +22,7 @@ __all__ = [
     "AsyncAdapterLock",
     "AsyncTokenAdapter",
     "AuditEvent",
+    "AuthorizationServer",
     "OAuthConfig",
     "Record",
     "TokenAdapter",

@@ -9,7 +9,9 @@ from typing import Literal
 from routermcp_proto.exceptions import ConfigError, LocalProtocolError
 from routermcp_proto.http.headers import HeaderBlock
 from routermcp_proto.oauth.client_grants import ClientGrant
+from routermcp_proto.oauth.metadata import AuthorizationServer
 from routermcp_proto.oauth.steps import HTTPStep
+from routermcp_proto.oauth.urls import host_of
 
 from .._version import USER_AGENT
 from ._times import FlowTimes
@@ -86,8 +88,11 @@ class OAuthConfig:
         redirect_uri: Where users come back to; default that of ``authorize``.
         client_id: The id of an application that was registered by hand.
         client_secret: The secret that goes with it.
-        issuer: The authorization server that knows the application by that id; others are shown
-            nothing. Default: the one where it is used first.
+        issuer: The authorization server: its issuer, or an
+            :class:`~routermcp.oauth.AuthorizationServer` with what it does not publish, and with
+            concessions to it. Where the MCP server names none, it is this one; where it names others,
+            signing in fails and nothing is sent there. Default: the one that the MCP server names;
+            ``client_id`` is for the one where it is used first.
         client_metadata_url: URL of the application's client id metadata document.
         client_name: The name of the application that users see.
         scopes: The scopes to ask for, exactly these, whatever the server lists or demands later, as
@@ -124,7 +129,7 @@ class OAuthConfig:
     redirect_uri: str | None = field(default=None, kw_only=True)
     client_id: str | None = field(default=None, kw_only=True)
     client_secret: str | None = field(default=None, kw_only=True, repr=False)
-    issuer: str | None = field(default=None, kw_only=True)
+    issuer: str | AuthorizationServer | None = field(default=None, kw_only=True)
     client_metadata_url: str | None = field(default=None, kw_only=True)
     client_name: str = field(default="routermcp", kw_only=True)
     scopes: Sequence[str] | None = field(default=None, kw_only=True)
@@ -162,6 +167,19 @@ class OAuthConfig:
             HeaderBlock(self.headers.items())
         except LocalProtocolError as error:
             raise ConfigError(f"OAuthConfig(headers=...): {error}") from error
+
+    @property
+    def authorization_server(self) -> AuthorizationServer | None:
+        """The authorization server that the application has named, None for none."""
+        return AuthorizationServer(self.issuer) if isinstance(self.issuer, str) else self.issuer
+
+    def may_be_private(self, step: HTTPStep) -> bool:
+        """Return whether a request may lead into a private network, as the application says.
+
+        The metadata of the MCP server never may, as it is that server which says where they are.
+        """
+        server = self.authorization_server
+        return step.to_server and server is not None and host_of(step.url) in server.private_hosts
 
     def headers_for(self, step: HTTPStep) -> dict[str, str]:
         """Return the headers of a request of a flow."""

@@ -101,7 +101,7 @@ class Authorizer:
         return audited
 
     def notes(self) -> list[str]:
-        """Return the oddities of servers that were passed over since the last call."""
+        """Return the oddities of servers that were passed over or conceded since the last call."""
         notes, self._notes = self._notes, []
         return notes
 
@@ -289,20 +289,22 @@ class Authorizer:
         self, metadata_url: str | None, *, ask: bool = False, guess: bool = True
     ) -> Flow[AuthorizationTarget]:
         """Find out where to sign in, and remember where the server has said that it describes itself."""
-        grant, application, record = self._application.grant, self._application, self.record
+        grant, record = self._application.grant, self.record
         ours = record.text("endpoint") in (None, self.endpoint)
         kept = record.text("issuer") if ours else None
-        wanted = grant.issuer if grant is not None else application.issuer
         target = yield from discover_target(
             self.endpoint,
             metadata_url or self._metadata_url or (record.text("resource_metadata") if ours else None),
-            issuers=[issuer for issuer in (wanted, kept) if issuer is not None],
+            known=self._application.known_server,
+            issuers=[kept] if kept is not None else [],
             guess=guess and grant is None,
             ask=ask,
-            strict=wanted is not None or self.tokens is not None,
+            strict=self.tokens is not None,
             serves=self._is_served_by,
         )
-        self._notes += [f"{target.server.issuer}: {why}" for why in target.server.left_aside.values()]
+        odd = target.server.left_aside.values()
+        self._notes += [f"passed over in the metadata of {target.server.issuer}: {why}" for why in odd]
+        self._notes += [f"conceded by {each}" for each in target.server.concessions]
         self._metadata_url = target.metadata_url
         return replace(target, resource=self._resource(target.resource))
 
@@ -353,7 +355,7 @@ class Authorizer:
         if grant is not None:
             server = target.server
             who = grant.client.client_id if grant.client is not None else "the assertion"
-            self._clients.bind(who, grant.issuer, server)
+            self._clients.bind(who, server)
             token_endpoint = self._token_endpoint(
                 server.issuer, server.token_endpoint, None, self._dpop(target, challenge, attempt)
             )
@@ -508,4 +510,5 @@ class Authorizer:
             token_endpoint = self._token_endpoint(tokens.issuer, "", client, None)
             if grant is not None:
                 token_endpoint = replace(token_endpoint, client=grant.client, signer=grant.signer)
-            yield from revoke_tokens(checked(endpoint, "revocation_endpoint"), token_endpoint, tokens)
+            url = checked(endpoint, "revocation_endpoint", self._application.plain_hosts)
+            yield from revoke_tokens(url, token_endpoint, tokens)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from ..exceptions import OAuthError
 from .client_auth import NONE, Client, Signer, method_for, register
 from .client_grants import ClientGrant
-from .metadata import AuthorizationTarget, ServerMetadata
+from .metadata import AuthorizationServer, AuthorizationTarget, ServerMetadata
 from .scopes import union
 from .steps import Clock, Flow, ForgottenClientError, TokenError
 from .urls import same_issuer, shown
@@ -28,7 +28,7 @@ class Application:
         redirect_uri: Where users come back to; None where no user can sign in.
         client_id: Its id, where it was registered by hand.
         client_secret: The secret that goes with it.
-        issuer: The authorization server that knows it by that id; None for whichever it is.
+        server: Its authorization server; None for the one that the MCP server names.
         metadata_url: URL of its client id metadata document.
         scope: Scopes that it wants in any case, beside those that the server asks for.
         exact_scope: The scopes that it asks for, whatever the server says; None for the server's.
@@ -50,7 +50,7 @@ class Application:
     redirect_uri: str | None = None
     client_id: str | None = None
     client_secret: str | None = field(default=None, repr=False)
-    issuer: str | None = None
+    server: AuthorizationServer | None = None
     metadata_url: str | None = None
     scope: tuple[str, ...] = ()
     exact_scope: tuple[str, ...] | None = None
@@ -64,6 +64,20 @@ class Application:
     signer: Signer | None = field(default=None, repr=False)
     prefers_dpop: bool = False
     tag: str = field(default="", repr=False)
+
+    @property
+    def known_server(self) -> AuthorizationServer | None:
+        """The authorization server that its credentials are for, None where it has not named one."""
+        own = self.grant.issuer if self.grant is not None else None
+        if own is None or (self.server is not None and same_issuer(own, self.server.issuer)):
+            return self.server
+        return AuthorizationServer(own)
+
+    @property
+    def plain_hosts(self) -> frozenset[str]:
+        """The hosts to which plain http may be spoken."""
+        known = self.known_server
+        return known.plain_hosts if known is not None else frozenset()
 
 
 class Clients:
@@ -100,7 +114,7 @@ class Clients:
         """
         server, application = target.server, self._application
         if application.client_id is not None:
-            self.bind(application.client_id, application.issuer, server)
+            self.bind(application.client_id, server)
             method = method_for(application.client_secret, server)
             return Client(application.client_id, application.client_secret, method, server.issuer)
         if application.metadata_url is not None and server.takes_metadata_documents:
@@ -157,7 +171,7 @@ class Clients:
         registered = Client.from_json(self._registrations.get(issuer))
         return client is not None and registered is not None and registered.client_id == client.client_id
 
-    def bind(self, who: str, issuer: str | None, server: ServerMetadata) -> None:
+    def bind(self, who: str, server: ServerMetadata) -> None:
         """See that credentials which were made by hand are shown to one authorization server only.
 
         Without the word of the application that is the one where they were used first (MCP
@@ -165,13 +179,14 @@ class Clients:
 
         Args:
             who: The client or assertion that the credentials are of.
-            issuer: The issuer that the application names, None for none.
             server: Where they are about to be used.
 
         Raises:
             OAuthError: The MCP server names another one.
         """
-        bound = issuer or str(self._registrations.setdefault(f"issuer for {who}", server.issuer))
+        if self._application.known_server is not None:
+            return  # discovery has led to no other
+        bound = str(self._registrations.setdefault(f"issuer for {who}", server.issuer))
         if not same_issuer(bound, server.issuer):
             raise OAuthError(
                 f"{shown(self._endpoint)} names {server.issuer} as its authorization server, and {who} is "

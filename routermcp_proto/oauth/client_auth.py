@@ -16,7 +16,7 @@ from urllib.parse import quote_plus, urlsplit
 from ..exceptions import OAuthError
 from .metadata import ServerMetadata
 from .steps import Flow, HTTPStep, fetch, json_object, seconds, words
-from .urls import LOOPBACK_NAMES, checked
+from .urls import LOOPBACK_NAMES
 
 NONE = "none"
 BASIC = "client_secret_basic"
@@ -143,7 +143,7 @@ def register(
         "token_endpoint_auth_method": _wished_method(server),
         "application_type": "web" if redirect_uri is not None and _of_a_site(redirect_uri) else "native",
     }
-    url = checked(server.registration_endpoint, "registration_endpoint")
+    url = server.registration_endpoint
     if scopes:
         document["scope"] = " ".join(scopes)
     status, answer = yield from _post_document(url, document)

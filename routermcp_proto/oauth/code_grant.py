@@ -70,7 +70,9 @@ def begin(
         raise OAuthError(f"{server.issuer} has no page to sign in at")
     if not server.knows_pkce:
         raise OAuthError(
-            f"{server.issuer} does not say that it knows PKCE with S256; MCP demands to stop here"
+            f"{server.issuer} does not say that it knows PKCE with S256; MCP demands to stop here (where it "
+            "takes PKCE all the same, OAuthConfig(issuer=AuthorizationServer(..., unadvertised_pkce=True)) "
+            "says so)"
         )
     state, verifier = base64url(random(VERIFIER_BYTES)) + tag, base64url(random(VERIFIER_BYTES))
     # OpenID Connect Core, section 11, on offline_access.

@@ -15,13 +15,15 @@ from urllib.parse import urljoin
 from ..exceptions import OAuthError
 from .challenges import for_tokens, parse_challenges
 from .metadata import (
+    AuthorizationServer,
     AuthorizationTarget,
     ResourceMetadata,
     ServerMetadata,
+    another_issuer,
     resource_metadata,
     server_metadata,
 )
-from .steps import Flow, HTTPAnswer, HTTPStep, fetch, json_object
+from .steps import Flow, HTTPAnswer, HTTPStep, fetch, json_object, words
 from .urls import checked, covers, origin_of, path_of, same_issuer, same_origin, shown, target_of
 
 _RESOURCE = "/.well-known/oauth-protected-resource"
@@ -42,6 +44,7 @@ def discover_target(
     endpoint: str,
     metadata_url: str | None,
     *,
+    known: AuthorizationServer | None = None,
     issuers: Sequence[str] = (),
     guess: bool = True,
     ask: bool = False,
@@ -53,11 +56,12 @@ def discover_target(
     Args:
         endpoint: URL of the MCP server.
         metadata_url: Where the server says that it describes itself, None where it does not say.
+        known: The authorization server of the application, if it has named one; no other is asked.
         issuers: Authorization servers to be preferred if the server names several.
         guess: Whether endpoints may be guessed where a server of MCP 2025-03-26 has no metadata.
         ask: Whether to ask the server itself where it describes itself, if that is nowhere else.
-        strict: Whether a preferred authorization server that is named stands for all of them: tokens
-            are for it, or it was chosen.
+        strict: Whether a preferred authorization server that is named stands for all of them, as
+            tokens are for it.
         serves: Returns whether an authorization server can do what is needed.
 
     Raises:
@@ -65,16 +69,22 @@ def discover_target(
         OAuthError: It cannot be found out, or the documents contradict each other.
     """
     resource = yield from find_resource(endpoint, metadata_url)
-    if resource is None and metadata_url is None and ask:
+    if resource is None and metadata_url is None and known is None and ask:
         metadata_url = yield from _asked_for(endpoint)
         if metadata_url is not None:
             resource = yield from find_resource(endpoint, metadata_url)
     if resource is None:
-        known = all(same_origin(issuer, endpoint) for issuer in issuers)
-        if metadata_url is not None or not known:
+        if known is not None:
+            # What MCP demands of the parameter, as no metadata say what it is.
+            return AuthorizationTarget((yield from find_known(known)), endpoint)
+        if metadata_url is not None or not all(same_origin(issuer, endpoint) for issuer in issuers):
             raise _undescribed(endpoint)
         return AuthorizationTarget((yield from _legacy_server(endpoint, guess)), None)
-    server = yield from _first_server(resource, endpoint, issuers, strict, serves)
+    if known is not None:
+        _check_named(resource, known)
+        server = yield from find_known(known)
+    else:
+        server = yield from _first_server(resource, endpoint, issuers, strict, serves)
     return AuthorizationTarget(
         server,
         resource.resource,
@@ -83,6 +93,33 @@ def discover_target(
         resource.dpop_algorithms,
         metadata_url,
     )
+
+
+def _check_named(resource: ResourceMetadata, known: AuthorizationServer) -> None:
+    """Check that a server names the authorization server of the application, or none at all.
+
+    Raises:
+        OAuthError: It names others, which the application did not mean.
+    """
+    named = resource.authorization_servers
+    if named and not any(same_issuer(name, known.issuer) for name in named):
+        raise OAuthError(
+            f"{resource.resource} names {words(', '.join(named))} as its authorization server, and issuer= "
+            f"says {known.issuer}: nothing was sent there; if the server has moved, change issuer="
+        )
+
+
+def find_known(known: AuthorizationServer) -> Flow[ServerMetadata]:
+    """Return the metadata of an authorization server that the application knows.
+
+    Raises:
+        OAuthError: There are none, or they are those of another issuer.
+    """
+    known.check()
+    if known.token_endpoint is not None:
+        said = {"issuer": known.issuer, "code_challenge_methods_supported": ["S256"]}
+        return server_metadata({**said, **known.endpoints}, known.issuer, known)
+    return (yield from find_server(known.issuer, known=known))
 
 
 def _first_server(
@@ -136,31 +173,43 @@ def find_resource(endpoint: str, metadata_url: str | None) -> Flow[ResourceMetad
     # The path as it is (RFC 9728, section 3.1), and without the slash at its end, as many servers do.
     candidates = [f"{origin}{_RESOURCE}{path}" for path in (target_of(endpoint), path_of(endpoint), "")]
     if metadata_url is not None:
-        candidates = [checked(metadata_url, "the URL of the server's metadata"), *candidates]
+        if not same_origin(metadata_url, endpoint):
+            checked(metadata_url, "the URL of the server's metadata")
+        candidates = [metadata_url, *candidates]
     document = yield from _first_document(candidates, "resource", metadata_url, to_server=False)
     return resource_metadata(document, endpoint) if document is not None else None
 
 
-def find_server(issuer: str, *, optional: bool = False) -> Flow[ServerMetadata]:
+def find_server(
+    issuer: str, *, optional: bool = False, known: AuthorizationServer | None = None
+) -> Flow[ServerMetadata]:
     """Return the metadata of an authorization server.
 
     Args:
         issuer: Its issuer.
         optional: Whether there are others to ask.
+        known: What the application knows of it, None for nothing.
 
     Raises:
         OAuthError: There are none, or they are those of another issuer.
     """
-    checked(issuer, "the issuer")
+    known = known or AuthorizationServer(issuer)
+    checked(issuer, "the issuer", known.plain_hosts)
     origin, path = origin_of(issuer), path_of(issuer)
     candidates = [f"{origin}{_SERVER}{path}", f"{origin}{_OPENID}{path}"]
     if path:
         # Appended to the path: OpenID Connect Discovery, and servers that do the same with the other.
         candidates += [f"{origin}{path}{_OPENID}", f"{origin}{path}{_SERVER}"]
+    if known.metadata_url is not None:
+        candidates = [known.metadata_url]
     document = yield from _first_document(candidates, optional=optional)
     if document is not None:
-        return server_metadata(document, issuer)
-    raise OAuthError(f"the authorization server {issuer} has no metadata: asked {', '.join(candidates)}")
+        return server_metadata({**document, **known.endpoints}, issuer, known)
+    raise OAuthError(
+        f"the authorization server {issuer} has no metadata: asked {', '.join(candidates)}; where it "
+        f"publishes none, OAuthConfig(issuer=AuthorizationServer({issuer!r}, authorization_endpoint=..., "
+        "token_endpoint=...)) says what they would"
+    )
 
 
 def _legacy_server(endpoint: str, guess: bool) -> Flow[ServerMetadata]:
@@ -170,7 +219,7 @@ def _legacy_server(endpoint: str, guess: bool) -> Flow[ServerMetadata]:
     if document is not None:
         issuer = document.get("issuer")
         if not isinstance(issuer, str) or not covers(issuer, f"{origin}/"):
-            raise OAuthError(f"the metadata at {origin} are those of another issuer")
+            raise another_issuer(origin, issuer)
         return server_metadata(document, issuer)
     if not guess:
         raise _undescribed(endpoint)

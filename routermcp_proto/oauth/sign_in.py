@@ -119,7 +119,8 @@ class BrowserSignIn:
         client = Client.from_json(kept.get("client"))
         if client is None:
             raise OAuthError("what was kept of the sign-in cannot be read")
-        issuer, token_url = str(kept["issuer"]), checked(kept.get("token_endpoint"), "token_endpoint")
+        issuer, plain_hosts = str(kept["issuer"]), self._application.plain_hosts
+        token_url = checked(kept.get("token_endpoint"), "token_endpoint", plain_hosts)
         scope = tuple(str(kept.get("scope", "")).split())
         token_endpoint = TokenEndpoint(
             issuer,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from ..exceptions import LocalProtocolError, OAuthError
@@ -14,12 +15,13 @@ _SHARED = ipaddress.ip_network("100.64.0.0/10")  # carrier-grade NAT, RFC 6598
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
-def checked(url: object, what: str) -> str:
+def checked(url: object, what: str, plain_hosts: Collection[str] = ()) -> str:
     """Return a URL that a document gives, as it stands there.
 
     Args:
         url: The URL in the document.
         what: The name of the URL, for the error.
+        plain_hosts: Hosts to which plain http may be spoken, as the application says.
 
     Raises:
         OAuthError: It is none that secrets may be sent to: not https, unless on this machine, or
@@ -33,9 +35,23 @@ def checked(url: object, what: str) -> str:
         raise OAuthError(f"{what} is no URL that can be used: {error}") from error
     if urlsplit(url).fragment or "#" in url:
         raise OAuthError(f"{what} has a fragment: {parsed}")
-    if parsed.unix or not (parsed.tls or parsed.host in LOOPBACK_NAMES):
-        raise OAuthError(f"{what} is not https: {parsed}")
+    if parsed.unix or not (parsed.tls or parsed.host in LOOPBACK_NAMES or parsed.host in plain_hosts):
+        raise OAuthError(
+            f"{what} is not https: {parsed} (for development, "
+            "OAuthConfig(issuer=AuthorizationServer(..., plain_http=True)) allows that at one server)"
+        )
     return url
+
+
+def host_of(url: str) -> str:
+    """Return the host of a URL, in lower case."""
+    return EndpointURL.parse(url).host
+
+
+def is_plain(url: str | None) -> bool:
+    """Return whether requests to a URL leave this machine without TLS."""
+    parsed = EndpointURL.parse(url) if url is not None else None
+    return parsed is not None and not parsed.tls and parsed.host not in LOOPBACK_NAMES
 
 
 def shown(url: str) -> str:

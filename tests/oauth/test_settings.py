@@ -9,8 +9,10 @@ import httpx
 import pytest
 
 from routermcp import SyncRouterMCPClient, __version__
-from routermcp.oauth import OAuthConfig, memory_adapter
-from routermcp.types import ConfigError
+from routermcp.oauth import AuthorizationServer, OAuthConfig, memory_adapter
+from routermcp.types import ConfigError, OAuthError, TransportError
+from routermcp_adapters.http import base as http_base
+from routermcp_proto.oauth.steps import HTTPStep
 from tests.oauth.servers.protected_server import ProtectedServer
 
 STATELESS = "2026-07-28"
@@ -99,3 +101,62 @@ def test_scopes_are_asked_for_ahead_of_a_call(server: ProtectedServer) -> None:
     client.complete_authorization(visit(request.url))
     with client:
         client.list_tools()
+
+
+def test_an_authorization_server_by_hand(server: ProtectedServer) -> None:
+    server.odd_metadata = {"issuer": "https://of.another.example"}
+    known = AuthorizationServer(
+        server.origin,
+        authorization_endpoint=f"{server.origin}/oauth/authorize",
+        token_endpoint=f"{server.origin}/oauth/token",
+    )
+    sign_in(server, issuer=known, client_id="mine")
+    assert "/.well-known/oauth-authorization-server" not in [seen.target for seen in server.seen]
+
+
+def test_a_concession_is_told_in_the_log(server: ProtectedServer, caplog: pytest.LogCaptureFixture) -> None:
+    server.odd_metadata = {"code_challenge_methods_supported": None}
+    with pytest.raises(OAuthError, match=r"unadvertised_pkce=True"):
+        sign_in(server)
+    assert caplog.text == ""
+    sign_in(server, issuer=AuthorizationServer(server.origin, unadvertised_pkce=True))
+    assert f"conceded by unadvertised_pkce: {server.origin} does not say" in caplog.text
+
+
+@pytest.fixture
+def far_away(server: ProtectedServer, monkeypatch: pytest.MonkeyPatch) -> ProtectedServer:
+    """The MCP server as one of the open Internet; every other one is in a private network."""
+    monkeypatch.setattr(http_base, "is_private", lambda _: False)
+    return server
+
+
+def test_an_authorization_server_may_be_private_where_the_application_says_so(
+    far_away: ProtectedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ProtectedServer(era=STATELESS) as inner:
+        far_away.issuer = inner.origin
+        with pytest.raises(TransportError, match="private_address=True"):
+            sign_in(far_away, issuer=AuthorizationServer(inner.origin))
+        assert inner.seen == []
+        with pytest.raises((TransportError, OAuthError)):  # its tokens open nothing at the other
+            sign_in(far_away, issuer=AuthorizationServer(inner.origin, private_address=True))
+        assert "/oauth/token" in [seen.target for seen in inner.seen]
+    assert "conceded by private_address" in caplog.text
+
+
+def test_a_private_address_is_conceded_to_no_other_server(far_away: ProtectedServer) -> None:
+    known = AuthorizationServer("https://auth.example", private_address=True)
+    with ProtectedServer(era=STATELESS) as inner:
+        far_away.issuer = inner.origin
+        with pytest.raises(OAuthError, match="nothing was sent there"):
+            sign_in(far_away, issuer=known)
+        assert inner.seen == []
+
+
+def test_the_mcp_server_cannot_point_its_own_metadata_at_a_private_address() -> None:
+    server = AuthorizationServer("https://auth.example", private_address=True)
+    settings = config(issuer=server)
+    assert settings.may_be_private(HTTPStep("POST", "https://auth.example/token"))
+    assert not settings.may_be_private(HTTPStep("GET", "https://auth.example/x", to_server=False))
+    assert not settings.may_be_private(HTTPStep("POST", "https://other.example/token"))
+    assert not config(issuer="https://auth.example").may_be_private(HTTPStep("GET", "https://auth.example/"))

@@ -19,7 +19,7 @@ from routermcp_proto.types import InitializeResult
 from ..concurrency.background import BackgroundTask
 from ..limits import PoolStats
 from ..runtime import Runtime
-from .connect import Admit, Resolver
+from .connect import Admit, Resolver, conceding
 from .context import Destination, ExchangeContext, ignore
 from .pool import ConnectionPool
 
@@ -217,7 +217,14 @@ class SharedTransport(HTTPTransport):
         self._background_tasks.clear()
 
     async def fetch(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes, max_size: int
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        max_size: int,
+        *,
+        private: bool = False,
     ) -> Fetched:
         """Make a request to any server, without logging it or following redirects.
 
@@ -230,6 +237,7 @@ class SharedTransport(HTTPTransport):
             headers: The headers.
             body: The body.
             max_size: Bytes of the longest answer.
+            private: Whether an address in a private network is admitted all the same.
 
         Raises:
             TransportError: There was no answer, or it was too long.
@@ -237,6 +245,8 @@ class SharedTransport(HTTPTransport):
         """
         endpoint = EndpointURL.parse(url)
         admit = None if endpoint.same_origin(self.endpoint) else await self._admission()
+        if private and admit is not None:
+            admit = conceding(endpoint, admit)
         request, exchange = fetch_request(method, endpoint, headers, body), FetchExchange(max_size)
 
         context = ExchangeContext(ignore, control=True, destination=Destination(endpoint, admit))

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from routermcp_proto.exceptions import TransportError
 from routermcp_proto.http.url import EndpointURL
 
+from ..logs import log
 from ..runtime import Address, ByteStream, Runtime
 
 #: Seconds for which looked-up addresses are used again: short enough to follow a failover,
@@ -134,11 +135,23 @@ def admitted(endpoint: EndpointURL, addresses: list[Address], admit: Admit | Non
     good = [(family, where) for family, where in addresses if admit(str(where[0]))]
     if not good:
         raise TransportError(
-            f"{endpoint} is in a private network, where nothing but the server itself may lead",
+            f"{endpoint} is in a private network, where nothing but the server itself may lead (where that "
+            "is meant, OAuthConfig(issuer=AuthorizationServer(..., private_address=True)) allows it)",
             code="connect",
             not_run=True,
         )
     return good
+
+
+def conceding(endpoint: EndpointURL, admit: Admit) -> Admit:
+    """Return what admits all addresses of an endpoint, and tells of those that would not be."""
+
+    def admit_all(address: str) -> bool:
+        if not admit(address):
+            log.warning("conceded by private_address: %s is in a private network", endpoint)
+        return True
+
+    return admit_all
 
 
 async def _addresses(runtime: Runtime, resolver: Resolver, endpoint: EndpointURL) -> list[Address]:

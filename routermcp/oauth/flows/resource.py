@@ -125,7 +125,7 @@ class ProtectedResource:
             redirect_uri=config.redirects_to(),
             client_id=config.client_id,
             client_secret=config.client_secret,
-            issuer=config.issuer,
+            server=config.authorization_server,
             metadata_url=config.client_metadata_url,
             scope=tuple(config.extra_scopes),
             exact_scope=tuple(config.scopes) if config.scopes is not None else None,

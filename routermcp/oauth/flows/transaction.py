@@ -237,7 +237,12 @@ class GrantTransaction:
         try:
             async with scope:
                 found = await exchanges.fetch(
-                    step.method, step.url, config.headers_for(step), step.body, MAX_ANSWER_BYTES
+                    step.method,
+                    step.url,
+                    config.headers_for(step),
+                    step.body,
+                    MAX_ANSWER_BYTES,
+                    private=config.may_be_private(step),
                 )
         except TimeoutError as error:
             if not scope.expired:

@@ -93,11 +93,7 @@ class UserGrant:
         for action in authorizer.audit_events() if authorizer is not None else ():
             self.resource.audit(action, self.user_id, authorizer)
         for note in authorizer.notes() if authorizer is not None else ():
-            log.warning(
-                "%s: passed over in the metadata of an authorization server: %s",
-                self.resource.server_id,
-                note,
-            )
+            log.warning("%s: %s", self.resource.server_id, note)
 
     # ---- the record -----------------------------------------------------------------------------
 

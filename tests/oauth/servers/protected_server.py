@@ -30,6 +30,7 @@ class ProtectedServer(ScriptedServer):
     Attributes:
         life: Seconds that new tokens last.
         issuer: The authorization server that it names, None for its own.
+        odd_metadata: Members of its metadata in place of the ordinary ones, None for none.
         hangs_up: Whether nobody is given a token just now.
         hangs_on: Whether nobody who asks for a token is answered at all.
         answers_when: Raised when those who ask for a token get their answer, which is made before.
@@ -46,6 +47,7 @@ class ProtectedServer(ScriptedServer):
         super().__init__(**options)
         self.life = LIFE
         self.issuer: str | None = None
+        self.odd_metadata: dict[str, Any] = {}
         self.hangs_up = False
         self.hangs_on = False
         self.answers_when = threading.Event()
@@ -141,7 +143,7 @@ class ProtectedServer(ScriptedServer):
             exchange.status(status, answer)
 
     def _metadata(self) -> dict[str, Any]:
-        return {
+        members: dict[str, Any] = {
             "issuer": self.origin,
             "authorization_endpoint": f"{self.origin}/oauth/authorize",
             "token_endpoint": f"{self.origin}/oauth/token",
@@ -150,7 +152,9 @@ class ProtectedServer(ScriptedServer):
             "device_authorization_endpoint": f"{self.origin}/oauth/device",
             "code_challenge_methods_supported": ["S256"],
             "token_endpoint_auth_methods_supported": ["none"],
+            **self.odd_metadata,
         }
+        return {name: value for name, value in members.items() if value is not None}
 
     def _let_in(self, exchange: Exchange) -> None:
         headers = exchange.seen.headers

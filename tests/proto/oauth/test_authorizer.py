@@ -11,6 +11,7 @@ import pytest
 from routermcp_proto.exceptions import AuthorizationRequiredError, OAuthError
 from routermcp_proto.oauth.authorizer import MAX_RENEWALS, MAX_SIGN_INS, AuthAttempt
 from routermcp_proto.oauth.challenges import Challenge
+from routermcp_proto.oauth.metadata import AuthorizationServer
 from routermcp_proto.oauth.records import MAX_PENDING_SIGN_INS, GrantRecord
 from routermcp_proto.oauth.steps import HTTPAnswer, HTTPStep, InvalidGrantError, TokenError
 from tests.proto.oauth.world import (
@@ -144,10 +145,10 @@ def test_odd_members_that_are_not_needed_are_told_and_left_aside() -> None:
     party = Party(client_id="mine")
     party.world.server |= {"revocation_endpoint": "http://auth.example/revoke", "registration_endpoint": 7}
     assert refused(party)
-    assert party.authorizer.notes() == [
-        f"{ISSUER}: registration_endpoint is missing or no text",
-        f"{ISSUER}: revocation_endpoint is not https: http://auth.example/revoke",
-    ]
+    registration, revocation = party.authorizer.notes()
+    passed_over = f"passed over in the metadata of {ISSUER}"
+    assert registration == f"{passed_over}: registration_endpoint is missing or no text"
+    assert revocation.startswith(f"{passed_over}: revocation_endpoint is not https: http://auth.example")
     assert party.authorizer.notes() == []
     other = Party()
     other.world.server["registration_endpoint"] = "ftp://auth.example/register"
@@ -156,7 +157,7 @@ def test_odd_members_that_are_not_needed_are_told_and_left_aside() -> None:
 
 
 def test_an_issuer_is_the_same_with_the_slash_of_its_root() -> None:
-    party = Party(client_id="mine", issuer=f"{ISSUER}/")
+    party = Party(client_id="mine", server=AuthorizationServer(f"{ISSUER}/"))
     party.world.resource["authorization_servers"] = [f"{ISSUER}/"]
     assert refused(party)
     # The browser's answer is compared with the spelling of the metadata.
@@ -370,9 +371,9 @@ def test_a_registration_that_does_not_fit_is_made_anew() -> None:
 
 def test_a_client_that_was_registered_by_hand() -> None:
     assert client_id(signed_in(client_id="mine", client_secret="s")) == "mine"
-    assert client_id(signed_in(client_id="mine", issuer=ISSUER)) == "mine"
-    with pytest.raises(OAuthError, match=r"mine is for https://other\.example"):
-        signed_in(client_id="mine", client_secret="s", issuer=OTHER)
+    assert client_id(signed_in(client_id="mine", server=AuthorizationServer(ISSUER))) == "mine"
+    with pytest.raises(OAuthError, match=r"issuer= says https://other\.example: nothing was sent"):
+        signed_in(client_id="mine", client_secret="s", server=AuthorizationServer(OTHER))
 
 
 def test_a_secret_is_for_the_server_where_it_was_used_first() -> None:
@@ -384,7 +385,7 @@ def test_a_secret_is_for_the_server_where_it_was_used_first() -> None:
 
 
 def test_the_server_that_knows_the_client_is_preferred() -> None:
-    for first in (Party(client_id="mine", issuer=ISSUER), signed_in()):
+    for first in (Party(client_id="mine", server=AuthorizationServer(ISSUER)), signed_in()):
         moves(first)
         first.world.resource["authorization_servers"] = [OTHER, ISSUER]
         refused(first)

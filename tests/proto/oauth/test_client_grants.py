@@ -147,21 +147,21 @@ def test_no_secret_goes_where_it_was_guessed_to() -> None:
 
 
 @pytest.mark.parametrize(
-    ("grant", "who"),
+    ("grant", "refusal"),
     [
-        (ClientCredentials(Client("c", "s", POST)), "c"),
-        (ClientCredentials(Client("c", "s", POST), issuer=ISSUER), "c"),
-        (WorkloadIdentity("word"), "the assertion"),
+        (ClientCredentials(Client("c", "s", POST)), f"c is for {ISSUER}"),
+        (ClientCredentials(Client("c", "s", POST), issuer=ISSUER), f"issuer= says {ISSUER}"),
+        (WorkloadIdentity("word"), f"the assertion is for {ISSUER}"),
     ],
 )
-def test_credentials_are_for_one_authorization_server(grant: ClientGrant, who: str) -> None:
+def test_credentials_are_for_one_authorization_server(grant: ClientGrant, refusal: str) -> None:
     party = Party(redirect_uri=None, grant=grant)
     signed_in_again(party)
     other = "https://other.example"
     moved = {**party.world.server, "issuer": other, "token_endpoint": f"{other}/token"}
     party.world.resource["authorization_servers"] = [other]
     party.world.handlers[f"{other}/.well-known/oauth-authorization-server"] = lambda _: answer(document=moved)
-    with pytest.raises(OAuthError, match=f"{who} is for {ISSUER}"):
+    with pytest.raises(OAuthError, match=refusal):
         signed_in_again(party)
     assert f"{other}/token" not in party.world.asked()
 
