@@ -1,7 +1,8 @@
 """A bare asyncio server that knows just enough MCP of both eras: the other end of the benchmarks.
 
-It answers ``tools/call`` with the text it was given. Run as a program, it prints its port and
-serves on loopback until it is killed.
+It answers ``tools/call`` with the text it was given, as JSON at ``/mcp`` and as a chunked event
+stream at ``/events``, as uvicorn writes one; behind a number in the path, as in ``/events/65536``,
+with so many letters. Run as a program, it prints its port and serves on loopback until it is killed.
 """
 
 from __future__ import annotations
@@ -47,7 +48,10 @@ class Server(asyncio.Protocol):
             if len(rest) < length:
                 return
             body, self.buffer = rest[:length], rest[length:]
-            self.respond(body if head.startswith(b"POST") else b"")
+            method, target, _ = head.split(b" ", 2)
+            _, kind, *size = target.decode().split("/")
+            self.streams, self.size = kind == "events", int(size[0]) if size else None
+            self.respond(body if method == b"POST" else b"")
 
     def respond(self, body: bytes) -> None:
         if not body:
@@ -61,14 +65,16 @@ class Server(asyncio.Protocol):
             answer["error"] = {"code": -32601, "message": "method not found"}
         else:
             answer["result"] = result
-        return self.send(b"200 OK", json.dumps(answer).encode())
+        send = self.stream if self.streams else self.send
+        return send(b"200 OK", json.dumps(answer).encode())
 
     def result(self, method: str, params: dict[str, Any]) -> dict[str, Any] | None:
         server_info = {"name": "bench", "version": "1"}
         complete = {"resultType": "complete"}
         cached = {**complete, "ttlMs": 0, "cacheScope": "private"}
         if method == "tools/call":
-            return {**complete, "content": [{"type": "text", "text": params["arguments"]["text"]}]}
+            text = params["arguments"]["text"] if self.size is None else "a" * self.size
+            return {**complete, "content": [{"type": "text", "text": text}]}
         if method == "tools/list":
             schema = {"type": "object", "properties": {"text": {"type": "string"}}}
             return {**cached, "tools": [{"name": "echo", "inputSchema": schema}]}
@@ -93,6 +99,16 @@ class Server(asyncio.Protocol):
             b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
             % (status, len(body), body)
         )
+
+    def stream(self, status: bytes, body: bytes) -> None:
+        assert isinstance(self.transport, asyncio.Transport)
+        event = b"event: message\r\ndata: %b\r\n\r\n" % body
+        self.transport.write(
+            b"HTTP/1.1 %b\r\ncache-control: no-cache, no-transform\r\nconnection: keep-alive\r\n"
+            b"content-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n" % status
+        )
+        self.transport.write(b"%x\r\n%b\r\n" % (len(event), event))
+        self.transport.write(b"0\r\n\r\n")
 
 
 async def serve() -> None:

@@ -1,116 +1,182 @@
-"""CPU time of a tool call over HTTP: this client and the official ``mcp`` package.
+"""CPU time of a tool call over HTTP: this client beside others, in one process.
 
-The official package is no dependency of the project; it is installed beside it::
+The others are no dependencies of the project; they are installed beside it::
 
-    python -m venv .cache/benchmark && .cache/benchmark/bin/pip install -e . mcp==2.3.0
-    .cache/benchmark/bin/python benchmarks/bench_http.py [--check]
+    python -m venv .cache/benchmark && .cache/benchmark/bin/pip install -e '.[trio]' mcp==2.3.0
+    .cache/benchmark/bin/python benchmarks/bench_http.py [--check] [--all] [--json FILE]
 
-Both clients live in one process and take turns in blocks of calls, so that whatever else
-the machine does falls on both. The server is another process, ``bare_server.py``, whose time
-is not counted. A call sends and returns about
-100 bytes of JSON. The median over the blocks is printed, in microseconds of CPU per call.
+All clients live in one process and take turns in blocks of calls, so that whatever else the
+machine does falls on all of them. The server is another process (``bare_server.py``), whose time is
+not counted. Each result is checked. Medians over the blocks are printed: microseconds of CPU per
+call, calls per second, and how long single calls took.
 
-``--check`` ends with 1 where the official client takes less than 5 times as much at
-concurrency 1, or less than 8 times as much at concurrency 16.
+``--check`` ends with 1 where the official client takes fewer times our CPU than ``REQUIRED``
+says, or a call of ours takes more with a thousand at once than ``MOST_OF_A_CROWD`` times
+what it takes with sixteen. Without ``--all`` only what these bounds need is measured.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
+import json
+import os
+import platform
 import statistics
 import sys
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import bare_server
-from mcp import Client
+from clients import ARGUMENTS, Case, Client, Figures, installed
 
-from routermcp import RouterMCPClient
+OURS, OFFICIAL = "routermcp", "mcp"
 
-#: What the official client has to take at least, as a multiple, by concurrency.
-REQUIRED = {1: 5.0, 16: 8.0}
-#: Blocks of each client. The median of 15 stands still to about 3 %.
-BLOCKS = 15
-#: Calls of a block: long beside the 1 us that the CPU clock resolves, short beside a scheduler's tick.
+#: What the official client has to take at least, as a multiple of ours: by framing of the
+#: answer, letters of the result (0 for those that are sent), and calls at once.
+REQUIRED = {
+    ("mcp", 0, 1): 5.0,
+    ("mcp", 0, 16): 8.0,
+    ("events", 0, 1): 8.0,
+    ("events", 0, 16): 10.0,
+    ("mcp", 65536, 1): 4.0,
+    ("mcp", 65536, 16): 5.0,
+    ("events", 65536, 1): 5.0,
+    ("events", 65536, 16): 6.0,
+}
+#: The most CPU of a call with a thousand at once, as a multiple of one with sixteen at once.
+MOST_OF_A_CROWD = 2.2
+CROWD = 1000
+CONCURRENCIES = (1, 16, 256, CROWD)
+#: Blocks of each client. The median of 7 stands still to about 5 %.
+BLOCKS = 7
+#: Calls of a block: long beside a scheduler's tick.
 CALLS = 320
-#: Calls before counting: connections are open, caches filled and code specialised by then.
-WARM_UP = 200
-
-ARGUMENTS = {"text": "a" * 60}
-Call = Callable[[], Awaitable[Any]]
 
 
-@asynccontextmanager
-async def ours(url: str, protocol: str) -> AsyncGenerator[Call]:
-    """Give a call of this project's client."""
-    async with RouterMCPClient(url=url, protocol=protocol) as client:
-        yield lambda: client.call_tool("echo", ARGUMENTS)
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one client took in one case: medians over its blocks, times in microseconds."""
+
+    client: str
+    framing: str
+    letters: int
+    concurrency: int
+    cpu: float
+    calls_per_second: float
+    p50: float
+    p99: float
+    p999: float
 
 
-@asynccontextmanager
-async def theirs(url: str, protocol: str) -> AsyncGenerator[Call]:
-    """Give a call of the official client."""
-    async with Client(url, mode="auto" if protocol == "auto" else "legacy") as client:
-        yield lambda: client.call_tool("echo", ARGUMENTS)
+def row(client: str, key: tuple[str, int, int], blocks: list[Figures]) -> Row:
+    """Put the blocks of a client together."""
+    latencies = sorted(latency for block in blocks for latency in block.latencies)
+
+    def at(share: float) -> float:
+        return latencies[min(len(latencies) - 1, int(share * len(latencies)))]
+
+    return Row(
+        client,
+        *key,
+        statistics.median(block.cpu for block in blocks),
+        1e6 / statistics.median(block.elapsed for block in blocks),
+        at(0.5),
+        at(0.99),
+        at(0.999),
+    )
 
 
-async def burst(call: Call, calls: int, concurrency: int) -> float:
-    """Make calls and return the microseconds of CPU that each took."""
+def measure(url: str, key: tuple[str, int, int], clients: dict[str, Client]) -> list[Row]:
+    """Let the clients take turns in blocks of calls."""
+    framing, letters, concurrency = key
+    target = f"{url.removesuffix('/mcp')}/{framing}" + (f"/{letters}" if letters else "")
+    case = Case(target, letters or len(ARGUMENTS["text"]), concurrency, max(CALLS, 2 * concurrency))
+    if concurrency > 1:
+        clients = {name: client for name, client in clients.items() if name != "socket"}
+    blocks: dict[str, list[Figures]] = {name: [] for name in clients}
+    for _ in range(BLOCKS):
+        for name, client in clients.items():
+            blocks[name].append(client(case))
+    return [row(name, key, each) for name, each in blocks.items()]
 
-    async def worker() -> None:
-        for _ in range(calls // concurrency):
-            await call()
 
-    began = time.process_time()
-    if concurrency == 1:
-        await worker()
-    else:
-        await asyncio.gather(*(worker() for _ in range(concurrency)))
-    return (time.process_time() - began) / calls * 1e6
+def keys(everything: bool) -> list[tuple[str, int, int]]:
+    """Return the cases, in the order of the table."""
+    if not everything:
+        return [*REQUIRED, ("mcp", 0, CROWD)]
+    return [
+        (framing, letters, concurrency)
+        for letters in (0, 65536)
+        for framing in ("mcp", "events")
+        for concurrency in CONCURRENCIES
+    ]
 
 
-async def measure(url: str, protocol: str) -> dict[int, tuple[float, float]]:
-    """Return the cost of a call, ours and theirs, by concurrency."""
-    costs: dict[int, tuple[float, float]] = {}
-    async with AsyncExitStack() as stack:
-        our_call = await stack.enter_async_context(ours(url, protocol))
-        their_call = await stack.enter_async_context(theirs(url, protocol))
-        for call in (our_call, their_call):
-            answer = await call()
-            text = answer.content[0]
-            assert (text["text"] if isinstance(text, dict) else text.text) == ARGUMENTS["text"]
-        for concurrency in REQUIRED:
-            blocks: tuple[list[float], list[float]] = ([], [])
-            for call in (our_call, their_call):
-                await burst(call, WARM_UP // concurrency * concurrency, concurrency)
-            for _ in range(BLOCKS):
-                blocks[0].append(await burst(our_call, CALLS, concurrency))
-                blocks[1].append(await burst(their_call, CALLS, concurrency))
-            costs[concurrency] = (statistics.median(blocks[0]), statistics.median(blocks[1]))
-    return costs
+HEADINGS = "answer  letters at once client                  CPU of ours  calls/s      p50      p99    p99.9"
+
+
+def line(each: Row, ours: Row) -> str:
+    """Return a row of the table."""
+    times = "".join(f" {value:>5.0f} us" for value in (each.p50, each.p99, each.p999))
+    return (
+        f"{each.framing:<7} {each.letters or 60:>7} {each.concurrency:>7} {each.client:<18}"
+        f" {each.cpu:>5.0f} us {each.cpu / ours.cpu:>6.2f}x {each.calls_per_second:>8.0f}{times}"
+    )
+
+
+def misses(rows: list[Row]) -> list[str]:
+    """Return the bounds that were not kept."""
+    cpu = {(each.client, each.framing, each.letters, each.concurrency): each.cpu for each in rows}
+    missed = [
+        f"{framing} of {letters or 'few'} letters, {concurrency} at once: {ratio:.1f}x, at least {least:.0f}x"
+        for (framing, letters, concurrency), least in REQUIRED.items()
+        if (ratio := cpu[OFFICIAL, framing, letters, concurrency] / cpu[OURS, framing, letters, concurrency])
+        < least
+    ]
+    crowd = cpu[OURS, "mcp", 0, CROWD] / cpu[OURS, "mcp", 0, 16]
+    if crowd > MOST_OF_A_CROWD:
+        missed.append(f"{CROWD} at once: {crowd:.1f}x of a call with 16 at once, at most {MOST_OF_A_CROWD}x")
+    return missed
+
+
+def environment() -> dict[str, str]:
+    """Say what was measured, and on what."""
+    found = {"python": platform.python_version(), "cpus": str(os.cpu_count()), "machine": platform.machine()}
+    for name in ("routermcp", "mcp", "fastmcp", "httpx", "aiohttp", "uvloop", "trio"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 def main() -> int:
     """Run the benchmark and return its exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="fail below the required multiples")
-    parser.add_argument("--protocol", choices=("auto", "2025-11-25"), default="auto")
+    parser.add_argument("--check", action="store_true", help="fail where a bound is not kept")
+    parser.add_argument("--all", action="store_true", help="all clients that are installed, in all cases")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args()
+    clients = installed()
+    if not options.all:
+        clients = {name: clients[name] for name in (OURS, OFFICIAL)}
+    rows: list[Row] = []
+    print(HEADINGS)
     with bare_server.started() as url:
-        costs = asyncio.run(measure(url, options.protocol))
-    print("concurrency  routermcp     mcp  ratio  required")
-    missed = False
-    for concurrency, (mine, official) in costs.items():
-        ratio = official / mine
-        missed = missed or ratio < REQUIRED[concurrency]
-        print(
-            f"{concurrency:>11}  {mine:>6.0f} us  {official:>5.0f} us"
-            f"  {ratio:>4.1f}x  {REQUIRED[concurrency]:>7.0f}x"
-        )
-    return int(options.check and missed)
+        for key in keys(options.all):
+            # The official client is not asked where no bound needs it.
+            wanted = clients if options.all or key in REQUIRED else {OURS: clients[OURS]}
+            measured = measure(url, key, wanted)
+            rows += measured
+            print(*(line(each, measured[0]) for each in measured), sep="\n", flush=True)
+    if options.json:
+        fields = [{name: getattr(each, name) for name in Row.__slots__} for each in rows]
+        options.json.write_text(json.dumps({"environment": environment(), "rows": fields}, indent=1))
+    missed = misses(rows)
+    for each in missed:
+        print(f"missed: {each}")
+    return int(options.check and bool(missed))
 
 
 if __name__ == "__main__":
