@@ -39,6 +39,9 @@ MAX_ERROR_WORDS = 1_000
 #: Digits of an id or a code that is read as a number although it came as text.
 MAX_DIGITS = 18
 
+#: Bytes in which a message begins, after blanks and a byte order mark.
+_SNIFFED = 64
+
 #: Levels at which the search for a value that cannot be encoded stops.
 MAX_SEARCH_DEPTH = 50
 
@@ -113,6 +116,8 @@ def decode(
         value: Any = from_json(payload, allow_inf_nan=not strict)
     except (ValueError, TypeError) as error:
         # TypeError: text with half of a surrogate pair, which has no UTF-8.
+        if not _may_be_message(payload):
+            return (Invalid(f"not JSON: {error}", None, PARSE_ERROR),)
         try:
             value = from_json(_mended(payload), allow_inf_nan=not strict)
         except (ValueError, TypeError, RecursionError):
@@ -122,6 +127,12 @@ def decode(
     if type(value) is list:
         return _batch(cast("list[Any]", value), batches)
     return (Invalid(f"a message is an object, not {_json_type(value)}", None, INVALID_REQUEST),)
+
+
+def _may_be_message(payload: bytes | bytearray | str) -> bool:
+    """Return whether a text that is not JSON begins as a message does; other programs' lines do not."""
+    begin = payload[:_SNIFFED] if isinstance(payload, str) else payload[:_SNIFFED].decode("utf-8", "replace")
+    return begin.lstrip("\ufeff \t\r\n")[:1] in ("{", "[", "")
 
 
 def _mended(payload: bytes | bytearray | str) -> str:

@@ -121,6 +121,7 @@ class EndpointURL:
             RemoteProtocolError: The location is not a valid URL.
         """
         try:
+            _check_length(location)
             if not self.unix:
                 return EndpointURL.parse(urljoin(self.url, location))
             # The standard library joins only schemes that it knows; "Host" names the socket "localhost".
@@ -145,8 +146,7 @@ def _check_text(url: str) -> None:
     """Check a URL before it is parsed."""
     if not url:
         raise LocalProtocolError(f"the URL is empty: write it as {_EXAMPLE!r}")
-    if len(url) > MAX_URL_LENGTH:
-        raise LocalProtocolError(f"the URL is longer than {MAX_URL_LENGTH} characters")
+    _check_length(url)
     if _NOT_IN_A_URL.search(url):
         raise LocalProtocolError("the URL contains a space, a backslash or a control character")
     _, separator, rest = url.partition("://")
@@ -158,6 +158,11 @@ def _check_text(url: str) -> None:
     # Before any other check: the errors of the standard library would quote them.
     if "@" in _AFTER_AUTHORITY.split(rest, maxsplit=1)[0]:
         raise LocalProtocolError(_NAMES_A_USER)
+
+
+def _check_length(url: str) -> None:
+    if len(url) > MAX_URL_LENGTH:
+        raise LocalProtocolError(f"the URL is longer than {MAX_URL_LENGTH} characters")
 
 
 def _split(url: str) -> tuple[SplitResult, str | None, int | None] | None:

@@ -72,11 +72,12 @@ def parse_challenges(values: Iterable[str]) -> tuple[Challenge, ...]:
 def _in_one_line(line: str) -> list[Challenge]:
     value = line[:MAX_CHALLENGE_CHARACTERS]
     found: list[tuple[str, dict[str, str]]] = []
+    unclosed: set[str] = set()
     at = _end(_SEPARATORS, value, 0)
     while at < len(value):
         name, scheme = _NAME.match(value, at), _SCHEME.match(value, at)
         if name is not None:
-            text, at = _text(value, name.end())
+            text, at = _text(value, name.end(), unclosed)
             if not found:
                 found.append(("bearer", {}))  # parameters without a scheme
             parameters = found[-1][1]
@@ -99,14 +100,24 @@ def _end(pattern: re.Pattern[str], value: str, at: int) -> int:
     return match.end() if match is not None else at
 
 
-def _text(value: str, at: int) -> tuple[str, int]:
-    """Return the value of a parameter, and where it ends."""
-    quoted = _QUOTED.match(value, at)
-    if quoted is not None:
-        return _unescaped(quoted[1]), quoted.end()
-    closing = _CLOSING[value[at]].search(value, at + 1) if value[at : at + 1] in _CLOSING else None
-    if closing is not None:
-        return _unescaped(value[at + 1 : closing.start()]), closing.end()
+def _text(value: str, at: int, unclosed: set[str]) -> tuple[str, int]:
+    """Return the value of a parameter, and where it ends.
+
+    Args:
+        value: The header line.
+        at: Where the value begins.
+        unclosed: The quotes that no later one closes. Each is searched for to the end once only, so that
+            a line of nothing but opening quotes takes linear time.
+    """
+    quote = value[at : at + 1]
+    if quote in _CLOSING and quote not in unclosed:
+        quoted = _QUOTED.match(value, at)
+        if quoted is not None:
+            return _unescaped(quoted[1]), quoted.end()
+        closing = _CLOSING[quote].search(value, at + 1)
+        if closing is not None:
+            return _unescaped(value[at + 1 : closing.start()]), closing.end()
+        unclosed.add(quote)
     end = _end(_TO_SEPARATOR, value, at)
     following = _NEXT_PARAMETER.search(value, at, end)
     end = following.start() if following is not None else end

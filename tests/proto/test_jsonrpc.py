@@ -484,3 +484,10 @@ def test_the_place_that_is_named_is_the_broken_one(value: Any) -> None:
         dumps(value, "value")
     place = str(caught.value).rpartition(" cannot be sent as JSON")[0]
     assert not isinstance(eval(place, {"value": value}), list | dict)
+
+
+@pytest.mark.parametrize("line", [b"INFO: ready", b'"\\ud800"', "INFO: ready", "\ud800", b"\xff\xff"])
+def test_a_line_of_another_program_is_read_once(line: bytes | str) -> None:
+    (message,) = decode(line)
+    assert isinstance(message, Invalid)
+    assert message.problem.startswith("not JSON")

@@ -121,6 +121,13 @@ def _document(listed: Mapping[str, Any]) -> Document:
 #: Words of a task that are searched for: more come from a pasted document.
 MAX_WORDS = 64
 
+#: Characters of a task in which they are looked for.
+MAX_TASK_CHARACTERS = 4_096
+
+#: Characters of a name, a description, and the names and descriptions of all arguments that a tool is
+#: found by: several times those of the longest that people write.
+MAX_INDEXED_CHARACTERS = 16 * 1024
+
 #: Matches that one search may give.
 MAX_MATCHES = 100
 
@@ -164,7 +171,11 @@ class SearchIndex:
 
     def _row(self, document: Document) -> tuple[str, str, str]:
         self._names.append(document.name)
-        return _spread(document.name), _spread(document.description), _spread(document.arguments)
+        name, description, arguments = (
+            _spread(text[:MAX_INDEXED_CHARACTERS])
+            for text in (document.name, document.description, document.arguments)
+        )
+        return name, description, arguments
 
     def search(self, task: str, limit: int) -> list[tuple[str, float]]:
         """Return the names of the tools that fit best, the best first, each with a score from 0 up.
@@ -173,7 +184,7 @@ class SearchIndex:
             task: The task, in any words.
             limit: The most tools to return.
         """
-        words = list(dict.fromkeys(_WORD.findall(_spread(task))))[:MAX_WORDS]
+        words = list(dict.fromkeys(_WORD.findall(_spread(task[:MAX_TASK_CHARACTERS]))))[:MAX_WORDS]
         if not words:
             return []
         query = " OR ".join(f'"{word}"' for word in words)

@@ -313,3 +313,8 @@ def test_a_location_on_a_unix_socket() -> None:
     assert here.resolve("http://localhost/there").url == "http+unix://%2Frun%2Fs/there"
     assert not here.same_origin(here.resolve("http://example.com/"))
     assert not here.same_origin(EndpointURL.parse("http+unix://%2Frun%2Ft/mcp"))
+
+
+def test_a_redirect_is_measured_before_it_is_resolved() -> None:
+    with pytest.raises(RemoteProtocolError, match="longer than"):
+        EndpointURL.parse("https://host/mcp").resolve("a/" * MAX_URL_LENGTH)

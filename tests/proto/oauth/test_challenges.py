@@ -108,3 +108,16 @@ def test_what_was_wrong_with_the_token_that_was_shown_counts_first() -> None:
 @pytest.mark.parametrize("line", ["," * 1_000_000, " ," * 500_000 + "(", "(," * 500_000])
 def test_long_lines_take_no_time(line: str) -> None:
     assert parse_challenges([line]) == ()
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("unit", ['a="b,', "a='b,", 'a=" b c ', 'a="\\",'])
+def test_quotes_that_are_never_closed_take_linear_time(unit: str) -> None:
+    """Each was once searched for to the end of the line."""
+    (challenge,) = parse_challenges([unit * 3_000] * 50)[:1]
+    assert set(challenge.parameters) == {"a"}
+
+
+def test_a_quote_that_is_not_closed_costs_its_parameter_only() -> None:
+    (challenge,) = parse_challenges(['Bearer a="b, c="d"x, e="f", g=h'])
+    assert challenge.parameters["g"] == "h"
