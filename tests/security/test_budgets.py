@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-#: Seconds on a machine that has much else to do; by itself it takes ten.
+#: Seconds on a machine that has much else to do; by itself it takes twenty.
 PATIENCE = 600
 
 pytestmark = pytest.mark.timeout(PATIENCE)
