@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
@@ -30,7 +30,9 @@ from routermcp_proto.types import (
     Root,
     WireModel,
 )
+from routermcp_proto.types.server_requests import ROLES
 
+from ._capabilities import declared_by
 from ._options import ElicitReply, Options, SampleReply
 from ._settings import ClientSettings, check_http_client
 from ._structured import problems_of
@@ -53,7 +55,7 @@ async def settled(value: Any) -> Any:
 class Callbacks:
     """Answers the server with the callbacks of the application.
 
-    The capabilities of the client follow from the callbacks that it was given.
+    The capabilities of the client follow from the callbacks that it was given (:mod:`._capabilities`).
 
     Attributes:
         attends: Whether the session reads by itself what the server sends between calls.
@@ -78,19 +80,11 @@ class Callbacks:
         for name, callback in options.callbacks().items():
             if not callable(callback):
                 raise ConfigError(f"{name} is a function, not {type(callback).__name__}")
+        self._declared = declared_by(options)
 
     def capabilities(self) -> dict[str, Any]:
         """Return the capabilities to declare to the server."""
-        capabilities: dict[str, Any] = {}
-        if self._on_roots is not None:
-            capabilities["roots"] = {"listChanged": True}
-        if self._on_sampling is not None:
-            capabilities["sampling"] = {}
-        if self._on_elicitation is not None:
-            capabilities["elicitation"] = {"form": {}, "url": {}}
-        elif self._on_authorization is not None:
-            capabilities["elicitation"] = {"url": {}}
-        return capabilities
+        return self._declared
 
     def of_session(self, request_of: RequestOf) -> Callbacks:
         """Return the callbacks as one session uses them.
@@ -105,7 +99,9 @@ class Callbacks:
         return own
 
     async def authorize(self, required: AuthorizationRequiredError) -> bool:
-        """Call ``on_authorization`` to have the user sign in, and return whether it was given."""
+        """Have the user sign in, or open all URLs that the server names; return whether the user agreed."""
+        if required.elicitations and (self._on_elicitation or self._on_authorization):
+            return await self._open_all(required.elicitations)
         if self._on_authorization is None or self._request_of is None:
             return False
         request = await settled(self._request_of(required))
@@ -131,6 +127,14 @@ class Callbacks:
         if method == "roots/list" and self._on_roots is not None:
             return _roots(await settled(self._on_roots()))
         raise _unanswered(method)
+
+    async def _open_all(self, elicitations: Sequence[Mapping[str, Any]]) -> bool:
+        """Ask the user to open each URL, as in URL mode; return whether the user agreed to all."""
+        for each in elicitations:
+            answer = await self._elicit(_parse(ElicitRequest, "elicitation/create", each))
+            if answer["action"] != "accept":
+                return False
+        return True
 
     async def _elicit(self, request: ElicitRequest) -> Mapping[str, Any]:
         required = sign_in_of(request) if request.mode == "url" else None
@@ -192,10 +196,17 @@ def _parse(kind: type[RequestT], method: str, params: Mapping[str, Any]) -> Requ
 
 def _sampled(reply: SampleReply) -> Mapping[str, Any]:
     if isinstance(reply, CreateMessageResult):
-        return reply.to_wire()
-    if isinstance(reply, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-        return dict(reply)
-    raise _wrong_return("on_sampling", "a CreateMessageResult or a dict", reply)
+        answer = reply.to_wire()
+    elif isinstance(reply, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        answer = dict(reply)
+    else:
+        raise _wrong_return("on_sampling", "a CreateMessageResult or a dict", reply)
+    if answer.get("role") not in ROLES:
+        raise LocalProtocolError(f"on_sampling returns a role, which is {' or '.join(ROLES)}")
+    missing = [name for name in ("content", "model") if name not in answer]
+    if missing:
+        raise LocalProtocolError(f"on_sampling returns {missing[0]}, which is missing")
+    return answer
 
 
 def _wrong_return(callback: str, expected: str, given: object) -> LocalProtocolError:
@@ -210,10 +221,12 @@ def _roots(given: Any) -> Mapping[str, Any]:
 
 def _root(root: Root | str) -> Mapping[str, Any]:
     if isinstance(root, str):
-        return {"uri": root}
-    if isinstance(root, Root):  # pyright: ignore[reportUnnecessaryIsInstance]
-        return root.to_wire()
-    raise LocalProtocolError(f"on_roots returns a list of URIs and Roots, not {type(root).__name__}")
+        root = Root(uri=root)
+    if not isinstance(root, Root):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise LocalProtocolError(f"on_roots returns a list of URIs and Roots, not {type(root).__name__}")
+    if not root.uri.lower().startswith("file://"):
+        raise LocalProtocolError(f"on_roots returns file:// URIs (MCP, Roots), not {root.uri!r:.80}")
+    return root.to_wire()
 
 
 def _elicited(request: ElicitRequest, reply: ElicitReply) -> Mapping[str, Any]:

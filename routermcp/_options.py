@@ -107,6 +107,7 @@ class Options(HTTPOptions):
     attend: bool = True
     send_user_id: bool = False
     client_info: Mapping[str, Any] | None = None
+    capabilities: Mapping[str, Any] | None = None
     transport: Transport | HTTPOptions | None = None
     trust_annotations: bool | None = None
     single_user: bool | None = None

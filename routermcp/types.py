@@ -8,6 +8,7 @@ from routermcp_proto.exceptions import (
     AuthorizationRequiredError,
     ConfigError,
     GatewayError,
+    HeaderMismatchError,
     InternalError,
     InvalidParamsError,
     InvalidRequestError,
@@ -15,6 +16,7 @@ from routermcp_proto.exceptions import (
     LockLostError,
     MCPError,
     MethodNotFoundError,
+    MissingRequiredClientCapabilityError,
     OAuthError,
     ProjectNotFoundError,
     RateLimitError,
@@ -27,6 +29,7 @@ from routermcp_proto.exceptions import (
     ToolNotFoundError,
     TransportError,
     UnauthorizedError,
+    UnsupportedProtocolVersionError,
     UpstreamError,
 )
 from routermcp_proto.retry import RetryPolicy
@@ -99,6 +102,7 @@ __all__ = [
     "EmptyResult",
     "GatewayError",
     "GetPromptResult",
+    "HeaderMismatchError",
     "Icon",
     "ImageContent",
     "Implementation",
@@ -115,6 +119,7 @@ __all__ = [
     "LogMessage",
     "MCPError",
     "MethodNotFoundError",
+    "MissingRequiredClientCapabilityError",
     "OAuthConfig",
     "OAuthError",
     "PoolLimits",
@@ -153,6 +158,7 @@ __all__ = [
     "TransportError",
     "UnauthorizedError",
     "UnknownContent",
+    "UnsupportedProtocolVersionError",
     "UpstreamError",
     "content_model",
 ]

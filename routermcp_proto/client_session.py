@@ -47,6 +47,7 @@ from .names import (
 from .session import NO_ROOM, Session
 from .states import SessionInput, SessionState
 from .types import InitializeResult, ListToolsResult
+from .types.meta import problem_of
 from .types.parameter_headers import ParameterHeader, declared_headers
 from .types.server_requests import refusal_of
 from .versions import LATEST, Era, Revision
@@ -503,4 +504,8 @@ def _own_meta(meta: Mapping[str, Any]) -> bytes:
     reserved = RESERVED_META.intersection(meta)
     if reserved:
         raise LocalProtocolError(f"meta must not set {min(reserved)!r}: the client writes it itself")
+    for key, value in meta.items():
+        problem = problem_of(key, value)
+        if problem is not None:
+            raise LocalProtocolError(f"meta: {key!r:.100} {problem}")
     return jsonrpc.dumps(dict(meta), "meta")

@@ -13,6 +13,7 @@
     │   └── AuthorizationRequiredError
     ├── RPCError                    the server answered with an error object
     │   ├── InvalidRequestError  MethodNotFoundError  InvalidParamsError  InternalError
+    │   ├── HeaderMismatchError  MissingRequiredClientCapabilityError  UnsupportedProtocolVersionError
     │   ├── ResourceNotFoundError
     │   └── GatewayError            only where the peer is a RouterMCP gateway
     │       └── ProjectNotFoundError  UnauthorizedError  ToolNotFoundError
@@ -28,20 +29,23 @@ holds a secret: bodies are cut to :data:`MAX_ERROR_BODY` and headers are never k
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from .error_codes import (
+    HEADER_MISMATCH,
     INTERNAL_ERROR,
     INVALID_PARAMS,
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
+    MISSING_CAPABILITY,
     PROJECT_NOT_FOUND,
     RATE_LIMITED,
     RESOURCE_NOT_FOUND,
     TOOL_DISABLED,
     TOOL_NOT_FOUND,
     UNAUTHORIZED,
+    UNSUPPORTED_VERSION,
     UPSTREAM_ERROR,
 )
 
@@ -157,6 +161,8 @@ class AuthorizationRequiredError(OAuthError):
         url: The page to send the user to, if the server named one.
         server_id: The server that requires the sign-in, if known.
         user_id: The user that has to sign in, if known.
+        elicitations: The parameters of the requests to open a URL that the server's error names, each
+            in URL mode (MCP 2025-11-25, URL Elicitation Required Error).
     """
 
     def __init__(
@@ -166,11 +172,13 @@ class AuthorizationRequiredError(OAuthError):
         url: str | None = None,
         server_id: str | None = None,
         user_id: str | None = None,
+        elicitations: tuple[Mapping[str, Any], ...] = (),
     ) -> None:
         super().__init__(message)
         self.url = url
         self.server_id = server_id
         self.user_id = user_id
+        self.elicitations = elicitations
 
 
 class RPCError(MCPError):
@@ -228,6 +236,27 @@ class InternalError(RPCError):
     """The server failed while it worked on the request (-32603)."""
 
     default_code = INTERNAL_ERROR
+
+
+class HeaderMismatchError(RPCError):
+    """A header of the request did not say what its body said (-32020)."""
+
+    default_code = HEADER_MISMATCH
+
+
+class MissingRequiredClientCapabilityError(RPCError):
+    """The request needs a capability that the client did not declare (-32021).
+
+    ``data["requiredCapabilities"]`` has the missing ones.
+    """
+
+    default_code = MISSING_CAPABILITY
+
+
+class UnsupportedProtocolVersionError(RPCError):
+    """The server does not speak the revision of the request (-32022); ``data["supported"]`` has its own."""
+
+    default_code = UNSUPPORTED_VERSION
 
 
 class ResourceNotFoundError(RPCError):
@@ -310,7 +339,15 @@ class ResponseValidationError(MCPError):
 
 _STANDARD: dict[int, type[RPCError]] = {
     error.default_code: error
-    for error in (InvalidRequestError, MethodNotFoundError, InvalidParamsError, InternalError)
+    for error in (
+        InvalidRequestError,
+        MethodNotFoundError,
+        InvalidParamsError,
+        InternalError,
+        HeaderMismatchError,
+        MissingRequiredClientCapabilityError,
+        UnsupportedProtocolVersionError,
+    )
 }
 
 _GATEWAY: dict[int, type[RPCError]] = {error.default_code: error for error in GatewayError.__subclasses__()}

@@ -84,6 +84,11 @@ class RetryPolicy:
         return longest * (1 - self.jitter * random) / 1000
 
 
+#: The waits between repeats of a request whose answer only asks for the request again: soon enough for
+#: work of a moment, and no load where it takes minutes (MCP 2026-07-28, Multi Round-Trip Requests).
+POLL = RetryPolicy(backoff=100.0, max_backoff=5_000.0)
+
+
 def deadline_after(now: float, timeout: int) -> float | None:
     """Turn a timeout in milliseconds into a point in time in seconds; 0 means no limit."""
     return now + timeout / 1000 if timeout else None

@@ -390,6 +390,9 @@ class Session:
         try:
             if kind == "input_required" and call.may_ask_input:
                 wanted = InputRequiredResult.model_validate(message.result)
+                if not wanted.inputRequests and wanted.requestState is None:
+                    problem = f"{call.method} was answered with input_required, without questions and state"
+                    raise ResponseValidationError(problem, method=call.method)
                 events.append(InputRequired(request_id, wanted.inputRequests or {}, wanted.requestState))
                 return
             if kind != "complete":

@@ -96,6 +96,9 @@ class SyncRouterMCPClient(BlockingSessionBase):
         send_user_id: Send ``user_id`` to servers that are not RouterMCP gateways too.
         trust_annotations: Deprecated, give it to :class:`~routermcp.types.RetryPolicy`.
         client_info: Name and version of your application, for the server.
+        capabilities: More to declare than follows from the callbacks, as ``ClientCapabilities``:
+            ``{"sampling": {"tools": {}}}`` for requests with tools, ``{"elicitation": {"form":
+            {}}}`` for forms alone, ``extensions`` and ``experimental``.
         limits: How many connections there may be, and for how long.
         transport: The way to the server: ``stdio(["command", ...])`` starts it as a child
             process, ``http(url, ...)`` says the same as ``url``, ``verify``, ``cert``,
@@ -139,6 +142,7 @@ class SyncRouterMCPClient(BlockingSessionBase):
         send_user_id: bool = False,
         trust_annotations: bool | None = None,
         client_info: Mapping[str, Any] | None = None,
+        capabilities: Mapping[str, Any] | None = None,
         limits: PoolLimits | None = None,
         transport: Transport | HTTPOptions | None = None,
         http_client: httpx.Client | None = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, cast
 
 from ..error_codes import (
@@ -77,6 +78,9 @@ _ADVICE = {
     529: "the server is overloaded",
     530: "the proxy cannot reach the server behind it",
 }
+
+#: URLs that one error has a user open: as many as a call may have rounds of questions.
+MAX_ELICITATIONS = 32
 
 #: Characters of a refusal that are searched for words about the session.
 MAX_SEARCHED = 1_000
@@ -164,17 +168,32 @@ def _authorization_required(
     """
     data = _dict_or_empty(error.data)
     url = _str_or_none(data.get("url"))
+    elicitations: tuple[Mapping[str, Any], ...] = ()
     if error.code == URL_ELICITATION_REQUIRED:
-        asked = data.get("elicitations")
-        elicitations = cast("list[Any]", asked) if isinstance(asked, list) else []
-        urls = [_str_or_none(_dict_or_empty(each).get("url")) for each in elicitations]
-        url = url or next((each for each in urls if each is not None), None)
+        elicitations = _elicitations(error.message, data)
+        url = url or next((each["url"] for each in elicitations), None)
     elif not gateway or data.get("reason") != AUTHORIZATION_REQUIRED:
         return None
     message = f"{about}: {error.message}" if about else error.message
     return AuthorizationRequiredError(
-        message, url=url, server_id=_str_or_none(data.get("server")), user_id=_str_or_none(data.get("user"))
+        message,
+        url=url,
+        server_id=_str_or_none(data.get("server")),
+        user_id=_str_or_none(data.get("user")),
+        elicitations=elicitations,
     )
+
+
+def _elicitations(message: str, data: dict[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """Return the requests to open a URL that the data of -32042 names; all of them are in URL mode."""
+    asked = data.get("elicitations")
+    listed = cast("list[Any]", asked) if isinstance(asked, list) else [data]
+    found: list[Mapping[str, Any]] = []
+    for each in map(_dict_or_empty, listed[:MAX_ELICITATIONS]):
+        if _str_or_none(each.get("url")):
+            said = each.get("message")
+            found.append({**each, "mode": "url", "message": said if isinstance(said, str) else message})
+    return tuple(found)
 
 
 def _dict_or_empty(value: Any) -> dict[str, Any]:

@@ -33,7 +33,8 @@ MAX_PROBLEMS = 5
 #: Characters of a mode or a role of the server that an error repeats.
 MAX_QUOTED_NAME = 40
 
-_ROLES = ("user", "assistant")
+#: The roles of messages of a conversation, and of a sampling answer.
+ROLES = ("user", "assistant")
 
 
 class Refusal(NamedTuple):
@@ -107,7 +108,7 @@ def _problems_of_conversation(messages: Sequence[types.SamplingMessage]) -> Sequ
     """Check the roles of messages, and that each use of a tool is followed by its result, and by no more."""
     awaited: set[Any] = set()
     for message in messages:
-        if message.role not in _ROLES:
+        if message.role not in ROLES:
             return [f"a role is user or assistant, not {message.role[:MAX_QUOTED_NAME]!r}"]
         content = message.content
         parts = content if isinstance(content, list) else [content]

@@ -92,10 +92,10 @@ def test_every_method_in_every_revision(protocol: str, cut: str) -> None:
 def test_what_the_stateless_era_adds_to_requests_and_results() -> None:
     pair = Pair(capabilities={"roots": {}})
     pair.connect()
-    request_id, received = pair.ask(calls.list_tools(), meta={"traceparent": "x"}, progress=True)
+    request_id, received = pair.ask(calls.list_tools(), meta={"com.example/trace": "x"}, progress=True)
     assert received.params["_meta"] == {
         "progressToken": request_id,
-        "traceparent": "x",
+        "com.example/trace": "x",
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientInfo": {"name": "routermcp", "version": "0.1.0"},
         "io.modelcontextprotocol/clientCapabilities": {"roots": {}},
@@ -247,6 +247,28 @@ def test_a_stateless_server_asks_for_input_in_its_result() -> None:
     assert pair.to_client() == [InputRequired(second, {}, "t")]
     with pytest.raises(LocalProtocolError, match="handshake era"):
         pair.server.send_request(ELICIT)
+
+
+@pytest.mark.parametrize("empty", [{}, {"inputRequests": {}}, {"inputRequests": None, "requestState": None}])
+def test_a_request_for_input_without_questions_and_state_is_malformed(empty: dict[str, Any]) -> None:
+    """MCP 2026-07-28, Multi Round-Trip Requests: a server must include at least one of the two."""
+    pair = Pair()
+    pair.connect()
+    asked, _ = pair.ask(calls.call_tool("t"))
+    pair.server.send_answer(asked, {"resultType": "input_required", **empty})
+    (rejected,) = pair.to_client()
+    assert isinstance(rejected, ResponseRejected)
+    assert "without questions and state" in str(rejected.error)
+
+
+def test_a_result_type_of_null_counts_as_none() -> None:
+    """MCP 2026-07-28, Base Protocol, "ResultType": an absent one is ``complete``; null says the same."""
+    pair = Pair()
+    pair.connect()
+    asked, _ = pair.ask(calls.call_tool("t"))
+    pair.server.send_answer(asked, {"resultType": None, "content": []})
+    (answered,) = pair.to_client()
+    assert isinstance(answered, ResponseReceived)
 
 
 def test_notifications_pass_both_ways() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ import trio
 
 from routermcp import RouterMCPClient, SyncRouterMCPClient
 from routermcp.types import (
+    AuthorizationRequiredError,
     ConfigError,
     CreateMessageRequest,
     CreateMessageResult,
@@ -221,11 +223,38 @@ def test_a_round_that_asks_for_nothing_is_a_wait(server: ScriptedServer, runtime
     assert run(runtime, body) == "done"
 
 
-def test_a_server_that_asks_for_ever_is_stopped(server: ScriptedServer, runtime: str) -> None:
-    server.tools["ask"] = lambda exchange, arguments: {"resultType": "input_required", "requestState": "s"}
+def test_a_server_that_only_wants_the_request_again_is_given_time(
+    server: ScriptedServer, runtime: str
+) -> None:
+    """MCP 2026-07-28, Multi Round-Trip Requests, "Client Requirements"; the deadline ends it."""
+    came: list[float] = []
+
+    def tool(exchange: Exchange, arguments: dict[str, Any]) -> Mapping[str, Any]:
+        came.append(time.monotonic())
+        return {"resultType": "input_required", "requestState": "s"}
+
+    server.tools["ask"] = tool
 
     async def body() -> None:
         async with make_client(runtime, url=server.url) as client:
+            with pytest.raises(TransportError, match="timeout=600 ms") as caught:
+                await client.call_tool("ask", timeout=600)
+            assert caught.value.code == "timeout"
+
+    run(runtime, body)
+    assert 1 <= len(came) <= 5
+    waits = [after - before for before, after in itertools.pairwise(came)]
+    assert all(wait >= 0.05 * 2**index for index, wait in enumerate(waits))
+
+
+def test_a_server_that_asks_for_ever_is_stopped(server: ScriptedServer, runtime: str) -> None:
+    server.tools["ask"] = lambda exchange, arguments: {
+        "resultType": "input_required",
+        "inputRequests": {"q": {"method": "roots/list"}},
+    }
+
+    async def body() -> None:
+        async with make_client(runtime, url=server.url, on_roots=list) as client:
             with pytest.raises(TransportError, match="asked for input 32 times"):
                 await client.call_tool("ask")
 
@@ -396,6 +425,121 @@ def test_capabilities_follow_from_the_callbacks(any_server: ScriptedServer, runt
     assert declared[4:] == [full] * 2
 
 
+#: What an application names, what it has besides, and what is declared then.
+NAMED: dict[str, tuple[Mapping[str, Any], tuple[str, ...], dict[str, Any]]] = {
+    "tools in sampling": ({"sampling": {"tools": {}}}, ("on_sampling",), {"sampling": {"tools": {}}}),
+    "forms alone": ({"elicitation": {"form": {}}}, ("on_elicitation",), {"elicitation": {"form": {}}}),
+    "roots that stay": ({"roots": {}}, ("on_roots",), {"roots": {}}),
+    "an extension": (
+        {"extensions": {"com.example/x": {"a": 1}}, "experimental": {"y": {}}},
+        (),
+        {"extensions": {"com.example/x": {"a": 1}}, "experimental": {"y": {}}},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_what_can_be_declared_can_be_said(any_server: ScriptedServer, name: str) -> None:
+    """MCP 2026-07-28, Schema, ``ClientCapabilities``; Versioning, "Extension Negotiation"."""
+    named, callbacks, declared = NAMED[name]
+    given: dict[str, Any] = dict.fromkeys(callbacks, print)
+    with SyncRouterMCPClient(any_server.url, capabilities=named, **given) as client:
+        assert client.server is not None
+    if any_server.era == HANDSHAKE:
+        (opening,) = any_server.requests("initialize")
+        assert opening.params["capabilities"] == declared
+    else:
+        (opening, *_) = any_server.requests("server/discover")
+        assert opening.params["_meta"]["io.modelcontextprotocol/clientCapabilities"] == declared
+
+
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        (["sampling"], "is a mapping, not list"),
+        ({"sampling": True}, "is a mapping, not bool"),
+        ({"sampling": {"tools": {}}}, "give on_sampling="),
+        ({"roots": {"changes": True}}, "has no 'changes'"),
+        ({"elicitation": {"form": {}}}, "give on_elicitation="),
+        ({"elicitation": {}}, "give on_elicitation="),
+        ({"tasks": {}}, "has no 'tasks'"),
+        ({"extensions": {"no-prefix": {}}}, "no identifier of an extension"),
+    ],
+)
+def test_what_a_client_cannot_declare(named: Any, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        RouterMCPClient("http://127.0.0.1:9/mcp", capabilities=named, on_roots=list, on_authorization=print)
+
+
+def test_sampling_with_tools_where_it_is_declared(any_server: ScriptedServer) -> None:
+    tools = [{"name": "t", "inputSchema": {"type": "object"}}]
+    requests: list[CreateMessageRequest] = []
+
+    def on_sampling(request: CreateMessageRequest) -> CreateMessageResult:
+        requests.append(request)
+        use = {"type": "tool_use", "id": "1", "name": "t", "input": {}}
+        return CreateMessageResult(content=[use], model="m", stopReason="toolUse")
+
+    settings: dict[str, Any] = {"on_sampling": on_sampling, "capabilities": {"sampling": {"tools": {}}}}
+    (heard,) = ask(any_server, "asyncio", ("sampling/createMessage", {**SAMPLE, "tools": tools}), **settings)
+    assert (heard["role"], heard["stopReason"]) == ("assistant", "toolUse")
+    assert [tool.name for tool in requests[0].tools or ()] == ["t"]
+
+
+# ---- URLs that the user has to open first ------------------------------------------------------------
+
+PAGES = [
+    {"mode": "url", "elicitationId": "1", "url": "https://example.com/1", "message": "First"},
+    {"mode": "url", "elicitationId": "2", "url": "https://example.com/2", "message": "Second"},
+]
+
+
+def want_pages(exchange: Exchange) -> None:
+    exchange.error(-32042, "open these first", data={"elicitations": PAGES})
+
+
+def test_all_pages_of_an_error_are_offered_in_url_mode(sessions_server: ScriptedServer, runtime: str) -> None:
+    """MCP 2025-11-25, Elicitation, "URL Elicitation Required Error": then the request is made again."""
+    asked: list[ElicitRequest] = []
+
+    def on_elicitation(request: ElicitRequest) -> dict[str, Any]:
+        asked.append(request)
+        return {}
+
+    async def body() -> str:
+        async with make_client(runtime, url=sessions_server.url, on_elicitation=on_elicitation) as client:
+            sessions_server.script("tools/call", want_pages)
+            return (await client.call_tool("add", {"a": 1, "b": 2})).text
+
+    assert run(runtime, body) == "3"
+    assert [(each.mode, each.url, each.message, each.elicitationId) for each in asked] == [
+        ("url", page["url"], page["message"], page["elicitationId"]) for page in PAGES
+    ]
+
+
+def test_on_authorization_is_called_for_each_page(sessions_server: ScriptedServer) -> None:
+    opened: list[str] = []
+    with SyncRouterMCPClient(
+        sessions_server.url, on_authorization=lambda request: opened.append(request.url)
+    ) as client:
+        sessions_server.script("tools/call", want_pages)
+        assert client.call_tool("add", {"a": 1, "b": 2}).text == "3"
+    assert opened == [page["url"] for page in PAGES]
+
+
+@pytest.mark.parametrize("declines", [True, False])
+def test_pages_that_are_not_opened_are_in_the_error(sessions_server: ScriptedServer, declines: bool) -> None:
+    asked: list[ElicitRequest] = []
+    callback = asked.append if declines else None  # which returns None: no
+    with SyncRouterMCPClient(sessions_server.url, on_elicitation=callback) as client:
+        sessions_server.script("tools/call", want_pages)
+        with pytest.raises(AuthorizationRequiredError, match="open these first") as caught:
+            client.call_tool("add", {"a": 1, "b": 2})
+    assert list(caught.value.elicitations) == PAGES
+    assert len(asked) == (1 if declines else 0)
+    assert len(sessions_server.requests("tools/call")) == 1
+
+
 # ---- what goes wrong ---------------------------------------------------------------------------------
 
 
@@ -436,6 +580,12 @@ def test_errors_of_a_callback_reach_the_caller(any_server: ScriptedServer, runti
         ("roots/list", [5], "on_roots returns .* not int"),
         ("roots/list", None, "on_roots returns .* not NoneType"),
         ("roots/list", "file:///work", "on_roots returns .* not str"),
+        # MCP 2026-07-28, Roots: a root is a file:// URI; Sampling: a message has its role.
+        ("roots/list", ["https://example.com/"], "on_roots returns file:// URIs"),
+        ("roots/list", [Root(uri="/home/ada")], "on_roots returns file:// URIs"),
+        ("sampling/createMessage", {"content": {}, "model": "m"}, "on_sampling returns a role"),
+        ("sampling/createMessage", {"role": "tool", "content": {}, "model": "m"}, "user or assistant"),
+        ("sampling/createMessage", {"role": "user", "content": {}}, "on_sampling returns model"),
     ],
 )
 def test_callbacks_that_answer_nonsense(

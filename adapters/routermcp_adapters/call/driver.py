@@ -15,11 +15,11 @@ It knows no MCP method; what a message means is the session's to say.
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from routermcp_proto import calls
 from routermcp_proto.calls import Call
@@ -41,9 +41,8 @@ from routermcp_proto.exceptions import (
 from routermcp_proto.handshake import STATELESS_ERRORS, Agreement
 from routermcp_proto.http.outcomes import Outcome, refusal_error, rpc_error, session_unknown
 from routermcp_proto.jsonrpc import ErrorObject
-from routermcp_proto.retry import RetryPolicy
+from routermcp_proto.retry import POLL, RetryPolicy
 from routermcp_proto.types import InitializeResult, Progress, WireModel
-from routermcp_proto.types.server_requests import refusal_of
 from routermcp_proto.versions import LATEST, Revision
 
 from ..concurrency import fork
@@ -53,6 +52,7 @@ from ..logs import log
 from ..runtime import Runtime
 from .deadline import CallDeadline
 from .incoming import ProgressSink, Responder, SessionRenewal
+from .questions import Question, questions_in, urls_of
 from .transport import SessionTransport
 
 T = TypeVar("T")
@@ -415,16 +415,25 @@ class Driver:
     # ---- rounds, tries, attempts -------------------------------------------------------
 
     async def _rounds(self, call: Call[ResultT], options: CallOptions, deadline: CallDeadline) -> ResultT:
-        current = call
-        for _ in range(MAX_INPUT_ROUNDS):
-            outcome = await self._let_in(partial(self._tries, current, options), deadline)
+        current, asked, pauses = call, 0, 0
+        opened: set[str] = set()
+        while asked < MAX_INPUT_ROUNDS:
+            outcome = await self._let_in(partial(self._tries, current, options), deadline, opened)
             if isinstance(outcome, ResponseReceived):
                 for warning in outcome.warnings:
                     log.warning("%s: %s", call.method, warning)
                 return outcome.value
             changes: dict[str, Any] = {}
             if outcome.requests:
-                changes["inputResponses"] = await self._gather_input(outcome, deadline)
+                asked, pauses = asked + 1, 0
+                questions = questions_in(outcome, self._session.capabilities)
+                opened |= urls_of(questions)
+                changes["inputResponses"] = await self._gather_input(questions, deadline)
+            else:
+                # The server is not done, for example because a page is still open. The deadline ends this.
+                pauses += 1
+                random = deadline.runtime.random()
+                await deadline.runtime.sleep(POLL.wait(pauses, retry_after=None, random=random))
             if outcome.state is not None:
                 changes["requestState"] = outcome.state
             current = call.with_params(**changes)
@@ -433,45 +442,43 @@ class Driver:
             code="protocol",
         )
 
-    async def _let_in(self, work: Callable[[CallDeadline], Awaitable[T]], deadline: CallDeadline) -> T:
-        """Do something, and once more if a user had to sign in first and was asked to."""
+    async def _let_in(
+        self,
+        work: Callable[[CallDeadline], Awaitable[T]],
+        deadline: CallDeadline,
+        opened: Collection[str] = (),
+    ) -> T:
+        """Do something, and once more if a user had to sign in first and was asked to.
+
+        Args:
+            work: What to do.
+            deadline: The deadline of the call.
+            opened: URLs that the user was asked to open already, for this call.
+        """
         try:
             return await work(deadline)
         except AuthorizationRequiredError as error:
             required = error
         # Outside of the except block, so that the first refusal is no context of what comes now.
         required.user_id = required.user_id or self._settings.user_id
+        pages = [each["url"] for each in required.elicitations]
+        if pages and all(page in opened for page in pages):
+            raise required
         if not await deadline.interact(lambda: self._responder.authorize(required)):
             raise required
         return await work(deadline)
 
-    async def _gather_input(self, wanted: InputRequired, deadline: CallDeadline) -> dict[str, Any]:
+    async def _gather_input(
+        self, questions: Mapping[str, Question], deadline: CallDeadline
+    ) -> dict[str, Any]:
         answers: dict[str, Any] = {}
-        for key, (method, params) in self._questions(wanted).items():
+        for key, (method, params) in questions.items():
 
             async def ask(method: str = method, params: Mapping[str, Any] = params) -> Mapping[str, Any]:
                 return await self._responder.answer(method, params)
 
             answers[key] = await deadline.interact(ask)
         return answers
-
-    def _questions(self, wanted: InputRequired) -> dict[str, tuple[str, Mapping[str, Any]]]:
-        """Return the requests for input by key: method and parameters.
-
-        Raises:
-            ResponseValidationError: One of them cannot be answered; then none is asked, as the
-                call cannot be completed.
-        """
-        questions: dict[str, tuple[str, Mapping[str, Any]]] = {}
-        for key, request in wanted.requests.items():
-            method, given = str(request.get("method")), request.get("params")
-            params = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
-            refused = refusal_of(method, params, self._session.capabilities)
-            if refused is not None:
-                problem = f"the server asks for {method}, which cannot be answered: {refused.message}"
-                raise ResponseValidationError(problem, method=method, problems=(refused.message,))
-            questions[key] = method, params
-        return questions
 
     async def _tries(
         self, call: Call[Any], options: CallOptions, deadline: CallDeadline

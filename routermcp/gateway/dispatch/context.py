@@ -19,6 +19,7 @@ from routermcp_proto.jsonrpc import RequestId
 from routermcp_proto.names import LOG_LEVEL_KEY, LOG_LEVELS
 from routermcp_proto.server_session import ServerSession
 from routermcp_proto.types.base import WireModel
+from routermcp_proto.types.meta import valid_members
 from routermcp_proto.types.server_requests import missing_capabilities
 from routermcp_proto.versions import Revision
 
@@ -74,7 +75,7 @@ class RequestContext:
         self.meta: Mapping[str, Any] = {}
         if isinstance(meta, dict) and not PROTOCOL_META.issuperset(cast("dict[str, Any]", meta)):
             members = cast("dict[str, Any]", meta).items()
-            self.meta = {key: value for key, value in members if key not in PROTOCOL_META}
+            self.meta = valid_members({key: value for key, value in members if key not in PROTOCOL_META})
         self.session_id: str | None = session.id if session is not None else None
         self.wants_progress: bool = asked.progress_token is not None
         self.input_responses = cast("dict[str, Any]", responses) if isinstance(responses, dict) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -12,6 +13,7 @@ from routermcp_proto.events import RequestReceived
 from routermcp_proto.exceptions import InternalError, InvalidParamsError, MethodNotFoundError, RPCError
 from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.names import LOG_LEVELS
+from routermcp_proto.retry import POLL
 from routermcp_proto.server_session import ServerSession
 
 from ..backend import AccountMethods, Backend, Caller, InputRequired, Listing, Result
@@ -98,7 +100,8 @@ async def _after_input(
     """Return the result of a request whose backend has asked for input.
 
     A client of the stateless era gets the questions as the result. One of the handshake era is
-    asked here, and the backend is given the request again, up to its result.
+    asked here, and the backend is given the request again, up to its result. Where it asks for
+    nothing but the request again, that waits a little.
 
     Raises:
         RPCError: The client cannot be asked that, or the backend asks again and again.
@@ -106,7 +109,9 @@ async def _after_input(
     if not caller.revision.peer_requests:
         state = {} if required.state is None else {"requestState": required.state}
         return {"resultType": "input_required", "inputRequests": required.requests, **state}
-    for _ in range(MAX_BACKEND_ROUNDS - 1):
+    for number in range(1, MAX_BACKEND_ROUNDS):
+        if not required.requests:
+            await asyncio.sleep(POLL.wait(number, retry_after=None, random=0.0))
         caller = await caller.with_answers(required)
         try:
             return await begin(caller)

@@ -96,7 +96,7 @@ def want_a_page(exchange: Exchange) -> None:
 def test_a_page_that_a_server_wants_opened_is_the_client_s_to_open(
     era: str, speaks: str, personal: bool, does: Literal["accept", "decline"]
 ) -> None:
-    """In the stateless era it is asked to; before, it gets the server's error."""
+    """In the stateless era it is asked to; before, it gets the server's error, and asks its user itself."""
     asked: list[Any] = []
 
     def on_elicitation(request: Any) -> ElicitResult:
@@ -112,14 +112,14 @@ def test_a_page_that_a_server_wants_opened_is_the_client_s_to_open(
             consent(server, "ada", client.authorize("it").url)
         client.list_tools()
         server.script("tools/call", want_a_page)
-        if speaks == STATELESS and does == "accept":
+        if does == "accept":
             assert client.call_tool("it.add", {"a": 1, "b": 2}).text == "3"
         else:
             server.script("tools/call", want_a_page)
             with pytest.raises(AuthorizationRequiredError, match="open this first") as caught:
                 client.call_tool("it.add", {"a": 1, "b": 2})
             assert (caught.value.url, caught.value.server_id) == (PAGE["url"], None)
-    assert [each.url for each in asked] == ([PAGE["url"]] if speaks == STATELESS else [])
+    assert [each.url for each in asked] == [PAGE["url"]], "once, and not again for the error that follows"
 
 
 @pytest.mark.parametrize("era", ERAS)

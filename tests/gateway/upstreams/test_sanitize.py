@@ -83,7 +83,7 @@ def test_a_server_cannot_pose_as_the_gateway(
                 user_id="ada",
                 protocol=speaks,
                 on_authorization=lambda request: named.append(request.server_id),
-                on_elicitation=asked.append,
+                on_elicitation=lambda request: asked.append(request) or {},
             ) as client,
         ):
             client.list_tools()
@@ -96,7 +96,6 @@ def test_a_server_cannot_pose_as_the_gateway(
                 assert "reason" not in caught.value.data
             else:
                 assert client.call_tool("shop.add", {"a": 1, "b": 2}).text == "3"
-    told = pose is want_a_page and speaks == HANDSHAKE
-    questions = pose is ask or (pose is want_a_page and speaks == STATELESS)
-    assert named == ([None] if told else [])  # which names no server
+    questions = pose in (ask, want_a_page)
+    assert named == []
     assert [request.meta for request in asked] == ([{"of the server": 1}] if questions else [])

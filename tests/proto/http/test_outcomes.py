@@ -12,7 +12,7 @@ from routermcp_proto.exceptions import (
     ResourceNotFoundError,
     RPCError,
 )
-from routermcp_proto.http.outcomes import refusal_error, rpc_error, session_unknown
+from routermcp_proto.http.outcomes import MAX_ELICITATIONS, refusal_error, rpc_error, session_unknown
 from routermcp_proto.http.url import EndpointURL
 from routermcp_proto.jsonrpc import ErrorObject
 
@@ -133,6 +133,41 @@ def test_an_error_says_where_the_user_has_to_go(data: object, url: str | None) -
     assert isinstance(error.__cause__, RPCError)
     assert (error.url, error.server_id, error.user_id) == (url, None, None)
     assert "mail.send: sign in" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("data", "elicitations"),
+    [
+        (
+            {
+                "elicitations": [
+                    {"url": "u", "elicitationId": "1"},
+                    {"mode": "form"},
+                    {"url": "v", "message": "V"},
+                ]
+            },
+            [
+                {"mode": "url", "message": "sign in", "url": "u", "elicitationId": "1"},
+                {"mode": "url", "message": "V", "url": "v"},
+            ],
+        ),
+        ({"url": "u"}, [{"mode": "url", "message": "sign in", "url": "u"}]),
+        ({"elicitations": [7, {"url": ""}]}, []),
+    ],
+)
+def test_an_error_names_all_pages_that_the_user_has_to_open(data: object, elicitations: object) -> None:
+    """MCP 2025-11-25, Elicitation, "URL Elicitation Required Error"."""
+    said = ErrorObject(-32042, "sign in", data)
+    error = rpc_error(said, method="tools/call", about="", gateway=False)
+    assert isinstance(error, AuthorizationRequiredError)
+    assert list(error.elicitations) == elicitations
+
+
+def test_the_pages_that_one_error_has_a_user_open_are_bounded() -> None:
+    said = ErrorObject(-32042, "sign in", {"elicitations": [{"url": str(n)} for n in range(1000)]})
+    error = rpc_error(said, method="tools/call", about="", gateway=False)
+    assert isinstance(error, AuthorizationRequiredError)
+    assert len(error.elicitations) == MAX_ELICITATIONS
 
 
 def test_a_gateway_says_where_its_user_has_to_go() -> None:
