@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-#: Seconds on a machine that has much else to do; by itself it takes twenty.
-PATIENCE = 600
+from tests.security.scripts import PATIENCE, run
 
 pytestmark = pytest.mark.timeout(PATIENCE)
 
-SCRIPT = Path(__file__).with_name("budgets.py")
-
-
-def search(*options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, SCRIPT, *options], capture_output=True, text=True, check=False)
-
 
 def test_every_entry_holds_its_budget() -> None:
-    done = search()
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = run("budgets.py")
+    assert done.returncode == 0, done.stdout
 
 
 def test_what_is_planted_is_found() -> None:
-    done = search("--planted")
-    assert done.stdout.count("FOUND") == 4, done.stdout + done.stderr
+    done = run("budgets.py", "--planted")
+    assert done.stdout.count("FOUND") == 4, done.stdout

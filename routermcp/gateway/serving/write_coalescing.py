@@ -52,7 +52,9 @@ class CoalescingTransport:
             data = b"".join(self._gathered)
             self._gathered.clear()
             self._length = 0
-            self._transport.write(data)
+            # The client may have gone since: uvloop raises then, where asyncio drops the data.
+            if not self._transport.is_closing():
+                self._transport.write(data)
 
     def write_eof(self) -> None:
         """Close the sending side after the pending data."""

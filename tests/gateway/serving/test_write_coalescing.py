@@ -33,6 +33,10 @@ class UpstreamSession(asyncio.Transport):
         """Note it."""
         self.log.append("abort")
 
+    def is_closing(self) -> bool:
+        """Whether it was closed."""
+        return "close" in self.log or "abort" in self.log
+
     def get_write_buffer_size(self) -> int:
         """Nothing is kept here."""
         return 0
@@ -90,3 +94,9 @@ def test_an_orderly_end_comes_after_what_was_written(end: str, word: str) -> Non
 
 def test_an_abort_drops_what_waits() -> None:
     assert run(lambda out: (out.write(b"last words"), out.abort())) == ["abort"]
+
+
+def test_what_is_written_to_a_client_that_has_gone_is_dropped() -> None:
+    """uvloop raises where a closed transport is written to, and the error would fill the log."""
+    assert run(lambda out: (out.write(b"head"), out.abort(), out.write(b"body"))) == ["abort"]
+    assert run(lambda out: (out.write(b"head"), out.close(), out.write(b"body"))) == [b"head", "close"]
