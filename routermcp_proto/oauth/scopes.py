@@ -32,6 +32,11 @@ def chosen(
     return scopes
 
 
+def granted(text: str) -> tuple[str, ...]:
+    """Return the scopes of an answer with tokens, which GitHub and Slack part with commas."""
+    return tuple((text if " " in text else text.replace(",", " ")).split())
+
+
 def union(first: Iterable[str], second: Iterable[str]) -> tuple[str, ...]:
     """Return the scopes of both, each once, in their order."""
     return tuple(dict.fromkeys((*first, *second)))

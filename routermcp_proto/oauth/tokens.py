@@ -10,6 +10,7 @@ from ..exceptions import OAuthError
 from ..redaction import without
 from .client_auth import BASIC, POST, PRIVATE_KEY, Client, Signer, authenticate, basic_credentials
 from .dpop import USE_NONCE, Prover
+from .scopes import granted
 from .steps import (
     Clock,
     Entropy,
@@ -255,7 +256,7 @@ class TokenEndpoint:
             obtained_at=began,  # the server's seconds count from no earlier
             expires_at=began + min(life, MAX_LIFE_SECONDS) if life is not None else None,
             refresh_token=refresh if isinstance(refresh, str) and refresh else None,
-            scope=tuple(given.split()) if isinstance(given, str) and given else scope,
+            scope=granted(given) if isinstance(given, str) and given else scope,
         )
 
 

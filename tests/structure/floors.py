@@ -30,7 +30,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("__init__",),
     ),
     "routermcp.oauth": (
-        ("_optional", "_times", "_urls", "audit", "browser", "signing"),
+        ("_optional", "_times", "_urls", "audit", "browser", "presets", "signing"),
         ("device", "grants", "stores"),
         ("config",),
         ("flows", "loopback"),

@@ -91,6 +91,16 @@ def test_offline_access_is_left_out_whoever_names_it(
     assert query(party.world.visits[-1])["scope"].split()[-1] == "c"
 
 
+@pytest.mark.parametrize("said", ["repo read:user", "repo,read:user", "repo, read:user"])
+def test_granted_scopes_may_have_commas_between_them(said: str) -> None:
+    party = Party(exact_scope=("repo", "read:user"))
+    party.world.token["scope"] = said
+    assert refused(party)
+    tokens = party.authorizer.tokens
+    assert tokens is not None
+    assert [scope.rstrip(",") for scope in tokens.scope] == ["repo", "read:user"]
+
+
 def test_scopes_can_be_asked_for_ahead_of_a_call() -> None:
     party = Party()
     party.world.resource["scopes_supported"] = ["read"]
