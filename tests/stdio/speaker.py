@@ -1,7 +1,8 @@
 """A server over stdio that speaks when no call is under way: standard library only.
 
 The tool ``speak`` is answered first. Then the server does what ``what`` says, and announces with a
-notification of the method ``test/done`` that it got to the end of it.
+notification of the method ``test/done`` that it got to the end of it. With the argument ``quiet`` it
+announces no changes of its lists.
 """
 
 from __future__ import annotations
@@ -58,12 +59,17 @@ for line in sys.stdin:
         about = {"capabilities": {"tools": {}}, "serverInfo": {"name": "speaker", "version": "1"}}
         send(id=number, result={"protocolVersion": "2025-11-25", **about})
     elif method == "server/discover":
-        about = {"capabilities": {"tools": {"listChanged": True}}}
+        about = {"capabilities": {"tools": {"listChanged": "quiet" not in sys.argv}}}
         send(id=number, result={"resultType": "complete", "supportedVersions": ["2026-07-28"], **about})
     elif method == "subscriptions/listen":
         subscribed = number
         acknowledged = {**message["params"], "_meta": {SUBSCRIPTION: number}}
         send(method="notifications/subscriptions/acknowledged", params=acknowledged)
+    elif method == "tools/list":
+        tools = [{"name": "speak", "inputSchema": {"type": "object"}}]
+        send(
+            id=number, result={"resultType": "complete", "ttlMs": 0, "cacheScope": "private", "tools": tools}
+        )
     elif method == "tools/call":
         send(id=number, result={"resultType": "complete", "content": [{"type": "text", "text": "ok"}]})
         speak(message["params"]["arguments"].get("what", "nothing"))

@@ -91,6 +91,10 @@ class Attendant:
         """Whether it does not read any more."""
         return self._over
 
+    async def wait(self) -> None:
+        """Wait until it does not read any more."""
+        await self._ended.wait()
+
     def start(self) -> None:
         """Begin to read, where the runtime has room for that."""
         try:

@@ -296,10 +296,12 @@ class StreamSession:
 
     async def attend(self, deadline: CallDeadline) -> None:
         """Read the stream while no call does, until it ends."""
-        multiplexer = self._multiplexer
+        multiplexer, attendant = self._multiplexer, self._attendant
         if multiplexer is None:
             raise _disconnected()
         try:
+            if attendant is not None:
+                await attendant.wait()  # it reads for all
             await multiplexer.attend(self._handler(multiplexer, deadline, None))
         except BaseException:
             if multiplexer.broken is not None:

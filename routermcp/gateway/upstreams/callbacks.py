@@ -87,8 +87,9 @@ class UpstreamCallbacks(Callbacks):
         self, capabilities: Mapping[str, Any], on_notification: OnUpstreamNotification, *, shared_stream: bool
     ) -> None:
         super().__init__()
-        # The gateway reads between calls where it subscribes to changes, and says when.
-        self.attends, self.hears_changes = False, True
+        # Over HTTP the gateway reads between calls where it subscribes to changes, and says when; the pipes
+        # of a child are always read, since it may write at any time.
+        self.attends, self.hears_changes = shared_stream, True
         self.requests: list[ForwardedRequest] = []
         self._declared = dict(capabilities)
         self._on_notification = on_notification

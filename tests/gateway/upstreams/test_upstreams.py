@@ -167,3 +167,22 @@ def test_a_child_starts_once_and_again_when_it_has_died(ways: tuple[str, ...], e
                 assert answers[0] not in {again, *pids}
 
         run("asyncio", body)
+
+
+@pytest.mark.parametrize("what", ["stderr", "stdout"])
+@pytest.mark.parametrize("speaks", ERAS)
+@pytest.mark.parametrize("era", ERAS)
+def test_an_idle_child_never_blocks_on_a_pipe(era: str, speaks: str, what: str) -> None:
+    """Neither in the session that all clients share nor in one that a client has for itself."""
+    done = threading.Event()
+    command = [sys.executable, "-I", "-S", str(ROOT / "tests" / "stdio" / "speaker.py"), "quiet"]
+    upstream = Upstream("child", over_stdio(command, protocol=speaks))
+
+    async def body(url: str) -> None:
+        async with make_client("asyncio", url=url, protocol=era) as client:
+            assert (await client.call_tool("child.speak", {"what": what})).text == "ok"
+            assert done.wait(PATIENCE)
+
+    with serving_aggregate(Aggregate([upstream])) as url:
+        upstream.on_notification = lambda method, _: done.set() if method == "test/done" else None
+        run("asyncio", body, url)
