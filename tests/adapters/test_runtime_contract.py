@@ -294,6 +294,21 @@ def test_several_streams_and_a_flag_are_waited_for_at_once(name: str) -> None:
         run(name, body)
 
 
+def test_a_flag_may_be_raised_any_number_of_times(name: str) -> None:
+    """Whether or not a waiter takes notice in between."""
+
+    async def body(runtime: Runtime) -> None:
+        flag = runtime.event()
+        with pytest.raises(TimeoutError):
+            async with runtime.deadline(runtime.now() + 0.01):
+                await runtime.wait_ready([], [], flag)
+        for _ in range(10_000):
+            flag.set()
+        await runtime.wait_ready([], [], flag)
+
+    run(name, body)
+
+
 def test_what_is_begun_goes_on_by_itself(name: str) -> None:
     tenant: contextvars.ContextVar[str] = contextvars.ContextVar("tenant", default="nobody")
     heard: list[str] = []

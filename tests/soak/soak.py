@@ -1,7 +1,9 @@
 """Two hundred callers, faults and cancels for a while: what is left afterwards is what was there before.
 
 ``python tests/soak/soak.py --seconds 20`` runs on asyncio, trio and blocking, a third of the time
-each. The server runs in a process of its own, so that what is counted here is the client's.
+each. The server runs in a process of its own, so that what is counted here is the client's. It
+announces changes meanwhile, which each client hears between its calls, and so do children over stdio,
+one after the other.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import logging
 import os
 import random
 import subprocess
@@ -16,6 +19,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
@@ -26,13 +30,20 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "adapters")]
 
 from routermcp import RouterMCPClient, SyncRouterMCPClient  # noqa: E402
+from routermcp.transports import stdio  # noqa: E402
 from routermcp.types import MCPError, RetryPolicy, TransportError  # noqa: E402
 from tests.routermcp.server import HANDSHAKE, STATELESS, Exchange, ScriptedServer  # noqa: E402
+from tests.three_runtimes import make_client, run  # noqa: E402
 
 CALLERS = 200
 
 #: Blocking callers are threads, whose stacks would say more about Python than about us.
 THREADS = 50
+
+#: Children over stdio, one after the other.
+CHILDREN = 10
+
+SPEAKER = [sys.executable, "-I", "-S", str(ROOT / "tests" / "stdio" / "speaker.py")]
 
 #: Calls that all have to succeed when everything is over.
 GOOD_CALLS = 20
@@ -54,6 +65,7 @@ class MischievousServer(ScriptedServer):
 
     def __enter__(self) -> Self:
         self.tools["do"] = self._do
+        self._announcing = threading.Lock()
         return super().__enter__()
 
     @staticmethod
@@ -71,6 +83,13 @@ class MischievousServer(ScriptedServer):
             super()._treat(exchange)
         with self._lock:
             self.seen.clear()
+
+    def _announce(self, exchange: Exchange) -> None:
+        for stream in tuple(self.sessions.values()):
+            if stream is not None:
+                with self._announcing:
+                    stream.notify("notifications/tools/list_changed")
+        exchange.answer()
 
     _reset = staticmethod(lambda exchange: exchange.hang_up(reset=True))
     _unavailable = staticmethod(lambda exchange: exchange.status(503))
@@ -98,14 +117,27 @@ class MischievousServer(ScriptedServer):
 
 def serve() -> None:
     """Serve both eras until the input ends."""
-    with MischievousServer(STATELESS) as stateless, MischievousServer(HANDSHAKE) as handshake:
+    with (
+        MischievousServer(STATELESS, listens=True) as stateless,
+        MischievousServer(HANDSHAKE, listens=True) as handshake,
+    ):
         print(stateless.url, handshake.url, flush=True)
         sys.stdin.read()
 
 
 # ---- the callers ---------------------------------------------------------------------------------
 
-WAYS = ["well"] * 8 + ["stream", "stream", "slow", "drop", "reset", "unavailable", "cut", "silent"]
+WAYS = ["well"] * 8 + [
+    "announce",
+    "stream",
+    "stream",
+    "slow",
+    "drop",
+    "reset",
+    "unavailable",
+    "cut",
+    "silent",
+]
 
 #: The part of the calls after which the server has forgotten all sessions. Were it large, a call
 #: would often meet it twice, which is an error.
@@ -119,6 +151,13 @@ class Tally:
         self.lock = threading.Lock()
         self.counts: Counter[str] = Counter()
         self.wrong: list[str] = []
+        self.heard: Counter[str] = Counter()
+
+    def hear(self, method: str, params: Mapping[str, Any]) -> None:
+        """Count a notification."""
+        del params
+        with self.lock:
+            self.heard[method] += 1
 
     def note(self, number: int, text: str | None, error: BaseException | None) -> None:
         """Note one outcome."""
@@ -198,7 +237,10 @@ def burn(runtime: str, urls: list[str], seconds: float, tally: Tally) -> None:
         elif runtime == "trio":
             trio.run(burn_trio, url, until, tally)
         else:
-            with SyncRouterMCPClient(url, retry=QUICK) as client, ThreadPoolExecutor(THREADS) as pool:
+            with (
+                SyncRouterMCPClient(url, retry=QUICK, on_notification=tally.hear) as client,
+                ThreadPoolExecutor(THREADS) as pool,
+            ):
                 for future in [
                     pool.submit(blocking_caller, client, until, seed, tally) for seed in range(THREADS)
                 ]:
@@ -206,6 +248,17 @@ def burn(runtime: str, urls: list[str], seconds: float, tally: Tally) -> None:
                 check(client.stats())
                 for number in range(GOOD_CALLS):
                     expect(number, client.call_tool("do", {"how": "well", "number": number}).text)
+    run(runtime, children, runtime, tally)
+
+
+async def children(runtime: str, tally: Tally) -> None:
+    """Have one child after the other speak between its calls."""
+    for era in (STATELESS, HANDSHAKE) * (CHILDREN // 2):
+        settings = {"transport": stdio(SPEAKER), "protocol": era, "on_notification": tally.hear}
+        async with make_client(runtime, **settings) as client:
+            for what in ("changed", "stderr"):
+                if (await client.call_tool("speak", {"what": what})).text != "ok":
+                    raise SystemExit("a child gave another answer")
 
 
 def expect(number: int, text: str) -> None:
@@ -222,7 +275,7 @@ async def afterwards(client: RouterMCPClient) -> None:
 
 async def burn_asyncio(url: str, until: float, tally: Tally) -> None:
     """Run the callers as tasks."""
-    async with RouterMCPClient(url, retry=QUICK) as client:
+    async with RouterMCPClient(url, retry=QUICK, on_notification=tally.hear) as client:
         await asyncio.gather(*(asyncio_caller(client, until, seed, tally) for seed in range(CALLERS)))
         check(client.stats())
         await afterwards(client)
@@ -233,12 +286,16 @@ async def burn_asyncio(url: str, until: float, tally: Tally) -> None:
 
 async def burn_trio(url: str, until: float, tally: Tally) -> None:
     """Run the callers in a nursery."""
-    async with RouterMCPClient(url, retry=QUICK) as client:
+    before = trio.lowlevel.current_statistics().tasks_living
+    async with RouterMCPClient(url, retry=QUICK, on_notification=tally.hear) as client:
         async with trio.open_nursery() as nursery:
             for seed in range(CALLERS):
                 nursery.start_soon(trio_caller, client, until, seed, tally)
         check(client.stats())
         await afterwards(client)
+    left = trio.lowlevel.current_statistics().tasks_living - before
+    if left > 0:
+        raise SystemExit(f"{left} tasks are left")
 
 
 def check(stats: Any) -> None:
@@ -274,9 +331,12 @@ def soak(runtime: str, urls: list[str], seconds: float) -> str | None:
         time.sleep(0.05)
     after, grown = remains(), resident() - size
     print(
-        f"{runtime:9} {sum(tally.counts.values())} calls, {dict(tally.counts.most_common())}; "
+        f"{runtime:9} {sum(tally.counts.values())} calls, {dict(tally.counts.most_common())}, "
+        f"{sum(tally.heard.values())} notifications; "
         f"descriptors {before[0]} -> {after[0]}, threads {before[1]} -> {after[1]}, memory {grown:+.1f} MB"
     )
+    if not tally.heard:
+        return f"{runtime}: nothing was heard between the calls"
     if tally.wrong:
         return f"{runtime}: answers went astray: {tally.wrong[:3]}"
     if after[0] > before[0] or after[1] > before[1]:
@@ -293,6 +353,7 @@ def main() -> None:
     if options.serve:
         serve()
         return
+    logging.getLogger("routermcp").setLevel(logging.ERROR)
     command = [sys.executable, __file__, "--serve"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         urls = (server.stdout.readline() if server.stdout else "").split()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import select
 import socket
@@ -246,7 +247,12 @@ class _Event:
     def set(self) -> None:
         with self._lock:
             self._flag.set()
-            if self._ends is not None:
+            self._raise_end()
+
+    def _raise_end(self) -> None:
+        """Make the descriptor readable; one that is full of earlier signals is."""
+        if self._ends is not None:
+            with contextlib.suppress(BlockingIOError):
                 self._ends[1].send(b"!")
 
     def fileno(self) -> int:
@@ -254,8 +260,10 @@ class _Event:
         with self._lock:
             if self._ends is None:
                 self._ends = socket.socketpair()
+                # A signal that nothing takes must not hold up the thread that raises the flag again.
+                self._ends[1].setblocking(False)
                 if self._flag.is_set():
-                    self._ends[1].send(b"!")
+                    self._raise_end()
             return self._ends[0].fileno()
 
     def __del__(self) -> None:
