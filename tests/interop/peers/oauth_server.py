@@ -54,7 +54,6 @@ class Provider(in_memory.InMemoryOAuthProvider):
     async def load_access_token(self, token):
         known = token in self.access_tokens
         found = await super().load_access_token(token)
-        found = await super().load_access_token(token)
         if found is None:
             self._tell("late" if known else "unknown", token)
         return found
