@@ -10,12 +10,14 @@ from typing import Annotated
 import typer
 
 from .. import SyncRouterMCPClient
-from ..oauth.browser import on_standard_error, show_page
+from ..oauth.browser import on_standard_error, over_ssh, show_page
 from ..oauth.config import CALLBACK_PORT
+from ..oauth.device import DeviceCode
 from ..oauth.flows.connections import Connection, ConnectionState
 from ..oauth.loopback import LoopbackReceiver
+from ..oauth.paste import PasteReceiver
 from ..types import AuthorizationRequiredError, ConfigError, LocalProtocolError, MCPError, TransportError
-from .failures import complain
+from .failures import UsageProblem, complain
 from .options import (
     ApiKeyOption,
     ClientOptions,
@@ -53,18 +55,35 @@ def login(
         bool, typer.Option("--browser/--no-browser", help="Open a browser, or only show the page's URL.")
     ] = True,
     port: Annotated[
-        int,
-        typer.Option("--port", min=1, max=65535, help="Where the browser comes back to, on this machine."),
-    ] = CALLBACK_PORT,
+        int | None,
+        typer.Option(
+            "--port",
+            min=1,
+            max=65535,
+            help=f"Where the browser comes back to, on this machine. Default {CALLBACK_PORT}.",
+        ),
+    ] = None,
+    paste: Annotated[
+        bool,
+        typer.Option("--paste", help="Listen on no port: read the browser's last address, or a code, here."),
+    ] = False,
+    device: Annotated[
+        bool, typer.Option("--device", help="Show a code to be entered on any device, such as a phone.")
+    ] = False,
     debug: DebugOption = False,
 ) -> None:
-    """Sign in, in a browser."""
-    receiver = LoopbackReceiver(port, browser, elsewhere="--port")
+    """Sign in, in a browser.
+
+    Over SSH, and with --no-browser, the address at which the browser ends may be pasted here.
+    """
+    receiver = _receiver(browser=browser, port=port, paste=paste, device=device)
     options = ClientOptions(url, api_key, user_id, SIGN_IN_TIMEOUT, debug)
     with options.connected(authorize=receiver, interaction_timeout=SIGN_IN_TIMEOUT) as client:
         if server is None:
             here = client.server_id
             if not any(each.server_id == here and _good(each) for each in client.connections()):
+                if isinstance(receiver, DeviceCode):
+                    raise UsageProblem(f"{here} lets this program in as it is; --device is of no use there")
                 request = client.authorize()
                 request.complete(receiver(request.url))
             typer.echo(f"signed in at {here}")
@@ -76,6 +95,20 @@ def login(
         show_page(request.url, on_standard_error, open_browser=browser)
         request.wait(timeout=SIGN_IN_TIMEOUT)
         typer.echo(f"signed in at {server}")
+
+
+Receiver = LoopbackReceiver | PasteReceiver | DeviceCode
+
+
+def _receiver(*, browser: bool, port: int | None, paste: bool, device: bool) -> Receiver:
+    """Return how the user is asked."""
+    if device:
+        return DeviceCode()
+    if paste:
+        return PasteReceiver()
+    return LoopbackReceiver(
+        port=port, open_browser=browser, paste=not browser or over_ssh(), elsewhere="--port"
+    )
 
 
 @app.command()

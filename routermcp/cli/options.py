@@ -16,6 +16,7 @@ from .. import SyncRouterMCPClient
 from .._internal import DEFAULT_INTERACTION_TIMEOUT_MS
 from ..oauth import OAuthConfig, file_adapter
 from ..oauth.config import Authorize
+from ..oauth.device import DeviceCode
 from .failures import reported
 
 UrlOption = Annotated[
@@ -58,7 +59,9 @@ class ClientOptions:
 
     @contextmanager
     def made(
-        self, authorize: Authorize | None = None, interaction_timeout: int = DEFAULT_INTERACTION_TIMEOUT_MS
+        self,
+        authorize: Authorize | DeviceCode | None = None,
+        interaction_timeout: int = DEFAULT_INTERACTION_TIMEOUT_MS,
     ) -> Generator[SyncRouterMCPClient]:
         """Make the client, not connected yet, with the tokens of ``routermcp auth login``.
 
@@ -86,7 +89,9 @@ class ClientOptions:
 
     @contextmanager
     def connected(
-        self, authorize: Authorize | None = None, interaction_timeout: int = DEFAULT_INTERACTION_TIMEOUT_MS
+        self,
+        authorize: Authorize | DeviceCode | None = None,
+        interaction_timeout: int = DEFAULT_INTERACTION_TIMEOUT_MS,
     ) -> Generator[SyncRouterMCPClient]:
         """Connect to the server; see :meth:`made`."""
         with self.made(authorize, interaction_timeout) as client, client:

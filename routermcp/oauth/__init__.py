@@ -9,6 +9,7 @@ from .config import OAuthConfig
 from .device import UserCode, device_code
 from .grants import client_credentials, enterprise_managed, workload_identity
 from .loopback import loopback_receiver
+from .paste import paste_receiver
 from .stores.base import AdapterLock, AsyncAdapterLock, AsyncTokenAdapter, Record, TokenAdapter
 from .stores.cloud import cloud_adapter
 from .stores.encrypted import encrypted
@@ -35,6 +36,7 @@ __all__ = [
     "file_adapter",
     "loopback_receiver",
     "memory_adapter",
+    "paste_receiver",
     "redis_adapter",
     "sql_adapter",
     "workload_identity",

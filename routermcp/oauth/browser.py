@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 import unicodedata
@@ -36,6 +37,12 @@ def show_page(url: str, show: Callable[[str], object], *, open_browser: bool) ->
         show(f"Look twice before you go there: {warning}.\n")
     elif open_browser:
         _open(url)
+
+
+def over_ssh() -> bool:
+    """Return whether the user is at another machine, where a browser of this one does not show."""
+    there = os.environ.get("SSH_CONNECTION")
+    return bool(there) and not any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
 def _open(url: str) -> None:

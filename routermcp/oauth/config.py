@@ -29,9 +29,12 @@ A plain function is called in a thread, so that it may wait for the user.
 #: connections (from 32768 on Linux, from 49152 elsewhere), so that none of them has taken it.
 CALLBACK_PORT = 28418
 
+#: The page there.
+CALLBACK_PATH = "/callback"
+
 #: Where users come back to unless ``authorize`` or ``redirect_uri`` says otherwise: an address of
 #: this machine, of which authorization servers take any port (RFC 8252, section 7.3).
-DEFAULT_REDIRECT_URI = f"http://127.0.0.1:{CALLBACK_PORT}/callback"
+DEFAULT_REDIRECT_URI = f"http://127.0.0.1:{CALLBACK_PORT}{CALLBACK_PATH}"
 
 
 #: Parameters that flows set themselves, and the setting of :class:`OAuthConfig` that says what to.

@@ -2,39 +2,68 @@
 
 from __future__ import annotations
 
+import html
 import http.server
 import socket
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from routermcp_proto.exceptions import ConfigError, OAuthError
-from routermcp_proto.oauth.code_grant import state_of
+from routermcp_proto.oauth.code_grant import refusal_in, state_of
+from routermcp_proto.oauth.urls import LOOPBACK_NAMES
 
 from ._urls import checked_page
-from .browser import on_standard_error, show_page
-from .config import CALLBACK_PORT
-
-#: Seconds for the user, after which the receiver stops listening; the client stops waiting before.
-RECEIVE_SECONDS = 600.0
+from .browser import on_standard_error, over_ssh, show_page
+from .config import CALLBACK_PATH, CALLBACK_PORT
+from .paste import HINT, RECEIVE_SECONDS, Terminal, readable, redirect_uri_of, refused_at_once
 
 #: Seconds for one request of the browser, so that a connection without one blocks no other.
 REQUEST_SECONDS = 5.0
+
+#: Addresses that stand for all addresses of a machine: browsers come to the loopback one of them.
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a container is reached
+
+SSH_HINT = (
+    "You are on this machine over SSH, so the browser on yours will not find {redirect_uri}.\n"
+    "Forward the port, from a terminal on your machine: ssh -L {port}:127.0.0.1:{port} THIS-MACHINE\n"
+)
 
 _BROWSER_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
 <body style="font:16px/1.5 system-ui;max-width:32em;margin:4em auto;padding:0 1em">
 <h1>{title}</h1><p>{text}</p>"""
 _DONE = ("You are back", "The program has the answer and goes on. You can close this page.")
+_REFUSED = ("You are not signed in", "The server said: {refusal}. You can close this page.")
 _ELSEWHERE = ("Nothing here", "This page only waits for a sign-in that a program on this machine has begun.")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a browser comes back to: an address of this machine, and the path of one page."""
+
+    host: str = "127.0.0.1"
+    port: int = CALLBACK_PORT
+    path: str = CALLBACK_PATH
+
+    @property
+    def url(self) -> str:
+        """The URL, as browsers are sent there."""
+        host = ANY_ADDRESS.get(self.host, self.host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}{self.path}"
 
 
 class LoopbackReceiver:
     """Shows the user where to sign in, opens a browser, and waits for the answer.
 
     Args:
-        port: Where the browser comes back to, on this machine only.
+        host: The address to listen on; None for that of the page's ``redirect_uri``.
+        port: The port to listen on; None for that of the page's ``redirect_uri``.
+        path: The page that the browser comes back to; None for that of the page's ``redirect_uri``.
         open_browser: Whether to open the browser; the URL is shown in any case.
+        paste: Whether to read an answer from standard input as well.
         show: Shows lines to the user; default on standard error.
         seconds: How long to wait for the user at most.
         elsewhere: How to choose another port, for the error where it is taken.
@@ -42,15 +71,20 @@ class LoopbackReceiver:
 
     def __init__(
         self,
-        port: int,
-        open_browser: bool,
+        host: str | None = None,
+        port: int | None = None,
+        path: str | None = None,
+        *,
+        open_browser: bool = True,
+        paste: bool = False,
         show: Callable[[str], object] | None = None,
         seconds: float = RECEIVE_SECONDS,
         elsewhere: str = "loopback_receiver(port=...)",
     ) -> None:
-        self.redirect_uri = f"http://127.0.0.1:{port}/callback"
-        self._port = port
+        self._given = (host, port, path)
+        self.redirect_uri = self._place_by(Place()).url
         self._open_browser = open_browser
+        self._paste = paste
         self._show = show or on_standard_error
         self._seconds = seconds
         self._elsewhere = elsewhere
@@ -62,81 +96,155 @@ class LoopbackReceiver:
         """Let the user sign in at a URL; return the one that the browser came back to.
 
         Raises:
-            OAuthError: It is no page, the port is taken, or nobody came back.
+            OAuthError: It is no page, the port is taken, the user said no, or nobody came back.
         """
         checked_page(url, "the server")
-        expected = state_of(url)
-        found: list[str] = []
-        origin = f"http://127.0.0.1:{self._port}"
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            """Takes the answer to this sign-in, and nothing else."""
-
-            timeout = REQUEST_SECONDS
-
-            def do_GET(self) -> None:
-                """Take the answer, if this is it."""
-                path, _, _ = self.path.partition("?")
-                good = path == "/callback" and state_of(f"{origin}{self.path}") == expected
-                if good and not found:
-                    found.append(f"{origin}{self.path}")
-                title, text = _DONE if good else _ELSEWHERE
-                page = _BROWSER_PAGE.format(title=title, text=text).encode()
-                self.send_response(200 if good else 404)
-                self.send_header("Content-Type", "text/html; charset=utf-8")
-                self.send_header("Content-Length", str(len(page)))
-                self.send_header("Referrer-Policy", "no-referrer")  # the code is in this page's URL
-                self.end_headers()
-                self.wfile.write(page)
-
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name there
-                """Log nothing: the line would hold the code."""
-
+        place = self._place_for(url)
         try:
-            server = _Server(("127.0.0.1", self._port), Handler)
+            server = _Server(place, url)
         except OSError as error:
             raise OAuthError(
-                f"port {self._port} of this machine is taken; give another with {self._elsewhere}"
+                f"port {place.port} of this machine is taken; give another with {self._elsewhere}"
             ) from error
         with server:
-            show_page(url, self._show, open_browser=self._open_browser)
-            until = time.monotonic() + self._seconds
-            while not found:
-                server.timeout = until - time.monotonic()
-                if server.timeout <= 0:
-                    raise OAuthError("nobody came back from signing in")
+            remote = over_ssh()
+            show_page(url, self._show, open_browser=self._open_browser and not remote)
+            if remote:
+                self._show(SSH_HINT.format(redirect_uri=place.url, port=place.port))
+            if self._paste:
+                self._show(HINT.format(redirect_uri=place.url))
+            terminal = Terminal(url, self._show) if self._paste else None
+            return refused_at_once(self._wait(server, terminal))
+
+    def _wait(self, server: _Server, terminal: Terminal | None) -> str:
+        until = time.monotonic() + self._seconds
+        while server.answer is None:
+            sources = [server] if terminal is None or not terminal.is_open else [server, terminal]
+            ready = readable(sources, until - time.monotonic())
+            if not ready:
+                raise OAuthError("nobody came back from signing in")
+            if server in ready:
                 server.handle_request()
-        return found[0]
+            if terminal is not None and terminal in ready:
+                answer = terminal.read()
+                if answer is not None:
+                    return answer
+        return server.answer
+
+    def _place_by(self, place: Place) -> Place:
+        host, port, path = self._given
+        return Place(host or place.host, port or place.port, path or place.path)
+
+    def _place_for(self, url: str) -> Place:
+        """Return where the browser comes back to from a page, as far as no other place was given.
+
+        Raises:
+            OAuthError: That is on another machine.
+        """
+        back = redirect_uri_of(url)
+        if back is None:
+            return self._place_by(Place())
+        parts = urlsplit(back)
+        if parts.hostname not in LOOPBACK_NAMES and self._given == (None, None, None):
+            raise OAuthError(
+                f"users come back to {back}, where loopback_receiver() does not listen: give it host=, "
+                "port= and path= where it is reached by that address, or use paste_receiver()"
+            )
+        named = Place(parts.hostname or "", parts.port or 80, parts.path or "/")
+        return self._place_by(named if named.host in LOOPBACK_NAMES else Place())
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    """Takes the answer to the sign-in of its server, and nothing else."""
+
+    server: _Server  # pyright: ignore[reportIncompatibleVariableOverride]
+    timeout = REQUEST_SECONDS
+
+    def do_GET(self) -> None:
+        """Take the answer, if this is it."""
+        (title, text), status = self.server.take(self.path)
+        page = _BROWSER_PAGE.format(title=title, text=html.escape(text)).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(page)))
+        self.send_header("Referrer-Policy", "no-referrer")  # the code is in this page's URL
+        self.end_headers()
+        self.wfile.write(page)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name there
+        """Log nothing: the line would hold the code."""
 
 
 class _Server(http.server.HTTPServer):
-    """An HTTP server that never shares its port."""
+    """An HTTP server that never shares its port.
+
+    Args:
+        place: Where it listens.
+        url: The page that the user was sent to.
+    """
 
     allow_reuse_address = sys.platform != "win32"
-    address_family = socket.AF_INET
+
+    def __init__(self, place: Place, url: str) -> None:
+        # Browsers try both addresses of "localhost"; the name is not looked up.
+        host = "127.0.0.1" if place.host == "localhost" else place.host
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.answer: str | None = None
+        self._place = place
+        self._expected = state_of(url)
+        super().__init__((host, place.port), _Handler)
+
+    def take(self, target: str) -> tuple[tuple[str, str], int]:
+        """Take the answer, if a request is it; return title and text of the page, and the status."""
+        parts = urlsplit(self._place.url)
+        callback = f"{parts.scheme}://{parts.netloc}{target}"
+        state, refusal = state_of(callback), refusal_in(callback)
+        # A refusal without a state is one of the server's page, which has lost it: nothing is let in.
+        ours = state == self._expected or (state is None and refusal is not None)
+        if target.partition("?")[0] != self._place.path or not ours:
+            return _ELSEWHERE, 404
+        self.answer = self.answer or callback
+        if refusal is None:
+            return _DONE, 200
+        return (_REFUSED[0], _REFUSED[1].format(refusal=refusal)), 200
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Log nothing about a browser that leaves early: its request may hold the code."""
 
 
 def loopback_receiver(
-    port: int = CALLBACK_PORT,
+    port: int | None = None,
     *,
+    host: str | None = None,
+    path: str | None = None,
     open_browser: bool = True,
+    paste: bool = False,
     show: Callable[[str], object] | None = None,
     seconds: float = RECEIVE_SECONDS,
 ) -> LoopbackReceiver:
     """Ask the user in a browser on this machine; for ``OAuthConfig(authorize=...)``.
 
+    Where ``OAuthConfig(redirect_uri=...)`` is given, it listens there.
+
     Args:
-        port: Where the browser comes back to.
-        open_browser: Whether to open it; the whole URL is shown before in any case.
+        port: Where the browser comes back to; default that of ``redirect_uri``, else 28418.
+        host: The address to listen on; default that of ``redirect_uri``, else 127.0.0.1. In a
+            container whose port is published it is ``0.0.0.0``.
+        path: The page there; default that of ``redirect_uri``, else ``/callback``.
+        open_browser: Whether to open the browser; the whole URL is shown before in any case. Over
+            SSH none is opened, and how to forward the port is shown.
+        paste: Whether to read an answer from standard input as well, where the browser may be on
+            another machine.
         show: Shows a line to the user; default on standard error.
         seconds: How long to wait for the user at most.
 
     Raises:
-        ConfigError: It is no port.
+        ConfigError: That is no port, or no path.
     """
-    if not 1 <= port <= 65535:
+    if port is not None and not 1 <= port <= 65535:
         raise ConfigError(f"{port} is no port")
-    return LoopbackReceiver(port, open_browser, show, seconds)
+    if path is not None and not path.startswith("/"):
+        raise ConfigError(f"path= begins with a slash, unlike {path!r}")
+    return LoopbackReceiver(
+        host, port, path, open_browser=open_browser, paste=paste, show=show, seconds=seconds
+    )

@@ -117,6 +117,21 @@ def state_of(callback_url: str) -> str | None:
     return states[0] if len(states) == 1 else None
 
 
+def refusal_in(callback_url: str) -> str | None:
+    """Return why the server did not sign the user in, by the URL that the user came back to.
+
+    None where it does not say so. Whoever wrote the URL said it: it counts with the right state only.
+    """
+    parameters = _callback_parameters(callback_url)
+    errors, descriptions = parameters.get("error", []), parameters.get("error_description", [])
+    return _refusal(errors[0], descriptions[0] if descriptions else None) if errors else None
+
+
+def _refusal(error: str, description: str | None) -> str:
+    told = words(description)
+    return f"{words(error)} ({told})" if told else words(error)
+
+
 def code_from(callback_url: str, state: str, kept: Mapping[str, Any]) -> str:
     """Return the authorization code in the URL that a user came back to.
 
@@ -139,11 +154,11 @@ def code_from(callback_url: str, state: str, kept: Mapping[str, Any]) -> str:
     said = only("iss")
     if said != issuer and (said is not None or kept.get("sends_issuer")):
         # Nothing else in it counts: it may be another server that speaks (RFC 9207, section 2.4).
-        raise OAuthError(f"the answer from the user's browser does not come from {issuer}")
+        whole = "" if said is not None else "; if only a code was pasted, paste the whole address"
+        raise OAuthError(f"the answer from the user's browser does not come from {issuer}{whole}")
     error = only("error")
     if error is not None:
-        description = words(only("error_description"))
-        said = f"{words(error)} ({description})" if description else words(error)
+        said = _refusal(error, only("error_description"))
         raise TokenError(f"{issuer} did not sign the user in: {said}", words(error))
     code = only("code")
     if not code:

@@ -8,12 +8,13 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from routermcp import SyncRouterMCPClient
 from routermcp.oauth import OAuthConfig, file_adapter
 from tests.cli.test_gateway_commands import PATIENCE, command, environment, ran, running
-from tests.oauth.servers.protected_server import ProtectedServer, consent
+from tests.oauth.servers.protected_server import ProtectedServer, callback, consent
 from tests.programs import free_port
 
 
@@ -28,6 +29,7 @@ def signed_in(server: ProtectedServer, home: Path, *arguments: str) -> str:
     program = subprocess.Popen(
         command("auth", "login", "--no-browser", *arguments),
         env=environment(HOME=str(home)),
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -37,7 +39,7 @@ def signed_in(server: ProtectedServer, home: Path, *arguments: str) -> str:
         page = next(line.strip() for line in program.stderr if "/oauth/authorize?" in line)
         consent(server, "ada", page)
         said, problems = program.communicate(timeout=PATIENCE)
-    assert (program.returncode, problems.strip()) == (0, "")
+    assert program.returncode == 0, problems
     return said
 
 
@@ -63,6 +65,54 @@ def test_tokens_of_a_sign_in_are_for_all_commands(server: ProtectedServer, tmp_p
     assert (again.returncode, again.stdout) == (0, f"you are not signed in at 127.0.0.1:{server.port}/mcp\n")
     assert auth("auth", "revoke", "--all").stdout == "you are signed in nowhere\n"
     assert auth("tools").returncode == 3
+
+
+def test_over_ssh_the_last_address_of_the_browser_is_pasted(server: ProtectedServer, tmp_path: Path) -> None:
+    program = subprocess.Popen(
+        command("auth", "login", "--url", server.url, "--port", str(free_port())),
+        env=environment(HOME=str(tmp_path), SSH_CONNECTION="192.0.2.1 5 192.0.2.2 22", DISPLAY=""),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with program:
+        assert program.stderr is not None
+        page = next(line.strip() for line in program.stderr if "/oauth/authorize?" in line)
+        back = callback(server, "ada", page)
+        said, told = program.communicate(f"{back.replace('state=', 'state=x')}\n{back}\n", timeout=PATIENCE)
+    assert (program.returncode, said) == (0, f"signed in at 127.0.0.1:{server.port}/mcp\n")
+    assert "ssh -L" in told
+    assert "paste it here" in told
+    assert "another sign-in" in told
+
+
+def test_a_code_on_another_device(server: ProtectedServer, tmp_path: Path) -> None:
+    login = ("auth", "login", "--device", "--url", server.url)
+    server.polled = ["authorization_pending"]
+    ended = ran(*login, cwd=tmp_path, HOME=str(tmp_path))
+    assert (ended.returncode, ended.stdout) == (0, f"signed in at 127.0.0.1:{server.port}/mcp\n")
+    assert "enter the code CODE-" in ended.stderr
+
+
+def test_a_refusal_of_the_user_is_said_at_once(server: ProtectedServer, tmp_path: Path) -> None:
+    port = free_port()
+    program = subprocess.Popen(
+        command("auth", "login", "--no-browser", "--url", server.url, "--port", str(port)),
+        env=environment(HOME=str(tmp_path)),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with program:
+        assert program.stderr is not None
+        next(line for line in program.stderr if "/oauth/authorize?" in line)
+        page = httpx.get(f"http://127.0.0.1:{port}/callback?error=access_denied", trust_env=False)
+        assert "access_denied" in page.text
+        _, told = program.communicate(timeout=PATIENCE)
+    assert program.returncode == 3
+    assert "did not sign the user in: access_denied" in told
 
 
 def test_a_port_that_is_taken_can_be_another(server: ProtectedServer, tmp_path: Path) -> None:

@@ -6,7 +6,10 @@ import queue
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 import httpx
 import pytest
@@ -29,10 +32,11 @@ PAGE = "https://auth.example/authorize?state=right"
 class WaitingReceiver:
     """A receiver that waits, and what it shows."""
 
-    def __init__(self, url: str = PAGE) -> None:
+    def __init__(self, url: str = PAGE, make: Callable[..., Any] | None = None) -> None:
         self.shown: list[str] = []
         self._told = threading.Event()
-        self.receiver = loopback_receiver(free_port(), open_browser=False, show=self._show, seconds=30)
+        make = make or partial(loopback_receiver, free_port())
+        self.receiver = make(open_browser=False, show=self._show, seconds=30)
         self._pool = ThreadPoolExecutor(1)
         self.result = self._pool.submit(self.receiver, url)
         assert self._told.wait(10)
@@ -65,6 +69,68 @@ def test_other_requests_are_not_the_answer() -> None:
     assert waiting.result.result(10).endswith("code=x")
 
 
+def test_a_user_who_says_no_reads_so_at_once() -> None:
+    waiting = WaitingReceiver()
+    page = waiting.get("/callback?state=right&error=access_denied&error_description=%3Cb%3Enever%3C/b%3E")
+    assert "access_denied (&lt;b&gt;never&lt;/b&gt;)" in page.text
+    assert "error=access_denied" in waiting.result.result(PATIENCE)  # which the flow judges
+
+
+def test_a_refusal_without_a_state_ends_the_wait_too() -> None:
+    """Some servers lose the state where they refuse; a user would wait for ten minutes."""
+    waiting = WaitingReceiver()
+    assert waiting.get("/callback?error=access_denied&state=wrong").status_code == 404
+    assert waiting.get("/other?error=access_denied").status_code == 404
+    assert not waiting.result.done()
+    assert "access_denied" in waiting.get("/callback?error=access_denied").text
+    with pytest.raises(OAuthError, match="did not sign the user in: access_denied"):
+        waiting.result.result(PATIENCE)
+
+
+def test_it_listens_where_the_application_lets_its_users_come_back_to() -> None:
+    back = f"http://localhost:{free_port()}/oauth/done"
+    waiting = WaitingReceiver(f"{PAGE}&redirect_uri={back}", loopback_receiver)
+    with httpx.Client(trust_env=False) as browser:
+        assert browser.get(f"{back.replace('done', 'callback')}?state=right&code=x").status_code == 404
+        assert browser.get(f"{back}?state=right&code=x").status_code == 200
+    assert "/oauth/done?state=right" in waiting.result.result(PATIENCE)
+
+
+def test_it_may_listen_elsewhere_than_users_come_back_to() -> None:
+    """As behind a proxy, or in a container whose port is published under another number."""
+    port = free_port()
+    made = partial(loopback_receiver, port, host="0.0.0.0", path="/back")
+    assert made().redirect_uri == f"http://127.0.0.1:{port}/back"
+    waiting = WaitingReceiver(f"{PAGE}&redirect_uri=https://app.example/back", made)
+    with httpx.Client(trust_env=False) as browser:
+        browser.get(f"http://127.0.0.1:{port}/back?state=right&code=x")
+    assert waiting.result.result(PATIENCE).endswith("/back?state=right&code=x")
+
+
+def test_users_who_come_back_to_another_machine_are_not_waited_for() -> None:
+    with pytest.raises(OAuthError, match="use paste_receiver"):
+        loopback_receiver(show=lambda _: None)(f"{PAGE}&redirect_uri=https://app.example/back")
+
+
+def test_an_address_of_the_other_kind() -> None:
+    assert loopback_receiver(1234, host="::1").redirect_uri == "http://[::1]:1234/callback"
+
+
+def test_over_ssh_no_browser_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(browser_module.webbrowser, "open", opened.append)
+    monkeypatch.setenv("SSH_CONNECTION", "192.0.2.1 50000 192.0.2.2 22")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    shown: list[str] = []
+    with pytest.raises(OAuthError, match="nobody came back"):
+        loopback_receiver(port := free_port(), show=shown.append, seconds=0.01)(PAGE)
+    assert f"ssh -L {port}:127.0.0.1:{port}" in shown[1]
+    assert opened == []
+    monkeypatch.setenv("DISPLAY", ":10")  # forwarded
+    assert not browser_module.over_ssh()
+
+
 def test_a_port_that_is_taken_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -93,6 +159,11 @@ def test_nobody_may_come_back() -> None:
 def test_ports_are_checked(port: int) -> None:
     with pytest.raises(ConfigError):
         loopback_receiver(port)
+
+
+def test_paths_are_checked() -> None:
+    with pytest.raises(ConfigError, match="slash"):
+        loopback_receiver(path="callback")
 
 
 @pytest.mark.parametrize("host", ["auth.example", "bücher.example", "xn--bcher-kva.example", "127.0.0.1"])

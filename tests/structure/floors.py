@@ -33,7 +33,8 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("_optional", "_times", "_urls", "audit", "browser", "presets", "signing"),
         ("device", "grants", "stores"),
         ("config",),
-        ("flows", "loopback"),
+        ("flows", "paste"),
+        ("loopback",),
         ("__init__",),
     ),
     "routermcp.gateway": (
