@@ -10,6 +10,7 @@ from routermcp_adapters.call.incoming import SessionRenewal
 from routermcp_adapters.limits import PoolLimits
 from routermcp_adapters.streams.base import Transport
 from routermcp_proto.exceptions import ConfigError
+from routermcp_proto.framing import MAX_MESSAGE_SIZE
 from routermcp_proto.retry import RetryPolicy
 from routermcp_proto.types import (
     CreateMessageRequest,
@@ -19,6 +20,7 @@ from routermcp_proto.types import (
     LogMessage,
     Root,
 )
+from routermcp_proto.types.reading import MAX_LIST_ENTRIES, MAX_LIST_SIZE
 
 from ._tls import ClientCertificate, Verify
 from .oauth.config import OAuthConfig
@@ -66,6 +68,7 @@ class HTTPOptions:
         proxy: URL of a proxy, "" for none; default what ``HTTP_PROXY``, ``HTTPS_PROXY``,
             ``ALL_PROXY`` and ``NO_PROXY`` say, which never applies to this machine itself.
         limits: How many connections there may be, and for how long.
+        max_message_size: Bytes of the longest message of the server.
         http_client: An httpx client of yours instead of our own sockets, for HTTP/2, hooks or
             mocks: ``httpx.AsyncClient``, in blocking code ``httpx.Client``. You close it.
     """
@@ -76,6 +79,7 @@ class HTTPOptions:
     cert: ClientCertificate | None = None
     proxy: str | None = None
     limits: PoolLimits | None = None
+    max_message_size: int = MAX_MESSAGE_SIZE
     http_client: httpx.AsyncClient | httpx.Client | None = None
 
 
@@ -105,6 +109,8 @@ class Options(HTTPOptions):
     on_session_renewed: OnSessionRenewed | None = None
     on_authorization: Callable[[Any], Any] | None = None
     attend: bool = True
+    max_list_entries: int = MAX_LIST_ENTRIES
+    max_list_size: int = MAX_LIST_SIZE
     send_user_id: bool = False
     client_info: Mapping[str, Any] | None = None
     capabilities: Mapping[str, Any] | None = None

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from routermcp_adapters.limits import check_size
 from routermcp_adapters.streams.base import Transport
 from routermcp_proto.exceptions import ConfigError, LocalProtocolError
 from routermcp_proto.http.binding import user_headers
@@ -142,6 +143,9 @@ def resolve(options: Options, environment: Mapping[str, str] = os.environ) -> Cl
     endpoint, gateway = _endpoint(http.url or _given(environment, "ROUTERMCP_URL")) if http else (None, False)
     http = http or HTTPOptions()
     _check_proxy(http)
+    check_size(http.max_message_size, "max_message_size")
+    check_size(options.max_list_entries, "max_list_entries")
+    check_size(options.max_list_size, "max_list_size")
     checked_timeout(options.interaction_timeout, "interaction_timeout")
     checked_timeout(options.max_timeout, "max_timeout")
     _check_headers_argument(options.headers)

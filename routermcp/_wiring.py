@@ -11,6 +11,7 @@ from routermcp_adapters.limits import PoolLimits
 from routermcp_adapters.streams.session import StreamSession
 from routermcp_proto.client_session import ClientSession
 from routermcp_proto.http.binding import HTTPBinding
+from routermcp_proto.types.reading import ListLimits
 
 from ._callbacks import Callbacks
 from ._proxies import proxy_for
@@ -40,6 +41,9 @@ def driver_of(settings: ClientSettings, callbacks: Callbacks, transport: SharedT
         capabilities=callbacks.capabilities(),
         protocol=settings.options.protocol,
         hears_lists=callbacks.hears_lists,
+        max_message_size=getattr(settings.stream, "max_message_size", settings.http.max_message_size),
+        list_limits=ListLimits(settings.options.max_list_entries, settings.options.max_list_size),
+        in_slices=True,
     )
     return Driver(
         session_transport_of(settings, machine, callbacks, transport),

@@ -4,58 +4,23 @@ A :class:`Call` knows the method, the parameters and the type of the result; it 
 nothing of request ids, ``_meta`` or transports. There is one builder for each method
 that a client sends, of all revisions. The session decides which of them a server accepts.
 
-Reading an answer is tolerant, as the models of :mod:`routermcp_proto.types` are. The
-whole is validated at once, which is fast; only where that fails, a list is read entry
-by entry, and a bad entry costs itself and a warning.
-
 Source: https://modelcontextprotocol.io/specification/2026-07-28/schema
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, get_args
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar, cast
 
 from pydantic import ValidationError
 
 from . import types
-from .exceptions import LocalProtocolError, ResponseValidationError
+from .exceptions import LocalProtocolError
 from .names import LIST_FILTERS, NAMED_BY
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
-
-#: Problems that an error or a warning lists: the first few show the mistake.
-MAX_ANSWER_PROBLEMS = 20
-
-#: Characters of one line about a problem: it may quote a key or a name of the peer.
-MAX_PROBLEM_LENGTH = 300
-
-#: Warnings about single entries; the rest are counted in one more.
-MAX_ENTRY_WARNINGS = 100
-
-#: Bad entries after which a list is rejected. Far more than a broken server behind a gateway
-#: has tools, and at a few microseconds each still below a second.
-MAX_BAD_ENTRIES = 100_000
-
-#: Members that help people or later requests: one of the wrong kind counts as missing.
-NOT_NEEDED = frozenset({"description", "mimeType", "nextCursor", "outputSchema", "title"})
-
-#: Times that an object is read, each time without the members that were of the wrong kind: lists
-#: stop at their first, and an answer that has more of them is beyond use.
-MAX_READINGS = 8
+from .types.reading import ListBudget, ListReader, Parsed, problem_lines, read_tolerantly
 
 ResultT = TypeVar("ResultT", bound="types.WireModel")
-EntryT = TypeVar("EntryT", bound="types.WireModel")
-
-
-@dataclass(frozen=True, slots=True)
-class Parsed(Generic[ResultT]):
-    """A result, and warnings about the entries that were left out of it."""
-
-    value: ResultT
-    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +49,9 @@ class Call(Generic[ResultT]):
     private: bool = False
     """Parameters and result must not be logged."""
 
+    budget: ListBudget | None = field(default=None, repr=False, compare=False)
+    """What is left for a list of which this is one page, None where the page is the whole."""
+
     def with_params(self, **changes: Any) -> Call[ResultT]:
         """Return the same call with other parameters; None removes a parameter."""
         params = {name: value for name, value in {**self.params, **changes}.items() if value is not None}
@@ -92,6 +60,10 @@ class Call(Generic[ResultT]):
     def at_cursor(self, cursor: str) -> Call[ResultT]:
         """Return the call for the page that begins at a cursor."""
         return self.with_params(cursor=cursor)
+
+    def within(self, budget: ListBudget) -> Call[ResultT]:
+        """Return the call for a page of a list that is limited as a whole."""
+        return replace(self, budget=budget)
 
     def parse(self, result: dict[str, Any]) -> Parsed[ResultT]:
         """Read the result of an answer.
@@ -102,111 +74,13 @@ class Call(Generic[ResultT]):
         Raises:
             ResponseValidationError: It does not have the shape of the method's result.
         """
+        if self.items is not None:
+            return ListReader(self.method, self.result_type, self.items, result).read_all()
         try:
             return Parsed(self.result_type.model_validate(result))
         except ValidationError as error:
-            problems = _problems(error)
-        warnings: tuple[str, ...] = ()
-        if self.items is not None and isinstance(result.get(self.items), list):
-            entries, warnings = self._good_entries(self.items, result[self.items])
-            result = {**result, self.items: entries}
-        value, lines = _read(self.result_type, result)
-        if value is None:
-            raise _misshapen(self.method, lines if warnings else problems)
-        return Parsed(value, warnings + tuple(_cut(f"{self.method}: left out {line}") for line in lines))
-
-    def _good_entries(self, items: str, entries: list[Any]) -> tuple[list[types.WireModel], tuple[str, ...]]:
-        """Read a list entry by entry; return the good ones, and warnings about the others."""
-        (entry_type,) = cast(
-            "tuple[type[types.WireModel]]", get_args(self.result_type.model_fields[items].annotation)
-        )
-        good: list[types.WireModel] = []
-        warnings: list[str] = []
-        bad = unnamed = 0
-        for index, entry in enumerate(entries):
-            value, lines = _read(entry_type, entry)
-            if value is not None:
-                good.append(value)
-                if not lines:
-                    continue
-            else:
-                bad += 1
-            if len(warnings) < MAX_ENTRY_WARNINGS:
-                part = "" if value is None else "parts of "
-                place = f"{items}[{index}]{_name_of(entry)}"
-                warnings.append(_cut(f"{self.method}: left out {part}{place}: {'; '.join(lines)}"))
-            else:
-                unnamed += 1
-            if bad > MAX_BAD_ENTRIES:
-                problem = f"{items}: more than {MAX_BAD_ENTRIES} entries are malformed"
-                raise _misshapen(self.method, (problem, *warnings[: MAX_ANSWER_PROBLEMS - 1]))
-        if unnamed:
-            warnings.append(f"{self.method}: left out {unnamed} more entries of {items}")
-        return good, tuple(warnings)
-
-
-def _read(model: type[EntryT], value: Any) -> tuple[EntryT | None, tuple[str, ...]]:
-    """Read an object, without the members that are of the wrong kind and :data:`NOT_NEEDED`.
-
-    Returns:
-        The model, with a line for each member that was left out; or None, with the first problems.
-    """
-    lines: tuple[str, ...] = ()
-    for _ in range(MAX_READINGS):
-        try:
-            return model.model_validate(value), lines
-        except ValidationError as error:
-            problems = _problems(error)
-            places = [each["loc"] for each in error.errors(include_url=False, include_input=False)]
-        for place in places[:MAX_ANSWER_PROBLEMS]:
-            value = _without(value, place)
-            if value is None:
-                return None, lines or problems
-        lines += problems
-    return None, lines
-
-
-def _without(value: Any, place: tuple[int | str, ...]) -> Any:
-    """Return a JSON value without the member at a place, None where it is missing or needed."""
-    if not place:
-        return None
-    key, inner = place[0], place[1:]
-    if not inner:
-        if not isinstance(value, dict) or key not in value or key not in NOT_NEEDED:
-            return None
-        members = cast("dict[Any, Any]", value)
-        return {name: member for name, member in members.items() if name != key}
-    part = _without(value[key], inner)
-    if part is None:
-        return None
-    changed = value.copy()
-    changed[key] = part
-    return changed
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= MAX_PROBLEM_LENGTH else f"{text[: MAX_PROBLEM_LENGTH - 3]}..."
-
-
-def _name_of(entry: Any) -> str:
-    name = cast("dict[str, Any]", entry).get("name") if isinstance(entry, dict) else None
-    return f" ({name[:80]!r})" if isinstance(name, str) else ""
-
-
-def _problem(detail: ErrorDetails) -> str:
-    place = ".".join(str(step)[:80] for step in detail["loc"])
-    return _cut(f"{place}: {detail['msg']}" if place else detail["msg"])
-
-
-def _problems(error: ValidationError) -> tuple[str, ...]:
-    """Return one line for each problem; never the values, which may be private."""
-    details = error.errors(include_url=False, include_context=False, include_input=False)
-    return tuple(_problem(detail) for detail in details[:MAX_ANSWER_PROBLEMS])
-
-
-def _misshapen(method: str, problems: tuple[str, ...]) -> ResponseValidationError:
-    message = f"the server's answer to {method} does not have the expected shape: {'; '.join(problems[:3])}"
-    return ResponseValidationError(message, method=method, problems=problems)
+            problems = problem_lines(error)
+        return read_tolerantly(self.method, self.result_type, result, problems)
 
 
 def _checked_text(method: str, what: str, value: object) -> str:

@@ -15,7 +15,7 @@ Over HTTP the same machine is used a message at a time, see
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, cast
@@ -27,6 +27,7 @@ from .events import (
     ConnectionFailed,
     ErrorReceived,
     Event,
+    LongListReceived,
     MessageDropped,
     MessageReady,
     Outgoing,
@@ -34,7 +35,13 @@ from .events import (
     ResponseReceived,
     ResponseRejected,
 )
-from .exceptions import LocalProtocolError, MCPError, RemoteProtocolError, rpc_error_type
+from .exceptions import (
+    LocalProtocolError,
+    MCPError,
+    RemoteProtocolError,
+    ResponseValidationError,
+    rpc_error_type,
+)
 from .handshake import Agreement, Handshake, HandshakeReply, HandshakeStep, Refused, negotiate
 from .jsonrpc import ErrorObject, RequestId
 from .names import (
@@ -49,6 +56,7 @@ from .states import SessionInput, SessionState
 from .types import InitializeResult, ListToolsResult
 from .types.meta import problem_of
 from .types.parameter_headers import ParameterHeader, declared_headers
+from .types.reading import MAX_AT_ONCE, MAX_ENTRY_WARNINGS, ListBudget, ListLimits, ListReader
 from .types.server_requests import refusal_of
 from .versions import LATEST, Era, Revision
 
@@ -93,8 +101,11 @@ class ClientSession(Session):
         client_info: Name and version of the application, as they go on the wire.
         capabilities: The application's ``ClientCapabilities``, as they go on the wire.
         protocol: ``"auto"``, or the name of a revision to insist on.
-        max_message_size: Bytes of the longest line that :meth:`receive_data` takes.
+        max_message_size: Bytes of the longest message.
         hears_lists: Whether the application wants to hear of changed lists, see :meth:`start_listening`.
+        list_limits: What a list may hold.
+        in_slices: Whether the page of a long list is given as :class:`LongListReceived`, to be read
+            in slices.
     """
 
     def __init__(
@@ -105,9 +116,13 @@ class ClientSession(Session):
         protocol: str = "auto",
         max_message_size: int | None = None,
         hears_lists: bool = False,
+        list_limits: ListLimits = ListLimits(),  # noqa: B008 - it is frozen
+        in_slices: bool = False,
     ) -> None:
         super().__init__(max_message_size=max_message_size)
         self._hears_lists = hears_lists
+        self._list_limits = list_limits
+        self._in_slices = in_slices
         self._client_info = client_info or _INFO
         self._capabilities = dict(capabilities or {})
         self._protocol = protocol
@@ -463,6 +478,31 @@ class ClientSession(Session):
         else:
             events.append(RequestReceived(message.id, message.method, message.params, revision))
 
+    def list_budget(self) -> ListBudget:
+        """Return the budget of a list that is about to be read."""
+        return ListBudget(self._list_limits)
+
+    def _read_list(self, request_id: RequestId, call: Call[Any], message: jsonrpc.Response) -> Event:
+        reader: ListReader[Any] = ListReader(call.method, call.result_type, call.items or "", message.result)
+        (call.budget or self.list_budget()).take(call.method, len(reader), message.size)
+        reading = self._read_page(request_id, reader)
+        if self._in_slices and len(reader) > MAX_AT_ONCE:
+            return LongListReceived(request_id, reading)
+        return _finished(reading)
+
+    def _read_page(
+        self, request_id: RequestId, reader: ListReader[Any]
+    ) -> Generator[None, None, ResponseReceived | ResponseRejected]:
+        learned: list[str] = []
+        try:
+            for page in reader.slices():
+                learned += self._learn(page)
+                yield
+            parsed = reader.parsed()
+        except ResponseValidationError as error:
+            return ResponseRejected(request_id, error)
+        return ResponseReceived(request_id, parsed.value, parsed.warnings + _first(learned))
+
     def _learn(self, value: Any) -> tuple[str, ...]:
         """Remember tools that declare headers or hints, and drop those with invalid declarations."""
         if not isinstance(value, ListToolsResult) or self._revision is None:
@@ -493,6 +533,25 @@ class ClientSession(Session):
         if warnings:
             value.tools = kept
         return tuple(warnings)
+
+
+def _finished(reading: Generator[None, None, ResponseReceived | ResponseRejected]) -> Event:
+    """Read all slices at once."""
+    while True:
+        try:
+            next(reading)
+        except StopIteration as done:
+            return done.value
+
+
+def _first(warnings: list[str]) -> tuple[str, ...]:
+    """Return the first warnings, and the count of the others."""
+    if len(warnings) <= MAX_ENTRY_WARNINGS:
+        return tuple(warnings)
+    return (
+        *warnings[:MAX_ENTRY_WARNINGS],
+        f"left out {len(warnings) - MAX_ENTRY_WARNINGS} more tools with invalid headers",
+    )
 
 
 def _joined(first: bytes, second: bytes) -> bytes:

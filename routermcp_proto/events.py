@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -60,6 +60,15 @@ class ResponseRejected:
     request_id: RequestId
     error: MCPError
     """The reason, ready to be raised."""
+
+
+@dataclass(frozen=True, slots=True)
+class LongListReceived:
+    """A page with many entries came, which are read in slices so that other work has its turn."""
+
+    request_id: RequestId
+    reading: Generator[None, None, ResponseReceived | ResponseRejected] = field(repr=False)
+    """Reads a slice at each step, and returns the outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +221,7 @@ Event = (
     | ResponseReceived
     | ErrorReceived
     | ResponseRejected
+    | LongListReceived
     | InputRequired
     | ProgressReceived
     | RequestReceived

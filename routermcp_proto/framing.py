@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from .exceptions import RemoteProtocolError
 
-#: Bytes of the longest line, a carriage return at its end included: as many as the longest
-#: message over HTTP has.
-MAX_LINE_SIZE = 64 * 1024 * 1024
+#: Bytes of one message over any transport: a line with a carriage return at its end, a JSON answer,
+#: an event. Tools return files and images as base64; 64 MiB holds a picture of 48 MB and keeps a
+#: hostile server from filling the memory.
+MAX_MESSAGE_SIZE = 64 * 1024 * 1024
 
 
 class LineDecoder:
@@ -19,7 +20,7 @@ class LineDecoder:
         max_line_size: Bytes of the longest line.
     """
 
-    def __init__(self, max_line_size: int = MAX_LINE_SIZE) -> None:
+    def __init__(self, max_line_size: int = MAX_MESSAGE_SIZE) -> None:
         self._max = max_line_size
         self._pieces: list[bytes] = []
         self._size = 0

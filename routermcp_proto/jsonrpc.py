@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, cast
 
@@ -41,6 +42,18 @@ MAX_DIGITS = 18
 
 #: Bytes in which a message begins, after blanks and a byte order mark.
 _SNIFFED = 64
+#: Objects and arrays of one message: ten for each of 100,000 tools. At 200 bytes each they take
+#: 200 MB, before any model is made of them.
+MAX_CONTAINERS = 1_000_000
+
+#: Bytes of a message from which on they are counted. Below it there cannot be that many.
+COUNTED_SIZE = 2 * MAX_CONTAINERS
+
+#: Bytes of the longest message that is mended, which takes ten times as long as reading it.
+MAX_MENDED = 4 * 1024 * 1024
+
+#: Bytes of a message that is too large in which its id is looked for.
+_BEGINNING = 256
 
 #: Levels at which the search for a value that cannot be encoded stops.
 MAX_SEARCH_DEPTH = 50
@@ -69,6 +82,8 @@ class Response:
 
     id: RequestId
     result: dict[str, Any]
+    size: int = field(default=0, compare=False)
+    """Bytes of the message, of its share in a batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +118,11 @@ Message = Request | Notification | Response | ErrorResponse | Invalid
 
 
 def decode(
-    payload: bytes | bytearray | str, *, batches: bool = False, strict: bool = False
+    payload: bytes | bytearray | str,
+    *,
+    batches: bool = False,
+    strict: bool = False,
+    max_containers: int = MAX_CONTAINERS,
 ) -> tuple[Message, ...]:
     """Decode a message or a batch. Never raises.
 
@@ -111,7 +130,11 @@ def decode(
         payload: One JSON text.
         batches: An array of messages is allowed.
         strict: Refuse ``NaN`` and ``Infinity``, which RFC 8259 does not know.
+        max_containers: Objects and arrays that it may hold.
     """
+    if len(payload) > COUNTED_SIZE and _containers(payload) > max_containers:
+        problem = f"it holds more than {max_containers} objects and arrays"
+        return (Invalid(problem, _id_at_the_start(payload), INVALID_REQUEST),)
     try:
         value: Any = from_json(payload, allow_inf_nan=not strict)
     except (ValueError, TypeError) as error:
@@ -123,9 +146,9 @@ def decode(
         except (ValueError, TypeError, RecursionError):
             return (Invalid(f"not JSON: {error}", None, PARSE_ERROR),)
     if type(value) is dict:
-        return (_message(cast("dict[str, Any]", value)),)
+        return (_message(cast("dict[str, Any]", value), len(payload)),)
     if type(value) is list:
-        return _batch(cast("list[Any]", value), batches)
+        return _batch(cast("list[Any]", value), batches, len(payload))
     return (Invalid(f"a message is an object, not {_json_type(value)}", None, INVALID_REQUEST),)
 
 
@@ -135,12 +158,34 @@ def _may_be_message(payload: bytes | bytearray | str) -> bool:
     return begin.lstrip("\ufeff \t\r\n")[:1] in ("{", "[", "")
 
 
+def _containers(payload: bytes | bytearray | str) -> int:
+    """Count the objects and arrays of a JSON text, and the braces and brackets in its strings."""
+    if isinstance(payload, str):
+        return payload.count("{") + payload.count("[")
+    return payload.count(b"{") + payload.count(b"[")
+
+
+# Most peers write the id first, or after the version.
+_ID_AT_THE_START = re.compile(rb'\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*([0-9]{1,18})\s*,')
+
+
+def _id_at_the_start(payload: bytes | bytearray | str) -> int | None:
+    """Return the id of a message that is not decoded, where it begins with that."""
+    beginning = payload[:_BEGINNING]
+    found = _ID_AT_THE_START.match(
+        beginning.encode("utf-8", "replace") if isinstance(beginning, str) else beginning
+    )
+    return int(found[1]) if found is not None else None
+
+
 def _mended(payload: bytes | bytearray | str) -> str:
     """Remove a byte order mark from a JSON text and replace lone surrogates with U+FFFD.
 
     Raises:
-        ValueError: The text is not JSON.
+        ValueError: The text is not JSON, or too long.
     """
+    if len(payload) > MAX_MENDED:
+        raise ValueError("too long to be mended")
     text = payload if isinstance(payload, str) else payload.decode("utf-8", "replace")
     text = text.removeprefix("\ufeff")
     # Two halves of a pair that were escaped one by one are joined on the way.
@@ -148,16 +193,16 @@ def _mended(payload: bytes | bytearray | str) -> str:
     return whole.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def _batch(values: list[Any], allowed: bool) -> tuple[Message, ...]:
+def _batch(values: list[Any], allowed: bool, size: int) -> tuple[Message, ...]:
     if not allowed:
-        message = _message(cast("dict[str, Any]", values[0])) if _is_array_of_one(values) else None
+        message = _message(cast("dict[str, Any]", values[0]), size) if _is_array_of_one(values) else None
         if isinstance(message, Response | ErrorResponse | Notification):
             return (message,)
         return (Invalid("this revision does not allow batches", None, INVALID_REQUEST),)
     if not 0 < len(values) <= MAX_BATCH:
         return (Invalid(f"a batch has 1 to {MAX_BATCH} messages, not {len(values)}", None, INVALID_REQUEST),)
     return tuple(
-        _message(cast("dict[str, Any]", value))
+        _message(cast("dict[str, Any]", value), size // len(values))
         if type(value) is dict
         else Invalid(f"a message is an object, not {_json_type(value)}", None, INVALID_REQUEST)
         for value in values
@@ -168,7 +213,7 @@ def _is_array_of_one(values: list[Any]) -> bool:
     return len(values) == 1 and type(values[0]) is dict
 
 
-def _message(value: dict[str, Any]) -> Message:
+def _message(value: dict[str, Any], size: int) -> Message:
     request_id = value.get("id")
     plain = type(request_id) is int or type(request_id) is str
     known = request_id if plain else request_id_in(request_id)
@@ -184,7 +229,7 @@ def _message(value: dict[str, Any]) -> Message:
         return _error(error, known)
     if known is None:
         return Invalid(_no_id(value), None, INVALID_REQUEST)
-    return _response(result, known)
+    return _response(result, known, size)
 
 
 def _no_id(value: dict[str, Any]) -> str:
@@ -228,10 +273,10 @@ def _problem_of_request(
     return None
 
 
-def _response(result: Any, request_id: RequestId) -> Message:
+def _response(result: Any, request_id: RequestId, size: int) -> Message:
     if type(result) is not dict:
         return Invalid(f"a result is an object, not {_json_type(result)}", request_id, INVALID_REQUEST)
-    return Response(request_id, cast("dict[str, Any]", result))
+    return Response(request_id, cast("dict[str, Any]", result), size)
 
 
 def _error(error: Any, request_id: RequestId | None) -> Message:

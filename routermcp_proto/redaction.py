@@ -11,11 +11,19 @@ from __future__ import annotations
 import re
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-from .events import ConnectionFailed, ErrorReceived, Event, MessageDropped, ResponseRejected
+from .events import (
+    ConnectionFailed,
+    ErrorReceived,
+    Event,
+    LongListReceived,
+    MessageDropped,
+    ResponseReceived,
+    ResponseRejected,
+)
 from .exceptions import causes
 from .jsonrpc import ErrorObject
 
@@ -58,8 +66,19 @@ def redacted(event: Event, secrets: Callable[[], Sequence[str]]) -> Event:
             return event
         case MessageDropped():
             return MessageDropped(without(event.problem, secrets()))
+        case LongListReceived():
+            return replace(event, reading=_redacted_at_the_end(event.reading, secrets))
         case _:
             return event
+
+
+def _redacted_at_the_end(
+    reading: Generator[None, None, ResponseReceived | ResponseRejected], secrets: Callable[[], Sequence[str]]
+) -> Generator[None, None, ResponseReceived | ResponseRejected]:
+    outcome = yield from reading
+    if isinstance(outcome, ResponseRejected):
+        hide_in(outcome.error, secrets())
+    return outcome
 
 
 def error_without(error: ErrorObject, secrets: Sequence[str]) -> ErrorObject:

@@ -61,7 +61,7 @@ class ServerSession(Session):
         instructions: How to use the server, for language models.
         ttl: Milliseconds for which lists may be cached, unless a result says otherwise.
         cache_scope: The ``cacheScope`` of lists: ``"public"`` or ``"private"``.
-        max_message_size: Bytes of the longest line that :meth:`receive_data` takes.
+        max_message_size: Bytes of the longest message.
         request_prefix: Prefix of the ids of the machine's own requests; if empty, ids are
             numbers. Machines that serve the same session need different prefixes, so that an
             answer finds the machine that sent the request.

@@ -49,7 +49,7 @@ from .events import (
     ResponseRejected,
 )
 from .exceptions import LocalProtocolError, ResponseValidationError
-from .framing import MAX_LINE_SIZE, LineDecoder
+from .framing import MAX_MESSAGE_SIZE, LineDecoder
 from .jsonrpc import ErrorObject, RequestId
 from .states import (
     RequestInput,
@@ -72,6 +72,10 @@ MAX_PENDING_REQUESTS = 10_000
 MAX_PEER_REQUESTS = 1_000
 
 
+#: Bytes of a message for each object and array that it may hold, where longer ones than usual are
+#: allowed: the same as :data:`.jsonrpc.MAX_CONTAINERS` in 64 MiB.
+BYTES_PER_CONTAINER = 64
+
 NO_ROOM = ErrorObject(INVALID_REQUEST, "the id is in use, or too many requests wait for an answer")
 
 
@@ -88,7 +92,7 @@ class Session:
     """The common machine; use :class:`ClientSession` or :class:`ServerSession`.
 
     Args:
-        max_message_size: Bytes of the longest line that :meth:`receive_data` takes.
+        max_message_size: Bytes of the longest message.
     """
 
     def __init__(self, *, max_message_size: int | None = None) -> None:
@@ -99,7 +103,9 @@ class Session:
         self._asked: dict[RequestId, Revision] = {}
         self._listening: RequestId | None = None
         """The subscription that a client has made by itself."""
-        self._max_line_size = MAX_LINE_SIZE if max_message_size is None else max_message_size
+        self.max_message_size = MAX_MESSAGE_SIZE if max_message_size is None else max_message_size
+        """Bytes of the longest message."""
+        self._max_containers = max(jsonrpc.MAX_CONTAINERS, self.max_message_size // BYTES_PER_CONTAINER)
         self._lines: LineDecoder | None = None
         self._events: list[Event] = []
         self._to_send: list[bytes] = []
@@ -294,7 +300,7 @@ class Session:
             LocalProtocolError: The session is closed.
         """
         self._must_be_open()
-        lines = self._lines = self._lines or LineDecoder(self._max_line_size)
+        lines = self._lines = self._lines or LineDecoder(self.max_message_size)
         for line in lines.receive_data(data):
             self._receive_line(line)
 
@@ -342,7 +348,8 @@ class Session:
                 request a stream of its own. There an error without id means that request.
         """
         batches = self._revision is not None and self._revision.batches
-        return self.receive_decoded(jsonrpc.decode(payload, batches=batches), only=only)
+        messages = jsonrpc.decode(payload, batches=batches, max_containers=self._max_containers)
+        return self.receive_decoded(messages, only=only)
 
     def receive_decoded(
         self, messages: Sequence[jsonrpc.Message], *, only: RequestId | None = None
@@ -400,6 +407,9 @@ class Session:
                     f"{call.method} was answered with resultType {str(kind)[:100]!r}, which it cannot have",
                     method=call.method,
                 )
+            if call.items is not None:
+                events.append(self._read_list(request_id, call, message))
+                return
             parsed = call.parse(message.result)
         except ResponseValidationError as error:
             events.append(ResponseRejected(request_id, error))
@@ -408,13 +418,16 @@ class Session:
             rejected = ResponseValidationError(problem, method=call.method, problems=(str(error)[:500],))
             events.append(ResponseRejected(request_id, rejected))
         else:
-            warnings = parsed.warnings + self._learn(parsed.value)
-            events.append(ResponseReceived(request_id, parsed.value, warnings))
+            events.append(ResponseReceived(request_id, parsed.value, parsed.warnings))
 
-    def _learn(self, value: Any) -> tuple[str, ...]:
-        """Let a role remember parts of a result; return warnings about it."""
-        del value
-        return ()
+    def _read_list(self, request_id: RequestId, call: Call[Any], message: jsonrpc.Response) -> Event:
+        """Read a page of a list; the role that asks for lists does more with it.
+
+        Raises:
+            ResponseValidationError: It is no such page.
+        """
+        parsed = call.parse(message.result)
+        return ResponseReceived(request_id, parsed.value, parsed.warnings)
 
     def _on_error(self, message: jsonrpc.ErrorResponse, only: RequestId | None, events: list[Event]) -> None:
         request_id = message.id if message.id is not None else only

@@ -1,10 +1,20 @@
-"""How many connections there may be, and for how long."""
+"""How many connections there may be, and for how long; and checks of sizes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
 from routermcp_proto.exceptions import ConfigError
+
+
+def check_size(size: object, name: str) -> None:
+    """Check an option that is a number of bytes or of entries.
+
+    Raises:
+        ConfigError: It is not one.
+    """
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise ConfigError(f"{name}={size!r}: give a whole number of at least 1")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from routermcp_adapters.limits import PoolLimits, PoolStats
 from routermcp_adapters.runtimes.run_sync import native as run
 from routermcp_adapters.streams.base import Transport
+from routermcp_proto.framing import MAX_MESSAGE_SIZE
 from routermcp_proto.retry import RetryPolicy
+from routermcp_proto.types.reading import MAX_LIST_ENTRIES, MAX_LIST_SIZE
 
 from .._callbacks import Callbacks
 from .._callbacks import accept_any as accept
@@ -100,9 +102,16 @@ class RouterMCPClient(AsyncSessionBase):
             ``{"sampling": {"tools": {}}}`` for requests with tools, ``{"elicitation": {"form":
             {}}}`` for forms alone, ``extensions`` and ``experimental``.
         limits: How many connections there may be, and for how long.
+        max_message_size: Bytes of the longest message of a server over HTTP; default 64 MiB. A longer
+            one costs its call. :func:`~routermcp.transports.stdio` takes it too.
+        max_list_entries: Entries of one list, all pages together; default 200000. A longer list
+            raises :class:`~routermcp.types.ResponseValidationError`; so does one that takes more than
+            ``max_list_size``.
+        max_list_size: Bytes of one list, all pages together; default 256 MiB.
         transport: The way to the server: ``stdio(["command", ...])`` starts it as a child
             process, ``http(url, ...)`` says the same as ``url``, ``verify``, ``cert``,
-            ``limits``, ``http_client`` and ``proxy`` here, which may then not be given too;
+            ``limits``, ``max_message_size``, ``http_client`` and ``proxy`` here, which may then not
+            be given too;
             :mod:`routermcp.transports` says how to write one.
         http_client: An httpx client of yours instead of our own sockets, for HTTP/2, hooks or
             mocks: ``httpx.AsyncClient``, in blocking code ``httpx.Client``. You close it.
@@ -144,6 +153,9 @@ class RouterMCPClient(AsyncSessionBase):
         client_info: Mapping[str, Any] | None = None,
         capabilities: Mapping[str, Any] | None = None,
         limits: PoolLimits | None = None,
+        max_message_size: int = MAX_MESSAGE_SIZE,
+        max_list_entries: int = MAX_LIST_ENTRIES,
+        max_list_size: int = MAX_LIST_SIZE,
         transport: Transport | HTTPOptions | None = None,
         http_client: httpx.AsyncClient | None = None,
         proxy: str | None = None,

@@ -16,7 +16,7 @@ from ..events import HTTPRedirected, Outgoing
 from ..exceptions import LocalProtocolError, RemoteProtocolError, TransportError
 from ..versions import Era
 from .compression import ENCODINGS
-from .exchange import MAX_MESSAGE_SIZE, MCPExchange
+from .exchange import MCPExchange
 from .header_values import encode_header_value, parameter_headers
 from .headers import HeaderBlock, HTTPRequest
 from .url import EndpointURL, without_query
@@ -63,7 +63,6 @@ class HTTPBinding:
         session: The machine whose messages are sent.
         endpoint: The endpoint that they are sent to.
         headers: Headers of every request, such as ``Authorization`` and ``User-Agent``.
-        max_message_size: Bytes of the longest answer.
         hears_changes: Whether to open the stream for the server's notifications even where
             the client has no capability that the server could use.
     """
@@ -74,7 +73,6 @@ class HTTPBinding:
         endpoint: EndpointURL,
         headers: Mapping[str, str] | None = None,
         *,
-        max_message_size: int = MAX_MESSAGE_SIZE,
         hears_changes: bool = False,
     ) -> None:
         self._hears_changes = hears_changes
@@ -82,7 +80,6 @@ class HTTPBinding:
         self.endpoint = endpoint
         self.session_id: str | None = None
         """The ``Mcp-Session-Id`` that the server assigned, if any."""
-        self._max_message_size = max_message_size
         self._user = user_headers(headers or {})
         self._templates: dict[tuple[str, str, str | None], HeaderBlock] = {}
         self._templates_for = endpoint
@@ -209,7 +206,6 @@ class HTTPBinding:
         exchange = MCPExchange(
             self.session,
             outgoing.request_id,
-            max_message_size=self._max_message_size,
             on_session_id=self._assign if outgoing.method == "initialize" else None,
             listens=not outgoing.payload,
         )

@@ -38,10 +38,6 @@ from .compression import Decompressor
 from .reader import BodyData, EndOfBody, ResponseHead
 from .sse import ServerSentEvent, SSEDecoder
 
-#: Bytes of one JSON answer or one event. Tools return files and images as base64; 64 MiB
-#: holds a picture of 48 MB and keeps a hostile server from filling the memory.
-MAX_MESSAGE_SIZE = 64 * 1024 * 1024
-
 #: Bytes of an error page that are read in search of a JSON-RPC error.
 MAX_REFUSAL_SIZE = 64 * 1024
 
@@ -92,7 +88,6 @@ class MCPExchange:
         session: The machine that receives the messages.
         request_id: The request that is answered here, or None for a message without an
             answer.
-        max_message_size: Bytes of the longest message.
         on_session_id: Called with the session id of a successful answer, None for none,
             before the answer itself is read.
         listens: The request is the GET of the stream that all calls share.
@@ -105,14 +100,13 @@ class MCPExchange:
         session: Session,
         request_id: RequestId | None,
         *,
-        max_message_size: int = MAX_MESSAGE_SIZE,
         on_session_id: Callable[[str | None], None] | None = None,
         listens: bool = False,
     ) -> None:
         self._session = session
         self._listens = listens
         self._request_id = request_id
-        self._max_message_size = max_message_size
+        self._max_message_size = session.max_message_size
         self._on_session_id = on_session_id
         self._body = Body.UNKNOWN
         self._doubted = False

@@ -23,6 +23,7 @@ from ..events import (
     HTTPRedirected,
     HTTPRefused,
     InputRequired,
+    LongListReceived,
     ResponseReceived,
     ResponseRejected,
     StreamEnded,
@@ -35,6 +36,7 @@ Outcome = (
     ResponseReceived
     | ErrorReceived
     | ResponseRejected
+    | LongListReceived
     | InputRequired
     | HTTPAccepted
     | HTTPRefused
@@ -47,6 +49,7 @@ OUTCOMES = (
     ResponseReceived,
     ErrorReceived,
     ResponseRejected,
+    LongListReceived,
     InputRequired,
     HTTPAccepted,
     HTTPRefused,

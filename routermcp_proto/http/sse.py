@@ -12,9 +12,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..exceptions import RemoteProtocolError
-
-#: Bytes of one event: that of the longest message.
-MAX_EVENT_SIZE = 64 * 1024 * 1024
+from ..framing import MAX_MESSAGE_SIZE
 
 #: Digits of a ``retry`` in milliseconds: thirty years, and a longer number is read as that, so
 #: that a number of any length is read in the same time.
@@ -47,7 +45,7 @@ class SSEDecoder:
         retry: Milliseconds to wait before that, None if the stream does not say.
     """
 
-    def __init__(self, max_event_size: int = MAX_EVENT_SIZE) -> None:
+    def __init__(self, max_event_size: int = MAX_MESSAGE_SIZE) -> None:
         self.last_event_id = ""
         self.retry: int | None = None
         self._max = max_event_size

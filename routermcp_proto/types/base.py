@@ -70,13 +70,25 @@ Meta = Annotated[
 class _FailFast:
     """Pydantic's own marker of this kind cannot be hashed, hence not be part of a union."""
 
+    max_length: int | None = None
+
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return cast("CoreSchema", {**handler(source), "fail_fast": True})
+        schema = {**handler(source), "fail_fast": True}
+        return cast(
+            "CoreSchema", schema if self.max_length is None else schema | {"max_length": self.max_length}
+        )
 
 
 #: Lists stop at their first bad entry: pydantic's report of millions of bad ones would take
 #: many times the memory of the message.
 FAIL_FAST = _FailFast()
+
+#: Entries of a list in an entry of a list, or in an answer that is not a list: a folder read as one
+#: resource has thousands, icons and arguments are a few. Each becomes a model, of up to 2 KiB.
+MAX_PARTS = 10_000
+
+#: Such a list, which stops at its first bad entry too.
+PARTS = _FailFast(MAX_PARTS)
 
 Strings = Annotated[list[str], FAIL_FAST]
 Objects = Annotated[list[dict[str, Any]], FAIL_FAST]
@@ -97,7 +109,7 @@ class Icon(WireModel):
     theme: str | None = None
 
 
-Icons = Annotated[Annotated[list[Icon], FAIL_FAST] | None, Lenient()]
+Icons = Annotated[Annotated[list[Icon], PARTS] | None, Lenient()]
 
 
 class Annotations(WireModel):

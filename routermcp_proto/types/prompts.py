@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from .base import FAIL_FAST, EmptyForNull, Icons, Meta, PaginatedResult, WireModel
+from .base import FAIL_FAST, PARTS, EmptyForNull, Icons, Meta, PaginatedResult, WireModel
 
 
 class PromptArgument(WireModel):
@@ -25,7 +25,7 @@ class Prompt(WireModel):
     name: str
     title: str | None = None
     description: str | None = None
-    arguments: Annotated[list[PromptArgument], FAIL_FAST] | None = None
+    arguments: Annotated[list[PromptArgument], PARTS] | None = None
     icons: Icons = None
     meta: Meta = None
 
@@ -46,7 +46,7 @@ class GetPromptResult(WireModel):
     """A prompt with its arguments filled in."""
 
     description: str | None = None
-    messages: Annotated[list[PromptMessage], FAIL_FAST, EmptyForNull]
+    messages: Annotated[list[PromptMessage], PARTS, EmptyForNull]
     meta: Meta = None
 
 

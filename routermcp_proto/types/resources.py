@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from ..exceptions import RemoteProtocolError
 from .base import (
     FAIL_FAST,
+    PARTS,
     CacheableResult,
     EmptyForNull,
     Icons,
@@ -96,7 +97,7 @@ class ResourceContents(WireModel):
 class ReadResourceResult(CacheableResult):
     """A server's answer to ``resources/read``; a directory may have several contents."""
 
-    contents: Annotated[list[ResourceContents], FAIL_FAST, EmptyForNull]
+    contents: Annotated[list[ResourceContents], PARTS, EmptyForNull]
 
 
 class ListResourcesResult(PaginatedResult):

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import model_validator
 
-from .base import FAIL_FAST, EmptyForNull, Lenient, Meta, Objects, Strings, WireModel
+from .base import PARTS, EmptyForNull, Lenient, Meta, Objects, Strings, WireModel
 from .tools import Tool
 
 
@@ -35,7 +35,7 @@ class ModelHint(WireModel):
 class ModelPreferences(WireModel):
     """Preferences for a model; each priority is from 0 (unimportant) to 1 (most important)."""
 
-    hints: Annotated[Annotated[list[ModelHint], FAIL_FAST] | None, Lenient()] = None
+    hints: Annotated[Annotated[list[ModelHint], PARTS] | None, Lenient()] = None
     costPriority: Annotated[float | None, Lenient()] = None
     speedPriority: Annotated[float | None, Lenient()] = None
     intelligencePriority: Annotated[float | None, Lenient()] = None
@@ -55,7 +55,7 @@ class CreateMessageRequest(WireModel):
         includeContext: ``none``, ``thisServer`` or ``allServers``.
     """
 
-    messages: Annotated[list[SamplingMessage], FAIL_FAST, EmptyForNull]
+    messages: Annotated[list[SamplingMessage], PARTS, EmptyForNull]
     maxTokens: int | None = None
     systemPrompt: str | None = None
     modelPreferences: Annotated[ModelPreferences | None, Lenient()] = None
@@ -63,7 +63,7 @@ class CreateMessageRequest(WireModel):
     temperature: float | None = None
     stopSequences: Strings | None = None
     metadata: dict[str, Any] | None = None
-    tools: Annotated[list[Tool], FAIL_FAST] | None = None
+    tools: Annotated[list[Tool], PARTS] | None = None
     toolChoice: Annotated[ToolChoice | None, Lenient()] = None
     meta: Meta = None
 

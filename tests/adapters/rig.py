@@ -22,6 +22,7 @@ from routermcp_proto.http.binding import HTTPBinding
 from routermcp_proto.http.reader import EndOfBody
 from routermcp_proto.http.url import EndpointURL
 from routermcp_proto.retry import RetryPolicy
+from routermcp_proto.types.reading import ListLimits
 from tests.adapters.scripted_runtime import MemoryRuntime, Move, Pause, Peer
 
 STATELESS = "2026-07-28"
@@ -220,6 +221,7 @@ class Rig:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     interaction_timeout: int = 60_000
     max_connections: int = 100
+    list_limits: ListLimits = field(default_factory=ListLimits)
     url: str = "http://127.0.0.1:1/mcp"
     usual: dict[str, Answer] = field(default_factory=dict[str, Answer])
     answers: dict[str, list[Answer]] = field(default_factory=dict[str, list[Answer]])
@@ -253,6 +255,8 @@ class Rig:
             client_info={"name": "test", "version": "1"},
             capabilities={"elicitation": {"form": {}}},
             protocol=self.protocol,
+            list_limits=self.list_limits,
+            in_slices=True,
         )
         carrier = HTTPSession(self.transport, HTTPBinding(machine, endpoint, {}), self.callbacks, self.retry)
         self.driver = Driver(

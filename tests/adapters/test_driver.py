@@ -14,11 +14,13 @@ from routermcp_proto import calls
 from routermcp_proto.exceptions import (
     LocalProtocolError,
     MCPError,
+    ResponseValidationError,
     RPCError,
     TransportError,
 )
 from routermcp_proto.retry import RetryPolicy
 from routermcp_proto.types import Progress
+from routermcp_proto.types.reading import MAX_AT_ONCE, SLICE, ListLimits
 from tests.adapters.rig import (
     END,
     HANDSHAKE,
@@ -540,3 +542,67 @@ def test_who_fails_to_connect_does_not_put_others_out(monkeypatch: pytest.Monkey
     with pytest.raises(TransportError, match="refused"):
         rig.connect()
     assert rig.driver.connected
+
+
+# ---- long lists ------------------------------------------------------------------------------
+
+
+def long_list(entries: int) -> Answer:
+    return result(
+        {"resultType": "complete", "tools": [{"name": "a"}] * entries, "ttlMs": 0, "cacheScope": "private"}
+    )
+
+
+def pausing(rig: Rig, monkeypatch: pytest.MonkeyPatch, seconds: float) -> list[float]:
+    """Let so much time pass whenever other work has its turn; return the times of these turns."""
+    turns: list[float] = []
+    sleep = rig.runtime.sleep
+
+    async def take_a_turn(wait: float) -> None:
+        turns.append(rig.runtime.now())
+        await sleep(wait or seconds)
+
+    monkeypatch.setattr(rig.runtime, "sleep", take_a_turn)
+    return turns
+
+
+def test_other_work_has_its_turn_while_a_long_list_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(usual={"tools/list": long_list(MAX_AT_ONCE + 1)}).connect()
+    turns = pausing(rig, monkeypatch, 0.0)
+    assert len(rig.collect(READ)) == MAX_AT_ONCE + 1
+    assert len(turns) == MAX_AT_ONCE // SLICE + 1
+
+
+def test_a_short_list_is_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(usual={"tools/list": long_list(MAX_AT_ONCE)}).connect()
+    turns = pausing(rig, monkeypatch, 0.0)
+    assert len(rig.collect(READ)) == MAX_AT_ONCE
+    assert turns == []
+
+
+def test_the_deadline_holds_while_a_long_list_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(usual={"tools/list": long_list(MAX_AT_ONCE + 1)}).connect()
+    turns = pausing(rig, monkeypatch, 1.0)
+    with pytest.raises(TransportError, match="timeout=3000 ms") as caught:
+        rig.collect(READ, timeout=3000)
+    assert caught.value.code == "timeout"
+    assert len(turns) == 3
+
+
+def test_a_long_list_that_is_malformed_is_an_error() -> None:
+    page = {"resultType": "complete", "tools": [{}] * 150_000}
+    rig = Rig(usual={"tools/list": result(page)}).connect()
+    with pytest.raises(ResponseValidationError, match="more than 100000 entries are malformed"):
+        rig.collect(READ)
+
+
+def test_a_list_is_counted_over_all_of_its_pages() -> None:
+    def page(request: Request) -> Iterable[Move]:
+        number = int(request.message["params"].get("cursor", 0))
+        value = {"resultType": "complete", "tools": [{"name": "a"}] * 10, "nextCursor": str(number + 1)}
+        return result(value)(request)
+
+    rig = Rig(usual={"tools/list": page}, list_limits=ListLimits(max_entries=30)).connect()
+    with pytest.raises(ResponseValidationError, match="max_list_entries=30"):
+        rig.collect(READ)
+    assert len(rig.at("tools/list")) == 4

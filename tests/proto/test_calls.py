@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routermcp_proto import calls, types
-from routermcp_proto.calls import Call, Parsed
+from routermcp_proto.calls import Call
 from routermcp_proto.exceptions import LocalProtocolError, ResponseValidationError
+from routermcp_proto.types import reading
+from routermcp_proto.types.reading import Parsed
 
 # (call, method, params, result type, safe, items, named by, may ask for input)
 BUILT: list[tuple[Call[Any], str, dict[str, Any], type, bool, str | None, str | None, bool]] = [
@@ -295,7 +297,7 @@ def test_members_that_are_not_needed_cost_themselves() -> None:
     parsed = calls.list_tools().parse({"tools": [{"name": "a", "inputSchema": {"type": "object"}, **odd}]})
     (tool,) = parsed.value.tools
     assert (tool.title, tool.description, tool.outputSchema) == (None, None, None)
-    contents = [{"uri": "a:b", "mimeType": n, "text": "t"} for n in range(calls.MAX_READINGS)]
+    contents = [{"uri": "a:b", "mimeType": n, "text": "t"} for n in range(reading.MAX_READINGS)]
     read = calls.read_resource("a:b").parse({"contents": contents[1:]})
     assert {(each.text, each.mimeType) for each in read.value.contents} == {("t", None)}
     with pytest.raises(ResponseValidationError, match="mimeType"):
@@ -306,17 +308,17 @@ def test_warnings_are_bounded_in_number_and_length() -> None:
     odd = [{"name": "x" * 1000, "title": 5, "description": 5, "outputSchema": 5}] * 150
     parsed = calls.list_tools().parse({"tools": [*odd, *[{"title": "x" * 1000}] * 100, {"name": "good"}]})
     assert len(parsed.value.tools) == 151
-    assert len(parsed.warnings) == calls.MAX_ENTRY_WARNINGS + 1
+    assert len(parsed.warnings) == reading.MAX_ENTRY_WARNINGS + 1
     assert parsed.warnings[-1] == "tools/list: left out 150 more entries of tools"
-    assert max(map(len, parsed.warnings)) <= calls.MAX_PROBLEM_LENGTH
+    assert max(map(len, parsed.warnings)) <= reading.MAX_PROBLEM_LENGTH
 
 
 def test_a_list_of_nothing_but_bad_entries_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "MAX_BAD_ENTRIES", 150)
+    monkeypatch.setattr(reading, "MAX_BAD_ENTRIES", 150)
     assert calls.list_tools().parse({"tools": [1] * 150}).value.tools == []
     with pytest.raises(ResponseValidationError, match="tools: more than 150 entries are malformed") as caught:
         calls.list_tools().parse({"tools": [1] * 151})
-    assert len(caught.value.problems) == calls.MAX_ANSWER_PROBLEMS
+    assert len(caught.value.problems) == reading.MAX_ANSWER_PROBLEMS
 
 
 @pytest.mark.parametrize(

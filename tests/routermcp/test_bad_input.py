@@ -27,7 +27,6 @@ from routermcp.types import (
     RetryPolicy,
     TransportError,
 )
-from routermcp_proto.http import exchange as http_exchange
 from tests.routermcp.server import HANDSHAKE, Action, Exchange, ScriptedServer, refused, silent
 from tests.third_party import skips_are_failures
 from tests.three_runtimes import LATE_SECONDS, make_client, run
@@ -77,6 +76,9 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "protocol": ({"url": URL, "protocol": "2020-01-01"}, "not 'auto' or one of"),
     "verify": ({"url": URL, "verify": "/nowhere/ca.pem"}, "no such file"),
     "callback": ({"url": URL, "on_log": "print"}, "on_log is a function"),
+    "no bytes": ({"url": URL, "max_message_size": 0}, "max_message_size=0: give a whole number"),
+    "no entries": ({"url": URL, "max_list_entries": True}, "max_list_entries=True: give a whole number"),
+    "half a byte": ({"url": URL, "max_list_size": 0.5}, "max_list_size=0.5: give a whole number"),
 }
 
 
@@ -365,13 +367,7 @@ def test_redirect_in_circles(server: ScriptedServer, runtime: str) -> None:
     assert len(server.requests("tools/list")) == 4
 
 
-def test_answer_over_the_limit(server: ScriptedServer, runtime: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = http_exchange.MCPExchange.__init__
-
-    def small(self: Any, session: Any, request_id: Any, **_: Any) -> None:
-        original(self, session, request_id, max_message_size=10_000)
-
-    monkeypatch.setattr(http_exchange.MCPExchange, "__init__", small)
+def test_answer_over_the_limit(server: ScriptedServer, runtime: str) -> None:
     server.tools["long"] = lambda exchange, arguments: {
         "content": [{"type": "text", "text": "x" * arguments["size"]}]
     }
@@ -380,7 +376,7 @@ def test_answer_over_the_limit(server: ScriptedServer, runtime: str, monkeypatch
         exchange.stream().answer()
 
     async def body() -> None:
-        async with make_client(runtime, url=server.url, retry=ONCE) as client:
+        async with make_client(runtime, url=server.url, retry=ONCE, max_message_size=10_000) as client:
             assert not (await client.call_tool("long", {"size": 9_000})).isError
             for actions in ([], [as_stream]):
                 server.script("tools/call", *actions)
@@ -388,6 +384,34 @@ def test_answer_over_the_limit(server: ScriptedServer, runtime: str, monkeypatch
                     await client.call_tool("long", {"size": 11_000})
                 assert caught.value.code == "protocol"
             assert not (await client.call_tool("long", {"size": 1})).isError
+
+    run(runtime, body)
+
+
+def endless(exchange: Exchange, params: dict[str, Any]) -> dict[str, Any]:
+    """A page of ten tools with 1,000 characters, and another one after it."""
+    number = int(params.get("cursor") or 0)
+    return {"tools": [{"name": "x" * 1000}] * 10, "nextCursor": str(number + 1)}
+
+
+@pytest.mark.parametrize(
+    ("limit", "pages"), [({"max_list_entries": 25}, 3), ({"max_list_size": 60_000}, 6)], ids=lambda each: each
+)
+def test_a_list_without_end_is_an_error_that_names_the_limit(
+    server: ScriptedServer, runtime: str, limit: dict[str, Any], pages: int
+) -> None:
+    server.results["tools/list"] = endless
+    ((name, value),) = limit.items()
+
+    async def body() -> None:
+        async with make_client(runtime, url=server.url, **limit) as client:
+            with pytest.raises(ResponseValidationError, match=rf"{name}={value} .*\*_page") as caught:
+                await client.list_tools()
+            assert caught.value.method == "tools/list"
+            assert len(server.requests("tools/list")) == pages
+            # A page by itself has the same limit, and the next list a new one.
+            page = await client.list_tools_page("7")
+            assert (len(page.tools), page.nextCursor) == (10, "8")
 
     run(runtime, body)
 

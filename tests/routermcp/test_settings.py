@@ -108,6 +108,7 @@ HTTP_OPTIONS: dict[str, Any] = {
     "cert": "client.pem",
     "proxy": "",
     "limits": PoolLimits(),
+    "max_message_size": 1_000_000,
     "http_client": object(),
 }
 

@@ -453,6 +453,22 @@ def test_what_is_no_command_is_refused(command: Any, env: Any) -> None:
         stdio(command, env=env)
 
 
+def test_a_message_over_the_limit_ends_the_connection_and_the_next_call_starts_another() -> None:
+    """The limit is that of the stream, and the same on every runtime."""
+
+    async def body() -> None:
+        transport = stdio([sys.executable, str(SERVER)], env={"PYTHONPATH": PATHS}, max_message_size=20_000)
+        async with make_client("asyncio", transport=transport) as client:
+            assert (await client.call_tool("echo", {"text": "x" * 5_000})).text == "x" * 5_000
+            with pytest.raises(TransportError, match="longer than 20000 bytes"):
+                await client.call_tool("echo", {"text": "x" * 20_000})
+            assert (await client.call_tool("echo", {"text": "x"})).text == "x"
+
+    run("asyncio", body)
+    with pytest.raises(ConfigError, match="max_message_size=0"):
+        stdio(["server"], max_message_size=0)
+
+
 def test_what_only_http_has_is_refused(runtime: str) -> None:
     for wrong in ({"url": "http://127.0.0.1/"}, {"api_key": "x"}, {"headers": {"A": "b"}}):
         with pytest.raises(ConfigError, match="over HTTP"):

@@ -28,6 +28,7 @@ from routermcp_proto.events import (
     ErrorReceived,
     HTTPRefused,
     InputRequired,
+    LongListReceived,
     ResponseReceived,
     ResponseRejected,
 )
@@ -47,6 +48,7 @@ from routermcp_proto.versions import LATEST, Revision
 
 from ..concurrency import fork
 from ..concurrency.ctrl_c import ensured
+from ..concurrency.gc_pause import paused
 from ..limits import PoolStats
 from ..logs import log
 from ..runtime import Runtime
@@ -333,6 +335,7 @@ class Driver:
         deadline: CallDeadline,
     ) -> None:
         seen: set[str] = set()
+        call = call.within(self._session.list_budget())
         for _ in range(MAX_PAGES):
             page = await self._rounds(call, options, deadline)
             take(getattr(page, call.items or ""))
@@ -487,7 +490,10 @@ class Driver:
         attempt = 1
         while True:
             try:
-                return await self._attempt(call, options, deadline)
+                outcome = await self._attempt(call, options, deadline)
+                return (
+                    await self._read(outcome, deadline) if isinstance(outcome, LongListReceived) else outcome
+                )
             except TransportError as error:
                 error.attempts = attempt
                 repeatable = self._repeatable(call, options)
@@ -513,7 +519,7 @@ class Driver:
 
     async def _attempt(
         self, call: Call[Any], options: CallOptions, deadline: CallDeadline
-    ) -> ResponseReceived | InputRequired:
+    ) -> ResponseReceived | LongListReceived | InputRequired:
         tried: set[Remedy] = set()
         extends = options.max_timeout is not None
         on_progress = _extending(options.on_progress, deadline) if extends else options.on_progress
@@ -536,7 +542,7 @@ class Driver:
                 # Another thread has found the session expired a moment ago.
                 continue
             outcome = await self._transport.deliver(outgoing, extra, on_progress, deadline)
-            if isinstance(outcome, ResponseReceived | InputRequired):
+            if isinstance(outcome, ResponseReceived | LongListReceived | InputRequired):
                 return outcome
             if isinstance(outcome, ResponseRejected):
                 raise outcome.error
@@ -551,6 +557,20 @@ class Driver:
                 await self._report_loss(deadline)
             else:
                 await self._pages(calls.list_tools(), CallOptions(0, options.headers), len, deadline)
+
+    async def _read(self, arrived: LongListReceived, deadline: CallDeadline) -> ResponseReceived:
+        """Read a long list, and let other work have its turn after each slice."""
+        with paused():
+            while True:
+                try:
+                    next(arrived.reading)
+                except StopIteration as done:
+                    outcome: ResponseReceived | ResponseRejected = done.value
+                    break
+                await deadline.runtime.sleep(0)
+        if isinstance(outcome, ResponseRejected):
+            raise outcome.error
+        return outcome
 
     def _renewed(self, outcome: Outcome | None, session_id: str | None, agreement: Agreement | None) -> bool:
         """Whether a request was turned away because another caller was renewing the session."""

@@ -45,6 +45,7 @@ from routermcp_proto.events import (
     ErrorReceived,
     Event,
     InputRequired,
+    LongListReceived,
     MessageReady,
     Outgoing,
     ProgressReceived,
@@ -78,7 +79,7 @@ NO_REQUEST = "none"
 #: faster pay nothing for it; no server expects an answer sooner from a client that is idle.
 REST_SECONDS = 0.02
 
-_OUTCOMES = (ResponseReceived, ErrorReceived, ResponseRejected, InputRequired)
+_OUTCOMES = (ResponseReceived, ErrorReceived, ResponseRejected, LongListReceived, InputRequired)
 _OF_A_CALL = (*_OUTCOMES, ProgressReceived)
 
 

@@ -16,9 +16,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from routermcp_proto.exceptions import ConfigError, RemoteProtocolError, TransportError
-from routermcp_proto.framing import LineDecoder
+from routermcp_proto.framing import MAX_MESSAGE_SIZE, LineDecoder
 
 from ..concurrency import fork
+from ..limits import check_size
 from ..runtime import RECEIVE_SIZE, Descriptor, Event, Runtime, StreamClosedError
 from .child_process import Child, ShutdownTimeouts
 
@@ -50,6 +51,7 @@ class StdioTransport:
     env: Mapping[str, str] | None = field(default=None, repr=False)
     cwd: str | os.PathLike[str] | None = None
     shutdown: ShutdownTimeouts = field(default=ShutdownTimeouts(), repr=False)
+    max_message_size: int = MAX_MESSAGE_SIZE
 
     async def open(self, runtime: Runtime) -> StdioStream:
         """Start the child.
@@ -59,7 +61,9 @@ class StdioTransport:
         """
         try:
             child = Child(self.command, self.env, self.cwd)
-            return StdioStream(child, runtime, str(self), self.shutdown)
+            return StdioStream(
+                child, runtime, str(self), self.shutdown, max_message_size=self.max_message_size
+            )
         except OSError as error:
             advice = f"{error.strerror or error}"
             if isinstance(error, FileNotFoundError):
@@ -81,6 +85,7 @@ def stdio(
     *,
     env: Mapping[str, str] | None = None,
     cwd: str | os.PathLike[str] | None = None,
+    max_message_size: int = MAX_MESSAGE_SIZE,
 ) -> StdioTransport:
     """Describe a server that is started as a child process and spoken to over its stdio.
 
@@ -90,9 +95,10 @@ def stdio(
             to run (``HOME``, ``PATH``, the locale and the like), so that no secret travels
             unasked.
         cwd: The folder to start it in.
+        max_message_size: Bytes of the longest message of the server. A longer one ends the connection.
 
     Raises:
-        ConfigError: The command is not a list of texts, or the system cannot do it.
+        ConfigError: The command is not a list of texts, a size is none, or the system cannot do it.
     """
     if isinstance(command, str | bytes):
         raise ConfigError("stdio takes a list such as ['uvx', 'mcp-server-time'], not one text")
@@ -101,9 +107,12 @@ def stdio(
     for name, value in (env or {}).items():
         if not isinstance(name, str) or not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigError(f"env={{{name!r}: ...}}: names and values are texts")
+    check_size(max_message_size, "max_message_size")
     if sys.platform == "win32":
         raise ConfigError("stdio needs pipes that can be waited for, which Windows does not have")
-    return StdioTransport(tuple(command), None if env is None else dict(env), cwd)
+    return StdioTransport(
+        tuple(command), None if env is None else dict(env), cwd, max_message_size=max_message_size
+    )
 
 
 class StdioStream:
@@ -124,6 +133,8 @@ class StdioStream:
         name: str,
         shutdown: ShutdownTimeouts = ShutdownTimeouts(),  # noqa: B008 - it is frozen
         receive_size: int = RECEIVE_SIZE,
+        *,
+        max_message_size: int = MAX_MESSAGE_SIZE,
     ) -> None:
         self._child = child
         self._runtime = runtime
@@ -136,7 +147,7 @@ class StdioStream:
         self._attention: Event | None = None
         self._receiving = False
         self._left: Event | None = None
-        self._decoder = LineDecoder()
+        self._decoder = LineDecoder(max_message_size)
         self._lines: deque[bytes] = deque()
         self._errors = LineDecoder(MAX_ERROR_LINE)
         self._last_errors: deque[str] = deque(maxlen=LAST_ERRORS)

@@ -37,8 +37,8 @@ EVENTS = (b"content-type", b"text/event-stream")
 RESULT = {"content": [{"type": "text", "text": "hi"}]}
 
 
-def ready(protocol: str = "2025-11-25") -> ClientSession:
-    session = ClientSession(protocol=protocol)
+def ready(protocol: str = "2025-11-25", **settings: Any) -> ClientSession:
+    session = ClientSession(protocol=protocol, **settings)
     first = session.start_handshake()
     result = {"protocolVersion": protocol, "capabilities": {}, "serverInfo": {"name": "s", "version": "1"}}
     session.receive_message(encode_response(first.request_id or 0, result))
@@ -47,10 +47,10 @@ def ready(protocol: str = "2025-11-25") -> ClientSession:
 
 def asked(**settings: Any) -> tuple[MCPExchange, int]:
     """A call that waits for its answer, and the exchange in which it will come."""
-    session = ready()
+    session = ready(**settings)
     outgoing = session.start_request(calls.call_tool("a"), progress=True)
     assert isinstance(outgoing.request_id, int)
-    return MCPExchange(session, outgoing.request_id, **settings), outgoing.request_id
+    return MCPExchange(session, outgoing.request_id), outgoing.request_id
 
 
 def run(
