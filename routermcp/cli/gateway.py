@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -36,6 +37,14 @@ HEALTH_SECONDS = 5.0
 
 #: Seconds between looks at the configuration with ``serve --reload``: as long as a save takes.
 WATCH_SECONDS = 1.0
+
+
+class LogFormat(StrEnum):
+    """How the line of each call is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
 
 app = typer.Typer()
 
@@ -69,6 +78,10 @@ def serve(
             "--portable-names", help="Names of tools that every host takes: alias__tool, at most 64 letters."
         ),
     ] = False,
+    log_format: Annotated[
+        LogFormat | None,
+        typer.Option("--log-format", help="How the line of each call is written. Default text."),
+    ] = None,
     reload: Annotated[
         bool, typer.Option("--reload", help="Take changes of the configuration while it runs.")
     ] = False,
@@ -94,11 +107,14 @@ def serve(
             raise ConfigError("workers read the configuration: write httpServer.host there, not --host")
         if workers > 1 and portable_names:
             raise ConfigError('workers read the configuration: write "names": "portable" there')
+        if workers > 1 and log_format is not None:
+            raise ConfigError("workers read the configuration: write log.format there")
 
         def read() -> GatewayConfig:
             settings = _listening_on(load(path, tolerant=True), host, port)
             named = {"names": Names(portable=True)} if portable_names else {}
-            return settings.model_copy(update=named)
+            form = {"format": log_format.value} if log_format is not None else {}
+            return settings.model_copy(update={**named, "log": settings.log.model_copy(update=form)})
 
         settings = read()
         if reload:
@@ -217,17 +233,30 @@ def status(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Show the state of a gateway and of the servers behind it."""
+    """Show the state of a gateway and of the servers behind it.
+
+    The exit code is 4 where a server has failed.
+    """
     with reported(debug=debug):
         document = _health(url or os.environ.get("ROUTERMCP_URL") or LOCAL_URL, api_key)
-    if as_json:
-        write_json(document)
-        return
     upstreams = document.get("upstreams")
     states = cast("dict[str, Any]", upstreams) if isinstance(upstreams, dict) else {}
-    rows = [(alias, str(about.get("state"))) for alias, about in states.items()]
+    if as_json:
+        write_json(document)
+    else:
+        _write_states(document, states)
+    if any(about.get("state") == "failed" for about in states.values()):
+        raise typer.Exit(ExitCode.SERVER_ERROR)
+
+
+def _write_states(document: dict[str, Any], states: dict[str, Any]) -> None:
+    rows = [
+        (alias, str(about.get("state")), str(about.get("problem", ""))) for alias, about in states.items()
+    ]
     typer.echo(f"gateway: {document.get('status')}, {document.get('sessions', 'unknown')} sessions")
-    write_table(("server", "state"), rows, none="it tells nothing of servers; show a key with --api-key")
+    write_table(
+        ("server", "state", "problem"), rows, none="it tells nothing of servers; show a key with --api-key"
+    )
 
 
 def _health(url: str, api_key: str | None) -> dict[str, Any]:
@@ -308,10 +337,11 @@ def _watch(path: Path) -> None:
 def _serve(
     config: GatewayConfig, backend: Aggregate, what: str, on_hangup: Callable[[], None] | None = None
 ) -> None:
-    from ..gateway.factory import application_of  # noqa: PLC0415 - needs the extra
+    from ..gateway.application import write_to_stderr  # noqa: PLC0415 - needs the extra
+    from ..gateway.factory import application_of  # noqa: PLC0415
     from ..gateway.serving.uvicorn import serve_here  # noqa: PLC0415
 
-    app, listening = application_of(config, backend), config.httpServer
+    app, listening = application_of(config, backend, write_log=write_to_stderr), config.httpServer
 
     def tell(url: str) -> None:
         aliases = ", ".join(backend.upstreams) or "no servers"

@@ -31,7 +31,8 @@ from .catalog.entries import KINDS, Entry
 from .catalog.merged import MergedCatalog
 from .catalog.tool_search import search, search_tool
 from .catalog.uri_templates import fit
-from .names import DOTTED, PORTABLE, Naming
+from .names import DOTTED, PORTABLE, SPELLINGS, Naming
+from .telemetry.records import CallRecord, OnCall
 from .upstreams.capabilities import of_server
 from .upstreams.upstream import Upstream, UpstreamState
 from .users.methods import UserMethods
@@ -58,6 +59,12 @@ CAPABILITIES: Mapping[str, Any] = {
     "prompts": {"listChanged": True},
     "completions": {},
     "logging": {},
+}
+
+_LISTS = {
+    "tools/call": Listing.TOOLS,
+    "prompts/get": Listing.PROMPTS,
+    "resources/read": Listing.RESOURCES,
 }
 
 
@@ -96,6 +103,7 @@ class Aggregate:
         capabilities: All that servers may have: those they do have are known when they are reached.
         instructions: None: each server has instructions of its own.
         upstreams: The servers that all users share, by alias.
+        call_listeners: Hear of each request for a tool, a prompt or a resource that has ended.
     """
 
     def __init__(
@@ -110,6 +118,7 @@ class Aggregate:
         patience: float = LIST_WAIT_SECONDS,
     ) -> None:
         self.on_changed: Callable[[str, Mapping[str, Any]], None] = lambda _method, _params: None
+        self.call_listeners: list[OnCall] = []
         self.tokens = tokens
         self.server_info = SERVER_INFO
         self.capabilities = CAPABILITIES
@@ -135,6 +144,29 @@ class Aggregate:
         """Return the state of each server, by alias."""
         states = {alias: upstream.state.value for alias, upstream in self.upstreams.items()}
         return {**states, **dict.fromkeys(self._users.servers, "each user's own")}
+
+    def problems(self) -> dict[str, str]:
+        """Return why servers cannot be used, by the alias of each that failed."""
+        return {
+            alias: upstream.reason
+            for alias, upstream in self.upstreams.items()
+            if upstream.state is UpstreamState.FAILED and upstream.reason
+        }
+
+    def entry_of(self, record: CallRecord) -> tuple[str, str] | None:
+        """Return the alias of the server that a request went to, and the name of the entry here.
+
+        None where no server has such an entry. The name is empty for a server that users sign in at.
+        """
+        listing, name = _LISTS[record.method], record.subject
+        entries, catalog = self._catalog[listing], self._catalog
+        found = (
+            [name] if name in entries else (*catalog.spelled(listing, name), *catalog.named(listing, name))
+        )
+        if found:
+            return entries[found[0]].alias, found[0]
+        aliases = (name.partition(naming.separator)[0] for naming in SPELLINGS)
+        return next(((alias, "") for alias in aliases if alias in self._users.servers), None)
 
     def listens_at(self, origin: str) -> None:
         """Have browsers come back to the gateway's own page, where no other one is configured."""

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from routermcp_proto.exceptions import ConfigError
@@ -34,4 +35,10 @@ def create() -> ProjectGateway:
     config = load(path, tolerant=True)
     # The objects of now stay: this is a worker, and loads nothing more.
     spare_the_collector()
-    return application_of(config, aggregate_of(config, folder=path.parent))
+    return application_of(config, aggregate_of(config, folder=path.parent), write_log=write_to_stderr)
+
+
+def write_to_stderr(lines: str) -> None:
+    """Write whole lines at once, so that those of several workers do not mix."""
+    sys.stderr.write(lines)
+    sys.stderr.flush()

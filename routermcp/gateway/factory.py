@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from routermcp_proto.exceptions import ConfigError
 
@@ -29,11 +30,16 @@ from .http.routes.token_api import TokenAPI
 from .http.validation import LOOPBACK_HOSTS
 from .names import DOTTED, Naming
 from .sessions.base import SessionStore
+from .telemetry.call_log import CallLog
+from .telemetry.records import CallRecord
 from .upstreams.targets import over_http, over_stdio
 from .upstreams.times import DEFAULT_TIMES, UpstreamTimes
 from .upstreams.upstream import Upstream
 from .users.oauth_state import StateEncryptor
 from .users.registry import PerUserServer
+
+if TYPE_CHECKING:
+    from .telemetry.metrics import GatewayMetrics
 
 
 def upstream_of(
@@ -202,7 +208,11 @@ def reload(
 
 
 def application_of(
-    config: GatewayConfig, backend: Aggregate, tokens: TokenAdapter | None = None
+    config: GatewayConfig,
+    backend: Aggregate,
+    tokens: TokenAdapter | None = None,
+    *,
+    write_log: Callable[[str], object] | None = None,
 ) -> ProjectGateway:
     """Return the application that serves a backend as configured.
 
@@ -211,9 +221,11 @@ def application_of(
         backend: The backend to serve.
         tokens: A token store to serve to applications that act for users, None for the
             configured one.
+        write_log: Takes lines about the calls, None to write none.
 
     Raises:
-        ConfigError: The application would serve every client that reaches this machine.
+        ConfigError: The application would serve every client that reaches this machine, or a library
+            is missing.
     """
     host = config.httpServer.host
     names = hosts_of(host) | {name.lower() for name in config.httpServer.allowedHosts}
@@ -237,9 +249,13 @@ def application_of(
         tokens = backend.tokens or store_of(config.oauth)
     api = TokenAPI(tokens) if tokens is not None else None
     _set_redirect_uri(config, backend)
+    metrics = _metrics(backend, app) if config.metrics else None
+    log = _call_log(config, backend, write_log) if write_log is not None and config.log.calls else None
 
     async def end() -> None:
         app.end_streams()
+        if log is not None:
+            log.flush()
         await app.close()
         if api is not None:
             await api.close()
@@ -254,11 +270,35 @@ def application_of(
         drain_seconds=config.httpServer.drainSeconds,
         session_secret=_secret_of(store.get_secret_value()) if store is not None else None,
         upstreams=backend.states,
+        problems=backend.problems,
+        metrics=metrics.page if metrics is not None else None,
         tokens=api,
         accounts=backend.accounts,
         on_startup=backend.begin,
         on_shutdown=end,
     )
+
+
+def _call_log(config: GatewayConfig, backend: Aggregate, write: Callable[[str], object]) -> CallLog:
+    def server_of(record: CallRecord) -> str | None:
+        entry = backend.entry_of(record)
+        return entry[0] if entry is not None else None
+
+    log = CallLog(write, server_of, as_json=config.log.format == "json")
+    backend.call_listeners.append(log.add)
+    return log
+
+
+def _metrics(backend: Aggregate, app: GatewayApp) -> GatewayMetrics:
+    try:
+        from .telemetry.metrics import GatewayMetrics  # noqa: PLC0415 - of the extra
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"metrics need {error.name}, which is not installed: pip install 'routermcp[metrics]'"
+        ) from error
+    metrics = GatewayMetrics(backend.entry_of, backend.states, lambda: app.sessions)
+    backend.call_listeners.append(metrics.add)
+    return metrics
 
 
 def _set_redirect_uri(config: GatewayConfig, backend: Aggregate) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from routermcp import SyncRouterMCPClient
+from routermcp.cli.failures import ExitCode
 from routermcp.transports import stdio
 from routermcp.types import TransportError
 from tests.gateway.servers import Shop, serving
@@ -195,7 +196,20 @@ def test_config_writes_what_serve_reads(tmp_path: Path) -> None:
     again = ran("config", cwd=tmp_path)
     assert (again.returncode, "--force" in again.stderr) == (2, True)
     with running("serve", "--port", "0", cwd=tmp_path) as (url, _):
-        assert ran("status", "--url", url, cwd=tmp_path).returncode == 0
+        done = ran("status", "--url", url, cwd=tmp_path)
+    # A machine without the starter's programs shows so.
+    assert done.returncode in (ExitCode.OK, ExitCode.SERVER_ERROR), done.stderr
+
+
+def test_status_says_why_a_server_failed(tmp_path: Path) -> None:
+    servers = {"mill": {"command": "/no/such/program"}}
+    (tmp_path / "routermcp.jsonc").write_text(json.dumps({"mcpServers": servers}))
+    with running("serve", "--port", "0", cwd=tmp_path) as (url, _):
+        with SyncRouterMCPClient(url) as client:
+            client.list_tools()  # which waits for the server
+        done = ran("status", "--url", url, cwd=tmp_path)
+    assert done.returncode == ExitCode.SERVER_ERROR
+    assert "/no/such/program" in done.stdout
 
 
 def test_only_keys_open_the_gateway_to_others(folder: Path) -> None:

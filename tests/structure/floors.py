@@ -38,7 +38,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("__init__",),
     ),
     "routermcp.gateway": (
-        ("names",),
+        ("names", "telemetry"),
         ("backend", "config", "errors"),
         ("catalog", "sessions"),
         ("dispatch", "upstreams"),

@@ -448,6 +448,15 @@ class Names(ConfigModel):
         return separator
 
 
+class LogSettings(ConfigModel):
+    """What is written on standard error for each call."""
+
+    calls: bool = True
+    """Whether each call has a line: the user, the tool and its server, the time, the outcome."""
+    format: Literal["text", "json"] = "text"
+    """How the lines are written."""
+
+
 class GatewayConfig(ConfigModel):
     """Everything that is set for a gateway."""
 
@@ -461,6 +470,9 @@ class GatewayConfig(ConfigModel):
     names: Names = Names()
     oauth: OAuthSettings = OAuthSettings()
     """Where the tokens of users are kept for the servers that they sign in at."""
+    log: LogSettings = LogSettings()
+    metrics: bool = False
+    """Whether ``/metrics`` counts the calls for Prometheus."""
     mcpServers: dict[Alias, Server] = Field(default_factory=dict[str, StdioServer | HTTPServer])
     """The servers by alias, those that are not enabled too."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from routermcp_proto.server_session import ServerSession
 
 from ..backend import AccountMethods, Backend, Caller, InputRequired, Listing, Result
 from ..sessions.base import KeptSession
+from ..telemetry.records import SUBJECTS, CallRecord, OnCall, outcome_of
 from .context import RequestContext
 from .subscriptions import Subscriptions
 
@@ -44,6 +46,9 @@ async def dispatch(
     caller: RequestContext,
 ) -> tuple[bytes, int]:
     """Have a backend work on a request; return the encoded answer and its HTTP status."""
+    began = time.perf_counter()
+    result: Result | None = None
+    code: int | None = None
     try:
         try:
             result = await _begin(backend, subscriptions, session, asked, caller)
@@ -52,12 +57,23 @@ async def dispatch(
             result = await _after_input(required, caller, again)
         return machine.answer(asked.request_id, result), 200
     except RPCError as error:
+        code = error.code
         status = STATUSES.get(error.code, 200) if asked.revision.stamps_requests else 200
         refusal = ErrorObject(error.code, error.message, error.data)
         return machine.refuse(asked.request_id, refusal), status
     except Exception:
+        code = INTERNAL_ERROR
         log.exception("%s failed", asked.method)
         return machine.refuse(asked.request_id, ErrorObject(INTERNAL_ERROR, "internal error")), 200
+    finally:
+        listeners: Sequence[OnCall] = getattr(backend, "call_listeners", ())
+        parameter = SUBJECTS.get(asked.method)
+        if listeners and parameter is not None:
+            subject, seconds = str(asked.params.get(parameter)), time.perf_counter() - began
+            outcome = outcome_of(result, code)
+            record = CallRecord(asked.method, subject, caller.user_id, seconds, outcome, code)
+            for listener in listeners:
+                listener(record)
 
 
 def _begin(

@@ -6,7 +6,7 @@
 
 The endpoint is served at its own path, which belongs to the first project, and for each project
 at ``/v1/mcp/{project}``, at the same with ``/request``, and with ``/sse``, where every response
-is an event stream. ``/health`` reports the state of the gateway.
+is an event stream. ``/health`` reports the state of the gateway, ``/metrics`` counts its calls.
 
 A request is checked in this order: its origin, its project, its API key and user, the number of
 running requests, the rate limit. A refused request reaches no backend. Refusals carry the id of
@@ -53,6 +53,8 @@ MAX_REQUESTS = 500
 #: Seconds after which a client may retry that was refused because too many requests were running.
 BUSY_RETRY_AFTER_SECONDS = 1
 
+METRICS_CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+
 _SLUG = re.compile(r"[a-z0-9-]{1,50}")
 _PROJECT_PATH = re.compile(r"/v1/mcp/(?P<project>[^/]+)(?:/(?P<kind>request|sse))?/?")
 
@@ -82,6 +84,8 @@ class ProjectGateway:
         session_secret: At least 32 random bytes, the same for all processes that share sessions;
             None for a random secret of this process.
         upstreams: Returns the state of each server behind the gateway by its alias.
+        problems: Returns why servers cannot be used, by the alias of each that failed.
+        metrics: Returns the page of metrics, None to serve none.
         tokens: Serves the tokens of users to applications that act for them; None to serve none.
         accounts: Completes the sign-ins of browsers that come back from servers behind the
             gateway, None without such servers.
@@ -107,6 +111,8 @@ class ProjectGateway:
         drain_seconds: float = DEFAULT_DRAIN_SECONDS,
         session_secret: bytes | None = None,
         upstreams: Callable[[], Mapping[str, str]] = dict[str, str],
+        problems: Callable[[], Mapping[str, str]] = dict[str, str],
+        metrics: Callable[[], bytes] | None = None,
         tokens: TokenAPI | None = None,
         accounts: UserMethods | None = None,
         on_startup: LifespanHook | None = None,
@@ -128,6 +134,8 @@ class ProjectGateway:
         self._under_way = 0
         self._signer = SessionIdSigner(session_secret)
         self._upstreams = upstreams
+        self._problems = problems
+        self._metrics = metrics
         self._tokens = tokens
         self._accounts = accounts
         self._on_startup = on_startup
@@ -166,6 +174,8 @@ class ProjectGateway:
     def _handler_of(self, path: str) -> _Handler:
         if path == "/health":
             return self._report_health
+        if self._metrics is not None and path == "/metrics":
+            return partial(self._report_metrics, self._metrics)
         if self._accounts is not None and path == CALLBACK_PATH:
             return partial(_complete_sign_in, self._accounts)
         if self._tokens is not None and path.startswith(USERS_PATH):
@@ -183,17 +193,26 @@ class ProjectGateway:
 
     async def _report_health(self, scope: Scope, head: RequestHead, body: RequestBody, send: Send) -> None:
         del body
-        if head.method != "GET":
-            error = ErrorObject(INVALID_REQUEST, "/health takes GET")
-            raise Rejected(405, error, headers=[(b"allow", b"GET")])
+        _check_get(head)
         try:
             check_origin(head, self._allowed_hosts)
             identify(head, scope, self._keys)
         except Rejected:  # load balancers, for one, come without keys, and by address
             document = health.BRIEF
         else:
-            document = health.report(self._upstreams(), self._app.sessions)
+            document = health.report(self._upstreams(), self._problems(), self._app.sessions)
         await ResponseWriter(send).document(document, headers=[(b"cache-control", b"no-store")])
+
+    async def _report_metrics(
+        self, metrics: Callable[[], bytes], scope: Scope, head: RequestHead, body: RequestBody, send: Send
+    ) -> None:
+        del body
+        _check_get(head)
+        check_origin(head, self._allowed_hosts)
+        identify(head, scope, self._keys)
+        headers = [(b"content-type", METRICS_CONTENT_TYPE), (b"cache-control", b"no-store")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": metrics()})
 
     # ---- the endpoint -----------------------------------------------------------------------
 
@@ -273,3 +292,9 @@ def _checked_slugs(projects: Sequence[str]) -> tuple[str, ...]:
                 f"a project slug has 1 to 50 lower-case letters, digits and hyphens, not {slug!r:.80}"
             )
     return tuple(projects)
+
+
+def _check_get(head: RequestHead) -> None:
+    if head.method != "GET":
+        error = ErrorObject(INVALID_REQUEST, f"{head.path} takes GET")
+        raise Rejected(405, error, headers=[(b"allow", b"GET")])

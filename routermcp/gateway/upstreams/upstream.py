@@ -54,6 +54,10 @@ MAX_CLIENT_SESSIONS = 100
 RETIRE_SECONDS = 0.5
 
 
+#: Characters of the reason of a failure.
+MAX_REASON = 500
+
+
 class UpstreamState(Enum):
     """Whether a server can be used."""
 
@@ -85,7 +89,8 @@ class Upstream:
 
     Attributes:
         state: Whether it can be used.
-        problem: Why it failed last, None where it did not.
+        problem: The kind of its last failure, None where there was none.
+        reason: That failure in words, for operators.
         on_reached: Called when the server was reached, also where it is still there.
         on_change: Called with the name of the notification when a list has changed.
         on_notification: Called with the server's other notifications: method and parameters.
@@ -109,6 +114,7 @@ class Upstream:
         self.catalog = Catalog(alias, prefix=prefix, allows=allows, naming=naming)
         self.state = UpstreamState.IDLE
         self.problem: str | None = None
+        self.reason: str | None = None
         self.on_reached: Callable[[], None] = lambda: None
         self.on_change: Callable[[str], None] = lambda _method: None
         self.on_notification: OnUpstreamNotification = lambda _method, _params: None
@@ -191,6 +197,7 @@ class Upstream:
             except Exception:
                 log.exception("%s: its lists could not be read", self.alias)
                 self.state, self.problem = UpstreamState.FAILED, "internal error"
+                self.reason = "internal error; the log has it"
             self._tried.set()
             if self.state is UpstreamState.READY:
                 return
@@ -201,7 +208,7 @@ class Upstream:
         await self._shared.connect()
         self.on_reached()
         changed = [kind.changed for listing, kind in KINDS.items() if await self._read_list(listing)]
-        self.state, self.problem = UpstreamState.READY, None
+        self.state, self.problem, self.reason = UpstreamState.READY, None, None
         self._fresh_until = time.monotonic() + self._times.list_seconds
         if self._sign_in is None:  # a stream for each user would be too many
             self._subscription_of(self._shared).begin()
@@ -224,6 +231,7 @@ class Upstream:
         if self.state is not UpstreamState.FAILED and not isinstance(error, AuthorizationRequiredError):
             log.warning("%s failed: %s", self.alias, error)
         self.state, self.problem = UpstreamState.FAILED, getattr(error, "code", None) or type(error).__name__
+        self.reason = str(error)[:MAX_REASON]
         self._fresh_until = 0.0
 
     def _hear(self, method: str, params: Mapping[str, Any]) -> None:

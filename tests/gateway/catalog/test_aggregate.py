@@ -331,6 +331,7 @@ def test_a_server_that_is_down_costs_only_its_own_tools(shop: Shop) -> None:
             run("asyncio", body)
             assert dead.state is UpstreamState.FAILED
             assert dead.problem == "connect"
+            assert "is it installed" in str(dead.reason)
 
 
 def test_a_changed_list_is_announced_and_read_anew(shop: Shop) -> None:

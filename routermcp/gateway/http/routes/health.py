@@ -12,7 +12,7 @@ from .... import __version__
 BRIEF = jsonrpc.dumps({"status": "ok"})
 
 
-def report(upstreams: Mapping[str, str], sessions: int) -> bytes:
+def report(upstreams: Mapping[str, str], problems: Mapping[str, str], sessions: int) -> bytes:
     """Return the state of the gateway, as JSON.
 
     A failed server behind the gateway does not make the gateway unhealthy: it costs only its
@@ -20,7 +20,11 @@ def report(upstreams: Mapping[str, str], sessions: int) -> bytes:
 
     Args:
         upstreams: The state of each server by its alias.
+        problems: Why servers cannot be used, by the alias of each that failed.
         sessions: The number of kept sessions.
     """
-    servers = {alias: {"state": state} for alias, state in upstreams.items()}
+    servers = {
+        alias: {"state": state, **({"problem": problems[alias]} if alias in problems else {})}
+        for alias, state in upstreams.items()
+    }
     return jsonrpc.dumps({"status": "ok", "version": __version__, "upstreams": servers, "sessions": sessions})
