@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from routermcp.types import MCPError
+from routermcp.types import MCPError, TransportError
+from routermcp_adapters.http.server_stream import Reader
+from routermcp_proto.events import Event
 from tests.lifecycles import begun, pause
-from tests.routermcp.server import PATIENCE, STATELESS, Exchange, ScriptedServer
+from tests.routermcp.server import HANDSHAKE, PATIENCE, STATELESS, Exchange, ScriptedServer
 from tests.three_runtimes import gather, make_client, run
 
 
@@ -135,3 +139,50 @@ def test_sessions_without_an_open_stream_begin_nothing(runtime: str, era: str) -
                 assert begun(runtime) == before
 
         run(runtime, body)
+
+
+def test_a_call_whose_connection_breaks_beside_the_stream_of_the_server(runtime: str) -> None:
+    """Its error is that of a call that nothing reads beside, and no error of the operating system."""
+
+    async def body() -> None:
+        client = make_client(runtime, url=server.url, on_notification=lambda *_: None)
+        await client.connect()
+        server.script("tools/call", lambda exchange: exchange.hang_up(reset=True))
+        with pytest.raises(TransportError) as caught:
+            await client.call_tool("add", {"a": 1, "b": 2})
+        assert caught.value.code in ("closed", "interrupted")
+        await client.disconnect()
+
+    with ScriptedServer(HANDSHAKE, listens=True) as server:
+        run(runtime, body)
+
+
+class _Shared:
+    """The stream of the server in the place of :class:`ServerStream`, which is renewed once."""
+
+    def __init__(self) -> None:
+        self.stream: object | None = object()
+        self.leader: object | None = None
+
+    def read(self) -> list[Event]:
+        return []
+
+
+def test_a_stream_of_the_server_that_is_renewed_costs_no_call() -> None:
+    """The call that leads waits for both streams; the one of the server may be closed meanwhile."""
+    shared, waits = _Shared(), list[int]()
+
+    class Runtime:
+        async def wait_any(self, streams: list[object], flag: object) -> None:
+            waits.append(len(streams))
+            shared.stream = None
+            raise OSError(errno.EBADF, "the connection was closed meanwhile")
+
+    class Own:
+        def receive_nowait(self) -> bytes | None:
+            return b"answer" if waits else None
+
+    reader: Any = Reader(cast("Any", shared), cast("Any", None))
+    shared.leader = reader
+    assert asyncio.run(reader.receive(Runtime(), Own(), None)) == b"answer"
+    assert waits == [2]

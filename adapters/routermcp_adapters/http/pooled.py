@@ -172,9 +172,9 @@ class PooledTransport(SharedTransport):
 
     async def _receive(self, connection: PooledConnection, context: ExchangeContext) -> bytes:
         reader = context.reader
-        if reader is not None and self._runtime is not None:
-            return await reader.receive(self._runtime, connection.stream, context.on_event)
         try:
+            if reader is not None and self._runtime is not None:
+                return await reader.receive(self._runtime, connection.stream, context.on_event)
             return await connection.stream.receive_some()
         except OSError as error:
             if is_deadline(error):

@@ -65,9 +65,14 @@ class Reader:
                 if events:
                     continue
                 shared = self._stream.stream
-            await runtime.wait_any(
-                [own] if shared is None else [own, shared], self.flag if not self.leads else None
-            )
+            try:
+                await runtime.wait_any(
+                    [own] if shared is None else [own, shared], self.flag if not self.leads else None
+                )
+            except OSError as error:
+                # The server stream is closed when the session is renewed, which is no loss of this call.
+                if is_deadline(error) or shared is None or shared is self._stream.stream:
+                    raise
 
 
 class ServerStream:
