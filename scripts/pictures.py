@@ -1,4 +1,4 @@
-"""Draws the pictures of docs/architecture.md from the code.
+"""Draws the pictures of docs/architecture.md and docs/oauth.md from the code.
 
 ::
 
@@ -7,6 +7,7 @@
 * ``packages.svg``: the parts of the project and their rooms (modules and folders), with arrows for
   the imports, as the source has them.
 * ``call.svg``: one ``await client.call_tool()``, recorded with ``sys.setprofile``.
+* ``sign_in.svg``: the requests of a sign-in, recorded from the flow of the core.
 * ``states.svg``: the transitions of :mod:`routermcp_proto.states`.
 
 ``--check`` draws all and fails where a file differs.
@@ -23,6 +24,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from drawing.call import draw_call  # noqa: E402
 from drawing.packages import draw_packages  # noqa: E402
+from drawing.sign_in import draw_sign_in  # noqa: E402
 from drawing.states import draw_states  # noqa: E402
 
 PICTURES = ROOT / "docs" / "pictures"
@@ -33,7 +35,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="fail where a picture is stale")
     options = parser.parse_args()
-    drawn = {"packages.svg": draw_packages(), "call.svg": draw_call(), "states.svg": draw_states()}
+    drawn = {
+        "packages.svg": draw_packages(),
+        "call.svg": draw_call(),
+        "sign_in.svg": draw_sign_in(),
+        "states.svg": draw_states(),
+    }
     stale: list[str] = []
     for name, picture in drawn.items():
         path = PICTURES / name
