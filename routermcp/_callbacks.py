@@ -121,17 +121,19 @@ class Callbacks:
     async def answer(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Answer a request of the server with the callback for it."""
         if method == "elicitation/create":
-            return await self._elicit(_parse(ElicitRequest, method, params))
+            return await self._elicit(_parse_server_request(ElicitRequest, method, params))
         if method == "sampling/createMessage" and self._on_sampling is not None:
-            return _sampled(await settled(self._on_sampling(_parse(CreateMessageRequest, method, params))))
+            return _sampling_answer(
+                await settled(self._on_sampling(_parse_server_request(CreateMessageRequest, method, params)))
+            )
         if method == "roots/list" and self._on_roots is not None:
-            return _roots(await settled(self._on_roots()))
-        raise _unanswered(method)
+            return _roots_answer(await settled(self._on_roots()))
+        raise _no_callback_for(method)
 
     async def _open_all(self, elicitations: Sequence[Mapping[str, Any]]) -> bool:
         """Ask the user to open each URL, as in URL mode; return whether the user agreed to all."""
         for each in elicitations:
-            answer = await self._elicit(_parse(ElicitRequest, "elicitation/create", each))
+            answer = await self._elicit(_parse_server_request(ElicitRequest, "elicitation/create", each))
             if answer["action"] != "accept":
                 return False
         return True
@@ -145,8 +147,8 @@ class Callbacks:
             if self._on_elicitation is None:
                 raise required
         if self._on_elicitation is None:
-            raise _unanswered("elicitation/create")
-        return _elicited(request, await settled(self._on_elicitation(request)))
+            raise _no_callback_for("elicitation/create")
+        return _elicitation_answer(request, await settled(self._on_elicitation(request)))
 
     async def hear(self, method: str, params: Mapping[str, Any]) -> None:
         """Hand a notification to the callback for it."""
@@ -161,7 +163,7 @@ class Callbacks:
             await settled(self._on_notification(method, params))
 
 
-def _unanswered(method: str) -> MCPError:
+def _no_callback_for(method: str) -> MCPError:
     return MCPError(f"the server asks for {method}, and no callback of this client answers that")
 
 
@@ -177,7 +179,7 @@ def sign_in_of(request: ElicitRequest) -> AuthorizationRequiredError | None:
     )
 
 
-def _parse(kind: type[RequestT], method: str, params: Mapping[str, Any]) -> RequestT:
+def _parse_server_request(kind: type[RequestT], method: str, params: Mapping[str, Any]) -> RequestT:
     """Read the parameters of a request of the server.
 
     Raises:
@@ -194,7 +196,7 @@ def _parse(kind: type[RequestT], method: str, params: Mapping[str, Any]) -> Requ
         ) from error
 
 
-def _sampled(reply: SampleReply) -> Mapping[str, Any]:
+def _sampling_answer(reply: SampleReply) -> Mapping[str, Any]:
     if isinstance(reply, CreateMessageResult):
         answer = reply.to_wire()
     elif isinstance(reply, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -213,13 +215,13 @@ def _wrong_return(callback: str, expected: str, given: object) -> LocalProtocolE
     return LocalProtocolError(f"{callback} returns {expected}, not {type(given).__name__}")
 
 
-def _roots(given: Any) -> Mapping[str, Any]:
+def _roots_answer(given: Any) -> Mapping[str, Any]:
     if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
         raise _wrong_return("on_roots", "a list of URIs and Roots", cast("object", given))
-    return {"roots": [_root(each) for each in cast("Iterable[Root | str]", given)]}
+    return {"roots": [_root_answer(each) for each in cast("Iterable[Root | str]", given)]}
 
 
-def _root(root: Root | str) -> Mapping[str, Any]:
+def _root_answer(root: Root | str) -> Mapping[str, Any]:
     if isinstance(root, str):
         root = Root(uri=root)
     if not isinstance(root, Root):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -229,7 +231,7 @@ def _root(root: Root | str) -> Mapping[str, Any]:
     return root.to_wire()
 
 
-def _elicited(request: ElicitRequest, reply: ElicitReply) -> Mapping[str, Any]:
+def _elicitation_answer(request: ElicitRequest, reply: ElicitReply) -> Mapping[str, Any]:
     """Return a reply as it is sent; fields that it leaves open get the schema's defaults."""
     if reply is None:
         return {"action": "decline"}

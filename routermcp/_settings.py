@@ -107,9 +107,9 @@ class ClientSettings:
         async def ask() -> Mapping[str, str]:
             current: dict[str, str] = {}
             if callable(api_key) and "authorization" not in fixed:
-                current["Authorization"] = f"Bearer {await _settled(api_key())}"
+                current["Authorization"] = f"Bearer {await _setting_value(api_key())}"
             if callable(headers):
-                given = await _settled(headers())
+                given = await _setting_value(headers())
                 names = {name.lower() for name in given}
                 current = {name: value for name, value in current.items() if name.lower() not in names}
                 current.update(given)
@@ -118,7 +118,7 @@ class ClientSettings:
         return ask
 
 
-async def _settled(value: Any) -> Any:
+async def _setting_value(value: Any) -> Any:
     return await value if inspect.isawaitable(value) else value
 
 
@@ -140,7 +140,11 @@ def resolve(options: Options, environment: Mapping[str, str] = os.environ) -> Cl
     if options.protocol != "auto" and options.protocol not in REVISIONS:
         raise ConfigError(f"protocol={options.protocol!r} is not 'auto' or one of {', '.join(REVISIONS)}")
     http = options.http()
-    endpoint, gateway = _endpoint(http.url or _given(environment, "ROUTERMCP_URL")) if http else (None, False)
+    endpoint, gateway = (
+        _endpoint_setting(http.url or _environment_value(environment, "ROUTERMCP_URL"))
+        if http
+        else (None, False)
+    )
     http = http or HTTPOptions()
     _check_proxy(http)
     check_size(http.max_message_size, "max_message_size")
@@ -149,7 +153,11 @@ def resolve(options: Options, environment: Mapping[str, str] = os.environ) -> Cl
     checked_timeout(options.interaction_timeout, "interaction_timeout")
     checked_timeout(options.max_timeout, "max_timeout")
     _check_headers_argument(options.headers)
-    user_id = options.user_id if options.user_id is not None else _given(environment, "ROUTERMCP_USER_ID")
+    user_id = (
+        options.user_id
+        if options.user_id is not None
+        else _environment_value(environment, "ROUTERMCP_USER_ID")
+    )
     retry, oauth = _with_deprecated(options)
     api_key, info = options.api_key, options.client_info
     settings = ClientSettings(
@@ -159,10 +167,10 @@ def resolve(options: Options, environment: Mapping[str, str] = os.environ) -> Cl
         stream=None if endpoint else cast("Transport", options.transport),
         tls=context_source(http.verify, http.cert),
         gateway=gateway,
-        api_key=api_key if api_key is not None else _given(environment, "ROUTERMCP_API_KEY"),
+        api_key=api_key if api_key is not None else _environment_value(environment, "ROUTERMCP_API_KEY"),
         user_id=user_id,
-        timeout=_timeout(options.timeout, environment),
-        debug=_debug(options.debug, environment),
+        timeout=_timeout_setting(options.timeout, environment),
+        debug=_debug_setting(options.debug, environment),
         retry=retry,
         client_info=dict(info) if info else {"name": "routermcp", "version": __version__},
         oauth=users_of(endpoint, oauth, user_id) if oauth is not None else None,
@@ -190,7 +198,7 @@ def _warn_of_move(name: str, home: str) -> None:
     warnings.warn(message, DeprecationWarning, stacklevel=5)
 
 
-def _given(environment: Mapping[str, str], name: str) -> str | None:
+def _environment_value(environment: Mapping[str, str], name: str) -> str | None:
     """Return a variable, None where it is not set or empty, as a blank line of an env file leaves it."""
     return environment.get(name) or None
 
@@ -221,7 +229,7 @@ def check_http_client(http_client: object, kind: str) -> None:
         raise ConfigError(f"http_client is an httpx.{kind} here, not {type(http_client).__name__}")
 
 
-def _endpoint(url: str | None) -> tuple[EndpointURL, bool]:
+def _endpoint_setting(url: str | None) -> tuple[EndpointURL, bool]:
     if not url:
         raise ConfigError(
             "no server URL: give url= or set ROUTERMCP_URL, for example to "
@@ -253,10 +261,10 @@ def _checked_headers(headers: Mapping[str, str]) -> None:
         raise ConfigError(str(error)) from error
 
 
-def _timeout(timeout: int | None, environment: Mapping[str, str]) -> int:
+def _timeout_setting(timeout: int | None, environment: Mapping[str, str]) -> int:
     if timeout is not None:
         return checked_timeout(timeout)
-    text = _given(environment, "ROUTERMCP_TIMEOUT")
+    text = _environment_value(environment, "ROUTERMCP_TIMEOUT")
     if text is None:
         return DEFAULT_TIMEOUT_MS
     if not text.strip().isdecimal():
@@ -277,7 +285,7 @@ def checked_timeout(timeout: int, name: str = "timeout") -> int:
     return timeout
 
 
-def _debug(debug: bool | None, environment: Mapping[str, str]) -> bool:
+def _debug_setting(debug: bool | None, environment: Mapping[str, str]) -> bool:
     if debug is not None:
         return debug
     return environment.get("ROUTERMCP_DEBUG", "").strip().lower() in ("1", "true", "yes", "on")
@@ -287,13 +295,13 @@ def enable_debug_log() -> None:
     """Log the traffic to standard error, unless the application has configured logging itself."""
     logger = logging.getLogger("routermcp")
     logger.setLevel(logging.DEBUG)
-    if all(isinstance(handler, logging.NullHandler) for handler in _handlers(logger)):
+    if all(isinstance(handler, logging.NullHandler) for handler in _debug_log_handlers(logger)):
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(message)s"))
         logger.addHandler(handler)
 
 
-def _handlers(logger: logging.Logger) -> Iterator[logging.Handler]:
+def _debug_log_handlers(logger: logging.Logger) -> Iterator[logging.Handler]:
     """Yield the handlers that the records of a logger reach: its own, and those of its parents."""
     each: logging.Logger | None = logger
     while each is not None:

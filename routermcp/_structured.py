@@ -46,15 +46,15 @@ def parse_typed(tool: str, result: ToolResult, model: type[ModelT]) -> ModelT:
     check_tool(tool, result)
     about, method = f"the result of tool {tool!r}", "tools/call"
     if result.structuredContent is not None:
-        with _mismatch(about, method, model):
-            return _validated(model, result.structuredContent)
+        with _structured_mismatch(about, method, model):
+            return _validated_structured(model, result.structuredContent)
     texts = [item.get("text") for item in result.content if item.get("type") == "text"]
     if len(texts) == 1 and isinstance(texts[0], str):
-        with _mismatch(about, method, model):
+        with _structured_mismatch(about, method, model):
             return _of_text(model, texts[0])
     if not result.content:
         with suppress(ValidationError):
-            return _adapter(model).validate_python(None)
+            return _structured_adapter(model).validate_python(None)
     raise ResponseValidationError(
         f"{about} has neither structured content nor one text item to read; "
         "use call_tool and read its content",
@@ -68,12 +68,12 @@ def parse_result(method: str, result: WireModel, model: type[ModelT]) -> ModelT:
     Raises:
         ResponseValidationError: It is not of that type.
     """
-    with _mismatch(f"the answer to {method}", method, model):
-        return _adapter(model).validate_python(result.model_extra or {})
+    with _structured_mismatch(f"the answer to {method}", method, model):
+        return _structured_adapter(model).validate_python(result.model_extra or {})
 
 
 @contextmanager
-def _mismatch(about: str, method: str, model: object) -> Generator[None]:
+def _structured_mismatch(about: str, method: str, model: object) -> Generator[None]:
     """Raise that a value is not of a type where pydantic says so."""
     try:
         yield
@@ -91,7 +91,7 @@ def _of_text(model: type[ModelT], text: str) -> ModelT:
     Raises:
         ValidationError: It is neither; the problems are those of the JSON.
     """
-    adapter = _adapter(model)
+    adapter = _structured_adapter(model)
     try:
         return adapter.validate_json(text)
     except ValidationError:
@@ -110,17 +110,17 @@ def problems_of(error: ValidationError) -> tuple[str, ...]:
     )
 
 
-def _validated(model: type[ModelT], value: Any) -> ModelT:
+def _validated_structured(model: type[ModelT], value: Any) -> ModelT:
     try:
-        return _adapter(model).validate_python(value)
+        return _structured_adapter(model).validate_python(value)
     except ValidationError:
         bare = unwrapped(value)
         if bare is value:
             raise
-        return _adapter(model).validate_python(bare)
+        return _structured_adapter(model).validate_python(bare)
 
 
-def _adapter(model: type[ModelT]) -> TypeAdapter[ModelT]:
+def _structured_adapter(model: type[ModelT]) -> TypeAdapter[ModelT]:
     if isinstance(model, type) and issubclass(model, BaseModel):  # pyright: ignore[reportUnnecessaryIsInstance]
         return cast("TypeAdapter[ModelT]", _ModelReader(model))
     return TypeAdapter(model)

@@ -89,7 +89,7 @@ MAX_STAMPS = 64
 
 
 @lru_cache(maxsize=MAX_STAMPS)
-def _shared(stamp: bytes) -> bytes:
+def _interned_stamp(stamp: bytes) -> bytes:
     """Return one object for all equal stamps."""
     return stamp
 
@@ -202,7 +202,7 @@ class ClientSession(Session):
         if known == capabilities:
             return stamp
         revision = self._revision or LATEST
-        stamp = _shared(
+        stamp = _interned_stamp(
             jsonrpc.dumps(
                 {
                     PROTOCOL_VERSION_KEY: revision.name,
@@ -412,9 +412,9 @@ class ClientSession(Session):
             if stamp and capabilities is not None and capabilities != self._capabilities:
                 stamp = self._stamp_for(capabilities)
             if meta:
-                stamp = _joined(_own_meta(meta), stamp)
+                stamp = _joined_meta(_own_meta(meta), stamp)
             if progress:
-                stamp = _joined(b'{"progressToken":%d}' % request_id, stamp)
+                stamp = _joined_meta(b'{"progressToken":%d}' % request_id, stamp)
             payload = jsonrpc.encode_request(request_id, call.method, call.params, stamp)
         except BaseException:
             del self._pending[request_id]
@@ -554,7 +554,7 @@ def _first(warnings: list[str]) -> tuple[str, ...]:
     )
 
 
-def _joined(first: bytes, second: bytes) -> bytes:
+def _joined_meta(first: bytes, second: bytes) -> bytes:
     """Join two JSON objects that have no member in common."""
     return first[:-1] + b"," + second[1:] if second else first
 

@@ -54,7 +54,7 @@ from .error_codes import (
 MAX_ERROR_BODY = 2048
 
 
-def _rebuild(cls: type[MCPError], args: tuple[Any, ...], state: dict[str, Any]) -> MCPError:
+def _rebuild_error(cls: type[MCPError], args: tuple[Any, ...], state: dict[str, Any]) -> MCPError:
     """Rebuild an error from its parts without calling its constructor."""
     error = cls.__new__(cls, *args)
     error.args = args
@@ -91,7 +91,7 @@ class MCPError(Exception):
         return printable(super().__str__())
 
     def __reduce__(self) -> Any:
-        return _rebuild, (type(self), self.args, self.__dict__.copy())
+        return _rebuild_error, (type(self), self.args, self.__dict__.copy())
 
 
 class ConfigError(MCPError):

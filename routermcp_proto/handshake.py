@@ -76,7 +76,7 @@ def negotiate(protocol: str, client_info: Mapping[str, Any], capabilities: Mappi
         MCPError: The server refused, or there is no common revision.
     """
     if protocol == "auto":
-        return _probe(client_info, capabilities)
+        return _probe_era(client_info, capabilities)
     revision = REVISIONS.get(protocol)
     if revision is None:
         known = ", ".join(REVISIONS)
@@ -84,38 +84,38 @@ def negotiate(protocol: str, client_info: Mapping[str, Any], capabilities: Mappi
             f"protocol={protocol!r} is not a revision of MCP; use 'auto' or one of {known}"
         )
     if revision.era is Era.STATELESS:
-        return _insist(revision)
-    return _initialize(revision, client_info, capabilities)
+        return _insist_on_revision(revision)
+    return _initialize_session(revision, client_info, capabilities)
 
 
-def _insist(revision: Revision) -> Handshake:
+def _insist_on_revision(revision: Revision) -> Handshake:
     reply = yield HandshakeStep(calls.discover(), revision)
-    if _names(reply, revision):
+    if _refusal_names_revision(reply, revision):
         reply = yield HandshakeStep(calls.discover(), revision)
     if isinstance(reply, DiscoverResult):
-        return _stateless(revision, reply)
-    raise _cause(reply)
+        return _stateless_agreement(revision, reply)
+    raise _cause_of_refusal(reply)
 
 
-def _probe(client_info: Mapping[str, Any], capabilities: Mapping[str, Any]) -> Handshake:
+def _probe_era(client_info: Mapping[str, Any], capabilities: Mapping[str, Any]) -> Handshake:
     reply = yield HandshakeStep(calls.discover(), LATEST, probe=True)
-    supported = _supported(reply)
+    supported = _supported_versions(reply)
     common = best_common(supported, Era.STATELESS)
     if common is not None and not isinstance(reply, DiscoverResult):
         # The server named a revision that we share: ask again in it, even if it is the
         # one that was just refused.
         reply = yield HandshakeStep(calls.discover(), common, probe=True)
     if common is not None and isinstance(reply, DiscoverResult):
-        return _stateless(common, reply)
+        return _stateless_agreement(common, reply)
     older = best_common(supported, Era.HANDSHAKE)
     if older is None and _is_stateless(reply):
         raise _no_common_revision(reply, supported)
     unheard = isinstance(reply, Refused) and reply.error is None
     era = older or LATEST_HANDSHAKE
-    return (yield from _initialize(era, client_info, capabilities, probed=True, unheard=unheard))
+    return (yield from _initialize_session(era, client_info, capabilities, probed=True, unheard=unheard))
 
 
-def _initialize(
+def _initialize_session(
     revision: Revision,
     client_info: Mapping[str, Any],
     capabilities: Mapping[str, Any],
@@ -124,19 +124,19 @@ def _initialize(
     unheard: bool = False,
 ) -> Handshake:
     reply = yield HandshakeStep(calls.initialize(revision.name, capabilities, client_info), revision)
-    supported = _supported(reply)
+    supported = _supported_versions(reply)
     older = best_common(supported, Era.HANDSHAKE)
     missed = unheard and isinstance(reply, Refused) and reply.error is not None
     if older is None and probed and (_is_stateless(reply) or missed):
         # It was only slow to answer the probe, while it started for example, or did not hear it.
         try:
-            return (yield from _insist(LATEST))
+            return (yield from _insist_on_revision(LATEST))
         except MCPError as error:
-            raise error if _is_stateless(reply) else _cause(reply) from error
+            raise error if _is_stateless(reply) else _cause_of_refusal(reply) from error
     if older is not None and older is not revision:
         reply = yield HandshakeStep(calls.initialize(older.name, capabilities, client_info), older)
     if not isinstance(reply, InitializeResult):
-        raise _cause(reply)
+        raise _cause_of_refusal(reply)
     agreed = REVISIONS.get(reply.protocolVersion)
     if agreed is None:
         known = ", ".join(REVISIONS)
@@ -149,7 +149,7 @@ def _initialize(
     return Agreement(agreed if agreed.era is Era.HANDSHAKE else LATEST_HANDSHAKE, reply)
 
 
-def _stateless(revision: Revision, found: DiscoverResult) -> Agreement:
+def _stateless_agreement(revision: Revision, found: DiscoverResult) -> Agreement:
     """Translate the description of a stateless server into an ``InitializeResult``."""
     server = InitializeResult(
         protocolVersion=revision.name,
@@ -160,7 +160,7 @@ def _stateless(revision: Revision, found: DiscoverResult) -> Agreement:
     return Agreement(revision, server, found)
 
 
-def _supported(reply: HandshakeReply) -> list[str]:
+def _supported_versions(reply: HandshakeReply) -> list[str]:
     """Return the versions that a reply lists, in a result or in an error."""
     if isinstance(reply, DiscoverResult):
         return reply.supportedVersions
@@ -180,11 +180,11 @@ def _is_stateless(reply: HandshakeReply) -> bool:
     return isinstance(reply, Refused) and reply.error is not None and reply.error.code in STATELESS_ERRORS
 
 
-def _names(reply: HandshakeReply, revision: Revision) -> bool:
-    return isinstance(reply, Refused) and revision.name in _supported(reply)
+def _refusal_names_revision(reply: HandshakeReply, revision: Revision) -> bool:
+    return isinstance(reply, Refused) and revision.name in _supported_versions(reply)
 
 
-def _cause(reply: HandshakeReply) -> MCPError:
+def _cause_of_refusal(reply: HandshakeReply) -> MCPError:
     if isinstance(reply, Refused):
         return reply.cause
     return ResponseValidationError("the server answered a different request", method="initialize")

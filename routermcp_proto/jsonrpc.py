@@ -142,13 +142,13 @@ def decode(
         if not _may_be_message(payload):
             return (Invalid(f"not JSON: {error}", None, PARSE_ERROR),)
         try:
-            value = from_json(_mended(payload), allow_inf_nan=not strict)
+            value = from_json(_mended_json(payload), allow_inf_nan=not strict)
         except (ValueError, TypeError, RecursionError):
             return (Invalid(f"not JSON: {error}", None, PARSE_ERROR),)
     if type(value) is dict:
-        return (_message(cast("dict[str, Any]", value), len(payload)),)
+        return (_read_message(cast("dict[str, Any]", value), len(payload)),)
     if type(value) is list:
-        return _batch(cast("list[Any]", value), batches, len(payload))
+        return _read_batch(cast("list[Any]", value), batches, len(payload))
     return (Invalid(f"a message is an object, not {_json_type(value)}", None, INVALID_REQUEST),)
 
 
@@ -178,7 +178,7 @@ def _id_at_the_start(payload: bytes | bytearray | str) -> int | None:
     return int(found[1]) if found is not None else None
 
 
-def _mended(payload: bytes | bytearray | str) -> str:
+def _mended_json(payload: bytes | bytearray | str) -> str:
     """Remove a byte order mark from a JSON text and replace lone surrogates with U+FFFD.
 
     Raises:
@@ -193,16 +193,16 @@ def _mended(payload: bytes | bytearray | str) -> str:
     return whole.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def _batch(values: list[Any], allowed: bool, size: int) -> tuple[Message, ...]:
+def _read_batch(values: list[Any], allowed: bool, size: int) -> tuple[Message, ...]:
     if not allowed:
-        message = _message(cast("dict[str, Any]", values[0]), size) if _is_array_of_one(values) else None
+        message = _read_message(cast("dict[str, Any]", values[0]), size) if _is_array_of_one(values) else None
         if isinstance(message, Response | ErrorResponse | Notification):
             return (message,)
         return (Invalid("this revision does not allow batches", None, INVALID_REQUEST),)
     if not 0 < len(values) <= MAX_BATCH:
         return (Invalid(f"a batch has 1 to {MAX_BATCH} messages, not {len(values)}", None, INVALID_REQUEST),)
     return tuple(
-        _message(cast("dict[str, Any]", value), size // len(values))
+        _read_message(cast("dict[str, Any]", value), size // len(values))
         if type(value) is dict
         else Invalid(f"a message is an object, not {_json_type(value)}", None, INVALID_REQUEST)
         for value in values
@@ -213,7 +213,7 @@ def _is_array_of_one(values: list[Any]) -> bool:
     return len(values) == 1 and type(values[0]) is dict
 
 
-def _message(value: dict[str, Any], size: int) -> Message:
+def _read_message(value: dict[str, Any], size: int) -> Message:
     request_id = value.get("id")
     plain = type(request_id) is int or type(request_id) is str
     known = request_id if plain else request_id_in(request_id)
@@ -226,10 +226,10 @@ def _message(value: dict[str, Any], size: int) -> Message:
         return Invalid("a message has one of method, result and error", known, INVALID_REQUEST)
     failed = error is not None or "result" not in value
     if failed and (known is not None or request_id is None):
-        return _error(error, known)
+        return _read_error(error, known)
     if known is None:
         return Invalid(_no_id(value), None, INVALID_REQUEST)
-    return _response(result, known, size)
+    return _read_response(result, known, size)
 
 
 def _no_id(value: dict[str, Any]) -> str:
@@ -273,23 +273,23 @@ def _problem_of_request(
     return None
 
 
-def _response(result: Any, request_id: RequestId, size: int) -> Message:
+def _read_response(result: Any, request_id: RequestId, size: int) -> Message:
     if type(result) is not dict:
         return Invalid(f"a result is an object, not {_json_type(result)}", request_id, INVALID_REQUEST)
     return Response(request_id, cast("dict[str, Any]", result), size)
 
 
-def _error(error: Any, request_id: RequestId | None) -> Message:
+def _read_error(error: Any, request_id: RequestId | None) -> Message:
     if error is None:
         return Invalid("an error is an object, not null", request_id, INVALID_REQUEST)
     if type(error) is not dict:
-        return ErrorResponse(request_id, ErrorObject(NO_CODE, _words(error)))
+        return ErrorResponse(request_id, ErrorObject(NO_CODE, _error_words(error)))
     members = cast("dict[str, Any]", error)
     code, message = members.get("code"), members.get("message")
     number = code_in(code)
-    text = message if type(message) is str else _words(error if message is None else message)
+    text = message if type(message) is str else _error_words(error if message is None else message)
     if number is None:
-        text = f"{text} ({_words(code)})" if code is not None and message is not None else text
+        text = f"{text} ({_error_words(code)})" if code is not None and message is not None else text
         number = NO_CODE
     return ErrorResponse(request_id, ErrorObject(number, text, members.get("data")))
 
@@ -305,7 +305,7 @@ def code_in(value: Any) -> int | None:
     return None
 
 
-def _words(value: Any) -> str:
+def _error_words(value: Any) -> str:
     """Return the text of an error that is not in its ``message`` member."""
     text = value if type(value) is str else json.dumps(value, ensure_ascii=False)
     return text[:MAX_ERROR_WORDS]
@@ -329,7 +329,7 @@ def _json_type(value: Any) -> str:
 # ---- encoding ----------------------------------------------------------------------
 
 
-def _jsonable(value: Any) -> Any:
+def _to_jsonable(value: Any) -> Any:
     """Convert a value that the JSON encoder does not know into one that it does."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", by_alias=True, exclude_unset=True)
@@ -344,7 +344,7 @@ def _jsonable(value: Any) -> Any:
 
 
 _encode = json.JSONEncoder(
-    separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_jsonable
+    separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_to_jsonable
 ).encode
 
 
@@ -366,11 +366,11 @@ def dumps(value: Any, what: str = "value") -> bytes:
             # Keys of a mapping that are no texts are the one thing that the encoder does not ask about.
             return _encode(to_jsonable_python(value)).encode()
         # The search would name fifty levels of a value that is nothing but deep.
-        where = what if isinstance(error, RecursionError) else _find(value, what, ())
-        raise LocalProtocolError(f"{where} cannot be sent as JSON: {_reason(error)}") from error
+        where = what if isinstance(error, RecursionError) else _find_unencodable(value, what, ())
+        raise LocalProtocolError(f"{where} cannot be sent as JSON: {_encoding_problem(error)}") from error
 
 
-def _reason(error: Exception) -> str:
+def _encoding_problem(error: Exception) -> str:
     if isinstance(error, UnicodeEncodeError):
         return "it contains half of a surrogate pair"
     if isinstance(error, RecursionError):
@@ -378,7 +378,7 @@ def _reason(error: Exception) -> str:
     return str(error)
 
 
-def _find(value: Any, path: str, around: tuple[int, ...]) -> str:
+def _find_unencodable(value: Any, path: str, around: tuple[int, ...]) -> str:
     """Name the innermost place that cannot be encoded.
 
     Args:
@@ -397,7 +397,7 @@ def _find(value: Any, path: str, around: tuple[int, ...]) -> str:
             _encode(item).encode()
         except (TypeError, ValueError):
             deeper = id(item) not in around and len(around) < MAX_SEARCH_DEPTH
-            return _find(item, place, around) if deeper else place
+            return _find_unencodable(item, place, around) if deeper else place
     return path
 
 

@@ -94,31 +94,33 @@ def without(said: Any, secrets: Sequence[str], *, shortest: int = MIN_SECRET_LEN
         secrets: The secrets that the peer was sent.
         shortest: Characters of the shortest secret that is searched for.
     """
-    searched = _searched(secrets, shortest)
-    return _replaced(said, _Hiding(searched)) if searched else said
+    searched = _searched_forms(secrets, shortest)
+    return _secrets_replaced(said, _Hiding(searched)) if searched else said
 
 
 def hide_in(error: BaseException, secrets: Sequence[str]) -> None:
     """Remove secrets from an error and its causes; values without secrets stay the same objects."""
-    searched = _searched(secrets)
+    searched = _searched_forms(secrets)
     if not searched:
         return
     for each in causes(error):
-        args = _replaced(each.args, _Hiding(searched))
+        args = _secrets_replaced(each.args, _Hiding(searched))
         if args != each.args:
             each.args = args
         members = vars(each)
         for name, value in tuple(members.items()):
             if not isinstance(value, str | list | dict | tuple):
                 continue
-            clean = _replaced(value, _Hiding(searched))
+            clean = _secrets_replaced(value, _Hiding(searched))
             if clean != value:
                 members[name] = clean
 
 
-def _searched(secrets: Sequence[str], shortest: int = MIN_SECRET_LENGTH) -> list[tuple[str, bool]]:
+def _searched_forms(secrets: Sequence[str], shortest: int = MIN_SECRET_LENGTH) -> list[tuple[str, bool]]:
     """Return what to search for, the longest first, and whether to search reduced texts for it."""
-    forms = {form for secret in secrets if len(secret) >= shortest for form in _forms(secret, shortest)}
+    forms = {
+        form for secret in secrets if len(secret) >= shortest for form in _secret_forms(secret, shortest)
+    }
     return sorted(forms, key=lambda form: len(form[0]), reverse=True)
 
 
@@ -132,32 +134,32 @@ class _Hiding:
     def __call__(self, text: str) -> str:
         kept = text[: self._left]
         self._left -= len(kept)
-        hidden = _hidden(kept, self._searched)
+        hidden = _secrets_hidden(kept, self._searched)
         return hidden if len(kept) == len(text) else hidden + CUT
 
 
-def _forms(secret: str, shortest: int) -> Iterator[tuple[str, bool]]:
+def _secret_forms(secret: str, shortest: int) -> Iterator[tuple[str, bool]]:
     """Give what to search for, and whether to search the reduced text for it."""
     yield secret, False
     # The secret may hold what looks like an escape: as it is, and where the peer escaped that too.
-    for reduced in (_reduce(secret)[0], secret.replace("\\", "").replace("+", " ")):
+    for reduced in (_reduce_escapes(secret)[0], secret.replace("\\", "").replace("+", " ")):
         if len(reduced) >= shortest:
             yield reduced, True
 
 
-def _hidden(text: str, searched: Sequence[tuple[str, bool]]) -> str:
+def _secrets_hidden(text: str, searched: Sequence[tuple[str, bool]]) -> str:
     # A long secret is replaced before a short one that it contains.
     for secret, in_reduced in searched:
         if not in_reduced:
             text = text.replace(secret, HIDDEN)
     if _ESCAPE.search(text) is None and "+" not in text:
         return text
-    plain, places = _reduce(text)
+    plain, places = _reduce_escapes(text)
     found: list[tuple[int, int]] = []
     for secret, in_reduced in searched:
         at = plain.find(secret) if in_reduced else -1
         while at >= 0:
-            found.append(places.span(at, at + len(secret)))
+            found.append(places.original_span(at, at + len(secret)))
             at = plain.find(secret, at + len(secret))
     if not found:
         return text
@@ -170,7 +172,7 @@ def _hidden(text: str, searched: Sequence[tuple[str, bool]]) -> str:
     return "".join([*pieces, text[done:]])
 
 
-class _Places:
+class _RedactedPositions:
     """Where the characters of a reduced text stand in the text itself."""
 
     def __init__(self) -> None:
@@ -184,7 +186,7 @@ class _Places:
         self._text.append(text)
         self._width.append(width)
 
-    def span(self, start: int, end: int) -> tuple[int, int]:
+    def original_span(self, start: int, end: int) -> tuple[int, int]:
         """Return the part of the text that a part of the reduced text came from."""
         return self._begin(start), self._begin(end - 1, after=True)
 
@@ -194,10 +196,10 @@ class _Places:
         return self._text[run] + (index - self._reduced[run] + after) * width
 
 
-def _reduce(text: str) -> tuple[str, _Places]:
+def _reduce_escapes(text: str) -> tuple[str, _RedactedPositions]:
     """Return the characters that a text stands for, without backslashes, and their places."""
     pieces: list[str] = []
-    places = _Places()
+    places = _RedactedPositions()
     length = done = 0
     for match in _ESCAPE.finditer(text):
         at = match.start()
@@ -225,18 +227,18 @@ def _read_escape(escape: str) -> Iterator[tuple[str, int]]:
         for character in bytes.fromhex(escape.replace("%", "")).decode("utf-8", "surrogateescape"):
             yield character, 3 * len(character.encode("utf-8", "surrogateescape"))
     elif kind == "\\":
-        yield _escaped(escape), len(escape)
+        yield _escaped_character(escape), len(escape)
     else:
-        yield _REFERENCES.get(escape.lower()) or _numbered(escape), len(escape)
+        yield _REFERENCES.get(escape.lower()) or _numbered_character(escape), len(escape)
 
 
-def _escaped(escape: str) -> str:
+def _escaped_character(escape: str) -> str:
     if len(escape) == len("\\u0000") and escape[1] in "uU":
         return chr(int(escape[2:], 16))  # noqa: FURB166 - the prefix is that of JSON
     return escape[-1]
 
 
-def _numbered(reference: str) -> str:
+def _numbered_character(reference: str) -> str:
     digits = reference[2:-1].lower()
     base = 16 if digits[0] == "x" else 10
     number = int(digits.lstrip("x"), base)
@@ -253,7 +255,7 @@ _ESCAPE = re.compile(
 )
 
 
-def _replaced(said: Any, hide: Callable[[str], str]) -> Any:
+def _secrets_replaced(said: Any, hide: Callable[[str], str]) -> Any:
     if isinstance(said, str):
         return hide(said)
     if isinstance(said, bytes):
@@ -262,9 +264,10 @@ def _replaced(said: Any, hide: Callable[[str], str]) -> Any:
     if isinstance(said, dict):
         members = cast("dict[Any, Any]", said).items()
         return {
-            _replaced(key, hide): value if key in _PAGES else _replaced(value, hide) for key, value in members
+            _secrets_replaced(key, hide): value if key in _PAGES else _secrets_replaced(value, hide)
+            for key, value in members
         }
     if isinstance(said, list | tuple):
-        items = [_replaced(item, hide) for item in cast("Sequence[Any]", said)]
+        items = [_secrets_replaced(item, hide) for item in cast("Sequence[Any]", said)]
         return items if isinstance(said, list) else tuple(items)
     return said

@@ -69,7 +69,7 @@ class Revision:
     """Changes are announced on the stream of ``subscriptions/listen``; before, unasked."""
 
 
-def _handshake(name: str, *, http: bool, version_header: bool, batches: bool) -> Revision:
+def _handshake_revision(name: str, *, http: bool, version_header: bool, batches: bool) -> Revision:
     return Revision(
         name=name,
         era=Era.HANDSHAKE,
@@ -104,10 +104,10 @@ REVISIONS: dict[str, Revision] = {
             peer_requests=False,
             subscriptions=True,
         ),
-        _handshake("2025-11-25", http=True, version_header=True, batches=False),
-        _handshake("2025-06-18", http=True, version_header=True, batches=False),
-        _handshake("2025-03-26", http=True, version_header=False, batches=True),
-        _handshake("2024-11-05", http=False, version_header=False, batches=False),
+        _handshake_revision("2025-11-25", http=True, version_header=True, batches=False),
+        _handshake_revision("2025-06-18", http=True, version_header=True, batches=False),
+        _handshake_revision("2025-03-26", http=True, version_header=False, batches=True),
+        _handshake_revision("2024-11-05", http=False, version_header=False, batches=False),
     )
 }
 

@@ -37,7 +37,7 @@ def log_item(item: object, exchange: HTTPExchange) -> None:
     """Log what was read, except for refusals; those of :func:`log_refusals` are whole."""
     secrets = exchange.secrets()
     if isinstance(item, ResponseHead):
-        shown = [(name, without(_shown(name, value), secrets)) for name, value in item.headers]
+        shown = [(name, without(_shown_header(name, value), secrets)) for name, value in item.headers]
         wire.debug("<- HTTP %d %s", item.status, shown)
     elif isinstance(item, BodyData) and not exchange.refused:
         wire.debug("<- %.*r", MAX_LOGGED, without(bytes(item.data), secrets))
@@ -50,7 +50,7 @@ def log_refusals(events: Iterable[Event]) -> None:
             wire.debug("<- %r", event.body)
 
 
-def _shown(name: bytes, value: bytes) -> bytes:
+def _shown_header(name: bytes, value: bytes) -> bytes:
     """Hide what is secret in a header, and the query of a redirect, which often repeats the request's."""
     if name == b"location":
         return without_query(value.decode("latin-1")).encode("latin-1")

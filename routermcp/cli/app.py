@@ -78,7 +78,8 @@ def tools(*, options: ClientOptions, as_json: JsonOption = False) -> None:
         write_json({"tools": [tool.to_wire() for tool in found]})
         return
     rows = [
-        (tool.name, tool.description or tool.title or "", describe_arguments(_schema(tool))) for tool in found
+        (tool.name, tool.description or tool.title or "", describe_arguments(_tool_schema(tool)))
+        for tool in found
     ]
     write_table(("name", "description", "arguments"), rows, none="the server has no tools")
 
@@ -98,7 +99,7 @@ def call(
     wanted; arrays and objects are JSON.
     """
     with options.connected() as client:
-        result = _call(client, name, pairs or [])
+        result = _call_tool_checked(client, name, pairs or [])
     if as_json:
         write_json(result.to_wire())
     elif result.isError:
@@ -109,16 +110,16 @@ def call(
         raise typer.Exit(ExitCode.TOOL_ERROR)
 
 
-def _call(client: SyncRouterMCPClient, name: str, pairs: list[str]) -> ToolResult:
+def _call_tool_checked(client: SyncRouterMCPClient, name: str, pairs: list[str]) -> ToolResult:
     listed = {tool.name: tool for tool in client.list_tools()}
     tool = listed.get(name)
-    arguments = parse_arguments(pairs, _schema(tool) if tool is not None else None)
+    arguments = parse_arguments(pairs, _tool_schema(tool) if tool is not None else None)
     try:
         with call_progress(name) as on_progress:
             return client.call_tool(name, arguments, on_progress=on_progress)
     except InvalidParamsError as error:
         if tool is None:
-            error.add_note(_unlisted(name, list(listed)))
+            error.add_note(_unlisted_tool(name, list(listed)))
         raise
 
 
@@ -133,7 +134,7 @@ def _result_text(result: ToolResult) -> str:
 def resources(*, options: ClientOptions, as_json: JsonOption = False) -> None:
     """List the resources and the templates of resources."""
     with options.connected() as client:
-        found, templates = client.list_resources(), _templates(client)
+        found, templates = client.list_resources(), _list_templates(client)
     if as_json:
         write_json(
             {
@@ -153,7 +154,7 @@ def resources(*, options: ClientOptions, as_json: JsonOption = False) -> None:
     write_table(("uri", "name", "description", "type"), rows, none="the server has no resources")
 
 
-def _templates(client: SyncRouterMCPClient) -> list[ResourceTemplate]:
+def _list_templates(client: SyncRouterMCPClient) -> list[ResourceTemplate]:
     try:
         return client.list_resource_templates()
     except MethodNotFoundError:
@@ -270,10 +271,10 @@ def demo(*, options: ClientOptions) -> None:
     raise typer.Exit(ExitCode.OK if ok else ExitCode.TOOL_ERROR)
 
 
-def _schema(tool: Tool) -> dict[str, Any]:
+def _tool_schema(tool: Tool) -> dict[str, Any]:
     return tool.inputSchema.model_dump()
 
 
-def _unlisted(name: str, known: Sequence[str]) -> str:
+def _unlisted_tool(name: str, known: Sequence[str]) -> str:
     alike = difflib.get_close_matches(name, known, n=1)
     return f"the server lists no tool {name!r}" + (f", did you mean {alike[0]!r}?" if alike else "")

@@ -43,15 +43,15 @@ def _schema_of(key: str, schema: Mapping[str, Any] | None) -> Mapping[str, Any]:
     properties: Any = schema.get("properties")
     known = cast("dict[str, Any]", properties) if isinstance(properties, dict) else {}
     if key in known:
-        return _resolved(known[key], schema)
+        return _resolved_reference(known[key], schema)
     others: Any = schema.get("additionalProperties")
     if others is True or (isinstance(others, dict) and others):
-        return _resolved(others, schema)
+        return _resolved_reference(others, schema)
     expected = f"expected one of {', '.join(known)}" if known else "it takes none"
     raise UsageProblem(f"there is no argument {key!r}: {expected}")
 
 
-def _resolved(part: Any, root: Mapping[str, Any]) -> Mapping[str, Any]:
+def _resolved_reference(part: Any, root: Mapping[str, Any]) -> Mapping[str, Any]:
     """Follow a reference within the document, as generators of schemas write them for enums."""
     reference = cast("dict[str, Any]", part).get("$ref") if isinstance(part, dict) else None
     if isinstance(reference, str) and reference.startswith("#/"):
@@ -73,8 +73,8 @@ def coerce(key: str, text: str, schema: Mapping[str, Any]) -> Any:
         for choice in cast("list[Any]", choices):
             if text == choice or (not isinstance(choice, str) and text == json.dumps(choice)):
                 return choice
-        raise _unfit(key, text, schema)
-    kinds = _kinds(schema)
+        raise _unfit_argument(key, text, schema)
+    kinds = _argument_kinds(schema)
     for kind, read in _READERS.items():
         if kind in kinds:
             try:
@@ -83,14 +83,14 @@ def coerce(key: str, text: str, schema: Mapping[str, Any]) -> Any:
                 continue
     if not kinds or "string" in kinds:
         return text
-    raise _unfit(key, text, schema)
+    raise _unfit_argument(key, text, schema)
 
 
-def _unfit(key: str, text: str, schema: Mapping[str, Any]) -> UsageProblem:
+def _unfit_argument(key: str, text: str, schema: Mapping[str, Any]) -> UsageProblem:
     return UsageProblem(f"{key}: expected {type_of(schema)}, got {text[:80]!r}")
 
 
-def _kinds(schema: Mapping[str, Any]) -> set[str]:
+def _argument_kinds(schema: Mapping[str, Any]) -> set[str]:
     kind = schema.get("type")
     if isinstance(kind, str):
         return {kind}
@@ -100,7 +100,7 @@ def _kinds(schema: Mapping[str, Any]) -> set[str]:
     branches: Any = schema.get("anyOf") or schema.get("oneOf")
     for branch in cast("list[Any]", branches) if isinstance(branches, list) else []:
         if isinstance(branch, dict):
-            kinds |= _kinds(cast("dict[str, Any]", branch))
+            kinds |= _argument_kinds(cast("dict[str, Any]", branch))
     return kinds
 
 
@@ -108,7 +108,7 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"JSON has no {name}")
 
 
-def _load(text: str) -> Any:
+def _load_json_argument(text: str) -> Any:
     try:
         return json.loads(text, parse_constant=_no_constant)
     except RecursionError as error:
@@ -117,14 +117,14 @@ def _load(text: str) -> Any:
 
 def _json_value(key: str, text: str) -> Any:
     try:
-        return _load(text)
+        return _load_json_argument(text)
     except ValueError as error:
         raise UsageProblem(f"{key}: expected JSON after ':=', got {text[:80]!r} ({error})") from error
 
 
-def _reader(*types: type) -> Callable[[str], Any]:
+def _argument_reader(*types: type) -> Callable[[str], Any]:
     def read(text: str) -> Any:
-        value = _load(text)
+        value = _load_json_argument(text)
         if type(value) not in types:
             raise ValueError("another type")
         return value
@@ -132,7 +132,7 @@ def _reader(*types: type) -> Callable[[str], Any]:
     return read
 
 
-def _boolean(text: str) -> bool:
+def _boolean_argument(text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise ValueError("not a boolean")
     return text.lower() == "true"
@@ -140,10 +140,10 @@ def _boolean(text: str) -> bool:
 
 #: How each type is read, the narrow ones first: a text is a string only where it is nothing else.
 _READERS: dict[str, Callable[[str], Any]] = {
-    "null": _reader(type(None)),
-    "boolean": _boolean,
-    "integer": _reader(int),
-    "number": _reader(int, float),
-    "array": _reader(list),
-    "object": _reader(dict),
+    "null": _argument_reader(type(None)),
+    "boolean": _boolean_argument,
+    "integer": _argument_reader(int),
+    "number": _argument_reader(int, float),
+    "array": _argument_reader(list),
+    "object": _argument_reader(dict),
 }

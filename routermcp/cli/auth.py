@@ -81,14 +81,14 @@ def login(
     with options.connected(authorize=receiver, interaction_timeout=SIGN_IN_TIMEOUT) as client:
         if server is None:
             here = client.server_id
-            if not any(each.server_id == here and _good(each) for each in client.connections()):
+            if not any(each.server_id == here and _is_connected(each) for each in client.connections()):
                 if isinstance(receiver, DeviceCode):
                     raise UsageProblem(f"{here} lets this program in as it is; --device is of no use there")
                 request = client.authorize()
                 request.complete(receiver(request.url))
             typer.echo(f"signed in at {here}")
             return
-        if any(each.server_id == server and _good(each) for each in client.connections()):
+        if any(each.server_id == server and _is_connected(each) for each in client.connections()):
             typer.echo(f"signed in at {server} already")
             return
         request = client.authorize(server)
@@ -116,7 +116,7 @@ def _receiver(*, browser: bool, port: int | None, paste: bool, device: bool) -> 
 def status(*, options: ClientOptions, as_json: JsonOption = False) -> None:
     """Show where you are signed in."""
     with options.made() as client:
-        failure = _reach(client)
+        failure = _connect_for_auth(client)
         if failure is not None:
             _go_on_without(failure)
         found = client.connections()
@@ -137,7 +137,7 @@ def status(*, options: ClientOptions, as_json: JsonOption = False) -> None:
         )
         return
     rows = [
-        (each.server_id, each.state.value.replace("_", " "), _until(each), " ".join(each.scopes))
+        (each.server_id, each.state.value.replace("_", " "), _expiry_text(each), " ".join(each.scopes))
         for each in found
     ]
     write_table(("server", "state", "token until", "scopes"), rows, none="you are signed in nowhere")
@@ -164,7 +164,7 @@ def revoke(
             raise ConfigError("give either a server or --all")
         if everything and forget_client:
             raise ConfigError("--forget-client is for one server: leave out --all")
-        failure = _reach(client)
+        failure = _connect_for_auth(client)
         before = client.connections()
         if failure is not None:
             if server is not None and all(each.server_id != server for each in before):
@@ -188,7 +188,7 @@ def revoke(
         typer.echo("you are signed in nowhere" if everything else f"you are not signed in at {place}")
 
 
-def _reach(client: SyncRouterMCPClient) -> MCPError | None:
+def _connect_for_auth(client: SyncRouterMCPClient) -> MCPError | None:
     """Connect, as a gateway knows more than the files of this machine; return why that cannot be."""
     try:
         client.connect()
@@ -205,7 +205,7 @@ def _go_on_without(failure: MCPError) -> None:
     complain(f"{failure}; going on with the tokens of this machine")
 
 
-def _good(connection: Connection) -> bool:
+def _is_connected(connection: Connection) -> bool:
     return connection.state is ConnectionState.CONNECTED
 
 
@@ -215,9 +215,9 @@ def _signed_in(connections: Sequence[Connection], place: str | None) -> list[str
     return [each.server_id for each in connections if each.state in held and place in (None, each.server_id)]
 
 
-def _until(connection: Connection) -> str:
+def _expiry_text(connection: Connection) -> str:
     if connection.expires_at is None:
         return ""
     if connection.expires_at <= time.time():
-        return "renewed when needed" if _good(connection) else "ended"
+        return "renewed when needed" if _is_connected(connection) else "ended"
     return datetime.fromtimestamp(connection.expires_at, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -70,11 +70,11 @@ def reported(*, debug: bool) -> Generator[None]:
     except (MCPError, UsageProblem) as error:
         if debug:
             traceback.print_exc()
-        complain("; ".join([str(error), *_advice(error), *getattr(error, "__notes__", ())]))
+        complain("; ".join([str(error), *_failure_advice(error), *getattr(error, "__notes__", ())]))
         raise typer.Exit(exit_code(error)) from None
 
 
-def _advice(error: MCPError | UsageProblem) -> list[str]:
+def _failure_advice(error: MCPError | UsageProblem) -> list[str]:
     if not isinstance(error, AuthorizationRequiredError):
         return []
     server = f" {error.server_id}" if error.url is not None and error.server_id is not None else ""

@@ -118,12 +118,12 @@ def serve(
 
         settings = read()
         if reload:
-            _watch(path)
+            _watch_config_file(path)
         if workers > 1:
             _serve_workers(settings, path, workers)
         else:
             backend = aggregate_of(settings, folder=path.parent)
-            _serve(settings, backend, str(path), _reloading(settings, backend, path, read))
+            _serve_gateway(settings, backend, str(path), _config_reloader(settings, backend, path, read))
 
 
 @app.command()
@@ -155,8 +155,8 @@ def proxy(
         if not command:
             raise ConfigError("--stdio names no command")
         _log_to_stderr(debug=debug)
-        upstream = Upstream("server", over_stdio(command, env=_variables(env or [])), prefix=False)
-        _serve(_listening_on(GatewayConfig(), host, port), SingleServer(upstream), command[0])
+        upstream = Upstream("server", over_stdio(command, env=_env_variables(env or [])), prefix=False)
+        _serve_gateway(_listening_on(GatewayConfig(), host, port), SingleServer(upstream), command[0])
 
 
 @app.command()
@@ -238,7 +238,7 @@ def status(
     The exit code is 4 where a server has failed.
     """
     with reported(debug=debug):
-        document = _health(url or os.environ.get("ROUTERMCP_URL") or LOCAL_URL, api_key)
+        document = _fetch_health(url or os.environ.get("ROUTERMCP_URL") or LOCAL_URL, api_key)
     upstreams = document.get("upstreams")
     states = cast("dict[str, Any]", upstreams) if isinstance(upstreams, dict) else {}
     if as_json:
@@ -259,7 +259,7 @@ def _write_states(document: dict[str, Any], states: dict[str, Any]) -> None:
     )
 
 
-def _health(url: str, api_key: str | None) -> dict[str, Any]:
+def _fetch_health(url: str, api_key: str | None) -> dict[str, Any]:
     import httpx  # noqa: PLC0415 - for this command only
 
     key, shown = api_key or os.environ.get("ROUTERMCP_API_KEY"), EndpointURL.parse(url)
@@ -289,11 +289,11 @@ def _listening_on(config: GatewayConfig, host: str | None, port: int | None) -> 
     return config.model_copy(update={"httpServer": checked})
 
 
-def _reloading(
+def _config_reloader(
     settings: GatewayConfig, backend: Aggregate, path: Path, read: Callable[[], GatewayConfig]
 ) -> Callable[[], None]:
     """Return what reads the configuration again; a broken one leaves the old one as it is."""
-    from ..gateway.factory import reload  # noqa: PLC0415 - needs the extra
+    from ..gateway.factory import reload_backend  # noqa: PLC0415 - needs the extra
 
     before = settings
 
@@ -301,7 +301,7 @@ def _reloading(
         nonlocal before
         try:
             after = read()
-            reload(backend, before, after, folder=path.parent)
+            reload_backend(backend, before, after, folder=path.parent)
         except ConfigError as error:
             sys.stderr.write(f"routermcp: the configuration stays as it was: {error}\n")
         else:
@@ -312,7 +312,7 @@ def _reloading(
     return read_again
 
 
-def _watch(path: Path) -> None:
+def _watch_config_file(path: Path) -> None:
     """Send SIGHUP to this process when a file has changed."""
     if not hasattr(signal, "SIGHUP"):
         raise ConfigError("--reload needs SIGHUP, which this system does not have")
@@ -334,7 +334,7 @@ def _watch(path: Path) -> None:
     threading.Thread(target=watch, args=(changed_at(),), name="routermcp-reload", daemon=True).start()
 
 
-def _serve(
+def _serve_gateway(
     config: GatewayConfig, backend: Aggregate, what: str, on_hangup: Callable[[], None] | None = None
 ) -> None:
     from ..gateway.application import write_to_stderr  # noqa: PLC0415 - needs the extra
@@ -347,7 +347,7 @@ def _serve(
         aliases = ", ".join(backend.upstreams) or "no servers"
         sys.stderr.write(f"routermcp: {what} at {url} ({aliases})\n")
 
-    with _listening(config):
+    with _listening_errors(config):
         serve_here(
             app,
             host=listening.host,
@@ -373,7 +373,7 @@ def _serve_workers(config: GatewayConfig, path: Path, workers: int) -> None:
     def tell(url: str) -> None:
         sys.stderr.write(f"routermcp: {path} at {url}/mcp ({workers} workers)\n")
 
-    with _listening(config):
+    with _listening_errors(config):
         serve_workers(
             "routermcp.gateway.application:create",
             host=listening.host,
@@ -385,7 +385,7 @@ def _serve_workers(config: GatewayConfig, path: Path, workers: int) -> None:
 
 
 @contextmanager
-def _listening(config: GatewayConfig) -> Generator[None]:
+def _listening_errors(config: GatewayConfig) -> Generator[None]:
     try:
         yield
     except OSError as error:
@@ -395,7 +395,7 @@ def _listening(config: GatewayConfig) -> Generator[None]:
         raise ConfigError(f"cannot listen on {where}: {error.strerror}; try another --port") from error
 
 
-def _variables(given: list[str]) -> dict[str, str]:
+def _env_variables(given: list[str]) -> dict[str, str]:
     variables: dict[str, str] = {}
     for item in given:
         name, separator, value = item.partition("=")

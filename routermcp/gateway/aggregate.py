@@ -30,7 +30,7 @@ from .backend import Caller, Listing, Result
 from .catalog.entries import KINDS, Entry
 from .catalog.merged import MergedCatalog
 from .catalog.tool_search import search, search_tool
-from .catalog.uri_templates import fit
+from .catalog.uri_templates import template_fit
 from .names import DOTTED, PORTABLE, SPELLINGS, Naming
 from .telemetry.records import CallRecord, OnCall
 from .upstreams.capabilities import of_server
@@ -238,7 +238,7 @@ class Aggregate:
         """
         view = self._view(caller)
         await self._settle(view)
-        before = None if cursor is None else _uncursor(cursor)
+        before = None if cursor is None else _name_in_cursor(cursor)
         entries: dict[str, Entry] = {}
         for catalog in reversed(view.catalogs):
             found = catalog[listing]
@@ -249,7 +249,7 @@ class Aggregate:
             page.insert(0, self._search_tool)
         result: dict[str, Any] = {listing.value: page}
         if len(names) > PAGE_SIZE:
-            result["nextCursor"] = _cursor(names[PAGE_SIZE - 1])
+            result["nextCursor"] = _list_cursor(names[PAGE_SIZE - 1])
         return result
 
     def input_schema(self, tool: str) -> Mapping[str, Any] | None:
@@ -391,7 +391,7 @@ class Aggregate:
                 (shared, entry)
                 for catalog in view.catalogs
                 for template, entry in catalog[Listing.RESOURCE_TEMPLATES].items()
-                if (shared := fit(template, uri)) is not None
+                if (shared := template_fit(template, uri)) is not None
             ]
             if fits:
                 _, entry = max(fits, key=lambda each: each[0])
@@ -465,11 +465,11 @@ def _no_resource(uri: str) -> ResourceNotFoundError:
     return ResourceNotFoundError("there is no such resource", code=INVALID_PARAMS, data={"uri": uri})
 
 
-def _cursor(name: str) -> str:
+def _list_cursor(name: str) -> str:
     return base64.urlsafe_b64encode(name.encode()).decode("ascii")
 
 
-def _uncursor(cursor: str) -> str:
+def _name_in_cursor(cursor: str) -> str:
     try:
         return base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError) as error:

@@ -13,12 +13,8 @@ from routermcp_proto.exceptions import ConfigError
 from .._internal import ClientSettings
 from ..oauth.config import DEFAULT_REDIRECT_URI, OAuthConfig
 from ..oauth.stores.base import TokenAdapter
-from ..oauth.stores.cloud import cloud_adapter
+from ..oauth.stores.by_url import token_store_by_url
 from ..oauth.stores.encrypted import encrypted
-from ..oauth.stores.file import file_adapter
-from ..oauth.stores.memory import memory_adapter
-from ..oauth.stores.redis import redis_adapter
-from ..oauth.stores.sql import sql_adapter
 from .aggregate import LIST_WAIT_SECONDS, Aggregate
 from .backend import Listing
 from .config.model import GatewayConfig, HTTPServer, OAuthSettings, StdioServer
@@ -66,7 +62,7 @@ def upstream_of(
     return Upstream(
         alias,
         settings,
-        allows=_allows(server),
+        allows=_filter_of_server(server),
         prefix=prefix,
         naming=naming,
         timeout_ms=server.timeout,
@@ -74,7 +70,7 @@ def upstream_of(
     )
 
 
-def _allows(server: StdioServer | HTTPServer) -> Callable[[Listing, str], bool]:
+def _filter_of_server(server: StdioServer | HTTPServer) -> Callable[[Listing, str], bool]:
     rules = {
         Listing.TOOLS: server.tools,
         Listing.RESOURCES: server.resources,
@@ -122,7 +118,7 @@ def per_user_server_of(
         alias,
         reached,
         redirect_uri=settings.redirectUri,
-        allows=_allows(server),
+        allows=_filter_of_server(server),
         naming=naming,
         timeout_ms=server.timeout,
         times=replace(times, connect_ms=server.start_ms(times.connect_ms)),
@@ -160,7 +156,7 @@ def aggregate_of(
             )
     if not signed_in_at:
         return Aggregate(upstreams, naming=config.names.naming, patience=patience)
-    kept = tokens if tokens is not None else store_of(config.oauth)
+    kept = tokens if tokens is not None else _configured_token_store(config.oauth)
     store = config.session.store
     # Processes that share sessions also complete each other's sign-ins.
     states = StateEncryptor(_secret_of(store.get_secret_value()) if store is not None else None)
@@ -173,7 +169,7 @@ def aggregate_of(
     )
 
 
-def reload(
+def reload_backend(
     backend: Aggregate, before: GatewayConfig, after: GatewayConfig, *, folder: Path | None = None
 ) -> None:
     """Have a backend serve the servers of another configuration; those that are the same stay as they are.
@@ -246,7 +242,7 @@ def application_of(
     backend.on_changed = app.announce
     store = config.session.store
     if tokens is None and config.oauth.tokenApi:
-        tokens = backend.tokens or store_of(config.oauth)
+        tokens = backend.tokens or _configured_token_store(config.oauth)
     api = TokenAPI(tokens) if tokens is not None else None
     _set_redirect_uri(config, backend)
     metrics = _metrics(backend, app) if config.metrics else None
@@ -339,26 +335,13 @@ def _secret_of(store: str) -> bytes:
     return hashlib.sha256(b"routermcp sessions of " + store.encode()).digest()
 
 
-def store_of(settings: OAuthSettings) -> TokenAdapter:
-    """Return the adapter that a configuration describes.
+def _configured_token_store(settings: OAuthSettings) -> TokenAdapter:
+    """Return the store of users' tokens that a configuration describes.
 
     Raises:
         ConfigError: The store cannot be used, or a library is missing.
     """
-    adapter = _unencrypted_store(settings)
+    api_key = settings.apiKey.get_secret_value() if settings.apiKey else ""
+    adapter = token_store_by_url(settings.store.get_secret_value(), api_key=api_key)
     keys = [key.get_secret_value() for key in settings.encryptionKeys]
     return encrypted(adapter, keys) if keys else adapter
-
-
-def _unencrypted_store(settings: OAuthSettings) -> TokenAdapter:
-    url = settings.store.get_secret_value()
-    kind, _, rest = url.partition(":")
-    if kind == "memory":
-        return memory_adapter()
-    if kind == "file":
-        return file_adapter(rest or None)
-    if kind in ("redis", "rediss"):
-        return redis_adapter(url)
-    if kind in ("http", "https"):
-        return cloud_adapter(settings.apiKey.get_secret_value() if settings.apiKey else "", base_url=url)
-    return sql_adapter(url)

@@ -269,7 +269,7 @@ def user_headers(headers: Mapping[str, str] | Sequence[tuple[str, str]]) -> Head
         if lower in ("content-type", "accept"):
             _check_media_types(name, value, lower)
         elif lower == "accept-encoding":
-            kept.append((name, _decodable(value)))
+            kept.append((name, _decodable_encodings(value)))
         else:
             kept.append((name, value))
     return HeaderBlock(kept)
@@ -285,7 +285,7 @@ def _check_media_types(name: str, value: str, lower: str) -> None:
         raise LocalProtocolError(f"the header {name!r} must be {needed!r} for MCP; leave it out")
 
 
-def _decodable(value: str) -> str:
+def _decodable_encodings(value: str) -> str:
     """Return the content codings of a list that :class:`~.compression.Decompressor` decodes."""
     parts = [part.strip() for part in str(value).split(",")]
     good = [part for part in parts if part.partition(";")[0].strip().lower() in (*ENCODINGS, "identity")]

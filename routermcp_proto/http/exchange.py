@@ -228,7 +228,7 @@ class MCPExchange:
             self._doubted = self._request_id is not None and self._body is not Body.NOTHING
             return []
         if 300 <= head.status < 400 and head.status != 304:
-            location = _header(head, b"location").decode("ascii", "replace")
+            location = _response_header(head, b"location").decode("ascii", "replace")
             self._body = Body.NOTHING
             self.finished = True
             shown = without(location, self.secrets())
@@ -359,7 +359,9 @@ class MCPExchange:
         raise RemoteProtocolError(f"the server accepted the request (HTTP {status}) but sent no answer")
 
     def _end_of_foreign(self) -> list[Event]:
-        kind = without(_header(self._head, b"content-type").decode("ascii", "replace"), self.secrets())[:80]
+        kind = without(
+            _response_header(self._head, b"content-type").decode("ascii", "replace"), self.secrets()
+        )[:80]
         raise RemoteProtocolError(
             f"the answer is {kind!r} where MCP has JSON or an event stream: "
             f"is this the URL of an MCP endpoint? It begins {self._beginning()!r}"
@@ -394,7 +396,7 @@ class MCPExchange:
         return text.encode()[:size].decode("utf-8", "replace")
 
 
-def _header(head: ResponseHead, wanted: bytes) -> bytes:
+def _response_header(head: ResponseHead, wanted: bytes) -> bytes:
     return next((value for name, value in head.headers if name == wanted), b"")
 
 
@@ -409,12 +411,12 @@ def retry_after(head: ResponseHead) -> float | None:
     A date is compared with the answer's own ``Date``, so that no clock is needed; without a
     ``Date`` it is ignored.
     """
-    text = _header(head, b"retry-after").decode("ascii", "replace").strip()
+    text = _response_header(head, b"retry-after").decode("ascii", "replace").strip()
     if text.isascii() and text.isdigit():
         return min(float(text[:12]), MAX_RETRY_AFTER)
     try:
         until = parsedate_to_datetime(text)
-        sent = parsedate_to_datetime(_header(head, b"date").decode("ascii", "replace"))
+        sent = parsedate_to_datetime(_response_header(head, b"date").decode("ascii", "replace"))
         return min(max(0.0, (until - sent).total_seconds()), MAX_RETRY_AFTER)
     except (ValueError, TypeError, OverflowError):
         return None

@@ -48,7 +48,7 @@ class HeaderBlock:
     """The lines, each with its end, as they are sent."""
 
     def __init__(self, pairs: Iterable[tuple[str | bytes, str | bytes]] = ()) -> None:
-        self.raw = b"".join([b"%b: %b\r\n" % _checked(name, value) for name, value in pairs])
+        self.raw = b"".join([b"%b: %b\r\n" % _checked_header(name, value) for name, value in pairs])
 
     @classmethod
     def of_checked(cls, raw: bytes) -> HeaderBlock:
@@ -103,7 +103,7 @@ def _secrets_in(name: bytes, value: str) -> Iterator[str]:
         yield from (password.decode("utf-8", "replace"), password.decode("latin-1"))
 
 
-def _checked(name: str | bytes, value: str | bytes) -> Pair:
+def _checked_header(name: str | bytes, value: str | bytes) -> Pair:
     if not isinstance(name, str | bytes):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise LocalProtocolError(f"the name of a header is text, not {type(name).__name__}")
     if not isinstance(value, str | bytes):  # pyright: ignore[reportUnnecessaryIsInstance]

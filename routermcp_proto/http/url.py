@@ -61,7 +61,7 @@ class EndpointURL:
         if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise LocalProtocolError(f"a URL is text such as {_EXAMPLE!r}, not {type(url).__name__}")
         _check_text(url)
-        split = _split(url)
+        split = _split_url(url)
         if split is None:
             raise LocalProtocolError(f"the URL is malformed; {_NO_USER}")
         parts, host, port = split
@@ -165,7 +165,7 @@ def _check_length(url: str) -> None:
         raise LocalProtocolError(f"the URL is longer than {MAX_URL_LENGTH} characters")
 
 
-def _split(url: str) -> tuple[SplitResult, str | None, int | None] | None:
+def _split_url(url: str) -> tuple[SplitResult, str | None, int | None] | None:
     """Split a URL; return None where the malformed part may belong to a password."""
     try:
         parts = urlsplit(url)

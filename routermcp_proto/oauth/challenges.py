@@ -73,11 +73,11 @@ def _in_one_line(line: str) -> list[Challenge]:
     value = line[:MAX_CHALLENGE_CHARACTERS]
     found: list[tuple[str, dict[str, str]]] = []
     unclosed: set[str] = set()
-    at = _end(_SEPARATORS, value, 0)
+    at = _match_end(_SEPARATORS, value, 0)
     while at < len(value):
         name, scheme = _NAME.match(value, at), _SCHEME.match(value, at)
         if name is not None:
-            text, at = _text(value, name.end(), unclosed)
+            text, at = _parameter_text(value, name.end(), unclosed)
             if not found:
                 found.append(("bearer", {}))  # parameters without a scheme
             parameters = found[-1][1]
@@ -87,20 +87,20 @@ def _in_one_line(line: str) -> list[Challenge]:
             if len(found) == MAX_CHALLENGES:
                 break
             found.append((scheme[1].lower(), {}))
-            at = _end(_TOKEN68, value, scheme.end())
+            at = _match_end(_TOKEN68, value, scheme.end())
         else:
-            at = _end(_TO_COMMA, value, at)
-        at = _end(_SEPARATORS, value, at)
+            at = _match_end(_TO_COMMA, value, at)
+        at = _match_end(_SEPARATORS, value, at)
     return [Challenge(scheme, parameters) for scheme, parameters in found]
 
 
-def _end(pattern: re.Pattern[str], value: str, at: int) -> int:
+def _match_end(pattern: re.Pattern[str], value: str, at: int) -> int:
     """Return where a match at a position ends, the position itself where nothing matches."""
     match = pattern.match(value, at)
     return match.end() if match is not None else at
 
 
-def _text(value: str, at: int, unclosed: set[str]) -> tuple[str, int]:
+def _parameter_text(value: str, at: int, unclosed: set[str]) -> tuple[str, int]:
     """Return the value of a parameter, and where it ends.
 
     Args:
@@ -113,18 +113,18 @@ def _text(value: str, at: int, unclosed: set[str]) -> tuple[str, int]:
     if quote in _CLOSING and quote not in unclosed:
         quoted = _QUOTED.match(value, at)
         if quoted is not None:
-            return _unescaped(quoted[1]), quoted.end()
+            return _unescaped_string(quoted[1]), quoted.end()
         closing = _CLOSING[quote].search(value, at + 1)
         if closing is not None:
-            return _unescaped(value[at + 1 : closing.start()]), closing.end()
+            return _unescaped_string(value[at + 1 : closing.start()]), closing.end()
         unclosed.add(quote)
-    end = _end(_TO_SEPARATOR, value, at)
+    end = _match_end(_TO_SEPARATOR, value, at)
     following = _NEXT_PARAMETER.search(value, at, end)
     end = following.start() if following is not None else end
     return value[at:end].strip(), end
 
 
-def _unescaped(text: str) -> str:
+def _unescaped_string(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
 
 

@@ -151,7 +151,7 @@ def register(
         # The server may grant them all the same: some register a client for all scopes or for none.
         del document["scope"]
         status, answer = yield from _post_document(url, document)
-    client = _registered(status, answer, server, document["token_endpoint_auth_method"])
+    client = _registered_client(status, answer, server, document["token_endpoint_auth_method"])
     return replace(client, redirect_uri=redirect_uri, scope=scopes)
 
 
@@ -180,7 +180,9 @@ def _wished_method(server: ServerMetadata) -> str:
     return next((method for method in (NONE, BASIC, POST) if method in supported), BASIC)
 
 
-def _registered(status: int, document: Mapping[str, Any], server: ServerMetadata, wished: str) -> Client:
+def _registered_client(
+    status: int, document: Mapping[str, Any], server: ServerMetadata, wished: str
+) -> Client:
     client_id, secret = document.get("client_id"), document.get("client_secret")
     if not 200 <= status < 300 or not isinstance(client_id, str) or not client_id:
         said = (words(document.get(name)) for name in ("error_description", "error", "message"))

@@ -82,7 +82,7 @@ class ClientCredentials:
     ) -> Flow[Tokens]:
         """Get tokens by the client's own credentials."""
         del endpoint
-        form = _form("client_credentials", target, scope)
+        form = _client_grant_form("client_credentials", target, scope)
         return (yield from replace(token_endpoint, client=self.client, signer=self.signer).ask(form, scope))
 
 
@@ -110,7 +110,10 @@ class WorkloadIdentity:
     ) -> Flow[Tokens]:
         """Get tokens by the platform's assertion."""
         del endpoint
-        form = {**_form(JWT_BEARER, target, scope), "assertion": _now(self.assertion)}
+        form = {
+            **_client_grant_form(JWT_BEARER, target, scope),
+            "assertion": _current_assertion(self.assertion),
+        }
         return (yield from replace(token_endpoint, client=None).ask(form, scope))
 
 
@@ -138,7 +141,7 @@ class EnterpriseManaged:
     ) -> Flow[Tokens]:
         """Get tokens by the identity provider's word for the user."""
         grant = yield from self._grant(target, endpoint, scope)
-        form = {**_form(JWT_BEARER, target, scope), "assertion": grant}
+        form = {**_client_grant_form(JWT_BEARER, target, scope), "assertion": grant}
         return (yield from replace(token_endpoint, client=self.client).ask(form, scope))
 
     def _grant(self, target: AuthorizationTarget, endpoint: str, scope: tuple[str, ...]) -> Flow[str]:
@@ -148,7 +151,7 @@ class EnterpriseManaged:
             "requested_token_type": ID_JAG,
             "audience": target.server.issuer,
             "resource": target.resource or endpoint,
-            "subject_token": _now(self.id_token),
+            "subject_token": _current_assertion(self.id_token),
             "subject_token_type": ID_TOKEN,
         }
         if scope:
@@ -166,7 +169,9 @@ class EnterpriseManaged:
         return grant
 
 
-def _form(grant_type: str, target: AuthorizationTarget, scope: tuple[str, ...]) -> dict[str, str]:
+def _client_grant_form(
+    grant_type: str, target: AuthorizationTarget, scope: tuple[str, ...]
+) -> dict[str, str]:
     form = {"grant_type": grant_type}
     if scope:
         form["scope"] = " ".join(scope)
@@ -175,5 +180,5 @@ def _form(grant_type: str, target: AuthorizationTarget, scope: tuple[str, ...]) 
     return form
 
 
-def _now(secret: AssertionSource) -> str:
+def _current_assertion(secret: AssertionSource) -> str:
     return secret() if callable(secret) else secret

@@ -180,10 +180,10 @@ def resource_metadata(document: Mapping[str, Any], endpoint: str) -> ResourceMet
         raise OAuthError(f"the metadata found for {origin_of(endpoint)} are those of another server")
     return ResourceMetadata(
         resource=resource,
-        authorization_servers=_strings(document, "authorization_servers") or (),
-        scopes_supported=_strings(document, "scopes_supported"),
+        authorization_servers=_metadata_strings(document, "authorization_servers") or (),
+        scopes_supported=_metadata_strings(document, "scopes_supported"),
         dpop_required=document.get("dpop_bound_access_tokens_required") is True,
-        dpop_algorithms=_strings(document, "dpop_signing_alg_values_supported") or (),
+        dpop_algorithms=_metadata_strings(document, "dpop_signing_alg_values_supported") or (),
     )
 
 
@@ -207,7 +207,7 @@ def server_metadata(
     concessions: list[str] = []
     if not same_issuer(said, issuer):
         concessions.append(f"metadata_issuer: the metadata of {issuer} name {said}")
-    methods = _strings(document, "code_challenge_methods_supported")
+    methods = _metadata_strings(document, "code_challenge_methods_supported")
     if methods is None and known.unadvertised_pkce:
         methods = ("S256",)
         concessions.append(f"unadvertised_pkce: {issuer} does not say that it takes PKCE; it is used")
@@ -231,12 +231,12 @@ def server_metadata(
         registration_endpoint=optional_endpoint("registration_endpoint"),
         revocation_endpoint=optional_endpoint("revocation_endpoint"),
         device_authorization_endpoint=optional_endpoint("device_authorization_endpoint"),
-        scopes_supported=_strings(document, "scopes_supported"),
-        token_endpoint_auth_methods=_strings(document, "token_endpoint_auth_methods_supported"),
+        scopes_supported=_metadata_strings(document, "scopes_supported"),
+        token_endpoint_auth_methods=_metadata_strings(document, "token_endpoint_auth_methods_supported"),
         code_challenge_methods=methods,
         takes_metadata_documents=document.get("client_id_metadata_document_supported") is True,
         sends_issuer=document.get("authorization_response_iss_parameter_supported") is True,
-        dpop_algorithms=_strings(document, "dpop_signing_alg_values_supported") or (),
+        dpop_algorithms=_metadata_strings(document, "dpop_signing_alg_values_supported") or (),
         left_aside=left_aside,
     )
     if is_plain(server.token_endpoint) or is_plain(server.authorization_endpoint):
@@ -257,7 +257,7 @@ def another_issuer(issuer: str, said: object) -> OAuthError:
     )
 
 
-def _strings(document: Mapping[str, Any], name: str) -> tuple[str, ...] | None:
+def _metadata_strings(document: Mapping[str, Any], name: str) -> tuple[str, ...] | None:
     values = document.get(name)
     if not isinstance(values, list):
         return None

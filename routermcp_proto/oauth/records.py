@@ -98,9 +98,9 @@ class GrantRecord:
 
     def add_pending(self, state: str, kept: Mapping[str, Any], now: float) -> None:
         """Add a pending sign-in, and drop those that are too old."""
-        waiting = {key: value for key, value in self._waiting().items() if _expiry(value) > now}
+        waiting = {key: value for key, value in self._waiting().items() if _pending_expiry(value) > now}
         while len(waiting) >= MAX_PENDING_SIGN_INS:
-            del waiting[min(waiting, key=lambda key: _expiry(waiting[key]))]
+            del waiting[min(waiting, key=lambda key: _pending_expiry(waiting[key]))]
         self.members["pending"] = {**waiting, state: dict(kept)}
 
     def find_pending(self, like: Mapping[str, Any], until: float) -> dict[str, Any] | None:
@@ -111,7 +111,9 @@ class GrantRecord:
             until: Seconds since 1970.
         """
         for kept in self._waiting().values():
-            if _expiry(kept) >= until and all(kept.get(name) == value for name, value in like.items()):
+            if _pending_expiry(kept) >= until and all(
+                kept.get(name) == value for name, value in like.items()
+            ):
                 return kept
         return None
 
@@ -125,7 +127,7 @@ class GrantRecord:
 
     def awaits(self, state: str, now: float) -> bool:
         """Return whether a user may still come back from a sign-in."""
-        return _expiry(self._waiting().get(state)) > now
+        return _pending_expiry(self._waiting().get(state)) > now
 
     def note_signed_in(self, state: str) -> None:
         """Note which sign-in gave the tokens, for calls that wait for it."""
@@ -146,9 +148,9 @@ class GrantRecord:
         waiting = dict(self._waiting())
         kept = waiting.pop(state, None)
         self.members["pending"] = waiting
-        return kept if isinstance(kept, dict) and _expiry(kept) > now else None  # pyright: ignore[reportUnknownVariableType]
+        return kept if isinstance(kept, dict) and _pending_expiry(kept) > now else None  # pyright: ignore[reportUnknownVariableType]
 
 
-def _expiry(kept: Any) -> float:
+def _pending_expiry(kept: Any) -> float:
     value = cast("dict[str, Any]", kept).get("expires_at") if isinstance(kept, dict) else None
     return float(value) if isinstance(value, int | float) else 0.0

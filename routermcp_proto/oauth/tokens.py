@@ -277,7 +277,7 @@ def refused(issuer: str, status: int, document: Mapping[str, Any], secrets: Sequ
         document: Its JSON answer.
         secrets: Secrets of the request, which the answer might repeat.
     """
-    code, description = (words(without(each, secrets, shortest=1)) for each in _reason(document))
+    code, description = (words(without(each, secrets, shortest=1)) for each in _token_error(document))
     message = f"{issuer} gave no token: {code or f'HTTP {status}'}"
     if description:
         message += f" ({description})"
@@ -298,7 +298,7 @@ def _says_no(document: Mapping[str, Any]) -> bool:
 _DESCRIPTIONS = ("error_description", "message", "detail", "error_message")
 
 
-def _reason(document: Mapping[str, Any]) -> tuple[Any, Any]:
+def _token_error(document: Mapping[str, Any]) -> tuple[Any, Any]:
     """Return the code and the description of an error, as far as the document has any."""
     code: Any = document.get("error")
     said: Mapping[str, Any] = document

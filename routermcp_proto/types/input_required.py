@@ -12,7 +12,7 @@ from pydantic import BeforeValidator
 from .base import Meta, WireModel
 
 
-def _objects(value: object) -> object:
+def _input_request_objects(value: object) -> object:
     """Fail at the first member that is not an object.
 
     Pydantic would report all of them, at many times the memory of the message.
@@ -33,6 +33,6 @@ class InputRequiredResult(WireModel):
         requestState: An opaque text to send back unchanged.
     """
 
-    inputRequests: Annotated[dict[str, dict[str, Any]] | None, BeforeValidator(_objects)] = None
+    inputRequests: Annotated[dict[str, dict[str, Any]] | None, BeforeValidator(_input_request_objects)] = None
     requestState: str | None = None
     meta: Meta = None

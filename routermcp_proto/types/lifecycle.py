@@ -14,14 +14,14 @@ from ..names import SERVER_INFO_KEY
 from .base import CacheableResult, EmptyForNull, Icons, Lenient, Meta, Strings, WireModel
 
 
-def _capability(value: Any) -> Any:
+def _read_capability(value: Any) -> Any:
     """Read ``[]`` (an empty object as PHP encodes it) and ``true`` as ``{}``, ``false`` as absent."""
     if value == [] or value is True:
         return {}
     return None if value is False else value
 
 
-Capability = Annotated[dict[str, Any] | None, BeforeValidator(_capability), Lenient()]
+Capability = Annotated[dict[str, Any] | None, BeforeValidator(_read_capability), Lenient()]
 
 
 class Implementation(WireModel):
@@ -35,7 +35,7 @@ class Implementation(WireModel):
     icons: Icons = None
 
 
-def _unnamed() -> Implementation:
+def _unnamed_implementation() -> Implementation:
     return Implementation(name="", version="")
 
 
@@ -59,8 +59,8 @@ class ResourcesCapability(ListCapability):
     subscribe: Annotated[bool | None, Lenient()] = None
 
 
-_List = Annotated[ListCapability | None, BeforeValidator(_capability), Lenient()]
-_Resources = Annotated[ResourcesCapability | None, BeforeValidator(_capability), Lenient()]
+_List = Annotated[ListCapability | None, BeforeValidator(_read_capability), Lenient()]
+_Resources = Annotated[ResourcesCapability | None, BeforeValidator(_read_capability), Lenient()]
 
 
 class ClientCapabilities(WireModel):
@@ -99,7 +99,9 @@ class InitializeResult(WireModel):
     capabilities: Annotated[ServerCapabilities, Lenient(ServerCapabilities)] = Field(
         default_factory=ServerCapabilities
     )
-    serverInfo: Annotated[Implementation, Lenient(_unnamed)] = Field(default_factory=_unnamed)
+    serverInfo: Annotated[Implementation, Lenient(_unnamed_implementation)] = Field(
+        default_factory=_unnamed_implementation
+    )
     instructions: str | None = None
     meta: Meta = None
 

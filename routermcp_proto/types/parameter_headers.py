@@ -57,10 +57,10 @@ def declared_headers(input_schema: Mapping[str, Any]) -> tuple[ParameterHeader, 
     if not _mentions_annotation(root):
         return ()
     found: dict[str, ParameterHeader] = {}
-    for schema, path in _schemas(root):
+    for schema, path in _parameter_schemas(root):
         if ANNOTATION not in schema:
             continue
-        header = _declared(schema, path)
+        header = _declared_header(schema, path)
         if header.header.lower() in found:
             raise RemoteProtocolError(f"two of its parameters declare the header {header.header}")
         found[header.header.lower()] = header
@@ -87,7 +87,7 @@ def _mentions_annotation(root: dict[str, Any]) -> bool:
     return False
 
 
-def _schemas(root: dict[str, Any]) -> Iterator[tuple[dict[str, Any], tuple[str, ...] | None]]:
+def _parameter_schemas(root: dict[str, Any]) -> Iterator[tuple[dict[str, Any], tuple[str, ...] | None]]:
     """Walk all parts of a schema; the path is None for parts outside of ``properties``."""
     todo: list[tuple[Any, tuple[str, ...] | None, int]] = [(root, (), 0)]
     for value, path, depth in todo:
@@ -96,7 +96,7 @@ def _schemas(root: dict[str, Any]) -> Iterator[tuple[dict[str, Any], tuple[str, 
         elif type(value) is dict:
             schema = cast("dict[str, Any]", value)
             yield schema, path
-            inner = list(_subschemas(schema, path))
+            inner = list(_parameter_subschemas(schema, path))
         else:
             continue
         if depth > MAX_DEPTH:
@@ -104,7 +104,7 @@ def _schemas(root: dict[str, Any]) -> Iterator[tuple[dict[str, Any], tuple[str, 
         todo += [(part, below, depth + 1) for part, below in inner]
 
 
-def _subschemas(
+def _parameter_subschemas(
     schema: dict[str, Any], path: tuple[str, ...] | None
 ) -> Iterator[tuple[Any, tuple[str, ...] | None]]:
     for key, inner in schema.items():
@@ -115,7 +115,7 @@ def _subschemas(
             yield inner, None
 
 
-def _declared(schema: dict[str, Any], path: tuple[str, ...] | None) -> ParameterHeader:
+def _declared_header(schema: dict[str, Any], path: tuple[str, ...] | None) -> ParameterHeader:
     name = schema[ANNOTATION]
     if not isinstance(name, str) or not HTTP_TOKEN.fullmatch(name.encode("ascii", "replace")):
         raise RemoteProtocolError(f"its {ANNOTATION} {str(name)[:80]!r} cannot be part of a header's name")

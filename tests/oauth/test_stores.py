@@ -36,7 +36,7 @@ from routermcp.oauth import (
     redis_adapter,
     sql_adapter,
 )
-from routermcp.oauth.stores.file import MAX_NAME_CHARACTERS, decoded, encoded
+from routermcp.oauth.stores.file import MAX_NAME_CHARACTERS, decoded, encoded_file_name
 from routermcp.oauth.stores.sql import SQLTimes, _SQLAdapter
 from routermcp.types import ConfigError, LockLostError, OAuthError
 from tests.gateway.sessions.redis_server import RedisServer
@@ -337,9 +337,9 @@ def test_a_folder_that_is_none_is_named(tmp_path: Path) -> None:
 @example("a.", "a")
 @example("A.", "a" * 300 + ".")
 def test_names_of_files(first: str, second: str) -> None:
-    name = encoded(first)
-    assert (name == encoded(second)) is (first == second)
-    assert (name.lower() == encoded(second).lower()) is (first == second)
+    name = encoded_file_name(first)
+    assert (name == encoded_file_name(second)) is (first == second)
+    assert (name.lower() == encoded_file_name(second).lower()) is (first == second)
     assert len(name) <= MAX_NAME_CHARACTERS
     assert "/" not in name
     assert "\\" not in name
@@ -351,14 +351,14 @@ def test_names_of_files(first: str, second: str) -> None:
 
 @pytest.mark.parametrize("name", ["user-1", "a@b.example", "default"])
 def test_plain_names_stay(name: str) -> None:
-    assert encoded(name) == name
+    assert encoded_file_name(name) == name
 
 
 @pytest.mark.parametrize(
     "name", ["..", "", "a.", "CON", "con", "nul.json", ".hidden", "A", "a/b", "=41", "x" * 300]
 )
 def test_other_names_do_not(name: str) -> None:
-    assert encoded(name).startswith("=")
+    assert encoded_file_name(name).startswith("=")
 
 
 # ---- encryption ------------------------------------------------------------------------------------

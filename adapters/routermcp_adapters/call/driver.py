@@ -379,7 +379,7 @@ class Driver:
         deadline: CallDeadline,
         reported: ErrorObject | None,
     ) -> TransportError:
-        what, where = describe(about) if about is not None else "connect", self._transport.place
+        what, where = describe_call(about) if about is not None else "connect", self._transport.place
         if deadline.interacting:
             waited = self._settings.interaction_timeout
             message = f"{what} at {where}: nobody answered within interaction_timeout={waited} ms"
@@ -441,7 +441,7 @@ class Driver:
                 changes["requestState"] = outcome.state
             current = call.with_params(**changes)
         raise TransportError(
-            f"{describe(call)}: the server asked for input {MAX_INPUT_ROUNDS} times and still has no answer",
+            f"{describe_call(call)}: the server asked for input {MAX_INPUT_ROUNDS} times and gave no answer",
             code="protocol",
         )
 
@@ -500,7 +500,7 @@ class Driver:
                 if attempt >= policy.attempts or not policy.allows(
                     error, repeatable=repeatable, gateway=self.gateway
                 ):
-                    raise _explained(error, call, repeatable) from error.__cause__
+                    raise _explained_loss(error, call, repeatable) from error.__cause__
                 wait = policy.wait(attempt, retry_after=error.retry_after, random=runtime.random())
                 if not deadline.has(wait):
                     raise
@@ -522,7 +522,7 @@ class Driver:
     ) -> ResponseReceived | LongListReceived | InputRequired:
         tried: set[Remedy] = set()
         extends = options.max_timeout is not None
-        on_progress = _extending(options.on_progress, deadline) if extends else options.on_progress
+        on_progress = _extending_deadline(options.on_progress, deadline) if extends else options.on_progress
         while True:
             extra = await self._transport.prepare(options.headers)
             session_id, agreement = self._transport.session_id, self._session.agreement
@@ -546,7 +546,7 @@ class Driver:
                 return outcome
             if isinstance(outcome, ResponseRejected):
                 raise outcome.error
-            remedy = _remedy(call, outcome, session_id)
+            remedy = _remedy_for_call(call, outcome, session_id)
             if remedy is None and self._renewed(outcome, session_id, agreement):
                 remedy = Remedy.RENEW_SESSION
             if remedy is None or remedy in tried:
@@ -582,14 +582,14 @@ class Driver:
         error, refused = _error_of(outcome)
         if error is not None and (refused is None or _answers_the_call(refused)):
             return rpc_error(
-                error, method=call.method, about=describe(call), gateway=self.gateway, refused=refused
+                error, method=call.method, about=describe_call(call), gateway=self.gateway, refused=refused
             )
         if refused is not None:
             return refusal_error(refused, self._transport.place)
-        return TransportError(f"{describe(call)}: the server gave no answer", code="protocol")
+        return TransportError(f"{describe_call(call)}: the server gave no answer", code="protocol")
 
 
-def _extending(on_progress: ProgressSink | None, deadline: CallDeadline) -> ProgressSink:
+def _extending_deadline(on_progress: ProgressSink | None, deadline: CallDeadline) -> ProgressSink:
     """Return a progress callback that extends the deadline first."""
 
     async def report(progress: Progress) -> None:
@@ -600,12 +600,12 @@ def _extending(on_progress: ProgressSink | None, deadline: CallDeadline) -> Prog
     return report
 
 
-def describe(call: Call[Any]) -> str:
+def describe_call(call: Call[Any]) -> str:
     """Name a call for people, for example ``tools/call 'add'``."""
     return f"{call.method} {str(call.params[call.named_by])[:200]!r}" if call.named_by else call.method
 
 
-def _remedy(call: Call[Any], outcome: Outcome | None, session_id: str | None) -> Remedy | None:
+def _remedy_for_call(call: Call[Any], outcome: Outcome | None, session_id: str | None) -> Remedy | None:
     """Say what may help a call that the server did not even begin to work on."""
     error, refused = _error_of(outcome)
     if session_id is not None and session_unknown(error, refused):
@@ -632,12 +632,12 @@ def _answers_the_call(refused: HTTPRefused) -> bool:
     return refused.addressed or refused.error.code in STATELESS_ERRORS
 
 
-def _explained(error: TransportError, call: Call[Any], repeatable: bool) -> TransportError:
+def _explained_loss(error: TransportError, call: Call[Any], repeatable: bool) -> TransportError:
     """Say of a lost answer that the tool may have run, and how to have it repeated."""
     if repeatable or error.not_run or error.code != "closed":
         return error
     lost = TransportError(
-        f"{describe(call)}: the answer was lost, and the call may have run: {error.args[0]}; "
+        f"{describe_call(call)}: the answer was lost, and the call may have run: {error.args[0]}; "
         "it was not repeated: pass retry=True if running it twice does no harm",
         code="interrupted",
     )

@@ -34,9 +34,9 @@ def paused() -> Generator[None]:
         yield
         return
     pause = object()
-    ending = ensured(_end, pause)
+    ending = ensured(_end_gc_pause, pause)
     try:
-        _begin(pause)
+        _begin_gc_pause(pause)
         yield
     finally:
         ending.close()
@@ -55,7 +55,7 @@ def _after_fork() -> None:
 fork.do_in_child(_after_fork)
 
 
-def _begin(pause: object) -> None:
+def _begin_gc_pause(pause: object) -> None:
     global _paused_by_us  # noqa: PLW0603 - the collector is one for the process
     with _lock:
         if not _pausing and gc.isenabled():
@@ -64,7 +64,7 @@ def _begin(pause: object) -> None:
         _pausing.add(pause)
 
 
-def _end(pause: object) -> None:
+def _end_gc_pause(pause: object) -> None:
     """End a pause, whether or not it had begun; may be called again."""
     global _paused_by_us  # noqa: PLW0603 - the collector is one for the process
     with _lock:

@@ -35,10 +35,10 @@ class UnclosedGuard:
 
     def __init__(self, owner: object) -> None:
         self.resources: Sequence[Closable] | None = None
-        weakref.finalize(owner, _close, weakref.ref(owner), self, _caller())
+        weakref.finalize(owner, _close_forgotten, weakref.ref(owner), self, _caller_outside())
 
 
-def _caller() -> tuple[str, int]:
+def _caller_outside() -> tuple[str, int]:
     """Return the file and line of the nearest caller outside this project."""
     frame: FrameType | None = inspect.currentframe()
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _OURS:
@@ -46,7 +46,7 @@ def _caller() -> tuple[str, int]:
     return (frame.f_code.co_filename, frame.f_lineno) if frame is not None else ("", 0)
 
 
-def _close(owner: weakref.ref[object], guard: UnclosedGuard, made_at: tuple[str, int]) -> None:
+def _close_forgotten(owner: weakref.ref[object], guard: UnclosedGuard, made_at: tuple[str, int]) -> None:
     if guard.resources is None:
         return
     # When the interpreter ends, threads that are in the middle of a call end with it.

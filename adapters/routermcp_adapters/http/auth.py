@@ -92,7 +92,7 @@ class AuthTransport(HTTPTransport):
         rounds = 0
         while True:
             sent = await self.credentials(request.method.decode("ascii"), url)
-            outcome = await self._shared.run(_with(request, sent), exchange, context)
+            outcome = await self._shared.run(_with_credentials(request, sent), exchange, context)
             rounds += 1
             if not isinstance(exchange, MCPExchange):
                 return outcome
@@ -116,5 +116,5 @@ def _may_be_let_in(refused: HTTPRefused) -> bool:
     return refused.status in (401, 403) or (refused.status == 400 and bool(refused.challenges))
 
 
-def _with(request: HTTPRequest, headers: Mapping[str, str]) -> HTTPRequest:
+def _with_credentials(request: HTTPRequest, headers: Mapping[str, str]) -> HTTPRequest:
     return replace(request, headers=request.headers + HeaderBlock(headers.items())) if headers else request

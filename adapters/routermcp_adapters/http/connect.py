@@ -39,7 +39,7 @@ class Resolver:
         Raises:
             TransportError: The name has none (``dns``).
         """
-        literal = _literal(host, port)
+        literal = _literal_address(host, port)
         if literal is not None:
             return [literal]
         key, now = (host, port), runtime.now()
@@ -59,7 +59,7 @@ class Resolver:
                 code="dns",
                 not_run=True,
             ) from error
-        addresses = _interleaved([(family, address) for family, _, _, _, address in found])
+        addresses = _interleaved_families([(family, address) for family, _, _, _, address in found])
         with self._lock:
             if len(self._known) >= MAX_RESOLUTIONS:
                 self._known.clear()
@@ -72,7 +72,7 @@ def is_deadline(error: BaseException) -> bool:
     return isinstance(error, TimeoutError) and error.errno is None
 
 
-def _literal(host: str, port: int) -> Address | None:
+def _literal_address(host: str, port: int) -> Address | None:
     try:
         version = ipaddress.ip_address(host).version
     except ValueError:
@@ -80,7 +80,7 @@ def _literal(host: str, port: int) -> Address | None:
     return (socket.AF_INET, (host, port)) if version == 4 else (socket.AF_INET6, (host, port, 0, 0))
 
 
-def _interleaved(addresses: list[Address]) -> list[Address]:
+def _interleaved_families(addresses: list[Address]) -> list[Address]:
     """Order addresses so that families alternate (RFC 8305, section 4)."""
     first = [a for a in addresses if a[0] == addresses[0][0]]
     others = [a for a in addresses if a[0] != addresses[0][0]]
@@ -114,7 +114,7 @@ async def dial(
         TransportError: None of them took the connection (``connect``, ``tls`` or ``dns``).
     """
     try:
-        addresses = admitted(endpoint, await _addresses(runtime, resolver, endpoint), admit)
+        addresses = admitted(endpoint, await _addresses_of(runtime, resolver, endpoint), admit)
         return await runtime.connect(addresses, tls if endpoint.tls else None, endpoint.host)
     except ssl.SSLError as error:
         raise _tls_failure(endpoint, error) from error
@@ -154,7 +154,7 @@ def conceding(endpoint: EndpointURL, admit: Admit) -> Admit:
     return admit_all
 
 
-async def _addresses(runtime: Runtime, resolver: Resolver, endpoint: EndpointURL) -> list[Address]:
+async def _addresses_of(runtime: Runtime, resolver: Resolver, endpoint: EndpointURL) -> list[Address]:
     if not endpoint.unix:
         return await resolver.addresses(runtime, endpoint.host, endpoint.port)
     family = getattr(socket, "AF_UNIX", None)

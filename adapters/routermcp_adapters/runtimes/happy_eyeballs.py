@@ -78,7 +78,7 @@ class _Race:
             number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if number:
                 self._lose(sock, OSError(number, os.strerror(number)), now)
-            elif _connected(sock):
+            elif _is_connected(sock):
                 return sock
         while self.waiting and now >= self._next_at:
             winner = self._start(self.waiting.popleft(), now)
@@ -145,7 +145,7 @@ class _Race:
             sock.close()
 
 
-def _connected(sock: socket.socket) -> bool:
+def _is_connected(sock: socket.socket) -> bool:
     try:
         sock.getpeername()
     except OSError:

@@ -204,16 +204,16 @@ class TrioRuntime:
                 failures: list[OSError] = []
                 async with trio.open_nursery() as nursery:
                     for wait, source in waits:
-                        nursery.start_soon(_first, nursery, failures, wait, source)
+                        nursery.start_soon(_first_wait_to_end, nursery, failures, wait, source)
                     if flag is not None:
-                        nursery.start_soon(_first, nursery, failures, flag.wait)
+                        nursery.start_soon(_first_wait_to_end, nursery, failures, flag.wait)
                 if failures:
                     raise failures[0]
             else:
                 await trio.sleep_forever()
 
 
-async def _first(
+async def _first_wait_to_end(
     nursery: trio.Nursery, failures: list[OSError], wait: Callable[..., Awaitable[object]], *args: Any
 ) -> None:
     """Wait, and end the other waits of the nursery; a failure is noted, so that no group is made of it."""

@@ -198,7 +198,7 @@ class StreamSession:
         if multiplexer is not None and multiplexer.broken is None:
             return multiplexer
         if not self._may_open():
-            raise _disconnected()
+            raise _stream_disconnected()
         try:
             stream = await self._transport.open(runtime)
         except OSError as error:
@@ -214,7 +214,7 @@ class StreamSession:
                 self._multiplexer = multiplexer
                 return multiplexer
         multiplexer.abort(None)
-        raise _disconnected()
+        raise _stream_disconnected()
 
     def _may_open(self) -> bool:
         return self._runtime is not None
@@ -268,7 +268,7 @@ class StreamSession:
         multiplexer, session = self._multiplexer, self._session
         try:
             if multiplexer is None:
-                raise _disconnected()
+                raise _stream_disconnected()
             return await multiplexer.exchange(outgoing, self._handler(multiplexer, deadline, on_progress))
         except BaseException:
             number = outgoing.request_id
@@ -285,7 +285,7 @@ class StreamSession:
         del extra
         multiplexer = self._multiplexer
         if multiplexer is None:
-            raise _disconnected()
+            raise _stream_disconnected()
         await multiplexer.send(outgoing)
 
     async def _cancel(self, multiplexer: Multiplexer, cancel: Outgoing) -> None:
@@ -298,7 +298,7 @@ class StreamSession:
         """Read the stream while no call does, until it ends."""
         multiplexer, attendant = self._multiplexer, self._attendant
         if multiplexer is None:
-            raise _disconnected()
+            raise _stream_disconnected()
         try:
             if attendant is not None:
                 await attendant.wait()  # it reads for all
@@ -333,5 +333,5 @@ class StreamSession:
         )
 
 
-def _disconnected() -> TransportError:
+def _stream_disconnected() -> TransportError:
     return TransportError("the client was disconnected meanwhile", code="closed", not_run=True)

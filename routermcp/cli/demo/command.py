@@ -97,12 +97,12 @@ def run_demo(options: ClientOptions) -> bool:
     logging.getLogger("routermcp").addHandler(logging.NullHandler())
     with reported(debug=options.debug):
         if options.url is not None:
-            return _demonstrate(options, None)
+            return _run_demo_on_runtimes(options, None)
         try:
             from ...gateway.builtin.showcase import showcase  # noqa: PLC0415 - needs the extra
 
             with showcase() as shown:
-                return _demonstrate(replace(options, url=shown.url), shown)
+                return _run_demo_on_runtimes(replace(options, url=shown.url), shown)
         except ModuleNotFoundError as error:
             complain(
                 f"the demo's gateway needs {error.name}, which is not installed: "
@@ -111,7 +111,7 @@ def run_demo(options: ClientOptions) -> bool:
             raise typer.Exit(ExitCode.USAGE) from None
 
 
-def _demonstrate(options: ClientOptions, shown: Showcase | None) -> bool:
+def _run_demo_on_runtimes(options: ClientOptions, shown: Showcase | None) -> bool:
     output = console()
     display = LiveDisplay(output)
 
@@ -151,14 +151,14 @@ def row_of(report: RuntimeReport) -> Sequence[str]:
     times = sorted(report.latencies_ms)
     return (
         report.runtime,
-        _number(report.connect_ms),
+        _milliseconds_text(report.connect_ms),
         "" if report.tools is None else str(report.tools),
         str(report.calls),
-        _number(statistics.median(times) if times else None),
-        _number(times[math.ceil(0.95 * len(times)) - 1] if times else None),
+        _milliseconds_text(statistics.median(times) if times else None),
+        _milliseconds_text(times[math.ceil(0.95 * len(times)) - 1] if times else None),
         str(len(report.errors)),
     )
 
 
-def _number(milliseconds: float | None) -> str:
+def _milliseconds_text(milliseconds: float | None) -> str:
     return "" if milliseconds is None else f"{milliseconds:.2f}"

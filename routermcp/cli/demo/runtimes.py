@@ -68,12 +68,12 @@ class Recorder:
 
 async def drive(options: ClientOptions, make: MakeScenario, report: RuntimeReport, on_step: OnStep) -> None:
     """Run a scenario with the asynchronous client, on the running runtime."""
-    recorder, client = Recorder(report, on_step), RouterMCPClient(**_settings(options))
+    recorder, client = Recorder(report, on_step), RouterMCPClient(**_runtime_settings(options))
     recorder.start("connect")
     try:
         async with client:
             recorder.connected()
-            scenario, result = make(report, _server(client)), None
+            scenario, result = make(report, _connected_server(client)), None
             while (step := recorder.next_step(scenario, result)) is not None:
                 try:
                     result = recorder.succeeded(step, await step.run(client))
@@ -87,12 +87,12 @@ def drive_blocking(
     options: ClientOptions, make: MakeScenario, report: RuntimeReport, on_step: OnStep
 ) -> None:
     """Run a scenario with the blocking client."""
-    recorder, client = Recorder(report, on_step), SyncRouterMCPClient(**_settings(options))
+    recorder, client = Recorder(report, on_step), SyncRouterMCPClient(**_runtime_settings(options))
     recorder.start("connect")
     try:
         with client:
             recorder.connected()
-            scenario, result = make(report, _server(client)), None
+            scenario, result = make(report, _connected_server(client)), None
             while (step := recorder.next_step(scenario, result)) is not None:
                 try:
                     result = recorder.succeeded(step, step.run(client))
@@ -102,14 +102,14 @@ def drive_blocking(
         recorder.failed("connect", error)
 
 
-def _settings(options: ClientOptions) -> dict[str, Any]:
+def _runtime_settings(options: ClientOptions) -> dict[str, Any]:
     def fill_in(_request: object) -> dict[str, str]:
         return FORM
 
     return {**asdict(options), "debug": options.debug or None, "on_elicitation": fill_in}
 
 
-def _server(client: RouterMCPClient | SyncRouterMCPClient) -> InitializeResult:
+def _connected_server(client: RouterMCPClient | SyncRouterMCPClient) -> InitializeResult:
     server = client.server
     assert server is not None  # noqa: S101 - it is connected
     return server

@@ -60,8 +60,8 @@ def own_gateway(
     """Try each server behind the local gateway."""
     tools = yield Step("list tools", lambda client: client.list_tools(), lambda result: len(result) > 0)
     report.tools = len(tools or [])
-    yield _call("demo.add", {"a": 2, "b": 3}, lambda result: result.structuredContent == {"sum": 5})
-    yield _call("demo.ask_name", {}, lambda result: result.text == "Hello, Ada!")
+    yield _tool_call_step("demo.add", {"a": 2, "b": 3}, lambda result: result.structuredContent == {"sum": 5})
+    yield _tool_call_step("demo.ask_name", {}, lambda result: result.text == "Hello, Ada!")
     count = {"to": COUNT_TO, "delay_ms": COUNT_DELAY}
     yield Step(
         "demo.count",
@@ -72,14 +72,18 @@ def own_gateway(
     yield Step("read demo://readme", lambda client: client.read_resource("demo://readme"))
     yield Step("get demo.greet", lambda client: client.get_prompt("demo.greet", {"name": "Ada"}))
     if "time" in servers:
-        yield _call("time.get_current_time", {"timezone": "UTC"}, lambda result: "UTC" in result.text)
+        yield _tool_call_step(
+            "time.get_current_time", {"timezone": "UTC"}, lambda result: "UTC" in result.text
+        )
     if "git" in servers:
         log = {"repo_path": repository, "max_count": 1}
-        yield _call("git.git_log", log, lambda result: "The first commit" in result.text)
+        yield _tool_call_step("git.git_log", log, lambda result: "The first commit" in result.text)
     task = {"task": "add two numbers", "limit": 1}
-    yield _call("routermcp.searchMcpForTask", task, lambda result: "demo.add" in result.text)
+    yield _tool_call_step("routermcp.searchMcpForTask", task, lambda result: "demo.add" in result.text)
     for _ in range(TIMED_CALLS):
-        yield _call("demo.echo", {"text": "hello"}, lambda result: result.text == "hello", timed=True)
+        yield _tool_call_step(
+            "demo.echo", {"text": "hello"}, lambda result: result.text == "hello", timed=True
+        )
 
 
 def foreign_server(report: RuntimeReport, server: InitializeResult) -> Scenario:
@@ -95,12 +99,14 @@ def foreign_server(report: RuntimeReport, server: InitializeResult) -> Scenario:
         yield Step("list prompts", lambda client: client.list_prompts())
     harmless = first_harmless(tools or [])
     if harmless is not None:
-        yield _call(harmless.name, {}, lambda result: not result.isError)
+        yield _tool_call_step(harmless.name, {}, lambda result: not result.isError)
     for _ in range(TIMED_CALLS):
         yield Step("ping", lambda client: client.ping(), timed=True)
 
 
-def _call(name: str, arguments: dict[str, Any], check: Callable[[Any], bool], *, timed: bool = False) -> Step:
+def _tool_call_step(
+    name: str, arguments: dict[str, Any], check: Callable[[Any], bool], *, timed: bool = False
+) -> Step:
     return Step(name, lambda client: client.call_tool(name, arguments), check, timed=timed, tool_call=True)
 
 

@@ -66,12 +66,12 @@ def showcase() -> Generator[Showcase]:
     with tempfile.TemporaryDirectory(prefix="routermcp-demo-") as folder:
         missing: list[str] = []
         upstreams = [Upstream("demo", in_process(BuiltinTools(), "the built-in tools"))]
-        if _installed("mcp_server_time"):
+        if _module_installed("mcp_server_time"):
             upstreams.append(Upstream("time", over_stdio([sys.executable, "-m", "mcp_server_time"])))
         else:
             missing.append("time: pip install 'routermcp[demo]'")
         repository = None
-        if not _installed("mcp_server_git"):
+        if not _module_installed("mcp_server_git"):
             missing.append("git: pip install 'routermcp[demo]'")
         elif not _make_repository(folder):
             missing.append("git: the program git is not installed")
@@ -80,11 +80,11 @@ def showcase() -> Generator[Showcase]:
             command = [sys.executable, "-m", "mcp_server_git", "--repository", folder]
             upstreams.append(Upstream("git", over_stdio(command)))
         with serve_in_thread(application_of(GatewayConfig(), Aggregate(upstreams))) as url:
-            _wait_for(upstreams)
+            _wait_for_showcase_servers(upstreams)
             yield Showcase(url, tuple(each.alias for each in upstreams), repository, tuple(missing))
 
 
-def _installed(module: str) -> bool:
+def _module_installed(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:
@@ -107,7 +107,7 @@ def _make_repository(folder: str) -> bool:
     return False
 
 
-def _wait_for(upstreams: list[Upstream]) -> None:
+def _wait_for_showcase_servers(upstreams: list[Upstream]) -> None:
     """Wait until each server is ready or has failed: the demo does not measure their start."""
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:

@@ -42,7 +42,7 @@ class BuiltinTool:
     run: Callable[[Arguments, Caller], Awaitable[Result]]
 
 
-def _text(text: str, **more: Any) -> Result:
+def _text_result(text: str, **more: Any) -> Result:
     return {"content": [{"type": "text", "text": text}], **more}
 
 
@@ -50,13 +50,13 @@ async def add(arguments: Arguments, caller: Caller) -> Result:
     """Add two numbers."""
     del caller
     total = arguments["a"] + arguments["b"]
-    return _text(str(total), structuredContent={"sum": total})
+    return _text_result(str(total), structuredContent={"sum": total})
 
 
 async def echo(arguments: Arguments, caller: Caller) -> Result:
     """Give a text back."""
     del caller
-    return _text(arguments["text"])
+    return _text_result(arguments["text"])
 
 
 async def count(arguments: Arguments, caller: Caller) -> Result:
@@ -66,7 +66,7 @@ async def count(arguments: Arguments, caller: Caller) -> Result:
     for number in range(1, to + 1):
         await asyncio.sleep(delay / 1000)
         await caller.report_progress(number, total=to, message=f"{number} of {to}")
-    return _text(f"counted to {to}")
+    return _text_result(f"counted to {to}")
 
 
 async def ask_name(arguments: Arguments, caller: Caller) -> Result:
@@ -82,11 +82,11 @@ async def ask_name(arguments: Arguments, caller: Caller) -> Result:
     content = answer.get("content")
     name = cast("dict[str, Any]", content).get("name") if isinstance(content, dict) else None
     if answer.get("action") != "accept" or not isinstance(name, str):
-        return _text("you did not say", isError=True)
-    return _text(f"Hello, {name}!")
+        return _text_result("you did not say", isError=True)
+    return _text_result(f"Hello, {name}!")
 
 
-def _tool(
+def _builtin_tool(
     run: Callable[[Arguments, Caller], Awaitable[Result]],
     properties: Mapping[str, Any],
     required: list[str],
@@ -123,10 +123,10 @@ _COUNT = {
 TOOLS: Mapping[str, BuiltinTool] = {
     str(tool.listed["name"]): tool
     for tool in (
-        _tool(add, {"a": {"type": "number"}, "b": {"type": "number"}}, ["a", "b"], outputSchema=_SUM),
-        _tool(echo, {"text": {"type": "string"}}, ["text"]),
-        _tool(count, _COUNT, ["to"]),
-        _tool(ask_name, {}, []),
+        _builtin_tool(add, {"a": {"type": "number"}, "b": {"type": "number"}}, ["a", "b"], outputSchema=_SUM),
+        _builtin_tool(echo, {"text": {"type": "string"}}, ["text"]),
+        _builtin_tool(count, _COUNT, ["to"]),
+        _builtin_tool(ask_name, {}, []),
     )
 }
 
@@ -210,7 +210,7 @@ class BuiltinTools:
             raise InvalidParamsError(f"Unknown tool: {name[:100]}")
         problem = problem_with(tool.listed["inputSchema"], arguments)
         if problem is not None:
-            return _text(problem, isError=True)
+            return _text_result(problem, isError=True)
         return await tool.run(arguments, caller)
 
     async def read_resource(self, uri: str, caller: Caller) -> Mapping[str, Any]:

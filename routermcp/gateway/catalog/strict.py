@@ -49,29 +49,29 @@ def _object_of(value: Any, repairs: Mapping[str, _Repair]) -> _Object | None:
     return repaired
 
 
-def _text(value: Any) -> str | None:
+def _strict_text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _flag(value: Any) -> bool | None:
+def _strict_flag(value: Any) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
-def _number(value: Any) -> float | None:
+def _strict_number(value: Any) -> float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _share(value: Any) -> float | None:
-    number = _number(value)
+def _strict_share(value: Any) -> float | None:
+    number = _strict_number(value)
     return number if number is not None and 0 <= number <= 1 else None
 
 
-def _texts(value: Any) -> list[str] | None:
-    items = _items(value)
+def _strict_texts(value: Any) -> list[str] | None:
+    items = _strict_items(value)
     return None if items is None or not all(isinstance(each, str) for each in items) else items
 
 
-def _items(value: Any) -> list[Any] | None:
+def _strict_items(value: Any) -> list[Any] | None:
     return cast("list[Any]", value) if isinstance(value, list) else None
 
 
@@ -79,11 +79,11 @@ def _any_object(value: Any) -> _Object | None:
     return cast("_Object", value) if isinstance(value, dict) else None
 
 
-def _objects(repairs: Mapping[str, _Repair], needed: str) -> _Repair:
+def _strict_objects(repairs: Mapping[str, _Repair], needed: str) -> _Repair:
     """Return the repair of a list of objects, of which those without a member are left out."""
 
     def repair(value: Any) -> list[_Object] | None:
-        items = _items(value)
+        items = _strict_items(value)
         if items is None:
             return None
         repaired = (_object_of(each, repairs) for each in items)
@@ -92,11 +92,11 @@ def _objects(repairs: Mapping[str, _Repair], needed: str) -> _Repair:
     return repair
 
 
-def _members(repairs: Mapping[str, _Repair]) -> _Repair:
+def _strict_members(repairs: Mapping[str, _Repair]) -> _Repair:
     return lambda value: _object_of(value, repairs)
 
 
-def _properties(value: Any) -> _Object | None:
+def _strict_properties(value: Any) -> _Object | None:
     """Write the schemas ``true`` and ``false`` as the objects that mean the same (JSON Schema, 4.3.2)."""
     schemas = _any_object(value)
     if schemas is None:
@@ -120,11 +120,13 @@ def _output_schema(value: Any) -> _Object | None:
     return schema if schema is not None and schema.get("type") == "object" else None
 
 
-_SCHEMA: Mapping[str, _Repair] = {"properties": _properties, "required": _texts}
-_ICONS = _objects({"src": _text, "mimeType": _text, "sizes": _texts, "theme": _text}, "src")
+_SCHEMA: Mapping[str, _Repair] = {"properties": _strict_properties, "required": _strict_texts}
+_ICONS = _strict_objects(
+    {"src": _strict_text, "mimeType": _strict_text, "sizes": _strict_texts, "theme": _strict_text}, "src"
+)
 _COMMON: Mapping[str, _Repair] = {
-    "title": _text,
-    "description": _text,
+    "title": _strict_text,
+    "description": _strict_text,
     "icons": _ICONS,
     "_meta": _any_object,
 }
@@ -132,23 +134,25 @@ _TOOL: Mapping[str, _Repair] = {
     **_COMMON,
     "inputSchema": _input_schema,
     "outputSchema": _output_schema,
-    "annotations": _members(
+    "annotations": _strict_members(
         {
-            "title": _text,
-            "readOnlyHint": _flag,
-            "destructiveHint": _flag,
-            "idempotentHint": _flag,
-            "openWorldHint": _flag,
+            "title": _strict_text,
+            "readOnlyHint": _strict_flag,
+            "destructiveHint": _strict_flag,
+            "idempotentHint": _strict_flag,
+            "openWorldHint": _strict_flag,
         }
     ),
     "execution": _any_object,
 }
 _RESOURCE: Mapping[str, _Repair] = {
     **_COMMON,
-    "name": _text,
-    "mimeType": _text,
-    "size": _number,
-    "annotations": _members({"audience": _texts, "priority": _share, "lastModified": _text}),
+    "name": _strict_text,
+    "mimeType": _strict_text,
+    "size": _strict_number,
+    "annotations": _strict_members(
+        {"audience": _strict_texts, "priority": _strict_share, "lastModified": _strict_text}
+    ),
 }
 _ENTRIES: Mapping[Listing, Mapping[str, _Repair]] = {
     Listing.TOOLS: _TOOL,
@@ -156,8 +160,14 @@ _ENTRIES: Mapping[Listing, Mapping[str, _Repair]] = {
     Listing.RESOURCE_TEMPLATES: _RESOURCE,
     Listing.PROMPTS: {
         **_COMMON,
-        "arguments": _objects(
-            {"name": _text, "title": _text, "description": _text, "required": _flag}, "name"
+        "arguments": _strict_objects(
+            {
+                "name": _strict_text,
+                "title": _strict_text,
+                "description": _strict_text,
+                "required": _strict_flag,
+            },
+            "name",
         ),
     },
 }

@@ -82,7 +82,7 @@ class TaskSearch:
         except sqlite3.Error as error:
             self.invalidate()
             raise RPCError("this gateway's SQLite cannot search texts", code=INTERNAL_ERROR) from error
-        return [_shown(tools[name], score) for name, score in found if name in tools]
+        return [_search_hit(tools[name], score) for name, score in found if name in tools]
 
 
 async def search(searches: Sequence[TaskSearch], arguments: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -97,17 +97,17 @@ async def search(searches: Sequence[TaskSearch], arguments: Mapping[str, Any]) -
     return {"content": [{"type": "text", "text": text}], "structuredContent": {"tools": matches}}
 
 
-def _shown(entry: Entry, score: float) -> dict[str, Any]:
+def _search_hit(entry: Entry, score: float) -> dict[str, Any]:
     listed = entry.listed()
     shown = {key: listed[key] for key in ("name", "title", "description", "inputSchema") if key in listed}
     return {**shown, "score": score}
 
 
 def _index_of(entries: tuple[Entry, ...]) -> SearchIndex:
-    return SearchIndex(_document(entry.listed()) for entry in entries)
+    return SearchIndex(_search_document(entry.listed()) for entry in entries)
 
 
-def _document(listed: Mapping[str, Any]) -> Document:
+def _search_document(listed: Mapping[str, Any]) -> Document:
     schema = listed.get("inputSchema")
     properties: Any = cast("dict[str, Any]", schema).get("properties") if isinstance(schema, dict) else None
     words: list[str] = []
@@ -172,7 +172,7 @@ class SearchIndex:
     def _row(self, document: Document) -> tuple[str, str, str]:
         self._names.append(document.name)
         name, description, arguments = (
-            _spread(text[:MAX_INDEXED_CHARACTERS])
+            _spread_words(text[:MAX_INDEXED_CHARACTERS])
             for text in (document.name, document.description, document.arguments)
         )
         return name, description, arguments
@@ -184,7 +184,7 @@ class SearchIndex:
             task: The task, in any words.
             limit: The most tools to return.
         """
-        words = list(dict.fromkeys(_WORD.findall(_spread(task[:MAX_TASK_CHARACTERS]))))[:MAX_WORDS]
+        words = list(dict.fromkeys(_WORD.findall(_spread_words(task[:MAX_TASK_CHARACTERS]))))[:MAX_WORDS]
         if not words:
             return []
         query = " OR ".join(f'"{word}"' for word in words)
@@ -202,6 +202,6 @@ class SearchIndex:
             self._database.close()
 
 
-def _spread(text: str) -> str:
+def _spread_words(text: str) -> str:
     """Separate the words of which names are made."""
     return _HUMP.sub(" ", text)

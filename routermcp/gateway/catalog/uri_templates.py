@@ -18,13 +18,13 @@ _EXPRESSION = re.compile(r"\{([^{}]*)\}")
 _RESERVED = frozenset("/?#")
 
 
-def fit(template: str, uri: str) -> int | None:
+def template_fit(template: str, uri: str) -> int | None:
     """Return how well a URI fits a template: the number of characters they share, None for no fit.
 
     Each literal part is taken at its first occurrence, so that the time is that of reading
     the URI, whatever a server sends as a template.
     """
-    literals, expressions = _parts(template)
+    literals, expressions = _template_parts(template)
     if not expressions or not uri.startswith(literals[0]):
         return None
     position = len(literals[0])
@@ -43,7 +43,7 @@ def fit(template: str, uri: str) -> int | None:
 
 
 @lru_cache(maxsize=MAX_CACHED_TEMPLATES)
-def _parts(template: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _template_parts(template: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Split a template into literals and the expressions between them."""
     parts = _EXPRESSION.split(template)
     return tuple(parts[::2]), tuple(parts[1::2])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..names import GATEWAY_ALIAS
-from .errors import KeyPath, Problems, written
+from .errors import KeyPath, Problems, written_key_path
 from .types import MAX_ALIAS
 
 #: Times below are taken for seconds: no server answers within so few milliseconds.
@@ -85,7 +85,7 @@ def _own_server(server: Any, alias: str, warn: Warn) -> Any:
     timeout = members.get("timeout")
     if isinstance(timeout, int) and not isinstance(timeout, bool) and 0 < timeout < LEAST_MILLISECONDS:
         members["timeout"] = timeout * 1000
-        path = written(("mcpServers", alias, "timeout"))
+        path = written_key_path(("mcpServers", alias, "timeout"))
         warn(f"{path}: {timeout} is taken for seconds; the unit is milliseconds")
     return members
 

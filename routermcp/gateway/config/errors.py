@@ -48,7 +48,7 @@ _EXPECTED = {
 }
 
 
-def written(path: KeyPath) -> str:
+def written_key_path(path: KeyPath) -> str:
     """Return a path as people write it: ``mcpServers.github.args[1]``."""
     text = ""
     for key in path:
@@ -89,14 +89,14 @@ class Problems:
     def add_all(self, error: ValidationError) -> None:
         """Note the errors of pydantic."""
         for each in error.errors(include_url=False, include_input=False):
-            self.add(_place(each), _said(each))
+            self.add(_key_path_of(each), _problem_text(each))
 
     def of_servers(self) -> dict[str, str]:
         """Take out the problems of single servers, and return them by alias."""
         found: dict[str, str] = {}
         for path, text in tuple(self._texts.items()):
             if path[:1] == ("mcpServers",) and len(path) > 1:
-                found.setdefault(str(path[1]), f"{written(path)}: {text}")
+                found.setdefault(str(path[1]), f"{written_key_path(path)}: {text}")
                 del self._texts[path]
         return found
 
@@ -108,7 +108,7 @@ class Problems:
         """
         if not self._texts:
             return
-        lines = [f"{written(path)}: {text}" for path, text in self._texts.items()]
+        lines = [f"{written_key_path(path)}: {text}" for path, text in self._texts.items()]
         if len(lines) == 1:
             raise ConfigError(f"{self.source}: {lines[0]}")
         shown = lines[:MAX_CONFIG_PROBLEMS]
@@ -117,7 +117,7 @@ class Problems:
         raise ConfigError("\n  ".join([f"{self.source}: {len(lines)} problems", *shown]))
 
 
-def _place(error: ErrorDetails) -> KeyPath:
+def _key_path_of(error: ErrorDetails) -> KeyPath:
     """Return the path as it stands in the file, without the parts that pydantic adds."""
     path = error["loc"]
     if path and path[-1] == "[key]":
@@ -129,7 +129,7 @@ def _place(error: ErrorDetails) -> KeyPath:
     return (*path, *cast("KeyPath", more))
 
 
-def _said(error: ErrorDetails) -> str:
+def _problem_text(error: ErrorDetails) -> str:
     if error["type"] == _OWN:
         context: dict[str, Any] = error.get("ctx", {})
         return str(context["problem"])

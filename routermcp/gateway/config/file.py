@@ -21,7 +21,7 @@ from routermcp.types import ConfigError
 from .dialects import own_form, with_env_files
 from .errors import KeyPath, Problems
 from .interpolation import Substitution
-from .keys import ParsedObject, clean, refuse_code_mode, warnings
+from .keys import ParsedObject, refuse_code_mode, warnings, without_comment_keys
 from .model import GatewayConfig, says_enabled
 
 #: Bytes of the largest file. Hundreds of servers fit; the reader, written in Python, takes
@@ -168,16 +168,16 @@ def parse(text: str, *, source: str, environ: Mapping[str, str], folder: Path | 
         _logger.warning("%s: %s", source, warning)
 
     problems = Problems(source)
-    raw = clean(_read_json5(text, source), (), problems)
+    raw = without_comment_keys(_read_json5(text, source), (), problems)
     if folder is not None:
         raw = own_form(raw, warn)
     refuse_code_mode(raw, (), problems)
     for warning in warnings(raw):
         warn(warning)
-    substituted = _substituted(raw, environ, problems)
+    substituted = _substituted_config(raw, environ, problems)
     if folder is not None:
         substituted = with_env_files(substituted, folder, problems)
-    config = _validated(substituted, problems)
+    config = _validated_config(substituted, problems)
     if folder is not None:
         config = _without_broken(substituted, config, problems, warn)
     # Only now: an error raised above would be chained to pydantic's, which holds the values.
@@ -185,7 +185,7 @@ def parse(text: str, *, source: str, environ: Mapping[str, str], folder: Path | 
     return cast("GatewayConfig", config)
 
 
-def _validated(config: dict[str, Any], problems: Problems) -> GatewayConfig | None:
+def _validated_config(config: dict[str, Any], problems: Problems) -> GatewayConfig | None:
     try:
         return GatewayConfig.model_validate(config)
     except ValidationError as error:
@@ -209,7 +209,7 @@ def _without_broken(
         return None
     for text in broken.values():
         warn(f"a server is left out: {text}")
-    return _validated({**config, "mcpServers": kept}, problems)
+    return _validated_config({**config, "mcpServers": kept}, problems)
 
 
 def _read_json5(text: str, source: str) -> ParsedObject:
@@ -237,7 +237,9 @@ def _syntax_problem(text: str, source: str, position: int) -> str:
     return f"{source}:{line}:{column}: not JSON: {what}"
 
 
-def _substituted(raw: dict[str, Any], environ: Mapping[str, str], problems: Problems) -> dict[str, Any]:
+def _substituted_config(
+    raw: dict[str, Any], environ: Mapping[str, str], problems: Problems
+) -> dict[str, Any]:
     """Put the variables in; servers that are not enabled may do without theirs."""
     strict = Substitution(environ, problems)
     config = {key: strict.apply(value, (key,)) for key, value in raw.items() if key != "mcpServers"}

@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-from .errors import KeyPath, Problems, written
+from .errors import KeyPath, Problems, written_key_path
 
 _PLACEHOLDER = re.compile(
     r"\$\$\{|\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{input:([A-Za-z0-9_.-]+)\}|\$\{"
@@ -88,7 +88,7 @@ class Substitution:
 
         done = _PLACEHOLDER.sub(replacement, text)
         if unset and "${input:" in text and any(parent in _OPTIONAL for parent in path[-2:-1]):
-            _logger.warning("%s is left out: set the variable %s", written(path), ", ".join(unset))
+            _logger.warning("%s is left out: set the variable %s", written_key_path(path), ", ".join(unset))
             return _LEFT_OUT
         if unset and self._lenient:
             return text if path[-1] in _KINDS else _LEFT_OUT

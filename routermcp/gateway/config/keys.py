@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from .errors import MAX_KEY_SHOWN, KeyPath, Problems, written
+from .errors import MAX_KEY_SHOWN, KeyPath, Problems, written_key_path
 from .model import (
     APIKeySettings,
     AuthSettings,
@@ -67,7 +67,7 @@ def joined(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
 
-def clean(value: Any, path: KeyPath, problems: Problems) -> Any:
+def without_comment_keys(value: Any, path: KeyPath, problems: Problems) -> Any:
     """Return a value of the file without keys that are comments: ``//...`` and ``$schema``.
 
     Keys that an object has twice are problems.
@@ -79,11 +79,13 @@ def clean(value: Any, path: KeyPath, problems: Problems) -> Any:
             if not _is_comment(key):
                 problems.add((*path, key), "this key is there twice")
         return {
-            key: clean(each, (*path, key), problems) for key, each in value.items() if not _is_comment(key)
+            key: without_comment_keys(each, (*path, key), problems)
+            for key, each in value.items()
+            if not _is_comment(key)
         }
     if isinstance(value, list):
         items = cast("list[Any]", value)
-        return [clean(each, (*path, index), problems) for index, each in enumerate(items)]
+        return [without_comment_keys(each, (*path, index), problems) for index, each in enumerate(items)]
     return value
 
 
@@ -99,7 +101,7 @@ def refuse_code_mode(value: Any, path: KeyPath, problems: Problems) -> None:
     if not isinstance(value, dict):
         return
     for key, each in cast("dict[str, Any]", value).items():
-        if key == _REFUSED and _members(each).get("enabled") is False:
+        if key == _REFUSED and _object_members(each).get("enabled") is False:
             continue  # what it asks for is that there is none
         if key == _REFUSED and path != ("mcpServers",):
             problems.add((*path, key), "codeMode is not supported")
@@ -115,44 +117,44 @@ def warnings(config: dict[str, Any]) -> list[str]:
 
 
 def _unknown_keys(config: dict[str, Any]) -> Iterator[str]:
-    yield from _unknown(config, _fields(GatewayConfig), ())
+    yield from _unknown_members(config, _model_keys(GatewayConfig), ())
     for name, model in _SECTIONS.items():
-        yield from _unknown(config.get(name), _fields(model), (name,))
-    for index, key in enumerate(_items(_members(config.get("auth")).get("apiKeys"))):
-        yield from _unknown(key, _fields(APIKeySettings), ("auth", "apiKeys", index))
-    for alias, server in _members(config.get("mcpServers")).items():
+        yield from _unknown_members(config.get(name), _model_keys(model), (name,))
+    for index, key in enumerate(_array_items(_object_members(config.get("auth")).get("apiKeys"))):
+        yield from _unknown_members(key, _model_keys(APIKeySettings), ("auth", "apiKeys", index))
+    for alias, server in _object_members(config.get("mcpServers")).items():
         yield from _unknown_in_server(server, ("mcpServers", alias))
 
 
 def _unknown_in_server(server: Any, path: KeyPath) -> Iterator[str]:
-    stdio, http = _fields(StdioServer), _fields(HTTPServer)
-    yield from _unknown(server, [*stdio, *http, *_ALIASES], path)
-    members = _members(server)
-    yield from _unknown(members.get("oauth"), _fields(ServerOAuth), (*path, "oauth"))
+    stdio, http = _model_keys(StdioServer), _model_keys(HTTPServer)
+    yield from _unknown_members(server, [*stdio, *http, *_ALIASES], path)
+    members = _object_members(server)
+    yield from _unknown_members(members.get("oauth"), _model_keys(ServerOAuth), (*path, "oauth"))
     if ("command" in members) == ("url" in members):
         return
     useful, kind = (stdio, "a process") if "command" in members else (http, "a server over HTTP")
     for key in members:
         if key in stdio + http and key not in useful:
-            yield f"{written((*path, key))} has no effect for {kind}"
+            yield f"{written_key_path((*path, key))} has no effect for {kind}"
 
 
-def _unknown(value: Any, known: list[str], path: KeyPath) -> Iterator[str]:
-    for key in _members(value):
+def _unknown_members(value: Any, known: list[str], path: KeyPath) -> Iterator[str]:
+    for key in _object_members(value):
         if key in known or key == _REFUSED:
             continue
         near = difflib.get_close_matches(key[:MAX_KEY_SHOWN].lower(), known, n=1)
         meant = f"; did you mean {json.dumps(near[0])}?" if near else ""
-        yield f"{written((*path, key))} is not a key that the gateway knows{meant}"
+        yield f"{written_key_path((*path, key))} is not a key that the gateway knows{meant}"
 
 
-def _fields(model: type[BaseModel]) -> list[str]:
+def _model_keys(model: type[BaseModel]) -> list[str]:
     return list(model.model_fields)
 
 
-def _members(value: Any) -> dict[str, Any]:
+def _object_members(value: Any) -> dict[str, Any]:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
-def _items(value: Any) -> list[Any]:
+def _array_items(value: Any) -> list[Any]:
     return cast("list[Any]", value) if isinstance(value, list) else []

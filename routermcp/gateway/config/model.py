@@ -371,7 +371,7 @@ def says_enabled(server: Mapping[str, Any]) -> bool:
     return enabled
 
 
-def _said_transport(server: Mapping[str, Any]) -> str | None:
+def _validate_transport_keys(server: Mapping[str, Any]) -> str | None:
     """Return the transport that a server's keys name, None where they name none."""
     named: set[str] = set()
     for key in ("transport", "type"):
@@ -388,14 +388,14 @@ def _said_transport(server: Mapping[str, Any]) -> str | None:
     return named.pop() if named else None
 
 
-def _settled_server(value: object) -> object:
+def _validate_server_kind(value: object) -> object:
     """Find out of which kind a server is and write it into ``transport``."""
     if isinstance(value, ServerSettings):
         return value
     if not isinstance(value, Mapping):
         raise problem("expected an object")
     server = dict(cast("Mapping[str, Any]", value))
-    named = _said_transport(server)
+    named = _validate_transport_keys(server)
     if "command" in server and "url" in server:
         raise problem("expected command, for a process, or url, for a server over HTTP, not both")
     if "command" not in server and "url" not in server:
@@ -411,7 +411,8 @@ def _settled_server(value: object) -> object:
 
 
 Server = Annotated[
-    Annotated[StdioServer | HTTPServer, Field(discriminator="transport")], BeforeValidator(_settled_server)
+    Annotated[StdioServer | HTTPServer, Field(discriminator="transport")],
+    BeforeValidator(_validate_server_kind),
 ]
 
 

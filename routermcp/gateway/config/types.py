@@ -30,7 +30,7 @@ def _no_boolean(value: object) -> object:
     return value
 
 
-def _alias(text: str) -> str:
+def _checked_alias(text: str) -> str:
     if not _ALIAS.fullmatch(text):
         raise problem("expected an alias of 1 to 50 letters, digits, '-' and '_'")
     if text.lower() == GATEWAY_ALIAS:
@@ -44,7 +44,7 @@ def _variable_name(text: str) -> str:
     return text
 
 
-def _token(secret: SecretStr) -> SecretStr:
+def _checked_token(secret: SecretStr) -> SecretStr:
     if not _VISIBLE_ASCII.fullmatch(secret.get_secret_value()):
         raise problem("expected a text of visible ASCII characters, without spaces, and not an empty one")
     return secret
@@ -52,8 +52,8 @@ def _token(secret: SecretStr) -> SecretStr:
 
 Whole = Annotated[int, BeforeValidator(_no_boolean)]
 Seconds = Annotated[float, BeforeValidator(_no_boolean), Field(gt=0, le=MAX_SECONDS, allow_inf_nan=False)]
-Token = Annotated[SecretStr, AfterValidator(_token)]
-Alias = Annotated[str, AfterValidator(_alias)]
+Token = Annotated[SecretStr, AfterValidator(_checked_token)]
+Alias = Annotated[str, AfterValidator(_checked_alias)]
 VariableName = Annotated[str, AfterValidator(_variable_name)]
 Texts = tuple[str, ...]
 

@@ -51,9 +51,9 @@ async def dispatch(
     code: int | None = None
     try:
         try:
-            result = await _begin(backend, subscriptions, session, asked, caller)
+            result = await _begin_request(backend, subscriptions, session, asked, caller)
         except InputRequired as required:
-            again = partial(_begin, backend, subscriptions, session, asked)
+            again = partial(_begin_request, backend, subscriptions, session, asked)
             result = await _after_input(required, caller, again)
         return machine.answer(asked.request_id, result), 200
     except RPCError as error:
@@ -76,7 +76,7 @@ async def dispatch(
                 listener(record)
 
 
-def _begin(
+def _begin_request(
     backend: Backend,
     subscriptions: Subscriptions,
     session: KeptSession | None,
@@ -150,16 +150,16 @@ def _list_page(listing: Listing, backend: Backend, params: Params, caller: Calle
     return backend.list_page(listing, cursor, caller)
 
 
-def _text(params: Params, name: str) -> str:
+def _text_param(params: Params, name: str) -> str:
     value = params.get(name)
     if not isinstance(value, str):
         raise InvalidParamsError(f"{name} is missing or not a string")
     return value
 
 
-def _named(params: Params) -> tuple[str, dict[str, Any]]:
+def _name_and_arguments(params: Params) -> tuple[str, dict[str, Any]]:
     """Return the name and the arguments of a tool or a prompt."""
-    name, arguments = _text(params, "name"), params.get("arguments")
+    name, arguments = _text_param(params, "name"), params.get("arguments")
     if arguments is not None and not isinstance(arguments, dict):
         raise InvalidParamsError("arguments is not an object")
     return name, cast("dict[str, Any]", arguments or {})
@@ -168,14 +168,17 @@ def _named(params: Params) -> tuple[str, dict[str, Any]]:
 #: The methods of backends, each with the capability that says that it is offered.
 _BACKEND_METHODS: Mapping[str, tuple[str, Callable[[Backend, Params, Caller], Awaitable[Result]]]] = {
     "tools/list": ("tools", partial(_list_page, Listing.TOOLS)),
-    "tools/call": ("tools", lambda to, params, caller: to.call_tool(*_named(params), caller)),
+    "tools/call": ("tools", lambda to, params, caller: to.call_tool(*_name_and_arguments(params), caller)),
     "resources/list": ("resources", partial(_list_page, Listing.RESOURCES)),
     "resources/templates/list": ("resources", partial(_list_page, Listing.RESOURCE_TEMPLATES)),
     "resources/read": (
         "resources",
-        lambda to, params, caller: to.read_resource(_text(params, "uri"), caller),
+        lambda to, params, caller: to.read_resource(_text_param(params, "uri"), caller),
     ),
     "prompts/list": ("prompts", partial(_list_page, Listing.PROMPTS)),
-    "prompts/get": ("prompts", lambda to, params, caller: to.get_prompt(*_named(params), caller)),
+    "prompts/get": (
+        "prompts",
+        lambda to, params, caller: to.get_prompt(*_name_and_arguments(params), caller),
+    ),
     "completion/complete": ("completions", lambda to, params, caller: to.complete(params, caller)),
 }

@@ -80,12 +80,12 @@ def _key_of(head: RequestHead, keys: KeyRing) -> APIKey:
         scheme, _, credentials = authorization.partition(" ")
         secret = credentials.strip(" ")
     if secret is None:
-        raise _unauthorized("missing", "give the API key as Authorization: Bearer ...")
+        raise _unauthorized_key("missing", "give the API key as Authorization: Bearer ...")
     if scheme.lower() != "bearer" or not is_visible(secret):
-        raise _unauthorized("malformed", "the Authorization header is not Bearer and an API key")
+        raise _unauthorized_key("malformed", "the Authorization header is not Bearer and an API key")
     key = keys.find(secret)
     if key is None:
-        raise _unauthorized("unknown", "this API key is not known here")
+        raise _unauthorized_key("unknown", "this API key is not known here")
     return key
 
 
@@ -95,7 +95,7 @@ def _is_local(head: RequestHead, scope: Scope) -> bool:
     return local and all(head.joined(name) is None for name in _FORWARDING)
 
 
-def _unauthorized(reason: str, problem: str) -> Rejected:
+def _unauthorized_key(reason: str, problem: str) -> Rejected:
     error = ErrorObject(UNAUTHORIZED, problem, {"reason": reason})
     return Rejected(401, error, headers=[(b"www-authenticate", b"Bearer")])
 
@@ -121,7 +121,7 @@ class APIKey:
         if not is_visible(secret):
             raise ConfigError("an API key has visible ASCII characters only, and at least one")
         self.acts_for_users = acts_for_users
-        self.fingerprint = _digest(secret)
+        self.fingerprint = _key_digest(secret)
         """Identifies the key without revealing it."""
 
     def __repr__(self) -> str:
@@ -149,7 +149,7 @@ class KeyRing:
         The time that it takes reveals nothing of the keys: all are compared, by their digests,
         which have one length.
         """
-        shown = _digest(secret)
+        shown = _key_digest(secret)
         found: APIKey | None = None
         for key in self._keys:
             if hmac.compare_digest(key.fingerprint, shown):
@@ -184,5 +184,5 @@ def is_loopback(address: str) -> bool:
     return (mapped or parsed).is_loopback
 
 
-def _digest(secret: str) -> bytes:
+def _key_digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode("latin-1", "replace")).digest()

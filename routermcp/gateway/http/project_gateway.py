@@ -259,7 +259,7 @@ class ProjectGateway:
             raise Rejected(400, ErrorObject(INVALID_REQUEST, problem))
         wait = self._buckets[project].take(asked)
         if wait is not None:
-            await rate_limit.refuse(limit, wait, send)
+            await rate_limit.refuse_rate_limited(limit, wait, send)
         return wait is None
 
     def _signing_for(self, head: RequestHead, project: str, identity: Identity) -> SignSessionId:
@@ -280,7 +280,7 @@ async def _complete_sign_in(
 ) -> None:
     # Other pages send the browser here, and it has no key: its state is what is checked.
     del body
-    await oauth_callback.answer(head, scope.get("query_string", b""), accounts, send)
+    await oauth_callback.answer_oauth_callback(head, scope.get("query_string", b""), accounts, send)
 
 
 def _checked_slugs(projects: Sequence[str]) -> tuple[str, ...]:

@@ -60,7 +60,7 @@ class TokenBucket:
         return (requests - self._tokens) / rate
 
 
-async def refuse(limit: RateLimit, wait: float, send: Send) -> None:
+async def refuse_rate_limited(limit: RateLimit, wait: float, send: Send) -> None:
     """Refuse a request beyond the limit as the hosted gateway does, which is not JSON-RPC."""
     seconds = max(1, math.ceil(wait))
     document = {

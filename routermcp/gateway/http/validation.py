@@ -39,12 +39,12 @@ def check_origin(head: RequestHead, allowed_hosts: Collection[str]) -> None:
     """
     host, origin = head.get("Host"), head.get("Origin")
     if host is None or _name_in(host) not in allowed_hosts:
-        raise _forbidden("Host")
+        raise _forbidden_header("Host")
     if origin is not None and _host_of(origin) not in allowed_hosts:
-        raise _forbidden("Origin")
+        raise _forbidden_header("Origin")
 
 
-def _forbidden(header: str) -> Rejected:
+def _forbidden_header(header: str) -> Rejected:
     return Rejected(403, ErrorObject(INVALID_REQUEST, f"the {header} is not allowed here"))
 
 
@@ -83,13 +83,13 @@ def check_accept(head: RequestHead, *media_types: str) -> None:
         Rejected: It does not take one of them (406).
     """
     accept = head.joined("Accept")
-    if accept is not None and not _lists(accept, media_types):
+    if accept is not None and not _accept_lists(accept, media_types):
         problem = f"Accept must list {' and '.join(media_types)}"
         raise Rejected(406, ErrorObject(INVALID_REQUEST, problem))
 
 
 @lru_cache(maxsize=MAX_CACHED_VALUES)
-def _lists(accept: str, media_types: tuple[str, ...]) -> bool:
+def _accept_lists(accept: str, media_types: tuple[str, ...]) -> bool:
     ranges = {item.partition(";")[0].strip().lower() for item in accept.split(",")}
     return all(ranges & {each, f"{each.partition('/')[0]}/*", "*/*"} for each in media_types)
 
@@ -152,7 +152,7 @@ def _check_mirrored_headers(
         if given != method:
             _refuse_mismatch("Mcp-Method", given, method)
         if method in NAMED_BY:
-            name, value = params.get(NAMED_BY[method]), _decoded(head.get("Mcp-Name"))
+            name, value = params.get(NAMED_BY[method]), _decoded_header(head.get("Mcp-Name"))
             if value != name:
                 _refuse_mismatch("Mcp-Name", value, name)
             schema = input_schema(name) if method == "tools/call" and isinstance(name, str) else None
@@ -166,7 +166,7 @@ class _MismatchError(Exception):
     """A header that contradicts the body."""
 
 
-def _decoded(value: str | None) -> str | None:
+def _decoded_header(value: str | None) -> str | None:
     return None if value is None else decode_header_value(value)
 
 
@@ -190,7 +190,7 @@ def _compare_parameters(head: RequestHead, arguments: Any, schema: Mapping[str, 
         wanted = expected.get(parameter.header)
         given = head.get(parameter.header)
         number = type(_value_at(values, parameter.path)) in (int, float)
-        if not _equal(_decoded(wanted), _decoded(given), number=number):
+        if not _equal_header_values(_decoded_header(wanted), _decoded_header(given), number=number):
             problem = "is missing" if given is None else "does not match the body"
             raise _MismatchError(f"the header {parameter.header} {problem}")
 
@@ -202,7 +202,7 @@ def _value_at(arguments: dict[str, Any], path: tuple[str, ...]) -> Any:
     return value
 
 
-def _equal(wanted: str | None, given: str | None, *, number: bool) -> bool:
+def _equal_header_values(wanted: str | None, given: str | None, *, number: bool) -> bool:
     """Compare texts, and numbers by value: ``42.0`` equals ``42`` (section "Server Validation", note)."""
     if wanted == given or wanted is None or given is None or not number:
         return wanted == given

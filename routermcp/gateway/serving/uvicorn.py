@@ -54,8 +54,8 @@ def serve_in_thread(
         RuntimeError: The server did not start.
     """
     started = threading.Event()
-    server = _server(app, started.set)
-    with _listen(host, port) as listener:
+    server = _uvicorn_server(app, started.set)
+    with _listening_socket(host, port) as listener:
         url = _url_of(listener, host, app.path)
 
         def serve() -> None:
@@ -104,7 +104,7 @@ def serve_here(
         RuntimeError: The application did not start.
         KeyboardInterrupt: SIGINT ended the server, in an orderly way.
     """
-    with _listen(host, port) as listener:
+    with _listening_socket(host, port) as listener:
 
         def started() -> None:
             if server.started:
@@ -113,14 +113,14 @@ def serve_here(
                 spare_the_collector()
                 on_start(_url_of(listener, host, app.path))
 
-        server = _server(app, started, drain_seconds)
-        with _terminated():
+        server = _uvicorn_server(app, started, drain_seconds)
+        with _sigterm_handled():
             server.run(sockets=[listener])
         if not server.started:
             raise RuntimeError("the gateway did not start; the log says why")
 
 
-def _server(
+def _uvicorn_server(
     app: GatewayApp | ProjectGateway, on_startup: Callable[[], None], drain_seconds: float = 0.0
 ) -> uvicorn.Server:
     """Return a server that calls a function when its startup has ended, well or not."""
@@ -131,7 +131,7 @@ def _server(
             await super().startup(sockets)
             on_startup()
 
-    return Server(uvicorn.Config(app, **_options(drain_seconds)))
+    return Server(uvicorn.Config(app, **_uvicorn_options(drain_seconds)))
 
 
 class _TerminatedError(Exception):
@@ -139,7 +139,7 @@ class _TerminatedError(Exception):
 
 
 @contextmanager
-def _terminated() -> Generator[None]:
+def _sigterm_handled() -> Generator[None]:
     """Return in an orderly way after SIGTERM, which uvicorn hands on to the handler that was there."""
 
     def end(_number: int, _frame: object) -> None:
@@ -180,10 +180,12 @@ def serve_workers(
     """
     import uvicorn  # noqa: PLC0415 - of the extra ``gateway``
 
-    with _listen(host, port) as probe:  # a supervisor only logs that an address is not free
+    with _listening_socket(host, port) as probe:  # a supervisor only logs that an address is not free
         url, port = _url_of(probe, host, ""), probe.getsockname()[1]
     on_start(url)
-    uvicorn.run(application, factory=True, host=host, port=port, workers=workers, **_options(drain_seconds))
+    uvicorn.run(
+        application, factory=True, host=host, port=port, workers=workers, **_uvicorn_options(drain_seconds)
+    )
 
 
 def _url_of(listener: socket.socket, host: str, path: str) -> str:
@@ -231,7 +233,7 @@ def spare_the_collector() -> None:
     gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])
 
 
-def _options(drain_seconds: float = 0.0) -> dict[str, Any]:
+def _uvicorn_options(drain_seconds: float = 0.0) -> dict[str, Any]:
     from .protocol import BoundedProtocol  # noqa: PLC0415 - needs uvicorn
 
     # The application itself ends requests after that time; their answers have to go out yet.
@@ -239,7 +241,7 @@ def _options(drain_seconds: float = 0.0) -> dict[str, Any]:
     return {"http": BoundedProtocol, "timeout_graceful_shutdown": grace, **_OPTIONS}
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listening_socket(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Named, because asyncio sets TCP_NODELAY only on sockets that say they are TCP; without it
     # every answer waits 40 ms for an acknowledgement.

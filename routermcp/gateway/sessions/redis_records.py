@@ -147,7 +147,7 @@ class SessionRecords:
         self._redis = redis
         self._worker = worker
         self._max = max_sessions
-        self._times = (_milliseconds(idle_seconds), _milliseconds(lease_seconds))
+        self._times = (_redis_milliseconds(idle_seconds), _redis_milliseconds(lease_seconds))
         self._scripts: dict[str, Any] = {
             text: redis.register_script(text) for text in (_ADMIT, _LEASE, _RELEASE, _OPEN_STREAM, _SAVE)
         }
@@ -194,7 +194,7 @@ class SessionRecords:
         return await self._redis.zcard(SESSION_INDEX)
 
 
-def _milliseconds(seconds: float) -> int:
+def _redis_milliseconds(seconds: float) -> int:
     return max(1, math.ceil(seconds * 1000))
 
 

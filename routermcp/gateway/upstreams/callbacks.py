@@ -127,7 +127,7 @@ class UpstreamCallbacks(Callbacks):
     ) -> None:
         answer: Mapping[str, Any] | ErrorObject
         try:
-            answer = await _ask(request, asked.method, asked.params)
+            answer = await _ask_client(request, asked.method, asked.params)
         except RPCError as error:
             answer = ErrorObject(error.code, error.message, error.data)
         try:
@@ -137,7 +137,7 @@ class UpstreamCallbacks(Callbacks):
 
     async def answer(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Forward a question to the client whose request this is."""
-        return await _ask(self._request(), method, params)
+        return await _ask_client(self._request(), method, params)
 
     async def hear(self, method: str, params: Mapping[str, Any]) -> None:
         """Forward a log message to the client whose request it belongs to, and the rest to the gateway."""
@@ -161,7 +161,9 @@ class UpstreamCallbacks(Callbacks):
         await asyncio.gather(*self._asking, return_exceptions=True)
 
 
-async def _ask(request: ForwardedRequest | None, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+async def _ask_client(
+    request: ForwardedRequest | None, method: str, params: Mapping[str, Any]
+) -> Mapping[str, Any]:
     if request is None:
         raise InternalError("the gateway serves several clients, and cannot tell which one is meant")
     try:

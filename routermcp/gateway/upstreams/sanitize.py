@@ -66,7 +66,7 @@ def retold(said: RPCError, alias: str) -> RPCError:
     """
     data: Any = said.data
     members = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
-    urls = elicitations(members)
+    urls = elicitation_urls(members)
     if said.code == URL_ELICITATION_REQUIRED and urls:
         return RPCError(said.message, code=said.code, data={"elicitations": urls})
     # As the client knows that it speaks to a gateway, -32001 would be about its own key.
@@ -80,7 +80,7 @@ def retold(said: RPCError, alias: str) -> RPCError:
     return RPCError(f"server {alias!r} refuses: {said.message}", code=UPSTREAM_ERROR, data=told)
 
 
-def elicitations(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def elicitation_urls(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the URLs to open that the data of the error -32042 names, as a client is to see them."""
     asked = data.get("elicitations")
     found = cast("list[Any]", asked) if isinstance(asked, list) else []

@@ -48,7 +48,9 @@ async def sign_in(
         raise elicitation_required(required, caller)
     answer = (asked.answers or {}).get(SIGN_IN_KEY)
     if not isinstance(answer, dict):
-        raise asked.question({SIGN_IN_KEY: {"method": "elicitation/create", "params": _question(required)}})
+        raise asked.question(
+            {SIGN_IN_KEY: {"method": "elicitation/create", "params": _sign_in_question(required)}}
+        )
     if cast("dict[str, Any]", answer).get("action") != "accept":
         raise refusal(required, caller, "authorization_declined")
     try:
@@ -62,22 +64,22 @@ def refusal(required: AuthorizationRequiredError, caller: Caller, reason: str) -
     message = f"sign in at {required.server_id} first"
     if required.url is not None:
         message += f": {required.url}"
-    return RPCError(message, code=UNAUTHORIZED, data={"reason": reason, **_told(required, caller)})
+    return RPCError(message, code=UNAUTHORIZED, data={"reason": reason, **_sign_in_data(required, caller)})
 
 
 def elicitation_required(required: AuthorizationRequiredError, caller: Caller) -> RPCError:
     """Return the error for a client of the handshake era that can be asked to open a URL."""
     message = f"sign in at {required.server_id} first"
-    data = {"elicitations": [_question(required)], **_told(required, caller)}
+    data = {"elicitations": [_sign_in_question(required)], **_sign_in_data(required, caller)}
     return RPCError(message, code=URL_ELICITATION_REQUIRED, data=data)
 
 
-def _told(required: AuthorizationRequiredError, caller: Caller) -> Mapping[str, Any]:
+def _sign_in_data(required: AuthorizationRequiredError, caller: Caller) -> Mapping[str, Any]:
     told = {"server": required.server_id, "url": required.url, "user": caller.user_id}
     return {name: value for name, value in told.items() if value is not None}
 
 
-def _question(required: AuthorizationRequiredError) -> Mapping[str, Any]:
+def _sign_in_question(required: AuthorizationRequiredError) -> Mapping[str, Any]:
     return {
         "mode": "url",
         "message": f"Sign in at {required.server_id}",

@@ -2,5 +2,5 @@
 
 Read :mod:`.storage`, :mod:`.resource`, :mod:`.user_grant` (the record of one user),
 :mod:`.transaction` (load, lock, change and write it), :mod:`.user_authenticator`, :mod:`.users`,
-:mod:`.connections`, :mod:`.gateway_connections`.
+:mod:`.polling`, :mod:`.connections`, :mod:`.gateway_connections`.
 """

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from routermcp_adapters.http.base import SharedTransport
 from routermcp_adapters.runtime import Runtime
-from routermcp_proto.exceptions import ConfigError, OAuthError, TokenStoreError, TransportError
+from routermcp_proto.exceptions import ConfigError, OAuthError, TransportError
 from routermcp_proto.oauth.code_grant import state_of
 from routermcp_proto.oauth.records import GrantRecord
 from routermcp_proto.oauth.tokens import Tokens
@@ -19,6 +19,7 @@ from routermcp_proto.retry import deadline_after
 
 from ..._settings import ClientSettings
 from ..stores.base import Record
+from .polling import poll_until
 from .transaction import GrantTransaction
 from .user_authenticator import UserAuthenticator
 from .users import OAuthUsers
@@ -27,10 +28,6 @@ T = TypeVar("T")
 
 #: Seconds to close connections that were opened for one request of a client that isn't connected.
 FINISH_SECONDS = 1.0
-
-#: Failed looks in a row at a store, after which its error is raised: Redis and databases restart
-#: in seconds.
-MAX_FAILED_POLLS = 20
 
 
 class ConnectionState(Enum):
@@ -109,27 +106,7 @@ def connection_of(server_id: str, record: GrantRecord) -> Connection:
     return Connection(server_id, state, tokens.expires_at, tokens.scope)
 
 
-async def until(look: Callable[[], Awaitable[bool]], runtime: Runtime, poll_seconds: float) -> None:
-    """Poll until a look returns True.
-
-    Raises:
-        TokenStoreError: The store was away for longer than it takes to be started anew.
-        Exception: What a look raises besides.
-    """
-    blind = 0
-    while True:
-        try:
-            if await look():
-                return
-            blind = 0
-        except TokenStoreError:
-            blind += 1
-            if blind == MAX_FAILED_POLLS:
-                raise
-        await runtime.sleep(poll_seconds)
-
-
-def _used(record: GrantRecord) -> bool:
+def _has_signed_in(record: GrantRecord) -> bool:
     """Return whether a record is of a server where the user has ever signed in."""
     return record.tokens is not None or record.text("endpoint") is not None
 
@@ -263,12 +240,12 @@ class UserAccess:
 
         async def work(exchanges: SharedTransport) -> bool:
             kept = await self._read(server_id)
-            if kept is None or _used(GrantRecord(kept)):
+            if kept is None or _has_signed_in(GrantRecord(kept)):
                 return kept is None
             async with self._transaction(exchanges, server_id) as transaction:
-                if not _used(transaction.record):
+                if not _has_signed_in(transaction.record):
                     await transaction.delete()
-                return not _used(transaction.record)
+                return not _has_signed_in(transaction.record)
 
         return await self._within(work)
 
@@ -286,7 +263,7 @@ class UserAccess:
             return sent.succeeded(record)
 
         seconds = self._users.times.sign_in_poll_seconds
-        await self._within(lambda exchanges: until(partial(look, exchanges), self._runtime, seconds))
+        await self._within(lambda exchanges: poll_until(partial(look, exchanges), self._runtime, seconds))
 
     async def outcome(self, url: str) -> tuple[bool, bool]:
         """Return whether the sign-in at a page still waits for its user, and whether it has given tokens."""

@@ -27,7 +27,8 @@ from routermcp_proto.types import WireModel
 from ..._settings import ClientSettings
 from .._times import SIGN_IN_POLL_SECONDS
 from .._urls import checked_page
-from .connections import Begun, Connection, ConnectionState, UserAccess, until
+from .connections import Begun, Connection, ConnectionState, UserAccess
+from .polling import poll_until
 
 ResultT = TypeVar("ResultT", bound=WireModel)
 
@@ -136,7 +137,7 @@ class GatewayAccess:
         runtime, unlimited = self._runtime, self.within(self._runtime, 0)
         try:
             async with runtime.deadline(deadline_after(runtime.now(), self._timeout)) as _:
-                await until(unlimited._succeeded, runtime, SIGN_IN_POLL_SECONDS)  # noqa: SLF001 - of this class
+                await poll_until(unlimited._succeeded, runtime, SIGN_IN_POLL_SECONDS)  # noqa: SLF001 - of this class
         except TimeoutError as error:
             message = f"nobody signed in at {self._server_id} within timeout={self._timeout} ms"
             raise TransportError(message, code="timeout") from error

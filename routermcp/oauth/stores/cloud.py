@@ -40,7 +40,7 @@ ATTEMPTS = 3
 NOT_NOW = frozenset({502, 503, 504})
 
 
-def segment(text: str) -> str:
+def path_segment(text: str) -> str:
     """Return an id as one segment of a path; never empty, never ``.`` or ``..``."""
     return "~" + quote(text.encode("utf-8", "surrogatepass"), safe="")
 
@@ -155,7 +155,7 @@ class _CloudAdapter:
 
     @staticmethod
     def _path(user_id: str, server_id: str) -> str:
-        return f"{segment(user_id)}/servers/{segment(server_id)}"
+        return f"{path_segment(user_id)}/servers/{path_segment(server_id)}"
 
     def get(self, user_id: str, server_id: str) -> Record | None:
         status, content = self.ask("GET", self._path(user_id, server_id), good=(200, 404))
@@ -178,7 +178,7 @@ class _CloudAdapter:
         self.ask("DELETE", self._path(user_id, server_id), good=(204,))
 
     def list(self, user_id: str) -> list[str]:
-        _, content = self.ask("GET", f"{segment(user_id)}/servers", good=(200,))
+        _, content = self.ask("GET", f"{path_segment(user_id)}/servers", good=(200,))
         servers: Any = (object_in(content) or {}).get("servers")
         if not isinstance(servers, list) or not all(isinstance(each, str) for each in cast("Any", servers)):
             raise self.astray(f"the servers of {user_id!r}")

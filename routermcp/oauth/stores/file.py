@@ -34,7 +34,7 @@ _ESCAPED_BYTE = re.compile(rb"=([0-9a-f]{2})")
 _WINDOWS_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # on Windows
 
 
-def encoded(name: str) -> str:
+def encoded_file_name(name: str) -> str:
     """Return a name as the name of a file: the same for the same id, another for any other.
 
     Plain ids stay as they are. In others, every byte that is not plain becomes ``=`` and two
@@ -56,7 +56,7 @@ def encoded(name: str) -> str:
 
 
 def decoded(name: str) -> str:
-    """Return the name that :func:`encoded` was given, unless that was too long.
+    """Return the name that :func:`encoded_file_name` was given, unless that was too long.
 
     Raises:
         ValueError: It has not.
@@ -118,7 +118,7 @@ class _FileAdapter:
         return f"<file_adapter {self._folder}>"
 
     def _path(self, user_id: str, server_id: str) -> Path:
-        return self._folder / encoded(user_id) / f"{encoded(server_id)}.json"
+        return self._folder / encoded_file_name(user_id) / f"{encoded_file_name(server_id)}.json"
 
     def get(self, user_id: str, server_id: str) -> Record | None:
         path = self._path(user_id, server_id)
@@ -151,7 +151,7 @@ class _FileAdapter:
             raise TokenStoreError(f"the tokens in {path} cannot be deleted: {error}") from error
 
     def list(self, user_id: str) -> list[str]:
-        folder = self._folder / encoded(user_id)
+        folder = self._folder / encoded_file_name(user_id)
         try:
             return ids_in(folder.glob("*.json"), _id_in)
         except OSError as error:
@@ -169,7 +169,7 @@ def _id_in(path: Path) -> str | None:
         server_id = _read_record(path).get(LONG_ID) if name.startswith("==") else decoded(name)
     except FileNotFoundError:
         return None  # deleted meanwhile
-    return server_id if isinstance(server_id, str) and encoded(server_id) == name else None
+    return server_id if isinstance(server_id, str) and encoded_file_name(server_id) == name else None
 
 
 def _read_record(path: Path) -> Record:

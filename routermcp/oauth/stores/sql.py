@@ -112,7 +112,7 @@ class _SQLAdapter:
                 raise ConfigError(
                     "sql_adapter() needs a database in a file: in memory, take memory_adapter()"
                 )
-            limits = {"timeout": times.sqlite_busy} if lite else _limits(parsed.query, times)
+            limits = {"timeout": times.sqlite_busy} if lite else _postgres_limits(parsed.query, times)
             # Said in each transaction: a pooler takes no limits of a connection, or keeps them for others.
             self._limited = not lite and "statement_timeout" not in str(parsed.query.get("options", ""))
             self._engine: Any = sql.create_engine(
@@ -307,7 +307,7 @@ def _is_in_memory(url: Any) -> bool:
     return not url.database or ":memory:" in url.database or url.query.get("mode") == "memory"
 
 
-def _limits(query: Mapping[str, Any], times: SQLTimes) -> dict[str, Any]:
+def _postgres_limits(query: Mapping[str, Any], times: SQLTimes) -> dict[str, Any]:
     """Return the limits of a connection to PostgreSQL, where the URL sets no others."""
     limits = {
         "connect_timeout": times.connect,

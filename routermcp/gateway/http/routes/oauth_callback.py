@@ -28,7 +28,7 @@ _HTML_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{tit
 <h1>{title}</h1><p>{text}</p>"""
 
 
-async def answer(head: RequestHead, query: bytes, accounts: UserMethods, send: Send) -> None:
+async def answer_oauth_callback(head: RequestHead, query: bytes, accounts: UserMethods, send: Send) -> None:
     """Complete the sign-in that a browser comes back from, and show or redirect to what follows.
 
     Raises:

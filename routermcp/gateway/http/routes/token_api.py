@@ -43,7 +43,7 @@ class TokenAPI:
         parts = head.path.removeprefix(USERS_PATH).split("/")
         known = 2 <= len(parts) <= 4 and parts[1] == "servers" and parts[3:] in ([], ["lock"])
         if not known:
-            raise _refused(404, "there is no such path; docs/token-api.md has them")
+            raise _token_api_refusal(404, "there is no such path; docs/token-api.md has them")
         ids = [_decoded_id(part) for part in (parts[0], *parts[2:3])]
         response = ResponseWriter(send)
         try:
@@ -54,7 +54,7 @@ class TokenAPI:
             else:
                 await self._lock(head, (ids[0], ids[1]), query, receive, response)
         except OAuthError as error:
-            raise _refused(503, "the store of the tokens cannot be reached") from error
+            raise _token_api_refusal(503, "the store of the tokens cannot be reached") from error
 
     async def close(self) -> None:
         """Release the locks that applications hold."""
@@ -62,7 +62,7 @@ class TokenAPI:
 
     async def _list(self, head: RequestHead, user_id: str, response: ResponseWriter) -> None:
         if head.method != "GET":
-            raise _refused(405, "the list of servers takes GET")
+            raise _token_api_refusal(405, "the list of servers takes GET")
         servers = await self._leases.run(lambda: self._adapter.list(user_id))
         await _send_json(response, {"servers": servers})
 
@@ -80,7 +80,7 @@ class TokenAPI:
             stored = await self._leases.store(key, record, head.get("X-Lock-Fence"))
             await response.empty(204 if stored else 409)
         else:
-            raise _refused(405, "a record takes GET, PUT and DELETE")
+            raise _token_api_refusal(405, "a record takes GET, PUT and DELETE")
 
     async def _lock(
         self,
@@ -97,7 +97,7 @@ class TokenAPI:
             return
         token = (await _json_body(head, receive)).get("token")
         if not isinstance(token, str) or not token:
-            raise _refused(400, "a lock has a token")
+            raise _token_api_refusal(400, "a lock has a token")
         if head.method == "POST":
             fence = await self._leases.acquire(key, token)
             lease = {"fence": fence, "seconds": self._leases.seconds}
@@ -105,7 +105,7 @@ class TokenAPI:
         elif head.method == "PUT":
             await _send_json(response, {}, 200 if await self._leases.renew(key, token) else 409)
         else:
-            raise _refused(405, "a lock takes POST, PUT and DELETE")
+            raise _token_api_refusal(405, "a lock takes POST, PUT and DELETE")
 
 
 def _decoded_id(part: str) -> str:
@@ -115,11 +115,11 @@ def _decoded_id(part: str) -> str:
         Rejected: The segment holds no id (404, 400).
     """
     if not part.startswith("~"):
-        raise _refused(404, "an id in a path begins with ~")
+        raise _token_api_refusal(404, "an id in a path begins with ~")
     try:
         return unquote_to_bytes(part[1:]).decode("utf-8", "surrogatepass")
     except UnicodeDecodeError as error:
-        raise _refused(400, "an id is text in UTF-8") from error
+        raise _token_api_refusal(400, "an id is text in UTF-8") from error
 
 
 async def _json_body(head: RequestHead, receive: Receive) -> Record:
@@ -129,7 +129,7 @@ async def _json_body(head: RequestHead, receive: Receive) -> Record:
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise _refused(400, "the body is a JSON object")
+        raise _token_api_refusal(400, "the body is a JSON object")
     return cast("Record", value)
 
 
@@ -137,5 +137,5 @@ async def _send_json(response: ResponseWriter, value: Any, status: int = 200) ->
     await response.document(json.dumps(value).encode(), status, [(b"cache-control", b"no-store")])
 
 
-def _refused(status: int, problem: str) -> Rejected:
+def _token_api_refusal(status: int, problem: str) -> Rejected:
     return Rejected(status, ErrorObject(INVALID_REQUEST, problem))
