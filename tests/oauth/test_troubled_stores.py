@@ -16,7 +16,7 @@ import pytest
 from routermcp import RouterMCPClient
 from routermcp._callbacks import settled
 from routermcp.oauth import OAuthConfig, Record, TokenAdapter, memory_adapter
-from routermcp.oauth.flows.connections import MAX_FAILED_POLLS
+from routermcp.oauth.flows.polling import MAX_FAILED_POLLS
 from routermcp.oauth.flows.transaction import MAX_WRITES
 from routermcp.types import AuthorizationRequiredError, OAuthError, TokenStoreError
 from routermcp_adapters.runtimes.auto import running
