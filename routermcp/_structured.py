@@ -80,9 +80,10 @@ def _structured_mismatch(about: str, method: str, model: object) -> Generator[No
     except ValidationError as error:
         problems = problems_of(error)
         name = getattr(model, "__name__", str(model))
+        # Not from pydantic's error: a traceback would show the peer's keys as they are.
         raise ResponseValidationError(
             f"{about} is not a {name}: {'; '.join(problems)}", method=method, problems=problems
-        ) from error
+        ) from None
 
 
 def _of_text(model: type[ModelT], text: str) -> ModelT:

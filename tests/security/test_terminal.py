@@ -1,0 +1,120 @@
+"""A hostile server's words on a terminal: no control character but newline and tab, one item one row."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+import unicodedata
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.routermcp.server import HANDSHAKE, Exchange, ScriptedServer, ServerError
+from tests.security.scripts import PATIENCE
+from tests.security.terminal import COMMANDS, HOSTILE, HOSTILE_NAME, LIBRARY
+
+#: A terminal so wide that no row is folded.
+ROWS, COLUMNS = 50, 4_000
+
+ITEMS = 3
+
+#: What the program itself sends to move a bar of progress; nothing hostile looks so.
+_BAR = re.compile(r"\r?\x1b\[(?:\?25[lh]|[0-9;]*[mK]|1A)")
+
+
+def _do(exchange: Exchange, arguments: dict[str, Any]) -> Mapping[str, Any]:
+    return {"content": [{"type": "text", "text": HOSTILE}], "structuredContent": {HOSTILE: HOSTILE}}
+
+
+def _fail(exchange: Exchange, arguments: dict[str, Any]) -> Mapping[str, Any]:
+    return {"content": [{"type": "text", "text": HOSTILE}], "isError": True}
+
+
+def _refuse(exchange: Exchange, arguments: dict[str, Any]) -> Mapping[str, Any]:
+    raise ServerError(-32000, HOSTILE, {"why": HOSTILE})
+
+
+def _unreadable(exchange: Exchange, arguments: dict[str, Any]) -> Mapping[str, Any]:
+    return {"content": HOSTILE, HOSTILE: HOSTILE}
+
+
+def _many(make: Any, **members: Any) -> list[dict[str, Any]]:
+    return [{"name": f"{HOSTILE_NAME}{number}", **members, **make(number)} for number in range(ITEMS)]
+
+
+def hostile_server() -> ScriptedServer:
+    server = ScriptedServer(HANDSHAKE)
+    words = {"title": HOSTILE, "description": HOSTILE}
+    schema = {"properties": {HOSTILE: {"type": HOSTILE, "enum": [HOSTILE]}}, "required": [HOSTILE]}
+    bad = {"name": HOSTILE, "inputSchema": HOSTILE}
+    server.results["tools/list"] = {"tools": [*_many(lambda n: {"inputSchema": schema}, **words), bad]}
+    uri = {"uri": f"hostile:{HOSTILE_NAME}", "mimeType": HOSTILE}
+    server.results["resources/list"] = {"resources": _many(lambda n: uri, **words)}
+    server.results["resources/templates/list"] = {"resourceTemplates": []}
+    server.results["resources/read"] = {"contents": [{**uri, "text": HOSTILE}, {**uri, "blob": "AAAA"}]}
+    argument = {"name": HOSTILE_NAME, "required": True, **words}
+    server.results["prompts/list"] = {"prompts": _many(lambda n: {"arguments": [argument]}, **words)}
+    content = {"type": "text", "text": HOSTILE}
+    server.results["prompts/get"] = {"messages": [{"role": "user", "content": content}]}
+    server.tools.update(hostile=_do, failing=_fail, refused=_refuse, unreadable=_unreadable)
+    return server
+
+
+def on_terminal(command: list[str]) -> str:
+    """Run a program on a terminal, and return what it shows there."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+    shown = bytearray()
+    settings = {**os.environ, "COLUMNS": str(COLUMNS)}
+    none = subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=none, stdout=theirs, stderr=theirs, env=settings) as process:
+        os.close(theirs)
+        with contextlib.suppress(OSError):  # Linux says so that the last writer has gone
+            while piece := os.read(ours, 65536):
+                shown += piece
+        process.wait(PATIENCE)
+    os.close(ours)
+    return shown.decode("utf-8", "surrogateescape").replace("\r\n", "\n")
+
+
+@pytest.fixture(scope="module")
+def shown() -> dict[str, str]:
+    """What each command and each use of the library shows."""
+    with hostile_server() as server:
+        script = str(Path(__file__).with_name("terminal.py"))
+        parts = re.split(
+            r"^=== (.*)\n", on_terminal([sys.executable, script, server.url]), flags=re.MULTILINE
+        )
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def controls(text: str) -> Iterator[str]:
+    """Yield what controls a terminal or turns the direction of writing, and half characters."""
+    for character in _BAR.sub("", text):
+        if character not in "\n\t" and unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+            yield repr(character)
+
+
+def test_nothing_that_is_shown_controls_the_terminal(shown: dict[str, str]) -> None:
+    assert len(shown) == len(COMMANDS) + len(LIBRARY)
+    found = {name: sorted(set(controls(text))) for name, text in shown.items()}
+    assert {name: characters for name, characters in found.items() if characters} == {}
+
+
+@pytest.mark.parametrize("command", ["tools", "resources", "prompts"])
+def test_one_item_is_one_row(shown: dict[str, str], command: str) -> None:
+    _, _, *rows = shown[f'["{command}"]'].splitlines()  # below the heading and its rule
+    assert len(rows) == ITEMS, rows
+
+
+def test_hostile_words_are_found() -> None:
+    assert len(set(controls(HOSTILE))) > 10
