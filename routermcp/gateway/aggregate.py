@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
@@ -26,7 +26,7 @@ from routermcp_proto.types import WireModel
 
 from .. import __version__
 from ..oauth.stores.base import TokenAdapter
-from .backend import Caller, Listing, Result
+from .backend import Announce, Caller, Listing, Result
 from .catalog.entries import KINDS, Entry
 from .catalog.merged import MergedCatalog
 from .catalog.tool_search import search, search_tool
@@ -117,7 +117,7 @@ class Aggregate:
         naming: Naming = DOTTED,
         patience: float = LIST_WAIT_SECONDS,
     ) -> None:
-        self.on_changed: Callable[[str, Mapping[str, Any]], None] = lambda _method, _params: None
+        self.on_changed: Announce = lambda _method, _params, _session_id=None: None
         self.call_listeners: list[OnCall] = []
         self.tokens = tokens
         self.server_info = SERVER_INFO
@@ -131,9 +131,10 @@ class Aggregate:
         self._retiring: set[asyncio.Task[None]] = set()
         self._users = UserRegistry(personal)
         self.accounts = UserMethods(self._users, seal) if seal is not None else None
+        self._own: dict[str, MergedCatalog | None] = {}
+        """Merged lists of the sessions that have some of their own, None where they are stale."""
         for upstream in upstreams:
-            upstream.on_change = self._changed
-            upstream.on_notification = self._hear
+            self._watch(upstream)
 
     @property
     def personal(self) -> Mapping[str, PerUserServer]:
@@ -190,23 +191,38 @@ class Aggregate:
         self._catalog = MergedCatalog([upstream.catalog for upstream in upstreams])
         self._shared = _View((self._catalog,), self.upstreams)
         for upstream in upstreams:
-            upstream.on_change = self._changed
-            upstream.on_notification = self._hear
+            self._watch(upstream)
             upstream.start()
         for upstream in gone:
             upstream.on_change = lambda _method: None
+            upstream.on_session_change = lambda _session_id, _method: None
             upstream.on_notification = lambda _method, _params: None
             task = asyncio.create_task(upstream.retire())
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
+        self._own = dict.fromkeys(self._own)
         for method in dict.fromkeys(kind.changed for kind in KINDS.values()):
             self.on_changed(method, {})
 
     # ---- lists -----------------------------------------------------------------------------
 
+    def _watch(self, upstream: Upstream) -> None:
+        upstream.on_change = self._changed
+        upstream.on_session_change = self._changed_in_session
+        upstream.on_notification = self._hear
+
     def _changed(self, method: str) -> None:
         self._catalog.invalidate(method)
+        self._own = dict.fromkeys(self._own)
         self.on_changed(method, {})
+
+    def _changed_in_session(self, session_id: str, method: str) -> None:
+        upstreams = self.upstreams.values()
+        if any(upstream.catalog_of(session_id) is not upstream.catalog for upstream in upstreams):
+            self._own[session_id] = None
+        else:
+            self._own.pop(session_id, None)
+        self.on_changed(method, {}, session_id)
 
     def _hear(self, method: str, params: Mapping[str, Any]) -> None:
         if method == RESOURCE_UPDATED:
@@ -214,11 +230,20 @@ class Aggregate:
 
     def _view(self, caller: Caller) -> _View:
         shared = self._shared
+        if caller.session_id in self._own:
+            shared = _View((self._merged_for(caller.session_id),), shared.upstreams)
         if not self._users.servers:
             return shared
         user = self._users.named(user_of(caller))
         upstreams = {**shared.upstreams, **user.upstreams}
         return _View((*shared.catalogs, user.catalog), upstreams, user.upstreams)
+
+    def _merged_for(self, session_id: str) -> MergedCatalog:
+        merged = self._own[session_id]
+        if merged is None:
+            catalogs = [upstream.catalog_of(session_id) for upstream in self.upstreams.values()]
+            merged = self._own[session_id] = MergedCatalog(catalogs)
+        return merged
 
     async def _settle(self, view: _View) -> None:
         """Give servers that are being started a little time."""
@@ -451,6 +476,7 @@ class Aggregate:
         """End the sessions that a client had at the servers."""
         for upstream in self.upstreams.values():
             upstream.end_session(session_id)
+        self._own.pop(session_id, None)
         self._users.end_session(session_id)
 
     async def close(self) -> None:

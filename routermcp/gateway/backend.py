@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Protocol, runtime_checkable
 
@@ -122,16 +122,24 @@ class Caller(Protocol):
         ...
 
 
+class Announce(Protocol):
+    """Sends a notification to the clients that want it."""
+
+    def __call__(self, method: str, params: Mapping[str, Any], session_id: str | None = None, /) -> None:
+        """Send a notification, only to the client of one session where that is given."""
+        ...
+
+
 @runtime_checkable
 class Changing(Protocol):
     """A backend whose lists or resources change while it is served.
 
     Attributes:
-        on_changed: Called with the method and parameters of a notification for the clients. Set
-            by the server of the backend.
+        on_changed: Called with the method and parameters of a notification for the clients, or for
+            the client of one session. Set by the server of the backend.
     """
 
-    on_changed: Callable[[str, Mapping[str, Any]], None]
+    on_changed: Announce
 
 
 class Backend(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -109,6 +110,12 @@ class Catalog:
 
     def __getitem__(self, listing: Listing) -> Mapping[str, Entry]:
         return self._entries[listing]
+
+    def copy(self) -> Catalog:
+        """Return a catalog with the same entries, which is replaced on its own."""
+        own = copy.copy(self)
+        own._entries = self._entries.copy()  # noqa: SLF001 - of a copy of ours
+        return own
 
     def name_here(self, listing: Listing, name: str) -> str:
         """Return the name under which clients know an entry of this server."""

@@ -109,16 +109,23 @@ class Subscriptions:
         self._subscribed: set[str] = set()
         self._unsubscribing: set[asyncio.Task[None]] = set()
 
-    def announce(self, method: str, params: Mapping[str, Any]) -> None:
+    def announce(self, method: str, params: Mapping[str, Any], session_id: str | None = None) -> None:
         """Send a notification to every client that wants it.
+
+        Args:
+            method: The notification.
+            params: Its parameters.
+            session_id: The one session that it is for, None for all clients.
 
         Raises:
             LocalProtocolError: JSON cannot hold the parameters.
         """
         payload = jsonrpc.encode_notification(method, params)
         for session in self._sessions:
-            if session.wants(method, params):
+            if session_id in (None, session.id) and session.wants(method, params):
                 session.announce(payload)
+        if session_id is not None:
+            return
         for listener in self._listeners:
             listener.tell(method, params)
         uri = params.get("uri")

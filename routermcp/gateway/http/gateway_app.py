@@ -97,7 +97,9 @@ class GatewayApp:
         """The number of kept sessions of the handshake era."""
         return len(self._sessions)
 
-    def announce(self, method: str, params: Mapping[str, Any] | None = None) -> None:
+    def announce(
+        self, method: str, params: Mapping[str, Any] | None = None, session_id: str | None = None
+    ) -> None:
         """Send a notification to every client that is subscribed to it.
 
         These are clients of the handshake era that have opened their session's shared
@@ -106,11 +108,18 @@ class GatewayApp:
 
         To be called in the event loop that serves the application.
 
+        Args:
+            method: The notification.
+            params: Its parameters.
+            session_id: The one session of the handshake era that it is for, None for all clients.
+
         Raises:
             LocalProtocolError: JSON cannot hold the parameters.
         """
-        self._subscriptions.announce(method, params or {})
-        self._sessions.spread(method, params or {})
+        self._subscriptions.announce(method, params or {}, session_id)
+        if session_id is None or not any(session.id == session_id for session in self._sessions):
+            # Where another process has the session, all its clients are told: to look again does no harm.
+            self._sessions.spread(method, params or {})
 
     def end_streams(self) -> None:
         """End the streams of clients that listen for changes."""

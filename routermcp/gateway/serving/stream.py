@@ -90,13 +90,13 @@ class StreamServer:
                 with contextlib.suppress(LocalProtocolError):  # it was answered
                     self._machine.refuse(asked.request_id, ErrorObject(INTERNAL_ERROR, "cancelled"))
 
-    def announce(self, method: str, params: Mapping[str, Any]) -> None:
+    def announce(self, method: str, params: Mapping[str, Any], session_id: str | None = None) -> None:
         """Send a notification that the client is subscribed to.
 
         Raises:
             LocalProtocolError: JSON cannot hold the parameters.
         """
-        self._announcements.announce(method, params)
+        self._announcements.announce(method, params, session_id)
 
     async def close(self) -> None:
         """Cancel the requests under way."""

@@ -87,6 +87,17 @@ class UpstreamSession:
         return self._driver.server
 
     @property
+    def connected(self) -> bool:
+        """Whether the server was reached."""
+        return self._driver.connected
+
+    @property
+    def announces_lists(self) -> bool:
+        """Whether the server says when one of its lists has changed."""
+        server = self.server
+        return server is not None and bool(calls.list_filter(server.capabilities))
+
+    @property
     def busy(self) -> bool:
         """Whether a request is under way, or the server is being reached for one."""
         return bool(self._callbacks.requests) or self._connecting > 0

@@ -12,11 +12,13 @@ one of its own at the server too.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
+from functools import partial
 from typing import Any, TypeGuard
 
 from routermcp_adapters.http.base import SharedTransport
@@ -34,7 +36,7 @@ from routermcp_proto.types import InitializeResult, WireModel
 
 from ..._internal import ClientSettings, transport_of
 from ..backend import Caller, InputRequired, Listing, Result
-from ..catalog.entries import KINDS, Catalog, Entry
+from ..catalog.entries import KINDS, Catalog
 from ..names import DOTTED, Naming
 from .callbacks import ForwardedRequest, OnUpstreamNotification
 from .capabilities import EVERYTHING
@@ -42,6 +44,7 @@ from .changes import ChangeSubscription
 from .input_required import InputRound, SuspendedRequests
 from .sanitize import retold, said_by
 from .session import UpstreamSession
+from .session_lists import SessionLists, read_lists
 from .sign_in import refusal
 from .times import DEFAULT_TIMES, UpstreamTimes
 
@@ -56,6 +59,8 @@ RETIRE_SECONDS = 0.5
 
 #: Characters of the reason of a failure.
 MAX_REASON = 500
+
+_LIST_CHANGES = tuple(dict.fromkeys(kind.changed for kind in KINDS.values()))
 
 
 class UpstreamState(Enum):
@@ -93,6 +98,8 @@ class Upstream:
         reason: That failure in words, for operators.
         on_reached: Called when the server was reached, also where it is still there.
         on_change: Called with the name of the notification when a list has changed.
+        on_session_change: Called with a client's session and that name when a list has changed for
+            that session alone.
         on_notification: Called with the server's other notifications: method and parameters.
     """
 
@@ -117,6 +124,7 @@ class Upstream:
         self.reason: str | None = None
         self.on_reached: Callable[[], None] = lambda: None
         self.on_change: Callable[[str], None] = lambda _method: None
+        self.on_session_change: Callable[[str, str], None] = lambda _session_id, _method: None
         self.on_notification: OnUpstreamNotification = lambda _method, _params: None
         self._settings = settings
         self._times = times
@@ -124,8 +132,9 @@ class Upstream:
         self._sign_in = sign_in
         self._shares = transport is not None
         self._transport = transport or transport_of(settings)
-        self._shared = self._new_session(EVERYTHING)
+        self._shared = self._new_session(EVERYTHING, self._hear)
         self._client_sessions: OrderedDict[str, UpstreamSession] = OrderedDict()
+        self._own_lists: dict[str, SessionLists] = {}
         self._subscriptions: dict[UpstreamSession, ChangeSubscription] = {}
         self._suspended = SuspendedRequests()
         self._connecting: asyncio.Task[None] | None = None
@@ -142,8 +151,8 @@ class Upstream:
         """The server's description of itself, None before it was reached."""
         return self._shared.server
 
-    def _new_session(self, capabilities: Mapping[str, Any]) -> UpstreamSession:
-        return UpstreamSession(self._settings, self._transport, capabilities, self._hear, self._times)
+    def _new_session(self, capabilities: Mapping[str, Any], hear: OnUpstreamNotification) -> UpstreamSession:
+        return UpstreamSession(self._settings, self._transport, capabilities, hear, self._times)
 
     @property
     def busy(self) -> bool:
@@ -207,25 +216,13 @@ class Upstream:
     async def _try(self) -> None:
         await self._shared.connect()
         self.on_reached()
-        changed = [kind.changed for listing, kind in KINDS.items() if await self._read_list(listing)]
+        changed = await read_lists(self._shared, self.catalog)
         self.state, self.problem, self.reason = UpstreamState.READY, None, None
         self._fresh_until = time.monotonic() + self._times.list_seconds
         if self._sign_in is None:  # a stream for each user would be too many
             self._subscription_of(self._shared).begin()
-        for method in dict.fromkeys(changed):
+        for method in changed:
             self.on_change(method)
-
-    async def _read_list(self, listing: Listing) -> bool:
-        server, kind = self.server, KINDS[listing]
-        entries: dict[str, Entry] = {}
-        if server is not None and getattr(server.capabilities, kind.capability) is not None:
-            try:
-                await self._shared.each_page(
-                    kind.call(), lambda page: self.catalog.read(listing, page, entries)
-                )
-            except MethodNotFoundError:
-                log.debug("%s has no %s", self.alias, listing.value)
-        return self.catalog.replace(listing, entries)
 
     def _failed(self, error: MCPError) -> None:
         if self.state is not UpstreamState.FAILED and not isinstance(error, AuthorizationRequiredError):
@@ -235,17 +232,45 @@ class Upstream:
         self._fresh_until = 0.0
 
     def _hear(self, method: str, params: Mapping[str, Any]) -> None:
-        if method in {kind.changed for kind in KINDS.values()}:
+        if method in _LIST_CHANGES:
             self.read_again()
         else:
             self.on_notification(method, params)
+
+    def _hear_in_session(self, session_id: str, method: str, params: Mapping[str, Any]) -> None:
+        """Take a notification that a server sends in the session of one client."""
+        self._hear(method, params)  # it may be true of all sessions
+        session = self._client_sessions.get(session_id)
+        if session is not None and method in _LIST_CHANGES and self._sign_in is None:
+            lists = self._own_lists.get(session_id)
+            if lists is None:
+                told = partial(self._tell_session, session_id)
+                lists = self._own_lists[session_id] = SessionLists(session, self._read_catalog, told)
+            lists.read_again()
+
+    def _tell_session(self, session_id: str, method: str) -> None:
+        self.on_session_change(session_id, method)
+
+    def catalog_of(self, session_id: str) -> Catalog:
+        """Return the lists of a client's session: its own, where the server has changed them."""
+        lists = self._own_lists.get(session_id)
+        return (lists.catalog if lists is not None else None) or self.catalog
+
+    async def _read_catalog(self) -> Catalog:
+        """Return the lists that all clients see, after the attempt to read them that is under way."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._times.list_ms / 1000):
+                await self._tried.wait()
+        return self.catalog
 
     # ---- changes -------------------------------------------------------------------------------
 
     def _subscription_of(self, session: UpstreamSession) -> ChangeSubscription:
         subscription = self._subscriptions.get(session)
         if subscription is None:
-            subscription = ChangeSubscription(session, self.read_again, self._times)
+            # What a client's session has missed is read when the client comes with a request.
+            missed = self.read_again if session is self._shared else _nothing
+            subscription = ChangeSubscription(session, missed, self._times)
             self._subscriptions[session] = subscription
         return subscription
 
@@ -384,10 +409,14 @@ class Upstream:
         session = self._client_sessions.get(session_id)
         if session is None:
             self._make_room()
-            session = self._client_sessions[session_id] = self._new_session(caller.capabilities)
+            hear = partial(self._hear_in_session, session_id)
+            session = self._client_sessions[session_id] = self._new_session(caller.capabilities, hear)
         self._client_sessions.move_to_end(session_id)
         self._end_when_idle(session_id, session)
-        await session.connect()
+        if not session.connected:
+            await session.connect()
+            if self._sign_in is None and session.announces_lists:
+                self._subscription_of(session).begin()
         return session
 
     def _end_when_idle(self, session_id: str, session: UpstreamSession) -> None:
@@ -415,15 +444,20 @@ class Upstream:
 
     def end_session(self, session_id: str) -> None:
         """End the session that a client had here."""
-        session = self._client_sessions.pop(session_id, None)
+        session, lists = self._client_sessions.pop(session_id, None), self._own_lists.pop(session_id, None)
         if session is not None:
-            self._keep_until_done(asyncio.create_task(self._close_session(session)))
+            self._keep_until_done(asyncio.create_task(self._close_session(session, lists)))
+        if lists is not None and lists.catalog is not None:  # what that session had is gone with it
+            for method in _LIST_CHANGES:
+                self.on_session_change(session_id, method)
 
     def _keep_until_done(self, task: asyncio.Task[None]) -> None:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    async def _close_session(self, session: UpstreamSession) -> None:
+    async def _close_session(self, session: UpstreamSession, lists: SessionLists | None = None) -> None:
+        if lists is not None:
+            await lists.close()
         subscription = self._subscriptions.pop(session, None)
         if subscription is not None:
             await subscription.close()
@@ -450,6 +484,10 @@ class Upstream:
         if self._transport is not None and not self._shares:
             self._transport.close_all()
         self.state, self._fresh_until = UpstreamState.IDLE, 0.0
+
+
+def _nothing() -> None:
+    pass
 
 
 def _needs_sign_in(error: MCPError) -> TypeGuard[AuthorizationRequiredError]:
