@@ -71,6 +71,8 @@ class HTTPOptions:
         max_message_size: Bytes of the longest message of the server.
         http_client: An httpx client of yours instead of our own sockets, for HTTP/2, hooks or
             mocks: ``httpx.AsyncClient``, in blocking code ``httpx.Client``. You close it.
+        sse: The server speaks HTTP+SSE, the transport before Streamable HTTP, which is otherwise
+            found out: by two requests more, and only where the server refuses those with 4xx.
     """
 
     url: str | None = None
@@ -81,6 +83,7 @@ class HTTPOptions:
     limits: PoolLimits | None = None
     max_message_size: int = MAX_MESSAGE_SIZE
     http_client: httpx.AsyncClient | httpx.Client | None = None
+    sse: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False, kw_only=True)

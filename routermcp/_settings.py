@@ -19,7 +19,7 @@ from routermcp_proto.exceptions import ConfigError, LocalProtocolError
 from routermcp_proto.http.binding import user_headers
 from routermcp_proto.http.url import EndpointURL
 from routermcp_proto.retry import RetryPolicy
-from routermcp_proto.versions import REVISIONS
+from routermcp_proto.versions import REVISIONS, Era
 
 from ._options import DEFAULT_TIMEOUT_MS, APIKeyOrProvider, HTTPOptions, Options
 from ._tls import context_source
@@ -64,6 +64,12 @@ class ClientSettings:
     def place(self) -> str:
         """The name of the server in messages."""
         return str(self.endpoint or self.stream)
+
+    @property
+    def may_be_legacy(self) -> bool:
+        """Whether the server may turn out to speak HTTP+SSE, which only the handshake era has."""
+        revision = REVISIONS.get(self.options.protocol)
+        return revision is None or revision.era is Era.HANDSHAKE
 
     def for_user(self, user_id: str) -> ClientSettings:
         """Return the settings of a session of that user.
@@ -175,6 +181,8 @@ def resolve(options: Options, environment: Mapping[str, str] = os.environ) -> Cl
         client_info=dict(info) if info else {"name": "routermcp", "version": __version__},
         oauth=users_of(endpoint, oauth, user_id) if oauth is not None else None,
     )
+    if http.sse and not settings.may_be_legacy:
+        raise ConfigError(f"protocol={options.protocol!r} has no HTTP+SSE, for which sse=True asks")
     _checked_headers(settings.fixed_headers())
     return settings
 

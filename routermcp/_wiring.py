@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from routermcp_adapters.call.driver import Driver, DriverSettings
 from routermcp_adapters.call.transport import SessionTransport
 from routermcp_adapters.http.base import HTTPTransport, SharedTransport
+from routermcp_adapters.http.fallback import FallbackSession
+from routermcp_adapters.http.legacy_sse import LegacySSESession, LegacySSETransport
 from routermcp_adapters.http.pooled import PooledTransport
 from routermcp_adapters.http.session import HTTPSession
 from routermcp_adapters.limits import PoolLimits
@@ -74,18 +78,52 @@ def session_transport_of(
         from routermcp_adapters.http.auth import AuthTransport  # noqa: PLC0415 - few need it
 
         sender = AuthTransport(transport, settings.oauth.of(settings.user_id))
-    return HTTPSession(
+    http = HTTPSession(
         transport,
-        HTTPBinding(
-            machine,
-            settings.endpoint,
-            settings.fixed_headers(),
-            hears_changes=callbacks.hears_changes,
-        ),
+        binding_of(settings, machine, callbacks),
         callbacks,
         settings.retry,
         settings.credentials(),
         gateway=settings.gateway,
         sender=sender,
+        attends=callbacks.attends,
+    )
+    if settings.gateway or not settings.may_be_legacy:
+        return http
+    make_legacy = partial(legacy_session_of, settings, callbacks, transport, sender or transport)
+    return FallbackSession(http, make_legacy, transport.memory, legacy=settings.http.sse)
+
+
+def binding_of(settings: ClientSettings, machine: ClientSession, callbacks: Callbacks) -> HTTPBinding:
+    """Return what writes the requests of one session."""
+    if settings.endpoint is None:
+        raise AssertionError("a server over HTTP has a URL")
+    return HTTPBinding(
+        machine, settings.endpoint, settings.fixed_headers(), hears_changes=callbacks.hears_changes
+    )
+
+
+def legacy_session_of(
+    settings: ClientSettings,
+    callbacks: Callbacks,
+    transport: SharedTransport,
+    sender: HTTPTransport,
+    http: HTTPSession,
+) -> LegacySSESession:
+    """Return the transport of a session over HTTP+SSE, for a server that has no Streamable HTTP."""
+    streams = LegacySSETransport(
+        transport,
+        partial(binding_of, settings, http.session, callbacks),
+        sender,
+        http.prepare,
+        sure=settings.http.sse,
+    )
+    return LegacySSESession(
+        transport,
+        streams,
+        http.session,
+        http.prepare,
+        callbacks,
+        settings.retry,
         attends=callbacks.attends,
     )

@@ -205,6 +205,21 @@ class StreamEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointReceived:
+    """The event stream of HTTP+SSE (2024-11-05) has named the URL that messages are posted to."""
+
+    url: str = field(repr=False)
+    """The URL, which may be relative, and mostly holds the id of the session."""
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadReceived:
+    """A message of the event stream of HTTP+SSE (2024-11-05), for :meth:`ClientSession.receive_message`."""
+
+    payload: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Fetched:
     """The whole answer to a request that is not MCP's, such as a token request."""
 
@@ -235,6 +250,8 @@ Event = (
     | HTTPRefused
     | HTTPRedirected
     | StreamEnded
+    | EndpointReceived
+    | PayloadReceived
     | Fetched
 )
 

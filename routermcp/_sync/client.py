@@ -110,11 +110,13 @@ class SyncRouterMCPClient(BlockingSessionBase):
         max_list_size: Bytes of one list, all pages together; default 256 MiB.
         transport: The way to the server: ``stdio(["command", ...])`` starts it as a child
             process, ``http(url, ...)`` says the same as ``url``, ``verify``, ``cert``,
-            ``limits``, ``max_message_size``, ``http_client`` and ``proxy`` here, which may then not
-            be given too;
+            ``limits``, ``max_message_size``, ``http_client``, ``proxy`` and ``sse`` here, which
+            may then not be given too;
             :mod:`routermcp.transports` says how to write one.
         http_client: An httpx client of yours instead of our own sockets, for HTTP/2, hooks or
             mocks: an ``httpx.Client``. You close it.
+        sse: The server speaks HTTP+SSE, the transport before Streamable HTTP, which is otherwise
+            found out: by two requests more, and only where the server refuses those with 4xx.
         proxy: URL of a proxy, "" for none; default what ``HTTP_PROXY``, ``HTTPS_PROXY``,
             ``ALL_PROXY`` and ``NO_PROXY`` say, which never applies to this machine itself.
         single_user: Deprecated, give it to :class:`~routermcp.types.OAuthConfig`.
@@ -159,6 +161,7 @@ class SyncRouterMCPClient(BlockingSessionBase):
         transport: Transport | HTTPOptions | None = None,
         http_client: httpx.Client | None = None,
         proxy: str | None = None,
+        sse: bool = False,
         single_user: bool | None = None,
     ) -> None:
         # The parameters are the fields of Options: a test compares them.

@@ -55,7 +55,7 @@ def upstream_of(
         ConfigError: The configuration is wrong.
     """
     if isinstance(server, HTTPServer):
-        settings = over_http(server.url, headers=server.request_headers())
+        settings = over_http(server.url, headers=server.request_headers(), sse=server.transport == "sse")
     else:
         cwd = str((folder or Path()) / server.cwd) if server.cwd is not None else None
         settings = over_stdio([server.command, *server.args], env=server.environment(), cwd=cwd)
@@ -110,7 +110,11 @@ def per_user_server_of(
         )
         headers = server.request_headers()
         return over_http(
-            server.url, headers=headers, oauth=oauth, tag=lambda user: states.encrypt(user, alias)
+            server.url,
+            headers=headers,
+            sse=server.transport == "sse",
+            oauth=oauth,
+            tag=lambda user: states.encrypt(user, alias),
         )
 
     reached(settings.redirectUri or DEFAULT_REDIRECT_URI)  # an invalid setting raises now

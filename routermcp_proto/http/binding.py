@@ -84,8 +84,12 @@ class HTTPBinding:
         self._templates: dict[tuple[str, str, str | None], HeaderBlock] = {}
         self._templates_for = endpoint
 
-    def follow_or_raise(self, redirected: HTTPRedirected) -> None:
+    def follow_or_raise(self, redirected: HTTPRedirected, *, get: bool = False) -> None:
         """Follow a redirect of the server.
+
+        Args:
+            redirected: The redirect.
+            get: It is the answer to a GET, whose method every redirect keeps.
 
         Raises:
             TransportError: It does not keep the method (307, 308), its location is no valid URL,
@@ -93,7 +97,7 @@ class HTTPBinding:
         """
         target = redirected.location
         shown = without_query(redirected.shown or target)
-        if redirected.status not in (307, 308):
+        if redirected.status not in (307, 308) and not get:
             raise TransportError(
                 f"{self.endpoint} answered HTTP {redirected.status}, a redirect that turns POST into GET, "
                 f"to {shown[:200]!r}: use that URL if it is the MCP endpoint",
@@ -113,6 +117,31 @@ class HTTPBinding:
                 "credentials are not sent there; use that URL if you trust it",
                 code="redirect",
                 status_code=redirected.status,
+                not_run=True,
+            )
+        self.endpoint = endpoint
+
+    def post_to_or_raise(self, url: str) -> None:
+        """Send messages to the URL that the event stream of an HTTP+SSE server has named.
+
+        Args:
+            url: The URL, which may be relative to that of the stream.
+
+        Raises:
+            TransportError: It is no valid URL, or of another origin, for which neither the messages
+                nor the headers are meant (``redirect``).
+        """
+        shown = without_query(url)[:200]
+        try:
+            endpoint = self.endpoint.resolve(url)
+        except RemoteProtocolError as error:
+            message = f"{self.endpoint} names {shown!r} as its endpoint, which is no valid URL"
+            raise TransportError(message, code="protocol", not_run=True) from error
+        if not self.endpoint.same_origin(endpoint):
+            raise TransportError(
+                f"{self.endpoint} names an endpoint of another origin, {shown}: "
+                "messages and credentials are not sent there",
+                code="redirect",
                 not_run=True,
             )
         self.endpoint = endpoint

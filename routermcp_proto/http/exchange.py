@@ -154,6 +154,11 @@ class MCPExchange:
         """Whether the head of the answer has come."""
         return self._body is not Body.UNKNOWN
 
+    @property
+    def streams(self) -> bool:
+        """Whether the answer is an event stream."""
+        return self._body is Body.EVENTS
+
     def restart(self) -> None:
         """Prepare for the answer to the same message, sent again after a refusal."""
         self._body = Body.UNKNOWN

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from routermcp_adapters.http.base import HTTPTransport
+from routermcp_adapters.http.base import HTTPTransport, ResponseStream
 from routermcp_adapters.http.context import ExchangeContext, ignore
 from routermcp_adapters.http.subscription import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, ListSubscription
 from routermcp_adapters.runtime import Event
@@ -17,6 +17,7 @@ from routermcp_proto.client_session import ClientSession
 from routermcp_proto.events import HTTPRefused, ResponseReceived, StreamEnded
 from routermcp_proto.exceptions import TransportError
 from routermcp_proto.http.binding import HTTPBinding
+from routermcp_proto.http.exchange import MCPExchange
 from routermcp_proto.http.fetching import HTTPExchange
 from routermcp_proto.http.headers import HTTPRequest
 from routermcp_proto.http.outcomes import Outcome
@@ -65,6 +66,11 @@ class Streams(HTTPTransport):
         if isinstance(end, TransportError):
             raise end
         return end
+
+    async def open_stream(
+        self, request: HTTPRequest, exchange: MCPExchange, context: ExchangeContext
+    ) -> ResponseStream | Outcome:
+        raise NotImplementedError
 
     async def mention(self, request: HTTPRequest) -> None:
         raise NotImplementedError

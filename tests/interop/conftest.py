@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trio
 
 from tests.interop.peers.processes import KINDS, Kind, Peer, Vocabulary
 from tests.third_party import UnavailableError, skips_are_failures
@@ -39,6 +41,15 @@ class Trial:
         """The revision that the two sides have to find."""
         return STATELESS if self.protocol == "auto" and self.peer.kind.stateless_era else HANDSHAKE
 
+    async def restart(self) -> None:
+        """Let the peer crash and start again, while the event loop goes on."""
+        if self.runtime == "asyncio":
+            await asyncio.to_thread(self.peer.restart)
+        elif self.runtime == "trio":
+            await trio.to_thread.run_sync(self.peer.restart)
+        else:
+            self.peer.restart()
+
     def play(self, body: Callable[[RouterMCPClient], Coroutine[Any, Any, None]], **settings: Any) -> None:
         """Run a body with a connected client."""
 
@@ -49,6 +60,17 @@ class Trial:
                 await body(client)
 
         run(self.runtime, connected)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave HTTP+SSE to ``auto``, as it has one era only."""
+    items[:] = [item for item in items if not _insists_on_the_only_era(item)]
+
+
+def _insists_on_the_only_era(item: pytest.Item) -> bool:
+    chosen: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+    kind = chosen.get("peer")
+    return isinstance(kind, Kind) and kind.legacy and chosen.get("protocol") == HANDSHAKE
 
 
 @pytest.fixture(scope="session")

@@ -110,6 +110,7 @@ HTTP_OPTIONS: dict[str, Any] = {
     "limits": PoolLimits(),
     "max_message_size": 1_000_000,
     "http_client": object(),
+    "sse": True,
 }
 
 
@@ -607,7 +608,7 @@ def test_secrets_are_not_in_representations(server: ScriptedServer, runtime: str
     )
     session = client.create_session("grace")
     shown = [repr(thing) for thing in (client, session, *vars(client).values(), *vars(session).values())]
-    shown += [repr(client._driver._transport._binding), repr(client._settings)]
+    shown += [repr(client._driver._transport._http._binding), repr(client._settings)]
     for secret in SECRETS:
         assert secret not in "\n".join(shown)
     assert repr(client) == f"<{kind.__name__} {server.url} user_id='ada' not connected>"

@@ -26,7 +26,8 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("wire_log",),
         ("concurrency",),
         ("call", "runtimes"),
-        ("http", "streams"),
+        ("streams",),
+        ("http",),
         ("__init__",),
     ),
     "routermcp.oauth": (

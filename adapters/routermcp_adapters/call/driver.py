@@ -118,6 +118,8 @@ class Driver:
 
     def __init__(self, transport: SessionTransport, responder: Responder, settings: DriverSettings) -> None:
         self._transport = transport
+        self._active = transport
+        """Carries the messages: the transport, or one that it has found to be right for the server."""
         self._session = transport.session
         self._responder = responder
         self._settings = settings
@@ -287,11 +289,11 @@ class Driver:
         await self._limited(call, options.timeout, partial(self._notify, call, options))
 
     async def _notify(self, call: Call[Any], options: CallOptions, deadline: CallDeadline) -> None:
-        extra = await self._transport.prepare(options.headers)
+        extra = await self._active.prepare(options.headers)
         if self._session.agreement is None:
             await self._open_session(deadline)
         outgoing = self._session.start_notification(call.method, call.params)
-        await self._transport.notify(outgoing, extra)
+        await self._active.notify(outgoing, extra)
 
     async def attend(self) -> None:
         """Read what the server sends outside of any call, while no call is under way.
@@ -304,7 +306,7 @@ class Driver:
         runtime = self._runtime_in_use()
         deadline = CallDeadline(runtime, 0, self._settings.interaction_timeout)
         async with deadline.scope:
-            await self._transport.attend(deadline)
+            await self._active.attend(deadline)
 
     async def collect(self, call: Call[Any], options: CallOptions) -> list[Any]:
         """Make a call for a page, and for all pages after it, and return their entries.
@@ -394,7 +396,7 @@ class Driver:
         return TransportError(message, code="timeout")
 
     async def _open_session(self, deadline: CallDeadline) -> None:
-        await self._transport.connect(deadline)
+        self._active = await self._transport.connect(deadline)
         await self._report_loss(deadline)
 
     async def _report_loss(self, deadline: CallDeadline) -> None:
@@ -524,8 +526,9 @@ class Driver:
         extends = options.max_timeout is not None
         on_progress = _extending_deadline(options.on_progress, deadline) if extends else options.on_progress
         while True:
-            extra = await self._transport.prepare(options.headers)
-            session_id, agreement = self._transport.session_id, self._session.agreement
+            active = self._active
+            extra = await active.prepare(options.headers)
+            session_id, agreement = active.session_id, self._session.agreement
             if agreement is None:
                 await self._open_session(deadline)
                 continue
@@ -541,7 +544,7 @@ class Driver:
                     raise
                 # Another thread has found the session expired a moment ago.
                 continue
-            outcome = await self._transport.deliver(outgoing, extra, on_progress, deadline)
+            outcome = await active.deliver(outgoing, extra, on_progress, deadline)
             if isinstance(outcome, ResponseReceived | LongListReceived | InputRequired):
                 return outcome
             if isinstance(outcome, ResponseRejected):
@@ -575,7 +578,7 @@ class Driver:
     def _renewed(self, outcome: Outcome | None, session_id: str | None, agreement: Agreement | None) -> bool:
         """Whether a request was turned away because another caller was renewing the session."""
         refused = outcome if isinstance(outcome, HTTPRefused) else None
-        changed = self._transport.session_id != session_id or self._session.agreement is not agreement
+        changed = self._active.session_id != session_id or self._session.agreement is not agreement
         return changed and refused is not None and refused.status in (400, 404)
 
     def _failure(self, call: Call[Any], outcome: Outcome | None) -> MCPError:

@@ -46,8 +46,11 @@ class SessionTransport(Protocol):
         """Give everything back at once, ready to be opened again."""
         ...
 
-    async def connect(self, deadline: CallDeadline) -> None:
+    async def connect(self, deadline: CallDeadline) -> SessionTransport:
         """Agree with the server, once for all callers at the same time.
+
+        Returns:
+            The transport that carries the messages from now on; mostly this one.
 
         Raises:
             MCPError: There is no agreement.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from routermcp_proto.events import HTTPRefused
 from routermcp_proto.http.exchange import MCPExchange
@@ -13,12 +13,16 @@ from routermcp_proto.http.headers import HeaderBlock, HTTPRequest
 from routermcp_proto.http.outcomes import Outcome
 
 from ..call.deadline import CallDeadline
-from .base import HTTPTransport, SharedTransport
+from .base import HTTPTransport, ResponseStream, SharedTransport
 from .context import ExchangeContext
 
 #: Refusals of one request that are answered by authorizing it anew: three sign-ins, a renewal,
 #: and a nonce. A server that wants still more wants something that it does not say.
 MAX_ROUNDS = 6
+
+
+T = TypeVar("T")
+ExchangeT = TypeVar("ExchangeT", bound=HTTPExchange)
 
 
 class Attempt(Protocol):
@@ -85,14 +89,29 @@ class AuthTransport(HTTPTransport):
         self, request: HTTPRequest, exchange: HTTPExchange, context: ExchangeContext
     ) -> Outcome | None:
         """Carry one exchange, as often as its authorization takes; see :meth:`HTTPTransport.run`."""
+        return await self._authorized(self._shared.run, request, exchange, context)
+
+    async def open_stream(
+        self, request: HTTPRequest, exchange: MCPExchange, context: ExchangeContext
+    ) -> ResponseStream | Outcome:
+        """Open a stream, as often as its authorization takes; see :meth:`HTTPTransport.open_stream`."""
+        return await self._authorized(self._shared.open_stream, request, exchange, context)
+
+    async def _authorized(
+        self,
+        send: Callable[[HTTPRequest, ExchangeT, ExchangeContext], Awaitable[T]],
+        request: HTTPRequest,
+        exchange: ExchangeT,
+        context: ExchangeContext,
+    ) -> T:
         if request.headers.get(b"authorization") is not None:
-            return await self._shared.run(request, exchange, context)
+            return await send(request, exchange, context)
         url, deadline = self._url(request), context.deadline
         attempt: Attempt | None = None
         rounds = 0
         while True:
             sent = await self.credentials(request.method.decode("ascii"), url)
-            outcome = await self._shared.run(_with_credentials(request, sent), exchange, context)
+            outcome = await send(_with_credentials(request, sent), exchange, context)
             rounds += 1
             if not isinstance(exchange, MCPExchange):
                 return outcome

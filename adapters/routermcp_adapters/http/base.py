@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from routermcp_proto.events import Event
 from routermcp_proto.exceptions import TransportError
 from routermcp_proto.handshake import Agreement
+from routermcp_proto.http.exchange import MCPExchange
 from routermcp_proto.http.fetching import Fetched, FetchExchange, HTTPExchange, fetch_request
 from routermcp_proto.http.headers import HTTPRequest
 from routermcp_proto.http.outcomes import Outcome
@@ -30,10 +32,28 @@ T = TypeVar("T")
 BACKGROUND_SECONDS = 5.0
 
 
+class ResponseStream(Protocol):
+    """An event stream that a response has begun."""
+
+    async def receive(self) -> list[Event]:
+        """Wait for data and return the events in it; a receive that is cancelled loses nothing.
+
+        Raises:
+            TransportError: The connection failed, or the stream was not one of MCP.
+        """
+        ...
+
+    def abort(self) -> None:
+        """Close it at once, without waiting for a lock; may be called again."""
+        ...
+
+
 class EndpointMemory:
     """What the sessions of a client share about their server."""
 
     def __init__(self) -> None:
+        self.legacy_sse_until = 0.0
+        """Until when the server is taken for one that speaks HTTP+SSE, in the runtime's clock."""
         self.protocol: str | None = None
         """The revision of the handshake era that worked last, which spares the probe."""
         self.protocol_until = 0.0
@@ -72,6 +92,24 @@ class HTTPTransport(ABC):
 
         Raises:
             TransportError: The connection failed, or the answer was not one of MCP.
+        """
+
+    @abstractmethod
+    async def open_stream(
+        self, request: HTTPRequest, exchange: MCPExchange, context: ExchangeContext
+    ) -> ResponseStream | Outcome:
+        """Send a request for an event stream that stays open, beside the limit of connections.
+
+        Args:
+            request: The request to send.
+            exchange: Reads the response.
+            context: What the exchange serves.
+
+        Returns:
+            The stream, once the head of the response has come; the outcome where it is none.
+
+        Raises:
+            TransportError: As :meth:`run`.
         """
 
     async def credentials(self, method: str, url: str) -> Mapping[str, str]:

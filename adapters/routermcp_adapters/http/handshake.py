@@ -22,6 +22,7 @@ from routermcp_proto.states import SessionState
 from routermcp_proto.versions import Era
 
 from ..call.deadline import PROBE_SHARE, CallDeadline
+from ..call.retries import seconds_to_retry
 from ..concurrency.single_flight import SingleFlight
 from ..logs import log
 from ..runtime import Runtime
@@ -202,7 +203,7 @@ class HTTPHandshake:
                     return await self._probe(outgoing, deadline)
                 return await self._step(outgoing, deadline)
             except TransportError as error:
-                error.attempts = attempt
+                wait = seconds_to_retry(error, attempt, self._retry, deadline)
                 if (
                     self._session.probing
                     and not error.not_run
@@ -210,14 +211,7 @@ class HTTPHandshake:
                 ):
                     failures.append(error)
                     return self._session.refuse_handshake(Refused(None, error))
-                if attempt >= self._retry.attempts or not self._retry.allows(
-                    error, repeatable=True, gateway=False
-                ):
-                    raise
-                wait = self._retry.wait(
-                    attempt, retry_after=error.retry_after, random=deadline.runtime.random()
-                )
-                if not deadline.has(wait):
+                if wait is None:
                     raise
             attempt += 1
             self._shared.note_retry()

@@ -9,15 +9,18 @@ which a server of the handshake era asks outside a call is not opened.
 from __future__ import annotations
 
 import contextlib
+import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 import httpx
 
 from routermcp_proto.events import Event
 from routermcp_proto.exceptions import ConfigError, RemoteProtocolError, TransportError, causes
+from routermcp_proto.http.exchange import MCPExchange
 from routermcp_proto.http.fetching import HTTPExchange
 from routermcp_proto.http.headers import HeaderBlock, HTTPRequest
 from routermcp_proto.http.outcomes import OUTCOMES, Outcome
@@ -29,12 +32,10 @@ from .. import wire_log
 from ..call.incoming import OnEvent
 from ..limits import PoolLimits, PoolStats
 from ..runtime import Runtime
-from .base import SharedTransport
+from .base import ResponseStream, SharedTransport
 from .connect import admitted
 from .context import ExchangeContext
-
-#: Seconds to close an answer that was broken off: as long as a TLS goodbye may take.
-CLOSE_RESPONSE_SECONDS = 0.5
+from .httpx_stream import CLOSE_RESPONSE_SECONDS, HttpxStream
 
 #: Seconds for the end of an event stream whose answer is known; then its connection closes.
 DRAIN_SECONDS = 0.1
@@ -57,6 +58,8 @@ class _Face(Protocol):
     async def drain(self, pieces: Any) -> None: ...
 
     async def close_response(self, response: httpx.Response) -> None: ...
+
+    def interrupt(self, response: httpx.Response) -> None: ...
 
     async def aclose(self) -> None: ...
 
@@ -84,6 +87,9 @@ class _AsyncFace:
     async def close_response(self, response: httpx.Response) -> None:
         await response.aclose()
 
+    def interrupt(self, response: httpx.Response) -> None:
+        del response  # whoever reads it is cancelled
+
     async def aclose(self) -> None:
         await self._client.aclose()
 
@@ -108,6 +114,13 @@ class _BlockingFace:
 
     async def close_response(self, response: httpx.Response) -> None:
         response.close()
+
+    def interrupt(self, response: httpx.Response) -> None:
+        network = response.extensions.get("network_stream")
+        sock = network.get_extra_info("socket") if network is not None else None
+        if isinstance(sock, socket.socket):
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     async def aclose(self) -> None:
         self._client.close()
@@ -234,7 +247,17 @@ class HttpxTransport(SharedTransport):
         with self._lock:
             self._in_use += 1
         try:
-            return await self._carry(request, exchange, context.on_event, endpoint)
+            with self._errors(request):
+                return await self._carry(request, exchange, context.on_event, endpoint)
+        finally:
+            with self._lock:
+                self._in_use -= 1
+
+    @contextlib.contextmanager
+    def _errors(self, request: HTTPRequest) -> Generator[None]:
+        """Raise the errors of httpx as errors of this transport."""
+        try:
+            yield
         except httpx.TimeoutException as error:
             # In blocking code this is the deadline, which has an error of its own.
             self.runtime.time_left()
@@ -243,25 +266,54 @@ class HttpxTransport(SharedTransport):
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             self._clean(error, request)
             raise self._translated(error) from error
-        finally:
-            with self._lock:
-                self._in_use -= 1
+
+    async def open_stream(
+        self, request: HTTPRequest, exchange: MCPExchange, context: ExchangeContext
+    ) -> ResponseStream | Outcome:
+        """Open a stream, over one of the client's connections; see :meth:`HTTPTransport.open_stream`."""
+        del context
+        face, runtime = self._open_face(), self.runtime
+        with self._errors(request):
+            response = await self._ask(request, exchange, self.endpoint)
+        pieces = face.pieces(response)
+
+        async def read() -> list[Event] | None:
+            if exchange.finished:
+                return None
+            with self._errors(request):
+                data = await face.next_piece(pieces)
+            return self._events(exchange, EndOfBody() if data is None else BodyData(data))
+
+        async def close() -> None:
+            async with runtime.shield(0.0):
+                await face.drain(pieces)
+            await face.close_response(response)
+
+        try:
+            events = self._events(exchange, _head_of(response))
+            while not events and not exchange.streams:
+                events = await read() or []
+            if exchange.streams:
+                # The time-out of the request was the deadline of its head.
+                response.request.extensions.get("timeout", {})["read"] = None
+                stream = HttpxStream(runtime, read, close, partial(face.interrupt, response))
+                stream.start()
+                return stream
+        except BaseException:
+            async with runtime.shield(CLOSE_RESPONSE_SECONDS):
+                await close()
+            raise
+        await close()
+        return next(event for event in events if isinstance(event, OUTCOMES))
 
     async def _carry(
         self, request: HTTPRequest, exchange: HTTPExchange, on_event: OnEvent, endpoint: EndpointURL
     ) -> Outcome | None:
         face, runtime = self._open_face(), self.runtime
-        exchange.secrets, exchange.sent = request.secrets, True
-        if wire_log.enabled():
-            wire_log.log_request(request)
-        response = await face.send(self._request(request, endpoint), endpoint is self.endpoint)
-        exchange.secrets = lambda: _as_sent(request, response.request).secrets()
+        response = await self._ask(request, exchange, endpoint)
         pieces, patience = face.pieces(response), 0.0
         try:
-            # httpx undoes a compression by itself.
-            raw = ((name.lower(), value) for name, value in response.headers.raw)
-            headers = tuple(pair for pair in raw if pair[0] != b"content-encoding")
-            item: Any = ResponseHead(response.status_code, headers, response.reason_phrase.encode("latin-1"))
+            item: Any = _head_of(response)
             outcome: Outcome | None = None
             while outcome is None and not exchange.finished:
                 for event in self._events(exchange, item):
@@ -280,6 +332,18 @@ class HttpxTransport(SharedTransport):
                 await face.drain(pieces)
             async with runtime.shield(CLOSE_RESPONSE_SECONDS):
                 await face.close_response(response)
+
+    async def _ask(
+        self, request: HTTPRequest, exchange: HTTPExchange, endpoint: EndpointURL
+    ) -> httpx.Response:
+        """Send a request and wait for the head of its response."""
+        exchange.secrets, exchange.sent = request.secrets, True
+        if wire_log.enabled():
+            wire_log.log_request(request)
+        sent = self._request(request, endpoint)
+        response = await self._open_face().send(sent, endpoint is self.endpoint)
+        exchange.secrets = lambda: _as_sent(request, response.request).secrets()
+        return response
 
     def _events(self, exchange: HTTPExchange, item: Any) -> list[Event]:
         logging_wire = wire_log.enabled() and not exchange.private
@@ -339,6 +403,13 @@ class HttpxTransport(SharedTransport):
         if isinstance(error, httpx.RemoteProtocolError | httpx.NetworkError):
             return TransportError(f"the connection to {self.endpoint} broke: {what}", code="closed")
         return TransportError(f"{self.endpoint}: {what}", code="protocol")
+
+
+def _head_of(response: httpx.Response) -> ResponseHead:
+    # httpx undoes a compression by itself.
+    raw = ((name.lower(), value) for name, value in response.headers.raw)
+    headers = tuple(pair for pair in raw if pair[0] != b"content-encoding")
+    return ResponseHead(response.status_code, headers, response.reason_phrase.encode("latin-1"))
 
 
 def _as_sent(request: HTTPRequest, made: httpx.Request) -> HTTPRequest:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from routermcp_proto.events import Event
 from routermcp_proto.exceptions import RemoteProtocolError, TransportError
+from routermcp_proto.http.exchange import MCPExchange
 from routermcp_proto.http.fetching import HTTPExchange
 from routermcp_proto.http.headers import HTTPRequest
 from routermcp_proto.http.outcomes import OUTCOMES, Outcome
@@ -24,7 +25,7 @@ from ..concurrency import fork
 from ..concurrency.unclosed import UnclosedGuard
 from ..limits import PoolLimits, PoolStats
 from ..runtime import Runtime, StreamClosedError
-from .base import SharedTransport
+from .base import ResponseStream, SharedTransport
 from .connect import is_deadline
 from .connection import PooledConnection
 from .context import ExchangeContext
@@ -135,6 +136,30 @@ class PooledTransport(SharedTransport):
         pool.release(connection)
         return outcome
 
+    async def open_stream(
+        self, request: HTTPRequest, exchange: MCPExchange, context: ExchangeContext
+    ) -> ResponseStream | Outcome:
+        """Open a stream over a connection of its own; see :meth:`HTTPTransport.open_stream`."""
+        pool = self.pool()
+        connection = await pool.lease(self.endpoint, control=True)
+
+        async def receive() -> list[Event]:
+            return self._read(connection, exchange, await self._receive(connection, context))
+
+        try:
+            await self._send(connection, request, exchange)
+            events: list[Event] = []
+            while not events and not exchange.streams:
+                events = await receive()
+        except BaseException:
+            pool.discard(connection)
+            raise
+        self._answered = True
+        if events and isinstance(events[0], OUTCOMES):
+            pool.discard(connection)
+            return events[0]
+        return _PooledStream(connection, receive, events)
+
     async def _converse(
         self,
         connection: PooledConnection,
@@ -142,12 +167,7 @@ class PooledTransport(SharedTransport):
         exchange: HTTPExchange,
         context: ExchangeContext,
     ) -> Outcome | None:
-        if wire_log.enabled():
-            wire_log.log_request(request)
-        exchange.secrets, exchange.sent = request.secrets, True
-        connection.reader.start(request.method)
-        connection.drained = False
-        await self._send(connection, request.to_bytes())
+        await self._send(connection, request, exchange)
         outcome: Outcome | None = None
         while outcome is None and not exchange.finished:
             data = await self._receive(connection, context)
@@ -159,9 +179,14 @@ class PooledTransport(SharedTransport):
         self._answered = True
         return outcome
 
-    async def _send(self, connection: PooledConnection, data: bytes) -> None:
+    async def _send(self, connection: PooledConnection, request: HTTPRequest, exchange: HTTPExchange) -> None:
+        if wire_log.enabled():
+            wire_log.log_request(request)
+        exchange.secrets, exchange.sent = request.secrets, True
+        connection.reader.start(request.method)
+        connection.drained = False
         try:
-            await connection.stream.send_all(data)
+            await connection.stream.send_all(request.to_bytes())
         except StreamClosedError as error:
             message = f"{connection.endpoint} closed the connection before anything was sent"
             raise TransportError(message, code="closed", not_run=True) from error
@@ -210,3 +235,24 @@ class PooledTransport(SharedTransport):
                 f"{endpoint} speaks TLS: use https:// instead of http://", code="protocol", not_run=True
             )
         return TransportError(f"{endpoint} did not answer in MCP's way: {error}", code="protocol")
+
+
+class _PooledStream:
+    """An event stream over a connection that takes no place in the pool.
+
+    The pool forgets the connection when it is garbage, so that closing the stream takes no lock.
+    """
+
+    def __init__(
+        self, connection: PooledConnection, receive: Callable[[], Awaitable[list[Event]]], begun: list[Event]
+    ) -> None:
+        self._connection = connection
+        self._receive = receive
+        self._begun = begun
+
+    async def receive(self) -> list[Event]:
+        begun, self._begun = self._begun, []
+        return begun or await self._receive()
+
+    def abort(self) -> None:
+        self._connection.stream.abort()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import Self
 
 from routermcp_proto.client_session import ClientSession
 from routermcp_proto.events import HTTPRedirected, HTTPRefused, Outgoing, StreamEnded
@@ -128,10 +129,11 @@ class HTTPSession:
         self._handshake.after_fork()
         self._binding.restart()
 
-    async def connect(self, deadline: CallDeadline) -> None:
+    async def connect(self, deadline: CallDeadline) -> Self:
         """Agree with the server, once for all callers at the same time."""
         await self._handshake.connect(deadline)
         self._begin_attending(deadline)
+        return self
 
     def _begin_attending(self, deadline: CallDeadline) -> None:
         """Have the server heard between calls, where it has a stream for that and it was not begun."""

@@ -37,6 +37,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 
 from routermcp_proto.client_session import ClientSession
 from routermcp_proto.events import (
@@ -56,14 +57,15 @@ from routermcp_proto.exceptions import TransportError
 from routermcp_proto.handshake import Refused
 from routermcp_proto.http.outcomes import Outcome
 from routermcp_proto.jsonrpc import RequestId
+from routermcp_proto.redaction import redacted
 from routermcp_proto.states import SessionState
 
 from ..call.deadline import PROBE_SHARE, CallDeadline
 from ..call.incoming import OnEvent
 from ..concurrency.ctrl_c import ensured
 from ..concurrency.mutex import Mutex
+from ..runtime import DeadlineScope, Runtime, StreamClosedError
 from ..runtime import Event as Flag
-from ..runtime import Runtime, StreamClosedError
 from ..wire_log import MAX_LOGGED, enabled, wire
 from .base import MessageStream
 
@@ -79,6 +81,12 @@ NO_REQUEST = "none"
 #: faster pay nothing for it; no server expects an answer sooner from a client that is idle.
 REST_SECONDS = 0.02
 
+#: Returns secrets that a server was sent.
+Secrets = Callable[[], Sequence[str]]
+
+#: Sends a request, and returns the outcome of one that was refused.
+PostRequest = Callable[[Outgoing], Awaitable[Outcome | None]]
+
 _OUTCOMES = (ResponseReceived, ErrorReceived, ResponseRejected, LongListReceived, InputRequired)
 _OF_A_CALL = (*_OUTCOMES, ProgressReceived)
 
@@ -87,15 +95,17 @@ class _Waiter:
     """A call that waits, with the events that have come for it.
 
     Attributes:
-        away: Whether it does not look into its box just now: it runs a callback, or rests.
+        away: Whether it does not look into its box just now: it runs a callback, posts, or rests.
+        posting: Limits the sending beside the stream, while that goes on.
     """
 
-    __slots__ = ("away", "box", "flag", "request_id")
+    __slots__ = ("away", "box", "flag", "posting", "request_id")
 
     def __init__(self, request_id: RequestId) -> None:
         self.request_id = request_id
         self.box: deque[Event] = deque()
         self.flag: Flag | None = None
+        self.posting: DeadlineScope | None = None
         self.away = False
 
 
@@ -108,6 +118,8 @@ class Multiplexer:
         runtime: Makes events and deadlines.
         place: The name of the server, for errors.
         probe_seconds: How long the server has to answer the first request of the handshake.
+        secrets: Returns the secrets that the server was sent, which its errors must not repeat; for a
+            stream that logs its messages itself.
     """
 
     def __init__(
@@ -117,8 +129,10 @@ class Multiplexer:
         runtime: Runtime,
         place: str,
         probe_seconds: float = PROBE_SECONDS,
+        secrets: Secrets | None = None,
     ) -> None:
         self._stream = stream
+        self._secrets = secrets
         self._session = session
         self._runtime = runtime
         self._place = place
@@ -149,7 +163,7 @@ class Multiplexer:
     async def _send(self, outgoing: Outgoing) -> None:
         if self.broken is not None:
             raise self._lost(not_run=True)
-        if enabled():
+        if self._secrets is None and enabled():
             wire.debug("-> %.*r", MAX_LOGGED, outgoing.payload)
         try:
             await self._stream.send(outgoing.payload)
@@ -164,12 +178,15 @@ class Multiplexer:
 
     # ---- calls -----------------------------------------------------------------------
 
-    async def exchange(self, outgoing: Outgoing, on_event: OnEvent) -> Outcome:
+    async def exchange(
+        self, outgoing: Outgoing, on_event: OnEvent, post: PostRequest | None = None
+    ) -> Outcome:
         """Send a request and wait for its outcome.
 
         Args:
             outgoing: The request.
             on_event: Handles all other events that come meanwhile.
+            post: Sends the request beside the stream, which may take its time.
 
         Raises:
             TransportError: The stream ended before the answer.
@@ -178,7 +195,9 @@ class Multiplexer:
         leaving = ensured(self._leave, waiter)
         try:
             self._waiters[waiter.request_id] = waiter
-            await self.send(outgoing)
+            refused = await (self.send(outgoing) if post is None else self._post(waiter, outgoing, post))
+            if refused is not None:
+                return refused
             while True:
                 event = await self._next(waiter)
                 if isinstance(event, _OUTCOMES):
@@ -190,6 +209,24 @@ class Multiplexer:
                 waiter.away = False
         finally:
             leaving.close()
+
+    async def _post(self, waiter: _Waiter, outgoing: Outgoing, post: PostRequest) -> Outcome | None:
+        """Send a request beside the stream, which others read meanwhile; its end ends the sending."""
+        if self.broken is not None:
+            raise self._lost(not_run=True)
+        scope = waiter.posting = self._runtime.deadline(None)
+        waiter.away = True
+        try:
+            self._wake_follower()
+            async with scope:
+                return await post(outgoing)
+        except TimeoutError as error:
+            if not scope.expired or self.broken is None:
+                raise
+            raise self._lost() from error
+        finally:
+            waiter.posting = None
+            waiter.away = False
 
     async def attend(self, on_event: OnEvent) -> None:
         """Read the stream while no call does, until it ends.
@@ -350,9 +387,10 @@ class Multiplexer:
         if not payload:
             self.abort(None)
             return
-        if enabled():
+        if self._secrets is None and enabled():
             wire.debug("<- %.*r", MAX_LOGGED, payload)
-        for event in self._session.receive_message(payload):
+        for received in self._session.receive_message(payload):
+            event = received if self._secrets is None else redacted(received, self._secrets)
             with self._lock:
                 target = self._target(event, reader)
                 if target is not None:
@@ -406,6 +444,8 @@ class Multiplexer:
         with self._lock:
             for waiter in tuple(self._waiters.values()):
                 _wake(waiter)
+                if waiter.posting is not None:
+                    waiter.posting.move(float("-inf"))
             if self._attendant is not None:
                 _wake(self._attendant)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from functools import partial
+from typing import Any, Self
 
 from routermcp_proto.client_session import ClientSession
 from routermcp_proto.events import Outgoing
@@ -24,7 +25,7 @@ from ..limits import PoolStats
 from ..logs import log
 from ..runtime import Runtime
 from .base import Transport
-from .multiplexer import PROBE_SECONDS, Multiplexer
+from .multiplexer import PROBE_SECONDS, Multiplexer, PostRequest, Secrets
 
 #: Seconds for closing a stream in an orderly way: more than the steps of stdio take together.
 CLOSE_SECONDS = 6.0
@@ -42,9 +43,8 @@ class StreamSession:
         responder: Answers the server.
         probe_seconds: See :class:`Multiplexer`.
         attends: Whether the stream is read between calls too.
+        secrets: See :class:`Multiplexer`.
     """
-
-    session_id = None
 
     def __init__(
         self,
@@ -53,8 +53,10 @@ class StreamSession:
         responder: Responder,
         probe_seconds: float = PROBE_SECONDS,
         attends: bool = False,
+        secrets: Secrets | None = None,
     ) -> None:
         self._transport = transport
+        self._secrets = secrets
         self._session = session
         self._incoming = IncomingHandler(session, responder, transport)
         self._probe_seconds = probe_seconds
@@ -80,6 +82,11 @@ class StreamSession:
     def place(self) -> str:
         """The transport's name for its server."""
         return str(self._transport)
+
+    @property
+    def session_id(self) -> str | None:
+        """None: a stream is a session, which needs no name."""
+        return None
 
     def open(self, runtime: Runtime) -> Runtime:
         """Note the runtime; the stream is opened with the handshake."""
@@ -124,10 +131,11 @@ class StreamSession:
         else:
             self._session.fail_handshake()
 
-    async def connect(self, deadline: CallDeadline) -> None:
+    async def connect(self, deadline: CallDeadline) -> Self:
         """Open the stream and do the handshake, once for all callers that ask at the same time."""
         if self._session.server is None:
             await self._flight.run(deadline.runtime, lambda: self._agree(deadline))
+        return self
 
     async def renew(
         self, deadline: CallDeadline, session_id: str | None, agreement: Agreement | None
@@ -198,7 +206,7 @@ class StreamSession:
         if multiplexer is not None and multiplexer.broken is None:
             return multiplexer
         if not self._may_open():
-            raise _stream_disconnected()
+            raise stream_disconnected()
         try:
             stream = await self._transport.open(runtime)
         except OSError as error:
@@ -208,13 +216,15 @@ class StreamSession:
                 f"cannot connect to {self.place}: {error}", code="connect", not_run=True
             ) from error
         self._opened += 1
-        multiplexer = Multiplexer(stream, self._session, runtime, self.place, self._probe_seconds)
+        multiplexer = Multiplexer(
+            stream, self._session, runtime, self.place, self._probe_seconds, self._secrets
+        )
         with self._lock:
             if self._may_open():
                 self._multiplexer = multiplexer
                 return multiplexer
         multiplexer.abort(None)
-        raise _stream_disconnected()
+        raise stream_disconnected()
 
     def _may_open(self) -> bool:
         return self._runtime is not None
@@ -255,21 +265,21 @@ class StreamSession:
         except (OSError, MCPError) as error:
             log.debug("%s was not disconnected in an orderly way: %s", self.place, error)
 
-    async def prepare(self, headers: Mapping[str, str] | None) -> None:
+    async def prepare(self, headers: Mapping[str, str] | None) -> Any:
         """Refuse headers, which only HTTP has."""
         if headers:
             raise ConfigError(f"headers= travel over HTTP only, and {self.place} is not reached by it")
 
     async def deliver(
-        self, outgoing: Outgoing, extra: None, on_progress: ProgressSink | None, deadline: CallDeadline
+        self, outgoing: Outgoing, extra: Any, on_progress: ProgressSink | None, deadline: CallDeadline
     ) -> Outcome | None:
         """Send a request, and return its outcome."""
-        del extra
         multiplexer, session = self._multiplexer, self._session
         try:
             if multiplexer is None:
-                raise _stream_disconnected()
-            return await multiplexer.exchange(outgoing, self._handler(multiplexer, deadline, on_progress))
+                raise stream_disconnected()
+            on_event = self._handler(multiplexer, deadline, on_progress)
+            return await multiplexer.exchange(outgoing, on_event, self._post(extra, deadline))
         except BaseException:
             number = outgoing.request_id
             cancel = session.abandon(number, "the caller gave up") if number is not None else None
@@ -280,12 +290,17 @@ class StreamSession:
                 self._drop(multiplexer)
             raise
 
-    async def notify(self, outgoing: Outgoing, extra: None) -> None:
+    def _post(self, extra: Any, deadline: CallDeadline) -> PostRequest | None:
+        """Return what sends a request beside the stream, None where it goes over the stream."""
+        del extra, deadline
+        return None
+
+    async def notify(self, outgoing: Outgoing, extra: Any) -> None:
         """Send a notification."""
         del extra
         multiplexer = self._multiplexer
         if multiplexer is None:
-            raise _stream_disconnected()
+            raise stream_disconnected()
         await multiplexer.send(outgoing)
 
     async def _cancel(self, multiplexer: Multiplexer, cancel: Outgoing) -> None:
@@ -298,7 +313,7 @@ class StreamSession:
         """Read the stream while no call does, until it ends."""
         multiplexer, attendant = self._multiplexer, self._attendant
         if multiplexer is None:
-            raise _stream_disconnected()
+            raise stream_disconnected()
         try:
             if attendant is not None:
                 await attendant.wait()  # it reads for all
@@ -333,5 +348,6 @@ class StreamSession:
         )
 
 
-def _stream_disconnected() -> TransportError:
+def stream_disconnected() -> TransportError:
+    """Return the error of a call whose client was disconnected."""
     return TransportError("the client was disconnected meanwhile", code="closed", not_run=True)

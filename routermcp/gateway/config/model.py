@@ -59,13 +59,14 @@ _SEPARATOR = re.compile(r"[A-Za-z0-9._/-]{1,8}")
 _HOST_NAME = re.compile(r"[^\s/]+")
 _STORE = re.compile(r"rediss?://[^\s/]\S*")
 
-_STDIO, _HTTP = "stdio", "http-streamable"
+_STDIO, _HTTP, _SSE = "stdio", "http-streamable", "sse"
 _TRANSPORTS = {
     "stdio": _STDIO,
     "http": _HTTP,
     "http-streamable": _HTTP,
     "streamable-http": _HTTP,
     "streamable_http": _HTTP,
+    "sse": _SSE,
 }
 
 
@@ -280,9 +281,10 @@ class StdioServer(ServerSettings):
 
 
 class HTTPServer(ServerSettings):
-    """A server over Streamable HTTP."""
+    """A server over HTTP."""
 
-    transport: Literal["http-streamable"] = "http-streamable"
+    transport: Literal["http-streamable", "sse"] = "http-streamable"
+    """``sse`` for one that speaks HTTP+SSE (2024-11-05), which is found out otherwise too."""
     url: str = Field(repr=False)
     """Not shown, as its query may hold values of variables."""
     headers: dict[str, SecretStr] = Field(default_factory=dict[str, SecretStr])
@@ -378,8 +380,6 @@ def _validate_transport_keys(server: Mapping[str, Any]) -> str | None:
         value = server.get(key)
         if value is None:
             continue
-        if value == "sse":
-            raise problem("'sse' is not supported; use 'http-streamable', where the server has it", key)
         if not isinstance(value, str) or value not in _TRANSPORTS:
             raise problem(f"expected {', '.join(map(repr, _TRANSPORTS))}", key)
         named.add(_TRANSPORTS[value])
@@ -400,7 +400,7 @@ def _validate_server_kind(value: object) -> object:
         raise problem("expected command, for a process, or url, for a server over HTTP, not both")
     if "command" not in server and "url" not in server:
         raise problem("expected command, for a process, or url, for a server over HTTP; there is neither")
-    found = _STDIO if "command" in server else _HTTP
+    found = _STDIO if "command" in server else _SSE if named == _SSE else _HTTP
     if named not in (None, found):
         said = "transport" if "transport" in server else "type"
         needed = "command" if named == _STDIO else "url"

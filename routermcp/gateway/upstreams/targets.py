@@ -20,6 +20,7 @@ def over_http(
     headers: Mapping[str, str] | None = None,
     bearer: str | None = None,
     protocol: str = "auto",
+    sse: bool = False,
     oauth: OAuthConfig | None = None,
     tag: Callable[[str], str] | None = None,
 ) -> ClientSettings:
@@ -30,13 +31,14 @@ def over_http(
         headers: More headers for every request.
         bearer: The token of ``Authorization``.
         protocol: ``"auto"``, or a revision to insist on.
+        sse: It speaks HTTP+SSE, the transport before Streamable HTTP.
         oauth: How users sign in there.
         tag: Returns the end of the ``state`` of a user's sign-ins.
 
     Raises:
         ConfigError: One of them is wrong.
     """
-    settings = settings_for(url, None, headers=headers, bearer=bearer, protocol=protocol)
+    settings = settings_for(url, None, headers=headers, bearer=bearer, protocol=protocol, sse=sse)
     if oauth is None or settings.endpoint is None:
         return settings
     users = OAuthUsers(settings.endpoint, oauth, tag) if tag else OAuthUsers(settings.endpoint, oauth)
@@ -71,6 +73,7 @@ def settings_for(
     headers: Mapping[str, str] | None = None,
     bearer: str | None = None,
     protocol: str,
+    sse: bool = False,
 ) -> ClientSettings:
     """Return settings with the values that all servers behind the gateway share."""
     options = Options(
@@ -78,6 +81,7 @@ def settings_for(
         api_key=bearer,
         headers=headers,
         protocol=protocol,
+        sse=sse,
         client_info={"name": "routermcp-gateway", "version": __version__},
         transport=transport,
     )

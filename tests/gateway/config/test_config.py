@@ -308,8 +308,11 @@ def test_errors_of_syntax_say_where(text: str, said: str) -> None:
         ),
         (server(url="https://e.com", type="stdio"), "mcpServers.github.type: 'stdio' needs command"),
         (server(command="x", transport="http"), "mcpServers.github.transport: 'http-streamable' needs url"),
-        (server(url="https://e.com", type="sse"), "mcpServers.github.type: 'sse' is not supported"),
-        (server(url="https://e.com", transport="sse"), "mcpServers.github.transport: 'sse' is not supported"),
+        (server(command="x", type="sse"), "mcpServers.github.type: 'sse' needs url"),
+        (
+            server(url="https://e.com", type="sse", transport="http"),
+            "mcpServers.github.type: contradicts transport",
+        ),
         (
             server(command="x", type="stdio", transport="http"),
             "mcpServers.github.type: contradicts transport",

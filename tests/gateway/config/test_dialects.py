@@ -76,7 +76,7 @@ def test_two_names_that_are_like_each_other_stay_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "broken",
     [
-        {"type": "sse", "url": URL},
+        {"type": "websocket", "url": URL},
         {"command": ""},
         {"url": "example.com"},
         {"url": URL, "headers": {"X": "${NOT_SET}"}},

@@ -1,7 +1,7 @@
 """A server on the official ``mcp`` package: both eras on one URL.
 
-Run with the interpreter of the peer's own environment: ``mcp_server.py PORT|stdio [json]``.
-``json`` answers with JSON bodies where the default is event streams.
+Run with the interpreter of the peer's own environment: ``mcp_server.py PORT|stdio [json|sse]``.
+``json`` answers with JSON bodies where the default is event streams; ``sse`` speaks HTTP+SSE only.
 """
 
 from __future__ import annotations
@@ -126,6 +126,9 @@ def review(code: str) -> str:
 if __name__ == "__main__":
     if sys.argv[1] == "stdio":
         server.run(transport="stdio")
+        sys.exit()
+    if "sse" in sys.argv:
+        server.run(transport="sse", host="127.0.0.1", port=int(sys.argv[1]))
         sys.exit()
     server.run(
         transport="streamable-http",

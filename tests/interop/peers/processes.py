@@ -136,6 +136,10 @@ def _everything_command() -> list[str]:
     return [str(node()), str(package / "dist" / "index.js"), "streamableHttp"]
 
 
+def _everything_sse_command() -> list[str]:
+    return [*_everything_command()[:-1], "sse"]
+
+
 @dataclass(frozen=True)
 class Kind:
     """A peer that can be started."""
@@ -148,6 +152,8 @@ class Kind:
     """Whether it knows 2026-07-28."""
     streams: bool = True
     """Whether it answers with event streams, on which it can say something while a call runs."""
+    legacy: bool = False
+    """Whether it speaks HTTP+SSE, the transport before Streamable HTTP."""
 
 
 KINDS = (
@@ -156,6 +162,8 @@ KINDS = (
     Kind("fastmcp", _fastmcp_command),
     Kind("fastmcp-json", _fastmcp_command, options=("json",), streams=False),
     Kind("everything", _everything_command, words=EVERYTHING, stateless_era=False),
+    Kind("mcp-sse", _mcp_command, options=("sse",), stateless_era=False, legacy=True),
+    Kind("everything-sse", _everything_sse_command, words=EVERYTHING, stateless_era=False, legacy=True),
 )
 
 
@@ -177,7 +185,7 @@ class Peer:
     @property
     def url(self) -> str:
         """Its MCP endpoint."""
-        return f"http://127.0.0.1:{self.port}/mcp"
+        return f"http://127.0.0.1:{self.port}{'/sse' if self.kind.legacy else '/mcp'}"
 
     def start(self) -> None:
         """Start it and wait until it accepts connections.

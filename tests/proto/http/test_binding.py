@@ -293,3 +293,38 @@ def test_prepared_heads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     connect(session, binding)
     for call in (calls.ping(), calls.list_tools(), calls.ping()):
         assert headers_of(binding.post(session.start_request(call)))["mcp-method"] == call.method
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_every_redirect_of_a_get_is_followed(status: int) -> None:
+    _, binding = bound()
+    binding.follow_or_raise(HTTPRedirected(status, "/events/"), get=True)
+    assert str(binding.endpoint) == "http://example.com:8000/events/"
+
+
+@pytest.mark.parametrize(
+    "url", ["/messages?session=1", "messages?session=1", "http://example.com:8000/messages?session=1"]
+)
+def test_messages_go_to_the_endpoint_that_an_event_stream_has_named(url: str) -> None:
+    session, binding = bound()
+    binding.post_to_or_raise(url)
+    assert binding.post(session.start_handshake()).target == b"/messages?session=1"
+
+
+@pytest.mark.parametrize(
+    ("url", "words", "code"),
+    [
+        ("https://example.com:8000/messages?key=hush", "another origin", "redirect"),
+        ("//evil.example/messages?key=hush", "another origin", "redirect"),
+        ("http://example.com:9000/?key=hush", "another origin", "redirect"),
+        ("http://[::1?key=hush", "no valid URL", "protocol"),
+        ("file:///etc/passwd?key=hush", "no valid URL", "protocol"),
+    ],
+)
+def test_messages_go_nowhere_else(url: str, words: str, code: str) -> None:
+    _, binding = bound()
+    with pytest.raises(TransportError, match=words) as caught:
+        binding.post_to_or_raise(url)
+    assert (caught.value.code, caught.value.not_run) == (code, True)
+    assert "hush" not in str(caught.value)
+    assert str(binding.endpoint) == "http://example.com:8000/mcp"
