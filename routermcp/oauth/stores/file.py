@@ -8,6 +8,7 @@ import json
 import os
 import re
 import tempfile
+import time
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +26,11 @@ MAX_NAME_CHARACTERS = 180
 
 #: Bytes of the longest record: a few tokens have thousands.
 MAX_RECORD_BYTES = 4 * 1024 * 1024
+
+#: Seconds after which a temporary file is left over: writing a record takes milliseconds.
+LEFT_OVER_SECONDS = 60.0
+
+_TEMPORARY = ".tmp"
 
 #: The member of a record that holds the id of its server, where the name of the file cannot.
 LONG_ID = "routermcp:server_id"
@@ -147,6 +153,9 @@ class _FileAdapter:
         path = self._path(user_id, server_id)
         try:
             path.unlink(missing_ok=True)
+            _remove_left_over(path)
+            if path.parent.is_dir():
+                _sync(path.parent)
         except OSError as error:
             raise TokenStoreError(f"the tokens in {path} cannot be deleted: {error}") from error
 
@@ -192,7 +201,9 @@ def _make_private(folder: Path) -> None:
 
 def _write_record(path: Path, data: bytes) -> None:
     """Put a file in the place of another, whole or not at all, even if the machine stops."""
-    descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)  # 0600
+    _remove_left_over(path, LEFT_OVER_SECONDS)
+    # Readable by its owner only.
+    descriptor, temporary = tempfile.mkstemp(_TEMPORARY, f".{path.name}.", path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
@@ -202,12 +213,31 @@ def _write_record(path: Path, data: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+    _sync(path.parent)
+
+
+def _remove_left_over(path: Path, seconds: float = 0.0) -> None:
+    """Remove what processes that died while they wrote a record have left behind, and it holds tokens.
+
+    Args:
+        path: The file of the record.
+        seconds: The age from which on a temporary file is one that no process is writing.
+    """
+    newest = time.time() - seconds
+    for each in path.parent.glob(f".{path.name}.*{_TEMPORARY}"):
+        with contextlib.suppress(FileNotFoundError):  # its process has ended meanwhile
+            if each.stat().st_mtime <= newest:
+                each.unlink()
+
+
+def _sync(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
     if hasattr(os, "O_DIRECTORY"):
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            os.fsync(folder)
+            os.fsync(descriptor)
         finally:
-            os.close(folder)
+            os.close(descriptor)
 
 
 def file_adapter(path: str | os.PathLike[str] | None = None) -> TokenAdapter:
