@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,7 +27,7 @@ from routermcp_proto.types import WireModel
 
 from .. import __version__
 from ..oauth.stores.base import TokenAdapter
-from .backend import Announce, Caller, Listing, Result
+from .backend import Announce, Caller, InputRequired, Listing, Result
 from .catalog.entries import KINDS, Entry
 from .catalog.merged import MergedCatalog
 from .catalog.tool_search import search, search_tool
@@ -39,6 +40,9 @@ from .users.methods import UserMethods
 from .users.oauth_state import PATH as CALLBACK_PATH
 from .users.oauth_state import StateEncryptor
 from .users.registry import PerUserServer, UserRegistry, user_of
+
+#: Servers that are asked for one resource that none of them lists: more than a gateway commonly has.
+MAX_ASKED_IN_TURN = 64
 
 #: Entries of one page. A thousand tools are half a megabyte.
 PAGE_SIZE = 1_000
@@ -398,13 +402,41 @@ class Aggregate:
         """
         params = {"uri": uri}
         call = Call("resources/read", params, WireModel, safe=True, named_by="uri", may_ask_input=True)
-        upstream = await self._server_of(uri, self._view(caller))
+        view = self._view(caller)
+        upstream = await self._known_server_of(uri, view)
+        if upstream is None:
+            return await self._read_in_turn(uri, call, view, caller)
         if not upstream.allows(Listing.RESOURCES, uri):
             raise _no_resource(uri)
         return await upstream.call(call, caller)
 
+    async def _read_in_turn(self, uri: str, call: Call[WireModel], view: _View, caller: Caller) -> Result:
+        """Read a resource that no server lists or names: results have links to such ones, for example.
+
+        Raises:
+            ResourceNotFoundError: No server has it.
+        """
+        offering = [each for each in view.upstreams.values() if each.reads_resources]
+        for upstream in offering[:MAX_ASKED_IN_TURN]:
+            if upstream.allows(Listing.RESOURCES, uri):
+                # A question of one server could not be told from that of the next: it is passed over.
+                with contextlib.suppress(RPCError, InputRequired):
+                    return await upstream.call(call, caller.with_input(None, None))
+        raise _no_resource(uri)
+
     async def _server_of(self, uri: str, view: _View) -> Upstream:
-        """Find the server of a resource: the one that lists it, or whose template fits it best."""
+        """Return the server of a resource.
+
+        Raises:
+            ResourceNotFoundError: None is known to have it.
+        """
+        upstream = await self._known_server_of(uri, view)
+        if upstream is None:
+            raise _no_resource(uri)
+        return upstream
+
+    async def _known_server_of(self, uri: str, view: _View) -> Upstream | None:
+        """Find the server that lists a resource, whose template fits it best, or whose tool names it."""
         for settle in (False, True):
             if settle:
                 await self._settle(view)
@@ -421,10 +453,12 @@ class Aggregate:
             if fits:
                 _, entry = max(fits, key=lambda each: each[0])
                 return view.upstreams[entry.alias]
-        # Some servers read what they do not list.
+        # Some servers read what they do not list, such as the user interfaces of their tools (MCP Apps).
         if len(view.upstreams) == 1:
             return next(iter(view.upstreams.values()))
-        raise _no_resource(uri)
+        named = (catalog.naming(uri) for catalog in view.catalogs)
+        entry = next((each for each in named if each is not None), None)
+        return view.upstreams[entry.alias] if entry is not None else None
 
     async def complete(self, params: Mapping[str, Any], caller: Caller) -> Result:
         """Forward a request for completions to the server of the prompt or the resource.

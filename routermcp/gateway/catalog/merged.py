@@ -5,6 +5,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 
+from routermcp_proto import jsonrpc
+
 from ..backend import Listing
 from .entries import KINDS, Catalog, Entry
 from .tool_search import TaskSearch
@@ -49,6 +51,11 @@ class MergedCatalog:
         order = self._order[listing]
         begin = 0 if name is None else bisect_right(order, name)
         return order[begin : begin + count]
+
+    def naming(self, uri: str) -> Entry | None:
+        """Return the first tool whose entry has a URI as a value, as ``_meta`` of MCP Apps has."""
+        value = jsonrpc.dumps(uri)
+        return next((entry for entry in self[Listing.TOOLS].values() if value in entry.encoded), None)
 
     def spelled(self, listing: Listing, name: str) -> Sequence[str]:
         """Return the names here of the entries that a name means in another spelling."""

@@ -155,6 +155,12 @@ class Upstream:
         return UpstreamSession(self._settings, self._transport, capabilities, hear, self._times)
 
     @property
+    def reads_resources(self) -> bool:
+        """Whether the server is there and has resources."""
+        ready = self.state is UpstreamState.READY
+        return ready and self.server is not None and self.server.capabilities.resources is not None
+
+    @property
     def busy(self) -> bool:
         """Whether a request is under way."""
         return self._shared.busy or any(session.busy for session in self._client_sessions.values())
