@@ -5,19 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .. import SyncRouterMCPClient
-from ..oauth.browser import on_standard_error, over_ssh, show_page
+from ..oauth.browser import on_standard_error, show_page
 from ..oauth.config import CALLBACK_PORT
 from ..oauth.device import DeviceCode
 from ..oauth.flows.connections import Connection, ConnectionState
-from ..oauth.loopback import LoopbackReceiver
-from ..oauth.paste import PasteReceiver
+from ..oauth.presets import PRESETS
 from ..types import AuthorizationRequiredError, ConfigError, LocalProtocolError, MCPError, TransportError
-from .failures import UsageProblem, complain
+from .failures import UsageProblem, as_options, complain, reported
 from .options import (
     ApiKeyOption,
     ClientOptions,
@@ -28,6 +29,7 @@ from .options import (
     takes_client_options,
 )
 from .output import write_json, write_table
+from .sign_in import SignInOptions
 
 app = typer.Typer(
     name="auth",
@@ -45,7 +47,7 @@ ServerArgument = Annotated[
 
 
 @app.command()
-def login(
+def login(  # noqa: PLR0913 - its options
     server: ServerArgument = None,
     *,
     url: UrlOption = None,
@@ -70,15 +72,63 @@ def login(
     device: Annotated[
         bool, typer.Option("--device", help="Show a code to be entered on any device, such as a phone.")
     ] = False,
+    redirect_uri: Annotated[
+        str | None,
+        typer.Option(
+            "--redirect-uri", metavar="URL", help="Where your application lets its users come back to."
+        ),
+    ] = None,
+    client_id: Annotated[
+        str | None,
+        typer.Option("--client-id", metavar="ID", help="Id of an application that you registered by hand."),
+    ] = None,
+    client_secret_file: Annotated[
+        Path | None,
+        typer.Option("--client-secret-file", metavar="FILE", help="The file that holds its secret."),
+    ] = None,
+    scope: Annotated[
+        list[str] | None,
+        typer.Option("--scope", metavar="SCOPE", help="Ask for exactly these scopes. Repeatable."),
+    ] = None,
+    issuer: Annotated[
+        str | None,
+        typer.Option("--issuer", metavar="URL", help="The authorization server; no other is asked."),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            "--preset", metavar="NAME[=VALUE]", help=f"Settings for a vendor: {', '.join(PRESETS)}."
+        ),
+    ] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--param", metavar="KEY=VALUE", help="A further parameter of the sign-in page. Repeatable."
+        ),
+    ] = None,
     debug: DebugOption = False,
 ) -> None:
     """Sign in, in a browser.
 
     Over SSH, and with --no-browser, the address at which the browser ends may be pasted here.
     """
-    receiver = _receiver(browser=browser, port=port, paste=paste, device=device)
+    sign_in = SignInOptions(
+        browser,
+        port,
+        paste,
+        device,
+        redirect_uri,
+        client_id,
+        client_secret_file,
+        scope or (),
+        issuer,
+        preset,
+        param or (),
+    )
     options = ClientOptions(url, api_key, user_id, SIGN_IN_TIMEOUT, debug)
-    with options.connected(authorize=receiver, interaction_timeout=SIGN_IN_TIMEOUT) as client:
+    with reported(debug=debug):
+        receiver = sign_in.receiver()
+    with options.connected(partial(sign_in.settings, receiver), SIGN_IN_TIMEOUT) as client:
         if server is None:
             here = client.server_id
             if not any(each.server_id == here and _is_connected(each) for each in client.connections()):
@@ -95,20 +145,6 @@ def login(
         show_page(request.url, on_standard_error, open_browser=browser)
         request.wait(timeout=SIGN_IN_TIMEOUT)
         typer.echo(f"signed in at {server}")
-
-
-Receiver = LoopbackReceiver | PasteReceiver | DeviceCode
-
-
-def _receiver(*, browser: bool, port: int | None, paste: bool, device: bool) -> Receiver:
-    """Return how the user is asked."""
-    if device:
-        return DeviceCode()
-    if paste:
-        return PasteReceiver()
-    return LoopbackReceiver(
-        port=port, open_browser=browser, paste=not browser or over_ssh(), elsewhere="--port"
-    )
 
 
 @app.command()
@@ -202,7 +238,7 @@ def _connect_for_auth(client: SyncRouterMCPClient) -> MCPError | None:
 
 
 def _go_on_without(failure: MCPError) -> None:
-    complain(f"{failure}; going on with the tokens of this machine")
+    complain(f"{as_options(str(failure))}; going on with the tokens of this machine")
 
 
 def _is_connected(connection: Connection) -> bool:

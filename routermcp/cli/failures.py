@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from collections.abc import Generator
@@ -53,6 +54,28 @@ def complain(problem: str) -> None:
     sys.stderr.write(f"routermcp: {line}\n")
 
 
+#: What the library calls a setting, and what this program offers for it: nobody writes Python here.
+_AS_OPTIONS = (
+    (
+        "give OAuthConfig(client_id=..., client_secret=...), the latter if it gave one",
+        "give its id with --client-id, and its secret, if it has one, with --client-secret-file",
+    ),
+    ("give api_key= or an Authorization header", "give --api-key or sign in"),
+    ("give api_key=", "give --api-key, or set ROUTERMCP_API_KEY"),
+    (", and leave dpop=False out of OAuthConfig", ""),
+    ("say so with issuer=", "say so with --issuer"),
+)
+_SETTING = re.compile(r"OAuthConfig\((?:issuer=AuthorizationServer\()?[^()]*?(\w+)=[^()]*\)+")
+_NO_WAY = re.compile(r", and OAuthConfig [^;]*")
+
+
+def as_options(problem: str) -> str:
+    """Return a message of the library with options in place of the settings that it names."""
+    for setting, option in _AS_OPTIONS:
+        problem = problem.replace(setting, option)
+    return _SETTING.sub(r"the setting \1 of the library", _NO_WAY.sub("", problem))
+
+
 @contextmanager
 def reported(*, debug: bool) -> Generator[None]:
     """Turn errors into a line on standard error and an exit code.
@@ -70,7 +93,9 @@ def reported(*, debug: bool) -> Generator[None]:
     except (MCPError, UsageProblem) as error:
         if debug:
             traceback.print_exc()
-        complain("; ".join([str(error), *_failure_advice(error), *getattr(error, "__notes__", ())]))
+        complain(
+            "; ".join([as_options(str(error)), *_failure_advice(error), *getattr(error, "__notes__", ())])
+        )
         raise typer.Exit(exit_code(error)) from None
 
 

@@ -22,7 +22,7 @@ from routermcp_proto.http.binding import user_headers
 from routermcp_proto.http.url import EndpointURL
 
 from .failures import ExitCode, complain, reported
-from .options import ApiKeyOption, DebugOption, JsonOption, UrlOption, UserIdOption
+from .options import ApiKeyOption, DebugOption, JsonOption, UrlOption, UserIdOption, signed_in
 from .output import write_json, write_table
 
 if TYPE_CHECKING:
@@ -188,7 +188,10 @@ def connect(
             target,
             bearer=api_key or os.environ.get("ROUTERMCP_API_KEY"),
             headers={"X-RouterMCP-User-Id": user} if user else None,
+            oauth=signed_in(),
         )
+        if user:
+            settings = settings.for_user(user)
 
         naming = DOTTED if dotted_names else PORTABLE
 

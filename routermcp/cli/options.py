@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
@@ -15,8 +15,6 @@ import typer
 from .. import SyncRouterMCPClient
 from .._internal import DEFAULT_INTERACTION_TIMEOUT_MS
 from ..oauth import OAuthConfig, file_adapter
-from ..oauth.config import Authorize
-from ..oauth.device import DeviceCode
 from .failures import reported
 
 UrlOption = Annotated[
@@ -60,13 +58,13 @@ class ClientOptions:
     @contextmanager
     def made(
         self,
-        authorize: Authorize | DeviceCode | None = None,
+        sign_in: Callable[[], Mapping[str, Any]] = dict,
         interaction_timeout: int = DEFAULT_INTERACTION_TIMEOUT_MS,
     ) -> Generator[SyncRouterMCPClient]:
         """Make the client, not connected yet, with the tokens of ``routermcp auth login``.
 
         Args:
-            authorize: Has the user sign in where that is needed.
+            sign_in: Returns settings of signing in, for commands that may ask the user.
             interaction_timeout: Milliseconds for that.
 
         Raises:
@@ -80,9 +78,7 @@ class ClientOptions:
                 self.api_key,
                 self.user_id,
                 self.timeout,
-                oauth=OAuthConfig(
-                    file_adapter(), authorize=authorize, client_name="routermcp", single_user=True
-                ),
+                oauth=signed_in(**sign_in()),
                 debug=self.debug or None,
                 interaction_timeout=interaction_timeout,
             )
@@ -90,12 +86,21 @@ class ClientOptions:
     @contextmanager
     def connected(
         self,
-        authorize: Authorize | DeviceCode | None = None,
+        sign_in: Callable[[], Mapping[str, Any]] = dict,
         interaction_timeout: int = DEFAULT_INTERACTION_TIMEOUT_MS,
     ) -> Generator[SyncRouterMCPClient]:
         """Connect to the server; see :meth:`made`."""
-        with self.made(authorize, interaction_timeout) as client, client:
+        with self.made(sign_in, interaction_timeout) as client, client:
             yield client
+
+
+def signed_in(**sign_in: Any) -> OAuthConfig:
+    """Return the settings with which all commands use the tokens of ``routermcp auth login``.
+
+    Args:
+        sign_in: Settings of signing in, for commands that may ask the user.
+    """
+    return OAuthConfig(file_adapter(), client_name="routermcp", single_user=True, **sign_in)
 
 
 def takes_client_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -110,9 +110,22 @@ AUTHORIZATION_REQUIRED = "authorization_required"
 """The ``reason`` in the data of a gateway's error when a user has to sign in first."""
 
 
+#: The ``reason`` in the data of a gateway's 401 where its API key is missing or wrong.
+API_KEY_REASONS = ("missing", "malformed", "unknown")
+
+
+def is_about_api_key(refused: HTTPRefused) -> bool:
+    """Return whether a gateway refuses a request for its API key, so that no sign-in helps."""
+    error = refused.error
+    data: Any = error.data if error is not None and error.code == UNAUTHORIZED else None
+    return isinstance(data, dict) and cast("dict[str, Any]", data).get("reason") in API_KEY_REASONS
+
+
 def refusal_error(refused: HTTPRefused, endpoint: EndpointURL | str) -> TransportError:
     """Return the error that tells people about an HTTP refusal."""
     advice = _ADVICE.get(refused.status, "the server refused the request")
+    if is_about_api_key(refused):
+        advice = "it requires an API key: give api_key="
     said = refused.error.message if refused.error is not None else _first_line(refused.body)
     message = f"{endpoint} answered HTTP {refused.status}: {advice}"
     if said:

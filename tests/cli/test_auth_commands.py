@@ -6,16 +6,24 @@ import json
 import socket
 import subprocess
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 
 from routermcp import SyncRouterMCPClient
+from routermcp.cli.app import run
+from routermcp.cli.sign_in import SignInOptions
+from routermcp.gateway import LocalGateway
+from routermcp.gateway.config.model import GatewayConfig
 from routermcp.oauth import OAuthConfig, file_adapter
 from tests.cli.test_gateway_commands import PATIENCE, command, environment, ran, running
 from tests.oauth.servers.protected_server import ProtectedServer, callback, consent
 from tests.programs import free_port
+
+SUM = {"a": 1, "b": 2}
 
 
 @pytest.fixture
@@ -78,12 +86,11 @@ def test_over_ssh_the_last_address_of_the_browser_is_pasted(server: ProtectedSer
     )
     with program:
         assert program.stderr is not None
-        page = next(line.strip() for line in program.stderr if "/oauth/authorize?" in line)
-        back = callback(server, "ada", page)
+        hints = list(takewhile(lambda line: "press Enter" not in line, program.stderr))
+        back = callback(server, "ada", next(line.strip() for line in hints if "/oauth/authorize?" in line))
         said, told = program.communicate(f"{back.replace('state=', 'state=x')}\n{back}\n", timeout=PATIENCE)
     assert (program.returncode, said) == (0, f"signed in at 127.0.0.1:{server.port}/mcp\n")
-    assert "ssh -L" in told
-    assert "paste it here" in told
+    assert "ssh -L" in "".join(hints)
     assert "another sign-in" in told
 
 
@@ -93,6 +100,108 @@ def test_a_code_on_another_device(server: ProtectedServer, tmp_path: Path) -> No
     ended = ran(*login, cwd=tmp_path, HOME=str(tmp_path))
     assert (ended.returncode, ended.stdout) == (0, f"signed in at 127.0.0.1:{server.port}/mcp\n")
     assert "enter the code CODE-" in ended.stderr
+
+
+def test_an_application_that_was_registered_by_hand(server: ProtectedServer, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("planted-secret\n")
+    back = f"http://localhost:{free_port()}/done"
+    options = ("--client-id", "mine", "--client-secret-file", str(secret), "--redirect-uri", back)
+    more = ("--scope", "read write", "--issuer", server.origin, "--param", "audience=api")
+    signed_in(server, tmp_path, "--url", server.url, *options, *more)
+    (page,) = [seen for seen in server.seen if seen.target.startswith("/oauth/authorize?")]
+    asked = {name: values[0] for name, values in parse_qs(urlsplit(page.target).query).items()}
+    assert (asked["client_id"], asked["redirect_uri"]) == ("mine", back)
+    assert (asked["scope"], asked["audience"]) == ("read write", "api")
+    assert not [seen for seen in server.seen if seen.target == "/oauth/register"]
+    (form,) = [seen for seen in server.seen if seen.target == "/oauth/token"]
+    assert b"client_id=mine" in form.body
+
+
+def test_tokens_of_a_sign_in_are_for_connect(server: ProtectedServer, tmp_path: Path) -> None:
+    server.shows_user = "ada"
+    kept = file_adapter(tmp_path / ".routermcp/mcp-oauth")
+    kept.set("default", f"127.0.0.1:{server.port}/mcp", server.grant("ada"))
+    asked = [
+        {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "initialize",
+            "params": {
+                "protocolVersion": "2025-11-25",
+                "capabilities": {},
+                "clientInfo": {"name": "host", "version": "1"},
+            },
+        },
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "add", "arguments": SUM}},
+    ]
+    with subprocess.Popen(
+        command("connect", "--url", server.url),
+        env=environment(HOME=str(tmp_path)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as program:
+        assert program.stdin is not None
+        assert program.stdout is not None
+        program.stdin.writelines(f"{json.dumps(each)}\n" for each in asked)
+        program.stdin.flush()
+        answers = (json.loads(line) for line in program.stdout)
+        answer = next(each for each in answers if each.get("id") == 2)
+        program.stdin.close()
+        assert program.wait(PATIENCE) == 0
+    assert answer["result"]["content"][0]["text"] == "3"
+    assert [user for user, _ in server.calls] == ["ada"]
+
+
+def test_the_registration_is_dropped_by_hand(server: ProtectedServer, tmp_path: Path) -> None:
+    signed_in(server, tmp_path, "--url", server.url, "--port", str(free_port()))
+    kept = file_adapter(tmp_path / ".routermcp/mcp-oauth")
+    here = f"127.0.0.1:{server.port}/mcp"
+    assert (kept.get("", here) or {})["clients"]
+    ended = ran("auth", "revoke", "--forget-client", "--url", server.url, cwd=tmp_path, HOME=str(tmp_path))
+    assert (ended.returncode, ended.stdout) == (0, f"signed out at {here}\n")
+    assert (kept.get("", here) or {}).get("clients") == {}
+
+
+def test_a_missing_api_key_is_no_missing_sign_in(tmp_path: Path) -> None:
+    config = GatewayConfig.model_validate({"auth": {"apiKeys": ["rmc_key"]}})
+    with LocalGateway(config) as gateway:
+        for login in (("tools",), ("auth", "login", "--no-browser")):
+            ended = ran(*login, "--url", gateway.url, cwd=tmp_path, HOME=str(tmp_path))
+            assert ended.returncode == 3
+            assert "requires an API key: give --api-key" in ended.stderr
+            assert "sign in" not in ended.stderr
+            assert "auth login" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (("--device", "--paste"), "either --device or --paste"),
+        (("--param", "audience"), "not key=value"),
+        (("--client-secret-file", "missing"), "cannot be read"),
+        (("--preset", "gogle"), "there is no preset 'gogle'"),
+        (("--preset", "entra"), "entra=TENANT"),
+    ],
+)
+def test_options_that_cannot_be_read(
+    options: tuple[str, ...],
+    problem: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("ROUTERMCP_API_KEY", raising=False)
+    assert run(["auth", "login", "--url", "http://127.0.0.1:1/mcp", *options]) == 2
+    assert problem in capsys.readouterr().err
+
+
+def test_an_option_wins_over_the_preset() -> None:
+    options = SignInOptions(preset="google", parameters=["prompt=login"], issuer="https://id.example")
+    settings = options.settings(options.receiver())
+    assert settings["authorize_params"] == {"access_type": "offline", "prompt": "login"}
+    assert (settings["issuer"], settings["offline_access"]) == ("https://id.example", False)
 
 
 def test_a_refusal_of_the_user_is_said_at_once(server: ProtectedServer, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from routermcp_proto.events import HTTPRefused
 from routermcp_proto.http.exchange import MCPExchange
 from routermcp_proto.http.fetching import HTTPExchange
 from routermcp_proto.http.headers import HeaderBlock, HTTPRequest
-from routermcp_proto.http.outcomes import Outcome
+from routermcp_proto.http.outcomes import Outcome, is_about_api_key
 
 from ..call.deadline import CallDeadline
 from .base import HTTPTransport, ResponseStream, SharedTransport
@@ -131,7 +131,9 @@ class AuthTransport(HTTPTransport):
 
 
 def _may_be_let_in(refused: HTTPRefused) -> bool:
-    """Return whether a refusal may be about credentials; one with 400 has to say so (RFC 6750)."""
+    """Return whether a refusal may be about tokens; one with 400 has to say so (RFC 6750)."""
+    if is_about_api_key(refused):
+        return False
     return refused.status in (401, 403) or (refused.status == 400 and bool(refused.challenges))
 
 

@@ -12,7 +12,13 @@ from routermcp_proto.exceptions import (
     ResourceNotFoundError,
     RPCError,
 )
-from routermcp_proto.http.outcomes import MAX_ELICITATIONS, refusal_error, rpc_error, session_unknown
+from routermcp_proto.http.outcomes import (
+    MAX_ELICITATIONS,
+    is_about_api_key,
+    refusal_error,
+    rpc_error,
+    session_unknown,
+)
 from routermcp_proto.http.url import EndpointURL
 from routermcp_proto.jsonrpc import ErrorObject
 
@@ -42,6 +48,22 @@ def test_a_refusal_quotes_the_server_but_no_markup() -> None:
     assert "html" not in str(refusal_error(refused(503, "<html>"), ENDPOINT))
     quoted = refusal_error(refused(403, "{}", ErrorObject(-32001, "wrong key")), ENDPOINT)
     assert "it says: wrong key" in str(quoted)
+
+
+@pytest.mark.parametrize(
+    ("code", "data", "about_key"),
+    [
+        (-32001, {"reason": "missing"}, True),
+        (-32001, {"reason": "unknown"}, True),
+        (-32001, {"reason": "authorization_required"}, False),
+        (-32000, {"reason": "missing"}, False),
+        (-32001, ["missing"], False),
+    ],
+)
+def test_a_refusal_for_the_api_key_is_told_as_that(code: int, data: object, about_key: bool) -> None:
+    refusal = refused(401, "{}", ErrorObject(code, "no", data))
+    assert is_about_api_key(refusal) is about_key
+    assert ("requires an API key" in str(refusal_error(refusal, ENDPOINT))) is about_key
 
 
 def test_a_refusal_keeps_the_wait_that_was_asked_for() -> None:

@@ -10,7 +10,14 @@ import pytest
 
 from routermcp_proto.exceptions import OAuthError
 from routermcp_proto.oauth.client_auth import Client
-from routermcp_proto.oauth.code_grant import PendingSignIn, begin, code_from, exchange_form, state_of
+from routermcp_proto.oauth.code_grant import (
+    PendingSignIn,
+    begin,
+    code_from,
+    exchange_form,
+    refusal_in,
+    state_of,
+)
 from routermcp_proto.oauth.metadata import AuthorizationTarget, server_metadata
 from routermcp_proto.oauth.steps import base64url
 from tests.proto.oauth.world import ENDPOINT, ISSUER, REDIRECT, Chance, World
@@ -130,6 +137,18 @@ def test_one_code_is_wanted(rest: str) -> None:
     pending = begun()
     with pytest.raises(OAuthError, match="code"):
         code_from(back(pending) + rest, pending.state, pending.kept)
+
+
+@pytest.mark.parametrize(
+    ("query", "refusal"),
+    [
+        ("error=access_denied", "access_denied"),
+        ("error=access_denied&error_description=not%0Atoday", "access_denied (not today)"),
+        ("code=x", None),
+    ],
+)
+def test_a_refusal_is_read_without_a_state(query: str, refusal: str | None) -> None:
+    assert refusal_in(f"{REDIRECT}?{query}") == refusal
 
 
 def test_the_form_for_a_code() -> None:
