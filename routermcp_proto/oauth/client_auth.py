@@ -146,18 +146,18 @@ def register(
     url = server.registration_endpoint
     if scopes:
         document["scope"] = " ".join(scopes)
-    status, answer = yield from _post_document(url, document)
+    status, answer = yield from _post_document(url, document, server.issuer)
     if scopes and _is_about_scopes(status, answer):
         # The server may grant them all the same: some register a client for all scopes or for none.
         del document["scope"]
-        status, answer = yield from _post_document(url, document)
+        status, answer = yield from _post_document(url, document, server.issuer)
     client = _registered_client(status, answer, server, document["token_endpoint_auth_method"])
     return replace(client, redirect_uri=redirect_uri, scope=scopes)
 
 
-def _post_document(url: str, document: Mapping[str, Any]) -> Flow[tuple[int, dict[str, Any]]]:
+def _post_document(url: str, document: Mapping[str, Any], issuer: str) -> Flow[tuple[int, dict[str, Any]]]:
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
-    answer = yield from fetch(HTTPStep("POST", url, headers, json.dumps(document).encode()))
+    answer = yield from fetch(HTTPStep("POST", url, headers, json.dumps(document).encode(), named_by=issuer))
     return answer.status, json_object(answer) or {}
 
 

@@ -72,7 +72,7 @@ def request_codes(
         form["resource"] = target.resource
     filled, headers = token_endpoint.signed(form)
     began = token_endpoint.clock()
-    answer = yield from fetch(post_form(url, filled, headers))
+    answer = yield from fetch(post_form(url, filled, headers, named_by=token_endpoint.issuer))
     document = json_object(answer) or {}
     if not 200 <= answer.status < 300 or document.get("error"):
         secrets = secrets_of(filled, token_endpoint.client)

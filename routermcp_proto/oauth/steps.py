@@ -50,6 +50,9 @@ class HTTPStep:
     to_server: bool = True
     """Whether it goes to the authorization server, so that the application's headers for that go along."""
 
+    named_by: str = ""
+    """The issuer whose metadata named the URL, empty where it was the MCP server."""
+
 
 @dataclass(frozen=True, slots=True)
 class HTTPAnswer:
@@ -124,12 +127,18 @@ SPENT = ("code", "device_code", "refresh_token")
 
 
 def post_form(
-    url: str, form: Mapping[str, str], headers: Mapping[str, str], *, optional: bool = False
+    url: str,
+    form: Mapping[str, str],
+    headers: Mapping[str, str],
+    *,
+    optional: bool = False,
+    named_by: str = "",
 ) -> HTTPStep:
     """Return the request that posts a form, as all endpoints of OAuth but registration take it."""
     own = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
     spends = any(name in form for name in SPENT)
-    return HTTPStep("POST", url, {**own, **headers}, urlencode(form).encode("ascii"), spends, optional)
+    body = urlencode(form).encode("ascii")
+    return HTTPStep("POST", url, {**own, **headers}, body, spends, optional, named_by=named_by)
 
 
 def json_object(answer: HTTPAnswer) -> dict[str, Any] | None:

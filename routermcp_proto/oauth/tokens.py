@@ -208,7 +208,9 @@ class TokenEndpoint:
             del filled["client_id"]
         if self.prover is not None:
             headers["DPoP"] = self.prover.proof("POST", self.url)
-        answer = yield from fetch(post_form(self.url, filled, headers, optional=self.optional))
+        answer = yield from fetch(
+            post_form(self.url, filled, headers, optional=self.optional, named_by=self.issuer)
+        )
         nonce = answer.headers.get("dpop-nonce")
         if self.prover is not None and nonce:
             self.prover.note_nonce(self.url, nonce)
@@ -350,4 +352,4 @@ def revoke_tokens(revocation_url: str, token_endpoint: TokenEndpoint, tokens: To
     for token, kind in secrets:
         if token is not None:
             form, headers = token_endpoint.signed({"token": token, "token_type_hint": kind})
-            yield from fetch(post_form(revocation_url, form, headers))
+            yield from fetch(post_form(revocation_url, form, headers, named_by=token_endpoint.issuer))

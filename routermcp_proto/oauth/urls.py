@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Collection
+from enum import IntEnum
 from urllib.parse import urlsplit
 
 from ..exceptions import LocalProtocolError, OAuthError
@@ -122,15 +123,41 @@ def is_public(address: IPAddress) -> bool:
     return address.is_global and not address.is_multicast
 
 
-def is_private(address: str) -> bool:
-    """Return whether an IP address, as text, is in a network that is not public."""
-    return not is_public(ipaddress.ip_address(address.partition("%")[0]))
+class Reach(IntEnum):
+    """From how near an address can be reached: the larger, the fewer may connect to it."""
+
+    PUBLIC = 0
+    """From everywhere."""
+
+    PRIVATE = 1
+    """From the same network."""
+
+    LINK_LOCAL = 2
+    """From the same link, where clouds serve the secrets of a machine."""
+
+    LOOPBACK = 3
+    """From this machine."""
 
 
-def admits(address: str) -> bool:
-    """Return whether a request that a document of others asked for may go to an address.
+def reach_of(address: str) -> Reach:
+    """Return the reach of an IP address, given as text."""
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    inner = getattr(parsed, "ipv4_mapped", None) or parsed
+    if inner.is_loopback or inner.is_unspecified:
+        return Reach.LOOPBACK
+    if inner.is_link_local:
+        return Reach.LINK_LOCAL
+    return Reach.PUBLIC if is_public(parsed) else Reach.PRIVATE
+
+
+def admits(peer: Reach, address: str) -> bool:
+    """Return whether a request may go to an address that a peer named.
 
     A server could otherwise have its client look around in the client's own network
     (server-side request forgery; MCP "Security Best Practices").
+
+    Args:
+        peer: The reach of the server whose answer named the address, or a name for it.
+        address: The address, as text.
     """
-    return not is_private(address)
+    return reach_of(address) <= peer

@@ -125,6 +125,8 @@ class MemoryRuntime(BlockingRuntime):
         self._chance = chance
         self._time = 0.0
         self.streams: list[ScriptedStream] = []
+        self.dialed: list[str] = []
+        """The first address of each connection."""
         """The connections that were opened, in order."""
 
     def now(self) -> float:
@@ -169,8 +171,9 @@ class MemoryRuntime(BlockingRuntime):
         server_name: str,
     ) -> ScriptedStream:
         """Open a connection to the next scripted peer."""
-        del addresses, tls, server_name
+        del tls, server_name
         self._remaining()
+        self.dialed.append(addresses[0][1][0])
         stream = ScriptedStream(self._connections(), self)
         self.streams.append(stream)
         return stream

@@ -209,8 +209,8 @@ def test_a_name_is_looked_up_once_for_a_while(name: str, monkeypatch: pytest.Mon
     async def body(runtime: Runtime) -> None:
         resolver = Resolver()
         for _ in range(3):
-            (await dial(runtime, resolver, EndpointURL.parse("http://one.example/"), None)).abort()
-        (await dial(runtime, resolver, EndpointURL.parse("http://two.example/"), None)).abort()
+            (await dial(runtime, resolver, EndpointURL.parse("http://one.example/"), None))[0].abort()
+        (await dial(runtime, resolver, EndpointURL.parse("http://two.example/"), None))[0].abort()
 
     with peer(greet) as serving:
         run(name, body)
@@ -253,7 +253,7 @@ def test_a_unix_socket_carries_data(name: str, tmp_path: Path) -> None:
         serving.start()
 
         async def body(runtime: Runtime) -> None:
-            stream = await dial(runtime, Resolver(), unix_url(path), None)
+            stream, _ = await dial(runtime, Resolver(), unix_url(path), None)
             assert await receive_exactly(stream, 5) == b"hello"
             await stream.aclose()
 
@@ -284,7 +284,7 @@ def test_a_unix_socket_whose_queue_is_full_is_waited_for(name: str, tmp_path: Pa
                 async with runtime.deadline(runtime.now() + 0.1):
                     await dial(runtime, Resolver(), unix_url(path), None)
             listener.accept()[0].close()
-            stream = await dial(runtime, Resolver(), unix_url(path), None)
+            stream, _ = await dial(runtime, Resolver(), unix_url(path), None)
             stream.abort()
 
         run(name, body)
@@ -307,7 +307,7 @@ def test_a_unix_socket_is_tried_again_until_its_queue_has_a_place(
 
         monkeypatch.setattr(runtime, "wait_ready", counted)
         async with runtime.deadline(runtime.now() + PATIENCE):
-            (await dial(runtime, Resolver(), unix_url(path), None)).abort()
+            (await dial(runtime, Resolver(), unix_url(path), None))[0].abort()
             assert len(waits) == 3
             with pytest.raises(BlockingIOError):
                 await connect_first(runtime, [(socket.AF_UNIX, str(path))], busy_tries=2)

@@ -11,8 +11,8 @@ import pytest
 from routermcp import SyncRouterMCPClient, __version__
 from routermcp.oauth import AuthorizationServer, OAuthConfig, memory_adapter
 from routermcp.types import ConfigError, OAuthError, TransportError
-from routermcp_adapters.http import base as http_base
 from routermcp_proto.oauth.steps import HTTPStep
+from tests.oauth.networks import InnerServer, part_networks
 from tests.oauth.servers.protected_server import ProtectedServer
 
 STATELESS = "2026-07-28"
@@ -126,14 +126,14 @@ def test_a_concession_is_told_in_the_log(server: ProtectedServer, caplog: pytest
 @pytest.fixture
 def far_away(server: ProtectedServer, monkeypatch: pytest.MonkeyPatch) -> ProtectedServer:
     """The MCP server as one of the open Internet; every other one is in a private network."""
-    monkeypatch.setattr(http_base, "is_private", lambda _: False)
+    part_networks(monkeypatch)
     return server
 
 
 def test_an_authorization_server_may_be_private_where_the_application_says_so(
     far_away: ProtectedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with ProtectedServer(era=STATELESS) as inner:
+    with InnerServer(era=STATELESS) as inner:
         far_away.issuer = inner.origin
         with pytest.raises(TransportError, match="private_address=True"):
             sign_in(far_away, issuer=AuthorizationServer(inner.origin))
@@ -146,7 +146,7 @@ def test_an_authorization_server_may_be_private_where_the_application_says_so(
 
 def test_a_private_address_is_conceded_to_no_other_server(far_away: ProtectedServer) -> None:
     known = AuthorizationServer("https://auth.example", private_address=True)
-    with ProtectedServer(era=STATELESS) as inner:
+    with InnerServer(era=STATELESS) as inner:
         far_away.issuer = inner.origin
         with pytest.raises(OAuthError, match="nothing was sent there"):
             sign_in(far_away, issuer=known)

@@ -15,7 +15,7 @@ import pytest
 
 from routermcp.oauth import AuditEvent, OAuthConfig, TokenAdapter, file_adapter, memory_adapter
 from routermcp.types import AuthorizationRequiredError, OAuthError, TransportError
-from routermcp_adapters.http import base as http_base
+from tests.oauth.networks import InnerServer, part_networks
 from tests.oauth.servers.protected_server import ProtectedServer
 from tests.three_runtimes import RUNTIMES, gather, make_client, run
 
@@ -371,9 +371,8 @@ def test_an_httpx_client_signs_in_too(server: ProtectedServer, runtime: str) -> 
 
 
 def test_metadata_may_not_lead_into_a_private_network(runtime: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The test's server has to be taken for one of the open Internet, as none is at hand.
-    monkeypatch.setattr(http_base, "is_private", lambda _: False)
-    with ProtectedServer(era=STATELESS) as server, ProtectedServer(era=STATELESS) as inner:
+    part_networks(monkeypatch)
+    with ProtectedServer(era=STATELESS) as server, InnerServer(era=STATELESS) as inner:
         server.issuer = inner.origin
 
         async def body() -> None:

@@ -238,6 +238,10 @@ class ScriptedServer:
         sessions: Assign session ids (handshake era).
     """
 
+    address = "127.0.0.1"
+    name = address
+    """What its URL calls it."""
+
     def __init__(
         self,
         era: str = STATELESS,
@@ -278,10 +282,10 @@ class ScriptedServer:
             self._listening.listen(200)
             self.url = f"http+unix://{quote(str(self.unix), safe='')}{self.path}"
         else:
-            self._listening = socket.create_server(("127.0.0.1", self.port), backlog=200)
+            self._listening = socket.create_server((self.address, self.port), backlog=200)
             self.port = self._listening.getsockname()[1]
             self.scheme = "http" if self.tls is None else "https"
-            self.url = f"{self.scheme}://127.0.0.1:{self.port}{self.path}"
+            self.url = f"{self.scheme}://{self.name}:{self.port}{self.path}"
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 

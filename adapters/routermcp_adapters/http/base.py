@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from routermcp_proto.events import Event
@@ -15,13 +16,13 @@ from routermcp_proto.http.fetching import Fetched, FetchExchange, HTTPExchange, 
 from routermcp_proto.http.headers import HTTPRequest
 from routermcp_proto.http.outcomes import Outcome
 from routermcp_proto.http.url import EndpointURL
-from routermcp_proto.oauth.urls import admits, is_private
+from routermcp_proto.oauth.urls import admits
 from routermcp_proto.types import InitializeResult
 
 from ..concurrency.background import BackgroundTask
 from ..limits import PoolStats
 from ..runtime import Runtime
-from .connect import Admit, Resolver, conceding
+from .connect import Admit, Resolver, conceding, widest
 from .context import Destination, ExchangeContext, ignore
 from .pool import ConnectionPool
 
@@ -263,11 +264,14 @@ class SharedTransport(HTTPTransport):
         max_size: int,
         *,
         private: bool = False,
+        named_by: str = "",
     ) -> Fetched:
         """Make a request to any server, without logging it or following redirects.
 
-        A document of others may have named the URL, so an address in a private network is
-        refused unless the MCP server has one itself.
+        A document of others may have named the URL, so an address is refused that cannot be reached
+        from where the servers are that named it: a server of the open Internet leads to no address in
+        a private network, one of the network to none of this machine. Judged are the connections that
+        were made to these servers, and the address that is judged is the one that is connected to.
 
         Args:
             method: The method.
@@ -276,13 +280,14 @@ class SharedTransport(HTTPTransport):
             body: The body.
             max_size: Bytes of the longest answer.
             private: Whether an address in a private network is admitted all the same.
+            named_by: The URL of the authorization server that named it, empty for the MCP server.
 
         Raises:
             TransportError: There was no answer, or it was too long.
             LocalProtocolError: It cannot be sent.
         """
         endpoint = EndpointURL.parse(url)
-        admit = None if endpoint.same_origin(self.endpoint) else await self._admission()
+        admit = await self._admission(named_by)
         if private and admit is not None:
             admit = conceding(endpoint, admit)
         request, exchange = fetch_request(method, endpoint, headers, body), FetchExchange(max_size)
@@ -293,11 +298,16 @@ class SharedTransport(HTTPTransport):
             raise TransportError(f"{endpoint} gave no answer", code="protocol")
         return outcome
 
-    async def _admission(self) -> Admit | None:
+    async def _admission(self, named_by: str) -> Admit | None:
         if self.endpoint.unix or self._runtime is None:
             return None
-        own = await self.resolver.addresses(self._runtime, self.endpoint.host, self.endpoint.port)
-        return None if any(is_private(str(where[0])) for _, where in own) else admits
+        peer = self.resolver.peer(self.endpoint)
+        if peer is None:
+            # Nothing was said by the server yet: the URL is one of an earlier time, which was judged then.
+            own = await self.resolver.addresses(self._runtime, self.endpoint.host, self.endpoint.port)
+            peer = widest(own)
+        named = self.resolver.peer(EndpointURL.parse(named_by)) if named_by else None
+        return partial(admits, peer if named is None else min(peer, named))
 
     def note_retry(self) -> None:
         """Count that a request is sent again."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from routermcp_proto.exceptions import TransportError
 from routermcp_proto.http.url import EndpointURL
+from routermcp_proto.oauth.urls import Reach, reach_of
 
 from ..logs import log
 from ..runtime import Address, ByteStream, Runtime
@@ -22,6 +23,11 @@ RESOLUTION_SECONDS = 30.0
 #: Names whose addresses are kept. A client has one endpoint and a few token servers.
 MAX_RESOLUTIONS = 256
 
+#: Scheme, host and port.
+Origin = tuple[str, str, int]
+
+_IP_FAMILIES = (socket.AF_INET, socket.AF_INET6)
+
 #: Addresses that are tried for one connection, each family in turn.
 MAX_ADDRESSES = 8
 
@@ -31,6 +37,7 @@ class Resolver:
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, int], tuple[float, list[Address]]] = {}
+        self._peers: dict[Origin, Reach] = {}
         self._lock = threading.Lock()
 
     async def addresses(self, runtime: Runtime, host: str, port: int) -> list[Address]:
@@ -66,6 +73,28 @@ class Resolver:
             self._known[key] = (now + RESOLUTION_SECONDS, addresses)
         return addresses
 
+    def note_peer(self, endpoint: EndpointURL, addresses: list[Address]) -> None:
+        """Note where a connection to an endpoint leads: to one of these addresses."""
+        reach = widest(addresses)
+        with self._lock:
+            known = self._peers.get(endpoint.origin)
+            if known is not None or len(self._peers) < MAX_RESOLUTIONS:
+                self._peers[endpoint.origin] = reach if known is None else min(reach, known)
+
+    def peer(self, endpoint: EndpointURL) -> Reach | None:
+        """Return the widest reach of the connections to an endpoint, None where there was none.
+
+        A server whose name was one of the open Internet once may have said everything that is said
+        in its name: that its name leads into a private network now makes no difference.
+        """
+        return self._peers.get(endpoint.origin)
+
+
+def widest(addresses: list[Address]) -> Reach:
+    """Return the reach of the most public of some addresses; that of a Unix socket is this machine."""
+    found = [reach_of(str(where[0])) for family, where in addresses if family in _IP_FAMILIES]
+    return min(found, default=Reach.LOOPBACK)
+
 
 def is_deadline(error: BaseException) -> bool:
     """Tell a limit of the caller, which passes as it is, from one of the kernel, which has a number."""
@@ -100,7 +129,7 @@ async def dial(
     endpoint: EndpointURL,
     tls: ssl.SSLContext | None,
     admit: Admit | None = None,
-) -> ByteStream:
+) -> tuple[ByteStream, list[Address]]:
     """Open a connection to an endpoint, whichever of its addresses answers first.
 
     Args:
@@ -110,18 +139,23 @@ async def dial(
         tls: The context, where the endpoint has TLS.
         admit: Asked for each address, None where all may be connected to.
 
+    Returns:
+        The stream, and the addresses of which it leads to one.
+
     Raises:
         TransportError: None of them took the connection (``connect``, ``tls`` or ``dns``).
     """
     try:
         addresses = admitted(endpoint, await _addresses_of(runtime, resolver, endpoint), admit)
-        return await runtime.connect(addresses, tls if endpoint.tls else None, endpoint.host)
+        stream = await runtime.connect(addresses, tls if endpoint.tls else None, endpoint.host)
     except ssl.SSLError as error:
         raise _tls_failure(endpoint, error) from error
     except OSError as error:
         if is_deadline(error):
             raise
         raise _connect_failure(endpoint, error) from error
+    resolver.note_peer(endpoint, addresses)
+    return stream, addresses
 
 
 def admitted(endpoint: EndpointURL, addresses: list[Address], admit: Admit | None) -> list[Address]:

@@ -15,14 +15,12 @@ from routermcp_proto.http.url import EndpointURL
 
 from .. import wire_log
 from ..concurrency.gc_pause import PAUSE_SIZE, paused
-from ..runtime import ByteStream
+from ..runtime import Address, ByteStream
+from .connect import Admit, Origin
 
 #: Reads of an answer's remains when a connection is wanted again. The last chunk of an
 #: event stream is a few bytes; a server that sends more than this is still talking.
 MAX_REMAINS = 4
-
-Origin = tuple[str, str, int]
-"""Scheme, host and port: what a connection leads to."""
 
 
 class Condition(Enum):
@@ -43,6 +41,7 @@ class PooledConnection:
 
     __slots__ = (
         "__weakref__",
+        "addresses",
         "drained",
         "endpoint",
         "idle_since",
@@ -60,6 +59,8 @@ class PooledConnection:
         self.origin: Origin = endpoint.origin
         self.ref: weakref.ref[PooledConnection] = weakref.ref(self, on_abandoned)
         self.stream: ByteStream = _NOT_OPEN
+        self.addresses: list[Address] = []
+        """The addresses of which it leads to one."""
         self.reader = DirectResponseReader()
         self.opened_at = 0.0
         self.idle_since = 0.0
@@ -75,6 +76,10 @@ class PooledConnection:
     def is_open(self) -> bool:
         """Whether there is a stream."""
         return self.stream is not _NOT_OPEN
+
+    def admitted(self, admit: Admit) -> bool:
+        """Return whether a request may go where it leads."""
+        return all(admit(str(where[0])) for _, where in self.addresses)
 
     def take(self, data: bytes, exchange: HTTPExchange) -> list[Event]:
         """Feed bytes of the answer through the reader to the exchange, and return what they mean.

@@ -136,7 +136,7 @@ class ConnectionPool:
             endpoint: Where it has to lead.
             control: Do not wait for a place: answers to the peer must get through when all
                 places are taken by calls that wait for them.
-            admit: Asked for each address of a connection that is opened.
+            admit: Asked for each address that the connection may lead to.
 
         Raises:
             TransportError: No connection could be opened.
@@ -145,10 +145,15 @@ class ConnectionPool:
         if connection is None:
             connection = await self._queue(endpoint)
         if connection.is_open:
-            return connection
+            if admit is None or connection.admitted(admit):
+                return connection
+            self.discard(connection)
+            return await self.lease(endpoint, control=control, admit=admit)
         try:
             tls = self._tls() if endpoint.tls else None
-            connection.stream = await dial(self._runtime, self._resolver, endpoint, tls, admit)
+            connection.stream, connection.addresses = await dial(
+                self._runtime, self._resolver, endpoint, tls, admit
+            )
         except BaseException:
             self.discard(connection)
             raise

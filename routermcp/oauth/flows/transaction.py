@@ -243,6 +243,7 @@ class GrantTransaction:
                     step.body,
                     MAX_ANSWER_BYTES,
                     private=config.may_be_private(step),
+                    named_by=step.named_by,
                 )
         except TimeoutError as error:
             if not scope.expired:

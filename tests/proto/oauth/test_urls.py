@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from routermcp_proto.exceptions import OAuthError
-from routermcp_proto.oauth.urls import admits, checked, covers, is_private, origin_of, path_of
+from routermcp_proto.oauth.urls import Reach, admits, checked, covers, origin_of, path_of, reach_of
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,8 @@ def test_parts_of_urls() -> None:
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2001:4860:4860::8888", "64:ff9b::808:808", "::ffff:8.8.8.8"])
 def test_the_open_internet(address: str) -> None:
-    assert admits(address)
+    assert reach_of(address) is Reach.PUBLIC
+    assert admits(Reach.PUBLIC, address)
 
 
 @pytest.mark.parametrize(
@@ -60,4 +61,26 @@ def test_the_open_internet(address: str) -> None:
      "224.0.0.1", "::1", "fe80::1%eth0", "fc00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:7f00:1::"],
 )  # fmt: skip
 def test_private_networks(address: str) -> None:
-    assert is_private(address)
+    assert reach_of(address) > Reach.PUBLIC
+    assert not admits(Reach.PUBLIC, address)
+    assert admits(Reach.LOOPBACK, address)
+
+
+@pytest.mark.parametrize(
+    ("address", "reach"),
+    [
+        ("10.1.2.3", Reach.PRIVATE),
+        ("fc00::1", Reach.PRIVATE),
+        ("100.64.0.1", Reach.PRIVATE),
+        ("169.254.169.254", Reach.LINK_LOCAL),
+        ("::ffff:169.254.169.254", Reach.LINK_LOCAL),
+        ("fe80::1%eth0", Reach.LINK_LOCAL),
+        ("127.1.2.3", Reach.LOOPBACK),
+        ("::1", Reach.LOOPBACK),
+        ("::ffff:127.0.0.1", Reach.LOOPBACK),
+        ("0.0.0.0", Reach.LOOPBACK),
+    ],
+)
+def test_a_peer_names_no_address_that_fewer_can_reach(address: str, reach: Reach) -> None:
+    assert reach_of(address) is reach
+    assert [peer for peer in Reach if admits(peer, address)] == [peer for peer in Reach if peer >= reach]
