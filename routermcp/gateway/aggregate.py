@@ -29,6 +29,7 @@ from .. import __version__
 from ..oauth.stores.base import TokenAdapter
 from .backend import Announce, Caller, InputRequired, Listing, Result
 from .catalog.entries import KINDS, Entry
+from .catalog.instructions import merged_instructions
 from .catalog.merged import MergedCatalog
 from .catalog.tool_search import search, search_tool
 from .catalog.uri_templates import template_fit
@@ -105,7 +106,7 @@ class Aggregate:
         tokens: The store of users' tokens.
         server_info: The name by which clients know a RouterMCP gateway.
         capabilities: All that servers may have: those they do have are known when they are reached.
-        instructions: None: each server has instructions of its own.
+        instructions: Those of the servers that were reached, merged.
         upstreams: The servers that all users share, by alias.
         call_listeners: Hear of each request for a tool, a prompt or a resource that has ended.
     """
@@ -198,6 +199,7 @@ class Aggregate:
             self._watch(upstream)
             upstream.start()
         for upstream in gone:
+            upstream.on_reached = lambda: None
             upstream.on_change = lambda _method: None
             upstream.on_session_change = lambda _session_id, _method: None
             upstream.on_notification = lambda _method, _params: None
@@ -205,15 +207,24 @@ class Aggregate:
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
         self._own = dict.fromkeys(self._own)
+        self._introduce()
         for method in dict.fromkeys(kind.changed for kind in KINDS.values()):
             self.on_changed(method, {})
 
     # ---- lists -----------------------------------------------------------------------------
 
     def _watch(self, upstream: Upstream) -> None:
+        upstream.on_reached = self._introduce
         upstream.on_change = self._changed
         upstream.on_session_change = self._changed_in_session
         upstream.on_notification = self._hear
+
+    def _introduce(self) -> None:
+        """Take over what the servers say about their use."""
+        servers = [(upstream.alias, upstream.server) for upstream in self.upstreams.values()]
+        self.instructions = merged_instructions(
+            (alias, server.instructions) for alias, server in servers if server is not None
+        )
 
     def _changed(self, method: str) -> None:
         self._catalog.invalidate(method)
@@ -547,7 +558,6 @@ class SingleServer(Aggregate):
     def __init__(self, upstream: Upstream, *, patience: float = LIST_WAIT_SECONDS) -> None:
         super().__init__([upstream], search=False, patience=patience)
         self._server = upstream
-        upstream.on_reached = self._introduce
 
     async def begin(self) -> None:
         """Reach the server, so that the first client gets the server's own description."""
