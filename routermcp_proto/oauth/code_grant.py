@@ -159,6 +159,8 @@ def code_from(callback_url: str, state: str, kept: Mapping[str, Any]) -> str:
     error = only("error")
     if error is not None:
         said = _refusal(error, only("error_description"))
+        if error == "invalid_scope" and OFFLINE_ACCESS in str(kept.get("scope", "")).split():
+            said += "; OAuthConfig(offline_access=False) leaves offline_access out"
         raise TokenError(f"{issuer} did not sign the user in: {said}", words(error))
     code = only("code")
     if not code:

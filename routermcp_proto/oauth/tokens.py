@@ -175,31 +175,35 @@ class TokenEndpoint:
         if answer.status in (400, 401) and document.get("error") == USE_NONCE and nonce and self.prover:
             filled, answer = yield from self.post(form)
             document = json_object(answer) or {}
-        other = self._other_way(answer.status, document)
-        if other is not None:
+        for other in self._other_ways(answer.status, document):
             # A server that refuses the client has not looked at the grant yet.
             once_more, other_answer = yield from other.post(form)
-            if _is_success(other_answer.status, json_object(other_answer) or {}):
-                filled, answer, document = once_more, other_answer, json_object(other_answer) or {}
+            said = json_object(other_answer) or {}
+            if _is_success(other_answer.status, said):
+                filled, answer, document = once_more, other_answer, said
+                break
+            if said.get("error") != document.get("error"):
+                break  # it has looked at the grant now, and may take it for spent
         if not _is_success(answer.status, document) and (
             _says_no(document) or not 200 <= answer.status < 300
         ):
             raise refused(self.issuer, answer.status, document, secrets_of(filled, self.client))
         return self._read(document, scope, began)
 
-    def _other_way(self, status: int, document: Mapping[str, Any]) -> TokenEndpoint | None:
-        """Return the endpoint with the client shown in another way, None where that is no remedy.
+    def _other_ways(self, status: int, document: Mapping[str, Any]) -> tuple[TokenEndpoint, ...]:
+        """Return the endpoint with the client shown in other ways, none where that is no remedy.
 
-        Servers that publish nothing of their methods may take the secret in the form only; others
-        refuse a client id beside the Basic credentials (RFC 6749, section 2.3: one method a request).
+        Some servers take the secret in the form only, whatever they publish; others refuse a client id
+        beside the Basic credentials (RFC 6749, section 2.3: one method a request).
         """
         client = self.client
         if client is None or client.method != BASIC or status not in (400, 401, 403):
-            return None
-        error = document.get("error")
-        if error == "invalid_client":
-            return replace(self, client=replace(client, method=POST))
-        return replace(self, client_id_beside=False) if error == "invalid_request" else None
+            return ()
+        in_form = replace(self, client=replace(client, method=POST))
+        alone = replace(self, client_id_beside=False)
+        return {"invalid_client": (in_form,), "invalid_request": (alone, in_form)}.get(
+            str(document.get("error")), ()
+        )
 
     def post(self, form: Mapping[str, str]) -> Flow[tuple[Mapping[str, str], HTTPAnswer]]:
         """Post a form once; return it as it was sent, and the answer."""
@@ -325,7 +329,15 @@ def refresh_tokens(token_endpoint: TokenEndpoint, tokens: Tokens, resource: str 
     form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token}
     if resource is not None:
         form["resource"] = resource
-    renewed = yield from token_endpoint.ask(form, tokens.scope)
+    try:
+        renewed = yield from token_endpoint.ask(form, tokens.scope)
+    except TokenError as error:
+        if resource is None or error.error not in ("invalid_request", "invalid_target"):
+            raise
+        # Servers that took the parameter with the code may refuse it here, where it may be left out: the
+        # tokens stay those of the grant (RFC 8707, section 2.2).
+        del form["resource"]
+        renewed = yield from token_endpoint.ask(form, tokens.scope)
     if renewed.refresh_token is not None:
         return renewed
     # Without rotation the old one stays good (RFC 6749, section 6).

@@ -12,6 +12,7 @@ from routermcp_proto.oauth.authorizer import AuthAttempt
 from routermcp_proto.oauth.challenges import Challenge
 from routermcp_proto.oauth.client_auth import POST, Client
 from routermcp_proto.oauth.client_grants import ClientCredentials
+from routermcp_proto.oauth.steps import TokenError
 from tests.proto.oauth.world import Party
 
 
@@ -22,6 +23,16 @@ def refused(party: Party, status: int = 401, **parameters: str) -> bool:
 
 def query(url: str) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+
+
+def test_a_server_that_does_not_know_offline_access_is_told_from_others() -> None:
+    for server_knows, hint in ((["offline_access"], True), ([], False)):
+        party = Party(scope=("a",))
+        party.world.server["scopes_supported"] = server_knows
+        party.world.callback = {"error": "invalid_scope"}
+        with pytest.raises(TokenError) as caught:
+            refused(party)
+        assert ("OAuthConfig(offline_access=False)" in str(caught.value)) == hint
 
 
 def test_further_parameters_go_to_the_page_and_with_each_request_for_tokens() -> None:

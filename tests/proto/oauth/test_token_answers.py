@@ -113,6 +113,25 @@ def test_a_client_that_is_refused_is_shown_once_in_another_way(error: str, helps
     assert len(world.steps) == 2
 
 
+@pytest.mark.parametrize("method", ["secret in the form", "nothing"])
+def test_a_server_that_reads_the_form_only_may_call_that_an_invalid_request(method: str) -> None:
+    world = World()
+
+    def token(step: HTTPStep) -> HTTPAnswer:
+        if method == "nothing" or "client_secret" not in form_of(step):
+            return answer(400, {"error": "invalid_request", "error_description": "no client credentials"})
+        return answer(document=world.token)
+
+    world.handlers[f"{ISSUER}/token"] = token
+    endpoint = TokenEndpoint(ISSUER, f"{ISSUER}/token", Client("c", "hush", BASIC), CHANCE.random, CHANCE.now)
+    if method == "nothing":
+        with pytest.raises(TokenError, match="no client credentials"):
+            world.drive(endpoint.ask({}))
+    else:
+        assert world.drive(endpoint.ask({})).access_token == "access-1"
+    assert len(world.steps) == 3
+
+
 @pytest.mark.parametrize(("status", "error"), [(400, "invalid_grant"), (500, "invalid_client"), (403, None)])
 def test_other_refusals_are_final(status: int, error: str | None) -> None:
     world = World()
@@ -121,6 +140,22 @@ def test_other_refusals_are_final(status: int, error: str | None) -> None:
     with pytest.raises(TokenError):
         world.drive(TokenEndpoint(ISSUER, f"{ISSUER}/token", client, CHANCE.random, CHANCE.now).ask({}))
     assert len(world.steps) == 1
+
+
+@pytest.mark.parametrize("error", ["invalid_request", "invalid_target"])
+def test_a_renewal_may_have_to_do_without_the_resource(error: str) -> None:
+    party = signed_in()
+
+    def token(step: HTTPStep) -> HTTPAnswer:
+        return (
+            answer(400, {"error": error})
+            if "resource" in form_of(step)
+            else answer(document={"access_token": "access-2"})
+        )
+
+    party.world.handlers[f"{ISSUER}/token"] = token
+    party.world.drive(party.authorizer.renew())
+    assert party.authorizer.headers("POST", ENDPOINT) == {"Authorization": "Bearer access-2"}
 
 
 # ---- renewals that are refused ---------------------------------------------------------------------------
@@ -154,7 +189,9 @@ def test_a_renewal_that_is_refused_in_whatever_words_asks_the_user_once(
     assert not party.authorizer.due
     assert challenged(party)
     assert party.authorizer.headers("POST", ENDPOINT) == {"Authorization": "Bearer access-2"}
-    assert [form["grant_type"] for form in party.world.forms()].count("refresh_token") == 1
+    # What may be said of the resource is asked once more without it.
+    shown = 2 if b"invalid_request" in refusal.body else 1
+    assert [form["grant_type"] for form in party.world.forms()].count("refresh_token") == shown
 
 
 @pytest.mark.parametrize(
