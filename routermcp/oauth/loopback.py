@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import http.server
+import math
 import socket
 import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,10 +23,14 @@ from routermcp_proto.oauth.urls import LOOPBACK_NAMES
 from ._urls import checked_page
 from .browser import on_standard_error, over_ssh, show_page
 from .config import CALLBACK_PATH, CALLBACK_PORT
-from .paste import HINT, RECEIVE_SECONDS, Terminal, readable, redirect_uri_of, refused_at_once
+from .paste import HINT, RECEIVE_SECONDS, HasDescriptor, Terminal, readable, redirect_uri_of, refused_at_once
 
-#: Seconds for one request of the browser, so that a connection without one blocks no other.
+#: Seconds for one request of the browser from its first byte to its last. A connection that takes
+#: longer is cut: it may be another program's, which drips bytes.
 REQUEST_SECONDS = 5.0
+
+#: Connections that are served at once: a browser opens a few ahead. A further one cuts the oldest.
+MAX_CONNECTIONS = 32
 
 #: Addresses that stand for all addresses of a machine: browsers come to the loopback one of them.
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a container is reached
@@ -119,9 +127,11 @@ class LoopbackReceiver:
     def _wait(self, server: _Server, terminal: Terminal | None) -> str:
         until = time.monotonic() + self._seconds
         while server.answer is None:
-            sources = [server] if terminal is None or not terminal.is_open else [server, terminal]
-            ready = readable(sources, until - time.monotonic())
-            if not ready:
+            sources: list[HasDescriptor] = [server, server.woken]
+            if terminal is not None and terminal.is_open:
+                sources.append(terminal)
+            ready = readable(sources, min(until - time.monotonic(), server.cut_late()))
+            if not ready and time.monotonic() >= until:
                 raise OAuthError("nobody came back from signing in")
             if server in ready:
                 server.handle_request()
@@ -162,21 +172,26 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Take the answer, if this is it."""
-        (title, text), status = self.server.take(self.path)
+        callback, (title, text), status = self.server.read(self.path)
         page = _BROWSER_PAGE.format(title=title, text=html.escape(text)).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.send_header("Content-Length", str(len(page)))
-        self.send_header("Referrer-Policy", "no-referrer")  # the code is in this page's URL
-        self.end_headers()
-        self.wfile.write(page)
+        try:
+            self.send_response(status)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Length", str(len(page)))
+            self.send_header("Referrer-Policy", "no-referrer")  # the code is in this page's URL
+            self.end_headers()
+            self.wfile.write(page)
+        finally:
+            # After the page: the program may end as soon as it has the answer.
+            if callback is not None:
+                self.server.take(callback)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name there
         """Log nothing: the line would hold the code."""
 
 
 class _Server(http.server.HTTPServer):
-    """An HTTP server that never shares its port.
+    """An HTTP server that never shares its port, with a thread for each connection.
 
     Args:
         place: Where it listens.
@@ -184,6 +199,8 @@ class _Server(http.server.HTTPServer):
     """
 
     allow_reuse_address = sys.platform != "win32"
+    timeout = 0.25
+    """Seconds for a connection to be accepted, where the system cannot say whether there is one."""
 
     def __init__(self, place: Place, url: str) -> None:
         # Browsers try both addresses of "localhost"; the name is not looked up.
@@ -192,24 +209,71 @@ class _Server(http.server.HTTPServer):
         self.answer: str | None = None
         self._place = place
         self._expected = state_of(url)
+        self._open: deque[tuple[float, socket.socket]] = deque()
+        self.woken, self._waker = socket.socketpair()
+        """Can be read once the answer is there."""
         super().__init__((host, place.port), _Handler)
 
-    def take(self, target: str) -> tuple[tuple[str, str], int]:
-        """Take the answer, if a request is it; return title and text of the page, and the status."""
+    def server_close(self) -> None:
+        """Stop listening, and cut the connections."""
+        super().server_close()
+        while self._open:
+            _cut(self._open.popleft()[1])
+        self.woken.close()
+        self._waker.close()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection in a thread of its own."""
+        self._open.append((time.monotonic() + REQUEST_SECONDS, request))
+        if len(self._open) > MAX_CONNECTIONS:
+            _cut(self._open.popleft()[1])
+        threading.Thread(target=self._serve, args=(request, client_address), daemon=True).start()
+
+    def _serve(self, request: Any, client_address: Any) -> None:
+        try:
+            self.finish_request(request, client_address)
+        except Exception:  # noqa: BLE001 - as the server's own loop does
+            self.handle_error(request, client_address)
+        finally:
+            self.shutdown_request(request)
+
+    def cut_late(self) -> float:
+        """Cut the connections whose time is over; return the seconds until the next one's is."""
+        while self._open and self._open[0][0] <= time.monotonic():
+            _cut(self._open.popleft()[1])
+        return self._open[0][0] - time.monotonic() if self._open else math.inf
+
+    def take(self, callback: str) -> None:
+        """Take an answer; the first one counts."""
+        self.answer = self.answer or callback
+        with contextlib.suppress(OSError):  # closed: the wait has ended otherwise
+            self._waker.send(b"!")
+
+    def read(self, target: str) -> tuple[str | None, tuple[str, str], int]:
+        """Read the target of a request.
+
+        Returns:
+            The answer, None where it is none; title and text of the page for the browser; the status.
+        """
         parts = urlsplit(self._place.url)
         callback = f"{parts.scheme}://{parts.netloc}{target}"
         state, refusal = state_of(callback), refusal_in(callback)
         # A refusal without a state is one of the server's page, which has lost it: nothing is let in.
         ours = state == self._expected or (state is None and refusal is not None)
         if target.partition("?")[0] != self._place.path or not ours:
-            return _ELSEWHERE, 404
-        self.answer = self.answer or callback
+            return None, _ELSEWHERE, 404
         if refusal is None:
-            return _DONE, 200
-        return (_REFUSED[0], _REFUSED[1].format(refusal=refusal)), 200
+            return callback, _DONE, 200
+        return callback, (_REFUSED[0], _REFUSED[1].format(refusal=refusal)), 200
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Log nothing about a browser that leaves early: its request may hold the code."""
+
+
+def _cut(connection: socket.socket) -> None:
+    """End a connection that a thread may be reading."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def loopback_receiver(

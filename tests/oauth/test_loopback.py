@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import socket
 import struct
@@ -14,10 +15,11 @@ from typing import Any
 import httpx
 import pytest
 
-from routermcp.oauth import OAuthConfig, loopback_receiver, memory_adapter
+from routermcp.oauth import OAuthConfig, loopback, loopback_receiver, memory_adapter
 from routermcp.oauth import browser as browser_module
 from routermcp.oauth.browser import suspicion
 from routermcp.oauth.config import CALLBACK_PORT, DEFAULT_REDIRECT_URI
+from routermcp.oauth.loopback import MAX_CONNECTIONS
 from routermcp.types import ConfigError, OAuthError
 from tests.oauth.servers.protected_server import ProtectedServer
 from tests.programs import free_port
@@ -251,6 +253,56 @@ def test_a_browser_that_leaves_early_is_not_talked_about(capsys: pytest.CaptureF
     waiting.get("/callback?state=right&code=x")
     assert waiting.result.result(PATIENCE).endswith("code=x")
     assert capsys.readouterr().err == ""
+
+
+def connections(receiver: Any, count: int) -> list[socket.socket]:
+    """Connections that have said half of a request."""
+    port = int(receiver.redirect_uri.split(":")[2].partition("/")[0])
+    made = [socket.create_connection(("127.0.0.1", port), PATIENCE) for _ in range(count)]
+    for each in made:
+        each.sendall(b"GET /callback?state=")
+    return made
+
+
+def ends(connection: socket.socket) -> bool:
+    """Whether the other side ends a connection."""
+    with connection, contextlib.suppress(ConnectionError):
+        return connection.recv(1) == b""
+    return True
+
+
+def test_connections_of_others_keep_no_browser_out() -> None:
+    """A program that connects first and says nothing more, as often as it likes."""
+    waiting = WaitingReceiver()
+    others = connections(waiting.receiver, 2 * MAX_CONNECTIONS)
+    assert waiting.get("/callback?state=right&code=x").status_code == 200
+    assert waiting.result.result(PATIENCE).endswith("code=x")
+    assert all(ends(each) for each in others)
+
+
+def test_a_request_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where each byte comes soon after the one before."""
+    monkeypatch.setattr(loopback._Handler, "timeout", 6 * PATIENCE)
+    monkeypatch.setattr(loopback, "REQUEST_SECONDS", 0.05)
+    waiting = WaitingReceiver()
+    assert ends(*connections(waiting.receiver, 1))
+    monkeypatch.undo()
+    assert waiting.get("/callback?state=right&code=x").status_code == 200
+    assert waiting.result.result(PATIENCE).endswith("code=x")
+
+
+def test_the_wait_ends_in_time_whatever_a_connection_says() -> None:
+    waiting = WaitingReceiver(make=partial(_impatient, free_port()))
+    others: list[socket.socket] = []
+    with contextlib.suppress(ConnectionError):  # on a busy machine the wait may be over
+        others += connections(waiting.receiver, 3)
+    with pytest.raises(OAuthError, match="nobody came back"):
+        waiting.result.result(PATIENCE)
+    assert all(ends(each) for each in others)
+
+
+def _impatient(port: int, *, seconds: float, **options: Any) -> Any:
+    return loopback_receiver(port, seconds=seconds / 30, **options)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
