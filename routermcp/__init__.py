@@ -19,6 +19,7 @@ from .types import (
     AuthorizationRequiredError,
     ConfigError,
     GatewayError,
+    HeaderMismatchError,
     InternalError,
     InvalidParamsError,
     InvalidRequestError,
@@ -26,6 +27,7 @@ from .types import (
     LockLostError,
     MCPError,
     MethodNotFoundError,
+    MissingRequiredClientCapabilityError,
     OAuthConfig,
     OAuthError,
     PoolLimits,
@@ -42,6 +44,7 @@ from .types import (
     ToolNotFoundError,
     TransportError,
     UnauthorizedError,
+    UnsupportedProtocolVersionError,
     UpstreamError,
 )
 
@@ -49,6 +52,7 @@ __all__ = [
     "AuthorizationRequiredError",
     "ConfigError",
     "GatewayError",
+    "HeaderMismatchError",
     "InternalError",
     "InvalidParamsError",
     "InvalidRequestError",
@@ -56,6 +60,7 @@ __all__ = [
     "LockLostError",
     "MCPError",
     "MethodNotFoundError",
+    "MissingRequiredClientCapabilityError",
     "OAuthConfig",
     "OAuthError",
     "PoolLimits",
@@ -76,6 +81,7 @@ __all__ = [
     "ToolNotFoundError",
     "TransportError",
     "UnauthorizedError",
+    "UnsupportedProtocolVersionError",
     "UpstreamError",
     "__version__",
 ]
