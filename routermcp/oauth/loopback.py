@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 import contextlib
 import html
+=======
+>>>>>>> 3b7ed4b (house: one wait for work in a thread, and one page that tells how a sign-in ended)
 import http.server
 import math
 import socket
@@ -23,7 +26,12 @@ from routermcp_proto.oauth.urls import LOOPBACK_NAMES
 from ._urls import checked_page
 from .browser import on_standard_error, over_ssh, show_page
 from .config import CALLBACK_PATH, CALLBACK_PORT
+<<<<<<< HEAD
 from .paste import HINT, RECEIVE_SECONDS, HasDescriptor, Terminal, readable, redirect_uri_of, refused_at_once
+=======
+from .paste import HINT, RECEIVE_SECONDS, Terminal, readable, redirect_uri_of, refused_at_once
+from .result_page import result_page
+>>>>>>> 3b7ed4b (house: one wait for work in a thread, and one page that tells how a sign-in ended)
 
 #: Seconds for one request of the browser from its first byte to its last. A connection that takes
 #: longer is cut: it may be another program's, which drips bytes.
@@ -40,9 +48,6 @@ SSH_HINT = (
     "Forward the port, from a terminal on your machine: ssh -L {port}:127.0.0.1:{port} THIS-MACHINE\n"
 )
 
-_BROWSER_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
-<body style="font:16px/1.5 system-ui;max-width:32em;margin:4em auto;padding:0 1em">
-<h1>{title}</h1><p>{text}</p>"""
 _DONE = ("You are back", "The program has the answer and goes on. You can close this page.")
 _REFUSED = ("You are not signed in", "The server said: {refusal}. You can close this page.")
 _ELSEWHERE = ("Nothing here", "This page only waits for a sign-in that a program on this machine has begun.")
@@ -172,6 +177,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Take the answer, if this is it."""
+<<<<<<< HEAD
         callback, (title, text), status = self.server.read(self.path)
         page = _BROWSER_PAGE.format(title=title, text=html.escape(text)).encode()
         try:
@@ -185,6 +191,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             # After the page: the program may end as soon as it has the answer.
             if callback is not None:
                 self.server.take(callback)
+=======
+        (title, text), status = self.server.take(self.path)
+        page = result_page(title, text)
+        self.send_response(status)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(page)))
+        self.send_header("Referrer-Policy", "no-referrer")  # the code is in this page's URL
+        self.end_headers()
+        self.wfile.write(page)
+>>>>>>> 3b7ed4b (house: one wait for work in a thread, and one page that tells how a sign-in ended)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name there
         """Log nothing: the line would hold the code."""

@@ -31,7 +31,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("__init__",),
     ),
     "routermcp.oauth": (
-        ("_optional", "_times", "_urls", "audit", "browser", "presets", "signing"),
+        ("_optional", "_times", "_urls", "audit", "browser", "presets", "result_page", "signing"),
         ("device", "grants", "stores"),
         ("config",),
         ("flows", "paste"),

@@ -10,8 +10,8 @@ import contextvars
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar, cast
 
 from ..logs import log
 from . import fork
@@ -151,6 +151,36 @@ _long = ThreadPool()
 MAX_LASTING_THREADS = 1_000
 
 _lasting = ThreadPool(MAX_LASTING_THREADS, max_queued=0)
+
+
+async def run_in_thread(
+    work: Callable[[], T], wait: Callable[[], Awaitable[object]], wake: Callable[[], object]
+) -> T:
+    """Run work in a daemon thread and return its result; where the wait ends early, it is abandoned.
+
+    Args:
+        work: What to run.
+        wait: Waits, in the way of the runtime, until ``wake`` was called.
+        wake: Called in the thread when the work has ended.
+
+    Raises:
+        OSError: Too many jobs are waiting.
+    """
+    ended: list[tuple[T | None, BaseException | None]] = []
+
+    def report(result: T | None, error: BaseException | None) -> None:
+        ended.append((result, error))
+        wake()
+
+    job = start(work, report)
+    try:
+        await wait()
+    finally:
+        job.abandon()
+    result, error = ended[0]
+    if error is not None:
+        raise error
+    return cast("T", result)
 
 
 def start_long(work: Callable[[], object]) -> None:

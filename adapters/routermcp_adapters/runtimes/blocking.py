@@ -178,21 +178,7 @@ class BlockingRuntime:
     async def run_blocking(self, work: Callable[[], T]) -> T:
         """Run work in a daemon thread and wait for it until the deadline."""
         done = self.event()
-        ended: list[tuple[T | None, BaseException | None]] = []
-
-        def report(result: T | None, error: BaseException | None) -> None:
-            ended.append((result, error))
-            done.set()
-
-        job = threads.start(work, report)
-        try:
-            await done.wait()
-        finally:
-            job.abandon()
-        result, error = ended[0]
-        if error is not None:
-            raise error
-        return result  # pyright: ignore[reportReturnType]
+        return await threads.run_in_thread(work, done.wait, done.set)
 
     async def connect(
         self, addresses: Sequence[Address], tls: ssl.SSLContext | None, server_name: str

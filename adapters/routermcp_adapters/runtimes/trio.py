@@ -160,24 +160,12 @@ class TrioRuntime:
     async def run_blocking(self, work: Callable[[], T]) -> T:
         """Run work in a daemon thread; on cancellation it is abandoned."""
         done = trio.Event()
-        ended: list[tuple[T | None, BaseException | None]] = []
 
-        def report(result: T | None, error: BaseException | None) -> None:
-            ended.append((result, error))
-            try:
+        def wake() -> None:
+            with contextlib.suppress(trio.RunFinishedError):
                 self._token.run_sync_soon(done.set)
-            except trio.RunFinishedError:
-                return
 
-        job = threads.start(work, report)
-        try:
-            await done.wait()
-        finally:
-            job.abandon()
-        result, error = ended[0]
-        if error is not None:
-            raise error
-        return result  # pyright: ignore[reportReturnType]
+        return await threads.run_in_thread(work, done.wait, wake)
 
     async def connect(
         self, addresses: Sequence[Address], tls: ssl.SSLContext | None, server_name: str

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import logging
 
 from routermcp_proto.error_codes import INVALID_REQUEST
 from routermcp_proto.exceptions import MCPError, OAuthError, TokenStoreError
 from routermcp_proto.jsonrpc import ErrorObject
 
+from ....oauth.result_page import result_page
 from ...errors import Rejected
 from ...users.methods import STORE_FAILED, UserMethods
 from ...users.oauth_state import PATH
@@ -22,10 +22,6 @@ _HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'"),
 ]
-
-_HTML_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
-<body style="font:16px/1.5 system-ui;max-width:32em;margin:4em auto;padding:0 1em">
-<h1>{title}</h1><p>{text}</p>"""
 
 
 async def answer_oauth_callback(head: RequestHead, query: bytes, accounts: UserMethods, send: Send) -> None:
@@ -53,5 +49,5 @@ async def answer_oauth_callback(head: RequestHead, query: bytes, accounts: UserM
             return
         status, title = 200, "You are signed in"
         text = f"The gateway may use {alias} for you now. You can close this page."
-    page = _HTML_PAGE.format(title=title, text=html.escape(text)).encode()
+    page = result_page(title, text)
     await ResponseWriter(send).document(page, status, _HEADERS, b"text/html; charset=utf-8")
