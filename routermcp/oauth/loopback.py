@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
 import contextlib
-import html
-=======
->>>>>>> 3b7ed4b (house: one wait for work in a thread, and one page that tells how a sign-in ended)
 import http.server
 import math
 import socket
@@ -26,12 +22,8 @@ from routermcp_proto.oauth.urls import LOOPBACK_NAMES
 from ._urls import checked_page
 from .browser import on_standard_error, over_ssh, show_page
 from .config import CALLBACK_PATH, CALLBACK_PORT
-<<<<<<< HEAD
 from .paste import HINT, RECEIVE_SECONDS, HasDescriptor, Terminal, readable, redirect_uri_of, refused_at_once
-=======
-from .paste import HINT, RECEIVE_SECONDS, Terminal, readable, redirect_uri_of, refused_at_once
 from .result_page import result_page
->>>>>>> 3b7ed4b (house: one wait for work in a thread, and one page that tells how a sign-in ended)
 
 #: Seconds for one request of the browser from its first byte to its last. A connection that takes
 #: longer is cut: it may be another program's, which drips bytes.
@@ -177,9 +169,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Take the answer, if this is it."""
-<<<<<<< HEAD
         callback, (title, text), status = self.server.read(self.path)
-        page = _BROWSER_PAGE.format(title=title, text=html.escape(text)).encode()
+        page = result_page(title, text)
         try:
             self.send_response(status)
             self.send_header("Content-Type", "text/html; charset=utf-8")
@@ -191,16 +182,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             # After the page: the program may end as soon as it has the answer.
             if callback is not None:
                 self.server.take(callback)
-=======
-        (title, text), status = self.server.take(self.path)
-        page = result_page(title, text)
-        self.send_response(status)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.send_header("Content-Length", str(len(page)))
-        self.send_header("Referrer-Policy", "no-referrer")  # the code is in this page's URL
-        self.end_headers()
-        self.wfile.write(page)
->>>>>>> 3b7ed4b (house: one wait for work in a thread, and one page that tells how a sign-in ended)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name there
         """Log nothing: the line would hold the code."""
