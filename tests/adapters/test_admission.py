@@ -6,13 +6,17 @@ The names are resolved by a resolver whose answers change, as an attacker's do.
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from routermcp_adapters.http.connect import RESOLUTION_SECONDS
 from routermcp_adapters.runtimes.run_sync import run_sync
 from routermcp_proto.exceptions import TransportError
+from routermcp_proto.oauth.urls import reach_of
 from tests.adapters.rig import Rig
 
 PUBLIC, OTHER_PUBLIC, LAN, METADATA, HERE = "8.8.8.8", "9.9.9.9", "10.0.0.5", "169.254.169.254", "127.0.0.1"
@@ -20,9 +24,8 @@ PUBLIC, OTHER_PUBLIC, LAN, METADATA, HERE = "8.8.8.8", "9.9.9.9", "10.0.0.5", "1
 Names = dict[str, list[list[str]]]
 
 
-@pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch) -> Names:
-    """What each name resolves to: at each look-up the next list of addresses, then the last one."""
+def resolving(monkeypatch: pytest.MonkeyPatch) -> Names:
+    """Return what each name resolves to: at each look-up the next list of addresses, then the last one."""
     answers: Names = {}
 
     def resolve(host: str, port: int, **_: object) -> list[Any]:
@@ -32,6 +35,11 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Names:
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     return answers
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Names:
+    return resolving(monkeypatch)
 
 
 def connected() -> Rig:
@@ -158,3 +166,28 @@ def test_before_any_connection_all_addresses_of_the_server_count(
         assert fetch(rig, "http://auth.example/token") == "10.9.9.9"
     else:
         refused(rig, "http://auth.example/token")
+
+
+ANSWERS = st.lists(
+    st.lists(st.sampled_from([PUBLIC, LAN, HERE]), min_size=1, max_size=2), min_size=1, max_size=3
+)
+STEPS = st.lists(st.sampled_from(["later", "other.example", "mcp.example"]), min_size=1, max_size=6)
+
+
+@given(ANSWERS, ANSWERS, STEPS)
+def test_whatever_names_resolve_to_no_request_goes_where_fewer_can_reach(
+    own: list[list[str]], other: list[list[str]], steps: list[str]
+) -> None:
+    """Judged by the address of the connection on which the server spoke first."""
+    with pytest.MonkeyPatch.context() as patch:
+        resolving(patch).update({"mcp.example": own, "other.example": other})
+        rig = connected()
+        reach = reach_of(rig.runtime.dialed[0])
+        for step in steps:
+            if step == "later":
+                pass_time(rig)
+                continue
+            before = len(rig.runtime.dialed)
+            with suppress(TransportError):
+                fetch(rig, f"http://{step}/token")
+            assert all(reach_of(address) <= reach for address in rig.runtime.dialed[before:])
