@@ -14,9 +14,11 @@ from .stores.base import AdapterLock, AsyncAdapterLock, AsyncTokenAdapter, Recor
 from .stores.cloud import cloud_adapter
 from .stores.encrypted import encrypted
 from .stores.file import file_adapter
+from .stores.keyring import keyring_adapter
 from .stores.memory import memory_adapter
 from .stores.redis import redis_adapter
 from .stores.sql import sql_adapter
+from .stores.transfer import export_records, import_records
 
 __all__ = [
     "AdapterLock",
@@ -33,7 +35,10 @@ __all__ = [
     "device_code",
     "encrypted",
     "enterprise_managed",
+    "export_records",
     "file_adapter",
+    "import_records",
+    "keyring_adapter",
     "loopback_receiver",
     "memory_adapter",
     "paste_receiver",

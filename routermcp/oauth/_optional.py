@@ -1,4 +1,4 @@
-"""Libraries that come with the extra ``oauth``."""
+"""Libraries that come with the extras ``oauth`` and ``keyring``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ QUOTING = ", with args beginning with"
 
 
 @contextmanager
-def needs_extra(what: str) -> Generator[None]:
+def needs_extra(what: str, extra: str = "oauth") -> Generator[None]:
     """Raise an error that names the extra to install where a library is missing.
 
     Raises:
@@ -24,7 +24,7 @@ def needs_extra(what: str) -> Generator[None]:
     try:
         yield
     except ImportError as error:
-        raise ConfigError(f"{what} needs more: pip install 'routermcp[oauth]'") from error
+        raise ConfigError(f"{what} needs more: pip install 'routermcp[{extra}]'") from error
 
 
 def error_line(error: BaseException) -> str:
