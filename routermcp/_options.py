@@ -73,6 +73,8 @@ class HTTPOptions:
             mocks: ``httpx.AsyncClient``, in blocking code ``httpx.Client``. You close it.
         sse: The server speaks HTTP+SSE, the transport before Streamable HTTP, which is otherwise
             found out: by two requests more, and only where the server refuses those with 4xx.
+        accept_encoding: Compression to ask for, such as ``"gzip"`` or ``"gzip, deflate"``; by default
+            none is asked for, and what comes compressed nevertheless is read.
     """
 
     url: str | None = None
@@ -84,6 +86,7 @@ class HTTPOptions:
     max_message_size: int = MAX_MESSAGE_SIZE
     http_client: httpx.AsyncClient | httpx.Client | None = None
     sse: bool = False
+    accept_encoding: str | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False, kw_only=True)
@@ -114,6 +117,7 @@ class Options(HTTPOptions):
     attend: bool = True
     max_list_entries: int = MAX_LIST_ENTRIES
     max_list_size: int = MAX_LIST_SIZE
+    strict_json: bool = False
     send_user_id: bool = False
     client_info: Mapping[str, Any] | None = None
     capabilities: Mapping[str, Any] | None = None

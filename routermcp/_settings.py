@@ -17,6 +17,7 @@ from routermcp_adapters.limits import check_size
 from routermcp_adapters.streams.base import Transport
 from routermcp_proto.exceptions import ConfigError, LocalProtocolError
 from routermcp_proto.http.binding import user_headers
+from routermcp_proto.http.compression import ENCODINGS
 from routermcp_proto.http.url import EndpointURL
 from routermcp_proto.retry import RetryPolicy
 from routermcp_proto.versions import REVISIONS, Era
@@ -85,6 +86,8 @@ class ClientSettings:
     def fixed_headers(self) -> dict[str, str]:
         """Return the headers that all requests have in common."""
         headers = {"User-Agent": USER_AGENT}
+        if self.http.accept_encoding is not None:
+            headers["Accept-Encoding"] = self.http.accept_encoding
         if isinstance(self.api_key, str):
             headers["Authorization"] = f"Bearer {self.api_key}"
         if self.user_id is not None and self._tells_user():
@@ -153,6 +156,7 @@ def resolve(options: Options, environment: Mapping[str, str] = os.environ) -> Cl
     )
     http = http or HTTPOptions()
     _check_proxy(http)
+    _check_encodings(http.accept_encoding)
     check_size(http.max_message_size, "max_message_size")
     check_size(options.max_list_entries, "max_list_entries")
     check_size(options.max_list_size, "max_list_size")
@@ -217,6 +221,18 @@ def _check_proxy(http: HTTPOptions) -> None:
         raise ConfigError(f"proxy is a URL, or '' for none, not {type(proxy).__name__}")
     if proxy is not None and http.http_client is not None:
         raise ConfigError("give the proxy to http_client, not to this client")
+
+
+def _check_encodings(accepted: str | None) -> None:
+    if accepted is None:
+        return
+    given = accepted if isinstance(accepted, str) else ""  # pyright: ignore[reportUnnecessaryIsInstance]
+    codings = [part.partition(";")[0].strip().lower() for part in given.split(",")]
+    wrong = [coding for coding in codings if coding not in (*ENCODINGS, "identity")]
+    if wrong:
+        raise ConfigError(
+            f"accept_encoding={accepted!r}: {wrong[0]!r} cannot be decoded; give gzip, deflate or both"
+        )
 
 
 def check_http_client(http_client: object, kind: str) -> None:

@@ -46,6 +46,7 @@ def driver_of(settings: ClientSettings, callbacks: Callbacks, transport: SharedT
         protocol=settings.options.protocol,
         hears_lists=callbacks.hears_lists,
         max_message_size=getattr(settings.stream, "max_message_size", settings.http.max_message_size),
+        strict_json=settings.options.strict_json,
         list_limits=ListLimits(settings.options.max_list_entries, settings.options.max_list_size),
         in_slices=True,
     )

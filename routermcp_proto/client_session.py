@@ -102,6 +102,7 @@ class ClientSession(Session):
         capabilities: The application's ``ClientCapabilities``, as they go on the wire.
         protocol: ``"auto"``, or the name of a revision to insist on.
         max_message_size: Bytes of the longest message.
+        strict_json: Whether ``NaN`` and ``Infinity`` cost their message.
         hears_lists: Whether the application wants to hear of changed lists, see :meth:`start_listening`.
         list_limits: What a list may hold.
         in_slices: Whether the page of a long list is given as :class:`LongListReceived`, to be read
@@ -115,11 +116,12 @@ class ClientSession(Session):
         capabilities: Mapping[str, Any] | None = None,
         protocol: str = "auto",
         max_message_size: int | None = None,
+        strict_json: bool = False,
         hears_lists: bool = False,
         list_limits: ListLimits = ListLimits(),  # noqa: B008 - it is frozen
         in_slices: bool = False,
     ) -> None:
-        super().__init__(max_message_size=max_message_size)
+        super().__init__(max_message_size=max_message_size, strict_json=strict_json)
         self._hears_lists = hears_lists
         self._list_limits = list_limits
         self._in_slices = in_slices

@@ -129,7 +129,7 @@ def decode(
     Args:
         payload: One JSON text.
         batches: An array of messages is allowed.
-        strict: Refuse ``NaN`` and ``Infinity``, which RFC 8259 does not know.
+        strict: Refuse messages with ``NaN`` and ``Infinity``, which RFC 8259 does not know.
         max_containers: Objects and arrays that it may hold.
     """
     if len(payload) > COUNTED_SIZE and _containers(payload) > max_containers:
@@ -144,12 +144,22 @@ def decode(
         try:
             value = from_json(_mended_json(payload), allow_inf_nan=not strict)
         except (ValueError, TypeError, RecursionError):
-            return (Invalid(f"not JSON: {error}", None, PARSE_ERROR),)
+            problem = f"not JSON: {error}"
+            read = decode(payload, batches=batches) if strict else (Invalid(problem, None, PARSE_ERROR),)
+            return tuple(_refused(each, problem) for each in read)
     if type(value) is dict:
         return (_read_message(cast("dict[str, Any]", value), len(payload)),)
     if type(value) is list:
         return _read_batch(cast("list[Any]", value), batches, len(payload))
     return (Invalid(f"a message is an object, not {_json_type(value)}", None, INVALID_REQUEST),)
+
+
+def _refused(message: Message, problem: str) -> Invalid:
+    """Refuse a message that can be read, but not strictly; the call that it answers hears of it."""
+    if isinstance(message, Invalid):
+        return message
+    answered = message.id if isinstance(message, Response | ErrorResponse) else None
+    return Invalid(problem, answered, PARSE_ERROR)
 
 
 def _may_be_message(payload: bytes | bytearray | str) -> bool:

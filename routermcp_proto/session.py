@@ -93,9 +93,11 @@ class Session:
 
     Args:
         max_message_size: Bytes of the longest message.
+        strict_json: Whether ``NaN`` and ``Infinity`` cost their message.
     """
 
-    def __init__(self, *, max_message_size: int | None = None) -> None:
+    def __init__(self, *, max_message_size: int | None = None, strict_json: bool = False) -> None:
+        self._strict_json = strict_json
         self._state = SessionState.NEW
         self._revision: Revision | None = None
         self._ids: Iterator[RequestId] = itertools.count(1)
@@ -348,7 +350,9 @@ class Session:
                 request a stream of its own. There an error without id means that request.
         """
         batches = self._revision is not None and self._revision.batches
-        messages = jsonrpc.decode(payload, batches=batches, max_containers=self._max_containers)
+        messages = jsonrpc.decode(
+            payload, batches=batches, strict=self._strict_json, max_containers=self._max_containers
+        )
         return self.receive_decoded(messages, only=only)
 
     def receive_decoded(

@@ -108,15 +108,20 @@ class RouterMCPClient(AsyncSessionBase):
             raises :class:`~routermcp.types.ResponseValidationError`; so does one that takes more than
             ``max_list_size``.
         max_list_size: Bytes of one list, all pages together; default 256 MiB.
+        strict_json: Refuse messages of the server with ``NaN`` and ``Infinity``, which JSON does not know
+            and which are read as floats otherwise: their call raises
+            :class:`~routermcp.types.ResponseValidationError`.
         transport: The way to the server: ``stdio(["command", ...])`` starts it as a child
             process, ``http(url, ...)`` says the same as ``url``, ``verify``, ``cert``,
-            ``limits``, ``max_message_size``, ``http_client``, ``proxy`` and ``sse`` here, which
-            may then not be given too;
+            ``limits``, ``max_message_size``, ``http_client``, ``proxy``, ``sse`` and
+            ``accept_encoding`` here, which may then not be given too;
             :mod:`routermcp.transports` says how to write one.
         http_client: An httpx client of yours instead of our own sockets, for HTTP/2, hooks or
             mocks: ``httpx.AsyncClient``, in blocking code ``httpx.Client``. You close it.
         sse: The server speaks HTTP+SSE, the transport before Streamable HTTP, which is otherwise
             found out: by two requests more, and only where the server refuses those with 4xx.
+        accept_encoding: Compression to ask for, such as ``"gzip"`` or ``"gzip, deflate"``; by default
+            none is asked for, and what comes compressed nevertheless is read.
         proxy: URL of a proxy, "" for none; default what ``HTTP_PROXY``, ``HTTPS_PROXY``,
             ``ALL_PROXY`` and ``NO_PROXY`` say, which never applies to this machine itself.
         single_user: Deprecated, give it to :class:`~routermcp.types.OAuthConfig`.
@@ -158,10 +163,12 @@ class RouterMCPClient(AsyncSessionBase):
         max_message_size: int = MAX_MESSAGE_SIZE,
         max_list_entries: int = MAX_LIST_ENTRIES,
         max_list_size: int = MAX_LIST_SIZE,
+        strict_json: bool = False,
         transport: Transport | HTTPOptions | None = None,
         http_client: httpx.AsyncClient | None = None,
         proxy: str | None = None,
         sse: bool = False,
+        accept_encoding: str | None = None,
         single_user: bool | None = None,
     ) -> None:
         # The parameters are the fields of Options: a test compares them.

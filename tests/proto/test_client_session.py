@@ -483,3 +483,19 @@ def test_a_subscription_is_answered_where_its_stream_is_read() -> None:
     assert outgoing is not None
     (event,) = session.receive_message(encode_response(outgoing.request_id or 0, {}))
     assert isinstance(event, ResponseReceived)
+
+
+def test_a_strict_session_rejects_an_answer_with_numbers_that_are_none() -> None:
+    session = ClientSession(protocol="2025-11-25", strict_json=True)
+    first = session.start_handshake()
+    answer = {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "serverInfo": {"name": "s", "version": "1"},
+    }
+    session.receive_message(encode_response(first.request_id or 0, answer))
+    asked = session.start_request(calls.call_tool("a"))
+    payload = b'{"jsonrpc":"2.0","result":{"content":[],"structuredContent":{"x":NaN}},"id":%d}'
+    (rejected,) = session.receive_message(payload % (asked.request_id or 0))
+    assert isinstance(rejected, ResponseRejected)
+    assert not session.waits_for(asked.request_id or 0)

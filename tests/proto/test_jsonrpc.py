@@ -240,7 +240,30 @@ def test_numbers_that_are_none_are_refused_where_that_is_wanted(written: str) ->
     assert isinstance(only(payload), Response)
     (refused,) = decode(payload, strict=True)
     assert isinstance(refused, Invalid)
-    assert refused.code == PARSE_ERROR
+    assert (refused.code, refused.id) == (PARSE_ERROR, 1)
+
+
+@pytest.mark.parametrize(
+    ("payload", "answered"),
+    [
+        ('{"jsonrpc":"2.0","result":{"a":[{"b":NaN}]},"id":"x"}', "x"),
+        ('{"jsonrpc":"2.0","id":2,"error":{"code":1,"message":"m","data":-Infinity}}', 2),
+        ('{"jsonrpc":"2.0","id":3,"method":"ping","params":{"a":NaN}}', None),
+        ('{"jsonrpc":"2.0","method":"note","params":{"a":Infinity}}', None),
+        ('{"jsonrpc":"2.0","id":4,"result":{"a":NaN', None),
+    ],
+)
+def test_the_call_that_a_refused_message_answers_is_known(payload: str, answered: object) -> None:
+    """No call of ours has the id of a request of the peer."""
+    (refused,) = decode(payload, strict=True)
+    assert isinstance(refused, Invalid)
+    assert refused.id == answered
+
+
+def test_what_has_no_such_numbers_is_read_strictly_too() -> None:
+    assert decode(b'\xef\xbb\xbf{"jsonrpc":"2.0","id":1,"result":{"a":1.5}}', strict=True) == (
+        Response(1, {"a": 1.5}),
+    )
 
 
 def test_a_long_method_is_cut_in_the_problem() -> None:

@@ -111,6 +111,7 @@ HTTP_OPTIONS: dict[str, Any] = {
     "max_message_size": 1_000_000,
     "http_client": object(),
     "sse": True,
+    "accept_encoding": "gzip",
 }
 
 
