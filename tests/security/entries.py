@@ -345,8 +345,8 @@ def _urls(named: str, said: str) -> None:
 
 @entry("templates", ("{", "}", "{a}", "{+a}", "a/"))
 def _templates(named: str, said: str) -> None:
-    uri_templates.fit(named, said)
-    uri_templates.fit(said, named)
+    uri_templates.template_fit(named, said)
+    uri_templates.template_fit(said, named)
 
 
 # ---- signing in ----------------------------------------------------------------------------------
