@@ -113,12 +113,14 @@ def problems() -> Iterator[str]:
         module: {normal(name) for name in names}
         for module, names in metadata.packages_distributions().items()
     }
-    provided = {name for module in used for name in homes.get(module, ())}
+    for module in used - homes.keys():
+        homes[module] = {normal(module)}  # not installed here: most have one name for both
+    provided = {name for module in used for name in homes[module]}
     yield from (
         f"{name} is declared, and nothing imports it" for name in wanted - provided - NOT_IMPORTED.keys()
     )
     for module in used - NOT_DECLARED.keys():
-        if not homes.get(module, set()) & wanted:
+        if not homes[module] & wanted:
             yield f"{module} is imported, and no dependency declares it"
     yield from (f"{name} need not be excused any more" for name in NOT_IMPORTED.keys() & provided)
     for name in closure(wanted):
