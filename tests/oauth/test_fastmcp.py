@@ -134,11 +134,11 @@ asyncio.run(main())
 class OAuthPeer:
     """The server, and what it tells of its tokens."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, life: int) -> None:
         self._told = folder / "told.jsonl"
         environment = python_environment(FASTMCP_REQUIREMENT, MCP_REQUIREMENT)
         command = [str(environment), str(PROGRAM)]
-        self.peer = Peer(Kind("oauth", lambda: command, options=(str(LIFE), str(self._told))))
+        self.peer = Peer(Kind("oauth", lambda: command, options=(str(life), str(self._told))))
         self.url = self.peer.url
 
     def told(self) -> Counter[tuple[str, int | None]]:
@@ -157,9 +157,9 @@ class OAuthPeer:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[OAuthPeer]:
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OAuthPeer]:
     try:
-        server = OAuthPeer(tmp_path)
+        server = OAuthPeer(tmp_path, getattr(request, "param", LIFE))
     except UnavailableError as missing:
         if skips_are_failures():
             raise
@@ -216,12 +216,24 @@ class Worker:
         return out
 
 
+@pytest.mark.parametrize("server", [3600], indirect=True)
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_signing_in(server: OAuthPeer, runtime: str) -> None:
+    """And renewing, a client that the server has forgotten, and giving the tokens back."""
+    adapter = memory_adapter()
+
     async def body() -> None:
-        oauth = OAuthConfig(memory_adapter(), authorize=visit)
+        oauth = OAuthConfig(adapter, authorize=visit, server_id="s")
         async with make_client(runtime, url=server.url, user_id="ada", oauth=oauth) as client:
             assert (await client.call_tool("family")).structuredContent == {"result": 0}
+            record = adapter.get("ada", "s") or {}
+            ended = {**record, "tokens": {**record["tokens"], "expires_at": time.time()}}
+            adapter.set("ada", "s", ended)
+        async with make_client(runtime, url=server.url, user_id="ada", oauth=oauth) as client:
+            assert (await client.call_tool("family")).structuredContent == {"result": 0}  # renewed
+            assert server.told()["renewed", 0] >= 1
+            httpx.post(f"{server.url.removesuffix('/mcp')}/forget", trust_env=False)
+            assert (await client.call_tool("family")).structuredContent == {"result": 1}  # registered anew
             await client.revoke()
             assert [each.state.value for each in await client.connections()] == ["revoked"]
 

@@ -15,6 +15,7 @@ import fastmcp.server.auth.providers.in_memory as in_memory
 from fastmcp import FastMCP
 from fastmcp.server.dependencies import get_access_token
 from mcp.server.auth.settings import ClientRegistrationOptions, RevocationOptions
+from starlette.responses import Response
 
 port, life = int(sys.argv[1]), int(sys.argv[2])
 in_memory.DEFAULT_ACCESS_TOKEN_EXPIRY_SECONDS = life
@@ -76,6 +77,14 @@ def family() -> int:
     """Return the number of the sign-in that the token of this call goes back to."""
     token = get_access_token()
     return provider.families[token.token]
+
+
+@server.custom_route("/forget", methods=["POST"])
+async def forget(request):
+    """Forget all clients and tokens, as a server does that is installed anew."""
+    for kept in (provider.clients, provider.access_tokens, provider.refresh_tokens):
+        kept.clear()
+    return Response(status_code=204)
 
 
 server.run(transport="http", host="127.0.0.1", port=port, show_banner=False)
