@@ -187,6 +187,14 @@ class Runtime(Protocol):
         """
         ...
 
+    def call_soon(self, function: Callable[[], object]) -> None:
+        """Have a function called where the runtime runs, from any thread; nothing where it has ended.
+
+        Args:
+            function: What to call; it waits for nothing. In blocking code it is called at once.
+        """
+        ...
+
     def begin(self, work: Work, *, lasting: bool = False) -> Cancel:
         """Have work done that goes on although its caller gives up, at most until the runtime ends.
 

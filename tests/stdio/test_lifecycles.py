@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import signal
+import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from routermcp.types import MCPError, RetryPolicy
 from routermcp_adapters.runtimes.blocking import BlockingRuntime
 from routermcp_adapters.runtimes.run_sync import limits, run_sync
 from routermcp_adapters.streams.child_process import Child, ShutdownTimeouts
+from routermcp_adapters.streams.pipes import DescriptorPipes
 from routermcp_adapters.streams.stdio import StdioStream
 from tests.adapters.ctrl_c import CtrlC, points
 from tests.lifecycles import Lifecycles, Way, add, pause
@@ -450,19 +452,21 @@ def test_ctrl_c_anywhere(scenario: Scenario, children: Children, way: Way) -> No
     assert not running, "none was lost sight of"
 
 
-class Pipes:
+class Said:
     """A child that has said something, and will say no more."""
 
     def __init__(self, said: bytes) -> None:
-        (self.stdout, into), (self.stderr, self._unused) = os.pipe(), os.pipe()
-        self.stdin = into
+        (output, into), (errors, unused) = os.pipe(), os.pipe()
         os.write(into, said)
-        os.set_blocking(self.stdout, False)
-        os.set_blocking(self.stderr, False)
+        self._files = [os.fdopen(each, "rb", buffering=0) for each in (output, errors)]
+        self.stdout, self.stderr = self._files
+        self.stdin = os.fdopen(into, "wb", buffering=0)
+        self._files += [self.stdin, os.fdopen(unused, "wb", buffering=0)]
+        self.pipes = DescriptorPipes(cast("subprocess.Popen[bytes]", self), receive_size=5)
 
     def close(self) -> None:
-        for descriptor in (self.stdin, self.stdout, self.stderr, self._unused):
-            os.close(descriptor)
+        for file in self._files:
+            file.close()
 
 
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
@@ -470,9 +474,9 @@ def test_no_line_is_lost_or_torn_wherever_ctrl_c_comes() -> None:
     """They are all read in the end, or the stream says that some are not."""
     lines = [b"one", b"two", b"three", b"four"]
 
-    def stream() -> tuple[StdioStream, Pipes]:
-        pipes = Pipes(b"\n".join([*lines, b""]))
-        return StdioStream(cast("Child", pipes), BlockingRuntime(), "child", receive_size=5), pipes
+    def stream() -> tuple[StdioStream, Said]:
+        said = Said(b"\n".join([*lines, b""]))
+        return StdioStream(cast("Child", said), BlockingRuntime(), "child"), said
 
     counted, pipes = stream()
     with CtrlC() as counting:

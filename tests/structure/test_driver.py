@@ -17,7 +17,10 @@ def place(path: Path) -> str:
 
 
 #: Where runtimes are named: they themselves and what they are made of, and the use of httpx.
-OF_RUNTIMES = ("runtimes/", "runtime.py", "concurrency/threads.py", "http/connect.py", "http/httpx.py")
+OF_RUNTIMES = (
+    *("runtimes/", "runtime.py", "concurrency/threads.py", "concurrency/pipe_threads.py"),
+    *("http/connect.py", "http/httpx.py"),
+)
 
 #: The driver and its parts, which is all the rest: one text for all runtimes.
 DRIVER = [path for path in FILES if not place(path).startswith(OF_RUNTIMES)]

@@ -359,6 +359,12 @@ class AsyncioRuntime:
         """Let the enclosed code run for so long although its caller is being cancelled."""
         return _Shield(self._loop, self.now() + seconds)
 
+    def call_soon(self, function: Callable[[], object]) -> None:
+        """Have a function called in the event loop."""
+        # A loop that is closed has no task that waits.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(function)
+
     def begin(self, work: Work, *, lasting: bool = False) -> Cancel:
         """Run work in a task of its own."""
         del lasting

@@ -159,6 +159,10 @@ class BlockingRuntime:
                 if seconds <= 0:
                     return
 
+    def call_soon(self, function: Callable[[], object]) -> None:
+        """Call a function: in blocking code a thread needs no other to wake it."""
+        function()
+
     def begin(self, work: Work, *, lasting: bool = False) -> Cancel:
         """Run work in a daemon thread, which notices a cancel at its next look at the deadline."""
         scope = self.deadline(None)

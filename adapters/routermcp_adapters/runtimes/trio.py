@@ -141,6 +141,11 @@ class TrioRuntime:
         """Wait until one of the streams has data, or the flag is raised."""
         await self.wait_ready([cast("SocketStream", stream).fileno() for stream in streams], [], flag)
 
+    def call_soon(self, function: Callable[[], object]) -> None:
+        """Have a function called in trio."""
+        with contextlib.suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(function)
+
     def begin(self, work: Work, *, lasting: bool = False) -> Cancel:
         """Run work in a system task of trio."""
         del lasting

@@ -6,12 +6,14 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from ..runtime import Runtime
+from .pipes import DescriptorPipes, Pipes, ThreadPipes
 
 #: Variables that a child gets from its parent: what a program needs to run, and none of
 #: the keys and tokens that a parent's environment often holds.
@@ -23,6 +25,9 @@ INHERITED = frozenset(
     }
 )
 _INHERITED_PREFIX = "LC_"
+
+#: What has programs write UTF-8, as MCP has it, where that is not their default: Python on Windows.
+UTF_8: Mapping[str, str] = {"PYTHONUTF8": "1"} if sys.platform == "win32" else {}
 
 #: Seconds for the system to report a child that was killed.
 KILL_SECONDS = 1.0
@@ -52,7 +57,7 @@ def environment(extra: Mapping[str, str] | None) -> dict[str, str]:
         # What looks like a function is one that old shells would run.
         if (name.upper() in INHERITED or name.startswith(_INHERITED_PREFIX)) and not value.startswith("()")
     }
-    return {**kept, **(extra or {})}
+    return {**kept, **UTF_8, **(extra or {})}
 
 
 class Child:
@@ -60,12 +65,23 @@ class Child:
 
     It gets ``env`` beside the variables of :func:`environment`.
 
+    Args:
+        command: Program and arguments.
+        env: Variables for it.
+        cwd: The folder to start it in.
+        wake: Where threads are to wait for its pipes, called in one of them when there is something
+            to do; see :class:`~.pipes.ThreadPipes`.
+
     Raises:
         OSError: It cannot be started.
     """
 
     def __init__(
-        self, command: Sequence[str], env: Mapping[str, str] | None, cwd: str | os.PathLike[str] | None
+        self,
+        command: Sequence[str],
+        env: Mapping[str, str] | None,
+        cwd: str | os.PathLike[str] | None,
+        wake: Callable[[], object] | None = None,
     ) -> None:
         # Watched before it is started: Ctrl-C may come as soon as it is.
         process = cast("subprocess.Popen[bytes]", subprocess.Popen.__new__(subprocess.Popen))
@@ -83,16 +99,13 @@ class Child:
                 cwd=cwd,
                 # Ctrl-C in a terminal goes to the whole foreground group; the child has to
                 # finish what it is told to finish, and its own children end with it.
-                start_new_session=True,
+                **NEW_GROUP,
             )
         except OSError:
             # It was never there, and its number may soon be another's.
             self._end.detach()
             raise
-        pipes = [pipe for pipe in (process.stdin, process.stdout, process.stderr) if pipe is not None]
-        self.stdin, self.stdout, self.stderr = (pipe.fileno() for pipe in pipes)
-        for pipe in pipes:
-            os.set_blocking(pipe.fileno(), False)
+        self.pipes: Pipes = DescriptorPipes(process) if wake is None else ThreadPipes(process, wake)
 
     @property
     def exit_code(self) -> int | None:
@@ -101,9 +114,7 @@ class Child:
 
     def close_stdin(self) -> None:
         """Close the child's input, which asks it to end."""
-        with contextlib.suppress(OSError):
-            if self._process.stdin is not None:
-                self._process.stdin.close()
+        self.pipes.close_input()
 
     async def wait(self, runtime: Runtime, seconds: float, drain: Callable[[], None] | None = None) -> bool:
         """Wait for its end, for so many seconds, and drain its pipes; return whether it has ended."""
@@ -118,12 +129,13 @@ class Child:
         return True
 
     async def stop(self, runtime: Runtime, timeouts: ShutdownTimeouts, drain: Callable[[], None]) -> None:
-        """Close the child's input, then send SIGTERM, then SIGKILL, to its whole group."""
+        """Close the child's input, then have its whole group asked to end, then ended."""
         self.close_stdin()
         if not await self.wait(runtime, timeouts.exit, drain):
-            _signal_group(self._process, signal.SIGTERM)
+            _terminate(self._process)
             await self.wait(runtime, timeouts.terminate, drain)
         self.close()
+        await self.pipes.closed(runtime)
 
     def kill(self) -> None:
         """End the child and its group at once, and leave the pipes open for their reader."""
@@ -137,15 +149,37 @@ class Child:
         """
         if self._end.alive:
             _clear(self._process, self._owner)
+            self.pipes.close()
             self._end.detach()
 
 
-def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if hasattr(os, "killpg"):
+if sys.platform == "win32":  # pragma: no cover - these lines run on Windows alone
+    NEW_GROUP: Mapping[str, Any] = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+
+    def _terminate(process: subprocess.Popen[bytes]) -> None:
+        with contextlib.suppress(OSError):
+            process.send_signal(signal.CTRL_BREAK_EVENT)
+
+    def _end_group(process: subprocess.Popen[bytes]) -> None:
+        # Windows ends single processes; taskkill finds the children of one.
+        command = ["taskkill", "/F", "/T", "/PID", str(process.pid)]
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(command, capture_output=True, timeout=KILL_SECONDS, check=False)  # noqa: S603
+        with contextlib.suppress(OSError):
+            process.kill()
+
+else:
+    NEW_GROUP: Mapping[str, Any] = {"start_new_session": True}
+
+    def _terminate(process: subprocess.Popen[bytes]) -> None:
+        _signal_group(process, signal.SIGTERM)
+
+    def _end_group(process: subprocess.Popen[bytes]) -> None:
+        _signal_group(process, signal.SIGKILL)
+
+    def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, number)
-        else:
-            process.send_signal(number)
 
 
 def _kill(process: subprocess.Popen[bytes], owner: int) -> None:
@@ -154,7 +188,7 @@ def _kill(process: subprocess.Popen[bytes], owner: int) -> None:
         # It is the parent's to reap: here it only must not warn.
         process.returncode = 0
         return
-    _signal_group(process, getattr(signal, "SIGKILL", signal.SIGTERM))
+    _end_group(process)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(KILL_SECONDS)
 

@@ -11,17 +11,20 @@ import re
 import shlex
 import sys
 import threading
+import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from routermcp_proto.exceptions import ConfigError, RemoteProtocolError, TransportError
 from routermcp_proto.framing import MAX_MESSAGE_SIZE, LineDecoder
 
 from ..concurrency import fork
 from ..limits import check_size
-from ..runtime import RECEIVE_SIZE, Descriptor, Event, Runtime, StreamClosedError
+from ..runtime import RECEIVE_SIZE, Event, Runtime, StreamClosedError
 from .child_process import Child, ShutdownTimeouts
+from .windows import program_of
 
 log = logging.getLogger("routermcp.stdio")
 
@@ -39,6 +42,14 @@ MAX_ERROR_LINE = 64 * 1024
 #: Seconds for a child whose output has ended to be reported as ended.
 _REAP_SECONDS = 0.25
 
+#: Seconds between two looks for its last words, where threads read them.
+_LAG_POLL_SECONDS = 0.002
+
+PipesBy = Literal["descriptors", "threads"]
+"""What waits for the pipes of a child: the system itself, or threads."""
+
+DEFAULT_PIPES: PipesBy = "threads" if sys.platform == "win32" else "descriptors"
+
 # A script, a module or a package: no option and no URL.
 _NAME = re.compile(r"[\w./@][\w./@-]*")
 
@@ -52,6 +63,7 @@ class StdioTransport:
     cwd: str | os.PathLike[str] | None = None
     shutdown: ShutdownTimeouts = field(default=ShutdownTimeouts(), repr=False)
     max_message_size: int = MAX_MESSAGE_SIZE
+    pipes: PipesBy = field(default=DEFAULT_PIPES, repr=False)
 
     async def open(self, runtime: Runtime) -> StdioStream:
         """Start the child.
@@ -60,10 +72,10 @@ class StdioTransport:
             TransportError: It cannot be started.
         """
         try:
-            child = Child(self.command, self.env, self.cwd)
-            return StdioStream(
-                child, runtime, str(self), self.shutdown, max_message_size=self.max_message_size
-            )
+            command = self.command if sys.platform != "win32" else program_of(self.command, self.env)
+            waker = Waker(runtime) if self.pipes == "threads" else None
+            child = Child(command, self.env, self.cwd, waker)
+            return StdioStream(child, runtime, str(self), self.shutdown, waker, self.max_message_size)
         except OSError as error:
             advice = f"{error.strerror or error}"
             if isinstance(error, FileNotFoundError):
@@ -86,6 +98,7 @@ def stdio(
     env: Mapping[str, str] | None = None,
     cwd: str | os.PathLike[str] | None = None,
     max_message_size: int = MAX_MESSAGE_SIZE,
+    pipes: PipesBy | None = None,
 ) -> StdioTransport:
     """Describe a server that is started as a child process and spoken to over its stdio.
 
@@ -96,9 +109,11 @@ def stdio(
             unasked.
         cwd: The folder to start it in.
         max_message_size: Bytes of the longest message of the server. A longer one ends the connection.
+        pipes: ``"descriptors"`` where the system can wait for the child's pipes, ``"threads"`` where
+            threads have to; default what fits the system.
 
     Raises:
-        ConfigError: The command is not a list of texts, a size is none, or the system cannot do it.
+        ConfigError: The command is not a list of texts, a size is none, or the system cannot wait for pipes.
     """
     if isinstance(command, str | bytes):
         raise ConfigError("stdio takes a list such as ['uvx', 'mcp-server-time'], not one text")
@@ -108,11 +123,34 @@ def stdio(
         if not isinstance(name, str) or not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigError(f"env={{{name!r}: ...}}: names and values are texts")
     check_size(max_message_size, "max_message_size")
-    if sys.platform == "win32":
-        raise ConfigError("stdio needs pipes that can be waited for, which Windows does not have")
+    if pipes not in (None, "descriptors", "threads"):
+        raise ConfigError(f"pipes is 'descriptors' or 'threads', not {pipes!r}")
+    if pipes == "descriptors" and DEFAULT_PIPES == "threads":
+        raise ConfigError("this system cannot wait for pipes: leave pipes= out")
     return StdioTransport(
-        tuple(command), None if env is None else dict(env), cwd, max_message_size=max_message_size
+        tuple(command),
+        None if env is None else dict(env),
+        cwd,
+        max_message_size=max_message_size,
+        pipes=pipes or DEFAULT_PIPES,
     )
+
+
+class Waker:
+    """Wakes the receiver of a stream from another thread, and does not keep the stream alive."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self.stream: weakref.ref[StdioStream] | None = None
+
+    def __call__(self) -> None:
+        """Wake the receiver, in the thread of its runtime."""
+        self._runtime.call_soon(self._wake)
+
+    def _wake(self) -> None:
+        stream = self.stream() if self.stream is not None else None
+        if stream is not None:
+            stream.wake_receiver()
 
 
 class StdioStream:
@@ -132,15 +170,14 @@ class StdioStream:
         runtime: Runtime,
         name: str,
         shutdown: ShutdownTimeouts = ShutdownTimeouts(),  # noqa: B008 - it is frozen
-        receive_size: int = RECEIVE_SIZE,
-        *,
+        waker: Waker | None = None,
         max_message_size: int = MAX_MESSAGE_SIZE,
     ) -> None:
         self._child = child
+        self._pipes = child.pipes
         self._runtime = runtime
         self._name = name
         self._shutdown = shutdown
-        self._receive_size = receive_size
         self._unsent = bytearray()
         # The sender and the receiver may be two threads.
         self._lock = threading.Lock()
@@ -155,6 +192,8 @@ class StdioStream:
         self._ended = False
         self._aborted = False
         fork.watch(self)
+        if waker is not None:
+            waker.stream = weakref.ref(self)
 
     async def send(self, payload: bytes) -> None:
         """Write one line to the pipe, and keep what it does not take."""
@@ -167,9 +206,9 @@ class StdioStream:
             self._unsent += b"\n"
         self._flush()
         if self._unsent:
-            self._wake_receiver()
+            self.wake_receiver()
 
-    def _wake_receiver(self) -> None:
+    def wake_receiver(self) -> None:
         """Wake the caller that waits for the child."""
         attention = self._attention
         if attention is not None:
@@ -180,7 +219,7 @@ class StdioStream:
         with self._lock:
             while self._unsent and not self._ended:
                 try:
-                    written = os.write(self._child.stdin, self._unsent[: self._receive_size])
+                    written = self._pipes.write(self._unsent[:RECEIVE_SIZE])
                 except BlockingIOError:
                     return
                 except OSError:
@@ -224,13 +263,13 @@ class StdioStream:
         elif not data:
             self._ended = True
             await self._child.wait(self._runtime, _REAP_SECONDS)
-            self._read_errors()
+            await self._read_last_errors()
             raise OSError(self._how_it_ended())
 
     def _read_lines(self) -> bytes | None:
         """Read what has come, and split it into lines."""
         try:
-            data = self._read(self._child.stdout)
+            data = self._pipes.read_output()
             if data:
                 self._lines.extend(self._decoder.receive_data(data))
         except RemoteProtocolError as error:
@@ -247,26 +286,17 @@ class StdioStream:
         try:
             if self._ended:
                 return
-            readable: list[Descriptor] = [self._child.stdout]
-            if self._stderr_open:
-                readable.append(self._child.stderr)
-            await self._runtime.wait_ready(readable, [self._child.stdin] if self._unsent else [], attention)
+            await self._pipes.wait(
+                self._runtime, attention, errors=self._stderr_open, writing=bool(self._unsent)
+            )
         finally:
             self._attention = None
         self._flush()
 
-    def _read(self, descriptor: int) -> bytes | None:
-        try:
-            return os.read(descriptor, self._receive_size)
-        except BlockingIOError:
-            return None
-        except OSError:
-            return b""
-
     def _read_errors(self) -> None:
         """Log what the child writes to its standard error, and remember the end of it."""
         while self._stderr_open:
-            data = self._read(self._child.stderr)
+            data = self._pipes.read_errors()
             if data is None:
                 return
             try:
@@ -279,6 +309,13 @@ class StdioStream:
                 self._last_errors.append(text[:MAX_LAST_ERROR])
                 log.info("%s: %s", self._name, text)
             self._stderr_open = bool(data)
+
+    async def _read_last_errors(self) -> None:
+        runtime, until = self._runtime, self._runtime.now() + self._pipes.lag_seconds
+        self._read_errors()
+        while self._stderr_open and runtime.now() < until:
+            await runtime.sleep(_LAG_POLL_SECONDS)
+            self._read_errors()
 
     def _how_it_ended(self) -> str:
         code = self._child.exit_code
@@ -298,7 +335,7 @@ class StdioStream:
         with self._lock:
             self._ended = True
         left = self._left = self._runtime.event()
-        self._wake_receiver()
+        self.wake_receiver()
         if self._receiving:
             await left.wait()
         await self._child.stop(self._runtime, self._shutdown, self._drain)
@@ -306,13 +343,13 @@ class StdioStream:
     def _drain(self) -> None:
         """Read what a child writes while it ends, since a full pipe would hold it up."""
         self._read_errors()
-        while self._read(self._child.stdout):
+        while self._pipes.read_output():
             pass
 
     def abort(self) -> None:
         """End the child at once."""
         self._ended = self._aborted = True
-        self._wake_receiver()
+        self.wake_receiver()
         if self._receiving:
             self._child.kill()
             return
