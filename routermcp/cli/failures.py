@@ -64,6 +64,8 @@ _AS_OPTIONS = (
     ("give api_key=", "give --api-key, or set ROUTERMCP_API_KEY"),
     (", and leave dpop=False out of OAuthConfig", ""),
     ("say so with issuer=", "say so with --issuer"),
+    ("and issuer= says", "and --issuer or --preset says"),
+    ("if the server has moved, change issuer=", "if the server has moved, change that"),
 )
 _SETTING = re.compile(r"OAuthConfig\((?:issuer=AuthorizationServer\()?[^()]*?(\w+)=[^()]*\)+")
 _NO_WAY = re.compile(r", and OAuthConfig [^;]*")

@@ -4,9 +4,10 @@ Every flow is a generator: it yields the HTTP requests to be made (:mod:`.steps`
 answers, and returns what it found. Entropy and time are arguments, signatures are made by whoever
 brings the keys; so the same text serves asyncio, trio, blocking code and tests without a socket.
 
-Read :mod:`.challenges` (what a server says when it refuses), :mod:`.metadata` (where to sign in),
-:mod:`.client_auth` (who asks), :mod:`.code_grant` (the user's consent), :mod:`.device_grant` (the
-same on another device), :mod:`.tokens`, then :mod:`.authorizer`, which puts them together.
+Read :mod:`.challenges` (what a server says when it refuses), :mod:`.metadata` and :mod:`.discovery`
+(where to sign in), :mod:`.client_auth` (who asks), :mod:`.client` (what the application wants),
+:mod:`.code_grant` and :mod:`.sign_in` (the user's consent), :mod:`.device_grant` (the same on another
+device), :mod:`.tokens`, then :mod:`.authorizer`, which puts them together.
 
 Source: https://modelcontextprotocol.io/specification/2026-07-28/basic/authorization
 """

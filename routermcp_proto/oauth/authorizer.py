@@ -15,9 +15,9 @@ from .code_grant import PendingSignIn
 from .device_grant import DeviceAuthorization, poll, request_codes
 from .discovery import NoMetadataError, discover_target
 from .dpop import ALGORITHM, USE_NONCE, Prover
-from .metadata import AuthorizationTarget, ServerMetadata
+from .metadata import AuthorizationTarget
 from .records import GrantRecord
-from .scopes import OFFLINE_ACCESS, chosen, union
+from .scopes import union
 from .sign_in import BrowserSignIn
 from .steps import (
     UNKNOWN_CLIENT_ERRORS,
@@ -177,7 +177,7 @@ class Authorizer:
             yield from self._sign_in((yield from self._discover(None)), tokens.scope)
             return
         prover = self._prover if tokens.token_type == "dpop" else None  # noqa: S105 - a name
-        resource = self._resource(self.record.text("resource"))
+        resource = self._application.resource_for(self.record.text("resource"))
         token_endpoint = self._token_endpoint(tokens.issuer, token_url, self.record.client, prover)
         try:
             self.record.renew((yield from refresh_tokens(token_endpoint, tokens, resource)))
@@ -255,29 +255,14 @@ class Authorizer:
 
     def _scope(self, target: AuthorizationTarget, challenged: tuple[str, ...] | None) -> tuple[str, ...]:
         """Return the scopes to ask for, with all that the user was asked for before."""
-        server = target.server
-        if self._application.exact_scope is not None:
-            return self._application.exact_scope
-        scope = chosen(
-            challenged,
-            target.scopes_supported,
-            self._application.scope,
-            server.scopes_supported,
-            lasting=self._application.grant is None,
-        )
-        return self._allowed(union(scope, self.record.requested(server.issuer)))
-
-    def _allowed(self, scope: tuple[str, ...]) -> tuple[str, ...]:
-        """Return scopes without the one that the application leaves out."""
-        left_out = () if self._application.offline_access else (OFFLINE_ACCESS,)
-        return tuple(each for each in scope if each not in left_out)
+        return self._application.scopes_at(target, challenged, self.record.requested(target.server.issuer))
 
     def _too_little(self, challenge: Challenge, attempt: AuthAttempt) -> Flow[bool]:
         """The token is good, but not for this."""
         tokens = self.tokens
         had = tokens.scope if tokens is not None else ()
         exact = self._application.exact_scope
-        wanted = union(had, self._allowed(challenge.scope or ()) if exact is None else exact)
+        wanted = union(had, self._application.allowed(challenge.scope or ()) if exact is None else exact)
         if attempt.sign_ins >= MAX_SIGN_INS or wanted == had:
             return False
         target = yield from self._discover(challenge.resource_metadata)
@@ -300,32 +285,13 @@ class Authorizer:
             guess=guess and grant is None,
             ask=ask,
             strict=self.tokens is not None,
-            serves=self._is_served_by,
+            serves=self._application.is_served_by,
         )
         odd = target.server.left_aside.values()
         self._notes += [f"passed over in the metadata of {target.server.issuer}: {why}" for why in odd]
         self._notes += [f"conceded by {each}" for each in target.server.concessions]
         self._metadata_url = target.metadata_url
-        return replace(target, resource=self._resource(target.resource))
-
-    def _resource(self, named: str | None) -> str | None:
-        """Return the ``resource`` of requests to the authorization server (RFC 8707), None for none."""
-        wished = self._application.resource
-        return named if wished is None else wished or None
-
-    def _is_served_by(self, server: ServerMetadata) -> bool:
-        """Return whether users of the application can sign in at an authorization server."""
-        application = self._application
-        if application.grant is not None:
-            return True
-        known = (
-            application.client_id is not None
-            or server.registration_endpoint is not None
-            or (application.metadata_url is not None and server.takes_metadata_documents)
-        )
-        if application.on_device:
-            return known and server.device_authorization_endpoint is not None
-        return known and server.authorization_endpoint is not None and server.knows_pkce
+        return replace(target, resource=self._application.resource_for(target.resource))
 
     def _token_endpoint(
         self, issuer: str, url: str, client: Client | None, prover: Prover | None

@@ -10,7 +10,7 @@ from ..exceptions import OAuthError
 from .client_auth import NONE, Client, Signer, method_for, register
 from .client_grants import ClientGrant
 from .metadata import AuthorizationServer, AuthorizationTarget, ServerMetadata
-from .scopes import union
+from .scopes import OFFLINE_ACCESS, chosen, union
 from .steps import Clock, Flow, ForgottenClientError, TokenError
 from .urls import same_issuer, shown
 
@@ -72,6 +72,53 @@ class Application:
         if own is None or (self.server is not None and same_issuer(own, self.server.issuer)):
             return self.server
         return AuthorizationServer(own)
+
+    def is_served_by(self, server: ServerMetadata) -> bool:
+        """Return whether its users can sign in at an authorization server."""
+        if self.grant is not None:
+            return True
+        known = (
+            self.client_id is not None
+            or server.registration_endpoint is not None
+            or (self.metadata_url is not None and server.takes_metadata_documents)
+        )
+        if self.on_device:
+            return known and server.device_authorization_endpoint is not None
+        return known and server.authorization_endpoint is not None and server.knows_pkce
+
+    def scopes_at(
+        self, target: AuthorizationTarget, challenged: tuple[str, ...] | None, requested: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        """Return the scopes to ask for.
+
+        Args:
+            target: The MCP server and its authorization server.
+            challenged: The scopes of the refusal, None where it names none.
+            requested: Those that the user was asked for before.
+        """
+        if self.exact_scope is not None:
+            return self.exact_scope
+        scope = chosen(
+            challenged,
+            target.scopes_supported,
+            self.scope,
+            target.server.scopes_supported,
+            lasting=self.grant is None,
+        )
+        return self.allowed(union(scope, requested))
+
+    def allowed(self, scope: tuple[str, ...]) -> tuple[str, ...]:
+        """Return scopes without the one that the application leaves out."""
+        left_out = () if self.offline_access else (OFFLINE_ACCESS,)
+        return tuple(each for each in scope if each not in left_out)
+
+    def resource_for(self, named: str | None) -> str | None:
+        """Return the ``resource`` of requests to the authorization server (RFC 8707), None for none.
+
+        Args:
+            named: The one that the MCP server names.
+        """
+        return named if self.resource is None else self.resource or None
 
     @property
     def plain_hosts(self) -> frozenset[str]:

@@ -17,6 +17,10 @@ from routermcp_proto.oauth.client_auth import BY_HAND
         ("it requires an API key: give api_key=", "ROUTERMCP_API_KEY"),
         ("if the server has moved, say so with issuer=", "--issuer"),
         (
+            "and issuer= says https://a.example: no; if the server has moved, change issuer=",
+            "--issuer or --preset says https://a.example: no; if the server has moved, change that",
+        ),
+        (
             "OAuthConfig(issuer=AuthorizationServer('https://a.example/x', authorization_endpoint=..., "
             "token_endpoint=...)) names them",
             "the setting authorization_endpoint of the library names them",
@@ -34,3 +38,4 @@ def test_no_message_names_what_only_programs_write(problem: str, said: str) -> N
     assert "OAuthConfig" not in told
     assert "AuthorizationServer" not in told
     assert "api_key=" not in told
+    assert "issuer=" not in told
