@@ -1,4 +1,4 @@
-"""How many connections there may be, and for how long; and checks of sizes."""
+"""Limits of the connection pool and its statistics, and checks of sizes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def check_size(size: object, name: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
-    """How many connections a client keeps, shared by all of its sessions.
+    """Limits of the connections of a client, shared by all of its sessions.
 
     A call that finds no free place waits for one in the order of arrival, until its
     deadline. Answers to questions of the server, which end such waits, need no place.
@@ -61,16 +61,16 @@ class PoolStats:
     """Connections that are open, or being opened."""
 
     idle: int
-    """Those of them that rest."""
+    """Open connections that are idle."""
 
     in_use: int
-    """Those of them that carry a call, or are being opened for one."""
+    """Open connections that carry a call, or are being opened for one."""
 
     waiting: int
-    """Calls that wait for a place."""
+    """Calls that wait for a connection."""
 
     reused: int
-    """Requests that went over a connection that was there already."""
+    """Requests sent over a connection that was open already."""
 
     opened: int
     """Connections that were opened since the client was made."""

@@ -388,7 +388,7 @@ def test_a_record_that_was_moved_is_refused() -> None:
     adapter = encrypted(inner, KEY)
     adapter.set("u", "s", RECORD)
     inner.set("v", "s", inner.get("u", "s") or {})
-    with pytest.raises(OAuthError, match="somebody else"):
+    with pytest.raises(OAuthError, match="another user or server"):
         adapter.get("v", "s")
 
 

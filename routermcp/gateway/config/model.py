@@ -399,12 +399,12 @@ def _validate_server_kind(value: object) -> object:
     if "command" in server and "url" in server:
         raise problem("expected command, for a process, or url, for a server over HTTP, not both")
     if "command" not in server and "url" not in server:
-        raise problem("expected command, for a process, or url, for a server over HTTP; there is neither")
+        raise problem("expected command, for a process, or url, for a server over HTTP; found neither")
     found = _STDIO if "command" in server else _SSE if named == _SSE else _HTTP
     if named not in (None, found):
         said = "transport" if "transport" in server else "type"
         needed = "command" if named == _STDIO else "url"
-        raise problem(f"{named!r} needs {needed}, which is not there", said)
+        raise problem(f"{named!r} needs {needed}, which is missing", said)
     server["transport"] = found
     server["enabled"] = says_enabled(server)
     return server

@@ -129,7 +129,9 @@ class HeldLock:
         if seconds is None or now - self._since < seconds * self._renew_fraction:
             return
         if not await self._store.do(self.runtime, self.lock.renew):
-            raise LockLostError("renewing tokens took so long that somebody else has begun to")
+            raise LockLostError(
+                "renewing tokens outlasted the lock, which another process holds now; call again"
+            )
         self._since = now
 
     async def release(self) -> None:

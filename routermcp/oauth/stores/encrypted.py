@@ -47,7 +47,7 @@ class _Encrypted:
         place = f"the record of {user_id!r} for {server_id!r}"
         value = as_record(object_in(data), place)
         if value.get("user_id") != user_id or value.get("server_id") != server_id:
-            raise OAuthError(f"{where} are those of somebody else")
+            raise OAuthError(f"{where} belong to another user or server; sign in again")
         return as_record(value.get("record"), place)
 
     def set(self, user_id: str, server_id: str, record: Record, *, lock: AdapterLock | None = None) -> None:
