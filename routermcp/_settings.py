@@ -236,21 +236,24 @@ def _check_encodings(accepted: str | None) -> None:
 
 
 def check_http_client(http_client: object, kind: str) -> None:
-    """Check that the HTTP client of the application is of the right kind.
+    """Check that the HTTP client of the application can do what is needed, whatever its class.
 
     Args:
         http_client: The client, None for none.
-        kind: ``AsyncClient`` or ``Client``, the name of the class in httpx.
+        kind: ``AsyncClient`` or ``Client``, the name of the class in httpx and httpx2.
 
     Raises:
         ConfigError: It is something else.
     """
     if http_client is None:
         return
-    import httpx  # noqa: PLC0415 - imported already where a client of it was given
-
-    if not isinstance(http_client, getattr(httpx, kind)):
-        raise ConfigError(f"http_client is an httpx.{kind} here, not {type(http_client).__name__}")
+    can = all(callable(getattr(http_client, name, None)) for name in ("build_request", "send"))
+    if not can or hasattr(http_client, "aclose") != (kind == "AsyncClient"):
+        given = type(http_client)
+        library = given.__module__.partition(".")[0]
+        raise ConfigError(
+            f"http_client is an httpx.{kind} or httpx2.{kind} here, not {library}.{given.__name__}"
+        )
 
 
 def _endpoint_setting(url: str | None) -> tuple[EndpointURL, bool]:

@@ -139,7 +139,7 @@ def test_each_option_of_http_reaches_its_place() -> None:
         SyncRouterMCPClient(transport=http("https://127.0.0.1:9/mcp", verify="nowhere.pem"))
     with pytest.raises(ConfigError, match=r"cert='nowhere\.pem'"):
         SyncRouterMCPClient(transport=http("https://127.0.0.1:9/mcp", cert="nowhere.pem"))
-    with pytest.raises(ConfigError, match=r"http_client is an httpx\.Client here"):
+    with pytest.raises(ConfigError, match=r"http_client is an httpx\.Client or httpx2\.Client here"):
         SyncRouterMCPClient(transport=http("http://127.0.0.1:9/mcp", http_client=httpx.AsyncClient()))
     with pytest.raises(ConfigError, match="give the proxy to http_client"), httpx.Client() as brought:
         SyncRouterMCPClient(transport=http("http://127.0.0.1:9/mcp", http_client=brought, proxy=""))

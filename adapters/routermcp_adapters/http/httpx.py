@@ -1,4 +1,4 @@
-"""Carrying exchanges with an httpx client: one that the user brought, or one made for a proxy.
+"""Carrying exchanges with a client of httpx or httpx2: one that the user brought, or one made for a proxy.
 
 It has what our own sockets leave out: HTTP/2, proxies, event hooks, mocks. Two promises are
 weaker over it: in blocking code the deadline holds for each read rather than for the whole,
@@ -11,12 +11,19 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-import httpx
+if TYPE_CHECKING:
+    import httpx
+else:
+    try:
+        import httpx
+    except ImportError:  # its successor has the same names
+        import httpx2 as httpx
 
 from routermcp_proto.events import Event
 from routermcp_proto.exceptions import ConfigError, RemoteProtocolError, TransportError, causes
@@ -40,10 +47,16 @@ from .httpx_stream import CLOSE_RESPONSE_SECONDS, HttpxStream
 #: Seconds for the end of an event stream whose answer is known; then its connection closes.
 DRAIN_SECONDS = 0.1
 
-#: Failures after which nothing of the request has left.
-_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-
 HTTPClient = httpx.AsyncClient | httpx.Client
+
+
+def library_of(client: object) -> Any:
+    """Return the module that a client is of: httpx, or httpx2, which has the same names."""
+    for each in type(client).__mro__:
+        module = sys.modules.get(each.__module__.partition(".")[0])
+        if hasattr(module, "HTTPError") and hasattr(module, "USE_CLIENT_DEFAULT"):
+            return module
+    return httpx
 
 
 class _Face(Protocol):
@@ -67,9 +80,10 @@ class _Face(Protocol):
 class _AsyncFace:
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
+        self._library = library_of(client)
 
     async def send(self, request: httpx.Request, own: bool) -> httpx.Response:
-        auth = httpx.USE_CLIENT_DEFAULT if own else None
+        auth = self._library.USE_CLIENT_DEFAULT if own else None
         return await self._client.send(request, stream=True, follow_redirects=False, auth=auth)
 
     def pieces(self, response: httpx.Response) -> AsyncIterator[bytes]:
@@ -80,7 +94,7 @@ class _AsyncFace:
 
     async def drain(self, pieces: AsyncIterator[bytes]) -> None:
         # httpx has generators in generators, which trio wants to see ended, each by its own.
-        with contextlib.suppress(httpx.HTTPError, httpx.StreamError):
+        with contextlib.suppress(self._library.HTTPError, self._library.StreamError):
             while await anext(pieces, None) is not None:
                 pass
 
@@ -97,9 +111,10 @@ class _AsyncFace:
 class _BlockingFace:
     def __init__(self, client: httpx.Client) -> None:
         self._client = client
+        self._library = library_of(client)
 
     async def send(self, request: httpx.Request, own: bool) -> httpx.Response:
-        auth = httpx.USE_CLIENT_DEFAULT if own else None
+        auth = self._library.USE_CLIENT_DEFAULT if own else None
         return self._client.send(request, stream=True, follow_redirects=False, auth=auth)
 
     def pieces(self, response: httpx.Response) -> Iterator[bytes]:
@@ -200,6 +215,7 @@ class HttpxTransport(SharedTransport):
         self._make = make
         self._client: HTTPClient | None = None
         self._face: _Face | None = None
+        self._library: Any = httpx
         self._in_use = 0
 
     def open(self, runtime: Runtime, user: object) -> Runtime:
@@ -213,7 +229,9 @@ class HttpxTransport(SharedTransport):
                 self._users.discard(user)
                 raise ConfigError("http_client is closed: make it live as long as this client")
             self._client = client
-            self._face = _BlockingFace(client) if isinstance(client, httpx.Client) else _AsyncFace(client)
+            self._library = library_of(client)
+            awaited = hasattr(client, "aclose")
+            self._face = _AsyncFace(cast("Any", client)) if awaited else _BlockingFace(cast("Any", client))
         return bound
 
     async def finish(self, user: object, everything: bool) -> None:
@@ -258,12 +276,12 @@ class HttpxTransport(SharedTransport):
         """Raise the errors of httpx as errors of this transport."""
         try:
             yield
-        except httpx.TimeoutException as error:
+        except self._library.TimeoutException as error:
             # In blocking code this is the deadline, which has an error of its own.
             self.runtime.time_left()
             self._clean(error, request)
             raise self._translated(error) from error
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+        except (self._library.HTTPError, self._library.InvalidURL, self._library.StreamError) as error:
             self._clean(error, request)
             raise self._translated(error) from error
 
@@ -370,8 +388,10 @@ class HttpxTransport(SharedTransport):
             built = client.build_request(method, url, headers=headers, content=content, timeout=seconds)
         else:
             # Headers, cookies and parameters that the client was given are for the MCP server alone.
-            extensions = {"timeout": httpx.Timeout(seconds).as_dict()}
-            built = httpx.Request(method, url, headers=headers, content=content, extensions=extensions)
+            extensions = {"timeout": self._library.Timeout(seconds).as_dict()}
+            built = self._library.Request(
+                method, url, headers=headers, content=content, extensions=extensions
+            )
         if self._brought is None:
             built.url = _PrivateURL(built.url)
         return built
@@ -381,26 +401,29 @@ class HttpxTransport(SharedTransport):
             raise TransportError("the client is disconnected", code="closed", not_run=True)
         return self._face
 
-    def _clean(self, error: Exception, request: HTTPRequest) -> None:
+    def _clean(self, error: Any, request: HTTPRequest) -> None:
         """Take out of an error of httpx what was sent, which it may repeat, and holds."""
-        made = getattr(error, "_request", None)
-        sent = _as_sent(request, made) if isinstance(made, httpx.Request) else request
+        made: Any = getattr(error, "_request", None)
+        library = self._library
+        sent = _as_sent(request, made) if isinstance(made, library.Request) else request
         hide_in(error, sent.secrets())
         if (
-            isinstance(error, httpx.RequestError)
-            and isinstance(made, httpx.Request)
+            isinstance(error, library.RequestError)
+            and isinstance(made, library.Request)
             and self._brought is None
         ):
-            error.request = httpx.Request(made.method, str(made.url))
+            error.request = library.Request(made.method, str(made.url))
 
     def _translated(self, error: Exception) -> TransportError:
         what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        if isinstance(error, _NOT_SENT):
+        library = self._library
+        not_sent = (library.ConnectError, library.ConnectTimeout, library.PoolTimeout, library.ProxyError)
+        if isinstance(error, not_sent):
             code = "tls" if _is_tls(error) else "connect"
             return TransportError(f"cannot connect to {self.endpoint}: {what}", code=code, not_run=True)
-        if isinstance(error, httpx.TimeoutException):
+        if isinstance(error, library.TimeoutException):
             return TransportError(f"{self.endpoint} took too long: {what}", code="timeout")
-        if isinstance(error, httpx.RemoteProtocolError | httpx.NetworkError):
+        if isinstance(error, (library.RemoteProtocolError, library.NetworkError)):
             return TransportError(f"the connection to {self.endpoint} broke: {what}", code="closed")
         return TransportError(f"{self.endpoint}: {what}", code="protocol")
 

@@ -376,7 +376,7 @@ def test_a_closed_client_is_refused(server: ScriptedServer, runtime: str) -> Non
 def test_a_client_of_the_wrong_kind_is_refused(runtime: str) -> None:
     wrong = httpx.AsyncClient() if runtime == "blocking" else httpx.Client()
     for given in (wrong, object()):
-        with pytest.raises(ConfigError, match=r"httpx\.(Async)?Client here"):
+        with pytest.raises(ConfigError, match=r"httpx2\.(Async)?Client here"):
             make_client(runtime, url="http://127.0.0.1:9/", http_client=given)
     if isinstance(wrong, httpx.Client):
         wrong.close()
