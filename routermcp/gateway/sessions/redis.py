@@ -227,13 +227,12 @@ class RedisSessions:
 
     async def admit(self, machine: ServerSession, owner: bytes = b"") -> KeptSession:
         """Store a session that was just initialized."""
-        del owner  # its bound is that of all clients together
         session = self._new(secrets.token_urlsafe(SESSION_ID_BYTES), machine)
         revision = cast("Revision", machine.revision)
 
         async def admitted() -> int:
             await self._subscribe()
-            return await self._records.admit(session.id, machine.client, revision)
+            return await self._records.admit(session.id, machine.client, revision, owner)
 
         count = await self._run(admitted())
         if not count:

@@ -1,12 +1,15 @@
 """The records of sessions in Redis.
 
 A session is a hash at ``routermcp:session:{id}``: ``client`` (the parameters of
-``initialize``, as JSON), ``revision``, ``fact:{name}`` for each setting of the client, and the
-leases of the workers that use it: ``busy:{worker}`` and ``stream:{worker}``, each with the time
-at which it expires. The leases of a worker that dies expire.
+``initialize``, as JSON), ``revision``, ``owner`` (a digest of the client's key and user),
+``fact:{name}`` for each setting of the client, and the leases of the workers that use it:
+``busy:{worker}`` and ``stream:{worker}``, each with the time at which it expires. The leases of a
+worker that dies expire.
 
 ``routermcp:sessions`` is a sorted set of the ids by the time at which each expires. It
-bounds their number; the expiry of a session is that of its key.
+bounds their number; the expiry of a session is that of its key. ``routermcp:sessions:of:{owner}`` is
+the same of one owner, and ``routermcp:sessions:owners`` has the owners by the number of their
+sessions, so that no owner puts out the sessions of another who has fewer.
 
 Each change is one script, so that it is atomic. Scripts name keys that they were not given, so
 that this needs one Redis (or its replicas) rather than a cluster.
@@ -14,6 +17,7 @@ that this needs one Redis (or its replicas) rather than a cluster.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +36,10 @@ SESSION_INDEX = "routermcp:sessions"
 #: session from being evicted, and its stream from being opened elsewhere, so long.
 WORKER_LEASE_SECONDS = 15.0
 
-#: Sessions examined to find one to evict, those that expire first. The leases of those in use are
+#: Owners whose sessions are examined for one to evict, those with the most.
+EVICTION_OWNERS = 10
+
+#: Sessions of each that are examined, those that expire first. The leases of those in use are
 #: renewed, so that they are the last ones.
 EVICTION_CANDIDATES = 100
 
@@ -50,30 +57,68 @@ local function taken(key, kinds, but)
   end
   return false
 end
+local OWNERS = KEYS[1] .. ':owners'
+local function of(owner)
+  return KEYS[1] .. ':of:' .. owner
+end
+local function owner_of(key)
+  return redis.call('HGET', key, 'owner') or ''
+end
 local function expire(id, key, wait)
+  local own = of(owner_of(key))
   redis.call('PEXPIRE', key, wait)
   redis.call('ZADD', KEYS[1], now + wait, id)
+  redis.call('ZADD', own, now + wait, id)
+  if redis.call('PTTL', own) < tonumber(wait) then redis.call('PEXPIRE', own, wait) end
+end
+local function held(owner)
+  redis.call('ZREMRANGEBYSCORE', of(owner), '-inf', now)
+  local count = redis.call('ZCARD', of(owner))
+  if count > 0 then redis.call('ZADD', OWNERS, count, owner) else redis.call('ZREM', OWNERS, owner) end
+  return count
+end
+local function forget(id, key, owner)
+  redis.call('DEL', key)
+  redis.call('ZREM', KEYS[1], id)
+  redis.call('ZREM', of(owner), id)
+  held(owner)
 end
 local IN_USE = {busy = true, stream = true}
 """
 
-#: KEYS: index, session. ARGV: id, worker, idle, lease, most, prefix, looked at, client, revision.
+#: KEYS: index, session. ARGV: id, worker, idle, lease, most, prefix, owners and sessions looked at,
+#: client, revision, owner.
 _ADMIT = (
     _COMMON
     + """
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[5]) then
-  local found
-  for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, ARGV[7] - 1)) do
+local owner = ARGV[11]
+local function idle(whose)
+  for _, id in ipairs(redis.call('ZRANGE', of(whose), 0, ARGV[8] - 1)) do
     local key = ARGV[6] .. id
-    if not is_session(key) or not taken(key, IN_USE) then found = id break end
+    if not is_session(key) or not taken(key, IN_USE) then return id end
+  end
+end
+if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[5]) then
+  local own = held(owner)
+  local most = {}
+  for _, each in ipairs(redis.call('ZREVRANGE', OWNERS, 0, ARGV[7] - 1)) do
+    local count = held(each)
+    if count > own then table.insert(most, {count, each}) end
+  end
+  table.sort(most, function(a, b) return a[1] > b[1] end)
+  table.insert(most, {own, owner})
+  local found, whose
+  for _, each in ipairs(most) do
+    if not found then found, whose = idle(each[2]), each[2] end
   end
   if not found then return 0 end
-  redis.call('DEL', ARGV[6] .. found)
-  redis.call('ZREM', KEYS[1], found)
+  forget(found, ARGV[6] .. found, whose)
 end
-redis.call('HSET', KEYS[2], 'client', ARGV[8], 'revision', ARGV[9], 'busy:' .. ARGV[2], now + ARGV[4])
+redis.call('HSET', KEYS[2], 'client', ARGV[9], 'revision', ARGV[10], 'owner', owner,
+  'busy:' .. ARGV[2], now + ARGV[4])
 expire(ARGV[1], KEYS[2], math.max(ARGV[3], ARGV[4]))
+held(owner)
 return redis.call('ZCARD', KEYS[1])
 """
 )
@@ -126,6 +171,10 @@ return 1
 )
 
 
+#: KEYS: index, session. ARGV: id.
+_REMOVE = _COMMON + "if is_session(KEYS[2]) then forget(ARGV[1], KEYS[2], owner_of(KEYS[2])) end"
+
+
 @dataclass(frozen=True, slots=True)
 class SessionRecord:
     """A session as Redis holds it."""
@@ -149,19 +198,20 @@ class SessionRecords:
         self._max = max_sessions
         self._times = (_redis_milliseconds(idle_seconds), _redis_milliseconds(lease_seconds))
         self._scripts: dict[str, Any] = {
-            text: redis.register_script(text) for text in (_ADMIT, _LEASE, _RELEASE, _OPEN_STREAM, _SAVE)
+            text: redis.register_script(text)
+            for text in (_ADMIT, _LEASE, _RELEASE, _OPEN_STREAM, _SAVE, _REMOVE)
         }
 
     async def _run(self, script: str, session_id: str, *arguments: str | int | bytes) -> Any:
         return await self._scripts[script](keys=[SESSION_INDEX, SESSION_PREFIX + session_id], args=arguments)
 
-    async def admit(self, session_id: str, client: Mapping[str, Any], revision: Revision) -> int:
+    async def admit(
+        self, session_id: str, client: Mapping[str, Any], revision: Revision, owner: bytes
+    ) -> int:
         """Store a session; return the number of sessions, 0 where there was no room for it."""
-        written = jsonrpc.dumps(client)
-        bounds = (self._max, SESSION_PREFIX, EVICTION_CANDIDATES)
-        return await self._run(
-            _ADMIT, session_id, session_id, self._worker, *self._times, *bounds, written, revision.name
-        )
+        bounds = (self._max, SESSION_PREFIX, EVICTION_OWNERS, EVICTION_CANDIDATES)
+        record = (jsonrpc.dumps(client), revision.name, hashlib.sha256(owner).hexdigest())
+        return await self._run(_ADMIT, session_id, session_id, self._worker, *self._times, *bounds, *record)
 
     async def lease(self, session_id: str, *, streams: bool = False) -> SessionRecord | None:
         """Lease a session and return its record, None where it is missing or malformed."""
@@ -186,8 +236,7 @@ class SessionRecords:
 
     async def remove(self, session_id: str) -> None:
         """Delete a session."""
-        await self._redis.delete(SESSION_PREFIX + session_id)
-        await self._redis.zrem(SESSION_INDEX, session_id)
+        await self._run(_REMOVE, session_id, session_id)
 
     async def count(self) -> int:
         """Return the number of sessions."""

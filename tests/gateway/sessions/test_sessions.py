@@ -85,15 +85,15 @@ class Worker:
             server_info={"name": "s", "version": "1"}, capabilities={}, request_prefix=prefix
         )
 
-    async def admit(self) -> KeptSession:
+    async def admit(self, owner: bytes = b"") -> KeptSession:
         machine = self.machine()
         body = b'{"jsonrpc":"2.0","id":1,"method":"initialize","params":%b}' % encode(CLIENT)
         machine.receive_message(body)
-        return await self.store.admit(machine)
+        return await self.store.admit(machine, owner)
 
-    async def opened(self) -> str:
+    async def opened(self, owner: bytes = b"") -> str:
         """Open a session that nobody uses just now."""
-        session = await self.admit()
+        session = await self.admit(owner)
         await self.store.used(session)
         return session.id
 
@@ -293,6 +293,34 @@ def test_a_full_store_gives_up_the_idlest_and_never_one_in_use(make: Make) -> No
             await worker.skip(0.01)
             new = await worker.opened()
             assert [await worker.knows(each) for each in (*ids, new, busy.id)] == [True, False, True, True]
+
+    asyncio.run(body())
+
+
+def test_the_owner_with_the_most_sessions_loses_first(make: Make) -> None:
+    """One key's sessions put out its own, and never those of an owner with fewer."""
+
+    async def body() -> None:
+        async with make(max_sessions=4) as worker:
+            opened: list[tuple[str, str]] = []
+
+            async def opens(owners: str) -> str:
+                """Open sessions; return the owners of those that are left."""
+                opened.extend([(owner, await worker.opened(owner.encode())) for owner in owners])
+                return "".join(sorted([owner for owner, each in opened if await worker.knows(each)]))
+
+            assert await opens("baaa") == "aaab"
+            assert await opens("c") == "aabc", "the idlest is that of b, and a has the most"
+            assert await opens("b") == "abbc"
+            assert await opens("b") == "abbc", "no other owner has more than b"
+            removed = next(each for owner, each in reversed(opened) if owner == "b")
+            await worker.store.remove(await worker.find(removed))
+            assert await opens("cc") == "abcc", "what was removed counts no more"
+            for owner, each in opened:
+                if owner == "c" and await worker.knows(each):
+                    await worker.store.open_stream(await worker.find(each))
+            with pytest.raises(Rejected, match="too many sessions"):
+                await worker.admit(b"c")
 
     asyncio.run(body())
 
