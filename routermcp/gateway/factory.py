@@ -129,6 +129,11 @@ def per_user_server_of(
     )
 
 
+def _times_of(config: GatewayConfig, times: UpstreamTimes) -> UpstreamTimes:
+    """Let what a client's session has at a server live as long as that session itself."""
+    return replace(times, session_idle_seconds=config.session.timeout)
+
+
 def aggregate_of(
     config: GatewayConfig,
     *,
@@ -149,6 +154,7 @@ def aggregate_of(
     Raises:
         ConfigError: The configuration is wrong.
     """
+    times = _times_of(config, times)
     upstreams: list[Upstream] = []
     signed_in_at: dict[str, HTTPServer] = {}
     for alias, server in config.enabled_servers.items():
@@ -201,7 +207,10 @@ def reload_backend(
         elif same and alias in backend.upstreams:
             upstreams.append(backend.upstreams[alias])
         else:
-            upstreams.append(upstream_of(alias, server, folder=folder, naming=after.names.naming))
+            times = _times_of(after, DEFAULT_TIMES)
+            upstreams.append(
+                upstream_of(alias, server, folder=folder, naming=after.names.naming, times=times)
+            )
     if not set(backend.personal) <= set(wanted):
         raise ConfigError("a server that users sign in at is gone: start the gateway again")
     backend.replace(upstreams)

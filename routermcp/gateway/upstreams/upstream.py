@@ -93,6 +93,7 @@ class Upstream:
         times: How long to wait for it.
 
     Attributes:
+        times: How long to wait for it.
         state: Whether it can be used.
         problem: The kind of its last failure, None where there was none.
         reason: That failure in words, for operators.
@@ -127,7 +128,7 @@ class Upstream:
         self.on_session_change: Callable[[str, str], None] = lambda _session_id, _method: None
         self.on_notification: OnUpstreamNotification = lambda _method, _params: None
         self._settings = settings
-        self._times = times
+        self.times = times
         self._timeout_ms = times.call_ms if timeout_ms is None else timeout_ms
         self._sign_in = sign_in
         self._shares = transport is not None
@@ -152,7 +153,7 @@ class Upstream:
         return self._shared.server
 
     def _new_session(self, capabilities: Mapping[str, Any], hear: OnUpstreamNotification) -> UpstreamSession:
-        return UpstreamSession(self._settings, self._transport, capabilities, hear, self._times)
+        return UpstreamSession(self._settings, self._transport, capabilities, hear, self.times)
 
     @property
     def reads_resources(self) -> bool:
@@ -193,10 +194,10 @@ class Upstream:
 
     async def started(self) -> None:
         """Wait for a server that is being started, for as long as a request may take."""
-        await self.settled((self._timeout_ms or self._times.call_ms) / 1000)
+        await self.settled((self._timeout_ms or self.times.call_ms) / 1000)
 
     async def _keep_trying(self) -> None:
-        pause = self._times.first_pause_seconds
+        pause = self.times.first_pause_seconds
         while True:
             try:
                 await self._try()
@@ -204,7 +205,7 @@ class Upstream:
                 if said_by(error) is None:
                     self._show_nothing()
                 self._failed(error)
-                self._fresh_until = time.monotonic() + self._times.sign_in_pause_seconds
+                self._fresh_until = time.monotonic() + self.times.sign_in_pause_seconds
                 self._tried.set()
                 return  # the next attempt comes with the user, who has to sign in
             except MCPError as error:
@@ -217,14 +218,14 @@ class Upstream:
             if self.state is UpstreamState.READY:
                 return
             await asyncio.sleep(pause)
-            pause = min(2 * pause, self._times.longest_pause_seconds)
+            pause = min(2 * pause, self.times.longest_pause_seconds)
 
     async def _try(self) -> None:
         await self._shared.connect()
         self.on_reached()
         changed = await read_lists(self._shared, self.catalog)
         self.state, self.problem, self.reason = UpstreamState.READY, None, None
-        self._fresh_until = time.monotonic() + self._times.list_seconds
+        self._fresh_until = time.monotonic() + self.times.list_seconds
         if self._sign_in is None:  # a stream for each user would be too many
             self._subscription_of(self._shared).begin()
         for method in changed:
@@ -265,7 +266,7 @@ class Upstream:
     async def _read_catalog(self) -> Catalog:
         """Return the lists that all clients see, after the attempt to read them that is under way."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._times.list_ms / 1000):
+            async with asyncio.timeout(self.times.list_ms / 1000):
                 await self._tried.wait()
         return self.catalog
 
@@ -276,7 +277,7 @@ class Upstream:
         if subscription is None:
             # What a client's session has missed is read when the client comes with a request.
             missed = self.read_again if session is self._shared else _nothing
-            subscription = ChangeSubscription(session, missed, self._times)
+            subscription = ChangeSubscription(session, missed, self.times)
             self._subscriptions[session] = subscription
         return subscription
 
@@ -432,14 +433,14 @@ class Upstream:
             if self._client_sessions.get(session_id) is not session:
                 return
             if session.busy:
-                session.idle_timer = loop.call_later(self._times.session_idle_seconds, look)
+                session.idle_timer = loop.call_later(self.times.session_idle_seconds, look)
             else:
                 self.end_session(session_id)
 
         loop = asyncio.get_running_loop()
         if session.idle_timer is not None:
             session.idle_timer.cancel()
-        session.idle_timer = loop.call_later(self._times.session_idle_seconds, look)
+        session.idle_timer = loop.call_later(self.times.session_idle_seconds, look)
 
     def _make_room(self) -> None:
         if len(self._client_sessions) >= MAX_CLIENT_SESSIONS:

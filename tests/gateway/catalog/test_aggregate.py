@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from routermcp.gateway.aggregate import Aggregate
+from routermcp.gateway.config.model import GatewayConfig
+from routermcp.gateway.factory import aggregate_of
 from routermcp.gateway.upstreams.targets import over_http, over_stdio
 from routermcp.gateway.upstreams.times import UpstreamTimes
 from routermcp.gateway.upstreams.upstream import Upstream, UpstreamState
@@ -22,7 +24,15 @@ from routermcp.types import (
     ToolNotFoundError,
     UpstreamError,
 )
-from tests.gateway.servers import ERAS, HANDSHAKE, STATELESS, Shop, gateway, serving, serving_aggregate
+from tests.gateway.servers import (
+    ERAS,
+    HANDSHAKE,
+    STATELESS,
+    Shop,
+    gateway,
+    serving,
+    serving_aggregate,
+)
 from tests.three_runtimes import RUNTIMES, abandon_when, gather, make_client, run
 
 RUNTIME = pytest.mark.parametrize("runtime", RUNTIMES)
@@ -231,6 +241,12 @@ def test_a_session_at_a_server_ends_when_its_client_does_not_use_it(shop: Shop) 
         run("asyncio", body)
     first, second = shop.sessions_seen
     assert first != second
+
+
+def test_what_a_session_has_at_a_server_lives_as_long_as_the_session() -> None:
+    servers = {"shop": {"url": "http://127.0.0.1:9/mcp"}}
+    config = GatewayConfig.model_validate({"session": {"timeout": 3600}, "mcpServers": servers})
+    assert aggregate_of(config).upstreams["shop"].times.session_idle_seconds == 3600
 
 
 # ---- several servers --------------------------------------------------------------------------------
