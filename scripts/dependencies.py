@@ -36,6 +36,7 @@ NOT_IMPORTED = {
 #: Imports that no dependency declares, and why they may be missing.
 NOT_DECLARED = {
     "certifi": "httpx depends on it",
+    "httpx2": "a client of it that the user brings is taken, and it serves proxies where httpx is not there",
     "pydantic_core": "pydantic is made of it",
     "pytest": "routermcp.testing is used from tests, which have it",
     "starlette": "the types of ASGI applications only",
