@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 
 from routermcp_adapters.call.driver import Driver, DriverSettings
 from routermcp_adapters.call.transport import SessionTransport
@@ -47,7 +47,7 @@ def driver_of(settings: ClientSettings, callbacks: Callbacks, transport: SharedT
         hears_lists=callbacks.hears_lists,
         max_message_size=getattr(settings.stream, "max_message_size", settings.http.max_message_size),
         strict_json=settings.options.strict_json,
-        list_limits=ListLimits(settings.options.max_list_entries, settings.options.max_list_size),
+        list_limits=_list_limits(settings.options.max_list_entries, settings.options.max_list_size),
         in_slices=True,
     )
     return Driver(
@@ -60,6 +60,12 @@ def driver_of(settings: ClientSettings, callbacks: Callbacks, transport: SharedT
             user_id=settings.user_id,
         ),
     )
+
+
+@lru_cache(maxsize=16)
+def _list_limits(entries: int, size: int) -> ListLimits:
+    """Return the limits: one object for all sessions of a client."""
+    return ListLimits(entries, size)
 
 
 def session_transport_of(

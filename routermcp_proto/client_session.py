@@ -109,6 +109,23 @@ class ClientSession(Session):
             in slices.
     """
 
+    # An application may have a session for each of ten thousand users.
+    __slots__ = (
+        "_agreement",
+        "_capabilities",
+        "_client_info",
+        "_handshake",
+        "_handshake_id",
+        "_hears_lists",
+        "_in_slices",
+        "_last_stamp",
+        "_list_limits",
+        "_protocol",
+        "_stamp",
+        "_tools",
+        "probing",
+    )
+
     def __init__(
         self,
         *,

@@ -67,6 +67,17 @@ class ServerSession(Session):
             answer finds the machine that sent the request.
     """
 
+    # An application may have a session for each of ten thousand users.
+    __slots__ = (
+        "_cache_scope",
+        "_capabilities",
+        "_client",
+        "_instructions",
+        "_methods",
+        "_server_info",
+        "_ttl",
+    )
+
     def __init__(
         self,
         *,

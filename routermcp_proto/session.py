@@ -96,6 +96,24 @@ class Session:
         strict_json: Whether ``NaN`` and ``Infinity`` cost their message.
     """
 
+    # An application may have a session for each of ten thousand users.
+    __slots__ = (
+        "__weakref__",
+        "_asked",
+        "_events",
+        "_ids",
+        "_lines",
+        "_listening",
+        "_max_containers",
+        "_pending",
+        "_revision",
+        "_state",
+        "_strict_json",
+        "_to_send",
+        "max_message_size",
+        "unclaimed_error",
+    )
+
     def __init__(self, *, max_message_size: int | None = None, strict_json: bool = False) -> None:
         self._strict_json = strict_json
         self._state = SessionState.NEW

@@ -67,6 +67,17 @@ class HTTPBinding:
             the client has no capability that the server could use.
     """
 
+    # An application may have a session for each of ten thousand users.
+    __slots__ = (
+        "_hears_changes",
+        "_templates",
+        "_templates_for",
+        "_user",
+        "endpoint",
+        "session",
+        "session_id",
+    )
+
     def __init__(
         self,
         session: ClientSession,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from routermcp_adapters.call.deadline import CallDeadline
+from routermcp_adapters.http.session import HTTPSession
 from routermcp_adapters.runtimes.run_sync import run_sync
 from routermcp_proto import calls
 from routermcp_proto.exceptions import (
@@ -530,15 +531,14 @@ def test_a_list_that_leads_in_a_circle_is_left() -> None:
 def test_who_fails_to_connect_does_not_put_others_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """As when another thread has got in between the failure and its end."""
     rig = Rig()
-    carrier = rig.driver._transport
-    connect = carrier.connect
+    connect = HTTPSession.connect
 
-    async def fail_late(deadline: CallDeadline) -> None:
-        monkeypatch.setattr(carrier, "connect", connect)
+    async def fail_late(session: HTTPSession, deadline: CallDeadline) -> None:
+        monkeypatch.setattr(HTTPSession, "connect", connect)
         await rig.driver.connect(rig.runtime, 0)
         raise TransportError("refused", code="connect")
 
-    monkeypatch.setattr(carrier, "connect", fail_late)
+    monkeypatch.setattr(HTTPSession, "connect", fail_late)
     with pytest.raises(TransportError, match="refused"):
         rig.connect()
     assert rig.driver.connected

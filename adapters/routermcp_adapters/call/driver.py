@@ -116,6 +116,21 @@ class Driver:
         settings: What holds for all calls.
     """
 
+    # An application may have a session for each of ten thousand users.
+    __slots__ = (
+        "__weakref__",
+        "_active",
+        "_blocks",
+        "_connecting",
+        "_entered",
+        "_gate",
+        "_responder",
+        "_runtime",
+        "_session",
+        "_settings",
+        "_transport",
+    )
+
     def __init__(self, transport: SessionTransport, responder: Responder, settings: DriverSettings) -> None:
         self._transport = transport
         self._active = transport
@@ -252,6 +267,7 @@ class Driver:
         """Go on in a child process where that is possible; else it is to connect for itself."""
         self._gate = threading.Lock()
         self._connecting.clear()
+        self._transport.after_fork()
         if self._runtime is not None and not self._runtime.survives_fork:
             self._runtime = None
             self._blocks = 0

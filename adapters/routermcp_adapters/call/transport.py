@@ -46,6 +46,10 @@ class SessionTransport(Protocol):
         """Give everything back at once, ready to be opened again."""
         ...
 
+    def after_fork(self) -> None:
+        """Leave the session to the parent process; only this thread is left."""
+        ...
+
     async def connect(self, deadline: CallDeadline) -> SessionTransport:
         """Agree with the server, once for all callers at the same time.
 

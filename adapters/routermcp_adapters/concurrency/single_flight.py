@@ -9,7 +9,19 @@ from collections.abc import Awaitable, Callable
 from routermcp_proto.exceptions import MCPError
 
 from ..runtime import Event, Runtime
+from . import fork
 from .ctrl_c import ensured
+
+_lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    """Forget a thread of the parent process that held the lock."""
+    global _lock  # noqa: PLW0603 - the lock is one for the process
+    _lock = threading.Lock()
+
+
+fork.do_in_child(_after_fork)
 
 
 class _Flight:
@@ -26,13 +38,14 @@ class SingleFlight:
     shared, and each caller raises a copy of its own.
 
     Args:
-        lock: Held for a moment, so that many may share one.
+        lock: Held for a moment, so that many may share one; None for that of the process.
     """
 
+    # An application may have a session for each of ten thousand users.
     __slots__ = ("_flight", "_lock")
 
     def __init__(self, lock: threading.Lock | None = None) -> None:
-        self._lock = lock or threading.Lock()
+        self._lock = lock
         self._flight: _Flight | None = None
 
     @property
@@ -50,7 +63,7 @@ class SingleFlight:
             mine = _Flight(runtime.event())
             landing = ensured(self._land, mine)
             try:
-                with self._lock:
+                with self._lock or _lock:
                     flight = self._flight
                     if flight is None:
                         flight = self._flight = mine

@@ -20,7 +20,6 @@ from routermcp_proto.http.outcomes import Outcome
 from ..call.deadline import CallDeadline
 from ..call.incoming import ProgressSink
 from ..call.transport import SessionTransport
-from ..concurrency import fork
 from ..concurrency.single_flight import SingleFlight
 from ..limits import PoolStats
 from ..logs import log
@@ -89,7 +88,6 @@ class FallbackSession:
 
     def open(self, runtime: Runtime) -> Runtime:
         """Take the connections into use."""
-        fork.watch(self)
         return self._http.open(runtime)
 
     def close(self) -> None:
@@ -100,8 +98,11 @@ class FallbackSession:
         self._http.close()
 
     def after_fork(self) -> None:
-        """Forget the handshake that a caller makes in the parent process."""
+        """Leave the session to the parent process, and forget the handshake that a caller makes there."""
         self._flight = SingleFlight()
+        self._http.after_fork()
+        if self._legacy is not None:
+            self._legacy.after_fork()
 
     async def connect(self, deadline: CallDeadline) -> SessionTransport:
         """Agree with the server, once for all callers at the same time, over the transport that it has."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from routermcp_proto.events import (
     ConnectionFailed,
@@ -28,7 +28,6 @@ from ..logs import log
 from ..runtime import Runtime
 from .base import HTTPTransport, SharedTransport
 from .context import CONTROL, ExchangeContext
-from .server_stream import ServerStream
 
 #: Seconds that ending a session at the server may take; the server forgets it anyway.
 DELETE_SECONDS = 2.0
@@ -44,8 +43,23 @@ PROTOCOL_SECONDS = 600.0
 #: Refusals of a probe that say nothing about the server: credentials are needed, or patience.
 _NOT_ABOUT_THE_PROBE = frozenset({401, 407, 429})
 
-ExtraHeaders = Callable[[], Awaitable[HeaderBlock | None]]
-SendRequest = Callable[[Outgoing, HeaderBlock | None, ExchangeContext], Awaitable[Outcome | None]]
+
+class HandshakeOwner(Protocol):
+    """The session that a handshake is for."""
+
+    async def prepare(self) -> HeaderBlock | None:
+        """Collect the headers that are not the same for all requests."""
+        ...
+
+    async def send(
+        self, outgoing: Outgoing, extra: HeaderBlock | None, context: ExchangeContext
+    ) -> Outcome | None:
+        """Send a message and return its outcome."""
+        ...
+
+    async def open_stream(self, runtime: Runtime) -> None:
+        """Open the server stream, where the session has one."""
+        ...
 
 
 class HTTPHandshake:
@@ -55,24 +69,20 @@ class HTTPHandshake:
         shared: The connections, and what is known of the server.
         binding: The session and its requests.
         retry: How often a step is tried.
-        extra_headers: Asked for headers that are not fixed.
-        send: Sends a message and returns the outcome.
-        stream: Opened once there is a session.
+        owner: The session that the handshake is for.
         gateway: The peer is a RouterMCP gateway, by its URL.
     """
 
     # An application may have a session for each of ten thousand users.
     __slots__ = (
         "_binding",
-        "_extra_headers",
         "_flight",
         "_gateway",
         "_loss",
+        "_owner",
         "_retry",
-        "_send",
         "_session",
         "_shared",
-        "_stream",
     )
 
     def __init__(
@@ -80,18 +90,14 @@ class HTTPHandshake:
         shared: SharedTransport,
         binding: HTTPBinding,
         retry: RetryPolicy,
-        extra_headers: ExtraHeaders,
-        send: SendRequest,
-        stream: ServerStream,
+        owner: HandshakeOwner,
         gateway: bool = False,
     ) -> None:
         self._shared = shared
         self._binding = binding
         self._session = binding.session
         self._retry = retry
-        self._extra_headers = extra_headers
-        self._send = send
-        self._stream = stream
+        self._owner = owner
         self._gateway = gateway
         self._flight = SingleFlight()
         self._loss: str | None = None
@@ -151,7 +157,7 @@ class HTTPHandshake:
             memory.protocol = None
             await self._handshake(deadline, None)
         self._remember(deadline.runtime)
-        await self._stream.open(deadline.runtime, self._shared.pool())
+        await self._owner.open_stream(deadline.runtime)
 
     def _remember(self, runtime: Runtime) -> None:
         memory, agreement = self._shared.memory, self._session.agreement
@@ -238,8 +244,8 @@ class HTTPHandshake:
                 log.warning("a message of %s was dropped: %s", self._shared.endpoint, event.problem)
             events.append(event)
 
-        extra = await self._extra_headers()
-        outcome = await self._send(outgoing, extra, ExchangeContext(keep, deadline))
+        extra = await self._owner.prepare()
+        outcome = await self._owner.send(outgoing, extra, ExchangeContext(keep, deadline))
         return events + self._judge(outgoing, outcome)
 
     def _judge(self, outgoing: Outgoing, outcome: Outcome | None) -> list[Event]:
@@ -274,7 +280,7 @@ class HTTPHandshake:
         exchange = self._binding.exchange(Outgoing(b""))
         try:
             async with runtime.deadline(runtime.now() + DELETE_SECONDS):
-                request = self._binding.delete(await self._extra_headers())
+                request = self._binding.delete(await self._owner.prepare())
                 if request is not None:
                     await sender.run(request, exchange, CONTROL)
         except (MCPError, TimeoutError) as error:

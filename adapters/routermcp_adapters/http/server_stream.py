@@ -39,6 +39,9 @@ OPENING_SECONDS = 0.5
 REOPENING_SECONDS = 1.0
 
 
+ExtraHeaders = Callable[[], Awaitable[HeaderBlock | None]]
+
+
 class Reader:
     """One call among those that could read the server stream."""
 
@@ -80,7 +83,6 @@ class ServerStream:
 
     Args:
         binding: The session and its requests.
-        extra_headers: Asked for headers that are not fixed.
     """
 
     __slots__ = (
@@ -96,11 +98,9 @@ class ServerStream:
         "wanted",
     )
 
-    def __init__(
-        self, binding: HTTPBinding, extra_headers: Callable[[], Awaitable[HeaderBlock | None]]
-    ) -> None:
+    def __init__(self, binding: HTTPBinding) -> None:
         self._binding = binding
-        self._extra_headers = extra_headers
+        self._extra_headers: ExtraHeaders | None = None
         self._lock = threading.Lock()
         self._readers: list[Reader] = []
         self._pool: ConnectionPool | None = None
@@ -121,15 +121,21 @@ class ServerStream:
         """The connection's stream, while it is open."""
         return self._connection.stream if self._connection is not None else None
 
-    async def open(self, runtime: Runtime, pool: ConnectionPool | None) -> None:
+    async def open(self, runtime: Runtime, pool: ConnectionPool | None, extra_headers: ExtraHeaders) -> None:
         """Open the stream, where the session's revision has one and the client can answer on it.
 
         A server that does not offer it is left alone.
+
+        Args:
+            runtime: How to wait.
+            pool: Where connections come from, None for a client that has no streams.
+            extra_headers: Asked for headers that are not fixed, whenever the stream is opened.
         """
         self.close()
         self._pool, self.wanted = pool, pool is not None and self._binding.listens
         if pool is None or not self.wanted:
             return
+        self._extra_headers = extra_headers
         await self._reopen(runtime, pool)
         until = runtime.now() + OPENING_SECONDS
         async with runtime.shield(OPENING_SECONDS):
@@ -142,7 +148,8 @@ class ServerStream:
     async def _reopen(self, runtime: Runtime, pool: ConnectionPool) -> None:
         self._opened_at = runtime.now()
         exchange = self._exchange or self._binding.exchange(Outgoing(b""))
-        request = self._binding.resume(exchange.last_event_id, await self._extra_headers())
+        headers = await self._extra_headers() if self._extra_headers is not None else None
+        request = self._binding.resume(exchange.last_event_id, headers)
         exchange.resume()
         exchange.secrets = request.secrets
         try:

@@ -27,7 +27,6 @@ from routermcp_proto.versions import CancelBy
 from ..call.attendant import Attendant, weak_method
 from ..call.deadline import CallDeadline
 from ..call.incoming import IncomingHandler, OnEvent, ProgressSink, Responder
-from ..concurrency import fork
 from ..concurrency.ctrl_c import ensured
 from ..limits import PoolStats
 from ..logs import log
@@ -67,6 +66,21 @@ class HTTPSession:
         attends: Whether the server stream is read between calls too.
     """
 
+    # An application may have a session for each of ten thousand users.
+    __slots__ = (
+        "__weakref__",
+        "_attendant",
+        "_attends",
+        "_binding",
+        "_credentials",
+        "_handshake",
+        "_incoming",
+        "_sender",
+        "_shared",
+        "_stream",
+        "_subscription",
+    )
+
     def __init__(
         self,
         shared: SharedTransport,
@@ -87,11 +101,8 @@ class HTTPSession:
         self._binding = binding
         self._credentials = credentials
         self._incoming = IncomingHandler(binding.session, responder, binding.endpoint)
-        # The attendant reads the stream, and must not keep this session alive.
-        self._stream = ServerStream(binding, weak_method(self._stream_headers))
-        self._handshake = HTTPHandshake(
-            shared, binding, retry, self.prepare, self._send, self._stream, gateway
-        )
+        self._stream = ServerStream(binding)
+        self._handshake = HTTPHandshake(shared, binding, retry, self, gateway)
 
     @property
     def session(self) -> ClientSession:
@@ -112,7 +123,6 @@ class HTTPSession:
 
     def open(self, runtime: Runtime) -> Runtime:
         """Take the connections into use."""
-        fork.watch(self)
         return self._shared.open(runtime, self)
 
     def close(self) -> None:
@@ -255,7 +265,12 @@ class HTTPSession:
     async def _post_between_calls(self, outgoing: Outgoing) -> None:
         await self._post(await self.prepare(), outgoing)
 
-    async def _send(
+    async def open_stream(self, runtime: Runtime) -> None:
+        """Open the server stream, where the session has one."""
+        # The attendant reads it, and must not keep this session alive.
+        await self._stream.open(runtime, self._shared.pool(), weak_method(self._stream_headers))
+
+    async def send(
         self, outgoing: Outgoing, extra: HeaderBlock | None, context: ExchangeContext
     ) -> Outcome | None:
         """Send a message of the handshake and return the outcome; see :meth:`_exchange`."""

@@ -18,7 +18,6 @@ from routermcp_proto.versions import LATEST_HANDSHAKE
 from ..call.attendant import Attendant
 from ..call.deadline import CallDeadline
 from ..call.incoming import CANCEL_SECONDS, IncomingHandler, OnEvent, ProgressSink, Responder
-from ..concurrency import fork
 from ..concurrency.single_flight import SingleFlight
 from ..concurrency.unclosed import UnclosedGuard
 from ..limits import PoolStats
@@ -94,7 +93,6 @@ class StreamSession:
         # The stream closes by itself. The guard must not refer to it: it may lead to the tasks that
         # wait for it, and they to the client.
         self._guard.resources = ()
-        fork.watch(self)
         return runtime
 
     def close(self) -> None:
