@@ -19,7 +19,9 @@ pytestmark = pytest.mark.interop
 Body = Callable[[RouterMCPClient], Coroutine[Any, Any, None]]
 
 
-@pytest.fixture(params=[kind for kind in KINDS if not kind.options], ids=lambda kind: kind.name)
+@pytest.fixture(
+    params=[kind for kind in KINDS if not kind.options and not kind.legacy], ids=lambda kind: kind.name
+)
 def kind(request: pytest.FixtureRequest) -> Kind:
     return request.param
 
