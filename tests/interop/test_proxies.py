@@ -53,6 +53,10 @@ LogLevel Connect
 """
 
 
+#: Seconds for a program to end when it is asked to.
+ENDING_SECONDS = 3.0
+
+
 @contextlib.contextmanager
 def running(command: list[str], port: int) -> Generator[None]:
     """Run a program while the block runs, which begins once its port answers."""
@@ -62,7 +66,11 @@ def running(command: list[str], port: int) -> Generator[None]:
         yield
     finally:
         process.terminate()
-        process.communicate(timeout=PATIENCE)
+        try:
+            process.communicate(timeout=ENDING_SECONDS)
+        except subprocess.TimeoutExpired:  # tinyproxy misses a signal that comes while it accepts
+            process.kill()
+            process.communicate(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")

@@ -319,6 +319,10 @@ class ScriptedServer:
         """Treat the next requests of a method (or an HTTP verb) so, one after the other."""
         self._scripts[method].extend(actions)
 
+    def forget_scripts(self) -> None:
+        """Treat all further requests as usual."""
+        self._scripts.clear()
+
     def requests(self, method: str) -> list[Seen]:
         """Return the requests of a method (or an HTTP verb, or ``answer``), in order."""
         with self._lock:

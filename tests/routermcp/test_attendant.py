@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import threading
-from collections.abc import Mapping
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from typing import Any, Self, cast
 
 import pytest
 
 from routermcp.types import MCPError, TransportError
-from routermcp_adapters.http.server_stream import Reader
-from routermcp_proto.events import Event
+from routermcp_adapters.http.server_stream import Reader, ServerStream
+from routermcp_proto.events import Event, Outgoing
 from tests.lifecycles import begun, pause
 from tests.routermcp.server import HANDSHAKE, PATIENCE, STATELESS, Exchange, ScriptedServer
 from tests.three_runtimes import gather, make_client, run
@@ -186,3 +187,65 @@ def test_a_stream_of_the_server_that_is_renewed_costs_no_call() -> None:
     shared.leader = reader
     assert asyncio.run(reader.receive(Runtime(), Own(), None)) == b"answer"
     assert waits == [2]
+
+
+class _Opening:
+    """Whatever a stream of the server needs to be opened; it is closed while it waits for that."""
+
+    listens = accepted = drained = False
+    last_event_id = method = ""
+    endpoint = None
+
+    def __init__(self) -> None:
+        self.waits = 0
+        self.close: Callable[[], None] = lambda: None
+        self.stream = self.reader = self
+        self.listens = True
+
+    def exchange(self, outgoing: Outgoing) -> Self:
+        return self
+
+    def resume(self, *given: object) -> Self:
+        return self
+
+    def start(self, method: str) -> None:
+        pass
+
+    def secrets(self) -> list[str]:
+        return []
+
+    def to_bytes(self) -> bytes:
+        return b""
+
+    async def send_all(self, data: bytes) -> None:
+        pass
+
+    async def lease(self, endpoint: object, *, control: bool) -> Self:
+        return self
+
+    def discard(self, connection: object) -> None:
+        pass
+
+    def now(self) -> float:
+        return 0.0
+
+    def shield(self, seconds: float) -> contextlib.nullcontext[None]:
+        return contextlib.nullcontext()
+
+    async def wait_any(self, streams: list[object], flag: object) -> None:
+        self.waits += 1
+        self.close()
+        raise OSError(errno.EBADF, "the connection was closed meanwhile")
+
+
+def test_a_stream_of_the_server_that_is_closed_while_it_is_opened_costs_no_session() -> None:
+    opening: Any = _Opening()
+    stream = ServerStream(opening)
+    opening.close = stream.close
+
+    async def no_headers() -> None:
+        return None
+
+    asyncio.run(stream.open(opening, opening, no_headers))
+    assert opening.waits == 1
+    assert stream.stream is None

@@ -598,6 +598,7 @@ def test_a_cancelled_connect(any_server: ScriptedServer, runtime: str) -> None:
     async def body() -> None:
         client = make_client(runtime, url=any_server.url)
         assert await abandon_when(lambda: any_server.seen, runtime, client.connect)
+        any_server.forget_scripts()
         async with client:
             await client.list_tools()
 

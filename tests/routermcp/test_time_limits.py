@@ -13,7 +13,7 @@ from routermcp import RouterMCPClient
 from routermcp.types import ConfigError, Progress, TransportError
 from routermcp_adapters.runtime import Runtime
 from tests.routermcp.server import Exchange, ScriptedServer, text
-from tests.three_runtimes import gather, make_client, run
+from tests.three_runtimes import RUNTIMES, gather, make_client, run
 
 #: Milliseconds without progress that a call may take here, and seconds between two reports: an eighth,
 #: so that a report may be late on a busy machine.
@@ -46,7 +46,14 @@ GIVEN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("name", GIVEN)
+@pytest.mark.parametrize(
+    ("runtime", "name"),
+    [
+        *((runtime, "with a callback") for runtime in RUNTIMES),
+        ("asyncio", "per call"),
+        ("asyncio", "for all calls"),
+    ],
+)
 def test_a_call_that_reports_progress_goes_on(server: ScriptedServer, runtime: str, name: str) -> None:
     settings, options = GIVEN[name]
     server.tools["slow"] = slow

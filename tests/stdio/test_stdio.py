@@ -233,7 +233,7 @@ def test_a_reader_that_is_given_up_is_followed_by_another(runtime: str) -> None:
 def test_a_write_that_is_given_up_leaves_no_half_line(runtime: str) -> None:
     async def body() -> None:
         async with client_of(runtime) as client:
-            pause = client.call_tool("wait", {"seconds": 2.0}, timeout=50)
+            pause = client.call_tool("wait", {"seconds": 1.0}, timeout=50)
             with pytest.raises(TransportError, match="timeout=50"):
                 await pause
 

@@ -142,7 +142,12 @@ class ServerStream:
             while self._connection is not None and self._exchange is not None and not self._exchange.accepted:
                 if runtime.now() >= until:
                     break
-                await runtime.wait_any([self._connection.stream], None)
+                try:
+                    await runtime.wait_any([self._connection.stream], None)
+                except OSError as error:
+                    if is_deadline(error):
+                        raise
+                    break  # it was closed meanwhile
                 self.read()
 
     async def _reopen(self, runtime: Runtime, pool: ConnectionPool) -> None:
