@@ -514,7 +514,7 @@ class ClientSession(Session):
     ) -> Generator[None, None, ResponseReceived | ResponseRejected]:
         learned: list[str] = []
         try:
-            for page in reader.slices():
+            for page in reader.read_slices():
                 learned += self._learn(page)
                 yield
             parsed = reader.parsed()

@@ -139,7 +139,7 @@ def decode(
         value: Any = from_json(payload, allow_inf_nan=not strict)
     except (ValueError, TypeError) as error:
         # TypeError: text with half of a surrogate pair, which has no UTF-8.
-        if not _may_be_message(payload):
+        if not _may_be_jsonrpc(payload):
             return (Invalid(f"not JSON: {error}", None, PARSE_ERROR),)
         try:
             value = from_json(_mended_json(payload), allow_inf_nan=not strict)
@@ -162,7 +162,7 @@ def _refused(message: Message, problem: str) -> Invalid:
     return Invalid(problem, answered, PARSE_ERROR)
 
 
-def _may_be_message(payload: bytes | bytearray | str) -> bool:
+def _may_be_jsonrpc(payload: bytes | bytearray | str) -> bool:
     """Return whether a text that is not JSON begins as a message does; other programs' lines do not."""
     begin = payload[:_SNIFFED] if isinstance(payload, str) else payload[:_SNIFFED].decode("utf-8", "replace")
     return begin.lstrip("\ufeff \t\r\n")[:1] in ("{", "[", "")

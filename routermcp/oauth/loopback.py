@@ -22,7 +22,15 @@ from routermcp_proto.oauth.urls import LOOPBACK_NAMES
 from ._urls import checked_page
 from .browser import on_standard_error, over_ssh, show_page
 from .config import CALLBACK_PATH, CALLBACK_PORT
-from .paste import HINT, RECEIVE_SECONDS, HasDescriptor, Terminal, readable, redirect_uri_of, refused_at_once
+from .paste import (
+    HINT,
+    RECEIVE_SECONDS,
+    HasDescriptor,
+    Terminal,
+    redirect_uri_of,
+    refused_at_once,
+    wait_for_input,
+)
 from .result_page import result_page
 
 #: Seconds for one request of the browser from its first byte to its last. A connection that takes
@@ -127,7 +135,7 @@ class LoopbackReceiver:
             sources: list[HasDescriptor] = [server, server.woken]
             if terminal is not None and terminal.is_open:
                 sources.append(terminal)
-            ready = readable(sources, min(until - time.monotonic(), server.cut_late()))
+            ready = wait_for_input(sources, min(until - time.monotonic(), server.cut_late()))
             if not ready and time.monotonic() >= until:
                 raise OAuthError("nobody came back from signing in")
             if server in ready:

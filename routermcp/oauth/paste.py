@@ -159,7 +159,7 @@ class PasteReceiver:
         self._show(HINT.format(redirect_uri=redirect_uri_of(url) or DEFAULT_REDIRECT_URI))
         terminal, until = Terminal(url, self._show), time.monotonic() + self._seconds
         while terminal.is_open:
-            if not readable([terminal], until - time.monotonic()):
+            if not wait_for_input([terminal], until - time.monotonic()):
                 raise OAuthError("nothing was pasted in time")
             answer = terminal.read()
             if answer is not None:
@@ -167,7 +167,7 @@ class PasteReceiver:
         raise OAuthError("nothing was pasted: standard input has ended, or holds something else")
 
 
-def readable(sources: Sequence[HasDescriptor], seconds: float) -> Sequence[HasDescriptor]:
+def wait_for_input(sources: Sequence[HasDescriptor], seconds: float) -> Sequence[HasDescriptor]:
     """Wait until something can be read; return what, nothing where the time is over."""
     if seconds <= 0:
         return []

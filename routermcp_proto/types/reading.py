@@ -173,7 +173,7 @@ class ListReader(Generic[ResultT]):
     def __len__(self) -> int:
         return len(self._entries or ())
 
-    def slices(self) -> Iterator[ResultT]:
+    def read_slices(self) -> Iterator[ResultT]:
         """Read slice by slice. Each is a page of its own, out of which entries may be taken.
 
         Raises:
@@ -213,7 +213,7 @@ class ListReader(Generic[ResultT]):
         Raises:
             ResponseValidationError: It does not have the shape of a page.
         """
-        for _ in self.slices():
+        for _ in self.read_slices():
             pass
         return self.parsed()
 

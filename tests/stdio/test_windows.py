@@ -10,7 +10,7 @@ import pytest
 
 from routermcp.transports import stdio
 from routermcp.types import ConfigError
-from routermcp_adapters.concurrency.pipe_threads import MAX_HELD
+from routermcp_adapters.streams.pipe_threads import MAX_HELD
 from routermcp_adapters.streams.pipes import ThreadPipes
 from routermcp_adapters.streams.windows import program_of
 from tests.processes import PATIENCE

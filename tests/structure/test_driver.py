@@ -18,7 +18,7 @@ def place(path: Path) -> str:
 
 #: Where runtimes are named: they themselves and what they are made of, and the use of httpx.
 OF_RUNTIMES = (
-    *("runtimes/", "runtime.py", "concurrency/threads.py", "concurrency/pipe_threads.py"),
+    *("runtimes/", "runtime.py", "concurrency/threads.py", "streams/pipe_threads.py"),
     *("http/connect.py", "http/httpx.py"),
 )
 

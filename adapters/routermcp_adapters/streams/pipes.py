@@ -2,7 +2,7 @@
 
 Where the system can wait for pipes, they are read and written without blocking. Where it cannot, which
 is on Windows, each pipe has a daemon thread that blocks in its place: the threads that read hold a
-bounded amount of data, the one that writes takes a bounded amount (:mod:`..concurrency.pipe_threads`).
+bounded amount of data, the one that writes takes a bounded amount (:mod:`.pipe_threads`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import subprocess
 from collections.abc import Callable
 from typing import IO, Protocol
 
-from ..concurrency.pipe_threads import PipeReader, PipeWriter, close_pipe
 from ..runtime import RECEIVE_SIZE, Descriptor, Event, Runtime
+from .pipe_threads import PipeReader, PipeWriter, close_pipe
 
 #: Seconds that the end of a child waits for its threads, and for its last words: they end with the
 #: pipes. A process that has left the group of the child may hold a pipe for longer; then a daemon

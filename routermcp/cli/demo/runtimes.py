@@ -23,7 +23,7 @@ OnStep = Callable[[str], None]
 """Called with the title of each step that begins."""
 
 
-class Recorder:
+class DemoRecorder:
     """Sends a scenario the results of its steps, and writes the report."""
 
     def __init__(self, report: RuntimeReport, on_step: OnStep) -> None:
@@ -68,7 +68,7 @@ class Recorder:
 
 async def drive(options: ClientOptions, make: MakeScenario, report: RuntimeReport, on_step: OnStep) -> None:
     """Run a scenario with the asynchronous client, on the running runtime."""
-    recorder, client = Recorder(report, on_step), RouterMCPClient(**_runtime_settings(options))
+    recorder, client = DemoRecorder(report, on_step), RouterMCPClient(**_runtime_settings(options))
     recorder.start("connect")
     try:
         async with client:
@@ -87,7 +87,7 @@ def drive_blocking(
     options: ClientOptions, make: MakeScenario, report: RuntimeReport, on_step: OnStep
 ) -> None:
     """Run a scenario with the blocking client."""
-    recorder, client = Recorder(report, on_step), SyncRouterMCPClient(**_runtime_settings(options))
+    recorder, client = DemoRecorder(report, on_step), SyncRouterMCPClient(**_runtime_settings(options))
     recorder.start("connect")
     try:
         with client:

@@ -51,9 +51,9 @@ async def dispatch(
     code: int | None = None
     try:
         try:
-            result = await _begin_request(backend, subscriptions, session, asked, caller)
+            result = await _dispatch_once(backend, subscriptions, session, asked, caller)
         except InputRequired as required:
-            again = partial(_begin_request, backend, subscriptions, session, asked)
+            again = partial(_dispatch_once, backend, subscriptions, session, asked)
             result = await _after_input(required, caller, again)
         return machine.answer(asked.request_id, result), 200
     except RPCError as error:
@@ -76,7 +76,7 @@ async def dispatch(
                 listener(record)
 
 
-def _begin_request(
+def _dispatch_once(
     backend: Backend,
     subscriptions: Subscriptions,
     session: KeptSession | None,
