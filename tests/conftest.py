@@ -24,7 +24,7 @@ settings.register_profile(
 )
 
 #: Test processes beside the one of each core, as many tests wait for other processes.
-WAITING_WORKERS = 1
+WAITING_WORKERS = 2
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
