@@ -130,7 +130,7 @@ def test_tools_with_invalid_headers_are_left_out_of_each_slice_and_named_up_to_a
 def test_a_list_over_its_limit_is_refused_before_it_is_read(
     limits: ListLimits, problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading.ListReader, "slices", None)
+    monkeypatch.setattr(reading.ListReader, "read_slices", None)
     event = answered(ready(list_limits=limits), tools(11))
     assert isinstance(event, ResponseRejected)
     assert problem in str(event.error)
