@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import Context
 from typing import Any, cast
 
@@ -44,6 +44,7 @@ class ChangeSubscription:
         self._times = times
         self._uris: set[str] = set()
         self._task: asyncio.Task[None] | None = None
+        self._acknowledged: asyncio.Future[Mapping[str, Any]] | None = None
         self._replaced: set[asyncio.Task[None]] = set()
         self._resting = False
         self._pause = times.first_pause_seconds
@@ -100,8 +101,20 @@ class ChangeSubscription:
             self._task = self._new_task()
 
     def _new_task(self) -> asyncio.Task[None]:
+        if self._acknowledged is not None:
+            self._acknowledged.cancel()  # the session need not look for it any more
+        if not self._session.revision.peer_requests:
+            self._acknowledged = self._session.next_acknowledgement()
         # In a context of its own: the request during which this begins has no part in it.
         return asyncio.create_task(self._listen(), context=Context())
+
+    async def _acknowledgement(self, task: asyncio.Task[None]) -> Mapping[str, Any] | None:
+        """Return what the server accepts of the present stream, None where the stream ended at once."""
+        acknowledged = self._acknowledged
+        if acknowledged is None:
+            return None
+        await asyncio.wait([acknowledged, task], return_when=asyncio.FIRST_COMPLETED)
+        return acknowledged.result() if acknowledged.done() and not acknowledged.cancelled() else None
 
     def _replace(self) -> None:
         task, self._task, self._resting = self._task, None, False
@@ -144,15 +157,16 @@ class ChangeSubscription:
         Raises:
             TransportError: The server did not acknowledge anything.
         """
-        before, acknowledged = self._task, self._session.next_acknowledgement()
-        self._resting = False
-        task = self._task = self._new_task()
+        before = self._task
         try:
             async with asyncio.timeout(self._times.note_ms / 1000):
-                await asyncio.wait([acknowledged, task], return_when=asyncio.FIRST_COMPLETED)
-            if not acknowledged.done():
-                return []  # the stream ended at once
-            accepted: Any = acknowledged.result().get("notifications")
+                if before is not None and not self._resting:
+                    # What comes next would be taken for the acknowledgement of the new stream.
+                    await self._acknowledgement(before)
+                self._resting = False
+                task = self._task = self._new_task()
+                acknowledged = await self._acknowledgement(task)
+            accepted: Any = acknowledged.get("notifications") if acknowledged is not None else None
             named = cast("dict[str, Any]", accepted) if isinstance(accepted, dict) else {}
             uris: Any = named.get("resourceSubscriptions")
             return cast("list[str]", uris) if isinstance(uris, list) else []
@@ -160,8 +174,8 @@ class ChangeSubscription:
             problem = f"the server did not acknowledge the subscription within {self._times.note_ms} ms"
             raise TransportError(problem, code="timeout") from None
         finally:
-            acknowledged.cancel()
-            if before is not None:
+            task = self._task
+            if before is not None and task is not before:
                 self._task = before
                 self._replace()
                 self._task = task

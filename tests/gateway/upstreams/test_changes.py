@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 import httpx
 import pytest
@@ -11,7 +13,10 @@ from routermcp import RouterMCPClient
 from routermcp.gateway import BuiltinTools
 from routermcp.gateway.dispatch import subscriptions
 from routermcp.gateway.serving.in_process import MemoryTransport
+from routermcp.gateway.upstreams.changes import ChangeSubscription
 from routermcp.gateway.upstreams.times import UpstreamTimes
+from routermcp.types import InitializeResult, InvalidParamsError, MethodNotFoundError
+from routermcp_proto.versions import LATEST
 from tests.gateway.listening import (
     PLACES,
     Market,
@@ -225,3 +230,74 @@ def test_changes_reach_clients_in_the_same_loop_through_memory() -> None:
 
     asyncio.run(body())
     assert heard == [TOOLS_CHANGED]
+
+
+class _LateServer:
+    """A session of the stateless era at a server that acknowledges each stream in order, but late."""
+
+    revision = LATEST
+    server = InitializeResult.model_validate(
+        {
+            "protocolVersion": LATEST.name,
+            "capabilities": {"tools": {"listChanged": True}, "resources": {"subscribe": True}},
+            "serverInfo": {"name": "late", "version": "1"},
+        }
+    )
+
+    def __init__(self) -> None:
+        self.opened: list[Mapping[str, Any]] = []
+        self.acknowledged = 0
+        self._waiting: list[asyncio.Future[Mapping[str, Any]]] = []
+
+    def next_acknowledgement(self) -> asyncio.Future[Mapping[str, Any]]:
+        self._waiting.append(asyncio.get_running_loop().create_future())
+        return self._waiting[-1]
+
+    def acknowledge(self) -> None:
+        accepted, self.acknowledged = self.opened[self.acknowledged], self.acknowledged + 1
+        for each in self._waiting:
+            if not each.done():
+                each.set_result({"notifications": accepted})
+
+    async def listen(self, wanted: Mapping[str, Any]) -> None:
+        self.opened.append(wanted)
+        await asyncio.Event().wait()
+
+
+def test_an_acknowledgement_on_its_way_is_not_taken_for_that_of_the_next_stream() -> None:
+    async def body() -> None:
+        session: Any = _LateServer()
+        subscription = ChangeSubscription(session, lambda: None)
+        subscription.begin()
+        adding = asyncio.create_task(subscription.add("shop://a"))
+        while not adding.done():
+            await asyncio.sleep(0)
+            if session.acknowledged < len(session.opened):
+                session.acknowledge()
+        await adding
+        assert "shop://a" in subscription
+        assert [list(each) for each in session.opened] == [
+            ["toolsListChanged"],
+            ["toolsListChanged", "resourceSubscriptions"],
+        ]
+        await subscription.close()
+
+    asyncio.run(body())
+
+
+def test_a_stream_that_ended_is_not_waited_for() -> None:
+    """And a resource that the server does not accept is refused."""
+
+    async def body() -> None:
+        session: Any = _LateServer()
+        session.listen = _end_at_once
+        subscription = ChangeSubscription(session, lambda: None)
+        with pytest.raises(InvalidParamsError, match="no subscriptions to that resource"):
+            await subscription.add("shop://a")
+        await subscription.close()
+
+    asyncio.run(body())
+
+
+async def _end_at_once(wanted: Mapping[str, Any]) -> None:
+    raise MethodNotFoundError("no streams")
