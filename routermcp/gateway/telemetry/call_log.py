@@ -42,7 +42,7 @@ class CallLog:
     ) -> None:
         self._write = write
         self._server_of = server_of
-        self._as_json = as_json
+        self._line = _json_line if as_json else _text_line
         self._now = now
         self._lines: list[str] = []
 
@@ -50,7 +50,7 @@ class CallLog:
         """Note a request that has ended; its line is written shortly after."""
         if not self._lines:
             asyncio.get_running_loop().call_later(GATHER_SECONDS, self.flush)
-        self._lines.append(_line(self._now(), record, self._server_of(record), as_json=self._as_json))
+        self._lines.append(self._line(self._now(), record, self._server_of(record)))
         if len(self._lines) >= MAX_LINES:
             self.flush()
 
@@ -62,7 +62,7 @@ class CallLog:
             self._write(text)
 
 
-def _line(now: datetime, record: CallRecord, server: str | None, *, as_json: bool) -> str:
+def _json_line(now: datetime, record: CallRecord, server: str | None) -> str:
     members: dict[str, Any] = {
         "time": now.isoformat(timespec="milliseconds"),
         "method": record.method,
@@ -73,8 +73,20 @@ def _line(now: datetime, record: CallRecord, server: str | None, *, as_json: boo
         "outcome": record.outcome.value,
         "code": record.code,
     }
-    if as_json:
-        return json.dumps(members) + "\n"
-    said = " ".join(f"{name}={value}" for name, value in members.items() if value is not None)
-    # One call, one line: the subject and the user are the client's words.
-    return printable(said).replace("\n", " ").replace("\t", " ") + "\n"
+    return json.dumps(members) + "\n"
+
+
+def _text_line(now: datetime, record: CallRecord, server: str | None) -> str:
+    # Each call has one, so the members are not put together first.
+    line = f"time={now.isoformat(timespec='milliseconds')} method={record.method}"
+    line += f" subject={record.subject[:MAX_SUBJECT]}"
+    if server is not None:
+        line += f" server={server}"
+    if record.user_id is not None:
+        line += f" user={record.user_id}"
+    line += f" milliseconds={record.seconds * 1000:.1f} outcome={record.outcome.value}"
+    if record.code is not None:
+        line += f" code={record.code}"
+    if not line.isprintable():  # the subject and the user are the client's words: one call, one line
+        line = printable(line).replace("\n", " ").replace("\t", " ")
+    return line + "\n"
