@@ -24,6 +24,7 @@ from routermcp_adapters.runtimes.happy_eyeballs import ATTEMPT_DELAY, connect_fi
 from routermcp_proto.exceptions import TransportError
 from routermcp_proto.http.url import EndpointURL
 from tests.adapters.runtimes import PATIENCE, RUNTIMES, peer, read_until_closed, receive_exactly, run
+from tests.three_runtimes import SLACK_SECONDS
 
 pytestmark = pytest.mark.parametrize("name", RUNTIMES)
 
@@ -79,7 +80,7 @@ def test_an_address_that_is_silent_costs_a_quarter_of_a_second(name: str) -> Non
         async with runtime.deadline(began + PATIENCE):
             assert await greeting(runtime, [silent, silent, (socket.AF_INET, serving.address)]) == b"hello"
         took = runtime.now() - began
-        assert 2 * ATTEMPT_DELAY - 0.05 < took < PATIENCE
+        assert 2 * ATTEMPT_DELAY - 0.05 < took < 2 * ATTEMPT_DELAY + 2
 
     with peer(greet) as serving, black_hole() as silent:
         run(name, body)
@@ -136,7 +137,7 @@ def test_the_deadline_ends_all_attempts(name: str) -> None:
         with pytest.raises(TimeoutError):
             async with runtime.deadline(began + 0.4):
                 await runtime.connect([silent, silent], None, "localhost")
-        assert runtime.now() - began < PATIENCE
+        assert runtime.now() - began < 2
         assert len(os.listdir("/proc/self/fd")) == before
 
     with black_hole() as silent:
@@ -190,11 +191,11 @@ def test_a_slow_resolver_holds_neither_the_deadline_nor_the_end_of_the_loop(
         with pytest.raises(TimeoutError):
             async with runtime.deadline(began + 0.3):
                 await dial(runtime, Resolver(), EndpointURL.parse("http://slow.example/"), None)
-        assert runtime.now() - began < PATIENCE
+        assert runtime.now() - began < 0.3 + SLACK_SECONDS
 
     began = time.monotonic()
     run(name, body)
-    assert time.monotonic() - began < PATIENCE
+    assert time.monotonic() - began < 5
 
 
 def test_a_name_is_looked_up_once_for_a_while(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,7 +340,7 @@ def test_a_silent_tls_server_counts_toward_the_deadline_of_the_whole(name: str) 
         with pytest.raises(TimeoutError):
             async with runtime.deadline(began + 0.3):
                 await dial(runtime, Resolver(), endpoint, ssl.create_default_context())
-        assert runtime.now() - began < PATIENCE
+        assert runtime.now() - began < 0.3 + SLACK_SECONDS
 
     with peer(read_until_closed) as serving:  # pyright: ignore[reportArgumentType]
         run(name, body)
