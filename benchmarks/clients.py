@@ -18,6 +18,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -102,20 +103,9 @@ async def routermcp_session(url: str) -> AsyncGenerator[Call]:
 
 
 @asynccontextmanager
-async def mcp_session(url: str) -> AsyncGenerator[Call]:
-    """Give a call of the official client."""
-    async with importlib.import_module("mcp").Client(url) as client:
-
-        async def call() -> str:
-            return _text(await client.call_tool("echo", ARGUMENTS))
-
-        yield call
-
-
-@asynccontextmanager
-async def fastmcp_session(url: str) -> AsyncGenerator[Call]:
-    """Give a call of fastmcp's client."""
-    async with importlib.import_module("fastmcp").Client(url) as client:
+async def client_session(module: str, url: str) -> AsyncGenerator[Call]:
+    """Give a call of the ``Client`` of another package: the official one, or fastmcp."""
+    async with importlib.import_module(module).Client(url) as client:
 
         async def call() -> str:
             return _text(await client.call_tool("echo", ARGUMENTS))
@@ -264,8 +254,8 @@ def installed() -> dict[str, Client]:
         clients["routermcp, trio"] = on_trio
     clients["routermcp, threads"] = in_threads
     others = {
-        "mcp": mcp_session,
-        "fastmcp": fastmcp_session,
+        "mcp": partial(client_session, "mcp"),
+        "fastmcp": partial(client_session, "fastmcp"),
         "httpx": httpx_session,
         "aiohttp": aiohttp_session,
     }
