@@ -18,6 +18,7 @@ from routermcp_adapters.streams.base import Transport
 from routermcp_proto.exceptions import ConfigError, LocalProtocolError
 from routermcp_proto.http.binding import user_headers
 from routermcp_proto.http.compression import ENCODINGS
+from routermcp_proto.http.numbers import whole_number
 from routermcp_proto.http.url import EndpointURL
 from routermcp_proto.retry import RetryPolicy
 from routermcp_proto.versions import REVISIONS, Era
@@ -294,9 +295,10 @@ def _timeout_setting(timeout: int | None, environment: Mapping[str, str]) -> int
     text = _environment_value(environment, "ROUTERMCP_TIMEOUT")
     if text is None:
         return DEFAULT_TIMEOUT_MS
-    if not text.strip().isdecimal():
+    number = whole_number(text.strip(), MAX_TIMEOUT_MS + 1)
+    if number is None:
         raise ConfigError(f"ROUTERMCP_TIMEOUT={text!r} is not a whole number of milliseconds")
-    return checked_timeout(int(text), "ROUTERMCP_TIMEOUT")
+    return checked_timeout(number, "ROUTERMCP_TIMEOUT")
 
 
 def checked_timeout(timeout: int, name: str = "timeout") -> int:

@@ -35,6 +35,7 @@ from ..jsonrpc import ErrorObject, RequestId
 from ..redaction import error_without, redacted, without
 from ..session import Session
 from .compression import Decompressor
+from .numbers import finite_number, whole_number
 from .reader import BodyData, EndOfBody, ResponseHead
 from .sse import ServerSentEvent, SSEDecoder
 
@@ -417,8 +418,9 @@ def retry_after(head: ResponseHead) -> float | None:
     ``Date`` it is ignored.
     """
     text = _response_header(head, b"retry-after").decode("ascii", "replace").strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text[:12]), MAX_RETRY_AFTER)
+    seconds = whole_number(text, MAX_RETRY_AFTER)
+    if seconds is not None:
+        return seconds
     try:
         until = parsedate_to_datetime(text)
         sent = parsedate_to_datetime(_response_header(head, b"date").decode("ascii", "replace"))
@@ -435,7 +437,5 @@ def _retry_after_in_body(body: bytes | bytearray) -> float | None:
         return None
     if not isinstance(value, dict):
         return None
-    seconds: Any = value.get("retryAfter")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        return None
-    return min(max(0.0, float(seconds)), MAX_RETRY_AFTER)
+    number = finite_number(value.get("retryAfter"))  # pyright: ignore[reportUnknownMemberType]
+    return min(max(0.0, number), MAX_RETRY_AFTER) if number is not None else None

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from ..exceptions import RemoteProtocolError
 from ..framing import MAX_MESSAGE_SIZE
+from .numbers import whole_number
 
-#: Digits of a ``retry`` in milliseconds: thirty years, and a longer number is read as that, so
-#: that a number of any length is read in the same time.
-MAX_RETRY_DIGITS = 12
+#: The longest ``retry`` in milliseconds, thirty years; a larger number is read as that.
+MAX_RETRY_MS = 10**12
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -139,8 +139,7 @@ class SSEDecoder:
         elif name == b"id" and b"\0" not in value:
             self._id = value.decode("utf-8", "replace")
         elif name == b"retry" and value.isdigit():
-            digits = value.lstrip(b"0") or b"0"
-            self.retry = int(digits) if len(digits) <= MAX_RETRY_DIGITS else 10**MAX_RETRY_DIGITS
+            self.retry = whole_number(value, MAX_RETRY_MS)
 
     def _dispatch(self, events: list[ServerSentEvent]) -> None:
         if self._id is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
+from ..http.numbers import finite_number
 from .client_auth import Client
 from .tokens import Tokens
 
@@ -153,4 +154,4 @@ class GrantRecord:
 
 def _pending_expiry(kept: Any) -> float:
     value = cast("dict[str, Any]", kept).get("expires_at") if isinstance(kept, dict) else None
-    return float(value) if isinstance(value, int | float) else 0.0
+    return finite_number(value) or 0.0

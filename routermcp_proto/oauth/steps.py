@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import math
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
@@ -12,6 +11,7 @@ from urllib.parse import urlencode
 from pydantic_core import from_json
 
 from ..exceptions import OAuthError
+from ..http.numbers import finite_number
 
 T = TypeVar("T")
 
@@ -162,13 +162,8 @@ def words(value: Any) -> str:
 
 def seconds(value: Any) -> float | None:
     """Return a number of seconds, which some servers write as text; None where it is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return max(number, 0.0) if math.isfinite(number) else None
+    number = finite_number(value)
+    return max(number, 0.0) if number is not None else None
 
 
 def base64url(data: bytes) -> str:

@@ -25,7 +25,7 @@ from routermcp_proto import calls, jsonrpc
 from routermcp_proto.events import HTTPRefused
 from routermcp_proto.exceptions import MCPError, RPCError, printable
 from routermcp_proto.framing import LineDecoder
-from routermcp_proto.http import exchange, header_values, outcomes
+from routermcp_proto.http import exchange, header_values, numbers, outcomes
 from routermcp_proto.http.compression import Decompressor
 from routermcp_proto.http.fast_reader import DirectResponseReader
 from routermcp_proto.http.reader import (
@@ -319,7 +319,8 @@ def _header_values(named: str, said: str) -> None:
     header_values.decode_header_value(f"=?base64?{said}?=")
     waits = said.encode("latin-1", "replace")
     exchange.retry_after(ResponseHead(503, ((b"retry-after", waits), (b"date", waits))))
-    asgi.number_within(said, 10)
+    numbers.whole_number(said, 10)
+    numbers.finite_number(said)
     validation.check_accept(
         asgi.RequestHead({"headers": [(b"accept", said.encode("utf-8"))]}), "application/json"
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 from routermcp_proto import jsonrpc
 from routermcp_proto.error_codes import INVALID_REQUEST
+from routermcp_proto.http.numbers import whole_number
 from routermcp_proto.jsonrpc import ErrorObject
 
 from ..errors import Header, Rejected
@@ -90,16 +91,6 @@ class RequestHead:
             self._headers[key] = value.encode("latin-1")
 
 
-#: Digits of the longest number that is read: those of 64 bits. Python refuses more than 4,300.
-MAX_LENGTH_DIGITS = 20
-
-
-def number_within(digits: str, limit: int) -> bool:
-    """Return whether a number that a client sent is at most a limit."""
-    significant = digits.lstrip("0") or "0"
-    return len(significant) <= MAX_LENGTH_DIGITS and int(significant) <= limit
-
-
 async def read_body(head: RequestHead, receive: Receive, limit: int) -> bytes:
     """Read the body of a request.
 
@@ -107,8 +98,11 @@ async def read_body(head: RequestHead, receive: Receive, limit: int) -> bytes:
         Rejected: The body is longer than the limit (413), or the client disconnected (400, unsent).
     """
     announced = head.get("Content-Length")
-    if announced is not None and announced.isdecimal() and not number_within(announced, limit):
-        raise _too_large(limit)
+    # A number with fewer digits than the limit is below it.
+    if announced is not None and len(announced) >= len(str(limit)):
+        length = whole_number(announced, limit + 1)
+        if length is not None and length > limit:
+            raise _too_large(limit)
     chunks: list[bytes] = []
     length = 0
     while True:

@@ -41,7 +41,7 @@ class TokenBucket:
     def __init__(self, limit: RateLimit, clock: Callable[[], float]) -> None:
         self._limit = limit
         self._clock = clock
-        self._tokens = float(limit.requests)
+        self._tokens: float = limit.requests
         self._counted_at = clock()
 
     def take(self, requests: int) -> float | None:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from routermcp_proto.error_codes import HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST
 from routermcp_proto.exceptions import LocalProtocolError, RemoteProtocolError
 from routermcp_proto.http.header_values import decode_header_value, parameter_headers
+from routermcp_proto.http.numbers import finite_number
 from routermcp_proto.jsonrpc import ErrorObject, Message, Request
 from routermcp_proto.names import NAMED_BY, PROTOCOL_VERSION_KEY
 from routermcp_proto.types.parameter_headers import declared_headers
@@ -206,7 +207,5 @@ def _equal_header_values(wanted: str | None, given: str | None, *, number: bool)
     """Compare texts, and numbers by value: ``42.0`` equals ``42`` (section "Server Validation", note)."""
     if wanted == given or wanted is None or given is None or not number:
         return wanted == given
-    try:
-        return float(wanted) == float(given)
-    except ValueError:
-        return False
+    expected = finite_number(wanted)
+    return expected is not None and expected == finite_number(given)

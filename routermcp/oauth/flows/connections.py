@@ -182,7 +182,7 @@ class UserAccess:
     async def begin(self, next_url: str | None, scopes: Sequence[str] = ()) -> Begun:
         """Prepare to send the user to sign in."""
         pending = await self._within(lambda exchanges: self._authenticator.begin(exchanges, next_url, scopes))
-        return Begun(pending.url, float(pending.kept["expires_at"]), self.server_id)
+        return Begun(pending.url, pending.kept["expires_at"], self.server_id)
 
     async def waits_for(self, callback_url: str) -> bool:
         """Return whether a URL is the answer to a sign-in of the user here."""

@@ -7,7 +7,6 @@ The product's own API for tokens is not public. What is spoken here is a small c
 from __future__ import annotations
 
 import json
-import math
 import os
 import secrets
 import weakref
@@ -22,6 +21,7 @@ from routermcp_proto.exceptions import (
     OAuthError,
     TokenStoreError,
 )
+from routermcp_proto.http.numbers import finite_number
 from routermcp_proto.http.url import EndpointURL
 
 from .base import AdapterLock, Record, TokenAdapter
@@ -60,13 +60,11 @@ class _CloudLock:
         if status != 200:
             return False
         answer = object_in(content) or {}
-        fence, seconds = answer.get("fence"), answer.get("seconds")
+        fence, seconds = answer.get("fence"), finite_number(answer.get("seconds"))
         # True is an int too.
-        if not isinstance(fence, int) or isinstance(fence, bool):
+        if not isinstance(fence, int) or isinstance(fence, bool) or seconds is None or seconds <= 0:
             raise self._adapter.astray("a lock")
-        if not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
-            raise self._adapter.astray("a lock")
-        self.fence, self.seconds = fence, float(seconds)
+        self.fence, self.seconds = fence, seconds
         return True
 
     def renew(self) -> bool:

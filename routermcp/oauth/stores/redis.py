@@ -83,7 +83,7 @@ class _RedisLock:
             _ACQUIRE, [self._key, self._fences], [self._token, milliseconds, self._field]
         )
         if fence:
-            self.fence = int(fence)
+            self.fence = fence
         return bool(fence)
 
     def renew(self) -> bool:
