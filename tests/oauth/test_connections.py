@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -168,6 +169,28 @@ def test_who_never_signed_in_has_nothing_to_give_back(server: ProtectedServer, r
             await client.revoke("nowhere")
 
     run(runtime, body)
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["signed in", "nothing kept"])
+def test_withdrawn_tokens_are_not_left_in_temporary_files(
+    server: ProtectedServer, tmp_path: Path, kept: bool
+) -> None:
+    adapter = file_adapter(tmp_path)
+    adapter.set("alice", "srv", server.grant("alice"))
+    (record,) = tmp_path.rglob("*.json")
+    record.with_name(f".{record.name}.died.tmp").write_bytes(record.read_bytes())
+    if not kept:
+        record.unlink()
+
+    async def body() -> None:
+        await client_of("blocking", server, adapter).revoke()
+
+    run("blocking", body)
+    assert [path.name for path in tmp_path.rglob("*") if b"access_token" in _content(path)] == []
+
+
+def _content(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() else b""
 
 
 def test_states_of_connections() -> None:

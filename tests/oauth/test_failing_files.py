@@ -142,3 +142,15 @@ def test_the_next_write_removes_what_a_process_has_left_long_ago(tmp_path: Path)
     assert (old.exists(), new.exists()) == (False, True), "another process may be writing the new one"
     adapter.delete(USER, SERVER)
     assert b"secret" not in contents(tmp_path)
+
+
+def test_a_write_under_the_lock_removes_all_that_processes_have_left(tmp_path: Path) -> None:
+    adapter = file_adapter(tmp_path)
+    lock = adapter.lock(USER, SERVER)
+    assert lock.acquire()
+    adapter.set(USER, SERVER, OLD, lock=lock)
+    (record,) = tmp_path.rglob("*.json")
+    record.with_name(f".{record.name}.new.tmp").write_bytes(b"secret-new")
+    adapter.set(USER, SERVER, {}, lock=lock)
+    lock.release()
+    assert b"secret" not in contents(tmp_path)

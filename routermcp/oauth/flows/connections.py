@@ -240,8 +240,9 @@ class UserAccess:
 
         async def work(exchanges: SharedTransport) -> bool:
             kept = await self._read(server_id)
-            if kept is None or _has_signed_in(GrantRecord(kept)):
-                return kept is None
+            if kept is not None and _has_signed_in(GrantRecord(kept)):
+                return False
+            # Also where nothing is kept: a process may have died while it wrote the first tokens.
             async with self._transaction(exchanges, server_id) as transaction:
                 if not _has_signed_in(transaction.record):
                     await transaction.delete()

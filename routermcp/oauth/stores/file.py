@@ -16,6 +16,7 @@ from routermcp_adapters.concurrency import fork
 from routermcp_proto.exceptions import TokenStoreError
 
 from .base import AdapterLock, Record, TokenAdapter
+from .private_files import check_owner, close_to_others, make_private
 from .records import as_record, ids_in, object_in
 
 #: Where the command-line gateway keeps its tokens too.
@@ -96,7 +97,7 @@ class _FileLock:
         if self._lock.is_locked:
             return True  # it would count how often, and want to be released as often
         try:
-            _make_private(self._path.parent)
+            make_private(self._path.parent)
             self._lock.acquire(timeout=0)
         except self._timeout:
             return False
@@ -129,6 +130,8 @@ class _FileAdapter:
     def get(self, user_id: str, server_id: str) -> Record | None:
         path = self._path(user_id, server_id)
         try:
+            close_to_others(self._folder)
+            close_to_others(path.parent)
             record = _read_record(path)
         except FileNotFoundError:
             return None
@@ -138,13 +141,15 @@ class _FileAdapter:
         return record
 
     def set(self, user_id: str, server_id: str, record: Record, *, lock: AdapterLock | None = None) -> None:
-        del lock  # it ends with its process only
         path = self._path(user_id, server_id)
         if path.name.startswith("=="):
             record = {**record, LONG_ID: server_id}
         data = json.dumps(record, indent=1).encode()
+        # No other process writes a record that is locked.
+        age = 0.0 if lock is not None and lock.renew() else LEFT_OVER_SECONDS
         try:
-            _make_private(path.parent)
+            make_private(path.parent)
+            _remove_left_over(path, age)
             _write_record(path, data)
         except OSError as error:
             raise TokenStoreError(f"the tokens cannot be kept in {path}: {error}") from error
@@ -185,23 +190,17 @@ def _read_record(path: Path) -> Record:
     """Return the record in a file.
 
     Raises:
-        OAuthError: It holds something else; it is left as it is.
+        OAuthError: It holds something else, or is another user's; it is left as it is.
         OSError: It cannot be read.
     """
+    check_owner(path)
     with path.open("rb") as file:
         data = file.read(MAX_RECORD_BYTES + 1)
     return as_record(object_in(data) if len(data) <= MAX_RECORD_BYTES else None, path)
 
 
-def _make_private(folder: Path) -> None:
-    """Make the folders of a user, accessible to their owner only."""
-    for each in (folder.parent, folder):
-        each.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-
 def _write_record(path: Path, data: bytes) -> None:
     """Put a file in the place of another, whole or not at all, even if the machine stops."""
-    _remove_left_over(path, LEFT_OVER_SECONDS)
     # Readable by its owner only.
     descriptor, temporary = tempfile.mkstemp(_TEMPORARY, f".{path.name}.", path.parent)
     try:

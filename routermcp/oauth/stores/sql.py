@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from routermcp_adapters.concurrency import fork
@@ -16,6 +18,7 @@ from routermcp_proto.exceptions import ConfigError, LockLostError, TokenStoreErr
 
 from .._optional import error_line, needs_extra
 from .base import LEASE_SECONDS, AdapterLock, Record, TokenAdapter
+from .private_files import create_private
 from .records import as_record, ids_in, object_in
 
 T = TypeVar("T")
@@ -127,6 +130,7 @@ class _SQLAdapter:
         except (sql.exc.ArgumentError, ImportError) as error:
             raise ConfigError(f"sql_adapter() cannot use that URL: {type(error).__name__}") from error
         if lite:
+            sql.event.listen(self._engine, "do_connect", _create_sqlite_file)
             sql.event.listen(self._engine, "connect", _prepare_sqlite)
         self._tenant = tenant
         self._table: Any = sql.Table(
@@ -319,6 +323,15 @@ def _postgres_limits(query: Mapping[str, Any], times: SQLTimes) -> dict[str, Any
         "prepare_threshold": None,
     }
     return {name: value for name, value in limits.items() if name not in query}
+
+
+def _create_sqlite_file(
+    _dialect: Any, _record: Any, arguments: Sequence[Any], named: Mapping[str, Any]
+) -> None:
+    """Make the file of a database before SQLite does, which lets all users of the machine read it."""
+    if not named.get("uri"):
+        with contextlib.suppress(OSError):  # SQLite reports it
+            create_private(Path(arguments[0]))
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
