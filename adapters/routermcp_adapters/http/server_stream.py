@@ -92,6 +92,7 @@ class ServerStream:
         "_extra_headers",
         "_lock",
         "_opened_at",
+        "_opening",
         "_pool",
         "_readers",
         "_wake",
@@ -107,6 +108,8 @@ class ServerStream:
         self._connection: PooledConnection | None = None
         self._exchange: MCPExchange | None = None
         self._opened_at = 0.0
+        self._opening: object | None = None
+        """Stands for the attempt to open the stream that is under way; :meth:`close` calls it off."""
         self.wanted = False
         """Whether the session has such a stream, be it open or to be opened again."""
         self._wake: Flag | None = None
@@ -132,10 +135,10 @@ class ServerStream:
             extra_headers: Asked for headers that are not fixed, whenever the stream is opened.
         """
         self.close()
+        self._extra_headers = extra_headers
         self._pool, self.wanted = pool, pool is not None and self._binding.listens
         if pool is None or not self.wanted:
             return
-        self._extra_headers = extra_headers
         await self._reopen(runtime, pool)
         until = runtime.now() + OPENING_SECONDS
         async with runtime.shield(OPENING_SECONDS):
@@ -151,8 +154,28 @@ class ServerStream:
                 self.read()
 
     async def _reopen(self, runtime: Runtime, pool: ConnectionPool) -> None:
-        self._opened_at = runtime.now()
-        exchange = self._exchange or self._binding.exchange(Outgoing(b""))
+        """Open the stream, unless another call is about to; what is closed meanwhile stays closed."""
+        with self._lock:
+            if self._opening is not None:
+                return
+            opening = self._opening = object()
+            self._opened_at = runtime.now()
+            exchange = self._exchange or self._binding.exchange(Outgoing(b""))
+        try:
+            connection = await self._request(pool, exchange)
+            with self._lock:
+                # Else the session was closed, or renewed and has a stream of its own.
+                if self._opening is opening:
+                    self._connection, self._exchange, connection = connection, exchange, None
+            if connection is not None:
+                pool.discard(connection)
+        finally:
+            with self._lock:
+                if self._opening is opening:
+                    self._opening = None
+
+    async def _request(self, pool: ConnectionPool, exchange: MCPExchange) -> PooledConnection | None:
+        """Ask for the stream, and return the connection on which it will come, None where there is none."""
         headers = await self._extra_headers() if self._extra_headers is not None else None
         request = self._binding.resume(exchange.last_event_id, headers)
         exchange.resume()
@@ -160,35 +183,41 @@ class ServerStream:
         try:
             connection = await pool.lease(self._binding.endpoint, control=True)
         except MCPError:
-            return
+            return None
         try:
             connection.reader.start(request.method)
             connection.drained = False
             await connection.stream.send_all(request.to_bytes())
         except OSError:
             pool.discard(connection)
-            return
+            return None
         except BaseException:
             pool.discard(connection)
             raise
-        self._connection, self._exchange = connection, exchange
+        return connection
 
     async def reader(self, runtime: Runtime) -> Reader | None:
         """Return a reader that may :meth:`enter`, None where there is no stream to read."""
         if not self.wanted or self._pool is None:
             return None
-        if self._connection is None and runtime.now() >= self._opened_at + REOPENING_SECONDS:
+        if self._connection is None and not self._pause(runtime.now()):
             await self._reopen(runtime, self._pool)
         if self._connection is None:
             return None
         return Reader(self, runtime.event())
+
+    def _pause(self, now: float) -> float:
+        """Return the seconds until the stream may be opened again."""
+        if self._opening is not None:
+            return REOPENING_SECONDS
+        return max(0.0, self._opened_at + REOPENING_SECONDS - now)
 
     async def watch(self, runtime: Runtime, on_event: OnEvent) -> None:
         """Read the stream whenever no call does, until the server does not offer it any more."""
         try:
             while self.wanted and self._pool is not None:
                 if self._connection is None:
-                    await runtime.sleep(max(0.0, self._opened_at + REOPENING_SECONDS - runtime.now()))
+                    await runtime.sleep(self._pause(runtime.now()))
                     await self.reader(runtime)
                     continue
                 with self._lock:
@@ -231,28 +260,38 @@ class ServerStream:
 
     def read(self) -> list[Event]:
         """Return the events that have come, without waiting."""
-        connection, exchange = self._connection, self._exchange
-        if connection is None or exchange is None:
-            return []
-        data = connection.stream.receive_nowait()
-        if data is None:
-            return []
         events: list[Event] = []
-        try:
-            events = connection.take(data, exchange)
-        except MCPError as error:
-            log.debug("the server stream broke: %s", error)
-            self._drop()
-        if connection.drained:
-            self._drop()
+        broken: MCPError | None = None
+        with self._lock:  # a call that begins may read beside the attendant
+            connection, exchange = self._connection, self._exchange
+            if connection is None or exchange is None:
+                return events
+            data = connection.stream.receive_nowait()
+            if data is None:
+                return events
+            try:
+                events = connection.take(data, exchange)
+            except MCPError as error:
+                broken = error
+            ended = connection.drained or broken is not None
+            if ended:
+                self._connection = None
+        if ended:
+            log.debug("the server stream has ended: %s", broken)
+            self._discard(connection)
         if any(isinstance(event, HTTPRefused | HTTPRedirected) for event in events):
             # The server does not offer the stream (405, or 404 and 400 of older ones).
             self.close()
         return events
 
     def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None and self._pool is not None:
+        with self._lock:
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            self._discard(connection)
+
+    def _discard(self, connection: PooledConnection) -> None:
+        if self._pool is not None:
             self._pool.discard(connection)
 
     def after_fork(self) -> None:
@@ -261,7 +300,7 @@ class ServerStream:
         self._readers = []
         self._pool = None
         self.wanted = False
-        self._exchange = None
+        self._exchange = self._opening = None
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.stream.abort()
@@ -269,6 +308,7 @@ class ServerStream:
     def close(self) -> None:
         """Close the stream for good."""
         self.wanted = False
-        self._exchange = None
+        with self._lock:
+            self._exchange = self._opening = None
         self._drop()
         self._wake_watch()
