@@ -131,6 +131,9 @@ class Aggregate:
         self.upstreams: Mapping[str, Upstream] = {upstream.alias: upstream for upstream in upstreams}
         self._patience = patience
         self._search_tool = search_tool(naming) if search else None
+        self._search_names = (
+            SEARCH_NAMES | {self._search_tool["name"]} if self._search_tool is not None else frozenset[str]()
+        )
         self._catalog = MergedCatalog([upstream.catalog for upstream in upstreams])
         self._shared = _View((self._catalog,), self.upstreams)
         self._retiring: set[asyncio.Task[None]] = set()
@@ -166,9 +169,10 @@ class Aggregate:
         """
         listing, name = _LISTS[record.method], record.subject
         entries, catalog = self._catalog[listing], self._catalog
-        found = (
-            [name] if name in entries else (*catalog.spelled(listing, name), *catalog.named(listing, name))
-        )
+        entry = entries.get(name)
+        if entry is not None:
+            return entry.alias, name
+        found = (*catalog.spelled(listing, name), *catalog.named(listing, name))
         if found:
             return entries[found[0]].alias, found[0]
         aliases = (name.partition(naming.separator)[0] for naming in SPELLINGS)
@@ -310,7 +314,7 @@ class Aggregate:
                 cannot be reached (-32004), or refuses.
         """
         view = self._view(caller)
-        if self._search_tool is not None and name in SEARCH_NAMES | {self._search_tool["name"]}:
+        if name in self._search_names:
             await self._settle(view)
             return await search([catalog.search for catalog in view.catalogs], arguments)
         upstream, own = await self._find(Listing.TOOLS, name, view)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum
+from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
 
 from routermcp_proto.versions import Revision
@@ -12,7 +12,7 @@ Result = Mapping[str, Any]
 """The result of a request, a JSON object as it is sent."""
 
 
-class Listing(Enum):
+class Listing(StrEnum):
     """The lists of a server; the value is the member of the result that holds the list."""
 
     TOOLS = "tools"

@@ -37,6 +37,9 @@ class Identity:
     user_id: str | None
 
 
+_NOBODY = Identity(None, None)
+
+
 def identify(head: RequestHead, scope: Scope, keys: KeyRing | None) -> Identity:
     """Return the identity of a request.
 
@@ -51,7 +54,7 @@ def identify(head: RequestHead, scope: Scope, keys: KeyRing | None) -> Identity:
     key = _key_of(head, keys) if keys is not None else None
     user_id = head.get(USER_HEADER)
     if user_id is None:
-        return Identity(key, None)
+        return Identity(key, None) if key is not None else _NOBODY
     if not is_visible(user_id) or len(user_id) > MAX_USER_ID:
         problem = f"{USER_HEADER} has 1 to {MAX_USER_ID} visible ASCII characters"
         raise Rejected(400, ErrorObject(INVALID_REQUEST, problem))

@@ -70,7 +70,7 @@ def _json_line(now: datetime, record: CallRecord, server: str | None) -> str:
         "server": server,
         "user": record.user_id,
         "milliseconds": round(record.seconds * 1000, 1),
-        "outcome": record.outcome.value,
+        "outcome": record.outcome,
         "code": record.code,
     }
     return json.dumps(members) + "\n"
@@ -84,7 +84,7 @@ def _text_line(now: datetime, record: CallRecord, server: str | None) -> str:
         line += f" server={server}"
     if record.user_id is not None:
         line += f" user={record.user_id}"
-    line += f" milliseconds={record.seconds * 1000:.1f} outcome={record.outcome.value}"
+    line += f" milliseconds={record.seconds * 1000:.1f} outcome={record.outcome}"
     if record.code is not None:
         line += f" code={record.code}"
     if not line.isprintable():  # the subject and the user are the client's words: one call, one line

@@ -56,7 +56,7 @@ class GatewayMetrics:
     def add(self, record: CallRecord) -> None:
         """Count a request that has ended."""
         server, name = self._entry_of(record) or ("", "")
-        self._calls.labels(record.method, server, name, record.outcome.value).inc()
+        self._calls.labels(record.method, server, name, record.outcome).inc()
         self._seconds.labels(record.method, server).observe(record.seconds)
 
     def page(self) -> bytes:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from enum import Enum
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 #: The requests that go to a server behind the gateway, each with the parameter that says for what.
 SUBJECTS: Mapping[str, str] = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 
 
-class CallOutcome(Enum):
+class CallOutcome(StrEnum):
     """How a request ended."""
 
     OK = "ok"
