@@ -14,6 +14,7 @@ from .. import InvalidParamsError, MethodNotFoundError, SyncRouterMCPClient, __v
 from ..types import ResourceTemplate, Tool, ToolResult
 from .arguments import parse_arguments
 from .auth import app as auth_commands
+from .config import app as config_commands
 from .failures import EXIT_CODES, ExitCode, UsageProblem, complain
 from .gateway import app as gateway_commands
 from .options import ClientOptions, JsonOption, takes_client_options
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 
 app.add_typer(gateway_commands)
+app.add_typer(config_commands)
 app.add_typer(auth_commands)
 
 PairsArgument = Annotated[

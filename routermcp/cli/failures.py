@@ -101,6 +101,20 @@ def reported(*, debug: bool) -> Generator[None]:
         raise typer.Exit(exit_code(error)) from None
 
 
+@contextmanager
+def gateway_installed() -> Generator[None]:
+    """Turn a missing extra into a sentence.
+
+    Raises:
+        typer.Exit: It is missing.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        complain(f"the gateway needs {error.name}, which is not installed: pip install 'routermcp[gateway]'")
+        raise typer.Exit(ExitCode.USAGE) from None
+
+
 def _failure_advice(error: MCPError | UsageProblem) -> list[str]:
     if not isinstance(error, AuthorizationRequiredError):
         return []

@@ -1,4 +1,4 @@
-"""The commands of the gateway: ``serve``, ``config``, ``status``, ``proxy``, ``connect``."""
+"""The commands of the gateway: ``serve``, ``status``, ``proxy``, ``connect``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from routermcp_proto.exceptions import ConfigError, TransportError
 from routermcp_proto.http.binding import user_headers
 from routermcp_proto.http.url import EndpointURL
 
-from .failures import ExitCode, complain, reported
+from .failures import ExitCode, gateway_installed, reported
 from .options import ApiKeyOption, DebugOption, JsonOption, UrlOption, UserIdOption, signed_in
 from .output import write_json, write_table
 
@@ -91,7 +91,7 @@ def serve(
 
     On SIGHUP the configuration is read again.
     """
-    with _gateway_installed(), reported(debug=debug):
+    with gateway_installed(), reported(debug=debug):
         from ..gateway.config.file import find, load  # noqa: PLC0415
         from ..gateway.config.model import Names  # noqa: PLC0415
         from ..gateway.factory import aggregate_of  # noqa: PLC0415 - needs the extra
@@ -145,7 +145,7 @@ def proxy(
     debug: DebugOption = False,
 ) -> None:
     """Serve one stdio server over HTTP, names untouched."""
-    with _gateway_installed(), reported(debug=debug):
+    with gateway_installed(), reported(debug=debug):
         from ..gateway.aggregate import SingleServer  # noqa: PLC0415
         from ..gateway.config.model import GatewayConfig  # noqa: PLC0415 - needs the extra
         from ..gateway.upstreams.targets import over_stdio  # noqa: PLC0415
@@ -204,28 +204,6 @@ def connect(
                 await backend.close()
 
         asyncio.run(run())
-
-
-@app.command("config")
-def write_config(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")] = Path(
-        "routermcp.jsonc"
-    ),
-    *,
-    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
-) -> None:
-    """Write a commented configuration to begin with."""
-    with _gateway_installed(), reported(debug=False):
-        from ..gateway.config.file import STARTER  # noqa: PLC0415 - needs the extra
-
-        try:
-            with path.open("w" if force else "x", encoding="utf-8") as file:
-                file.write(STARTER)
-        except FileExistsError:
-            raise ConfigError(f"{path} is there already; --force writes over it") from None
-        except OSError as error:
-            raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
-    typer.echo(f"wrote {path}; start the gateway with: routermcp serve --config {shlex.quote(str(path))}")
 
 
 @app.command()
@@ -414,13 +392,3 @@ def _log_to_stderr(*, debug: bool) -> None:
         level=logging.DEBUG if debug else logging.WARNING,
         format="%(asctime)s %(name)s %(levelname)s %(message)s",
     )
-
-
-@contextmanager
-def _gateway_installed() -> Generator[None]:
-    """Turn a missing extra into a sentence."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        complain(f"the gateway needs {error.name}, which is not installed: pip install 'routermcp[gateway]'")
-        raise typer.Exit(ExitCode.USAGE) from None

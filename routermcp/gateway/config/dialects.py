@@ -7,12 +7,12 @@ VS Code writes ``servers`` (in its settings below ``mcp``), Windsurf ``serverUrl
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from ..names import GATEWAY_ALIAS
-from .errors import KeyPath, Problems, written_key_path
+from .errors import KeyPath, Problems
 from .types import MAX_ALIAS
 
 #: Times below are taken for seconds: no server answers within so few milliseconds.
@@ -21,22 +21,31 @@ LEAST_MILLISECONDS = 1_000
 #: Bytes of the longest file of variables that is read.
 MAX_ENV_FILE = 64 * 1024
 
-#: Other names of ``url``.
-_URLS = ("serverUrl", "httpUrl")
+#: Other names of keys of a server, those that are used first in front: of Gemini CLI's two
+#: ``httpUrl`` is the newer transport.
+_RENAMED = {
+    "httpUrl": "url",
+    "serverUrl": "url",
+    "includeTools": "allowedTools",
+    "excludeTools": "denyTools",
+    "disabledTools": "denyTools",
+}
+
+#: Keys of a server that mean something to one program alone, and that need no warning.
+_OF_HOSTS = frozenset(["autoApprove", "alwaysAllow", "trust", "description", "gallery", "version", "dev"])
 
 _UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
 _VARIABLE_LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*")
 
 _Members = dict[str, Any]
-Warn = Callable[[str], None]
 
 
-def own_form(raw: _Members, warn: Warn) -> _Members:
+def own_form(raw: _Members, problems: Problems) -> _Members:
     """Return a configuration with its servers in ``mcpServers``, by aliases.
 
     Args:
         raw: The configuration of any program, without comments.
-        warn: Told what was changed, where users have to know it.
+        problems: Takes what was changed, where users have to know it.
     """
     config = dict(raw)
     servers: _Members = {}
@@ -52,8 +61,8 @@ def own_form(raw: _Members, warn: Warn) -> _Members:
     for name, server in servers.items():
         alias = _alias_of(name, named)
         if alias != name:
-            warn(f"the server {name[:MAX_ALIAS]!r} is called {alias} here")
-        named[alias] = _own_server(server, alias, warn)
+            problems.warn(("mcpServers", name), f"the server is called {alias} here")
+        named[alias] = _own_server(server, ("mcpServers", alias), problems)
     return {**config, "mcpServers": named}
 
 
@@ -70,13 +79,13 @@ def _alias_of(name: str, taken: Mapping[str, Any]) -> str:
     return alias
 
 
-def _own_server(server: Any, alias: str, warn: Warn) -> Any:
+def _own_server(server: Any, path: KeyPath, problems: Problems) -> Any:
     if not isinstance(server, dict):
         return server
-    members = dict(cast("_Members", server))
-    for key in _URLS:
-        if key in members and "url" not in members:
-            members["url"] = members.pop(key)
+    members = {key: value for key, value in cast("_Members", server).items() if key not in _OF_HOSTS}
+    for key, own in _RENAMED.items():
+        if key in members and (own not in members or key == "httpUrl"):
+            members[own] = members.pop(key)
     for key in ("env", "headers"):
         given = members.get(key)
         if isinstance(given, dict):
@@ -85,8 +94,7 @@ def _own_server(server: Any, alias: str, warn: Warn) -> Any:
     timeout = members.get("timeout")
     if isinstance(timeout, int) and not isinstance(timeout, bool) and 0 < timeout < LEAST_MILLISECONDS:
         members["timeout"] = timeout * 1000
-        path = written_key_path(("mcpServers", alias, "timeout"))
-        warn(f"{path}: {timeout} is taken for seconds; the unit is milliseconds")
+        problems.warn((*path, "timeout"), f"{timeout} is taken for seconds; the unit is milliseconds")
     return members
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import ValidationError
@@ -71,8 +73,37 @@ def problem(text: str, *key: str | int) -> PydanticCustomError:
     return PydanticCustomError(_OWN, "{problem}", {"problem": text, "key": key})
 
 
+class Level(StrEnum):
+    """How much a finding costs."""
+
+    ERROR = "error"
+    """The configuration, or the server that the path names, is not used."""
+    WARNING = "warning"
+    """It is used, in a way that the text says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something in a configuration that its user has to know.
+
+    Attributes:
+        source: The name of the configuration.
+        path: The key.
+        text: What is wrong and what to do; nothing of the value, which may be secret.
+    """
+
+    level: Level
+    source: str
+    path: KeyPath
+    text: str
+
+    def __str__(self) -> str:
+        """Return the key and the text."""
+        return f"{written_key_path(self.path)}: {self.text}" if self.path else self.text
+
+
 class Problems:
-    """The problems of one configuration, at most one a key.
+    """The problems of one configuration, at most one a key, and what else its user has to know.
 
     Args:
         source: The configuration's name, for the error.
@@ -80,6 +111,8 @@ class Problems:
 
     def __init__(self, source: str) -> None:
         self.source = source
+        self.noted: list[Finding] = []
+        """Warnings, and the problems of servers that are left out."""
         self._texts: dict[KeyPath, str] = {}
 
     def add(self, path: KeyPath, text: str) -> None:
@@ -91,14 +124,24 @@ class Problems:
         for each in error.errors(include_url=False, include_input=False):
             self.add(_key_path_of(each), _problem_text(each))
 
-    def of_servers(self) -> dict[str, str]:
-        """Take out the problems of single servers, and return them by alias."""
-        found: dict[str, str] = {}
-        for path, text in tuple(self._texts.items()):
-            if path[:1] == ("mcpServers",) and len(path) > 1:
-                found.setdefault(str(path[1]), f"{written_key_path(path)}: {text}")
-                del self._texts[path]
-        return found
+    def warn(self, path: KeyPath, text: str) -> None:
+        """Note a warning."""
+        self.noted.append(Finding(Level.WARNING, self.source, path, text))
+
+    def findings(self) -> list[Finding]:
+        """Return everything that was noted, problems of the whole configuration first."""
+        whole = [Finding(Level.ERROR, self.source, path, text) for path, text in self._texts.items()]
+        return [*whole, *self.noted]
+
+    def broken_servers(self) -> set[str]:
+        """Return the aliases of the servers that have problems."""
+        return {str(path[1]) for path in self._texts if _is_of_server(path)}
+
+    def leave_out_servers(self) -> None:
+        """Have the problems of servers cost only these."""
+        for path in [path for path in self._texts if _is_of_server(path)]:
+            text = f"{self._texts.pop(path)}; the server is left out"
+            self.noted.append(Finding(Level.ERROR, self.source, path, text))
 
     def check(self) -> None:
         """Raise where there are problems.
@@ -115,6 +158,10 @@ class Problems:
         if len(lines) > MAX_CONFIG_PROBLEMS:
             shown.append(f"and {len(lines) - MAX_CONFIG_PROBLEMS} more")
         raise ConfigError("\n  ".join([f"{self.source}: {len(lines)} problems", *shown]))
+
+
+def _is_of_server(path: KeyPath) -> bool:
+    return path[:1] == ("mcpServers",) and len(path) > 1
 
 
 def _key_path_of(error: ErrorDetails) -> KeyPath:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,7 +21,7 @@ from routermcp.types import ConfigError
 from .dialects import own_form, with_env_files
 from .errors import KeyPath, Problems
 from .interpolation import Substitution
-from .keys import ParsedObject, refuse_code_mode, warnings, without_comment_keys
+from .keys import ParsedObject, refuse_code_mode, warn_of_unknown_keys, without_comment_keys
 from .model import GatewayConfig, says_enabled
 
 #: Bytes of the largest file. Hundreds of servers fit; the reader, written in Python, takes
@@ -41,56 +41,6 @@ EDITOR_FOLDERS = (".vscode", ".cursor", ".gemini")
 _PUNCTUATION = "{}[]:,\"'/*"
 
 _logger = logging.getLogger("routermcp.gateway")
-
-#: The configuration that ``routermcp config`` writes.
-STARTER = """\
-// The configuration of the routermcp gateway. Comments and trailing commas are fine.
-// Values may hold ${env:NAME} or ${NAME}, a variable of the environment; $${ is a plain ${.
-{
-  // Where the gateway listens.
-  "httpServer": { "host": "127.0.0.1", "port": 5151 },
-
-  // Seconds after which an unused session is forgotten, and the most sessions at once.
-  "session": { "timeout": 300, "max_sessions": 25 },
-
-  // Access to the gateway. With keys, clients send "Authorization: Bearer <key>".
-  // "auth": { "mode": "api_key", "apiKeys": ["${env:ROUTERMCP_API_KEY}"] },
-
-  // Where the tokens of users are kept, for servers that they sign in at ("authType": "oauth").
-  // "oauth": { "store": "file:", "redirectUri": "https://app.example/oauth/back" },
-
-  // How much one client may ask for.
-  // "rateLimit": { "requests": 100, "seconds": 60 },
-
-  // Names of tools that every host takes, <alias>__<tool>: letters, digits, _ and -, at most 64.
-  // Without this they are called <alias>.<tool>.
-  "names": "portable",
-
-  // The servers, by alias. Their tools are called <alias>__<tool>, for example time__get_current_time.
-  "mcpServers": {
-    // A process on this machine, spoken to over its standard streams.
-    "time": {
-      "command": "uvx",
-      "args": ["mcp-server-time"],
-      // "env": { "NAME": "value" },
-      // "cwd": "/srv/somewhere",
-      // "timeout": 60000, // milliseconds for one request
-    },
-
-    // A server over Streamable HTTP.
-    "github": {
-      "enabled": false, // set the variable GITHUB_TOKEN, then take this line away
-      "url": "https://api.githubcopilot.com/mcp/",
-      "authType": "bearer",
-      "authBearer": "${env:GITHUB_TOKEN}",
-      // The entries that are let through. Denied goes before allowed; the same keys exist for
-      // Resources and Prompts. Globs: * (no /), **, ?, [abc], [!abc].
-      "denyTools": ["delete_file"],
-      "allowedToolsGlob": ["get_*", "list_*", "search_*"],
-    },
-  },
-}
-"""
 
 
 def find(start: Path | None = None) -> Path | None:
@@ -127,6 +77,19 @@ def load(
         ConfigError: The file cannot be read, or is wrong; the text names the places, and holds
             no secret.
     """
+    variables = os.environ if environ is None else environ
+    folder = Path(path).resolve().parent
+    known = {**workspace_variables(folder), **variables}
+    text = read_text(path)
+    return parse(text, source=str(path), environ=known, folder=folder if tolerant else None)
+
+
+def read_text(path: Path | str) -> str:
+    """Read the text of a file.
+
+    Raises:
+        ConfigError: It cannot be read, is too long, or is not UTF-8.
+    """
     try:
         with Path(path).open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
@@ -135,17 +98,28 @@ def load(
     if len(content) > MAX_FILE_BYTES:
         raise ConfigError(f"{path}: longer than {MAX_FILE_BYTES} bytes, the most for a configuration")
     try:
-        text = content.decode("utf-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         # The error holds the whole file.
         raise ConfigError(f"{path}:{line}: not UTF-8, which configurations are written in") from None
-    folder = Path(path).resolve().parent
+
+
+def workspace_variables(folder: Path) -> dict[str, str]:
+    """Return the variables that editors know beside those of the environment.
+
+    Args:
+        folder: Where the file is.
+    """
     # As editors have it, which keep their configuration in a folder of the workspace.
     workspace = folder.parent if folder.name in EDITOR_FOLDERS else folder
-    known = {"workspaceFolder": str(workspace), "userHome": os.path.expanduser("~")}
-    variables = {**known, **(os.environ if environ is None else environ)}
-    return parse(text, source=str(path), environ=variables, folder=folder if tolerant else None)
+    return {
+        "workspaceFolder": str(workspace),
+        "workspaceFolderBasename": workspace.name,
+        "userHome": os.path.expanduser("~"),
+        "pathSeparator": os.sep,
+        "/": os.sep,
+    }
 
 
 def parse(text: str, *, source: str, environ: Mapping[str, str], folder: Path | None = None) -> GatewayConfig:
@@ -163,26 +137,42 @@ def parse(text: str, *, source: str, environ: Mapping[str, str], folder: Path | 
     Raises:
         ConfigError: As for :func:`load`.
     """
-
-    def warn(warning: str) -> None:
-        _logger.warning("%s: %s", source, warning)
-
     problems = Problems(source)
-    raw = without_comment_keys(_read_json5(text, source), (), problems)
+    config = parse_into(problems, text, environ=environ, folder=folder)
+    for finding in problems.noted:
+        _logger.warning("%s: %s", source, finding)
+    # Only now: an error raised earlier would be chained to pydantic's, which holds the values.
+    problems.check()
+    return cast("GatewayConfig", config)
+
+
+def parse_into(
+    problems: Problems, text: str, *, environ: Mapping[str, str], folder: Path | None
+) -> GatewayConfig | None:
+    """Read the text of a configuration, and note what there is to say about it.
+
+    Args:
+        problems: Takes it.
+        text: As for :func:`parse`.
+        environ: As for :func:`parse`.
+        folder: As for :func:`parse`.
+
+    Returns:
+        The configuration, None where a problem costs all of it.
+
+    Raises:
+        ConfigError: The text is not JSON, or no object.
+    """
+    raw = without_comment_keys(read_json5(text, problems.source), (), problems)
     if folder is not None:
-        raw = own_form(raw, warn)
+        raw = own_form(raw, problems)
     refuse_code_mode(raw, (), problems)
-    for warning in warnings(raw):
-        warn(warning)
+    warn_of_unknown_keys(raw, problems)
     substituted = _substituted_config(raw, environ, problems)
     if folder is not None:
         substituted = with_env_files(substituted, folder, problems)
     config = _validated_config(substituted, problems)
-    if folder is not None:
-        config = _without_broken(substituted, config, problems, warn)
-    # Only now: an error raised above would be chained to pydantic's, which holds the values.
-    problems.check()
-    return cast("GatewayConfig", config)
+    return config if folder is None else _without_broken(substituted, config, problems)
 
 
 def _validated_config(config: dict[str, Any], problems: Problems) -> GatewayConfig | None:
@@ -194,25 +184,31 @@ def _validated_config(config: dict[str, Any], problems: Problems) -> GatewayConf
 
 
 def _without_broken(
-    config: dict[str, Any], read: GatewayConfig | None, problems: Problems, warn: Callable[[str], None]
+    config: dict[str, Any], read: GatewayConfig | None, problems: Problems
 ) -> GatewayConfig | None:
     """Leave servers out in which something is wrong; one alone, or all of them, are refused."""
-    servers = config.get("mcpServers")
-    members = cast("dict[str, Any]", servers) if isinstance(servers, dict) else {}
-    broken = problems.of_servers()
+    broken = problems.broken_servers()
     if not broken:
         return read
+    servers = config.get("mcpServers")
+    members = cast("dict[str, Any]", servers) if isinstance(servers, dict) else {}
     kept = {alias: server for alias, server in members.items() if alias not in broken}
     if not kept:
-        for alias, text in broken.items():
-            problems.add(("mcpServers", alias), text.partition(": ")[2])
         return None
-    for text in broken.values():
-        warn(f"a server is left out: {text}")
+    problems.leave_out_servers()
     return _validated_config({**config, "mcpServers": kept}, problems)
 
 
-def _read_json5(text: str, source: str) -> ParsedObject:
+def read_json5(text: str, source: str) -> ParsedObject:
+    """Read an object of JSON5.
+
+    Args:
+        text: The text.
+        source: Its name, for errors.
+
+    Raises:
+        ConfigError: The text is too long, not JSON5, or no object.
+    """
     if len(text) > MAX_FILE_BYTES:
         raise ConfigError(f"{source}: longer than {MAX_FILE_BYTES} characters, the most for a configuration")
     try:

@@ -2,23 +2,25 @@
 
 ``${env:NAME}`` and ``${NAME}`` stand for a variable, in strings and never in keys, and
 ``${NAME:-text}`` for a text where the variable is not set or empty;
-``${input:id}``, which an editor asks its user for, stands for the variable ``id`` too; a variable or
-a header of a server that needs one which is not set is left out, with a warning.
+``${input:my-id}``, which an editor asks its user for, stands for the variable ``my-id`` or ``MY_ID``;
+a variable or a header of a server that needs one which is not set is left out, with a warning.
 ``$${`` stands for ``${``. What a variable holds is taken as it is, not searched again.
 """
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-from .errors import KeyPath, Problems, written_key_path
+from .errors import KeyPath, Problems
 
 _PLACEHOLDER = re.compile(
-    r"\$\$\{|\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{input:([A-Za-z0-9_.-]+)\}|\$\{"
+    r"\$\$\{|\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*|/)(?::-([^}]*))?\}|\$\{input:([A-Za-z0-9_.-]+)\}|\$\{"
 )
+
+#: Characters that shells take in no name of a variable.
+_UNFIT = re.compile(r"[^A-Za-z0-9_]")
 
 #: Characters that no program takes in an argument or variable, and no text on the wire can hold.
 _NOT_TEXT = re.compile(r"[\x00\ud800-\udfff]")
@@ -30,8 +32,6 @@ _KINDS = ("command", "url")
 _OPTIONAL = ("env", "headers")
 
 _LEFT_OUT = object()
-
-_logger = logging.getLogger("routermcp.gateway")
 
 
 class Substitution:
@@ -67,11 +67,15 @@ class Substitution:
             return [each for each in listed if each is not _LEFT_OUT]
         return value
 
+    def _input_variable(self, written: str | None) -> str | None:
+        """Return the variable of an input, by a name that shells can set unless its own name is set."""
+        return written if written is None or written in self._environ else _UNFIT.sub("_", written).upper()
+
     def _text(self, text: str, path: KeyPath) -> Any:
         unset: list[str] = []
 
         def replacement(found: re.Match[str]) -> str:
-            name, default = found.group(1) or found.group(3), found.group(2)
+            name, default = found.group(1) or self._input_variable(found.group(3)), found.group(2)
             if found.group() == "$${":
                 return "${"
             if default is not None and name is not None and not self._environ.get(name):
@@ -88,14 +92,15 @@ class Substitution:
 
         done = _PLACEHOLDER.sub(replacement, text)
         if unset and "${input:" in text and any(parent in _OPTIONAL for parent in path[-2:-1]):
-            _logger.warning("%s is left out: set the variable %s", written_key_path(path), ", ".join(unset))
+            self._problems.warn(path, f"left out: set the variable {', '.join(unset)}")
             return _LEFT_OUT
         if unset and self._lenient:
             return text if path[-1] in _KINDS else _LEFT_OUT
         if unset:
             names = dict.fromkeys(unset)
             are = "s {} are" if len(names) > 1 else " {} is"
-            self._problems.add(path, f"the environment variable{are.format(', '.join(names))} not set")
+            text = f"the environment variable{are.format(', '.join(names))} not set"
+            self._problems.add(path, f"{text}: set it, or write ${{NAME:-a default}}")
         elif _NOT_TEXT.search(done):
             self._problems.add(path, "expected text, without NUL and without halves of surrogate pairs")
         return done

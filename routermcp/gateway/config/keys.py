@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from .errors import MAX_KEY_SHOWN, KeyPath, Problems, written_key_path
+from .errors import MAX_KEY_SHOWN, KeyPath, Problems
 from .model import (
     APIKeySettings,
     AuthSettings,
@@ -37,7 +37,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
 }
 
 #: Keys of servers that only files have; the models have ``transport`` and ``enabled``.
-_ALIASES = ("type", "disabled", "envFile")
+FILE_KEYS = ("type", "disabled", "envFile")
 
 #: Objects whose keys the user makes up: names of variables and headers.
 _FREE = ("env", "headers")
@@ -77,7 +77,7 @@ def without_comment_keys(value: Any, path: KeyPath, problems: Problems) -> Any:
     if isinstance(value, ParsedObject):
         for key in value.repeated:
             if not _is_comment(key):
-                problems.add((*path, key), "this key is there twice")
+                problems.add((*path, key), "this key is there twice: take one away")
         return {
             key: without_comment_keys(each, (*path, key), problems)
             for key, each in value.items()
@@ -104,19 +104,21 @@ def refuse_code_mode(value: Any, path: KeyPath, problems: Problems) -> None:
         if key == _REFUSED and _object_members(each).get("enabled") is False:
             continue  # what it asks for is that there is none
         if key == _REFUSED and path != ("mcpServers",):
-            problems.add((*path, key), "codeMode is not supported")
+            problems.add((*path, key), "codeMode is not supported: take it away")
         elif not (key in _FREE and path[:1] == ("mcpServers",) and len(path) == 2):
             refuse_code_mode(each, (*path, key), problems)
 
 
-def warnings(config: dict[str, Any]) -> list[str]:
-    """Return the warnings about keys that have no effect."""
+def warn_of_unknown_keys(config: dict[str, Any], problems: Problems) -> None:
+    """Note the keys that have no effect."""
     found = list(_unknown_keys(config))
-    more = len(found) - MAX_CONFIG_WARNINGS
-    return [*found[:MAX_CONFIG_WARNINGS], f"and {more} more unknown keys"] if more > 0 else found
+    for path, text in found[:MAX_CONFIG_WARNINGS]:
+        problems.warn(path, text)
+    if len(found) > MAX_CONFIG_WARNINGS:
+        problems.warn((), f"and {len(found) - MAX_CONFIG_WARNINGS} more unknown keys")
 
 
-def _unknown_keys(config: dict[str, Any]) -> Iterator[str]:
+def _unknown_keys(config: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     yield from _unknown_members(config, _model_keys(GatewayConfig), ())
     for name, model in _SECTIONS.items():
         yield from _unknown_members(config.get(name), _model_keys(model), (name,))
@@ -126,9 +128,9 @@ def _unknown_keys(config: dict[str, Any]) -> Iterator[str]:
         yield from _unknown_in_server(server, ("mcpServers", alias))
 
 
-def _unknown_in_server(server: Any, path: KeyPath) -> Iterator[str]:
+def _unknown_in_server(server: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
     stdio, http = _model_keys(StdioServer), _model_keys(HTTPServer)
-    yield from _unknown_members(server, [*stdio, *http, *_ALIASES], path)
+    yield from _unknown_members(server, [*stdio, *http, *FILE_KEYS], path)
     members = _object_members(server)
     yield from _unknown_members(members.get("oauth"), _model_keys(ServerOAuth), (*path, "oauth"))
     if ("command" in members) == ("url" in members):
@@ -136,16 +138,16 @@ def _unknown_in_server(server: Any, path: KeyPath) -> Iterator[str]:
     useful, kind = (stdio, "a process") if "command" in members else (http, "a server over HTTP")
     for key in members:
         if key in stdio + http and key not in useful:
-            yield f"{written_key_path((*path, key))} has no effect for {kind}"
+            yield (*path, key), f"no effect for {kind}: take it away"
 
 
-def _unknown_members(value: Any, known: list[str], path: KeyPath) -> Iterator[str]:
+def _unknown_members(value: Any, known: list[str], path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
     for key in _object_members(value):
         if key in known or key == _REFUSED:
             continue
         near = difflib.get_close_matches(key[:MAX_KEY_SHOWN].lower(), known, n=1)
-        meant = f"; did you mean {json.dumps(near[0])}?" if near else ""
-        yield f"{written_key_path((*path, key))} is not a key that the gateway knows{meant}"
+        advice = f"did you mean {json.dumps(near[0])}?" if near else "take it away"
+        yield (*path, key), f"not a key that the gateway knows; {advice}"
 
 
 def _model_keys(model: type[BaseModel]) -> list[str]:

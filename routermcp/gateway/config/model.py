@@ -60,7 +60,7 @@ _HOST_NAME = re.compile(r"[^\s/]+")
 _STORE = re.compile(r"rediss?://[^\s/]\S*")
 
 _STDIO, _HTTP, _SSE = "stdio", "http-streamable", "sse"
-_TRANSPORTS = {
+TRANSPORT_NAMES = {
     "stdio": _STDIO,
     "http": _HTTP,
     "http-streamable": _HTTP,
@@ -141,7 +141,7 @@ class AuthSettings(ConfigModel):
         for index, each in enumerate(self.apiKeys):
             first = seen.setdefault(each.key.get_secret_value(), index)
             if first != index:
-                raise problem(f"the same key as apiKeys[{first}]", "apiKeys", index)
+                raise problem(f"the same key as apiKeys[{first}]: take one away", "apiKeys", index)
         return self
 
 
@@ -334,7 +334,7 @@ class HTTPServer(ServerSettings):
             except LocalProtocolError as error:
                 raise problem(str(error), name) from None
             if name.lower() in seen:
-                raise problem("this header is there twice, as case does not count", name)
+                raise problem("this header is there twice, as case does not count: take one away", name)
             seen.add(name.lower())
         return headers
 
@@ -380,9 +380,9 @@ def _validate_transport_keys(server: Mapping[str, Any]) -> str | None:
         value = server.get(key)
         if value is None:
             continue
-        if not isinstance(value, str) or value not in _TRANSPORTS:
-            raise problem(f"expected {', '.join(map(repr, _TRANSPORTS))}", key)
-        named.add(_TRANSPORTS[value])
+        if not isinstance(value, str) or value not in TRANSPORT_NAMES:
+            raise problem(f"expected {', '.join(map(repr, TRANSPORT_NAMES))}", key)
+        named.add(TRANSPORT_NAMES[value])
     if len(named) > 1:
         raise problem("contradicts transport; one of the two is enough", "type")
     return named.pop() if named else None

@@ -9,12 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routermcp.gateway.config import file as config_file
 from routermcp.gateway.config.model import GatewayConfig, HTTPServer, StdioServer
+from routermcp.gateway.config.starter import starter
 from routermcp.types import ConfigError
+
+#: What to do where a variable is not set.
+ADVICE = ": set it, or write ${NAME:-a default}"
+
+STARTER = starter("/the path/of/python")
 
 #: Stands wherever something secret can; it is in no text that anybody is shown.
 SECRET = "s3cr3t-value"
@@ -163,12 +169,12 @@ def test_nothing_changes_afterwards() -> None:
 
 
 def test_the_starter_is_read_without_any_variable(caplog: pytest.LogCaptureFixture) -> None:
-    config = parse(config_file.STARTER)
+    config = parse(STARTER)
     assert caplog.messages == []
-    assert list(config.enabled_servers) == ["time"]
-    found = config.enabled_servers["time"]
+    assert list(config.enabled_servers) == ["demo"]
+    found = config.enabled_servers["demo"]
     assert isinstance(found, StdioServer)
-    assert found.args == ("mcp-server-time",)
+    assert found.command == "/the path/of/python"
     github = config.mcpServers["github"]
     assert isinstance(github, HTTPServer)
     assert github.tools.allows("get_issue")
@@ -176,15 +182,17 @@ def test_the_starter_is_read_without_any_variable(caplog: pytest.LogCaptureFixtu
 
 
 def test_the_starter_works_when_its_server_is_enabled() -> None:
-    text = config_file.STARTER.replace('"enabled": false', '"enabled": true')
-    assert refused(text) == ("mcpServers.github.authBearer: the environment variable GITHUB_TOKEN is not set")
+    text = STARTER.replace('"enabled": false', '"enabled": true')
+    assert refused(text) == (
+        "mcpServers.github.authBearer: the environment variable GITHUB_TOKEN is not set" + ADVICE
+    )
     found = parse(text, GITHUB_TOKEN="t").enabled_servers["github"]
     assert isinstance(found, HTTPServer)
     assert found.request_headers() == {"Authorization": "Bearer t"}
 
 
 def test_the_comments_of_the_starter_hold_settings_that_work() -> None:
-    text = config_file.STARTER
+    text = STARTER
     for key in ("auth", "rateLimit", "env", "cwd", "timeout"):
         assert f'// "{key}"' in text
         text = text.replace(f'// "{key}"', f'"{key}"')
@@ -371,7 +379,7 @@ def test_the_longest_alias_is_taken() -> None:
     ],
 )
 def test_code_mode_is_refused(config: object, path: str, caplog: pytest.LogCaptureFixture) -> None:
-    assert refused(config) == f"{path}: codeMode is not supported"
+    assert refused(config) == f"{path}: codeMode is not supported: take it away"
     assert "codeMode" not in caplog.text
 
 
@@ -389,7 +397,7 @@ def test_names_that_people_make_up_may_be_code_mode() -> None:
     ],
 )
 def test_keys_that_are_there_twice_are_refused(text: str, path: str) -> None:
-    assert refused(text) == f"{path}: this key is there twice"
+    assert refused(text) == f"{path}: this key is there twice: take one away"
 
 
 def test_comments_may_be_there_twice() -> None:
@@ -404,7 +412,7 @@ def test_several_problems_are_listed_together() -> None:
     }
     assert refused(config).splitlines() == [
         "5 problems",
-        "  mcpServers.github.args[0]: the environment variable A is not set",
+        "  mcpServers.github.args[0]: the environment variable A is not set" + ADVICE,
         "  httpServer.port: expected greater than or equal to 0",
         "  project: expected a slug of 1 to 50 lower-case letters, digits and '-'",
         "  mcpServers.github.args[1]: expected a string",
@@ -458,6 +466,7 @@ CONFIGS = st.fixed_dictionaries(
 )
 
 
+@settings(max_examples=settings().max_examples // 2)
 @given(CONFIGS | VALUES)
 def test_whatever_the_values_are_the_user_is_told(config: object) -> None:
     outcome(config)
@@ -519,9 +528,9 @@ def test_variables_that_are_not_set() -> None:
     config = {"auth": {"apiKeys": ["${env:K}"]}, **server(url="https://${H}/${P}", headers={"X Y": "${V}"})}
     assert refused(config).splitlines()[:4] == [
         "3 problems",
-        "  auth.apiKeys[0]: the environment variable K is not set",
-        "  mcpServers.github.url: the environment variables H, P are not set",
-        '  mcpServers.github.headers["X Y"]: the environment variable V is not set',
+        "  auth.apiKeys[0]: the environment variable K is not set" + ADVICE,
+        "  mcpServers.github.url: the environment variables H, P are not set" + ADVICE,
+        '  mcpServers.github.headers["X Y"]: the environment variable V is not set' + ADVICE,
     ]
 
 
@@ -544,7 +553,7 @@ def test_servers_that_are_not_enabled_need_no_variables(switch: dict[str, Any], 
 def test_servers_that_are_not_enabled_are_checked_otherwise() -> None:
     assert refused(server(command="x", enabled=False, args=1)) == "mcpServers.github.args: expected a list"
     assert refused(server(command="x", enabled="${OFF}")) == (
-        "mcpServers.github.enabled: the environment variable OFF is not set"
+        "mcpServers.github.enabled: the environment variable OFF is not set" + ADVICE
     )
 
 
@@ -554,41 +563,44 @@ def test_servers_that_are_not_enabled_are_checked_otherwise() -> None:
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"servers": {}}, 'servers is not a key that the gateway knows; did you mean "mcpServers"?'),
+        ({"servers": {}}, 'servers: not a key that the gateway knows; did you mean "mcpServers"?'),
         (
             {"HTTPSERVER": {}},
-            'HTTPSERVER is not a key that the gateway knows; did you mean "httpServer"?',
+            'HTTPSERVER: not a key that the gateway knows; did you mean "httpServer"?',
         ),
-        ({"q" * 100: 1}, f'["{"q" * 60}"] is not a key that the gateway knows'),
-        ({"q " * 100: 1}, f'["{"q " * 30}"] is not a key that the gateway knows'),
-        ({"qqq": {}}, "qqq is not a key that the gateway knows"),
+        ({"q" * 100: 1}, f'["{"q" * 60}"]: not a key that the gateway knows; take it away'),
+        ({"q " * 100: 1}, f'["{"q " * 30}"]: not a key that the gateway knows; take it away'),
+        ({"qqq": {}}, "qqq: not a key that the gateway knows; take it away"),
         (
             {"httpServer": {"prot": 1}},
-            'httpServer.prot is not a key that the gateway knows; did you mean "port"?',
+            'httpServer.prot: not a key that the gateway knows; did you mean "port"?',
         ),
         (
             {"session": {"maxSessions": 1}},
-            'session.maxSessions is not a key that the gateway knows; did you mean "max_sessions"?',
+            'session.maxSessions: not a key that the gateway knows; did you mean "max_sessions"?',
         ),
         (
             {"auth": {"apikeys": []}},
-            'auth.apikeys is not a key that the gateway knows; did you mean "apiKeys"?',
+            'auth.apikeys: not a key that the gateway knows; did you mean "apiKeys"?',
         ),
         (
             {"auth": {"apiKeys": [{"key": "k", "users": True}]}},
-            'auth.apiKeys[0].users is not a key that the gateway knows; did you mean "user"?',
+            'auth.apiKeys[0].users: not a key that the gateway knows; did you mean "user"?',
         ),
         (
             {"rateLimit": {"requests": 1, "seconds": 1, "second": 1}},
-            'rateLimit.second is not a key that the gateway knows; did you mean "seconds"?',
+            'rateLimit.second: not a key that the gateway knows; did you mean "seconds"?',
         ),
         (
             server(command="x", **{"allowedtoolsglobs\n": []}),
-            'mcpServers.github["allowedtoolsglobs\\n"] is not a key that the gateway knows; '
+            'mcpServers.github["allowedtoolsglobs\\n"]: not a key that the gateway knows; '
             'did you mean "allowedToolsGlob"?',
         ),
-        (server(command="x", headers={}), "mcpServers.github.headers has no effect for a process"),
-        (server(url="https://e.com", env={}), "mcpServers.github.env has no effect for a server over HTTP"),
+        (server(command="x", headers={}), "mcpServers.github.headers: no effect for a process: take it away"),
+        (
+            server(url="https://e.com", env={}),
+            "mcpServers.github.env: no effect for a server over HTTP: take it away",
+        ),
     ],
 )
 def test_keys_that_nobody_knows_are_told(config: object, said: str, caplog: pytest.LogCaptureFixture) -> None:
