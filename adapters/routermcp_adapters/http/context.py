@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from routermcp_proto.events import Event
+from routermcp_proto.exceptions import TransportError
+from routermcp_proto.http.outcomes import Outcome
 from routermcp_proto.http.url import EndpointURL
 
 from ..call.deadline import CallDeadline
 from ..call.incoming import OnEvent
 from ..runtime import ByteStream, Runtime
 from .connect import Admit
+
+#: Seconds for a message that has no answer, the renewal of a token before it included. Some servers
+#: never respond to one, as nothing was asked: by then they have it.
+ACCEPTANCE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +64,28 @@ async def ignore(event: Event) -> None:
 
 #: The context of messages that no call waits for: answers to the server, and DELETE.
 CONTROL = ExchangeContext(ignore, control=True)
+
+
+async def accepted(
+    runtime: Runtime, sending: Awaitable[Outcome | None], sent: Callable[[], bool]
+) -> Outcome | None:
+    """Send a message that has no answer, and return the outcome; None where the server is silent.
+
+    Args:
+        runtime: Where the caller runs.
+        sending: Sends the message.
+        sent: Whether the message has been sent.
+
+    Raises:
+        TransportError: It cannot be sent.
+    """
+    scope = runtime.deadline(runtime.now() + ACCEPTANCE_SECONDS)
+    try:
+        async with scope:
+            return await sending
+    except TimeoutError as error:
+        if not scope.expired:
+            raise
+        if not sent():
+            raise TransportError("there was no connection in time", code="timeout", not_run=True) from error
+        return None

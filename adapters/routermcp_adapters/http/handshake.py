@@ -36,6 +36,10 @@ DELETE_SECONDS = 2.0
 #: answer at all answer at once; some servers of the handshake era answer nothing before ``initialize``.
 HTTP_PROBE_SECONDS = 2.0
 
+#: Seconds that a server may take to respond to ``notifications/initialized``. Some never do, as nothing
+#: was asked: by then they have it.
+INITIALIZED_SECONDS = 2.0
+
 #: Seconds for which it is remembered that a server speaks a revision of the handshake era: it may be
 #: upgraded, or have been slow only once.
 PROTOCOL_SECONDS = 600.0
@@ -205,7 +209,9 @@ class HTTPHandshake:
         attempt = 1
         while True:
             try:
-                if self._session.probing and outgoing.request_id is not None:
+                if outgoing.request_id is None:
+                    return await self._brief_step(outgoing, deadline, INITIALIZED_SECONDS) or []
+                if self._session.probing:
                     return await self._probe(outgoing, deadline)
                 return await self._step(outgoing, deadline)
             except TransportError as error:
@@ -224,16 +230,28 @@ class HTTPHandshake:
             await deadline.runtime.sleep(wait)
 
     async def _probe(self, outgoing: Outgoing, deadline: CallDeadline) -> list[Event]:
-        """Send a probe, with a share of the time that the call has left."""
-        part = deadline.part(HTTP_PROBE_SECONDS, PROBE_SHARE)
+        """Send a probe and return what follows from the answer.
+
+        Raises:
+            MCPError: There was no answer in time, or the step failed.
+        """
+        events = await self._brief_step(outgoing, deadline, HTTP_PROBE_SECONDS)
+        if events is None:
+            raise TransportError(f"{self._shared.endpoint} did not answer server/discover", code="timeout")
+        return events
+
+    async def _brief_step(
+        self, outgoing: Outgoing, deadline: CallDeadline, seconds: float
+    ) -> list[Event] | None:
+        """Take a step with a share of the time that the call has left; None where the server is silent."""
+        part = deadline.part(seconds, PROBE_SHARE)
         try:
             async with part.scope:
                 return await self._step(outgoing, part)
-        except TimeoutError as error:
+        except TimeoutError:
             if not part.scope.expired:
                 raise
-            message = f"{self._shared.endpoint} did not answer server/discover"
-            raise TransportError(message, code="timeout") from error
+            return None
 
     async def _step(self, outgoing: Outgoing, deadline: CallDeadline) -> list[Event]:
         """Send one message of the handshake and return what follows from the answer."""

@@ -38,7 +38,7 @@ from ..runtime import Runtime
 from ..streams.multiplexer import PostRequest
 from ..streams.session import StreamSession, stream_disconnected
 from .base import HTTPTransport, ResponseStream, SharedTransport
-from .context import ExchangeContext, ignore
+from .context import ExchangeContext, accepted, ignore
 from .handshake import PROTOCOL_SECONDS
 
 #: Seconds for the first event of a server that may speak another transport. A server of this one
@@ -75,6 +75,7 @@ class LegacySSEStream:
         self._posted = binding.exchange(Outgoing(b""))
         self._stream: ResponseStream | None = None
         self._payloads: deque[bytes] = deque()
+        self._runtime: Runtime | None = None
 
     @property
     def endpoint(self) -> str:
@@ -91,6 +92,7 @@ class LegacySSEStream:
         Raises:
             TransportError: It was refused, or is not that of an HTTP+SSE server.
         """
+        self._runtime = deadline.runtime
         context = ExchangeContext(ignore, deadline, control=True)
         for _ in range(MAX_REDIRECTS + 1):
             request = self._binding.resume("", await self._prepare(None))
@@ -155,7 +157,10 @@ class LegacySSEStream:
         """
         opening = self._opening()
         try:
-            refused = await self.post(extra, ExchangeContext(ignore, opening, control=True), outgoing)
+            posting = self.post(extra, ExchangeContext(ignore, opening, control=True), outgoing)
+            if opening is None and self._runtime is not None:
+                posting = accepted(self._runtime, posting, lambda: self._posted.sent)
+            refused = await posting
             if isinstance(refused, HTTPRefused):
                 raise refusal_error(refused, self._place)
         except TransportError as error:

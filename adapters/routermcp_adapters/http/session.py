@@ -32,7 +32,7 @@ from ..limits import PoolStats
 from ..logs import log
 from ..runtime import Runtime
 from .base import HTTPTransport, SharedTransport
-from .context import CONTROL, ExchangeContext
+from .context import CONTROL, ExchangeContext, accepted
 from .handshake import HTTPHandshake
 from .server_stream import ServerStream
 from .subscription import ListSubscription
@@ -343,7 +343,8 @@ class HTTPSession:
         """
         exchange, request = self._binding.exchange(outgoing), self._binding.post(outgoing, extra)
         try:
-            outcome = await self._sender.run(request, exchange, CONTROL)
+            sending = self._sender.run(request, exchange, CONTROL)
+            outcome = await accepted(self._shared.runtime, sending, lambda: exchange.sent)
         except TransportError as error:
             what = outgoing.method or "the answer that the server waits for"
             message = f"{what} cannot be sent: {error}"

@@ -298,6 +298,28 @@ def test_the_answer_may_come_before_that_to_its_post(runtime: str) -> None:
         run(runtime, body)
 
 
+def test_a_post_that_is_never_answered_does_not_cost_the_call() -> None:
+    """That of the answer to a question, which the server has got and goes on with."""
+    over = threading.Event()
+
+    def handle(message: dict[str, Any]) -> None:
+        if message.get("id") == "q1":
+            server.take("s1", message)
+            over.wait(3 * PATIENCE)
+            server.asking["s1"] = "nobody"
+
+    with legacy_server(on_post=handle) as server:
+
+        async def body() -> None:
+            async with make_client("blocking", url=server.url, sse=True, on_roots=list) as client:
+                assert (await client.call_tool("ask")).text == '{"roots": []}'
+
+        try:
+            run("blocking", body)
+        finally:
+            over.set()
+
+
 def test_redirects_of_the_stream_and_of_a_message_are_followed() -> None:
     moved = {"GET /sse": {"Location": "/stream"}, "POST /messages": {"Location": "/moved?session_id=s1"}}
     with legacy_server(answers=moved) as server:
