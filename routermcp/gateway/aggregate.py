@@ -15,24 +15,20 @@ import base64
 import binascii
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
 from routermcp_proto.calls import Call
-from routermcp_proto.error_codes import INVALID_PARAMS, TOOL_DISABLED, TOOL_NOT_FOUND
-from routermcp_proto.exceptions import InvalidParamsError, ResourceNotFoundError, RPCError
+from routermcp_proto.exceptions import InvalidParamsError, RPCError
 from routermcp_proto.names import RESOURCE_UPDATED
 from routermcp_proto.types import WireModel
 
 from .. import __version__
 from ..oauth.stores.base import TokenAdapter
-from .backend import Announce, Caller, InputRequired, Listing, Result
+from .backend import Announce, Caller, InputRequired, Listing, Result, View
 from .catalog.entries import KINDS, Entry
-from .catalog.instructions import merged_instructions
 from .catalog.merged import MergedCatalog
 from .catalog.tool_search import search, search_tool
-from .catalog.uri_templates import template_fit
 from .names import DOTTED, PORTABLE, SPELLINGS, Naming
 from .telemetry.records import CallRecord, OnCall
 from .upstreams.capabilities import of_server
@@ -41,15 +37,13 @@ from .users.methods import UserMethods
 from .users.oauth_state import PATH as CALLBACK_PATH
 from .users.oauth_state import StateEncryptor
 from .users.registry import PerUserServer, UserRegistry, user_of
+from .visible import Target, VisibleServers, no_resource
 
 #: Servers that are asked for one resource that none of them lists: more than a gateway commonly has.
 MAX_ASKED_IN_TURN = 64
 
 #: Entries of one page. A thousand tools are half a megabyte.
 PAGE_SIZE = 1_000
-
-#: Names that an error gives to choose from.
-MAX_NAMES_SHOWN = 10
 
 #: Seconds that a list waits for servers that are being started; what comes later is announced.
 LIST_WAIT_SECONDS = 3.0
@@ -71,18 +65,6 @@ _LISTS = {
     "prompts/get": Listing.PROMPTS,
     "resources/read": Listing.RESOURCES,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class _View:
-    """The servers that one user can reach."""
-
-    catalogs: Sequence[MergedCatalog]
-    """Their catalogs: that of the servers that all users share first."""
-    upstreams: Mapping[str, Upstream]
-    """All of them, by alias."""
-    personal: Mapping[str, Upstream] = field(default_factory=dict[str, Upstream])
-    """Those among them that the user signs in at."""
 
 
 class Aggregate:
@@ -135,7 +117,7 @@ class Aggregate:
             SEARCH_NAMES | {self._search_tool["name"]} if self._search_tool is not None else frozenset[str]()
         )
         self._catalog = MergedCatalog([upstream.catalog for upstream in upstreams])
-        self._shared = _View((self._catalog,), self.upstreams)
+        self._shared = VisibleServers((self._catalog,), self.upstreams)
         self._retiring: set[asyncio.Task[None]] = set()
         self._users = UserRegistry(personal)
         self.accounts = UserMethods(self._users, seal) if seal is not None else None
@@ -198,7 +180,7 @@ class Aggregate:
         gone = [upstream for upstream in self.upstreams.values() if upstream not in upstreams]
         self.upstreams = {upstream.alias: upstream for upstream in upstreams}
         self._catalog = MergedCatalog([upstream.catalog for upstream in upstreams])
-        self._shared = _View((self._catalog,), self.upstreams)
+        self._shared = VisibleServers((self._catalog,), self.upstreams)
         for upstream in upstreams:
             self._watch(upstream)
             upstream.start()
@@ -225,10 +207,7 @@ class Aggregate:
 
     def _introduce(self) -> None:
         """Take over what the servers say about their use."""
-        servers = [(upstream.alias, upstream.server) for upstream in self.upstreams.values()]
-        self.instructions = merged_instructions(
-            (alias, server.instructions) for alias, server in servers if server is not None
-        )
+        self.instructions = self._shared.instructions
 
     def _changed(self, method: str) -> None:
         self._catalog.invalidate(method)
@@ -247,15 +226,19 @@ class Aggregate:
         if method == RESOURCE_UPDATED:
             self.on_changed(method, params)
 
-    def _view(self, caller: Caller) -> _View:
-        shared = self._shared
+    def seen_by(self, view: View) -> VisibleServers:
+        """Return what a view shows of the servers that all users share."""
+        return self._shared.seen_by(view)
+
+    def _visible(self, caller: Caller) -> VisibleServers:
+        visible = self._shared
         if caller.session_id in self._own:
-            shared = _View((self._merged_for(caller.session_id),), shared.upstreams)
-        if not self._users.servers:
-            return shared
-        user = self._users.named(user_of(caller))
-        upstreams = {**shared.upstreams, **user.upstreams}
-        return _View((*shared.catalogs, user.catalog), upstreams, user.upstreams)
+            visible = VisibleServers((self._merged_for(caller.session_id),), visible.upstreams)
+        if self._users.servers:
+            user = self._users.named(user_of(caller))
+            upstreams = {**visible.upstreams, **user.upstreams}
+            visible = VisibleServers((*visible.catalogs, user.catalog), upstreams, user.upstreams)
+        return visible if caller.view is None else visible.seen_by(caller.view)
 
     def _merged_for(self, session_id: str) -> MergedCatalog:
         merged = self._own[session_id]
@@ -264,9 +247,9 @@ class Aggregate:
             merged = self._own[session_id] = MergedCatalog(catalogs)
         return merged
 
-    async def _settle(self, view: _View) -> None:
+    async def _settle(self, visible: VisibleServers) -> None:
         """Give servers that are being started a little time."""
-        upstreams = view.upstreams.values()
+        upstreams = visible.upstreams.values()
         waiting = [upstream.settled(self._patience) for upstream in upstreams]
         if any(upstream.state is not UpstreamState.READY for upstream in upstreams):
             await asyncio.gather(*waiting)
@@ -280,11 +263,11 @@ class Aggregate:
         Raises:
             InvalidParamsError: No page has given that cursor.
         """
-        view = self._view(caller)
-        await self._settle(view)
+        visible = self._visible(caller)
+        await self._settle(visible)
         before = None if cursor is None else _name_in_cursor(cursor)
         entries: dict[str, Entry] = {}
-        for catalog in reversed(view.catalogs):
+        for catalog in reversed(visible.catalogs):
             found = catalog[listing]
             entries.update({name: found[name] for name in catalog.after(listing, before, PAGE_SIZE + 1)})
         names = sorted(entries)
@@ -298,11 +281,7 @@ class Aggregate:
 
     def input_schema(self, tool: str) -> Mapping[str, Any] | None:
         """Return the input schema of a tool if it declares headers, else None."""
-        entry = self._catalog[Listing.TOOLS].get(tool)
-        if entry is None or b"x-mcp-header" not in entry.encoded:
-            return None
-        schema = entry.listed().get("inputSchema")
-        return cast("dict[str, Any]", schema) if isinstance(schema, dict) else None
+        return self._catalog.schema_with_headers(tool)
 
     # ---- requests ----------------------------------------------------------------------------
 
@@ -313,11 +292,11 @@ class Aggregate:
             RPCError: There is no such tool (-32002), it may not be used (-32003), its server
                 cannot be reached (-32004), or refuses.
         """
-        view = self._view(caller)
+        visible = self._visible(caller)
         if name in self._search_names:
-            await self._settle(view)
-            return await search([catalog.search for catalog in view.catalogs], arguments)
-        upstream, own = await self._find(Listing.TOOLS, name, view)
+            await self._settle(visible)
+            return await search([catalog.search for catalog in visible.catalogs], arguments)
+        upstream, own = await self._find(Listing.TOOLS, name, visible)
         call = Call(
             "tools/call",
             {"name": own, "arguments": arguments},
@@ -334,7 +313,7 @@ class Aggregate:
         Raises:
             RPCError: As :meth:`call_tool`.
         """
-        upstream, own = await self._find(Listing.PROMPTS, name, self._view(caller))
+        upstream, own = await self._find(Listing.PROMPTS, name, self._visible(caller))
         call = Call(
             "prompts/get",
             {"name": own, "arguments": arguments},
@@ -345,7 +324,7 @@ class Aggregate:
         )
         return await upstream.call(call, caller)
 
-    async def _find(self, listing: Listing, name: str, view: _View) -> tuple[Upstream, str]:
+    async def _find(self, listing: Listing, name: str, visible: VisibleServers) -> tuple[Upstream, str]:
         """Find the server of a tool or a prompt, and its name there.
 
         Raises:
@@ -353,61 +332,22 @@ class Aggregate:
         """
         for wait in (None, self._settle, partial(self._started, listing, name)):
             if wait is not None:
-                await wait(view)
-            for catalog in view.catalogs:
+                await wait(visible)
+            for catalog in visible.catalogs:
                 entry = catalog[listing].get(name)
                 if entry is not None:
-                    return view.upstreams[entry.alias], entry.name
-        return self._guess(listing, name, view)
+                    return visible.upstreams[entry.alias], entry.name
+        return visible.guess(listing, name)
 
-    async def _started(self, listing: Listing, name: str, view: _View) -> None:
+    async def _started(self, listing: Listing, name: str, visible: VisibleServers) -> None:
         """Wait for the servers that are being started and that a name belongs to."""
         waits = [
             upstream.started()
-            for upstream in view.upstreams.values()
+            for upstream in visible.upstreams.values()
             if upstream.state is UpstreamState.CONNECTING
             and upstream.catalog.own_name(listing, name) is not None
         ]
         await asyncio.gather(*waits)
-
-    def _guess(self, listing: Listing, name: str, view: _View) -> tuple[Upstream, str]:
-        """Find the server of a name that is in no list.
-
-        Raises:
-            RPCError: No server has it, or more than one.
-        """
-        found = [(full, catalog) for catalog in view.catalogs for full in catalog.spelled(listing, name)]
-        if not found:
-            found = [(full, catalog) for catalog in view.catalogs for full in catalog.named(listing, name)]
-        if len(found) == 1:
-            ((full, catalog),) = found
-            entry = catalog[listing][full]
-            return view.upstreams[entry.alias], entry.name
-        if found:
-            names = ", ".join(sorted(full for full, _ in found)[:MAX_NAMES_SHOWN])
-            raise InvalidParamsError(f"several servers have {name[:200]}: say which, {names}")
-        away = [each for each in view.personal.values() if each.state is not UpstreamState.READY]
-        for upstream in away:
-            own = upstream.catalog.own_name(listing, name)
-            # The lists of such a server are not known before its user has signed in.
-            if own is None and len(away) == 1 and "." not in name and "__" not in name:
-                own = name
-            if own is not None and upstream.allows(listing, own):
-                return upstream, own
-        raise self._not_found(listing, name, view)
-
-    def _not_found(self, listing: Listing, name: str, view: _View) -> RPCError:
-        for upstream in view.upstreams.values():
-            own = upstream.catalog.own_name(listing, name)
-            if own is None:
-                continue
-            if not upstream.allows(listing, own):
-                return RPCError(f"{name[:200]} is disabled here", code=TOOL_DISABLED)
-            if upstream.state is not UpstreamState.READY:
-                return upstream.unavailable()
-        if listing is Listing.TOOLS:
-            return RPCError(f"there is no tool {name[:200]}", code=TOOL_NOT_FOUND)
-        return InvalidParamsError(f"there is no prompt {name[:200]}")
 
     async def read_resource(self, uri: str, caller: Caller) -> Result:
         """Read a resource at its server.
@@ -417,63 +357,36 @@ class Aggregate:
         """
         params = {"uri": uri}
         call = Call("resources/read", params, WireModel, safe=True, named_by="uri", may_ask_input=True)
-        view = self._view(caller)
-        upstream = await self._known_server_of(uri, view)
-        if upstream is None:
-            return await self._read_in_turn(uri, call, view, caller)
-        if not upstream.allows(Listing.RESOURCES, uri):
-            raise _no_resource(uri)
+        visible = self._visible(caller)
+        found = await self._known_server_of(uri, visible)
+        if found is None:
+            return await self._read_in_turn(uri, call, visible, caller)
+        upstream, _ = visible.checked(found, uri)
         return await upstream.call(call, caller)
 
-    async def _read_in_turn(self, uri: str, call: Call[WireModel], view: _View, caller: Caller) -> Result:
+    async def _read_in_turn(
+        self, uri: str, call: Call[WireModel], visible: VisibleServers, caller: Caller
+    ) -> Result:
         """Read a resource that no server lists or names: results have links to such ones, for example.
 
         Raises:
             ResourceNotFoundError: No server has it.
         """
-        offering = [each for each in view.upstreams.values() if each.reads_resources]
+        offering = [each for each in visible.upstreams.values() if each.reads_resources]
         for upstream in offering[:MAX_ASKED_IN_TURN]:
-            if upstream.allows(Listing.RESOURCES, uri):
+            if visible.allows(upstream, Listing.RESOURCES, uri):
                 # A question of one server could not be told from that of the next: it is passed over.
                 with contextlib.suppress(RPCError, InputRequired):
                     return await upstream.call(call, caller.with_input(None, None))
-        raise _no_resource(uri)
+        raise no_resource(uri)
 
-    async def _server_of(self, uri: str, view: _View) -> Upstream:
-        """Return the server of a resource.
-
-        Raises:
-            ResourceNotFoundError: None is known to have it.
-        """
-        upstream = await self._known_server_of(uri, view)
-        if upstream is None:
-            raise _no_resource(uri)
-        return upstream
-
-    async def _known_server_of(self, uri: str, view: _View) -> Upstream | None:
-        """Find the server that lists a resource, whose template fits it best, or whose tool names it."""
-        for settle in (False, True):
-            if settle:
-                await self._settle(view)
-            for catalog in view.catalogs:
-                entry = catalog[Listing.RESOURCES].get(uri)
-                if entry is not None:
-                    return view.upstreams[entry.alias]
-            fits = [
-                (shared, entry)
-                for catalog in view.catalogs
-                for template, entry in catalog[Listing.RESOURCE_TEMPLATES].items()
-                if (shared := template_fit(template, uri)) is not None
-            ]
-            if fits:
-                _, entry = max(fits, key=lambda each: each[0])
-                return view.upstreams[entry.alias]
-        # Some servers read what they do not list, such as the user interfaces of their tools (MCP Apps).
-        if len(view.upstreams) == 1:
-            return next(iter(view.upstreams.values()))
-        named = (catalog.naming(uri) for catalog in view.catalogs)
-        entry = next((each for each in named if each is not None), None)
-        return view.upstreams[entry.alias] if entry is not None else None
+    async def _known_server_of(self, uri: str, visible: VisibleServers) -> Target | None:
+        """Find the server of a resource, after a little time for those that are being started."""
+        found = visible.listed_resource(uri)
+        if found is None:
+            await self._settle(visible)
+            found = visible.listed_resource(uri) or visible.unlisted_resource(uri)
+        return found
 
     async def complete(self, params: Mapping[str, Any], caller: Caller) -> Result:
         """Forward a request for completions to the server of the prompt or the resource.
@@ -484,17 +397,13 @@ class Aggregate:
         ref = params.get("ref")
         named = cast("dict[str, Any]", ref) if isinstance(ref, dict) else {}
         name, uri = named.get("name"), named.get("uri")
-        view = self._view(caller)
+        visible = self._visible(caller)
         if isinstance(name, str):
-            upstream, own = await self._find(Listing.PROMPTS, name, view)
+            upstream, own = await self._find(Listing.PROMPTS, name, visible)
             named = {**named, "name": own}
         elif isinstance(uri, str):
-            found = (catalog[Listing.RESOURCE_TEMPLATES].get(uri) for catalog in view.catalogs)
-            entry = next((each for each in found if each is not None), None)
-            if entry is not None:
-                upstream = view.upstreams[entry.alias]
-            else:
-                upstream = await self._server_of(uri, view)
+            found = visible.template(uri) or await self._known_server_of(uri, visible)
+            upstream, own = visible.checked(found, uri)
         else:
             raise InvalidParamsError("ref names neither a prompt nor a resource")
         forwarded = {key: value for key, value in params.items() if key != "_meta"}
@@ -509,9 +418,8 @@ class Aggregate:
         Raises:
             RPCError: As :meth:`read_resource`, or its server has no subscriptions.
         """
-        upstream = await self._server_of(uri, self._view(caller))
-        if not upstream.allows(Listing.RESOURCES, uri):
-            raise _no_resource(uri)
+        visible = self._visible(caller)
+        upstream, _ = visible.checked(await self._known_server_of(uri, visible), uri)
         await upstream.subscribe(uri, caller)
 
     async def unsubscribe(self, uri: str) -> None:
@@ -534,10 +442,6 @@ class Aggregate:
             task.cancel()  # which closes the server at once
         closing = [upstream.close() for upstream in self.upstreams.values()]
         await asyncio.gather(*closing, self._users.close(), *self._retiring, return_exceptions=True)
-
-
-def _no_resource(uri: str) -> ResourceNotFoundError:
-    return ResourceNotFoundError("there is no such resource", code=INVALID_PARAMS, data={"uri": uri})
 
 
 def _list_cursor(name: str) -> str:

@@ -21,6 +21,26 @@ class Listing(StrEnum):
     PROMPTS = "prompts"
 
 
+class View(Protocol):
+    """A part of what is offered, which is all that some clients see; equal ones show the same."""
+
+    def __hash__(self) -> int: ...
+
+    def shows_server(self, alias: str, /) -> bool:
+        """Return whether a server is in it."""
+        ...
+
+    def shows(self, listing: Listing, alias: str, name: str, /) -> bool:
+        """Return whether an entry is in it, which a server has or may have.
+
+        Args:
+            listing: The list of the entry.
+            alias: The server.
+            name: The name or URI of the entry at the server.
+        """
+        ...
+
+
 class InputRequired(Exception):  # noqa: N818 - not a failure: the request comes again with the input
     """The client has to give input before the request can be answered.
 
@@ -63,6 +83,11 @@ class Caller(Protocol):
     @property
     def user_id(self) -> str | None:
         """The user whom the request is for, None where it names none or its client may not name one."""
+        ...
+
+    @property
+    def view(self) -> View | None:
+        """The part of the backend that the client sees, None for the whole."""
         ...
 
     @property
@@ -142,7 +167,28 @@ class Changing(Protocol):
     on_changed: Announce
 
 
-class Backend(Protocol):
+class Described(Protocol):
+    """What the protocol has to know of a backend, or of the part of it that a client sees."""
+
+    @property
+    def instructions(self) -> str | None:
+        """How to use it, for language models."""
+        ...
+
+    def input_schema(self, tool: str) -> Mapping[str, Any] | None:
+        """Return the input schema of a tool, None where there is no such tool."""
+        ...
+
+
+class Viewed(Protocol):
+    """A backend of which clients may see a part only."""
+
+    def seen_by(self, view: View) -> Described:
+        """Return the part that a view shows."""
+        ...
+
+
+class Backend(Described, Protocol):
     """An application that is served. Results are JSON objects, as they are sent.
 
     Every method may raise :class:`~routermcp.types.RPCError`, which becomes the error object
@@ -157,15 +203,6 @@ class Backend(Protocol):
     @property
     def capabilities(self) -> Mapping[str, Any]:
         """The ``ServerCapabilities`` of the application; methods of other areas are unknown."""
-        ...
-
-    @property
-    def instructions(self) -> str | None:
-        """How to use it, for language models."""
-        ...
-
-    def input_schema(self, tool: str) -> Mapping[str, Any] | None:
-        """Return the input schema of a tool, None where there is no such tool."""
         ...
 
     async def list_page(self, listing: Listing, cursor: str | None, caller: Caller) -> Result:

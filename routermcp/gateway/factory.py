@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,11 @@ from ..oauth.stores.by_url import token_store_by_url
 from ..oauth.stores.encrypted import encrypted
 from .aggregate import LIST_WAIT_SECONDS, Aggregate
 from .backend import Listing
+from .catalog.views import EntryView
+from .config.access import APIKeySettings
+from .config.filters import Filter
 from .config.model import GatewayConfig, HTTPServer, OAuthSettings, StdioServer
+from .config.views import EntrySettings, ViewSettings
 from .http.authentication import APIKey, check_binding
 from .http.gateway_app import GatewayApp
 from .http.project_gateway import ProjectGateway
@@ -71,13 +75,25 @@ def upstream_of(
 
 
 def _filter_of_server(server: StdioServer | HTTPServer) -> Callable[[Listing, str], bool]:
-    rules = {
-        Listing.TOOLS: server.tools,
-        Listing.RESOURCES: server.resources,
-        Listing.RESOURCE_TEMPLATES: server.resources,
-        Listing.PROMPTS: server.prompts,
-    }
+    rules = _rules_of(server)
     return lambda listing, name: rules[listing].allows(name)
+
+
+def _rules_of(settings: EntrySettings) -> Mapping[Listing, Filter]:
+    return {
+        Listing.TOOLS: settings.tools,
+        Listing.RESOURCES: settings.resources,
+        Listing.RESOURCE_TEMPLATES: settings.resources,
+        Listing.PROMPTS: settings.prompts,
+    }
+
+
+def _view_of(settings: ViewSettings) -> EntryView | None:
+    """Return the view that settings describe, None for one that shows everything."""
+    if not settings.limited:
+        return None
+    servers = frozenset(settings.servers) if settings.servers is not None else None
+    return EntryView(servers, _rules_of(settings))
 
 
 def per_user_server_of(
@@ -238,11 +254,7 @@ def application_of(
     """
     host = config.httpServer.host
     names = hosts_of(host) | {name.lower() for name in config.httpServer.allowedHosts}
-    keys = (
-        [APIKey(each.key.get_secret_value(), acts_for_users=each.user) for each in config.auth.apiKeys]
-        if config.auth.mode == "api_key"
-        else None
-    )
+    keys = [*map(_key_of, config.auth.apiKeys)] if config.auth.mode == "api_key" else None
     check_binding(host, keys)
     limit = config.rateLimit
     app = GatewayApp(
@@ -272,7 +284,8 @@ def application_of(
 
     return ProjectGateway(
         app,
-        projects=[config.project],
+        projects=[*config.served_projects],
+        views={slug: view for slug, each in config.served_projects.items() if (view := _view_of(each))},
         keys=keys,
         limit=RateLimit(limit.requests, limit.seconds) if limit is not None else None,
         allowed_hosts=names,
@@ -285,6 +298,15 @@ def application_of(
         accounts=backend.accounts,
         on_startup=backend.begin,
         on_shutdown=end,
+    )
+
+
+def _key_of(settings: APIKeySettings) -> APIKey:
+    return APIKey(
+        settings.key.get_secret_value(),
+        acts_for_users=settings.user,
+        projects=settings.projects,
+        view=_view_of(settings),
     )
 
 

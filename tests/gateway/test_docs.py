@@ -14,6 +14,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 GUIDE = (DOCS / "gateway.md").read_text()
 VARIABLES = {
     "GATEWAY_KEY": "rmc_key",
+    "CI_KEY": "rmc_ci",
     "GITHUB_TOKEN": "token",
     "FERNET_KEY": "yX2u6yQ0yqWbq0q3V1J9yJ0b6o3o6Qm1tq0m0S8d8Zk=",
 }
@@ -24,8 +25,9 @@ def blocks(language: str) -> list[str]:
 
 
 def test_configurations(caplog: pytest.LogCaptureFixture) -> None:
-    guide, users = (parse(text, source="gateway.md", environ=VARIABLES) for text in blocks("jsonc"))
+    guide, views, users = (parse(text, source="gateway.md", environ=VARIABLES) for text in blocks("jsonc"))
     assert set(guide.enabled_servers) == {"time", "github", "mail"}
+    assert list(views.served_projects) == ["main", "research"]
     assert users.oauth.tokenApi
     assert users.oauth.redirectUri == "https://app.example/oauth/back"
     text = (DOCS / "deployment" / "routermcp.jsonc").read_text()

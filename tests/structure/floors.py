@@ -43,7 +43,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("backend", "config", "errors"),
         ("catalog", "sessions"),
         ("dispatch", "upstreams"),
-        ("users",),
+        ("users", "visible"),
         ("aggregate", "http"),
         ("factory", "serving"),
         ("application", "builtin", "local"),

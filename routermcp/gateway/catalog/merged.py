@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from routermcp_proto import jsonrpc
 
-from ..backend import Listing
+from ..backend import Listing, View
 from .entries import KINDS, Catalog, Entry
 from .tool_search import TaskSearch
+
+#: Views of which a catalog keeps the lists: those of some projects, keys and servers. With more of them
+#: lists are made again, not wrong.
+MAX_VIEWS = 1_024
 
 
 class MergedCatalog:
@@ -19,10 +24,13 @@ class MergedCatalog:
 
     Args:
         catalogs: The catalogs of the servers, the more important ones first.
+        view: Shows the entries that are in it; None for all.
     """
 
-    def __init__(self, catalogs: Sequence[Catalog]) -> None:
+    def __init__(self, catalogs: Sequence[Catalog], view: View | None = None) -> None:
         self._catalogs = catalogs
+        self._view = view
+        self._seen: dict[View, MergedCatalog] = {}
         self._spellings: dict[Listing, dict[str, list[str]]] = {}
         self._entries: dict[Listing, dict[str, Entry]] = {}
         self._order: dict[Listing, list[str]] = {}
@@ -32,11 +40,27 @@ class MergedCatalog:
     def __getitem__(self, listing: Listing) -> Mapping[str, Entry]:
         entries = self._entries.get(listing)
         if entries is None:
-            entries = self._entries[listing] = {}
-            for catalog in reversed(self._catalogs):
-                entries.update(catalog[listing])
+            entries = self._entries[listing] = self._merged(listing)
             self._order[listing] = sorted(entries)
         return entries
+
+    def _merged(self, listing: Listing) -> dict[str, Entry]:
+        merged: dict[str, Entry] = {}
+        for catalog in reversed(self._catalogs):
+            merged.update(catalog[listing])
+        view = self._view
+        if view is None:
+            return merged
+        return {here: entry for here, entry in merged.items() if view.shows(listing, entry.alias, entry.name)}
+
+    def seen_by(self, view: View) -> MergedCatalog:
+        """Return the entries that a view shows, under the same names."""
+        seen = self._seen.get(view)
+        if seen is None:
+            if len(self._seen) >= MAX_VIEWS:
+                self._seen.clear()
+            seen = self._seen[view] = MergedCatalog(self._catalogs, view)
+        return seen
 
     def after(self, listing: Listing, name: str | None, count: int) -> list[str]:
         """Return the names that follow another one, the first ones for None.
@@ -52,6 +76,14 @@ class MergedCatalog:
         begin = 0 if name is None else bisect_right(order, name)
         return order[begin : begin + count]
 
+    def schema_with_headers(self, tool: str) -> Mapping[str, Any] | None:
+        """Return the input schema of a tool if it declares headers, else None."""
+        entry = self[Listing.TOOLS].get(tool)
+        if entry is None or b"x-mcp-header" not in entry.encoded:
+            return None
+        schema = entry.listed().get("inputSchema")
+        return cast("dict[str, Any]", schema) if isinstance(schema, dict) else None
+
     def naming(self, uri: str) -> Entry | None:
         """Return the first tool whose entry has a URI as a value, as ``_meta`` of MCP Apps has."""
         value = jsonrpc.dumps(uri)
@@ -64,6 +96,8 @@ class MergedCatalog:
             names = self._spellings[listing] = {}
             for catalog in self._catalogs:
                 for here, entry in catalog[listing].items():
+                    if here not in self[listing]:
+                        continue
                     for other in catalog.spellings(listing, entry.name):
                         names.setdefault(other, []).append(here)
         return names.get(name, ())
@@ -91,3 +125,5 @@ class MergedCatalog:
                 self._spellings.pop(listing, None)
         if changed == KINDS[Listing.TOOLS].changed:
             self.search.invalidate()
+        for seen in self._seen.values():
+            seen.invalidate(changed)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any, cast
 
 from pydantic import BaseModel
 
+from .access import APIKeySettings, AuthSettings
 from .errors import MAX_KEY_SHOWN, KeyPath, Problems
 from .model import (
-    APIKeySettings,
-    AuthSettings,
     GatewayConfig,
     HTTPServer,
     HTTPServerSettings,
@@ -23,6 +22,7 @@ from .model import (
     SessionSettings,
     StdioServer,
 )
+from .views import ProjectSettings
 
 #: Warnings about keys of one file: the first ones show the mistake.
 MAX_CONFIG_WARNINGS = 20
@@ -122,10 +122,26 @@ def _unknown_keys(config: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     yield from _unknown_members(config, _model_keys(GatewayConfig), ())
     for name, model in _SECTIONS.items():
         yield from _unknown_members(config.get(name), _model_keys(model), (name,))
+    servers, projects = _object_members(config.get("mcpServers")), _object_members(config.get("projects"))
     for index, key in enumerate(_array_items(_object_members(config.get("auth")).get("apiKeys"))):
-        yield from _unknown_members(key, _model_keys(APIKeySettings), ("auth", "apiKeys", index))
-    for alias, server in _object_members(config.get("mcpServers")).items():
+        path = ("auth", "apiKeys", index)
+        yield from _unknown_members(key, _model_keys(APIKeySettings), path)
+        yield from _unknown_names(key, "servers", servers, path)
+        yield from _unknown_names(key, "projects", [*projects, config.get("project", "default")], path)
+    for slug, project in projects.items():
+        yield from _unknown_members(project, _model_keys(ProjectSettings), ("projects", slug))
+        yield from _unknown_names(project, "servers", servers, ("projects", slug))
+    for alias, server in servers.items():
         yield from _unknown_in_server(server, ("mcpServers", alias))
+
+
+def _unknown_names(
+    value: Any, member: str, known: Container[str], path: KeyPath
+) -> Iterator[tuple[KeyPath, str]]:
+    """Yield warnings about names in a list that mean nothing: nothing is seen by them."""
+    for index, name in enumerate(_array_items(_object_members(value).get(member))):
+        if isinstance(name, str) and name not in known:
+            yield (*path, member, index), f"names none of the {member} of this file: nothing is seen by it"
 
 
 def _unknown_in_server(server: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:

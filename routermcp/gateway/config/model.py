@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Annotated, Any, Literal, Self, cast
 from urllib.parse import urlsplit
 
@@ -29,9 +28,10 @@ from routermcp_proto.http.binding import user_headers
 from routermcp_proto.http.url import EndpointURL
 
 from ..names import DIGEST_DIGITS, DOTTED, MAX_NAME, PORTABLE, Naming
+from .access import AuthSettings
 from .errors import problem
-from .filters import Filter
-from .types import MAX_SECONDS, Alias, ConfigModel, Seconds, Texts, Token, VariableName, Whole
+from .types import MAX_SECONDS, Alias, ConfigModel, Seconds, Slug, Texts, Token, VariableName, Whole
+from .views import EntrySettings, ProjectSettings
 
 #: The port of the command-line gateway.
 DEFAULT_GATEWAY_PORT = 5151
@@ -54,7 +54,6 @@ MIN_NAME = 2 * DIGEST_DIGITS
 #: Requests in one period, at most: more is no limit.
 MAX_RATE_REQUESTS = 1_000_000_000
 
-_PROJECT_SLUG = re.compile(r"[a-z0-9-]{1,50}")
 _SEPARATOR = re.compile(r"[A-Za-z0-9._/-]{1,8}")
 _HOST_NAME = re.compile(r"[^\s/]+")
 _STORE = re.compile(r"rediss?://[^\s/]\S*")
@@ -104,45 +103,6 @@ class SessionSettings(ConfigModel):
         if store is not None and not _STORE.fullmatch(store.get_secret_value()):
             raise problem("expected a URL such as redis://127.0.0.1:6379/0")
         return store
-
-
-class APIKeySettings(ConfigModel):
-    """A key that clients of the gateway show."""
-
-    key: Token
-    user: bool = False
-    """Whether a client with this key may name the user of a request."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_text(cls, value: object) -> object:
-        return {"key": value} if isinstance(value, str) else value
-
-
-class AuthSettings(ConfigModel):
-    """Access to the gateway: free, or with an API key."""
-
-    mode: Literal["none", "api_key"] = "none"
-    """``api_key`` where keys are given and nothing else is said."""
-    apiKeys: tuple[APIKeySettings, ...] = ()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _choose_mode(cls, value: object) -> object:
-        if isinstance(value, Mapping) and "mode" not in value and "apiKeys" in value:
-            return {**cast("Mapping[str, Any]", value), "mode": "api_key"}
-        return cast("object", value)
-
-    @model_validator(mode="after")
-    def _check_keys(self) -> Self:
-        if self.mode == "api_key" and not self.apiKeys:
-            raise problem("expected at least one key, as mode is 'api_key'", "apiKeys")
-        seen: dict[str, int] = {}
-        for index, each in enumerate(self.apiKeys):
-            first = seen.setdefault(each.key.get_secret_value(), index)
-            if first != index:
-                raise problem(f"the same key as apiKeys[{first}]: take one away", "apiKeys", index)
-        return self
 
 
 class RateLimitSettings(ConfigModel):
@@ -216,8 +176,8 @@ class ServerOAuth(ConfigModel):
     """Scopes to ask for beside those that the server asks for."""
 
 
-class ServerSettings(ConfigModel):
-    """The settings of servers of every kind."""
+class ServerSettings(EntrySettings):
+    """The settings of servers of every kind; the names that filters take are those of the server."""
 
     enabled: bool = True
     timeout: Whole | None = Field(default=None, ge=0, le=MAX_SECONDS * 1000)
@@ -226,19 +186,6 @@ class ServerSettings(ConfigModel):
     """Milliseconds to start or to be reached, None for 30 seconds, or ``timeout`` where that is longer:
     ``npx``, ``uvx`` and ``docker run`` load a program when they run it for the first time."""
 
-    allowedTools: Texts = ()
-    denyTools: Texts = ()
-    allowedToolsGlob: Texts = ()
-    denyToolsGlob: Texts = ()
-    allowedResources: Texts = ()
-    denyResources: Texts = ()
-    allowedResourcesGlob: Texts = ()
-    denyResourcesGlob: Texts = ()
-    allowedPrompts: Texts = ()
-    denyPrompts: Texts = ()
-    allowedPromptsGlob: Texts = ()
-    denyPromptsGlob: Texts = ()
-
     def start_ms(self, usual: int) -> int:
         """Return the milliseconds to start.
 
@@ -246,23 +193,6 @@ class ServerSettings(ConfigModel):
             usual: Where nothing is set.
         """
         return self.startTimeout if self.startTimeout is not None else max(usual, self.timeout or 0)
-
-    @cached_property
-    def tools(self) -> Filter:
-        """Which tools are let through, by the names that the server gives them."""
-        return Filter(self.allowedTools, self.denyTools, self.allowedToolsGlob, self.denyToolsGlob)
-
-    @cached_property
-    def resources(self) -> Filter:
-        """Which resources are let through, by URI."""
-        return Filter(
-            self.allowedResources, self.denyResources, self.allowedResourcesGlob, self.denyResourcesGlob
-        )
-
-    @cached_property
-    def prompts(self) -> Filter:
-        """Which prompts are let through, by name."""
-        return Filter(self.allowedPrompts, self.denyPrompts, self.allowedPromptsGlob, self.denyPromptsGlob)
 
 
 class StdioServer(ServerSettings):
@@ -464,8 +394,10 @@ class GatewayConfig(ConfigModel):
     httpServer: HTTPServerSettings = HTTPServerSettings()
     session: SessionSettings = SessionSettings()
     auth: AuthSettings = AuthSettings()
-    project: str = "default"
-    """The slug in the gateway's URL, ``/v1/mcp/{project}``."""
+    project: Slug = "default"
+    """The slug in the gateway's URL, ``/v1/mcp/{project}``; of several projects that of ``/mcp``."""
+    projects: dict[Slug, ProjectSettings] = Field(default_factory=dict[str, ProjectSettings])
+    """What is seen in each project; without ``project`` the first one has the path ``/mcp``."""
     rateLimit: RateLimitSettings | None = None
     """None for no limit."""
     names: Names = Names()
@@ -477,12 +409,12 @@ class GatewayConfig(ConfigModel):
     mcpServers: dict[Alias, Server] = Field(default_factory=dict[str, StdioServer | HTTPServer])
     """The servers by alias, those that are not enabled too."""
 
-    @field_validator("project")
-    @classmethod
-    def _check_project(cls, project: str) -> str:
-        if not _PROJECT_SLUG.fullmatch(project):
-            raise problem("expected a slug of 1 to 50 lower-case letters, digits and '-'")
-        return project
+    @property
+    def served_projects(self) -> dict[str, ProjectSettings]:
+        """The projects that are served, by slug; the first one has the path ``/mcp`` too."""
+        if self.projects and "project" not in self.model_fields_set:
+            return self.projects
+        return {self.project: ProjectSettings(), **self.projects}
 
     @property
     def enabled_servers(self) -> dict[str, StdioServer | HTTPServer]:

@@ -11,8 +11,9 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
+from .access import APIKeySettings
 from .keys import FILE_KEYS
-from .model import TRANSPORT_NAMES, APIKeySettings, GatewayConfig, HTTPServer, Names, StdioServer
+from .model import TRANSPORT_NAMES, GatewayConfig, HTTPServer, Names, StdioServer
 from .types import ConfigModel
 
 _Schema = dict[str, Any]

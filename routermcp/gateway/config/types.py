@@ -18,6 +18,7 @@ MAX_SECONDS = 100 * 24 * 3600
 MAX_ALIAS = 50
 
 _ALIAS = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_ALIAS}}}")
+_SLUG = re.compile(r"[a-z0-9-]{1,50}")
 _VARIABLE = re.compile(r"[^=\0]+")
 # The characters of "Authorization: Bearer ...": visible ASCII characters.
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
@@ -38,6 +39,12 @@ def _checked_alias(text: str) -> str:
     return text
 
 
+def _checked_slug(text: str) -> str:
+    if not _SLUG.fullmatch(text):
+        raise problem("expected a slug of 1 to 50 lower-case letters, digits and '-'")
+    return text
+
+
 def _variable_name(text: str) -> str:
     if not _VARIABLE.fullmatch(text):
         raise problem("expected the name of a variable, without '='")
@@ -54,6 +61,7 @@ Whole = Annotated[int, BeforeValidator(_no_boolean)]
 Seconds = Annotated[float, BeforeValidator(_no_boolean), Field(gt=0, le=MAX_SECONDS, allow_inf_nan=False)]
 Token = Annotated[SecretStr, AfterValidator(_checked_token)]
 Alias = Annotated[str, AfterValidator(_checked_alias)]
+Slug = Annotated[str, AfterValidator(_checked_slug)]
 VariableName = Annotated[str, AfterValidator(_variable_name)]
 Texts = tuple[str, ...]
 

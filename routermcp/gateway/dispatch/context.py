@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from pydantic_core import from_json
 
@@ -23,7 +23,7 @@ from routermcp_proto.types.meta import valid_members
 from routermcp_proto.types.server_requests import missing_capabilities
 from routermcp_proto.versions import Revision
 
-from ..backend import InputRequired
+from ..backend import InputRequired, View
 from ..sessions.base import KeptSession
 
 #: Seconds that a client may take to answer a question: it may be a person who answers.
@@ -37,6 +37,19 @@ PROTOCOL_META = RESERVED_META | {LOG_LEVEL_KEY, "progressToken"}
 SendMessage = Callable[[bytes], Awaitable[None]]
 
 
+class Sender(NamedTuple):
+    """The sender of a request, as far as its transport knows it."""
+
+    user_id: str | None = None
+    """The user whom the request is for."""
+    view: View | None = None
+    """The part of the backend that it sees, None for the whole."""
+
+
+UNKNOWN_SENDER = Sender()
+"""The sender of requests over a transport that knows nothing of it."""
+
+
 class RequestContext:
     """The client behind one request; a :class:`~routermcp.gateway.backend.Caller`.
 
@@ -45,10 +58,12 @@ class RequestContext:
         machine: The session machine that received it.
         session: The session that is kept of it, None in the stateless era.
         send: Sends a message to the client before the answer.
-        user_id: The user whom the request is for.
+        sender: The sender of the request.
 
     Attributes:
         send: Sends a message to the client before the answer.
+        user_id: The user whom the request is for.
+        view: The part of the backend that the client sees, None for the whole.
         capabilities: The capabilities that the client declared.
         revision: The revision of MCP that the request is written in.
         meta: The members of ``_meta``, without those that the protocol itself uses.
@@ -64,12 +79,12 @@ class RequestContext:
         machine: ServerSession,
         session: KeptSession | None,
         send: SendMessage,
-        user_id: str | None = None,
+        sender: Sender = UNKNOWN_SENDER,
     ) -> None:
         meta: Any = asked.params.get("_meta")
         responses, state = asked.params.get("inputResponses"), asked.params.get("requestState")
         self.send = send
-        self.user_id = user_id
+        self.user_id, self.view = sender
         self.capabilities: Mapping[str, Any] = asked.capabilities
         self.revision: Revision = asked.revision
         self.meta: Mapping[str, Any] = {}
@@ -83,12 +98,13 @@ class RequestContext:
         self._asked = asked
         self._machine = machine
         self._session = session
+        self._sender = sender
 
     def with_input(self, responses: Mapping[str, Any] | None, state: str | None) -> RequestContext:
         """Return the same caller with other answers and another state, None for none."""
         params = {**self._asked.params, "inputResponses": responses, "requestState": state}
         again = replace(self._asked, params=params)
-        return RequestContext(again, self._machine, self._session, self.send, self.user_id)
+        return RequestContext(again, self._machine, self._session, self.send, self._sender)
 
     async def report_progress(
         self, progress: float, *, total: float | None = None, message: str | None = None

@@ -15,6 +15,7 @@ from routermcp_proto.error_codes import INVALID_REQUEST
 from routermcp_proto.http.numbers import whole_number
 from routermcp_proto.jsonrpc import ErrorObject
 
+from ..backend import View
 from ..errors import Header, Rejected
 
 Scope = MutableMapping[str, Any]
@@ -39,15 +40,17 @@ def _header_key(name: str) -> bytes:
 
 
 class RequestHead:
-    """Method, path and headers of a request, and the user that it is for.
+    """Method, path and headers of a request, and what its authentication says.
 
     Attributes:
         user_id: The user that the request is for; None for no user, or before authentication.
+        view: The part of the backend that its client sees; None for the whole, or before authentication.
         owner: Names the key and the user, for limits; empty before authentication.
     """
 
     def __init__(self, scope: Scope) -> None:
         self.user_id: str | None = None
+        self.view: View | None = None
         self.owner = b""
         self.method: str = scope["method"]
         self.path: str = scope["path"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from routermcp_proto.error_codes import INVALID_REQUEST, UNAUTHORIZED
@@ -13,6 +13,7 @@ from routermcp_proto.exceptions import ConfigError
 from routermcp_proto.http.header_values import is_visible
 from routermcp_proto.jsonrpc import ErrorObject
 
+from ..backend import View
 from ..errors import Rejected
 from .asgi import RequestHead, Scope
 
@@ -113,17 +114,28 @@ class APIKey:
     Args:
         secret: The key itself, ``rmc_...`` at RouterMCP: visible ASCII characters.
         acts_for_users: Whether a request with this key may name its user.
+        projects: The projects that it opens, None for all of them.
+        view: What is seen with it, None for everything.
 
     Raises:
         ConfigError: The key is empty or cannot travel in a header.
     """
 
-    __slots__ = ("acts_for_users", "fingerprint")
+    __slots__ = ("acts_for_users", "fingerprint", "projects", "view")
 
-    def __init__(self, secret: str, *, acts_for_users: bool = False) -> None:
+    def __init__(
+        self,
+        secret: str,
+        *,
+        acts_for_users: bool = False,
+        projects: Collection[str] | None = None,
+        view: View | None = None,
+    ) -> None:
         if not is_visible(secret):
             raise ConfigError("an API key has visible ASCII characters only, and at least one")
         self.acts_for_users = acts_for_users
+        self.projects = projects
+        self.view = view
         self.fingerprint = _key_digest(secret)
         """Identifies the key without revealing it."""
 

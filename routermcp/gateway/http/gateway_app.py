@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, cast
 
 from routermcp_proto import jsonrpc
 from routermcp_proto.error_codes import INTERNAL_ERROR, INVALID_REQUEST
@@ -26,7 +26,8 @@ from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.server_session import ServerSession
 from routermcp_proto.states import SessionState
 
-from ..backend import Backend
+from ..backend import Backend, Described, Viewed
+from ..dispatch.context import Sender
 from ..dispatch.subscriptions import Subscriptions
 from ..errors import Header, Rejected
 from ..sessions.base import MAX_SESSIONS, SESSION_IDLE_SECONDS, KeptSession, SessionStore
@@ -178,13 +179,14 @@ class GatewayApp:
         check_accept(head, "application/json", "text/event-stream")
         body = await read_body(head, receive, self._max_body)
         messages = jsonrpc.decode(body, batches=True)
-        stateless = is_stateless(head, messages[0], self._backend.input_schema)
+        shown = self._backend if head.view is None else cast("Viewed", self._backend).seen_by(head.view)
+        stateless = is_stateless(head, messages[0], shown.input_schema)
         session = None if stateless else await self._session_of(head, messages[0])
         try:
             if stateless:
-                machine = self._new_machine("")  # it sends no requests, which would need a prefix
+                machine = self._new_machine(shown, "")  # it sends no requests, which would need a prefix
             else:
-                machine = session.machine if session is not None else self._session_machine()
+                machine = session.machine if session is not None else self._session_machine(shown)
             is_batch = body.lstrip().startswith(b"[")  # which only one revision knows
             events = machine.receive_message(body) if is_batch else machine.receive_decoded(messages)
             headers: list[Header] = []
@@ -201,7 +203,7 @@ class GatewayApp:
                 machine,
                 session,
                 response,
-                head.user_id,
+                Sender(head.user_id, head.view),
                 self._keep_alive,
             )
             self._posts.add(post)
@@ -229,15 +231,15 @@ class GatewayApp:
             raise Rejected(400, ErrorObject(INVALID_REQUEST, "nothing was asked that this answers"))
         return None
 
-    def _session_machine(self) -> ServerSession:
-        return self._new_machine(self._sessions.request_prefix())
+    def _session_machine(self, shown: Described | None = None) -> ServerSession:
+        return self._new_machine(shown or self._backend, self._sessions.request_prefix())
 
-    def _new_machine(self, request_prefix: str) -> ServerSession:
+    def _new_machine(self, shown: Described, request_prefix: str) -> ServerSession:
         backend = self._backend
         return ServerSession(
             server_info=backend.server_info,
             capabilities=backend.capabilities,
-            instructions=backend.instructions,
+            instructions=shown.instructions,
             request_prefix=request_prefix,
         )
 

@@ -20,7 +20,7 @@ from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.server_session import ServerSession
 
 from ..backend import Backend
-from ..dispatch.context import RequestContext
+from ..dispatch.context import RequestContext, Sender
 from ..dispatch.dispatcher import STATUSES, dispatch
 from ..dispatch.subscriptions import Subscriptions
 from ..sessions.base import KeptSession, RunningRequest
@@ -49,7 +49,7 @@ class Post:
         machine: ServerSession,
         session: KeptSession | None,
         response: ResponseWriter,
-        user_id: str | None,
+        sender: Sender,
         keep_alive_seconds: float,
     ) -> None:
         self._backend = backend
@@ -57,7 +57,7 @@ class Post:
         self._machine = machine
         self._session = session
         self._response = response
-        self._user_id = user_id
+        self._sender = sender
         self._keep_alive = keep_alive_seconds
         self._alone = True
         self._disconnected = False
@@ -115,7 +115,7 @@ class Post:
         self._running.append(request)
         answered, refusal = False, None
         try:
-            caller = RequestContext(asked, machine, session, response.event, self._user_id)
+            caller = RequestContext(asked, machine, session, response.event, self._sender)
             payload, status = await dispatch(
                 self._backend, self._subscriptions, machine, session, asked, caller
             )

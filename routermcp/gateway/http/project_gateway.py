@@ -6,7 +6,8 @@
 
 The endpoint is served at its own path, which belongs to the first project, and for each project
 at ``/v1/mcp/{project}``, at the same with ``/request``, and with ``/sse``, where every response
-is an event stream. ``/health`` reports the state of the gateway, ``/metrics`` counts its calls.
+is an event stream. Below its own path it is served for each server alone, at ``/mcp/{server}``.
+``/health`` reports the state of the gateway, ``/metrics`` counts its calls.
 
 A request is checked in this order: its origin, its project, its API key and user, the number of
 running requests, the rate limit. A refused request reaches no backend. Refusals carry the id of
@@ -20,11 +21,14 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 
-from routermcp_proto.error_codes import INVALID_REQUEST, PROJECT_NOT_FOUND
+from routermcp_proto.error_codes import INVALID_REQUEST, PROJECT_NOT_FOUND, UNAUTHORIZED
 from routermcp_proto.exceptions import ConfigError
 from routermcp_proto.jsonrpc import ErrorObject
 
+from ..backend import View
+from ..catalog.views import ServerView, common_view
 from ..config.model import DEFAULT_DRAIN_SECONDS
 from ..errors import Rejected
 from ..users.methods import UserMethods
@@ -57,6 +61,7 @@ METRICS_CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 _SLUG = re.compile(r"[a-z0-9-]{1,50}")
 _PROJECT_PATH = re.compile(r"/v1/mcp/(?P<project>[^/]+)(?:/(?P<kind>request|sse))?/?")
+_SERVER_PATH = re.compile(r"/(?P<server>[A-Za-z0-9_-]+)/?")
 
 #: An id that no session has.
 _NO_SESSION = "-"
@@ -72,6 +77,7 @@ class ProjectGateway:
     Args:
         app: Serves the endpoint.
         projects: Slugs of the projects, 1 to 50 lower-case letters, digits and hyphens.
+        views: What is seen in projects that do not show everything.
         keys: The API keys that give access; None for access without a key. See
             :func:`~routermcp.gateway.http.authentication.check_binding`.
         limit: Requests that may be made in each project, None for no limit.
@@ -102,6 +108,7 @@ class ProjectGateway:
         app: GatewayApp,
         *,
         projects: Sequence[str] = (DEFAULT_PROJECT,),
+        views: Mapping[str, View] = MappingProxyType({}),
         keys: Sequence[APIKey] | None = None,
         limit: RateLimit | None = None,
         allowed_hosts: Collection[str] = LOOPBACK_HOSTS,
@@ -122,6 +129,7 @@ class ProjectGateway:
         self.path = app.path
         self._app = app
         self._projects = _checked_slugs(projects)
+        self._views = views
         self._keys = KeyRing(keys) if keys is not None else None
         self._limit = limit
         self._buckets = {slug: TokenBucket(limit, clock) for slug in projects} if limit is not None else {}
@@ -218,8 +226,11 @@ class ProjectGateway:
 
     async def _serve_endpoint(self, scope: Scope, head: RequestHead, body: RequestBody, send: Send) -> None:
         check_origin(head, self._allowed_hosts)
-        project, streams = self._project_of(head.path)
+        project, streams, server = self._project_of(head.path)
         identity = identify(head, scope, self._keys)
+        key = identity.key
+        if server or self._views or (key is not None and (key.view or key.projects is not None)):
+            head.view = self._view_of(project, server, key)
         if streams:
             check_accept(head, "text/event-stream")
             head.replace("Accept", None)  # the client need not take JSON, which the endpoint asks for
@@ -239,17 +250,40 @@ class ProjectGateway:
         finally:
             self._under_way -= counts
 
-    def _project_of(self, path: str) -> tuple[str, bool]:
-        """Return the project that a path names, and whether every response is an event stream there."""
+    def _project_of(self, path: str) -> tuple[str, bool, str]:
+        """Return the project that a path names, whether every response is an event stream, and the server.
+
+        The server is empty for all of them.
+        """
         if path in (self.path, f"{self.path}/"):
-            return self._projects[0], False
+            return self._projects[0], False, ""
+        alone = _SERVER_PATH.fullmatch(path, len(self.path)) if path.startswith(self.path) else None
+        if alone is not None:
+            return self._projects[0], False, alone["server"]
         match = _PROJECT_PATH.fullmatch(path)
         if match is None:
             problem = f"the endpoint is {self.path} or /v1/mcp/ and a project"
             raise Rejected(404, ErrorObject(INVALID_REQUEST, problem))
         if match["project"] not in self._projects:
             raise Rejected(404, ErrorObject(PROJECT_NOT_FOUND, "project not found"))
-        return match["project"], match["kind"] == "sse"
+        return match["project"], match["kind"] == "sse", ""
+
+    def _view_of(self, project: str, server: str, key: APIKey | None) -> View | None:
+        """Return what is seen in a project, or of one of its servers, with a key.
+
+        Raises:
+            Rejected: The key does not open the project (403), or there is no such server in what is
+                seen (404).
+        """
+        if key is not None and key.projects is not None and project not in key.projects:
+            reason = {"reason": "project_not_allowed"}
+            raise Rejected(403, ErrorObject(UNAUTHORIZED, "this API key does not open the project", reason))
+        view = common_view(self._views.get(project), key.view if key is not None else None)
+        if not server:
+            return view
+        if server not in self._upstreams() or (view is not None and not view.shows_server(server)):
+            raise Rejected(404, ErrorObject(INVALID_REQUEST, "there is no such server here"))
+        return common_view(view, ServerView(server))
 
     async def _within(self, limit: RateLimit, project: str, body: RequestBody, send: Send) -> bool:
         """Count requests against the limit of their project; refuse requests beyond it."""

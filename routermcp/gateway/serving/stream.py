@@ -16,7 +16,7 @@ from routermcp_proto.server_session import ServerSession
 from routermcp_proto.states import SessionState
 
 from ..backend import Backend
-from ..dispatch.context import RequestContext
+from ..dispatch.context import RequestContext, Sender
 from ..dispatch.dispatcher import dispatch
 from ..dispatch.subscriptions import Subscriptions
 from ..sessions.base import MAX_ANNOUNCEMENTS, SESSION_ID_BYTES, KeptSession, RunningRequest, concerns
@@ -36,7 +36,7 @@ class StreamServer:
     ) -> None:
         self._backend = backend
         self._send = send
-        self._user_id = user_id
+        self._sender = Sender(user_id)
         self._machine = ServerSession(
             server_info=backend.server_info,
             capabilities=backend.capabilities,
@@ -76,7 +76,7 @@ class StreamServer:
         running = self._session.running
         work = running[asked.request_id] = RunningRequest()
         try:
-            caller = RequestContext(asked, self._machine, session, self._send, self._user_id)
+            caller = RequestContext(asked, self._machine, session, self._send, self._sender)
             payload, _ = await dispatch(
                 self._backend, self._announcements, self._machine, session, asked, caller
             )

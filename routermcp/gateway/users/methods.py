@@ -54,7 +54,7 @@ class UserMethods:
     def __init__(self, users: UserRegistry, states: StateEncryptor) -> None:
         self._users = users
         self._states = states
-        self._methods: Mapping[str, Callable[[str, Mapping[str, Any]], Awaitable[Result]]] = {
+        self._methods: Mapping[str, Callable[[Caller, Mapping[str, Any]], Awaitable[Result]]] = {
             CONNECTIONS: self._connections,
             AUTHORIZE: self._authorize,
             SIGN_IN: self._sign_in,
@@ -72,7 +72,7 @@ class UserMethods:
         if work is None:
             raise MethodNotFoundError(f"unknown method {method[:100]}")
         try:
-            return await work(user_of(caller), params)
+            return await work(caller, params)
         except TokenStoreError as error:
             # The details of the store are for the operator of the gateway.
             log.warning("%s failed: %s", method, error)
@@ -85,9 +85,9 @@ class UserMethods:
             problem = f"the authorization server could not be asked: {error}"
             raise InternalError(problem, data={"reason": OAUTH_REASON}) from error
 
-    async def _connections(self, user_id: str, params: Mapping[str, Any]) -> Result:
+    async def _connections(self, caller: Caller, params: Mapping[str, Any]) -> Result:
         del params
-        found = [await self._connection(user_id, alias) for alias in self._users.servers]
+        found = [await self._connection(user_of(caller), alias) for alias in self._servers(caller)]
         return ConnectionsResult(connections=found).to_wire()
 
     async def _connection(self, user_id: str, alias: str) -> ServerConnection:
@@ -100,8 +100,8 @@ class UserMethods:
             told["scopes"] = list(kept.scopes)
         return ServerConnection.model_validate(told)
 
-    async def _authorize(self, user_id: str, params: Mapping[str, Any]) -> Result:
-        server = self._server(params)
+    async def _authorize(self, caller: Caller, params: Mapping[str, Any]) -> Result:
+        server = self._server(params, caller)
         next_url = params.get("nextUrl")
         if next_url is not None and not isinstance(next_url, str):
             raise InvalidParamsError("nextUrl is not a string")
@@ -110,21 +110,21 @@ class UserMethods:
             isinstance(each, str) for each in cast("list[Any]", scopes)
         ):
             raise InvalidParamsError("scopes is no list of strings")
-        begun = await server.access(user_id).begin(next_url, cast("list[str]", scopes))
+        begun = await server.access(user_of(caller)).begin(next_url, cast("list[str]", scopes))
         return AuthorizeResult(serverId=server.alias, url=begun.url, expiresAt=begun.expires_at).to_wire()
 
-    async def _sign_in(self, user_id: str, params: Mapping[str, Any]) -> Result:
-        server, url = self._server(params), params.get("url")
+    async def _sign_in(self, caller: Caller, params: Mapping[str, Any]) -> Result:
+        server, url = self._server(params, caller), params.get("url")
         if not isinstance(url, str) or state_of(url) is None:
             raise InvalidParamsError("url is no page that users are sent to")
-        waits, done = await server.access(user_id).outcome(url)
+        waits, done = await server.access(user_of(caller)).outcome(url)
         return SignInResult(serverId=server.alias, waits=waits, done=done).to_wire()
 
-    async def _complete(self, user_id: str, params: Mapping[str, Any]) -> Result:
+    async def _complete(self, caller: Caller, params: Mapping[str, Any]) -> Result:
         callback_url = params.get("callbackUrl")
         if not isinstance(callback_url, str):
             raise InvalidParamsError("callbackUrl is missing or not a string")
-        alias, next_url = await self.come_back(callback_url, user_id)
+        alias, next_url = await self.come_back(callback_url, user_of(caller))
         told = {"serverId": alias, **({"nextUrl": next_url} if next_url is not None else {})}
         return CompleteAuthorizationResult.model_validate(told).to_wire()
 
@@ -147,18 +147,24 @@ class UserMethods:
         self._users.refresh(owner, alias)
         return alias, next_url
 
-    async def _revoke(self, user_id: str, params: Mapping[str, Any]) -> Result:
-        server = self._server(params)
+    async def _revoke(self, caller: Caller, params: Mapping[str, Any]) -> Result:
+        server = self._server(params, caller)
         try:
-            await server.access(user_id).revoke()
+            await server.access(user_of(caller)).revoke()
         finally:  # part of it may be done where it failed
-            self._users.refresh(user_id, server.alias)
+            self._users.refresh(user_of(caller), server.alias)
         return {}
 
-    def _server(self, params: Mapping[str, Any]) -> PerUserServer:
-        server_id = params.get("serverId")
-        server = self._users.servers.get(server_id) if isinstance(server_id, str) else None
+    def _servers(self, caller: Caller) -> Mapping[str, PerUserServer]:
+        """Return the servers that the caller sees, by alias."""
+        view, servers = caller.view, self._users.servers
+        if view is None:
+            return servers
+        return {alias: server for alias, server in servers.items() if view.shows_server(alias)}
+
+    def _server(self, params: Mapping[str, Any], caller: Caller) -> PerUserServer:
+        server_id, servers = params.get("serverId"), self._servers(caller)
+        server = servers.get(server_id) if isinstance(server_id, str) else None
         if server is None:
-            known = ", ".join(self._users.servers)
-            raise InvalidParamsError(f"users sign in at {known} here, not at {server_id!r:.80}")
+            raise InvalidParamsError(f"users sign in at {', '.join(servers)} here, not at {server_id!r:.80}")
         return server
