@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import event_loops
+
 # They say what they expected as tests do.
 pytest.register_assert_rewrite("tests.lifecycles", "tests.processes")
 
@@ -32,6 +34,16 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     paths = {Path(argument.partition("::")[0]) for argument in config.args}
     files = {file for path in paths for file in ([path] if path.is_file() else path.rglob("test_*.py"))}
     return min(len(files), (os.cpu_count() or 1) + WAITING_WORKERS) if len(files) > 1 else 0
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the tests of asyncio run on another event loop."""
+    parser.addoption("--event-loop", choices=event_loops.EVENT_LOOPS, default="asyncio")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Install the event loop, in each process that runs tests."""
+    event_loops.install(config.getoption("--event-loop"))
 
 
 @pytest.fixture

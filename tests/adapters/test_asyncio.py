@@ -40,4 +40,5 @@ def test_a_limit_that_was_not_needed_leaves_no_timer() -> None:
             scope.move(loop.time() + 2000)
         assert all(timer.cancelled() for timer in loop._scheduled)
 
-    asyncio.run(body())
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(body())
