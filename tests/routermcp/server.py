@@ -342,6 +342,10 @@ class ScriptedServer:
             raise ConnectionAbortedError("the server closes, and nobody has answered")
         return answer
 
+    def take_answer(self, seen: Seen) -> None:
+        """Hand an answer to the question that waits for it."""
+        self._answers[seen.message["id"]].put(seen.message)
+
     def forget_sessions(self) -> None:
         """Do as a server that was started anew."""
         with self._lock:
@@ -451,7 +455,7 @@ class ScriptedServer:
     def _treat_post(self, exchange: Exchange) -> None:
         seen = exchange.seen
         if "method" not in seen.message:
-            self._answers[seen.message["id"]].put(seen.message)
+            self.take_answer(seen)
             exchange.status(202)
         elif "id" not in seen.message:
             exchange.status(202)

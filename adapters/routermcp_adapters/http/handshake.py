@@ -223,6 +223,10 @@ class HTTPHandshake:
                 ):
                     failures.append(error)
                     return self._session.refuse_handshake(Refused(None, error))
+                if wait is None and outgoing.request_id is None and not error.not_run:
+                    # A server that cannot handle it may still serve calls.
+                    log.warning("%s", error)
+                    return []
                 if wait is None:
                     raise
             attempt += 1
