@@ -170,7 +170,7 @@ def resolve(options: Options, environment: Mapping[str, str] = os.environ) -> Cl
         else _environment_value(environment, "ROUTERMCP_USER_ID")
     )
     retry, oauth = _with_deprecated(options)
-    api_key, info = options.api_key, options.client_info
+    info = options.client_info
     settings = ClientSettings(
         options=options,
         endpoint=endpoint,
@@ -178,7 +178,7 @@ def resolve(options: Options, environment: Mapping[str, str] = os.environ) -> Cl
         stream=None if endpoint else cast("Transport", options.transport),
         tls=context_source(http.verify, http.cert),
         gateway=gateway,
-        api_key=api_key if api_key is not None else _environment_value(environment, "ROUTERMCP_API_KEY"),
+        api_key=_api_key_setting(options.api_key, environment),
         user_id=user_id,
         timeout=_timeout_setting(options.timeout, environment),
         debug=_debug_setting(options.debug, environment),
@@ -214,6 +214,13 @@ def _warn_of_move(name: str, home: str) -> None:
 def _environment_value(environment: Mapping[str, str], name: str) -> str | None:
     """Return a variable, None where it is not set or empty, as a blank line of an env file leaves it."""
     return environment.get(name) or None
+
+
+def _api_key_setting(
+    given: APIKeyOrProvider | None, environment: Mapping[str, str]
+) -> APIKeyOrProvider | None:
+    """Return the key; "" is none, whatever the environment says."""
+    return (given if given is not None else _environment_value(environment, "ROUTERMCP_API_KEY")) or None
 
 
 def _check_proxy(http: HTTPOptions) -> None:

@@ -56,8 +56,8 @@ class SyncRouterMCPClient(BlockingSessionBase):
         url: URL of the server; default ``ROUTERMCP_URL``. A project URL of a RouterMCP
             gateway, ``.../v1/mcp/{slug}``, may be given without ``/request``. A server
             behind a Unix socket is ``http+unix://%2Frun%2Fmcp.sock/mcp``.
-        api_key: Sent as ``Authorization: Bearer``; default ``ROUTERMCP_API_KEY``. May be a
-            callable, which is asked before each request.
+        api_key: Sent as ``Authorization: Bearer``; default ``ROUTERMCP_API_KEY``, "" for
+            none. May be a callable, which is asked before each request.
         user_id: The user that the calls are for; default ``ROUTERMCP_USER_ID``.
         timeout: Milliseconds for each call, retries and waits included; default
             ``ROUTERMCP_TIMEOUT`` or 30000; 0 for no limit.

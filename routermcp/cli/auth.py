@@ -18,6 +18,7 @@ from ..oauth.device import DeviceCode
 from ..oauth.flows.connections import Connection, ConnectionState
 from ..oauth.presets import PRESETS
 from ..types import AuthorizationRequiredError, ConfigError, LocalProtocolError, MCPError, TransportError
+from .client_commands import client_command, takes_client_options
 from .failures import UsageProblem, as_options, complain, reported
 from .options import (
     ApiKeyOption,
@@ -26,7 +27,6 @@ from .options import (
     JsonOption,
     UrlOption,
     UserIdOption,
-    takes_client_options,
 )
 from .output import write_json, write_table
 from .sign_in import SignInOptions
@@ -147,8 +147,7 @@ def login(  # noqa: PLR0913 - its options
         typer.echo(f"signed in at {server}")
 
 
-@app.command()
-@takes_client_options
+@client_command(app)
 def status(*, options: ClientOptions, as_json: JsonOption = False) -> None:
     """Show where you are signed in."""
     with options.made() as client:

@@ -57,6 +57,11 @@ def complain(problem: str) -> None:
 #: What the library calls a setting, and what this program offers for it: nobody writes Python here.
 _AS_OPTIONS = (
     (
+        "no server URL: give url= or set ROUTERMCP_URL, for example to ",
+        "no server: give its URL as the first word, -- and the program to start, or its name in a "
+        "routermcp.jsonc; or set ROUTERMCP_URL, for example to ",
+    ),
+    (
         "give OAuthConfig(client_id=..., client_secret=...), the latter if it gave one",
         "give its id with --client-id, and its secret, if it has one, with --client-secret-file",
     ),

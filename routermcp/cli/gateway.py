@@ -24,6 +24,7 @@ from routermcp_proto.http.url import EndpointURL
 from .failures import ExitCode, gateway_installed, reported
 from .options import ApiKeyOption, DebugOption, JsonOption, UrlOption, UserIdOption, signed_in
 from .output import write_json, write_table
+from .targets import variables_of
 
 if TYPE_CHECKING:
     from ..gateway.aggregate import Aggregate
@@ -155,7 +156,7 @@ def proxy(
         if not command:
             raise ConfigError("--stdio names no command")
         _log_to_stderr(debug=debug)
-        upstream = Upstream("server", over_stdio(command, env=_env_variables(env or [])), prefix=False)
+        upstream = Upstream("server", over_stdio(command, env=variables_of(env or [])), prefix=False)
         _serve_gateway(_listening_on(GatewayConfig(), host, port), SingleServer(upstream), command[0])
 
 
@@ -374,16 +375,6 @@ def _listening_errors(config: GatewayConfig) -> Generator[None]:
 
         where = authority(config.httpServer.host, config.httpServer.port)
         raise ConfigError(f"cannot listen on {where}: {error.strerror}; try another --port") from error
-
-
-def _env_variables(given: list[str]) -> dict[str, str]:
-    variables: dict[str, str] = {}
-    for item in given:
-        name, separator, value = item.partition("=")
-        if not separator and name not in os.environ:
-            raise ConfigError(f"--env {name}: there is no such variable; give NAME=VALUE")
-        variables[name] = value if separator else os.environ[name]
-    return variables
 
 
 def _log_to_stderr(*, debug: bool) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
+import warnings
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import wraps
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +15,9 @@ import typer
 from .. import SyncRouterMCPClient
 from .._internal import DEFAULT_INTERACTION_TIMEOUT_MS
 from ..oauth import OAuthConfig, file_adapter
-from .failures import reported
+from ..transports import stdio
+from .failures import UsageProblem, reported
+from .targets import ServerTarget, headers_of, variables_of
 
 UrlOption = Annotated[
     str | None, typer.Option("--url", metavar="URL", help="URL of the server. [env: ROUTERMCP_URL]")
@@ -42,56 +44,188 @@ TimeoutOption = Annotated[
 DebugOption = Annotated[
     bool, typer.Option("--debug", help="Show the traffic, and where errors come from, on standard error.")
 ]
+HeaderOption = Annotated[
+    list[str] | None,
+    typer.Option("--header", "-H", metavar="'NAME: VALUE'", help="A header for every request. Repeatable."),
+]
+ProxyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--proxy",
+        metavar="URL",
+        help="The proxy to go through, '' for none. [env: HTTPS_PROXY, NO_PROXY ...]",
+    ),
+]
+CertOption = Annotated[
+    Path | None,
+    typer.Option("--cert", metavar="FILE", help="PEM file of the client's certificate, and of its key."),
+]
+KeyOption = Annotated[
+    Path | None, typer.Option("--key", metavar="FILE", help="The key, where --cert does not hold it.")
+]
+CACertOption = Annotated[
+    Path | None,
+    typer.Option("--cacert", metavar="FILE", help="The certificates to trust instead of the system's."),
+]
+InsecureOption = Annotated[
+    bool, typer.Option("--insecure", help="Do not check the server's certificate: anyone may answer.")
+]
+EnvOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--env", metavar="NAME[=VALUE]", help="A variable for -- COMMAND; without value, yours. Repeatable."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write one JSON document.")]
 
 
 @dataclass(frozen=True, slots=True)
 class ClientOptions:
-    """The options for reaching a server; those that are None come from the environment."""
+    """The options for reaching a server; those that are None come from the environment.
+
+    The fields that are given by keyword only are no options of the command line.
+
+    Attributes:
+        target: The server, where it is not named by ``--url`` or the environment.
+        session: A client that is connected, which is used instead of a new one.
+    """
 
     url: UrlOption = None
     api_key: ApiKeyOption = None
     user_id: UserIdOption = None
     timeout: TimeoutOption = None
     debug: DebugOption = False
+    header: HeaderOption = None
+    proxy: ProxyOption = None
+    cert: CertOption = None
+    key: KeyOption = None
+    cacert: CACertOption = None
+    insecure: InsecureOption = False
+    env: EnvOption = None
+    _: KW_ONLY
+    target: ServerTarget | None = None
+    session: SyncRouterMCPClient | None = None
+
+    @property
+    def names_server(self) -> bool:
+        """Whether the command line names a server."""
+        return self.url is not None or self.target is not None
+
+    @property
+    def place(self) -> str:
+        """The name of the server in messages."""
+        target = self.target or ServerTarget(url=self.url)
+        return str(stdio(target.command)) if target.command else str(target.url)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings of a client of either kind.
+
+        Raises:
+            UsageProblem: Two options contradict each other.
+            ConfigError: An option is wrong.
+        """
+        target = self.target or ServerTarget(url=self.url)
+        common = {
+            "user_id": self.user_id,
+            "timeout": self.timeout if self.timeout is not None else target.timeout,
+            "debug": self.debug or None,
+        }
+        if target.command:
+            self._refuse_http_options()
+            env = {**target.env, **variables_of(self.env or [])}
+            return {**common, "transport": stdio(target.command, env=env or None, cwd=target.cwd)}
+        if self.env:
+            raise UsageProblem("--env is for a program to start, given after --")
+        return {
+            **common,
+            "url": target.url,
+            # A server of a configuration has the credentials that stand there; "" is no key.
+            "api_key": self.api_key if self.api_key is not None or not target.configured else "",
+            "headers": {**target.headers, **headers_of(self.header or [])} or None,
+            "sse": target.sse,
+            "proxy": self.proxy,
+            **self._tls_settings(),
+        }
+
+    def _refuse_http_options(self) -> None:
+        given = {
+            "--api-key": self.api_key,
+            "--header": self.header,
+            "--proxy": self.proxy,
+            "--cert": self.cert,
+            "--cacert": self.cacert,
+            "--insecure": self.insecure,
+        }
+        for name, value in given.items():
+            if value:
+                raise UsageProblem(f"{name} is for servers over HTTP, not for a program to start")
+
+    def _tls_settings(self) -> dict[str, Any]:
+        if self.insecure and self.cacert is not None:
+            raise UsageProblem("give either --insecure or --cacert")
+        if self.key is not None and self.cert is None:
+            raise UsageProblem("--key belongs to --cert, which is not given")
+        cert = (
+            None
+            if self.cert is None
+            else str(self.cert)
+            if self.key is None
+            else (str(self.cert), str(self.key))
+        )
+        return {"cert": cert, "verify": not self.insecure if self.cacert is None else str(self.cacert)}
 
     @contextmanager
     def made(
         self,
         sign_in: Callable[[], Mapping[str, Any]] = dict,
         interaction_timeout: int = DEFAULT_INTERACTION_TIMEOUT_MS,
+        **more: Any,
     ) -> Generator[SyncRouterMCPClient]:
         """Make the client, not connected yet, with the tokens of ``routermcp auth login``.
 
         Args:
             sign_in: Returns settings of signing in, for commands that may ask the user.
             interaction_timeout: Milliseconds for that.
+            more: Further settings of the client.
 
         Raises:
             typer.Exit: Something failed, and was reported.
         """
-        # Warnings of the client about single entries of a list are for developers.
-        logging.getLogger("routermcp").addHandler(logging.NullHandler())
         with reported(debug=self.debug):
-            yield SyncRouterMCPClient(
-                self.url,
-                self.api_key,
-                self.user_id,
-                self.timeout,
-                oauth=signed_in(**sign_in()),
-                debug=self.debug or None,
-                interaction_timeout=interaction_timeout,
-            )
+            settings = self.settings()
+            if "transport" not in settings:
+                settings["oauth"] = signed_in(**sign_in())
+            with _told_insecure():
+                client = SyncRouterMCPClient(**settings, interaction_timeout=interaction_timeout, **more)
+            yield client
 
     @contextmanager
     def connected(
         self,
         sign_in: Callable[[], Mapping[str, Any]] = dict,
         interaction_timeout: int = DEFAULT_INTERACTION_TIMEOUT_MS,
+        **more: Any,
     ) -> Generator[SyncRouterMCPClient]:
         """Connect to the server; see :meth:`made`."""
-        with self.made(sign_in, interaction_timeout) as client, client:
+        if self.session is not None:
+            with reported(debug=self.debug):
+                yield self.session
+            return
+        with self.made(sign_in, interaction_timeout, **more) as client, client:
             yield client
+
+
+@contextmanager
+def _told_insecure() -> Generator[None]:
+    """Silence the library's warning of ``verify=False``: ``--insecure`` says so."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="verify=False")
+        yield
+
+
+def quiet_logs() -> None:
+    """Keep warnings about single entries of a server off the terminal: they are for developers."""
+    logging.getLogger("routermcp").addHandler(logging.NullHandler())
 
 
 def signed_in(**sign_in: Any) -> OAuthConfig:
@@ -101,21 +235,3 @@ def signed_in(**sign_in: Any) -> OAuthConfig:
         sign_in: Settings of signing in, for commands that may ask the user.
     """
     return OAuthConfig(file_adapter(), client_name="routermcp", single_user=True, **sign_in)
-
-
-def takes_client_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command an option for each field of :class:`ClientOptions`, in place of its ``options``."""
-    fields = inspect.signature(ClientOptions, eval_str=True).parameters
-
-    @wraps(command)
-    def run(**given: Any) -> None:
-        command(options=ClientOptions(**{name: given.pop(name) for name in fields}), **given)
-
-    own = dict(inspect.signature(command, eval_str=True).parameters)
-    del own["options"]
-    options = [field.replace(kind=inspect.Parameter.KEYWORD_ONLY) for field in fields.values()]
-    parameters = sorted([*options, *own.values()], key=lambda parameter: parameter.kind)
-    # typer reads the signature and the annotations.
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return run

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from rich import box
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +18,9 @@ from routermcp_proto.exceptions import printable
 #: Columns where there is no terminal that has a width. Wide, so that a line stays a line for
 #: grep, and not so wide that a viewer of logs cannot show it.
 PIPE_WIDTH = 200
+
+#: Columns of the names in a list; what is longer pushes its text to the right.
+MAX_NAME_WIDTH = 40
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -43,10 +47,12 @@ def write_json(document: Any) -> None:
 def write_text(text: str) -> None:
     """Write a text of a server: to a terminal without control codes, else as it is."""
     shown = printable(text) if sys.stdout.isatty() else text
+    _write(shown if shown.endswith("\n") else f"{shown}\n")
+
+
+def _write(text: str) -> None:
     encoding = sys.stdout.encoding or "ascii"
-    sys.stdout.write(shown.encode(encoding, "replace").decode(encoding))
-    if not shown.endswith("\n"):
-        sys.stdout.write("\n")
+    sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
 
 
 def make_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: int = 0) -> Table:
@@ -74,36 +80,33 @@ def write_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, none: 
         sys.stdout.write(f"{none}\n")
 
 
-def describe_arguments(schema: Mapping[str, Any]) -> str:
-    """Describe the arguments of a tool: ``a: number, b?: string``; those with ``?`` may be left out."""
-    properties: Any = schema.get("properties")
-    if not isinstance(properties, dict):
-        return ""
-    required: Any = schema.get("required")
-    needed = cast("list[Any]", required) if isinstance(required, list) else []
-    return ", ".join(
-        f"{name}{'' if name in needed else '?'}: {type_of(part)}"
-        for name, part in cast("dict[str, Any]", properties).items()
-    )
+def write_rows(rows: Sequence[tuple[str, str]], *, none: str) -> None:
+    """Write a name and a text in each line, cut to the width of the terminal; a sentence for no rows.
+
+    Args:
+        rows: The names, and a text for each.
+        none: What to write where there are none.
+    """
+    if not rows:
+        sys.stdout.write(f"{none}\n")
+        return
+    output = console()
+    names = [_one_line(name) for name, _ in rows]
+    width = min(max(cell_len(name) for name in names), MAX_NAME_WIDTH)
+    for name, (_, text) in zip(names, rows, strict=True):
+        room = max(output.width - max(width, cell_len(name)) - 2, 0)
+        line = f"{name}{' ' * (width - cell_len(name))}  {_cut(_one_line(text), room)}"
+        _write(f"{line.rstrip()}\n")
 
 
-def type_of(schema: Any) -> str:
-    """Name the type that a schema asks for."""
-    if not isinstance(schema, dict):
-        return "any"
-    members = cast("dict[str, Any]", schema)
-    choices = members.get("enum")
-    if isinstance(choices, list):
-        return "|".join(json.dumps(choice) for choice in cast("list[Any]", choices))
-    kind = members.get("type")
-    if isinstance(kind, list):
-        return "|".join(str(item) for item in cast("list[Any]", kind))
-    if isinstance(kind, str):
-        return kind
-    branches = members.get("anyOf") or members.get("oneOf")
-    if isinstance(branches, list):
-        return "|".join(dict.fromkeys(type_of(branch) for branch in cast("list[Any]", branches)))
-    return "any"
+def _one_line(text: str) -> str:
+    return " ".join(printable(text).split())
+
+
+def _cut(text: str, width: int) -> str:
+    if cell_len(text) <= width:
+        return text
+    return set_cell_size(text, width - 1).rstrip() + "\N{HORIZONTAL ELLIPSIS}" if width > 0 else ""
 
 
 def describe_content(item: Mapping[str, Any]) -> str:
@@ -117,5 +120,5 @@ def describe_content(item: Mapping[str, Any]) -> str:
     facts = [str(item.get("type", "resource")), item.get("mimeType"), item.get("uri")]
     data = item.get("data") or item.get("blob")
     if isinstance(data, str):
-        facts.append(f"{len(data) * 3 // 4} bytes; --json has them")
+        facts.append(f"{len(data) * 3 // 4} bytes; -o FILE saves them")
     return f"[{', '.join(str(fact) for fact in facts if fact)}]"

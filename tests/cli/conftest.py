@@ -1,5 +1,6 @@
-"""What tests of the command line share with those of the client."""
+"""What tests of the command line share with those of the client, and with each other."""
 
+from tests.cli.toolbox import _server, toolbox, url
 from tests.routermcp.conftest import _no_settings_from_outside, logger
 
-__all__ = ["_no_settings_from_outside", "logger"]
+__all__ = ["_no_settings_from_outside", "_server", "logger", "toolbox", "url"]

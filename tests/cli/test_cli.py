@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
 import json
 import os
 import pty
@@ -11,8 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -20,139 +18,46 @@ from typer.testing import CliRunner
 from routermcp import __version__
 from routermcp.cli import main
 from routermcp.cli.app import app
-from routermcp.cli.arguments import coerce, parse_arguments
-from routermcp.cli.failures import UsageProblem
-from routermcp.cli.output import describe_arguments, describe_content, type_of
-from routermcp.gateway import BuiltinTools, Caller, GatewayApp, Listing, serve_in_thread
+from routermcp.cli.output import PIPE_WIDTH, describe_content
+from tests.cli.toolbox import EXTRA_TOOLS, PATIENCE, TYPED, Ended, Toolbox, execute, program
 
-#: Seconds that a program of a test may take.
-PATIENCE = 30.0
-
-TYPED = {
-    "type": "object",
-    "properties": {
-        "count": {"type": "integer"},
-        "ratio": {"type": "number"},
-        "deep": {"type": "boolean"},
-        "tags": {"type": "array"},
-        "filter": {"type": "object"},
-        "text": {"type": "string"},
-        "level": {"$ref": "#/$defs/Level"},
-        "limit": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
-        "either": {"type": ["string", "integer"]},
-        "free": {},
-    },
-    "required": ["count"],
-    "$defs": {"Level": {"enum": ["low", "high", 3, None]}},
-}
-
-EXTRA_TOOLS: dict[str, Mapping[str, Any]] = {
-    "typed": {"inputSchema": TYPED},
-    "nasty": {
-        "inputSchema": {"type": "object"},
-        "description": "red \x1b[31m[bold]text[/bold]\x9b\nsecond :smile:",
-    },
-    "structured": {"inputSchema": {"type": "object"}},
-    "mixed": {"inputSchema": {"type": "object"}},
-    "wait": {"inputSchema": {"type": "object"}},
-    "fails": {"inputSchema": {"type": "object"}},
-}
-
-
-class Toolbox(BuiltinTools):
-    """The built-in tools, and some that are hard to show."""
-
-    def __init__(self) -> None:
-        self.begun = threading.Event()
-
-    async def list_page(self, listing: Listing, cursor: str | None, caller: Caller) -> Mapping[str, Any]:
-        page = dict(await super().list_page(listing, cursor, caller))
-        if listing is Listing.TOOLS:
-            page["tools"] = [*page["tools"], *({"name": name, **more} for name, more in EXTRA_TOOLS.items())]
-        return page
-
-    async def call_tool(self, name: str, arguments: Mapping[str, Any], caller: Caller) -> Mapping[str, Any]:
-        if name == "typed":
-            return {"content": [], "structuredContent": dict(arguments)}
-        if name == "structured":
-            return {"content": [], "structuredContent": {"größe": 1}}
-        if name == "nasty":
-            return {"content": [{"type": "text", "text": "\x1b[31mred"}]}
-        if name == "fails":
-            return {"content": [], "isError": True}
-        if name == "mixed":
-            image = {"type": "image", "mimeType": "image/png", "data": base64.b64encode(b"123").decode()}
-            resource = {"type": "resource", "resource": {"uri": "x://y", "text": "inside"}}
-            return {"content": [{"type": "text", "text": "first"}, image, resource]}
-        if name == "wait":
-            self.begun.set()
-            await asyncio.Event().wait()
-        return await super().call_tool(name, arguments, caller)
-
-
-@pytest.fixture(scope="module")
-def toolbox() -> Toolbox:
-    return Toolbox()
-
-
-@pytest.fixture(scope="module")
-def url(toolbox: Toolbox) -> Iterator[str]:
-    with serve_in_thread(GatewayApp(toolbox)) as url:
-        yield url
-
-
-@pytest.fixture(autouse=True)
-def _server(monkeypatch: pytest.MonkeyPatch, _no_settings_from_outside: None, url: str) -> None:
-    for name in ("FORCE_COLOR", "NO_COLOR", "COLUMNS", "TERM"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("ROUTERMCP_URL", url)
-
-
-class Ended:
-    """How a command ended, and what it wrote."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str], *argv: str) -> None:
-        self.code = main(argv)
-        self.out, self.err = capsys.readouterr()
-
-
-def program(*argv: str, blocked: tuple[str, ...] = ()) -> list[str]:
-    """Give the command that runs the command line in a process where some modules are not installed."""
-    if not blocked:
-        return [sys.executable, "-W", "error", "-m", "routermcp", *argv]
-    source = f"""
-import sys
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {blocked!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-sys.meta_path.insert(0, Blocker())
-from routermcp.cli import main
-sys.exit(main({list(argv)!r}))
-"""
-    return [sys.executable, "-W", "error", "-c", source]
-
-
-def execute(*argv: str, blocked: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        program(*argv, blocked=blocked), capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
-
+pytestmark = pytest.mark.usefixtures("_server")
 
 # ---- commands ------------------------------------------------------------------------
 
 
-def test_tools_are_a_table_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+def test_tools_are_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
     ended = Ended(capsys, "tools")
     assert ended.code == 0
-    lines = [line.rstrip() for line in ended.out.splitlines()]
-    assert lines[0].split() == ["name", "description", "arguments"]
-    assert any(line.startswith("add") and line.endswith("a: number, b: number") for line in lines)
-    assert any(line.endswith("to: integer, delay_ms?: integer") for line in lines)
-    assert "[bold]text[/bold]" in ended.out
-    assert ":smile:" in ended.out
+    lines = {line.split()[0]: line for line in ended.out.splitlines()}
+    assert len(lines) == len(ended.out.splitlines()) == 4 + len(EXTRA_TOOLS)
+    assert lines["add"].split(maxsplit=1) == ["add", "Add two numbers."]
+    assert "[bold]text[/bold]" in lines["nasty"]
+    assert ":smile:" in lines["nasty"]
+    assert lines["wordy"].endswith("\N{HORIZONTAL ELLIPSIS}")
+    assert len(lines["wordy"]) <= PIPE_WIDTH
     assert "\x1b" not in ended.out
     assert "\x9b" not in ended.out
+
+
+def test_tools_are_shown_whole_on_demand(capsys: pytest.CaptureFixture[str]) -> None:
+    whole = Ended(capsys, "tools", "-v").out
+    assert "    delay_ms: integer, optional, default 50, minimum 0, maximum 1000\n" in whole
+    assert "      milliseconds before each number\n" in whole
+    assert ("words " * 100).strip() in whole
+    assert "\n\nadd\n" in f"\n\n{whole}"
+
+
+def test_one_tool_is_described(capsys: pytest.CaptureFixture[str]) -> None:
+    ended = Ended(capsys, "describe", "count")
+    assert ended.code == 0
+    assert ended.out.splitlines()[0] == "count"
+    assert "  It changes nothing, as the server says." in ended.out.splitlines()
+    assert ended.out.endswith("  Call it: routermcp call count to=1\n")
+    assert json.loads(Ended(capsys, "describe", "add", "--json").out)["name"] == "add"
+    wrong = Ended(capsys, "describe", "cuont")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "did you mean 'count'?" in wrong.err
 
 
 def test_tools_are_one_document_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -172,15 +77,38 @@ def test_a_tool_is_called_with_values_of_its_types(capsys: pytest.CaptureFixture
 
 def test_a_result_that_is_not_text_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     ended = Ended(capsys, "call", "mixed")
-    assert ended.out == "first\n[image, image/png, 3 bytes; --json has them]\ninside\n"
+    assert ended.out == "first\n[image, image/png, 3 bytes; -o FILE saves them]\ninside\n"
     assert json.loads(Ended(capsys, "call", "structured").out) == {"größe": 1}
 
 
+def test_what_is_no_text_is_saved(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    picture = tmp_path / "picture.png"
+    ended = Ended(capsys, "call", "mixed", "-o", str(picture))
+    assert (ended.code, ended.out) == (0, "first\ninside\n")
+    assert ended.err == f"routermcp: wrote {picture} (image/png, 3 bytes)\n"
+    assert picture.read_bytes() == b"123"
+    Ended(capsys, "call", "two_images", "--output", str(picture))
+    assert (tmp_path / "picture-2.png").read_bytes() == b"456"
+    Ended(capsys, "call", "echo", "text=plain", "-o", str(tmp_path / "text"))
+    assert (tmp_path / "text").read_text() == "plain"
+    Ended(capsys, "read", "demo://readme", "-o", str(tmp_path / "readme"))
+    assert "demonstration server" in (tmp_path / "readme").read_text()
+    ended = Ended(capsys, "call", "mixed", "-o", str(tmp_path / "nowhere" / "x"))
+    assert (ended.code, ended.out) == (2, "first\ninside\n")
+    assert "cannot be written" in ended.err
+    assert Ended(capsys, "call", "broken_image", "-o", str(picture)).code == 3
+
+
+def test_what_is_no_text_goes_to_a_pipe(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert main(["call", "mixed", "-o", "-"]) == 0
+    assert capsysbinary.readouterr().out == b"123"
+
+
 def test_a_failed_tool_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:
-    ended = Ended(capsys, "call", "add", "a=1")
+    ended = Ended(capsys, "call", "add", "a=1", "--unchecked")
     assert (ended.code, ended.out) == (1, "")
     assert ended.err == "routermcp: the tool 'add' failed: the argument b is missing\n"
-    ended = Ended(capsys, "call", "add", "a=1", "--json")
+    ended = Ended(capsys, "call", "add", "a=1", "--unchecked", "--json")
     assert ended.code == 1
     assert json.loads(ended.out)["isError"] is True
     assert "it gave no reason" in Ended(capsys, "call", "fails").err
@@ -224,15 +152,21 @@ def test_ping_says_who_answered(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["call", "add", "a=x"], 2, "a: expected number, got 'x'"),
         (["call", "add", "c=1"], 2, "there is no argument 'c': expected one of a, b"),
+        (["call", "add", "a=1"], 2, "b is missing: expected number"),
         (["call", "ask_name", "c=1"], 2, "there is no argument 'c': it takes none"),
         (["call", "add", "a"], 2, "'a' is not key=value"),
+        (["call"], 2, "TOOL is missing: give [TARGET] TOOL [KEY=VALUE]..."),
+        (["read", "demo://a", "b", "c"], 2, "'c' is one word too many"),
         (["prompt", "greet", "name:=3"], 2, "name: expected string, got 3"),
+        (["prompt", "greet", "naem=x"], 2, "did you mean 'name'?"),
+        (["prompt", "greet"], 2, "name is missing"),
         (["ping", "--url", "nowhere"], 2, "has no scheme"),
         (["ping", "--timeout", "-1"], 2, "timeout=-1"),
         (["ping", "--api-key", "a\nb"], 2, "header"),
         (["ping", "--url", "http://127.0.0.1:1/mcp"], 3, "nothing listens there"),
         (["read", "demo://nothing"], 4, "Resource not found"),
         (["prompt", "nothing"], 4, "Unknown prompt: nothing"),
+        (["prompt", "gret"], 4, "did you mean 'greet'?"),
         (["call", "ad"], 4, "did you mean 'add'?"),
         (["call", "zzz", "a=b"], 4, "the server lists no tool 'zzz'"),
         (["call", "ask_name"], 4, "capability elicitation"),
@@ -264,12 +198,11 @@ def test_debug_shows_where_an_error_comes_from(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize("ask_by", ["option", "environment"])
-@pytest.mark.parametrize("argv", [["ping"], ["tools"]])
-def test_debug_shows_the_wire(argv: list[str], ask_by: str) -> None:
+def test_debug_shows_the_wire(ask_by: str) -> None:
     """In a process of its own, where nothing has set logging up."""
     more, variable = (["--debug"], "") if ask_by == "option" else ([], "1")
     done = subprocess.run(
-        [sys.executable, "-m", "routermcp", *argv, *more],
+        [sys.executable, "-m", "routermcp", "ping", *more],
         env={**os.environ, "ROUTERMCP_DEBUG": variable},
         capture_output=True,
         text=True,
@@ -298,8 +231,9 @@ def test_wrong_usage_ends_with_2(argv: list[str]) -> None:
     assert "Traceback" not in ended.output
 
 
-def test_help_names_commands_and_exit_codes() -> None:
-    ended = CliRunner().invoke(app, ["--help"])
+@pytest.mark.parametrize("asked", ["-h", "--help"])
+def test_help_names_commands_and_exit_codes(asked: str) -> None:
+    ended = CliRunner().invoke(app, [asked])
     assert ended.exit_code == 0
     for word in (
         "tools",
@@ -310,6 +244,17 @@ def test_help_names_commands_and_exit_codes() -> None:
     ):
         assert word in ended.output
     assert CliRunner().invoke(app, ["--version"]).output == f"routermcp {__version__}\n"
+
+
+def test_every_command_has_a_short_option_for_its_help() -> None:
+    for command in ("call", "tools", "describe", "serve", "auth", "demo"):
+        assert "Usage: " in CliRunner().invoke(app, [command, "-h"]).output
+    help_of_call = CliRunner().invoke(app, ["call", "-h"]).output
+    assert "call [OPTIONS] [TARGET] TOOL [KEY=VALUE]... [-- COMMAND...]" in help_of_call
+
+
+def test_a_mistyped_command_is_corrected(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "Did you mean 'tools'?" in Ended(capsys, "tolls").err
 
 
 def test_without_arguments_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
@@ -422,103 +367,7 @@ def test_the_library_imports_none_of_the_extras() -> None:
     assert done.stdout == "[]\n"
 
 
-# ---- values ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("pair", "value"),
-    [
-        ("count=7", 7),
-        ("count=-7", -7),
-        ("ratio=7", 7),
-        ("ratio=-1e3", -1000.0),
-        ("deep=true", True),
-        ("deep=False", False),
-        ('tags=["a", 1]', ["a", 1]),
-        ('filter={"a": null}', {"a": None}),
-        ("text=7", "7"),
-        ("text=", ""),
-        ("text=a=b", "a=b"),
-        ("level=low", "low"),
-        ("level=3", 3),
-        ("level=null", None),
-        ("limit=3", 3),
-        ("limit=null", None),
-        ("either=7", 7),
-        ("either=seven", "seven"),
-        ("free=7", "7"),
-        ("text:=7", 7),
-        ('free:={"a": [1.5]}', {"a": [1.5]}),
-    ],
-)
-def test_values_are_read_by_the_schema(pair: str, value: Any) -> None:
-    (read,) = parse_arguments([pair], TYPED).values()
-    assert read == value
-    assert type(read) is type(value)
-
-
-@pytest.mark.parametrize(
-    ("pair", "expected"),
-    [
-        ("count=7.5", "count: expected integer, got '7.5'"),
-        ("count=true", "count: expected integer"),
-        ("count=", "count: expected integer"),
-        ("ratio=NaN", "ratio: expected number"),
-        ("ratio=Infinity", "ratio: expected number"),
-        ("deep=yes", "deep: expected boolean"),
-        ("tags={}", "tags: expected array"),
-        ("tags=a,b", "tags: expected array"),
-        ("filter=[]", "filter: expected object"),
-        ("filter=" + "[" * 100_000, "filter: expected object"),
-        ("level=middle", 'level: expected "low"|"high"|3|null'),
-        ("limit=x", "limit: expected integer|null"),
-        ("text:=x", "text: expected JSON after ':='"),
-        ("text:=NaN", "text: expected JSON after ':='"),
-        ("other=1", "there is no argument 'other': expected one of count, ratio"),
-        ("=1", "is not key=value"),
-        (":=1", "is not key=value"),
-        ("text", "is not key=value"),
-    ],
-)
-def test_a_bad_value_says_what_was_expected(pair: str, expected: str) -> None:
-    with pytest.raises(UsageProblem) as caught:
-        parse_arguments([pair], TYPED)
-    assert expected in str(caught.value)
-
-
-def test_a_key_counts_once() -> None:
-    with pytest.raises(UsageProblem, match="count is given twice"):
-        parse_arguments(["count=1", "count=2"], TYPED)
-
-
-def test_more_keys_are_taken_where_the_schema_takes_them() -> None:
-    assert parse_arguments(["x=1"], {"additionalProperties": {"type": "integer"}}) == {"x": 1}
-    assert parse_arguments(["x=1"], {"additionalProperties": True}) == {"x": "1"}
-    assert parse_arguments(["x=1", "y:=1"], None) == {"x": "1", "y": 1}
-
-
-@pytest.mark.parametrize("schema", [{"properties": []}, {"properties": None}, {}])
-def test_a_schema_without_properties_has_no_arguments(schema: dict[str, Any]) -> None:
-    assert describe_arguments(schema) == ""
-    with pytest.raises(UsageProblem, match="it takes none"):
-        parse_arguments(["x=1"], schema)
-
-
-@pytest.mark.parametrize(
-    "schema",
-    [{"$ref": "#/$defs/Nothing"}, {"$ref": 7}, {"type": 7}, {"anyOf": 7}, {"oneOf": [7]}, True, None],
-)
-def test_a_schema_that_says_nothing_makes_texts(schema: Any) -> None:
-    assert parse_arguments(["x=1"], {"properties": {"x": schema}}) == {"x": "1"}
-
-
-def test_types_are_named_for_people() -> None:
-    assert type_of({"type": ["string", "null"]}) == "string|null"
-    assert type_of({"oneOf": [{"type": "string"}, {"type": "string"}, {}]}) == "string|any"
-    assert type_of(True) == "any"
-    assert coerce("x", "1", {}) == "1"
-
-
 def test_content_without_text_is_described() -> None:
-    assert describe_content({"uri": "x://y", "blob": "AAAA"}) == "[resource, x://y, 3 bytes; --json has them]"
+    said = "[resource, x://y, 3 bytes; -o FILE saves them]"
+    assert describe_content({"uri": "x://y", "blob": "AAAA"}) == said
     assert describe_content({"type": "resource_link", "uri": "x://y"}) == "[resource_link, x://y]"

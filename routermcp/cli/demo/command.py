@@ -96,7 +96,7 @@ def run_demo(options: ClientOptions) -> bool:
     # Warnings of the gateway about slow servers are for its operators.
     logging.getLogger("routermcp").addHandler(logging.NullHandler())
     with reported(debug=options.debug):
-        if options.url is not None:
+        if options.names_server:
             return _run_demo_on_runtimes(options, None)
         try:
             from ...gateway.builtin.showcase import showcase  # noqa: PLC0415 - needs the extra
@@ -123,7 +123,7 @@ def _run_demo_on_runtimes(options: ClientOptions, shown: Showcase | None) -> boo
     what = (
         f"a local gateway of {', '.join(shown.servers)}"
         if shown is not None
-        else without_query(str(options.url))
+        else without_query(options.place)
     )
     output.print(f"server: {what}; {TIMED_CALLS} timed calls")
     for reason in shown.missing if shown is not None else ():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 from ... import RouterMCPClient, SyncRouterMCPClient
@@ -106,7 +105,7 @@ def _runtime_settings(options: ClientOptions) -> dict[str, Any]:
     def fill_in(_request: object) -> dict[str, str]:
         return FORM
 
-    return {**asdict(options), "debug": options.debug or None, "on_elicitation": fill_in}
+    return {**options.settings(), "on_elicitation": fill_in}
 
 
 def _connected_server(client: RouterMCPClient | SyncRouterMCPClient) -> InitializeResult:

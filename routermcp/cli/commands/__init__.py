@@ -1,0 +1,1 @@
+"""The commands that use a server: ``tools``, ``resources``, ``prompts``, ``server``."""

@@ -1,0 +1,56 @@
+"""The tool that is meant by a name as users type it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from ...types import Tool
+from ..failures import UsageProblem
+from ..suggestions import did_you_mean
+
+#: What stands between the alias of a server and the name of its tool, in the two spellings of a gateway.
+_SEPARATORS = (".", "__")
+
+_UNPORTABLE = re.compile(r"[^A-Za-z0-9_-]")
+
+
+def find_tool(name: str, tools: Sequence[Tool]) -> Tool | None:
+    """Return the tool of a name, None where no tool is listed by it.
+
+    The name may lack the alias of a server, where only one server has such a tool, and may be
+    written in either spelling of a gateway.
+
+    Raises:
+        UsageProblem: Tools of several servers are called so.
+    """
+    for tool in tools:
+        if tool.name == name:
+            return tool
+    found = [tool for tool in tools if _means(name, tool.name)]
+    if len(found) > 1:
+        raise UsageProblem(
+            f"{name!r} may be {' or '.join(tool.name for tool in found)}: write the whole name"
+        )
+    return found[0] if found else None
+
+
+def no_such_tool(name: str, tools: Sequence[Tool]) -> str:
+    """Return the words for a name by which no tool is listed."""
+    return f"the server lists no tool {name!r}{did_you_mean(name, _names(tools))}"
+
+
+def _means(typed: str, listed: str) -> bool:
+    return any(listed.endswith(f"{separator}{typed}") for separator in _SEPARATORS) or _portable(
+        typed
+    ) == _portable(listed)
+
+
+def _portable(name: str) -> str:
+    return _UNPORTABLE.sub("_", name.replace(".", "__", 1))
+
+
+def _names(tools: Sequence[Tool]) -> list[str]:
+    """Return the names of tools, with and without the aliases of servers."""
+    short = [tool.name.partition(separator)[2] for tool in tools for separator in _SEPARATORS]
+    return [*(tool.name for tool in tools), *filter(None, short)]

@@ -1,0 +1,181 @@
+"""The server that a command is for: its target.
+
+A target is a URL, ``NAME`` of a server in the configuration, ``FILE:NAME`` of one in another file, or
+a program to start, which stands after ``--``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..types import ConfigError
+from .failures import UsageProblem
+from .suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    from ..gateway.config.model import GatewayConfig, HTTPServer, StdioServer
+
+#: The ends of the names of files that hold servers.
+FILE_ENDS = (".json", ".jsonc", ".json5")
+
+_URL = re.compile(r"https?(\+unix)?://", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTarget:
+    """A server, and what has to be known to reach it.
+
+    Attributes:
+        url: Its URL, None for a program.
+        headers: Headers for every request.
+        sse: Whether it speaks HTTP+SSE.
+        command: The program and its arguments, empty for a URL.
+        env: Variables for the program.
+        cwd: The folder to start it in.
+        timeout: Milliseconds for a call, None for the default.
+        configured: Whether a configuration names it, which has its credentials too.
+    """
+
+    url: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    sse: bool = False
+    command: tuple[str, ...] = field(default=(), repr=False)
+    env: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    cwd: str | None = None
+    timeout: int | None = None
+    configured: bool = False
+
+
+def is_url(word: str) -> bool:
+    """Return whether a word is the URL of a server."""
+    return _URL.match(word) is not None
+
+
+def is_target(word: str) -> bool:
+    """Return whether a word can be nothing but a target."""
+    return is_url(word) or _file_and_name(word) is not None
+
+
+def named_target(word: str) -> ServerTarget:
+    """Return the target that a word names.
+
+    Raises:
+        UsageProblem: It names none.
+        ConfigError: The configuration cannot be read.
+    """
+    if is_url(word):
+        return ServerTarget(url=word)
+    named = _file_and_name(word)
+    if named is not None:
+        path, name = named
+        return _server_in(_loaded(path), path, name)
+    path = _configuration()
+    if path is None:
+        raise UsageProblem(
+            f"{word!r} is no URL, and there is no routermcp.jsonc here or in ~/.routermcp that could name it"
+        )
+    return _server_in(_loaded(path), path, word)
+
+
+def names_of_servers() -> list[str]:
+    """Return the names in the configuration, none where there is none that can be read."""
+    try:
+        path = _configuration()
+        return sorted(_loaded(path).mcpServers) if path is not None else []
+    except (ConfigError, UsageProblem):
+        return []
+
+
+def variables_of(given: Sequence[str]) -> dict[str, str]:
+    """Read variables for a program, ``NAME=VALUE`` or the ``NAME`` of one of this process.
+
+    Raises:
+        ConfigError: This process has no such variable.
+    """
+    variables: dict[str, str] = {}
+    for item in given:
+        name, separator, value = item.partition("=")
+        if not separator and name not in os.environ:
+            raise ConfigError(f"--env {name}: there is no such variable; give NAME=VALUE")
+        variables[name] = value if separator else os.environ[name]
+    return variables
+
+
+def headers_of(given: Sequence[str]) -> dict[str, str]:
+    """Read headers, ``NAME: VALUE`` each.
+
+    Raises:
+        UsageProblem: One has no name or no colon; the text shows no value.
+    """
+    headers: dict[str, str] = {}
+    for item in given:
+        name, colon, value = item.partition(":")
+        if not colon or not name.strip():
+            raise UsageProblem("--header is 'NAME: VALUE', such as --header 'X-Team: blue'")
+        headers[name.strip()] = value.strip()
+    return headers
+
+
+def _file_and_name(word: str) -> tuple[Path, str | None] | None:
+    if word.lower().endswith(FILE_ENDS):
+        return Path(word), None
+    file, colon, name = word.rpartition(":")
+    return (Path(file), name) if colon and file.lower().endswith(FILE_ENDS) else None
+
+
+def _configuration() -> Path | None:
+    try:
+        from ..gateway.config.file import find  # noqa: PLC0415 - needs the extra
+    except ModuleNotFoundError as error:
+        raise _missing(error) from None
+    return find()
+
+
+def _loaded(path: Path) -> GatewayConfig:
+    try:
+        from ..gateway.config.file import load  # noqa: PLC0415 - needs the extra
+    except ModuleNotFoundError as error:
+        raise _missing(error) from None
+    return load(path, tolerant=True)
+
+
+def _missing(error: ModuleNotFoundError) -> UsageProblem:
+    return UsageProblem(
+        f"names of servers need {error.name}, which is not installed: pip install 'routermcp[gateway]'"
+    )
+
+
+def _server_in(config: GatewayConfig, path: Path, name: str | None) -> ServerTarget:
+    servers = config.mcpServers
+    if name is None and len(servers) == 1:
+        (name,) = servers
+    if name not in servers:
+        known = f"it has {', '.join(servers)}" if servers else "it has none"
+        if name is None:
+            raise UsageProblem(f"{path} has several servers: write {path}:NAME; {known}")
+        raise UsageProblem(f"{path} has no server {name!r}{did_you_mean(name, servers)}; {known}")
+    return _target_of_server(servers[name], path)
+
+
+def _target_of_server(server: StdioServer | HTTPServer, path: Path) -> ServerTarget:
+    if server.transport == "stdio":
+        folder = str(path.parent / server.cwd) if server.cwd is not None else None
+        return ServerTarget(
+            command=(server.command, *server.args),
+            env=server.environment(),
+            cwd=folder,
+            timeout=server.timeout,
+            configured=True,
+        )
+    return ServerTarget(
+        url=server.url,
+        headers=server.request_headers(),
+        sse=server.transport == "sse",
+        timeout=server.timeout,
+        configured=True,
+    )
