@@ -2,7 +2,7 @@
 
 fastmcp is no dependency of the project; it is installed beside it::
 
-    python -m venv .cache/benchmark && .cache/benchmark/bin/pip install -e '.[cli,gateway]' fastmcp==4.1.2
+    python -m venv .cache/benchmark && .cache/benchmark/bin/pip install -e '.[cli,gateway]' fastmcp==4.2.3
     .cache/benchmark/bin/python benchmarks/bench_gateway.py [--check]
 
 Four processes: this one holds the client; ``routermcp serve`` and a fastmcp proxy stand side

@@ -9,25 +9,17 @@ Usage::
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
-from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "adapters")]
+from comparison import OTHERS, ROOT, Comparison, cell
+from row_processes import Finding
 
-from tests.faults.rows import ROWS, TIMEOUT, Row  # noqa: E402
-from tests.third_party import FASTMCP_REQUIREMENT, MCP_REQUIREMENT, python_environment  # noqa: E402
+from tests.faults.rows import ROWS, TIMEOUT, Row
 
-PAGE = ROOT / "docs" / "reliability.md"
-FOUND = ROOT / "docs" / "reliability.json"
-OTHERS = ("mcp", "fastmcp")
-
-#: Seconds for one row in a process of its own.
-ROW_SECONDS = 30
+COMPARISON = Comparison(
+    page=ROOT / "docs" / "reliability.md",
+    probe=ROOT / "scripts" / "reliability_probe.py",
+)
 
 HEAD = f"""# What happens when things go wrong
 
@@ -36,7 +28,7 @@ gets, on asyncio, on trio and in blocking code alike, and how often the server h
 After each row the same client makes a good call, and nothing is left behind. `tests/faults` runs
 all of it.
 
-Beside it stands what became of the same row with {MCP_REQUIREMENT} and {FASTMCP_REQUIREMENT}, judged
+Beside it stands what became of the same row with {COMPARISON.versions()}, judged
 leniently: any error or a right result in time (5 s; {TIMEOUT} ms for rows in which the server is silent,
 where the caller gives up) and a good call afterwards is **ok**. Measured with
 `scripts/reliability.py --measure`, each row in a process of its own on loopback, on asyncio, with the
@@ -47,40 +39,15 @@ clients' default settings. routermcp was told not to retry here; what it repeats
 """
 
 
-def measure() -> None:
-    """Run all rows against the other clients."""
-    python = python_environment(FASTMCP_REQUIREMENT, MCP_REQUIREMENT)
-    found: dict[str, dict[str, Any]] = {}
-    for row in ROWS:
-        found[row.name] = {kind: measured(str(python), kind, row) for kind in OTHERS}
-        print(row.name, found[row.name], flush=True)
-    FOUND.write_text(json.dumps(found, indent=1) + "\n")
-
-
-def measured(python: str, kind: str, row: Row) -> dict[str, Any]:
-    """Run one row against one client."""
-    command = [python, str(ROOT / "scripts" / "reliability_probe.py"), kind, row.name]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    try:
-        done = subprocess.run(
-            command, env=env, capture_output=True, text=True, timeout=ROW_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return {"outcome": "no end", "usable": False}
-    lines = done.stdout.splitlines()
-    return json.loads(lines[-1]) if lines else {"outcome": "the process died", "usable": False}
-
-
 def page() -> str:
     """Return the page."""
-    found: dict[str, dict[str, Any]] = json.loads(FOUND.read_text())
     lines = [
         f"| {row.name} | {ours(row)} | {row.executed} | "
-        + " | ".join(theirs(row, found.get(row.name, {}).get(kind)) for kind in OTHERS)
+        + " | ".join(theirs(row, COMPARISON.found(kind, row.name)) for kind in OTHERS)
         + " |\n"
         for row in ROWS
     ]
-    short = {kind: sum(not is_ok(row, found.get(row.name, {}).get(kind)) for row in ROWS) for kind in OTHERS}
+    short = {kind: sum(not is_ok(row, COMPARISON.found(kind, row.name)) for row in ROWS) for kind in OTHERS}
     fall = f"Of {len(ROWS)} rows mcp falls short in {short['mcp']} and fastmcp in {short['fastmcp']}.\n"
     return HEAD + "".join(lines) + "\n" + fall
 
@@ -94,18 +61,18 @@ def ours(row: Row) -> str:
     return kind + wait
 
 
-def is_ok(row: Row, found: dict[str, Any] | None) -> bool:
+def is_ok(row: Row, found: Finding | None) -> bool:
     """Judge leniently."""
     if found is None or not found["usable"]:
         return False
     return found["outcome"] != "given up" or row.silent
 
 
-def theirs(row: Row, found: dict[str, Any] | None) -> str:
+def theirs(row: Row, found: Finding | None) -> str:
     """Say what became of the row with another client."""
     if found is None:
         return "not measured"
-    what = str(found["outcome"]).replace("|", "/")
+    what = cell(found["outcome"])
     if is_ok(row, found):
         return f"ok: {what}"
     return f"**{what}**" + ("" if found["usable"] else ", unusable afterwards")
@@ -114,12 +81,8 @@ def theirs(row: Row, found: dict[str, Any] | None) -> str:
 def main() -> None:
     """Do what the command line says."""
     if "--measure" in sys.argv:
-        measure()
-    if "--check" in sys.argv:
-        if PAGE.read_text() != page():
-            raise SystemExit("docs/reliability.md is stale: run scripts/reliability.py")
-        return
-    PAGE.write_text(page())
+        COMPARISON.measure([row.name for row in ROWS])
+    COMPARISON.write(page)
 
 
 if __name__ == "__main__":

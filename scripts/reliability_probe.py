@@ -1,33 +1,27 @@
-"""Run one row of the fault table against the client of another package, and print what became of it.
+"""Run rows of the fault table against the client of another package, and print what became of each.
 
 Run by ``scripts/reliability.py`` with the interpreter of that package's environment:
-``reliability_probe.py mcp|fastmcp ROW``.
+``reliability_probe.py mcp|fastmcp ROW ...``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import importlib
-import json
 import logging
 import sys
 import time
-from collections.abc import Mapping
 from typing import Any
 
+from row_processes import run_rows
+
 from tests.faults.rows import ROWS, TIMEOUT
-from tests.routermcp.server import Exchange, ScriptedServer
+from tests.routermcp.server import StrictServer
 
 #: Seconds in which anything but a silent row has to end, and a good call after it.
 PATIENCE = 5.0
-
-
-class StrictServer(ScriptedServer):
-    """The server of the tests, which leaves nothing out that other clients insist on."""
-
-    def result_of(self, exchange: Exchange) -> Mapping[str, Any]:
-        """Return a result with its type."""
-        return {"resultType": "complete", "ttlMs": 0, "cacheScope": "private", **super().result_of(exchange)}
+#: Seconds for one row.
+ROW_SECONDS = 30.0
 
 
 async def probe(kind: str, name: str) -> dict[str, Any]:
@@ -66,4 +60,11 @@ async def outcome(client: Any, seconds: float) -> str:
 
 if __name__ == "__main__":
     logging.disable()
-    print(json.dumps(asyncio.run(probe(*sys.argv[1:]))))
+    client, *rows = sys.argv[1:]
+    importlib.import_module(client)
+    run_rows(
+        rows,
+        lambda row: asyncio.run(probe(client, row)),
+        lost={"outcome": "no end", "usable": False},
+        seconds=ROW_SECONDS,
+    )

@@ -32,7 +32,7 @@ CONFORMANCE_VERSION = "0.2.0-alpha.12"
 EVERYTHING_PACKAGE = "@modelcontextprotocol/server-everything"
 EVERYTHING_VERSION = "2026.8.31"
 MCP_REQUIREMENT = "mcp==2.3.0"
-FASTMCP_REQUIREMENT = "fastmcp==4.1.2"
+FASTMCP_REQUIREMENT = "fastmcp==4.2.3"
 TIME_REQUIREMENT = "mcp-server-time==2026.10.19"
 
 

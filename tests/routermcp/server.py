@@ -513,6 +513,15 @@ class ScriptedServer:
         exchange.closed_by_client()
 
 
+class StrictServer(ScriptedServer):
+    """A server that leaves nothing out that clients of the stateless era may insist on."""
+
+    def result_of(self, exchange: Exchange) -> Mapping[str, Any]:
+        if self.era != STATELESS:
+            return super().result_of(exchange)
+        return {"resultType": "complete", "ttlMs": 0, "cacheScope": "private", **super().result_of(exchange)}
+
+
 # ---- what it offers by default -----------------------------------------------------------
 
 CAPABILITIES = {"tools": {}, "resources": {}, "prompts": {}, "completions": {}, "logging": {}}
