@@ -502,10 +502,12 @@ class ClientSession(Session):
         return ListBudget(self._list_limits)
 
     def _read_list(self, request_id: RequestId, call: Call[Any], message: jsonrpc.Response) -> Event:
-        reader: ListReader[Any] = ListReader(call.method, call.result_type, call.items or "", message.result)
-        (call.budget or self.list_budget()).take(call.method, len(reader), message.size)
+        reader: ListReader[Any] = ListReader(
+            call.method, call.result_type, call.items or "", message.result, consumes=True
+        )
+        (call.budget or self.list_budget()).take(call.method, len(reader), message.size, reader.models)
         reading = self._read_page(request_id, reader)
-        if self._in_slices and len(reader) > MAX_AT_ONCE:
+        if self._in_slices and reader.models > MAX_AT_ONCE:
             return LongListReceived(request_id, reading)
         return _finished(reading)
 

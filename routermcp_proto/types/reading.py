@@ -39,11 +39,11 @@ NOT_NEEDED = frozenset({"description", "mimeType", "nextCursor", "outputSchema",
 #: stop at their first, and an answer that has more of them is beyond use.
 MAX_READINGS = 8
 
-#: Entries of a list that are read at once: in less time than a request takes over the network.
-MAX_AT_ONCE = 10_000
+#: Models of a list that are made at once: in less time than a request takes over the network.
+MAX_AT_ONCE = 20_000
 
-#: Entries of each slice of a longer list: 10 ms, after which other work has its turn.
-SLICE = 1_000
+#: Models of each slice of a longer list: 10 ms, after which other work has its turn.
+SLICE = 2_000
 
 #: Entries of a list, all pages together: twice the 100,000 tools that routermcp is built for. At
 #: 1.6 KiB for the model of the least tool they take 320 MB.
@@ -51,6 +51,20 @@ MAX_LIST_ENTRIES = 200_000
 
 #: Bytes of a list, all pages together: 100,000 tools with long schemas have half of that.
 MAX_LIST_SIZE = 256 * 1024 * 1024
+
+#: Bytes of a list for each model that is made of it. A model takes ten times as many, so that the
+#: memory for a list is ten times its bytes at most. 100,000 tools have 200 bytes each, and often 1,000.
+BYTES_PER_MODEL = 80
+
+#: Models of a list whatever its size, 32 MB of them: 20,000 tools. A limit of entries above
+#: :data:`MAX_LIST_ENTRIES` allows for more.
+FREE_MODELS = MAX_LIST_ENTRIES // 5
+
+#: Models of an entry besides those of its parts; a tool has a schema, be it sent or not.
+MODELS_PER_ENTRY = {"tools": 2}
+
+#: The members of an entry that hold models.
+MODEL_MEMBERS = ("annotations", "arguments", "icons")
 
 ResultT = TypeVar("ResultT", bound=WireModel)
 EntryT = TypeVar("EntryT", bound=WireModel)
@@ -72,25 +86,38 @@ class ListBudget:
         limits: What it may hold.
     """
 
-    __slots__ = ("_entries", "_limits", "_size")
+    __slots__ = ("_entries", "_limits", "_models", "_size")
 
     def __init__(self, limits: ListLimits) -> None:
         self._limits = limits
         self._entries = limits.max_entries
         self._size = limits.max_size
+        self._models = FREE_MODELS * max(limits.max_entries, MAX_LIST_ENTRIES) // MAX_LIST_ENTRIES
 
-    def take(self, method: str, entries: int, size: int) -> None:
+    def take(self, method: str, entries: int, size: int, models: int = 0) -> None:
         """Count a page.
+
+        Args:
+            method: The method that it answers.
+            entries: Its entries.
+            size: Bytes of its message.
+            models: The models that are made of it.
 
         Raises:
             ResponseValidationError: The list is too long, or too large.
         """
         self._entries -= entries
         self._size -= size
+        self._models += size // BYTES_PER_MODEL - models
         if self._entries < 0:
             problem = f"has more than max_list_entries={self._limits.max_entries} entries"
         elif self._size < 0:
             problem = f"takes more than max_list_size={self._limits.max_size} bytes"
+        elif self._models < 0:
+            problem = (
+                f"has too many entries of fewer than {BYTES_PER_MODEL} bytes, or with many small parts, "
+                f"for max_list_entries={self._limits.max_entries}"
+            )
         else:
             return
         raise ResponseValidationError(
@@ -141,29 +168,45 @@ class ListReader(Generic[ResultT]):
         model: The type of the page.
         items: The member that holds the list.
         result: The page, decoded.
+        consumes: Whether the entries of a long page are taken out of ``result`` as they are read.
     """
 
     __slots__ = (
         "_bad",
+        "_consumes",
         "_entries",
         "_good",
         "_items",
         "_method",
         "_model",
+        "_own",
         "_problems",
         "_result",
         "_unnamed",
         "_warnings",
         "_whole",
+        "models",
     )
 
-    def __init__(self, method: str, model: type[ResultT], items: str, result: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        method: str,
+        model: type[ResultT],
+        items: str,
+        result: dict[str, Any],
+        *,
+        consumes: bool = False,
+    ) -> None:
         self._method = method
         self._model = model
         self._items = items
         self._result = result
+        self._consumes = consumes
         entries = result.get(items)
         self._entries: list[Any] | None = entries if isinstance(entries, list) else None
+        self._own = MODELS_PER_ENTRY.get(items, 1)
+        self.models = sum(map(self._models_in, self._entries or ()))
+        """The models that are made of the page."""
         self._whole: ResultT | None = None
         self._good: list[WireModel] = []
         self._problems: tuple[str, ...] = ()
@@ -179,7 +222,7 @@ class ListReader(Generic[ResultT]):
         Raises:
             ResponseValidationError: Nothing but bad entries came.
         """
-        if len(self) <= MAX_AT_ONCE:
+        if self.models <= MAX_AT_ONCE:
             try:
                 self._whole = self._model.model_validate(self._result)
             except ValidationError as error:
@@ -188,10 +231,31 @@ class ListReader(Generic[ResultT]):
                 yield self._whole
                 return
         entries = self._entries or []
-        for start in range(0, len(entries), SLICE):
-            part = self._read_slice(entries[start : start + SLICE], start)
+        for start, end in self._slices(entries):
+            part = self._read_slice(entries[start:end], start)
+            if self._consumes:
+                entries[start:end] = [None] * (end - start)  # the models need the memory
             yield part
             self._good += getattr(part, self._items)
+
+    def _slices(self, entries: list[Any]) -> Iterator[tuple[int, int]]:
+        """Yield the first entry of each slice and that behind it."""
+        start = models = 0
+        for end, entry in enumerate(entries, 1):
+            models += self._models_in(entry)
+            if models >= SLICE or end == len(entries):
+                yield start, end
+                start, models = end, 0
+
+    def _models_in(self, entry: Any) -> int:
+        """Return how many models are made of an entry."""
+        models = self._own
+        if isinstance(entry, dict):
+            for name in MODEL_MEMBERS:
+                part = cast("dict[str, Any]", entry).get(name)
+                if part:
+                    models += len(cast("list[Any]", part)) if isinstance(part, list) else 1
+        return models
 
     def parsed(self) -> Parsed[ResultT]:
         """Return the page, after all slices.

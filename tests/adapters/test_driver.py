@@ -547,6 +547,10 @@ def test_who_fails_to_connect_does_not_put_others_out(monkeypatch: pytest.Monkey
 # ---- long lists ------------------------------------------------------------------------------
 
 
+#: Tools of the longest list that is read at once; each becomes two models.
+SHORT = MAX_AT_ONCE // 2
+
+
 def long_list(entries: int) -> Answer:
     return result(
         {"resultType": "complete", "tools": [{"name": "a"}] * entries, "ttlMs": 0, "cacheScope": "private"}
@@ -567,21 +571,21 @@ def pausing(rig: Rig, monkeypatch: pytest.MonkeyPatch, seconds: float) -> list[f
 
 
 def test_other_work_has_its_turn_while_a_long_list_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    rig = Rig(usual={"tools/list": long_list(MAX_AT_ONCE + 1)}).connect()
+    rig = Rig(usual={"tools/list": long_list(SHORT + 1)}).connect()
     turns = pausing(rig, monkeypatch, 0.0)
-    assert len(rig.collect(READ)) == MAX_AT_ONCE + 1
+    assert len(rig.collect(READ)) == SHORT + 1
     assert len(turns) == MAX_AT_ONCE // SLICE + 1
 
 
 def test_a_short_list_is_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    rig = Rig(usual={"tools/list": long_list(MAX_AT_ONCE)}).connect()
+    rig = Rig(usual={"tools/list": long_list(SHORT)}).connect()
     turns = pausing(rig, monkeypatch, 0.0)
-    assert len(rig.collect(READ)) == MAX_AT_ONCE
+    assert len(rig.collect(READ)) == SHORT
     assert turns == []
 
 
 def test_the_deadline_holds_while_a_long_list_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    rig = Rig(usual={"tools/list": long_list(MAX_AT_ONCE + 1)}).connect()
+    rig = Rig(usual={"tools/list": long_list(SHORT + 1)}).connect()
     turns = pausing(rig, monkeypatch, 1.0)
     with pytest.raises(TransportError, match="timeout=3000 ms") as caught:
         rig.collect(READ, timeout=3000)
@@ -591,7 +595,8 @@ def test_the_deadline_holds_while_a_long_list_is_read(monkeypatch: pytest.Monkey
 
 def test_a_long_list_that_is_malformed_is_an_error() -> None:
     page = {"resultType": "complete", "tools": [{}] * 150_000}
-    rig = Rig(usual={"tools/list": result(page)}).connect()
+    limits = ListLimits(max_entries=2_000_000)
+    rig = Rig(usual={"tools/list": result(page)}, list_limits=limits).connect()
     with pytest.raises(ResponseValidationError, match="more than 100000 entries are malformed"):
         rig.collect(READ)
 

@@ -27,10 +27,10 @@ from routermcp_proto.types.reading import ListBudget, ListLimits
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lists of ten entries are long, and read three at a time."""
-    monkeypatch.setattr("routermcp_proto.client_session.MAX_AT_ONCE", 9)
-    monkeypatch.setattr(reading, "MAX_AT_ONCE", 9)
-    monkeypatch.setattr(reading, "SLICE", 3)
+    """Lists of ten tools are long, and read three at a time: each has two models."""
+    monkeypatch.setattr("routermcp_proto.client_session.MAX_AT_ONCE", 18)
+    monkeypatch.setattr(reading, "MAX_AT_ONCE", 18)
+    monkeypatch.setattr(reading, "SLICE", 6)
 
 
 def ready(protocol: str = "2025-11-25", **settings: Any) -> ClientSession:
@@ -162,6 +162,51 @@ def test_a_budget_is_used_up_to_its_last_entry_and_byte() -> None:
     budget.take("tools/list", 3, 10)
     with pytest.raises(ResponseValidationError, match="entries"):
         budget.take("tools/list", 1, 0)
+
+
+@pytest.mark.parametrize("fill", [0, 80])
+def test_short_entries_are_counted_by_their_bytes(monkeypatch: pytest.MonkeyPatch, fill: int) -> None:
+    monkeypatch.setattr(reading, "FREE_MODELS", 10)
+    budget = ListBudget(ListLimits(max_entries=40))
+    budget.take("tools/list", 5, 0, 10)
+    budget.take("tools/list", 1, 80, 1)
+    with pytest.raises(ResponseValidationError, match="too many entries of fewer than 80 bytes"):
+        budget.take("tools/list", 1, 79, 1)
+    session = ready(list_limits=ListLimits(max_entries=40))
+    outcome = answered(session, [{**tool, "description": "x" * 2 * fill} for tool in tools(10)])
+    assert isinstance(outcome, LongListReceived if fill else ResponseRejected)
+
+
+PART = {"src": "", "name": "a"}
+
+
+@pytest.mark.parametrize(
+    ("call", "result", "models"),
+    [
+        (calls.list_tools(), {"tools": [{"name": "a"}, None]}, 4),
+        (calls.list_tools(), {"tools": [{"name": "a", "icons": [PART] * 3, "annotations": {"b": 1}}]}, 6),
+        (calls.list_prompts(), {"prompts": [{"name": "a", "arguments": [PART] * 5}]}, 6),
+        (calls.list_resources(), {"resources": [{"name": "a", "uri": "a:b", "icons": {}}]}, 1),
+        (calls.list_resources(), {"resources": None}, 0),
+    ],
+)
+def test_parts_of_entries_are_counted(call: calls.Call[Any], result: dict[str, Any], models: int) -> None:
+    reader = reading.ListReader(call.method, call.result_type, call.items or "", result)
+    assert reader.models == models
+
+
+def test_an_entry_of_many_parts_is_a_slice_of_its_own() -> None:
+    entries = [{"name": f"t{number}", "icons": [PART] * 4} for number in range(5)]
+    slices, outcome = read(answered(ready(), entries))
+    assert slices == 5
+    assert isinstance(outcome, ResponseReceived)
+    assert outcome.value.to_wire() == {"tools": entries}
+
+
+def test_a_page_that_an_application_has_is_not_changed() -> None:
+    result = {"tools": tools(30)}
+    assert len(calls.list_tools().parse(result).value.tools) == 30
+    assert result == {"tools": tools(30)}
 
 
 # ---- messages of very many objects -----------------------------------------------------------------

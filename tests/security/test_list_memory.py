@@ -1,0 +1,27 @@
+"""A list takes ten times its bytes at most, see :mod:`tests.security.list_memory`."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.security.scripts import PATIENCE, run
+
+pytestmark = pytest.mark.timeout(PATIENCE)
+
+
+def test_a_list_takes_ten_times_its_bytes() -> None:
+    done = run("list_memory.py")
+    assert done.stdout.splitlines() == [
+        "shortest: refused",
+        "tools of 60 bytes: refused",
+        "tools of 400 bytes: read",
+        "resources of 100 bytes: read",
+        "many icons: refused",
+        "many arguments: refused",
+        "many hints: refused",
+    ]
+
+
+def test_short_entries_that_count_as_long_ones_are_found() -> None:
+    done = run("list_memory.py", "--planted")
+    assert done.stdout.count("more than") == 5, done.stdout
