@@ -10,8 +10,11 @@ Types and errors are in :mod:`routermcp.types`; the errors are here as well.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ._async.client import RouterMCPClient
 from ._async.session import RouterMCPSession
+from ._lazy import imported_on_use
 from ._sync.client import SyncRouterMCPClient
 from ._sync.session import SyncRouterMCPSession
 from ._version import __version__
@@ -28,7 +31,6 @@ from .types import (
     MCPError,
     MethodNotFoundError,
     MissingRequiredClientCapabilityError,
-    OAuthConfig,
     OAuthError,
     PoolLimits,
     PoolStats,
@@ -47,6 +49,9 @@ from .types import (
     UnsupportedProtocolVersionError,
     UpstreamError,
 )
+
+if TYPE_CHECKING:
+    from .oauth import OAuthConfig
 
 __all__ = [
     "AuthorizationRequiredError",
@@ -85,3 +90,5 @@ __all__ = [
     "UpstreamError",
     "__version__",
 ]
+
+__getattr__ = imported_on_use(__name__, {"OAuthConfig": ".oauth.config"})

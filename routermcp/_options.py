@@ -23,10 +23,11 @@ from routermcp_proto.types import (
 from routermcp_proto.types.reading import MAX_LIST_ENTRIES, MAX_LIST_SIZE
 
 from ._tls import ClientCertificate, Verify
-from .oauth.config import OAuthConfig
 
 if TYPE_CHECKING:
     import httpx
+
+    from .oauth.config import OAuthConfig
 
 #: Milliseconds that a call may take.
 DEFAULT_TIMEOUT_MS = 30_000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import urllib.request
 
 from routermcp_proto.http.url import EndpointURL
 
@@ -22,6 +21,8 @@ def proxy_for(endpoint: EndpointURL, given: str | None) -> str | None:
         return given or None
     if not any(name.lower().endswith("_proxy") for name in os.environ) or _is_here(endpoint):
         return None
+    import urllib.request  # noqa: PLC0415 - takes long, and few have a proxy
+
     proxies = urllib.request.getproxies_environment()
     if urllib.request.proxy_bypass(f"{endpoint.host}:{endpoint.port}"):
         return None

@@ -11,7 +11,7 @@ import ssl
 import warnings
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from routermcp_adapters.limits import check_size
 from routermcp_adapters.streams.base import Transport
@@ -26,8 +26,10 @@ from routermcp_proto.versions import REVISIONS, Era
 from ._options import DEFAULT_TIMEOUT_MS, APIKeyOrProvider, HTTPOptions, Options
 from ._tls import context_source
 from ._version import USER_AGENT, __version__
-from .oauth.config import OAuthConfig
-from .oauth.flows.users import OAuthUsers, users_of
+
+if TYPE_CHECKING:
+    from .oauth.config import OAuthConfig
+    from .oauth.flows.users import OAuthUsers
 
 #: Milliseconds beyond which a timeout is a mistake: a hundred days.
 MAX_TIMEOUT_MS = 100 * 24 * 3600 * 1000
@@ -184,12 +186,18 @@ def resolve(options: Options, environment: Mapping[str, str] = os.environ) -> Cl
         debug=_debug_setting(options.debug, environment),
         retry=retry,
         client_info=dict(info) if info else {"name": "routermcp", "version": __version__},
-        oauth=users_of(endpoint, oauth, user_id) if oauth is not None else None,
+        oauth=_users_of(endpoint, oauth, user_id) if oauth is not None else None,
     )
     if http.sse and not settings.may_be_legacy:
         raise ConfigError(f"protocol={options.protocol!r} has no HTTP+SSE, for which sse=True asks")
     _checked_headers(settings.fixed_headers())
     return settings
+
+
+def _users_of(endpoint: EndpointURL | None, oauth: OAuthConfig, user_id: str | None) -> OAuthUsers | None:
+    from .oauth.flows.users import users_of  # noqa: PLC0415 - few need it
+
+    return users_of(endpoint, oauth, user_id)
 
 
 def _with_deprecated(options: Options) -> tuple[RetryPolicy, OAuthConfig | None]:
@@ -199,6 +207,8 @@ def _with_deprecated(options: Options) -> tuple[RetryPolicy, OAuthConfig | None]
         _warn_of_move("trust_annotations", "retry=RetryPolicy")
         retry = replace(retry, trust_annotations=options.trust_annotations)
     if options.single_user is not None:
+        from .oauth.config import OAuthConfig  # noqa: PLC0415 - few need it
+
         _warn_of_move("single_user", "oauth=OAuthConfig")
         if isinstance(oauth, OAuthConfig):
             oauth = replace(oauth, single_user=options.single_user)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from routermcp_adapters.call.incoming import SessionRenewal
 from routermcp_adapters.limits import PoolLimits, PoolStats
 from routermcp_proto.exceptions import (
@@ -79,9 +81,12 @@ from routermcp_proto.types import (
 )
 
 from ._async.sign_in import AuthorizationRequest
+from ._lazy import imported_on_use
 from ._sync.sign_in import AuthorizationRequest as SyncAuthorizationRequest
-from .oauth import OAuthConfig
-from .oauth.flows.connections import Connection, ConnectionState
+
+if TYPE_CHECKING:
+    from .oauth import OAuthConfig
+    from .oauth.flows.connections import Connection, ConnectionState
 
 __all__ = [
     "Annotations",
@@ -162,3 +167,12 @@ __all__ = [
     "UpstreamError",
     "content_model",
 ]
+
+__getattr__ = imported_on_use(
+    __name__,
+    {
+        "Connection": ".oauth.flows.connections",
+        "ConnectionState": ".oauth.flows.connections",
+        "OAuthConfig": ".oauth.config",
+    },
+)

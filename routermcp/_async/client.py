@@ -31,13 +31,14 @@ from .._options import (
 from .._settings import enable_debug_log, resolve
 from .._tls import ClientCertificate, Verify
 from .._wiring import transport_of
-from ..oauth import OAuthConfig
 from .session import AsyncSessionBase, RouterMCPSession
 from .sessions import IDLE_TIMEOUT_MS, MAX_OPEN_SESSIONS, Sessions
 from .sign_in import OnAuthorization
 
 if TYPE_CHECKING:
     import httpx
+
+    from ..oauth import OAuthConfig
 
 
 class RouterMCPClient(AsyncSessionBase):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from routermcp_adapters.http.base import SharedTransport
 from routermcp_adapters.runtimes.auto import blocking as runtime_here
@@ -17,10 +17,12 @@ from .._callbacks import Callbacks
 from .._settings import ClientSettings, checked_timeout
 from .._wiring import driver_of
 from ..oauth._urls import checked_page
-from ..oauth.flows.connections import Connection
-from ..oauth.flows.gateway_connections import Access, UserConnections
 from .methods import BlockingMethods
 from .sign_in import AuthorizationRequest
+
+if TYPE_CHECKING:
+    from ..oauth.flows.connections import Connection
+    from ..oauth.flows.gateway_connections import Access, UserConnections
 
 
 class BlockingSessionBase(BlockingMethods):
@@ -82,6 +84,8 @@ class BlockingSessionBase(BlockingMethods):
     # ---- the user's tokens ------------------------------------------------------------------------
 
     def _accounts(self, timeout: int | None = None) -> UserConnections:
+        from ..oauth.flows.gateway_connections import UserConnections  # noqa: PLC0415 - few need it
+
         limit = self._timeout if timeout is None else checked_timeout(timeout)
         return UserConnections(self._settings, self._transport, self._driver, runtime_here(), limit)
 

@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from routermcp_adapters.runtimes.auto import blocking as runtime_here
 from routermcp_adapters.runtimes.run_sync import run_sync as run
 from routermcp_proto.exceptions import ConfigError
 
 from .._settings import checked_timeout
-from ..oauth.flows.gateway_connections import Access
+
+if TYPE_CHECKING:
+    from ..oauth.flows.gateway_connections import Access
 
 OnAuthorization = Callable[["AuthorizationRequest"], Any]
 """Has a user sign in; returns when that is done."""

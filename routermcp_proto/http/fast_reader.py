@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 
 from ..exceptions import RemoteProtocolError
-from .reader import END_OF_BODY, MAX_HEAD_SIZE, NEED_DATA, BodyData, H11ResponseReader, Item, ResponseHead
+from .reader import END_OF_BODY, MAX_HEAD_SIZE, NEED_DATA, BodyData, Item, ResponseHead, ResponseReader
 
 # A subset of RFC 9112: a status of 200 or above, names that are tokens, values of visible
 # ASCII with single or more spaces only between words, every line ended with CR LF.
@@ -59,7 +59,7 @@ class DirectResponseReader:
     def __init__(self, max_head_size: int = MAX_HEAD_SIZE) -> None:
         self._max_head_size = max_head_size
         self._method = b""
-        self._h11: H11ResponseReader | None = None
+        self._h11: ResponseReader | None = None
         self._buffer = b""
         self._at: int = 0
         """Where in the buffer the bytes begin that were not read yet."""
@@ -201,6 +201,8 @@ class DirectResponseReader:
             before: Bytes in front of it that bring h11 to the same place.
             items: How many items it makes of these.
         """
+        from .h11_reader import H11ResponseReader  # noqa: PLC0415 - takes long to import, and few need it
+
         reader = self._h11 = H11ResponseReader(self._max_head_size)
         reader.start(self._method)
         data = before + self._rest()

@@ -11,9 +11,13 @@ import tomllib
 import venv
 import zipfile
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+import routermcp
+import routermcp.oauth
+import routermcp.types
 from tests.third_party import skips_are_failures
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -140,9 +144,20 @@ def imported_with(statement: str) -> set[str]:
 
 
 def test_import_loads_only_what_everybody_needs() -> None:
-    before, after = imported_with("pass"), imported_with("import routermcp, routermcp.types, routermcp.oauth")
+    before, after = imported_with("pass"), imported_with("import routermcp, routermcp.types")
     assert sorted((after - before) & set(NOT_IMPORTED)) == []
+    assert (
+        not {"h11", "urllib.request", "http.client", "routermcp.oauth.flows", "routermcp.oauth.config"}
+        & after
+    )
     assert not [name for name in after if name.startswith(("routermcp.cli", "routermcp.gateway"))]
+
+
+@pytest.mark.parametrize("module", [routermcp, routermcp.types, routermcp.oauth])
+def test_each_public_name_is_there_when_it_is_used(module: ModuleType) -> None:
+    assert all(getattr(module, name) is not None for name in module.__all__)
+    with pytest.raises(AttributeError, match=f"module '{module.__name__}' has no attribute 'Nothing'"):
+        _ = module.Nothing
 
 
 def test_a_blocking_client_loads_no_event_loop() -> None:

@@ -28,11 +28,11 @@ from routermcp_proto.framing import LineDecoder
 from routermcp_proto.http import exchange, header_values, numbers, outcomes
 from routermcp_proto.http.compression import Decompressor
 from routermcp_proto.http.fast_reader import DirectResponseReader
+from routermcp_proto.http.h11_reader import H11ResponseReader
 from routermcp_proto.http.reader import (
     MAX_HEAD_SIZE,
     NEED_DATA,
     EndOfBody,
-    H11ResponseReader,
     ResponseHead,
     ResponseReader,
 )

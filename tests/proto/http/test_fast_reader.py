@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from routermcp_proto.exceptions import RemoteProtocolError
 from routermcp_proto.http.fast_reader import DirectResponseReader
+from routermcp_proto.http.h11_reader import H11ResponseReader
 from routermcp_proto.http.reader import (
     NEED_DATA,
     BodyData,
     EndOfBody,
-    H11ResponseReader,
     ResponseHead,
     ResponseReader,
 )

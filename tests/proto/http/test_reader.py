@@ -8,12 +8,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from routermcp_proto.exceptions import LocalProtocolError, RemoteProtocolError
+from routermcp_proto.http.h11_reader import H11ResponseReader
 from routermcp_proto.http.reader import (
     MAX_HEAD_SIZE,
     NEED_DATA,
     BodyData,
     EndOfBody,
-    H11ResponseReader,
     ResponseHead,
     ResponseReader,
 )
