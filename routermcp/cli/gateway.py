@@ -321,6 +321,7 @@ def _serve_gateway(
 ) -> None:
     from ..gateway.application import write_to_stderr  # noqa: PLC0415 - needs the extra
     from ..gateway.factory import application_of  # noqa: PLC0415
+    from ..gateway.serving.bounds import ConnectionBounds  # noqa: PLC0415
     from ..gateway.serving.uvicorn import serve_here  # noqa: PLC0415
 
     app, listening = application_of(config, backend, write_log=write_to_stderr), config.httpServer
@@ -335,6 +336,7 @@ def _serve_gateway(
             host=listening.host,
             port=listening.port,
             on_start=tell,
+            bounds=ConnectionBounds(per_address=listening.maxConnectionsPerAddress),
             drain_seconds=listening.drainSeconds,
             on_hangup=on_hangup,
         )
@@ -343,6 +345,7 @@ def _serve_gateway(
 def _serve_workers(config: GatewayConfig, path: Path, workers: int) -> None:
     from ..gateway.application import CONFIG_VARIABLE  # noqa: PLC0415 - needs the extra
     from ..gateway.factory import aggregate_of, application_of  # noqa: PLC0415
+    from ..gateway.serving.bounds import ConnectionBounds  # noqa: PLC0415
     from ..gateway.serving.uvicorn import serve_workers  # noqa: PLC0415
 
     if config.session.store is None:
@@ -362,6 +365,7 @@ def _serve_workers(config: GatewayConfig, path: Path, workers: int) -> None:
             port=listening.port,
             workers=workers,
             on_start=tell,
+            bounds=ConnectionBounds(per_address=listening.maxConnectionsPerAddress),
             drain_seconds=listening.drainSeconds,
         )
 

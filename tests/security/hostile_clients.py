@@ -39,7 +39,7 @@ from routermcp.gateway import serve_in_thread  # noqa: E402
 from routermcp.gateway.http.authentication import APIKey  # noqa: E402
 from routermcp.gateway.http.gateway_app import GatewayApp  # noqa: E402
 from routermcp.gateway.http.project_gateway import ProjectGateway  # noqa: E402
-from routermcp.gateway.serving.protocol import BoundedProtocol  # noqa: E402
+from routermcp.gateway.serving import protocol  # noqa: E402
 from tests.gateway.gateways import Bench, WaitingTools, request  # noqa: E402
 
 #: Seconds that the good client waits for an answer: many times the second that it should take.
@@ -73,7 +73,7 @@ HEAD = (
 def serve(planted: bool) -> None:
     """Serve until the input ends."""
     if planted:
-        BoundedProtocol._make_room = lambda self: None
+        protocol._close_one = lambda connections: False
     tools = WaitingTools()
     app = GatewayApp(tools, max_sessions=100)
     with serve_in_thread(ProjectGateway(app, keys=[APIKey(KEY), APIKey(THEIR_KEY)])) as url:

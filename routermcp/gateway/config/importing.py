@@ -22,7 +22,7 @@ from .errors import Finding, Problems
 from .file import parse_into, read_json5, workspace_variables
 from .hosts import HostFile
 from .keys import without_comment_keys
-from .model import DEFAULT_GATEWAY_PORT
+from .listening import DEFAULT_GATEWAY_PORT
 from .types import MAX_ALIAS
 
 #: Bytes of the largest file of a host: Claude Code's holds its history too.

@@ -11,13 +11,12 @@ from pydantic import BaseModel
 
 from .access import APIKeySettings, AuthSettings
 from .errors import MAX_KEY_SHOWN, KeyPath, Problems
+from .listening import HTTPServerSettings, RateLimitSettings
 from .model import (
     GatewayConfig,
     HTTPServer,
-    HTTPServerSettings,
     Names,
     OAuthSettings,
-    RateLimitSettings,
     ServerOAuth,
     SessionSettings,
     StdioServer,

@@ -30,14 +30,9 @@ from routermcp_proto.http.url import EndpointURL
 from ..names import DIGEST_DIGITS, DOTTED, MAX_NAME, PORTABLE, Naming
 from .access import AuthSettings
 from .errors import problem
+from .listening import HTTPServerSettings, RateLimitSettings
 from .types import MAX_SECONDS, Alias, ConfigModel, Seconds, Slug, Texts, Token, VariableName, Whole
 from .views import EntrySettings, ProjectSettings
-
-#: The port of the command-line gateway.
-DEFAULT_GATEWAY_PORT = 5151
-
-#: Seconds that requests under way get when the gateway ends: ``docker stop`` kills after 10.
-DEFAULT_DRAIN_SECONDS = 8.0
 
 #: Seconds after which an unused session is forgotten.
 DEFAULT_SESSION_SECONDS = 300
@@ -51,11 +46,7 @@ MAX_MAX_SESSIONS = 100_000
 #: The least that names can be cut to: a digest, and some letters to tell them apart by.
 MIN_NAME = 2 * DIGEST_DIGITS
 
-#: Requests in one period, at most: more is no limit.
-MAX_RATE_REQUESTS = 1_000_000_000
-
 _SEPARATOR = re.compile(r"[A-Za-z0-9._/-]{1,8}")
-_HOST_NAME = re.compile(r"[^\s/]+")
 _STORE = re.compile(r"rediss?://[^\s/]\S*")
 
 _STDIO, _HTTP, _SSE = "stdio", "http-streamable", "sse"
@@ -67,25 +58,6 @@ TRANSPORT_NAMES = {
     "streamable_http": _HTTP,
     "sse": _SSE,
 }
-
-
-class HTTPServerSettings(ConfigModel):
-    """Where the gateway listens."""
-
-    port: Whole = Field(default=DEFAULT_GATEWAY_PORT, ge=0, le=65535)
-    """0 for one that is free."""
-    host: str = "127.0.0.1"
-    allowedHosts: Texts = ()
-    """More names by which clients call it, as behind a proxy; without ports."""
-    drainSeconds: Seconds = DEFAULT_DRAIN_SECONDS
-    """Seconds that requests under way get after SIGTERM, before they are refused."""
-
-    @field_validator("host")
-    @classmethod
-    def _check_host(cls, host: str) -> str:
-        if not _HOST_NAME.fullmatch(host):
-            raise problem("expected the name or address of a network interface, such as 127.0.0.1")
-        return host
 
 
 class SessionSettings(ConfigModel):
@@ -103,14 +75,6 @@ class SessionSettings(ConfigModel):
         if store is not None and not _STORE.fullmatch(store.get_secret_value()):
             raise problem("expected a URL such as redis://127.0.0.1:6379/0")
         return store
-
-
-class RateLimitSettings(ConfigModel):
-    """How much one client may ask for."""
-
-    requests: Whole = Field(ge=1, le=MAX_RATE_REQUESTS)
-    seconds: Seconds
-    """The period that the requests are counted in."""
 
 
 #: Schemes of the URL of a store.

@@ -29,7 +29,7 @@ from routermcp_proto.jsonrpc import ErrorObject
 
 from ..backend import View
 from ..catalog.views import ServerView, common_view
-from ..config.model import DEFAULT_DRAIN_SECONDS
+from ..config.listening import DEFAULT_DRAIN_SECONDS
 from ..errors import Rejected
 from ..users.methods import UserMethods
 from ..users.oauth_state import PATH as CALLBACK_PATH

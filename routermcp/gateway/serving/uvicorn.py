@@ -11,15 +11,18 @@ import socket
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..config.model import DEFAULT_DRAIN_SECONDS
+from ..config.listening import DEFAULT_DRAIN_SECONDS
+from .bounds import DEFAULT_BOUNDS, ConnectionBounds
 
 if TYPE_CHECKING:
     import uvicorn
 
     from ..http.gateway_app import GatewayApp
     from ..http.project_gateway import ProjectGateway
+    from .protocol import BoundedProtocol
 
 #: Seconds for the server to start, and again to end. It takes a tenth of one; a machine
 #: under full load may take several.
@@ -34,7 +37,11 @@ BACKLOG = 2048
 
 @contextmanager
 def serve_in_thread(
-    app: GatewayApp | ProjectGateway, *, host: str = "127.0.0.1", port: int = 0
+    app: GatewayApp | ProjectGateway,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    bounds: ConnectionBounds = DEFAULT_BOUNDS,
 ) -> Generator[str]:
     """Serve an application from a thread of its own, for as long as the block runs.
 
@@ -44,6 +51,7 @@ def serve_in_thread(
         app: The application.
         host: Address to listen on.
         port: Port to listen on, 0 for a free one.
+        bounds: What connections of clients may take.
 
     Yields:
         The URL of the MCP endpoint.
@@ -54,7 +62,7 @@ def serve_in_thread(
         RuntimeError: The server did not start.
     """
     started = threading.Event()
-    server = _uvicorn_server(app, started.set)
+    server = _uvicorn_server(app, started.set, bounds)
     with _listening_socket(host, port) as listener:
         url = _url_of(listener, host, app.path)
 
@@ -83,6 +91,7 @@ def serve_here(
     host: str,
     port: int,
     on_start: Callable[[str], None],
+    bounds: ConnectionBounds = DEFAULT_BOUNDS,
     drain_seconds: float = DEFAULT_DRAIN_SECONDS,
     on_hangup: Callable[[], None] | None = None,
 ) -> None:
@@ -95,6 +104,7 @@ def serve_here(
         host: Address to listen on.
         port: Port to listen on, 0 for a free one.
         on_start: Called with the URL of the MCP endpoint when the server listens.
+        bounds: What connections of clients may take.
         drain_seconds: Seconds that requests under way get when it ends.
         on_hangup: Called in the event loop on SIGHUP, where the system has it.
 
@@ -113,7 +123,7 @@ def serve_here(
                 spare_the_collector()
                 on_start(_url_of(listener, host, app.path))
 
-        server = _uvicorn_server(app, started, drain_seconds)
+        server = _uvicorn_server(app, started, bounds, drain_seconds)
         with _sigterm_handled():
             server.run(sockets=[listener])
         if not server.started:
@@ -121,7 +131,10 @@ def serve_here(
 
 
 def _uvicorn_server(
-    app: GatewayApp | ProjectGateway, on_startup: Callable[[], None], drain_seconds: float = 0.0
+    app: GatewayApp | ProjectGateway,
+    on_startup: Callable[[], None],
+    bounds: ConnectionBounds,
+    drain_seconds: float = 0.0,
 ) -> uvicorn.Server:
     """Return a server that calls a function when its startup has ended, well or not."""
     import uvicorn  # noqa: PLC0415 - of the extra ``gateway``, which the application itself does not need
@@ -131,7 +144,7 @@ def _uvicorn_server(
             await super().startup(sockets)
             on_startup()
 
-    return Server(uvicorn.Config(app, **_uvicorn_options(drain_seconds)))
+    return Server(uvicorn.Config(app, **_uvicorn_options(bounds, drain_seconds)))
 
 
 class _TerminatedError(Exception):
@@ -160,6 +173,7 @@ def serve_workers(
     port: int,
     workers: int,
     on_start: Callable[[str], None],
+    bounds: ConnectionBounds = DEFAULT_BOUNDS,
     drain_seconds: float = DEFAULT_DRAIN_SECONDS,
 ) -> None:
     """Serve an application from several processes on one port, until SIGINT or SIGTERM.
@@ -172,6 +186,7 @@ def serve_workers(
         port: Port to listen on, 0 for a free one.
         workers: Number of processes.
         on_start: Called with the URL that the processes listen at.
+        bounds: What connections of clients may take of each process.
         drain_seconds: Seconds that requests under way get when a worker ends.
 
     Raises:
@@ -183,9 +198,8 @@ def serve_workers(
     with _listening_socket(host, port) as probe:  # a supervisor only logs that an address is not free
         url, port = _url_of(probe, host, ""), probe.getsockname()[1]
     on_start(url)
-    uvicorn.run(
-        application, factory=True, host=host, port=port, workers=workers, **_uvicorn_options(drain_seconds)
-    )
+    options = _uvicorn_options(bounds, drain_seconds)
+    uvicorn.run(application, factory=True, host=host, port=port, workers=workers, **options)
 
 
 def _url_of(listener: socket.socket, host: str, path: str) -> str:
@@ -197,12 +211,7 @@ def authority(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-#: Connections at once, idle ones included; one more gets a 503. Twice the requests that the
-#: application lets be under way, as clients keep connections for their next requests.
-MAX_CLIENT_CONNECTIONS = 1_000
-
-#: Options of uvicorn however it is started. With httptools and uvloop, which the extra brings
-#: where they exist.
+#: Options of uvicorn however it is started. With uvloop, which the extra brings where it exists.
 _OPTIONS: dict[str, Any] = {
     "loop": "auto",
     "ws": "none",
@@ -213,7 +222,8 @@ _OPTIONS: dict[str, Any] = {
     "server_header": False,
     # The address of a client decides what it may do, so no header may claim another one.
     "proxy_headers": False,
-    "limit_concurrency": MAX_CLIENT_CONNECTIONS,
+    # Never reached: the protocol refuses a head of less, as soon as it has read it.
+    "h11_max_incomplete_event_size": 1024 * 1024,
 }
 
 
@@ -233,12 +243,26 @@ def spare_the_collector() -> None:
     gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])
 
 
-def _uvicorn_options(drain_seconds: float = 0.0) -> dict[str, Any]:
-    from .protocol import BoundedProtocol  # noqa: PLC0415 - needs uvicorn
-
+def _uvicorn_options(bounds: ConnectionBounds, drain_seconds: float) -> dict[str, Any]:
     # The application itself ends requests after that time; their answers have to go out yet.
     grace = math.ceil(drain_seconds) + GRACE_SECONDS
-    return {"http": BoundedProtocol, "timeout_graceful_shutdown": grace, **_OPTIONS}
+    return {
+        "http": partial(_protocol(), bounds=bounds),
+        "limit_concurrency": bounds.connections,
+        "timeout_graceful_shutdown": grace,
+        **_OPTIONS,
+    }
+
+
+def _protocol() -> type[BoundedProtocol]:
+    """Return the protocol over httptools, or over h11 where httptools is not installed."""
+    try:
+        from .httptools_protocol import BoundedHttptoolsProtocol  # noqa: PLC0415 - of the extra
+    except ModuleNotFoundError:
+        from .h11_protocol import BoundedH11Protocol  # noqa: PLC0415 - needs uvicorn
+
+        return BoundedH11Protocol
+    return BoundedHttptoolsProtocol
 
 
 def _listening_socket(host: str, port: int) -> socket.socket:

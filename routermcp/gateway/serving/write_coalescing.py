@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from uvicorn.protocols.http.h11_impl import H11Protocol as HTTPProtocol
 else:
-    from uvicorn.protocols.http.auto import AutoHTTPProtocol as HTTPProtocol
+    # One of uvicorn's two protocols stands beside the classes of this module.
+    HTTPProtocol = object
 
 #: Bytes that are held back at most until the turn of the loop ends: asyncio's size of a full
 #: buffer, so that the writer of more has to wait as without us.
@@ -80,7 +81,7 @@ class CoalescingTransport:
 
 
 class GatheringProtocol(HTTPProtocol):
-    """HTTP as uvicorn serves it, in fewer writes."""
+    """Has a protocol of uvicorn write in fewer pieces."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a new connection."""

@@ -296,6 +296,10 @@ def test_errors_of_syntax_say_where(text: str, said: str) -> None:
         ({"auth": {"apiKeys": []}}, "auth.apiKeys: expected at least one key"),
         ({"auth": {"mode": "oauth"}}, "auth.mode: expected 'none' or 'api_key'"),
         ({"httpServer": {"port": 65536}}, "httpServer.port: expected less than or equal to 65535"),
+        (
+            {"httpServer": {"maxConnectionsPerAddress": 0}},
+            "httpServer.maxConnectionsPerAddress: expected greater",
+        ),
         ({"httpServer": {"port": True}}, "httpServer.port: expected a number, not true or false"),
         ({"httpServer": {"port": 1.5}}, "httpServer.port: expected a whole number"),
         ('{"httpServer": {"port": Infinity}}', "httpServer.port: expected a finite number"),

@@ -1,0 +1,55 @@
+"""Where the gateway listens, and how much its clients may ask for."""
+
+from __future__ import annotations
+
+import re
+
+from pydantic import Field, field_validator
+
+from .errors import problem
+from .types import ConfigModel, Seconds, Texts, Whole
+
+#: The port of the command-line gateway.
+DEFAULT_GATEWAY_PORT = 5151
+
+#: Seconds that requests under way get when the gateway ends: ``docker stop`` kills after 10.
+DEFAULT_DRAIN_SECONDS = 8.0
+
+#: Connections at once, idle ones included; one more gets a 503. Twice the requests that are let be
+#: under way, as clients keep connections for their next requests.
+MAX_CLIENT_CONNECTIONS = 1_000
+
+#: Requests in one period, at most: more is no limit.
+MAX_RATE_REQUESTS = 1_000_000_000
+
+_HOST_NAME = re.compile(r"[^\s/]+")
+
+
+class HTTPServerSettings(ConfigModel):
+    """Where the gateway listens."""
+
+    port: Whole = Field(default=DEFAULT_GATEWAY_PORT, ge=0, le=65535)
+    """0 for one that is free."""
+    host: str = "127.0.0.1"
+    allowedHosts: Texts = ()
+    """More names by which clients call it, as behind a proxy; without ports."""
+    drainSeconds: Seconds = DEFAULT_DRAIN_SECONDS
+    """Seconds that requests under way get after SIGTERM, before they are refused."""
+    maxConnectionsPerAddress: Whole | None = Field(default=None, ge=1, le=MAX_CLIENT_CONNECTIONS)
+    """Connections of one address at once. None for a quarter of all from other machines and any number
+    from this one; behind a proxy on another machine, whose address all clients have, that of all."""
+
+    @field_validator("host")
+    @classmethod
+    def _check_host(cls, host: str) -> str:
+        if not _HOST_NAME.fullmatch(host):
+            raise problem("expected the name or address of a network interface, such as 127.0.0.1")
+        return host
+
+
+class RateLimitSettings(ConfigModel):
+    """How much one client may ask for."""
+
+    requests: Whole = Field(ge=1, le=MAX_RATE_REQUESTS)
+    seconds: Seconds
+    """The period that the requests are counted in."""
