@@ -34,6 +34,11 @@ BY_HAND = (
     "if it gave one"
 )
 
+NO_SIGN_IN = (
+    "If it takes a key instead, give api_key=; if users sign in elsewhere, say so with issuer=; "
+    "if at this server, "
+)
+
 
 class Signer(Protocol):
     """Holds a private key of the client."""
@@ -187,6 +192,11 @@ def _registered_client(
     if not 200 <= status < 300 or not isinstance(client_id, str) or not client_id:
         said = (words(document.get(name)) for name in ("error_description", "error", "message"))
         reason = next(filter(None, said), f"HTTP {status}")
+        if server.guessed:
+            raise OAuthError(
+                f"{server.issuer} does not say where users sign in: {server.guessed}, and the usual place, "
+                f"{server.registration_endpoint}, registered no application ({reason}). {NO_SIGN_IN}{BY_HAND}"
+            )
         raise OAuthError(f"{server.issuer} did not register the application: {reason}; {BY_HAND}")
     secret = secret if isinstance(secret, str) and secret else None
     method = document.get("token_endpoint_auth_method")

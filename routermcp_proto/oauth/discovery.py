@@ -8,7 +8,7 @@ without the former, MCP 2025-03-26.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urljoin
 
@@ -176,8 +176,8 @@ def find_resource(endpoint: str, metadata_url: str | None) -> Flow[ResourceMetad
         if not same_origin(metadata_url, endpoint):
             checked(metadata_url, "the URL of the server's metadata")
         candidates = [metadata_url, *candidates]
-    document = yield from _first_document(candidates, "resource", metadata_url, to_server=False)
-    return resource_metadata(document, endpoint) if document is not None else None
+    found = yield from _first_document(candidates, "resource", metadata_url, to_server=False)
+    return resource_metadata(found.document, endpoint) if found.document is not None else None
 
 
 def find_server(
@@ -202,11 +202,11 @@ def find_server(
         candidates += [f"{origin}{path}{_OPENID}", f"{origin}{path}{_SERVER}"]
     if known.metadata_url is not None:
         candidates = [known.metadata_url]
-    document = yield from _first_document(candidates, optional=optional)
-    if document is not None:
-        return server_metadata({**document, **known.endpoints}, issuer, known)
+    found = yield from _first_document(candidates, optional=optional)
+    if found.document is not None:
+        return server_metadata({**found.document, **known.endpoints}, issuer, known)
     raise OAuthError(
-        f"the authorization server {issuer} has no metadata: asked {', '.join(candidates)}; where it "
+        f"the authorization server {issuer} has no metadata: asked {', '.join(found.asked)}; where it "
         f"publishes none, OAuthConfig(issuer=AuthorizationServer({issuer!r}, authorization_endpoint=..., "
         "token_endpoint=...)) says what they would"
     )
@@ -215,12 +215,12 @@ def find_server(
 def _legacy_server(endpoint: str, guess: bool) -> Flow[ServerMetadata]:
     """MCP 2025-03-26: the server is its own authorization server, at the root of its origin."""
     origin = origin_of(endpoint)
-    document = yield from _first_document([f"{origin}{_SERVER}"])
-    if document is not None:
-        issuer = document.get("issuer")
+    found = yield from _first_document([f"{origin}{_SERVER}"])
+    if found.document is not None:
+        issuer = found.document.get("issuer")
         if not isinstance(issuer, str) or not covers(issuer, f"{origin}/"):
             raise another_issuer(origin, issuer)
-        return server_metadata(document, issuer)
+        return server_metadata(found.document, issuer)
     if not guess:
         raise _undescribed(endpoint)
     checked(origin, "the server's origin")
@@ -230,6 +230,7 @@ def _legacy_server(endpoint: str, guess: bool) -> Flow[ServerMetadata]:
         authorization_endpoint=f"{origin}/authorize",
         registration_endpoint=f"{origin}/register",
         code_challenge_methods=("S256",),
+        guessed=f"no metadata were found (asked {', '.join(found.asked)})",
     )
 
 
@@ -260,6 +261,19 @@ def _get(url: str, optional: bool, to_server: bool) -> Flow[HTTPAnswer]:
     return answer
 
 
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """What came of a search for a document.
+
+    Attributes:
+        document: The document, None where there is none.
+        asked: Where it was looked for, and what was there.
+    """
+
+    document: dict[str, Any] | None
+    asked: Sequence[str]
+
+
 def _first_document(
     urls: Sequence[str],
     member: str | None = None,
@@ -267,8 +281,8 @@ def _first_document(
     *,
     optional: bool = False,
     to_server: bool = True,
-) -> Flow[dict[str, Any] | None]:
-    """Return the first document that is there, None where none is.
+) -> Flow[_Search]:
+    """Search for the first document that is there.
 
     Args:
         urls: Where it may be.
@@ -281,11 +295,14 @@ def _first_document(
         OAuthError: It may be there, but cannot be had now, which is not the same as not being there.
     """
     busy: OAuthError | None = None
+    asked: list[str] = []
     for url in dict.fromkeys(urls):
         answer = yield from _get(url, optional, to_server)
         document = json_object(answer) if answer.status == 200 else None
         if document is not None and (member is None or member in document):
-            return document
+            return _Search(document, asked)
+        # Many servers send the page of an application for any path.
+        asked.append(f"{shown(url)}: HTTP {answer.status}{', but no metadata' * (answer.status == 200)}")
         if answer.status == 0:
             raise OAuthError(f"{shown(url)} cannot be reached")
         if answer.status == 429 or answer.status >= 500:
@@ -296,4 +313,4 @@ def _first_document(
                 raise busy
     if busy is not None:
         raise busy
-    return None
+    return _Search(None, asked)

@@ -59,6 +59,9 @@ class ServerMetadata:
     concessions: tuple[str, ...] = ()
     """The concessions of the application that were made use of, as they are told."""
 
+    guessed: str = ""
+    """Why its endpoints are guessed, as MCP 2025-03-26 says; empty where they are published."""
+
     left_aside: Mapping[str, str] = field(default_factory=dict[str, str])
     """Members that are of no use, by name, and why: they are missed only where they are needed."""
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from routermcp.cli.failures import as_options
-from routermcp_proto.oauth.client_auth import BY_HAND
+from routermcp_proto.oauth.client_auth import BY_HAND, NO_SIGN_IN
 
 
 @pytest.mark.parametrize(
     ("problem", "said"),
     [
         (f"it did not register the application: no; {BY_HAND}", "--client-id"),
+        (f"it does not say where users sign in. {NO_SIGN_IN}{BY_HAND}", "say so with --issuer; if at this"),
         ("/mcp wants a user to sign in, and OAuthConfig has no way to ask one", "wants a user to sign in"),
         ("it requires credentials: give api_key= or an Authorization header", "--api-key"),
         ("it requires an API key: give api_key=", "ROUTERMCP_API_KEY"),

@@ -7,12 +7,23 @@ from typing import Any
 import pytest
 
 from routermcp_proto.exceptions import OAuthError
+from routermcp_proto.oauth.authorizer import AuthAttempt
+from routermcp_proto.oauth.challenges import Challenge
 from routermcp_proto.oauth.discovery import MAX_METADATA_REDIRECTS, discover_target, find_server
 from routermcp_proto.oauth.steps import MAX_ANSWER_BYTES, HTTPAnswer, HTTPStep
 from routermcp_proto.oauth.urls import same_issuer
-from tests.proto.oauth.world import ENDPOINT, ISSUER, RESOURCE_METADATA, SERVER_METADATA, World, answer
+from tests.proto.oauth.world import (
+    ENDPOINT,
+    ISSUER,
+    RESOURCE_METADATA,
+    SERVER_METADATA,
+    Party,
+    World,
+    answer,
+)
 
 ROOT_METADATA = "https://mcp.example/.well-known/oauth-protected-resource"
+LEGACY_METADATA = "https://mcp.example/.well-known/oauth-authorization-server"
 
 
 def test_the_path_comes_before_the_root() -> None:
@@ -256,3 +267,32 @@ def test_a_server_of_2025_03_26_is_its_own_authorization_server() -> None:
     own["issuer"] = "https://other.example"
     with pytest.raises(OAuthError, match="another issuer"):
         world.drive(discover_target(ENDPOINT, None))
+
+
+PAGE = HTTPAnswer(200, {"content-type": "text/html"}, b"<!doctype html><title>app</title>")
+
+
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [(PAGE, "HTTP 200, but no metadata"), (answer(404), "HTTP 404"), (answer(403), "HTTP 403")],
+)
+def test_a_place_that_was_guessed_is_not_taken_for_what_the_server_says(there: HTTPAnswer, said: str) -> None:
+    party = Party()
+    party.world.handlers = dict.fromkeys(
+        [RESOURCE_METADATA, ROOT_METADATA, LEGACY_METADATA, "https://mcp.example/register"], lambda _: there
+    )
+    with pytest.raises(OAuthError) as raised:
+        party.world.drive(party.authorizer.challenged(401, (Challenge("bearer"),), AuthAttempt()))
+    text = str(raised.value)
+    assert f"asked {LEGACY_METADATA}: {said})" in text
+    assert "https://mcp.example/register, registered no application" in text
+    assert "give api_key=" in text
+    assert "say so with issuer=" in text
+    assert party.world.visits == []
+
+
+def test_what_is_there_in_place_of_metadata_is_said() -> None:
+    world = World()
+    world.handlers[SERVER_METADATA] = lambda _: PAGE
+    with pytest.raises(OAuthError, match=r"authorization-server: HTTP 200, but no metadata, .*: HTTP 404;"):
+        world.drive(find_server(ISSUER))
