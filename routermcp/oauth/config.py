@@ -200,3 +200,13 @@ class OAuthConfig:
         if isinstance(own, str):
             return own
         return DEFAULT_REDIRECT_URI if self.authorize is not None else None
+
+    def check_receiver(self) -> None:
+        """Check that users can come back from signing in, before anything is asked of a server.
+
+        Raises:
+            OAuthError: ``authorize`` cannot listen where they come back to.
+        """
+        check = getattr(self.authorize, "check_redirect_uri", None)
+        if check is not None:
+            check(self.redirects_to())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.server
 import math
 import socket
@@ -10,7 +11,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -43,6 +44,9 @@ MAX_CONNECTIONS = 32
 #: Addresses that stand for all addresses of a machine: browsers come to the loopback one of them.
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a container is reached
 
+#: Whether a port can be listened on right after another program did; on Windows that would share it.
+REUSES_ADDRESSES = sys.platform != "win32"
+
 SSH_HINT = (
     "You are on this machine over SSH, so the browser on yours will not find {redirect_uri}.\n"
     "Forward the port, from a terminal on your machine: ssh -L {port}:127.0.0.1:{port} THIS-MACHINE\n"
@@ -66,6 +70,17 @@ class Place:
         """The URL, as browsers are sent there."""
         host = ANY_ADDRESS.get(self.host, self.host)
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}{self.path}"
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The address to listen on."""
+        # Browsers try both addresses of "localhost"; the name is not looked up.
+        return ("127.0.0.1" if self.host == "localhost" else self.host), self.port
+
+    @property
+    def family(self) -> socket.AddressFamily:
+        """The family of that address."""
+        return socket.AF_INET6 if ":" in self.host else socket.AF_INET
 
 
 class LoopbackReceiver:
@@ -112,13 +127,9 @@ class LoopbackReceiver:
             OAuthError: It is no page, the port is taken, the user said no, or nobody came back.
         """
         checked_page(url, "the server")
-        place = self._place_for(url)
-        try:
+        place = self._place_for(redirect_uri_of(url))
+        with self._listening_errors(place):
             server = _Server(place, url)
-        except OSError as error:
-            raise OAuthError(
-                f"port {place.port} of this machine is taken; give another with {self._elsewhere}"
-            ) from error
         with server:
             remote = over_ssh()
             show_page(url, self._show, open_browser=self._open_browser and not remote)
@@ -128,6 +139,33 @@ class LoopbackReceiver:
                 self._show(HINT.format(redirect_uri=place.url))
             terminal = Terminal(url, self._show) if self._paste else None
             return refused_at_once(self._wait(server, terminal))
+
+    def check_redirect_uri(self, redirect_uri: str | None) -> None:
+        """Check that browsers can come back there, before a user is sent anywhere.
+
+        Args:
+            redirect_uri: Where users come back to, None for the address of this receiver.
+
+        Raises:
+            OAuthError: The port is taken, or the address is none of this machine.
+        """
+        place = self._place_for(redirect_uri)
+        with self._listening_errors(place), socket.socket(place.family) as probe:
+            # Bound and not listening, it keeps no other receiver from its port meanwhile.
+            if REUSES_ADDRESSES:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place.address)
+
+    @contextlib.contextmanager
+    def _listening_errors(self, place: Place) -> Generator[None]:
+        try:
+            yield
+        except OSError as error:
+            taken = error.errno == errno.EADDRINUSE
+            problem = "is taken" if taken else f"cannot be listened on at {place.host}: {error.strerror}"
+            raise OAuthError(
+                f"port {place.port} of this machine {problem}; give another with {self._elsewhere}"
+            ) from error
 
     def _wait(self, server: _Server, terminal: Terminal | None) -> str:
         until = time.monotonic() + self._seconds
@@ -150,13 +188,12 @@ class LoopbackReceiver:
         host, port, path = self._given
         return Place(host or place.host, port or place.port, path or place.path)
 
-    def _place_for(self, url: str) -> Place:
-        """Return where the browser comes back to from a page, as far as no other place was given.
+    def _place_for(self, back: str | None) -> Place:
+        """Return where to listen for browsers that come back to a URL, as far as no other place was given.
 
         Raises:
             OAuthError: That is on another machine.
         """
-        back = redirect_uri_of(url)
         if back is None:
             return self._place_by(Place())
         parts = urlsplit(back)
@@ -203,21 +240,21 @@ class _Server(http.server.HTTPServer):
         url: The page that the user was sent to.
     """
 
-    allow_reuse_address = sys.platform != "win32"
+    allow_reuse_address = REUSES_ADDRESSES
+    request_queue_size = 4 * MAX_CONNECTIONS
+    """Connections that wait to be accepted: a browser that finds no room tries again after a second."""
     timeout = 0.25
     """Seconds for a connection to be accepted, where the system cannot say whether there is one."""
 
     def __init__(self, place: Place, url: str) -> None:
-        # Browsers try both addresses of "localhost"; the name is not looked up.
-        host = "127.0.0.1" if place.host == "localhost" else place.host
-        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.address_family = place.family
         self.answer: str | None = None
         self._place = place
         self._expected = state_of(url)
         self._open: deque[tuple[float, socket.socket]] = deque()
         self.woken, self._waker = socket.socketpair()
         """Can be read once the answer is there."""
-        super().__init__((host, place.port), _Handler)
+        super().__init__(place.address, _Handler)
 
     def server_close(self) -> None:
         """Stop listening, and cut the connections."""

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from routermcp import SyncRouterMCPClient
 from routermcp.oauth import OAuthConfig, loopback, loopback_receiver, memory_adapter
 from routermcp.oauth import browser as browser_module
 from routermcp.oauth.browser import suspicion
@@ -138,6 +139,45 @@ def test_a_port_that_is_taken_is_named() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(OAuthError, match=str(port)):
             loopback_receiver(port, open_browser=False)(PAGE)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_port_that_is_taken_is_said_before_any_server_is_asked(runtime: str) -> None:
+    with ProtectedServer() as server, socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        receiver = loopback_receiver(port, open_browser=False, show=lambda _: None)
+
+        async def body() -> None:
+            oauth = OAuthConfig(memory_adapter(), authorize=receiver, single_user=True)
+            async with make_client(runtime, url=server.url, oauth=oauth) as client:
+                await client.list_tools()
+
+        with pytest.raises(OAuthError, match=rf"port {port} .*is taken; give another with loop"):
+            run(runtime, body)
+        assert {seen.target for seen in server.seen} == {server.path}
+
+
+def test_a_port_that_is_taken_matters_only_where_a_user_has_to_sign_in() -> None:
+    with ProtectedServer() as server, socket.create_server(("127.0.0.1", 0)) as taken:
+        adapter = memory_adapter()
+        receiver = loopback_receiver(taken.getsockname()[1], open_browser=False)
+        oauth = OAuthConfig(adapter, authorize=receiver, single_user=True, server_id="s")
+        adapter.set("default", "s", server.grant("alice"))
+        server.expire()
+        with SyncRouterMCPClient(url=server.url, oauth=oauth) as client:
+            client.list_tools()
+        assert server.refreshes["alice"] == 1
+
+
+def test_where_users_come_back_to_is_checked_as_it_is_listened_to() -> None:
+    receiver = loopback_receiver()
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OAuthError, match="is taken"):
+        receiver.check_redirect_uri(f"http://localhost:{taken.getsockname()[1]}/done")
+    receiver.check_redirect_uri(f"http://localhost:{free_port()}/done")
+    with pytest.raises(OAuthError, match="use paste_receiver"):
+        receiver.check_redirect_uri("https://app.example/back")
+    with pytest.raises(OAuthError, match=r"cannot be listened on at 192.0.2.1: .*; give another"):
+        loopback_receiver(free_port(), host="192.0.2.1").check_redirect_uri(None)
 
 
 def test_what_is_no_page_is_not_shown() -> None:

@@ -10,6 +10,7 @@ from routermcp_adapters.call.deadline import CallDeadline
 from routermcp_adapters.concurrency.single_flight import SingleFlight
 from routermcp_adapters.http.base import SharedTransport
 from routermcp_adapters.logs import log
+from routermcp_adapters.runtime import Runtime
 from routermcp_proto.events import HTTPRefused
 from routermcp_proto.exceptions import (
     AuthorizationRequiredError,
@@ -144,6 +145,7 @@ class UserAuthenticator:
                 if not transaction.held or self.grant.header not in (used, None):
                     verdict = True  # another process has renewed or obtained it
                     return
+                await self._check_receiver(refused, exchanges.runtime)
                 flow = transaction.authorizer.challenged(refused.status, challenges, attempt)
                 verdict = await transaction.drive(flow, clock)
 
@@ -155,6 +157,18 @@ class UserAuthenticator:
             error.server_id, error.user_id = self.server_id, self.grant.user_id
             raise
         return verdict or self.grant.header not in (used, None)
+
+    async def _check_receiver(self, refused: HTTPRefused, runtime: Runtime) -> None:
+        """Check that a user who has to sign in can come back, before servers are asked anything.
+
+        Raises:
+            OAuthError: The user cannot.
+        """
+        grant = self.grant
+        tokens = grant.authorizer.tokens if grant.authorizer is not None else None
+        renewable = tokens is not None and tokens.refresh_token is not None
+        if refused.status == 401 and not renewable and grant.resource.config.authorize is not None:
+            await runtime.run_blocking(grant.resource.config.check_receiver)
 
     # ---- by themselves -------------------------------------------------------------------------------
 
