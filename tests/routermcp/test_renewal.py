@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from routermcp.types import MCPError, SessionRenewal, TransportError
-from tests.routermcp.server import Exchange, ScriptedServer, refused
+from tests.routermcp.server import HANDSHAKE, Action, Exchange, ScriptedServer, refused
 from tests.three_runtimes import gather, make_client, run
 
 
@@ -48,6 +48,38 @@ def test_a_renewed_session_is_told_and_logged(
     (logged,) = caplog.records
     assert logged.levelname == "WARNING"
     assert reason in logged.getMessage()
+
+
+def rejected(code: int, message: str) -> Action:
+    return lambda exchange: exchange.error(code, message)
+
+
+UNINITIALIZED: dict[str, Action] = {
+    "error": rejected(-32002, "Server not initialized"),
+    "of Python": rejected(-32600, "Received request before initialization was complete"),
+    "400": refused(400, "the client is not initialized"),
+    "422": refused(422, "Unexpected message, expect initialize request"),
+}
+
+
+@pytest.mark.parametrize("way", UNINITIALIZED)
+def test_a_session_without_an_id_is_renewed_where_the_server_waits_for_that(runtime: str, way: str) -> None:
+    told: list[SessionRenewal] = []
+
+    async def body() -> str:
+        async with make_client(runtime, url=server.url, on_session_renewed=told.append) as client:
+            server.script("tools/call", UNINITIALIZED[way])
+            text = (await client.call_tool("add", {"a": 1, "b": 2})).text
+            server.script("tools/call", UNINITIALIZED[way], UNINITIALIZED[way])
+            with pytest.raises(MCPError):
+                await client.call_tool("add", {"a": 1, "b": 2})
+            return text
+
+    with ScriptedServer(HANDSHAKE, sessions=False) as server:
+        assert run(runtime, body) == "3"
+        assert server.executed["tools/call:add"] == 1
+        assert len(server.requests("initialize")) == 3
+    assert [each.reason for each in told] == ["the server has forgotten the session"] * 2
 
 
 def test_each_session_is_told_of_its_own_user(sessions_server: ScriptedServer, runtime: str) -> None:

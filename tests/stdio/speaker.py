@@ -2,7 +2,7 @@
 
 The tool ``speak`` is answered first. Then the server does what ``what`` says, and announces with a
 notification of the method ``test/done`` that it got to the end of it. With the argument ``quiet`` it
-announces no changes of its lists.
+announces no changes of its lists. After ``forget`` it refuses calls until it is initialized again.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ def speak(what: str) -> None:
 
 
 subscribed = None
+forgotten = False
 
 for line in sys.stdin:
     message = json.loads(line)
@@ -56,6 +57,7 @@ for line in sys.stdin:
     if method is None:  # an answer to what was asked above
         done(answer=message.get("result"), error=message.get("error"))
     elif method == "initialize":
+        forgotten = False
         about = {"capabilities": {"tools": {}}, "serverInfo": {"name": "speaker", "version": "1"}}
         send(id=number, result={"protocolVersion": "2025-11-25", **about})
     elif method == "server/discover":
@@ -70,7 +72,10 @@ for line in sys.stdin:
         send(
             id=number, result={"resultType": "complete", "ttlMs": 0, "cacheScope": "private", "tools": tools}
         )
+    elif method == "tools/call" and forgotten:
+        send(id=number, error={"code": -32002, "message": "Server not initialized"})
     elif method == "tools/call":
+        forgotten = message["params"]["arguments"].get("what") == "forget"
         send(id=number, result={"resultType": "complete", "content": [{"type": "text", "text": "ok"}]})
         speak(message["params"]["arguments"].get("what", "nothing"))
     elif number is not None:

@@ -197,3 +197,17 @@ def test_many_calls_and_an_attendant_share_one_stream(runtime: str) -> None:
             return answers + await gather(runtime, [call] * 20)
 
     assert run(runtime, body) == ["ok"] * 40
+
+
+def test_a_child_that_waits_for_initialize_is_initialized_again(runtime: str) -> None:
+    """As one does behind a wrapper that has started it anew."""
+    told: list[str] = []
+
+    async def body() -> str:
+        settings: Any = {"on_session_renewed": lambda renewal: told.append(renewal.reason)}
+        async with client_of(runtime, Listener(runtime), **settings) as client:
+            await client.call_tool("speak", {"what": "forget"})
+            return (await client.call_tool("speak", {})).text
+
+    assert run(runtime, body) == "ok"
+    assert told == ["the server has forgotten the session"]

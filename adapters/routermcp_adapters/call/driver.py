@@ -40,7 +40,7 @@ from routermcp_proto.exceptions import (
     TransportError,
 )
 from routermcp_proto.handshake import STATELESS_ERRORS, Agreement
-from routermcp_proto.http.outcomes import Outcome, refusal_error, rpc_error, session_unknown
+from routermcp_proto.http.outcomes import Outcome, refusal_error, rpc_error, session_unknown, uninitialized
 from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.retry import POLL, RetryPolicy
 from routermcp_proto.types import InitializeResult, Progress, WireModel
@@ -627,7 +627,7 @@ def describe_call(call: Call[Any]) -> str:
 def _remedy_for_call(call: Call[Any], outcome: Outcome | None, session_id: str | None) -> Remedy | None:
     """Say what may help a call that the server did not even begin to work on."""
     error, refused = _error_of(outcome)
-    if session_id is not None and session_unknown(error, refused):
+    if uninitialized(error, refused) if session_id is None else session_unknown(error, refused):
         return Remedy.RENEW_SESSION
     if error is not None and error.code == UNSUPPORTED_VERSION:
         return Remedy.RENEW_SESSION

@@ -126,7 +126,7 @@ class HTTPHandshake:
             agreement: The agreement that was in force then.
         """
         if self._session.agreement is agreement and self._binding.session_id == session_id:
-            if session_id is not None:
+            if agreement is not None and agreement.revision.era is Era.HANDSHAKE:
                 self._loss = "the server has forgotten the session"
             memory = self._shared.memory
             if agreement is not None and memory.agreement is agreement:
@@ -223,10 +223,6 @@ class HTTPHandshake:
                 ):
                     failures.append(error)
                     return self._session.refuse_handshake(Refused(None, error))
-                if wait is None and outgoing.request_id is None and not error.not_run:
-                    # A server that cannot handle it may still serve calls.
-                    log.warning("%s", error)
-                    return []
                 if wait is None:
                     raise
             attempt += 1

@@ -13,7 +13,7 @@ from routermcp_proto.exceptions import ConfigError, MCPError, TransportError
 from routermcp_proto.handshake import Agreement
 from routermcp_proto.http.outcomes import Outcome
 from routermcp_proto.states import SessionState
-from routermcp_proto.versions import LATEST_HANDSHAKE
+from routermcp_proto.versions import LATEST_HANDSHAKE, Era
 
 from ..call.attendant import Attendant
 from ..call.deadline import CallDeadline
@@ -141,6 +141,8 @@ class StreamSession:
         """Repeat the handshake, unless another caller has done so since this one looked."""
         del session_id
         if self._session.agreement is agreement:
+            if agreement is not None and agreement.revision.era is Era.HANDSHAKE:
+                self._loss = "the server has forgotten the session"
             self._forget()
         await self.connect(deadline)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.routermcp.server import HANDSHAKE, Action, Exchange, ScriptedServer, dropped, refused
+from tests.routermcp.server import HANDSHAKE, Action, Exchange, ScriptedServer, refused
 from tests.three_runtimes import make_client, run
 
 #: Milliseconds that are plenty, and less than a silent server stays silent.
@@ -74,9 +74,3 @@ def test_the_body_is_not_waited_for(runtime: str, head: Action) -> None:
         server.script("answer", heard(head))
         assert ask(server, runtime) == "file:///here"
         assert not server._scripts["answer"]
-
-
-def test_a_server_that_hangs_up_on_it_is_connected_to(runtime: str) -> None:
-    with ScriptedServer(HANDSHAKE) as server:
-        server.script("notifications/initialized", *[dropped] * 5)
-        assert ask(server, runtime) == "file:///here"
