@@ -61,7 +61,7 @@ async def outcome(client: Any, seconds: float) -> str:
 if __name__ == "__main__":
     logging.disable()
     client, *rows = sys.argv[1:]
-    importlib.import_module(client)
+    _loaded = importlib.import_module(client).Client  # fastmcp imports it upon this
     run_rows(
         rows,
         lambda row: asyncio.run(probe(client, row)),
