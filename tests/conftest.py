@@ -43,7 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Install the event loop, in each process that runs tests."""
-    event_loops.install(config.getoption("--event-loop"))
+    event_loops.install(str(config.getoption("--event-loop")))
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def install(name: str) -> None:
         def close(self) -> None:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                super().close()
+                uvloop.Loop.close(self)
             for each in caught:
                 warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
 
@@ -41,4 +41,4 @@ def install(name: str) -> None:
             def new_event_loop(self) -> asyncio.AbstractEventLoop:
                 return Loop()
 
-        asyncio.set_event_loop_policy(Policy())
+        asyncio.set_event_loop_policy(Policy())  # pyright: ignore[reportDeprecated]

@@ -87,7 +87,7 @@ def test_commands_exist() -> None:
 
 
 def test_commands_listed_in_a_row_exist() -> None:
-    (row,) = re.findall(r"or use (.*?)\(`routermcp --help`\)", TEXT, re.DOTALL)
+    (row,) = re.findall(r"or use (.*?)\(`routermcp -h`", TEXT, re.DOTALL)
     names = [name.removeprefix("routermcp ") for name in re.findall(r"`([^`]+)`", row)]
     assert names
     assert set(names) <= set(COMMANDS)
