@@ -25,7 +25,7 @@ from .config.views import EntrySettings, ViewSettings
 from .http.authentication import APIKey, check_binding
 from .http.gateway_app import GatewayApp
 from .http.project_gateway import ProjectGateway
-from .http.rate_limit import RateLimit
+from .http.rate_limit import RateCounter, RateLimit
 from .http.routes.token_api import TokenAPI
 from .http.validation import LOOPBACK_HOSTS
 from .names import DOTTED, Naming
@@ -256,7 +256,9 @@ def application_of(
     names = hosts_of(host) | {name.lower() for name in config.httpServer.allowedHosts}
     keys = [*map(_key_of, config.auth.apiKeys)] if config.auth.mode == "api_key" else None
     check_binding(host, keys)
-    limit = config.rateLimit
+    asked = config.rateLimit
+    limit = RateLimit(asked.requests, asked.seconds) if asked is not None else None
+    rates = _shared_rates(config, limit) if limit is not None else None
     app = GatewayApp(
         backend,
         allowed_hosts=names,
@@ -278,6 +280,8 @@ def application_of(
         if log is not None:
             log.flush()
         await app.close()
+        if rates is not None:
+            await rates.close()
         if api is not None:
             await api.close()
         await backend.close()
@@ -287,7 +291,9 @@ def application_of(
         projects=[*config.served_projects],
         views={slug: view for slug, each in config.served_projects.items() if (view := _view_of(each))},
         keys=keys,
-        limit=RateLimit(limit.requests, limit.seconds) if limit is not None else None,
+        limit=limit,
+        rates=rates,
+        max_owner_requests=config.httpServer.maxRequestsPerOwner,
         allowed_hosts=names,
         drain_seconds=config.httpServer.drainSeconds,
         session_secret=_secret_of(store.get_secret_value()) if store is not None else None,
@@ -363,6 +369,16 @@ def _session_store(config: GatewayConfig) -> SessionStore | None:
     return redis_store(
         session.store.get_secret_value(), max_sessions=session.max_sessions, session_idle=session.timeout
     )
+
+
+def _shared_rates(config: GatewayConfig, limit: RateLimit) -> RateCounter | None:
+    """Return the counter of the processes that share their sessions, None for one process."""
+    if config.session.store is None:
+        return None
+    from .http.redis_rates import RedisRates  # noqa: PLC0415 - redis is for those who have one
+    from .sessions.redis import redis_at  # noqa: PLC0415
+
+    return RedisRates(redis_at(config.session.store.get_secret_value()), limit)
 
 
 def _secret_of(store: str) -> bytes:

@@ -19,6 +19,10 @@ DEFAULT_DRAIN_SECONDS = 8.0
 #: under way, as clients keep connections for their next requests.
 MAX_CLIENT_CONNECTIONS = 1_000
 
+#: Requests under way at once. Each has a connection, and often one to a server behind the
+#: gateway; a process may have 1,024 descriptors by default on Linux.
+MAX_REQUESTS = 500
+
 #: Requests in one period, at most: more is no limit.
 MAX_RATE_REQUESTS = 1_000_000_000
 
@@ -38,6 +42,8 @@ class HTTPServerSettings(ConfigModel):
     maxConnectionsPerAddress: Whole | None = Field(default=None, ge=1, le=MAX_CLIENT_CONNECTIONS)
     """Connections of one address at once. None for a quarter of all from other machines and any number
     from this one; behind a proxy on another machine, whose address all clients have, that of all."""
+    maxRequestsPerOwner: Whole | None = Field(default=None, ge=1, le=MAX_REQUESTS)
+    """Requests under way of one key and user. None for four times as many as are left for others."""
 
     @field_validator("host")
     @classmethod
@@ -48,7 +54,7 @@ class HTTPServerSettings(ConfigModel):
 
 
 class RateLimitSettings(ConfigModel):
-    """How much one client may ask for."""
+    """How much one owner, a key and its user, may ask for."""
 
     requests: Whole = Field(ge=1, le=MAX_RATE_REQUESTS)
     seconds: Seconds

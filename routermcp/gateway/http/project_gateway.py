@@ -29,7 +29,7 @@ from routermcp_proto.jsonrpc import ErrorObject
 
 from ..backend import View
 from ..catalog.views import ServerView, common_view
-from ..config.listening import DEFAULT_DRAIN_SECONDS
+from ..config.listening import DEFAULT_DRAIN_SECONDS, MAX_REQUESTS
 from ..errors import Rejected
 from ..users.methods import UserMethods
 from ..users.oauth_state import PATH as CALLBACK_PATH
@@ -40,7 +40,7 @@ from .body import REFUSED_SECONDS, RequestBody, requests_in
 from .cors import SharedResponse, allowed_origin, answer_preflight, is_preflight
 from .gateway_app import MAX_BODY, GatewayApp, SignSessionId
 from .lifespan import LifespanHook, run_lifespan
-from .rate_limit import RateLimit, TokenBucket
+from .rate_limit import MemoryRates, RateCounter, RateLimit
 from .routes import health, oauth_callback
 from .routes.token_api import USERS_PATH, TokenAPI
 from .session_ids import SessionIdSigner
@@ -50,9 +50,9 @@ from .validation import LOOPBACK_HOSTS, check_accept, check_origin
 #: The project of a gateway whose projects are not named.
 DEFAULT_PROJECT = "default"
 
-#: Requests under way at once. Each has a connection, and often one to a server behind the
-#: gateway; a process may have 1,024 descriptors by default on Linux.
-MAX_REQUESTS = 500
+#: Requests under way that one owner may have for each one that is left: alone four fifths of all, two
+#: owners four ninths each, and so on (the dynamic thresholds of switches that share a buffer).
+OWNER_SHARE = 4
 
 #: Seconds after which a client may retry that was refused because too many requests were running.
 BUSY_RETRY_AFTER_SECONDS = 1
@@ -80,11 +80,14 @@ class ProjectGateway:
         views: What is seen in projects that do not show everything.
         keys: The API keys that give access; None for access without a key. See
             :func:`~routermcp.gateway.http.authentication.check_binding`.
-        limit: Requests that may be made in each project, None for no limit.
+        limit: Requests that each owner, a key and its user, may make in each project; None for no limit.
+        rates: Counts them, None for a counter in this process's memory.
         allowed_hosts: As the application's.
         max_body: Bytes of the longest request, as the application's.
         max_requests: Requests under way at once. Streams that wait for announcements do not
-            count: each session has one at most.
+            count: each session has one at most. An owner may have ``OWNER_SHARE`` times as many as are
+            left, so that there is room for another.
+        max_owner_requests: Those of one owner at most, None for that share alone.
         refused_seconds: Seconds that a request which is going to be refused gets to arrive.
         drain_seconds: Seconds that requests under way get when the server ends, before they are refused.
         session_secret: At least 32 random bytes, the same for all processes that share sessions;
@@ -111,9 +114,11 @@ class ProjectGateway:
         views: Mapping[str, View] = MappingProxyType({}),
         keys: Sequence[APIKey] | None = None,
         limit: RateLimit | None = None,
+        rates: RateCounter | None = None,
         allowed_hosts: Collection[str] = LOOPBACK_HOSTS,
         max_body: int = MAX_BODY,
         max_requests: int = MAX_REQUESTS,
+        max_owner_requests: int | None = None,
         refused_seconds: float = REFUSED_SECONDS,
         drain_seconds: float = DEFAULT_DRAIN_SECONDS,
         session_secret: bytes | None = None,
@@ -132,14 +137,16 @@ class ProjectGateway:
         self._views = views
         self._keys = KeyRing(keys) if keys is not None else None
         self._limit = limit
-        self._buckets = {slug: TokenBucket(limit, clock) for slug in projects} if limit is not None else {}
+        self._rates = rates or (MemoryRates(limit, clock) if limit is not None else None)
         self._allowed_hosts = allowed_hosts
         self._max_body = max_body
         self._max_requests = max_requests
+        self._max_owner_requests = max_requests if max_owner_requests is None else max_owner_requests
         self._refused_seconds = refused_seconds
         self._drain_seconds = drain_seconds
         self._ending = False
         self._under_way = 0
+        self._under_way_of: dict[bytes, int] = {}
         self._signer = SessionIdSigner(session_secret)
         self._upstreams = upstreams
         self._problems = problems
@@ -235,20 +242,29 @@ class ProjectGateway:
             check_accept(head, "text/event-stream")
             head.replace("Accept", None)  # the client need not take JSON, which the endpoint asks for
             send = EventStreamSender(send).send
-        counts = head.method == "POST"
-        if counts and self._under_way >= self._max_requests:
+        sign = self._signing_for(head, project, identity)
+        owner, counts = head.owner, head.method == "POST"
+        held = self._under_way_of.get(owner, 0)
+        left = min(OWNER_SHARE * (self._max_requests - self._under_way), self._max_owner_requests)
+        if counts and held >= left:
             messages = await body.brief()
             if messages is None or requests_in(messages):
                 error = ErrorObject(INVALID_REQUEST, "too many requests are under way")
                 raise Rejected(503, error, headers=[(b"retry-after", b"%d" % BUSY_RETRY_AFTER_SECONDS)])
             counts = False  # a running request may wait for it: a response, or a cancellation
-        self._under_way += counts
+        if not counts:
+            await self._app.answer(head, body.receive, send, sign)
+            return
+        self._under_way += 1
+        self._under_way_of[owner] = self._under_way_of.get(owner, 0) + 1
         try:
-            if not counts or self._limit is None or await self._within(self._limit, project, body, send):
-                sign = self._signing_for(head, project, identity)
+            if self._limit is None or await self._within(self._limit, owner, body, send):
                 await self._app.answer(head, body.receive, send, sign)
         finally:
-            self._under_way -= counts
+            self._under_way -= 1
+            self._under_way_of[owner] -= 1
+            if not self._under_way_of[owner]:
+                del self._under_way_of[owner]
 
     def _project_of(self, path: str) -> tuple[str, bool, str]:
         """Return the project that a path names, whether every response is an event stream, and the server.
@@ -285,13 +301,13 @@ class ProjectGateway:
             raise Rejected(404, ErrorObject(INVALID_REQUEST, "there is no such server here"))
         return common_view(view, ServerView(server))
 
-    async def _within(self, limit: RateLimit, project: str, body: RequestBody, send: Send) -> bool:
-        """Count requests against the limit of their project; refuse requests beyond it."""
+    async def _within(self, limit: RateLimit, owner: bytes, body: RequestBody, send: Send) -> bool:
+        """Count requests against the limit of their owner; refuse requests beyond it."""
         asked = requests_in(await body.messages(self._max_body))
         if asked > limit.requests:
             problem = f"a batch has at most {limit.requests} requests here"
             raise Rejected(400, ErrorObject(INVALID_REQUEST, problem))
-        wait = self._buckets[project].take(asked)
+        wait = await self._rates.take(owner, asked) if self._rates is not None and asked else None
         if wait is not None:
             await rate_limit.refuse_rate_limited(limit, wait, send)
         return wait is None

@@ -1,15 +1,27 @@
-"""The rate limit of a project, as a token bucket."""
+"""How many requests one owner, a key and its user, may make in a period.
+
+The limit is a bucket of as many requests, which fills again evenly over the period. What is kept of an
+owner is one number: the time at which its bucket is full (the generic cell rate algorithm of ATM). So an
+owner without a number has a full one, and numbers of the past need not be kept.
+
+:class:`MemoryRates` counts in one process; :mod:`.redis_rates` for several that serve the same clients.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from routermcp_proto import jsonrpc
 from routermcp_proto.exceptions import ConfigError
 
 from .asgi import ResponseWriter, Send
+
+#: Owners whose requests are counted at once: a key that acts for users names as many as it likes. Of more,
+#: the half is forgotten whose buckets are the fullest.
+MAX_OWNERS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,34 +42,54 @@ class RateLimit:
             raise ConfigError("a rate limit has at least one request, and a period of more than 0 seconds")
 
 
-class TokenBucket:
-    """The requests that may be made now, refilled with time.
+class RateCounter(Protocol):
+    """Counts the requests of each owner against a limit."""
+
+    async def take(self, owner: bytes, requests: int) -> float | None:
+        """Take requests from an owner's bucket, all or none of them.
+
+        Returns:
+            None where they may be made, else the seconds until they may.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release what the counter holds."""
+        ...
+
+
+class MemoryRates:
+    """A :class:`RateCounter` in the memory of this process.
 
     Args:
-        limit: The size of the bucket and the speed of its refill.
+        limit: The size of each bucket and the speed of its refill.
         clock: Returns the time, in seconds.
     """
 
     def __init__(self, limit: RateLimit, clock: Callable[[], float]) -> None:
         self._limit = limit
         self._clock = clock
-        self._tokens: float = limit.requests
-        self._counted_at = clock()
+        self._full_at: dict[bytes, float] = {}
 
-    def take(self, requests: int) -> float | None:
-        """Take requests from the bucket, all or none of them.
+    def __len__(self) -> int:
+        return len(self._full_at)
 
-        Returns:
-            None where they may be made, else the seconds until they may.
-        """
-        now = self._clock()
-        rate = self._limit.requests / self._limit.seconds
-        self._tokens = min(self._tokens + (now - self._counted_at) * rate, self._limit.requests)
-        self._counted_at = now
-        if self._tokens >= requests:
-            self._tokens -= requests
-            return None
-        return (requests - self._tokens) / rate
+    async def take(self, owner: bytes, requests: int) -> float | None:
+        """Take requests from an owner's bucket, all or none of them."""
+        now, period = self._clock(), self._limit.seconds
+        full_at = max(self._full_at.get(owner, now), now) + requests * period / self._limit.requests
+        wait = full_at - now - period
+        if wait > 0:
+            return wait
+        self._full_at[owner] = full_at
+        if len(self._full_at) > MAX_OWNERS:
+            fullest = sorted(self._full_at, key=self._full_at.__getitem__)
+            for each in fullest[: len(fullest) // 2]:
+                del self._full_at[each]
+        return None
+
+    async def close(self) -> None:
+        """Do nothing: memory needs no end."""
 
 
 async def refuse_rate_limited(limit: RateLimit, wait: float, send: Send) -> None:

@@ -100,6 +100,21 @@ def redis_store(
     Raises:
         ConfigError: The URL is no URL of Redis.
     """
+    return RedisSessions(
+        redis_at(url),
+        max_sessions=max_sessions,
+        session_idle=session_idle,
+        lease_seconds=lease_seconds,
+        quiet_seconds=quiet_seconds,
+    )
+
+
+def redis_at(url: str) -> Redis:
+    """Return a client of the Redis at a URL; it connects with its first use.
+
+    Raises:
+        ConfigError: The URL is no URL of Redis.
+    """
     try:
         pool: BlockingConnectionPool = _POOL.from_url(
             url,
@@ -113,13 +128,7 @@ def redis_store(
     except ValueError:
         # Not chained: the text of the cause may hold a part of the URL.
         raise ConfigError("the session store needs a URL such as redis://127.0.0.1:6379/0") from None
-    return RedisSessions(
-        Redis.from_pool(pool),
-        max_sessions=max_sessions,
-        session_idle=session_idle,
-        lease_seconds=lease_seconds,
-        quiet_seconds=quiet_seconds,
-    )
+    return Redis.from_pool(pool)
 
 
 @dataclass(eq=False, slots=True)

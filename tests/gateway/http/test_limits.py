@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from routermcp import ConfigError, RetryPolicy, TransportError
 from routermcp.gateway.errors import Rejected
 from routermcp.gateway.http.asgi import RequestHead
 from routermcp.gateway.http.body import RequestBody
-from routermcp.gateway.http.rate_limit import RateLimit, TokenBucket
+from routermcp.gateway.http.rate_limit import MAX_OWNERS, MemoryRates, RateLimit
 from tests.gateway.gateways import (
     BOTH,
     HANDSHAKE,
@@ -51,17 +52,33 @@ def clock() -> Clock:
 
 
 def test_requests_come_back_with_time(clock: Clock) -> None:
-    bucket = TokenBucket(RateLimit(4, 8.0), clock)
-    assert [bucket.take(1) for _ in range(5)] == [None, None, None, None, 2.0]
+    rates = MemoryRates(RateLimit(4, 8.0), clock)
+
+    def take(requests: int) -> float | None:
+        return asyncio.run(rates.take(b"ada", requests))
+
+    assert [take(1) for _ in range(5)] == [None, None, None, None, 2.0]
     clock.now += 1.5
-    assert bucket.take(1) == 0.5
+    assert take(1) == 0.5
     clock.now += 0.5
-    assert bucket.take(1) is None
-    assert bucket.take(1) == 2.0, "what was refused was not counted"
-    assert bucket.take(0) is None
+    assert take(1) is None
+    assert take(1) == 2.0, "what was refused was not counted"
     clock.now += 1_000_000
-    assert bucket.take(4) is None
-    assert bucket.take(3) == 6.0, "no more than the limit is saved up"
+    assert take(4) is None
+    assert take(3) == 6.0, "no more than the limit is saved up"
+
+
+def test_each_owner_has_a_limit_of_its_own_and_their_number_is_bounded(clock: Clock) -> None:
+    async def body() -> None:
+        rates = MemoryRates(RateLimit(2, 60.0), clock)
+        assert [await rates.take(b"greedy", 1) for _ in range(3)] == [None, None, 30.0]
+        assert await rates.take(b"modest", 1) is None
+        for number in range(MAX_OWNERS):
+            assert await rates.take(b"%d" % number, 1) is None
+        assert len(rates) <= MAX_OWNERS
+        assert await rates.take(b"greedy", 1) == 30.0, "an owner that has used its limit is remembered"
+
+    asyncio.run(body())
 
 
 @pytest.mark.parametrize(

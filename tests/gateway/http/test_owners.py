@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import httpx
@@ -13,6 +14,7 @@ from routermcp.gateway.http.asgi import RequestHead, read_body
 from routermcp.gateway.http.authentication import APIKey
 from routermcp.gateway.http.gateway_app import GatewayApp
 from routermcp.gateway.http.project_gateway import ProjectGateway
+from routermcp.gateway.http.rate_limit import RateLimit
 from routermcp.gateway.serving.uvicorn import serve_in_thread
 from routermcp.gateway.sessions.memory import MemorySessions
 from routermcp_proto.server_session import ServerSession
@@ -90,6 +92,93 @@ def test_a_key_may_come_in_a_header_of_its_own() -> None:
         assert bench.call("who", **{"X-API-Key": "rmc_a"}).status_code == 200
         assert bench.call("who", **{"X-API-Key": "rmc_b"}).status_code == 401
         assert bench.call("who", **{"X-API-Key": "rmc_a", "Authorization": "Bearer no"}).status_code == 401
+
+
+# ---- requests ----------------------------------------------------------------------------------------
+
+
+class Caller:
+    """Sends requests with one key to an application, without a server."""
+
+    def __init__(self, app: ProjectGateway, key: str) -> None:
+        self._app = app
+        self._headers = [
+            (b"host", b"127.0.0.1"),
+            (b"content-type", b"application/json"),
+            (b"accept", b"application/json, text/event-stream"),
+            (b"x-api-key", key.encode()),
+        ]
+
+    async def ping(self) -> int:
+        return await self._post(json.dumps(request("ping")).encode())
+
+    async def begin(self) -> asyncio.Task[int]:
+        """Begin a request whose body does not come."""
+        task = asyncio.create_task(self._post(None))
+        await asyncio.sleep(0)
+        return task
+
+    async def _post(self, body: bytes | None) -> int:
+        statuses: list[int] = []
+
+        async def receive() -> dict[str, Any]:
+            if body is None:
+                await asyncio.Event().wait()
+            return {"type": "http.request", "body": body}
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+
+        scope = {"type": "http", "method": "POST", "path": "/mcp", "headers": self._headers}
+        await self._app(scope, receive, send)
+        return statuses[0]
+
+
+def test_an_owner_that_has_its_share_of_requests_keeps_nobody_out() -> None:
+    async def body() -> None:
+        keys = [APIKey("rmc_greedy"), APIKey("rmc_other"), APIKey("rmc_third")]
+        app = ProjectGateway(GatewayApp(WaitingTools()), keys=keys, max_requests=10)
+        greedy, other, third = (Caller(app, f"rmc_{name}") for name in ("greedy", "other", "third"))
+        held = [await greedy.begin() for _ in range(8)]
+        assert (await greedy.ping(), await other.ping()) == (503, 200)
+        held += [await other.begin() for _ in range(1)]
+        assert await third.ping() == 200, "two that take all they can leave room as well"
+        for task in held:
+            task.cancel()
+        await asyncio.wait(held)
+        assert await greedy.ping() == 200
+
+    asyncio.run(body())
+
+
+def test_the_requests_of_an_owner_may_be_bounded_further() -> None:
+    async def body() -> None:
+        keys = [APIKey("rmc_a"), APIKey("rmc_b")]
+        app = ProjectGateway(GatewayApp(WaitingTools()), keys=keys, max_owner_requests=2)
+        one, other = Caller(app, "rmc_a"), Caller(app, "rmc_b")
+        held = [await one.begin() for _ in range(2)]
+        assert (await one.ping(), await other.ping()) == (503, 200)
+        for task in held:
+            task.cancel()
+        await asyncio.wait(held)
+
+    asyncio.run(body())
+
+
+def test_an_owner_that_has_used_its_rate_keeps_nobody_out() -> None:
+    async def body() -> None:
+        keys = [APIKey("rmc_a"), APIKey("rmc_b")]
+        limit = RateLimit(2, 60.0)
+        app = ProjectGateway(GatewayApp(WaitingTools()), keys=keys, limit=limit, clock=lambda: 0.0)
+        one, other = Caller(app, "rmc_a"), Caller(app, "rmc_b")
+        assert [await one.ping() for _ in range(3)] == [200, 200, 429]
+        assert await other.ping() == 200
+
+    asyncio.run(body())
+
+
+# ---- numbers -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("length", ["101", "0" * 5_000 + "101", "9" * 5_000])
