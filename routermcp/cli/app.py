@@ -9,6 +9,7 @@ import typer
 
 from .. import __version__
 from .auth import app as auth_commands
+from .bridge import app as bridge_commands
 from .commands.all import app as client_commands
 from .config import app as config_commands
 from .demo.cli import app as demo_command
@@ -27,6 +28,7 @@ app = typer.Typer(
 app.add_typer(client_commands)
 app.add_typer(demo_command)
 app.add_typer(gateway_commands)
+app.add_typer(bridge_commands)
 app.add_typer(config_commands)
 app.add_typer(auth_commands)
 

@@ -31,7 +31,6 @@ from .catalog.merged import MergedCatalog
 from .catalog.tool_search import search, search_tool
 from .names import DOTTED, PORTABLE, SPELLINGS, Naming
 from .telemetry.records import CallRecord, OnCall
-from .upstreams.capabilities import of_server
 from .upstreams.upstream import Upstream, UpstreamState
 from .users.methods import UserMethods
 from .users.oauth_state import PATH as CALLBACK_PATH
@@ -453,28 +452,3 @@ def _name_in_cursor(cursor: str) -> str:
         return base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError) as error:
         raise InvalidParamsError("unknown cursor") from error
-
-
-class SingleServer(Aggregate):
-    """The backend that forwards everything to one server.
-
-    Args:
-        upstream: The server, made with ``prefix=False``.
-        patience: Seconds that a list waits for it while it is being started.
-    """
-
-    def __init__(self, upstream: Upstream, *, patience: float = LIST_WAIT_SECONDS) -> None:
-        super().__init__([upstream], search=False, patience=patience)
-        self._server = upstream
-
-    async def begin(self) -> None:
-        """Reach the server, so that the first client gets the server's own description."""
-        await self._settle(self._shared)
-
-    def _introduce(self) -> None:
-        """Take over the server's description of itself."""
-        server = self._server.server
-        if server is not None:
-            self.server_info = server.serverInfo.to_wire()
-            self.capabilities = of_server(server.capabilities.to_wire())
-            self.instructions = server.instructions

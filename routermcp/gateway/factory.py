@@ -238,6 +238,7 @@ def application_of(
     tokens: TokenAdapter | None = None,
     *,
     write_log: Callable[[str], object] | None = None,
+    path: str = "/mcp",
 ) -> ProjectGateway:
     """Return the application that serves a backend as configured.
 
@@ -247,6 +248,7 @@ def application_of(
         tokens: A token store to serve to applications that act for users, None for the
             configured one.
         write_log: Takes lines about the calls, None to write none.
+        path: Path of the endpoint.
 
     Raises:
         ConfigError: The application would serve every client that reaches this machine, or a library
@@ -261,6 +263,7 @@ def application_of(
     rates = _shared_rates(config, limit) if limit is not None else None
     app = GatewayApp(
         backend,
+        path=path,
         allowed_hosts=names,
         max_sessions=config.session.max_sessions,
         session_idle=config.session.timeout,

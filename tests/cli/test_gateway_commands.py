@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ import pytest
 from routermcp import SyncRouterMCPClient
 from routermcp.cli.failures import ExitCode
 from routermcp.transports import stdio
-from routermcp.types import TransportError
+from routermcp.types import MCPError, TransportError, UpstreamError
 from tests.gateway.servers import Shop, serving
 from tests.gateway.serving.test_stdio import CONNECT
 from tests.gateway.sessions.redis_server import redis_server
@@ -87,6 +88,18 @@ def folder(tmp_path: Path, url: str) -> Path:
     return tmp_path
 
 
+def shows_states(folder: Path, url: str) -> None:
+    """See that ``status`` tells the state of each server."""
+    shown = ran("status", "--url", url, cwd=folder)
+    assert shown.returncode == 0, shown.stderr
+    assert [line.split() for line in shown.stdout.splitlines()][-2:] == [
+        ["shop", "ready"],
+        ["child", "ready"],
+    ]
+    told = json.loads(ran("status", "--json", cwd=folder, ROUTERMCP_URL=url).stdout)
+    assert set(told["upstreams"]) == {"shop", "child"}
+
+
 @pytest.mark.parametrize(
     "ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda ending: ending.name
 )
@@ -97,14 +110,8 @@ def test_serve_and_status(folder: Path, ending: signal.Signals) -> None:
             while not any(tool.name == "child.saw" for tool in client.list_tools()):
                 pass
             assert client.call_tool("child.saw").text == client.call_tool("shop.saw").text == "sawn"
-        shown = ran("status", "--url", url, cwd=folder)
-        assert shown.returncode == 0, shown.stderr
-        assert [line.split() for line in shown.stdout.splitlines()][-2:] == [
-            ["shop", "ready"],
-            ["child", "ready"],
-        ]
-        told = json.loads(ran("status", "--json", cwd=folder, ROUTERMCP_URL=url).stdout)
-        assert set(told["upstreams"]) == {"shop", "child"}
+        if ending is signal.SIGTERM:  # once is enough
+            shows_states(folder, url)
         children = children_of(program.pid)
         assert len(children) == 1
         program.send_signal(ending)
@@ -227,17 +234,41 @@ def test_a_port_that_is_taken(folder: Path) -> None:
 
 
 def test_proxy_serves_one_child_with_its_names(tmp_path: Path, url: str) -> None:
+    """Over both transports and to all clients at once, at the paths that were asked for."""
     script = tmp_path / "child server.py"
     script.write_text(CONNECT)
     line = f"'{sys.executable}' '{script}' {url}"
-    with (
-        running("proxy", "--stdio", line, "--env", "PYTHONPATH", "--port", "0", cwd=tmp_path) as (at, _),
-        SyncRouterMCPClient(at) as client,
-    ):
-        assert client.server is not None
-        assert client.server.serverInfo.name == "routermcp-demo"
-        assert "saw" in [tool.name for tool in client.list_tools()]
-        assert client.call_tool("saw").text == "sawn"
+    options = ["--env", "PYTHONPATH", "-p", "0", "--basePath", "/a", "--ssePath", "/events"]
+    with running("proxy", "--stdio", line, *options, cwd=tmp_path) as (told, program):
+        at = told.rstrip(",")
+        assert at.endswith("/a/mcp")
+        sse = at.replace("/a/mcp", "/a/events")
+        with (
+            SyncRouterMCPClient(at, protocol="2025-11-25") as new,
+            SyncRouterMCPClient(sse, sse=True) as old,
+            SyncRouterMCPClient(sse) as finds_out,
+        ):
+            for client in (new, old, finds_out):
+                assert client.server is not None
+                assert client.server.serverInfo.name == "routermcp-demo"
+                assert "saw" in [tool.name for tool in client.list_tools()]
+                assert client.call_tool("saw").text == "sawn"
+            assert len(children_of(program.pid)) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "path"),
+    [(["--outputTransport", "sse"], "/sse"), (["--outputTransport", "streamableHttp"], "/mcp")],
+)
+def test_proxy_of_a_broken_server_says_why(tmp_path: Path, options: list[str], path: str) -> None:
+    """By the one transport that was asked for; the other one has no endpoint."""
+    with running("proxy", "--stdio", "/no/such/program", "-p", "0", *options, cwd=tmp_path) as (url, _):
+        assert url.endswith(path)
+        with SyncRouterMCPClient(url) as client, pytest.raises(UpstreamError, match="/no/such/program"):
+            client.list_tools()
+        other = "/mcp" if path == "/sse" else "/sse"
+        with pytest.raises(MCPError), SyncRouterMCPClient(url.replace(path, other)):
+            pass
 
 
 def test_connect_is_a_stdio_server(folder: Path) -> None:
@@ -247,6 +278,55 @@ def test_connect_is_a_stdio_server(folder: Path) -> None:
             assert client.server is not None
             assert client.server.serverInfo.name == "RouterMCP"
             assert client.call_tool("shop.saw").text == "sawn"
+
+
+def test_connect_starts_a_daemon_that_all_clients_of_a_project_share(folder: Path) -> None:
+    config = json.loads((folder / "routermcp.jsonc").read_text())
+    config["httpServer"] = {"port": free_port()}  # of no gateway that is there by chance
+    (folder / "routermcp.jsonc").write_text(json.dumps(config))
+    home = {"PYTHONPATH": PYTHONPATH, "HOME": str(folder)}
+    clients = [
+        SyncRouterMCPClient(transport=stdio(command("connect", "--project", str(folder)), env=home))
+        for _ in range(2)
+    ]
+    pids: set[int] = set()
+    try:
+        for client in clients:
+            with client:
+                assert client.call_tool("shop.saw").text == "sawn"
+                (state,) = (folder / ".routermcp" / "projects").iterdir()
+                pids.add(int((state / "daemon.pid").read_text()))
+        assert len(pids) == 1
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGTERM)
+    until = time.monotonic() + PATIENCE
+    while list(state.glob("daemon.p*")):
+        assert time.monotonic() < until, "the daemon goes on"
+        time.sleep(0.02)
+
+
+def test_a_daemon_without_clients_ends(folder: Path) -> None:
+    run = (
+        "from routermcp.cli import gateway, main; gateway.IDLE_SECONDS = 0.2; "
+        "main(['serve', '--daemon-mode', '--port', '0'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", run],
+        cwd=folder,
+        env=environment(HOME=str(folder)),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert " at http://" in done.stderr
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
 
 
 def test_status_of_nothing(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ import os
 import sys
 
 from routermcp.gateway import serve_in_thread
-from routermcp.gateway.aggregate import SingleServer
 from routermcp.gateway.config.model import GatewayConfig
 from routermcp.gateway.factory import application_of
+from routermcp.gateway.single import SingleServer
 from routermcp.gateway.upstreams.targets import over_http, over_stdio
 from routermcp.gateway.upstreams.upstream import Upstream
 

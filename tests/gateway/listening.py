@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 
 from routermcp.gateway import Caller, GatewayApp, Listing, serve_in_thread
-from routermcp.gateway.aggregate import SingleServer
 from routermcp.gateway.serving.stdio import serve_stdio
+from routermcp.gateway.single import SingleServer
 from routermcp.gateway.upstreams.targets import over_http, over_stdio
 from routermcp.gateway.upstreams.times import DEFAULT_TIMES, UpstreamTimes
 from routermcp.gateway.upstreams.upstream import Upstream

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from routermcp import SyncRouterMCPClient
 from routermcp.gateway import GatewayApp, serve_in_thread
-from routermcp.gateway.aggregate import SingleServer
 from routermcp.gateway.http.authentication import APIKey
 from routermcp.gateway.http.project_gateway import ProjectGateway
+from routermcp.gateway.single import SingleServer
 from routermcp.gateway.upstreams.targets import over_http
 from routermcp.gateway.upstreams.upstream import Upstream
 from tests.gateway.servers import Closing

@@ -45,7 +45,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("dispatch", "upstreams"),
         ("users", "visible"),
         ("aggregate", "http"),
-        ("factory", "serving"),
+        ("factory", "serving", "single"),
         ("application", "builtin", "local"),
         ("__init__",),
     ),

@@ -194,6 +194,35 @@ class ResponseWriter:
         await self._send({"type": "http.response.body", "body": b""})
 
 
+async def write_events(
+    queue: asyncio.Queue[bytes | None], watcher: asyncio.Task[None], response: ResponseWriter, silence: float
+) -> None:
+    """Write messages as events until the queue gives None, or the client disconnects.
+
+    Args:
+        queue: The messages.
+        watcher: Ends when the client disconnects.
+        response: The response.
+        silence: Seconds after which a silent stream gets a comment.
+    """
+    while not watcher.done():
+        following = asyncio.create_task(queue.get())
+        try:
+            done, _ = await asyncio.wait(
+                {following, watcher}, timeout=silence, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            if not following.done():
+                following.cancel()
+        if following in done:
+            payload = following.result()
+            if payload is None:
+                return
+            await response.event(payload)
+        elif not done:
+            await response.keep_alive()
+
+
 async def reject(rejected: Rejected, send: Send) -> None:
     """Send the HTTP error of a rejected request."""
     payload = jsonrpc.encode_error(rejected.request_id, rejected.error)

@@ -32,7 +32,17 @@ from ..dispatch.subscriptions import Subscriptions
 from ..errors import Header, Rejected
 from ..sessions.base import MAX_SESSIONS, SESSION_IDLE_SECONDS, KeptSession, SessionStore
 from ..sessions.memory import MemorySessions
-from .asgi import Receive, RequestHead, ResponseWriter, Scope, Send, disconnected, read_body, reject
+from .asgi import (
+    Receive,
+    RequestHead,
+    ResponseWriter,
+    Scope,
+    Send,
+    disconnected,
+    read_body,
+    reject,
+    write_events,
+)
 from .post import KEEP_ALIVE_SECONDS, Post
 from .validation import (
     LOOPBACK_HOSTS,
@@ -260,33 +270,13 @@ class GatewayApp:
             response = ResponseWriter(send)
             try:
                 await response.keep_alive()
-                await self._stream(queue, watcher, response)
+                await write_events(queue, watcher, response, self._keep_alive)
             finally:
                 watcher.cancel()
                 await self._sessions.close_stream(session)
             await response.end()
         finally:
             await self._sessions.used(session)
-
-    async def _stream(
-        self, queue: asyncio.Queue[bytes | None], watcher: asyncio.Task[None], response: ResponseWriter
-    ) -> None:
-        while not watcher.done():
-            following = asyncio.create_task(queue.get())
-            try:
-                done, _ = await asyncio.wait(
-                    {following, watcher}, timeout=self._keep_alive, return_when=asyncio.FIRST_COMPLETED
-                )
-            finally:
-                if not following.done():
-                    following.cancel()
-            if following in done:
-                payload = following.result()
-                if payload is None:
-                    return
-                await response.event(payload)
-            elif not done:
-                await response.keep_alive()
 
     async def _delete(
         self, head: RequestHead, receive: Receive, send: Send, sign: SignSessionId | None

@@ -9,6 +9,7 @@ import math
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ..http.gateway_app import GatewayApp
     from ..http.project_gateway import ProjectGateway
     from .protocol import BoundedProtocol
+    from .proxy_app import ProxyApp
 
 #: Seconds for the server to start, and again to end. It takes a tenth of one; a machine
 #: under full load may take several.
@@ -86,7 +88,7 @@ def serve_in_thread(
 
 
 def serve_here(
-    app: ProjectGateway,
+    app: ProjectGateway | ProxyApp,
     *,
     host: str,
     port: int,
@@ -94,6 +96,7 @@ def serve_here(
     bounds: ConnectionBounds = DEFAULT_BOUNDS,
     drain_seconds: float = DEFAULT_DRAIN_SECONDS,
     on_hangup: Callable[[], None] | None = None,
+    idle_seconds: float | None = None,
 ) -> None:
     """Serve an application in this thread, the main one, until SIGINT or SIGTERM.
 
@@ -107,6 +110,7 @@ def serve_here(
         bounds: What connections of clients may take.
         drain_seconds: Seconds that requests under way get when it ends.
         on_hangup: Called in the event loop on SIGHUP, where the system has it.
+        idle_seconds: Seconds without a request under way after which it ends, None for never.
 
     Raises:
         ModuleNotFoundError: uvicorn is not installed; it comes with ``routermcp[gateway]``.
@@ -123,7 +127,7 @@ def serve_here(
                 spare_the_collector()
                 on_start(_url_of(listener, host, app.path))
 
-        server = _uvicorn_server(app, started, bounds, drain_seconds)
+        server = _uvicorn_server(app, started, bounds, drain_seconds, idle_seconds)
         with _sigterm_handled():
             server.run(sockets=[listener])
         if not server.started:
@@ -131,10 +135,11 @@ def serve_here(
 
 
 def _uvicorn_server(
-    app: GatewayApp | ProjectGateway,
+    app: GatewayApp | ProjectGateway | ProxyApp,
     on_startup: Callable[[], None],
     bounds: ConnectionBounds,
     drain_seconds: float = 0.0,
+    idle_seconds: float | None = None,
 ) -> uvicorn.Server:
     """Return a server that calls a function when its startup has ended, well or not."""
     import uvicorn  # noqa: PLC0415 - of the extra ``gateway``, which the application itself does not need
@@ -143,6 +148,13 @@ def _uvicorn_server(
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             on_startup()
+            self.used_at = time.monotonic()
+
+        async def on_tick(self, counter: int) -> bool:
+            if self.server_state.tasks:
+                self.used_at = time.monotonic()
+            idle = idle_seconds is not None and time.monotonic() - self.used_at > idle_seconds
+            return await super().on_tick(counter) or idle
 
     return Server(uvicorn.Config(app, **_uvicorn_options(bounds, drain_seconds)))
 

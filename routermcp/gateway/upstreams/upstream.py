@@ -90,6 +90,8 @@ class Upstream:
         timeout_ms: Milliseconds that a request may take, None for ``times.call_ms``.
         transport: Connections that it shares with others; None for its own.
         sign_in: Has the user sign in, where the server is one user's alone; None where all users share it.
+        one_session: Whether all clients share one session at the server, and so one process.
+        tells_reason: Whether clients are told why it cannot be used, as they are those who run it.
         times: How long to wait for it.
 
     Attributes:
@@ -115,6 +117,8 @@ class Upstream:
         timeout_ms: int | None = None,
         transport: SharedTransport | None = None,
         sign_in: SignIn | None = None,
+        one_session: bool = False,
+        tells_reason: bool = False,
         times: UpstreamTimes = DEFAULT_TIMES,
     ) -> None:
         self.alias = alias
@@ -131,6 +135,8 @@ class Upstream:
         self.times = times
         self._timeout_ms = times.call_ms if timeout_ms is None else timeout_ms
         self._sign_in = sign_in
+        self._one_session = one_session
+        self._tells_reason = tells_reason
         self._shares = transport is not None
         self._transport = transport or transport_of(settings)
         self._shared = self._new_session(EVERYTHING, self._hear)
@@ -388,8 +394,12 @@ class Upstream:
     def unavailable(self) -> RPCError:
         """Return the error for a request while the server cannot be used."""
         state = self.state.value if self.problem is None else self.problem
+        reason = self.reason if self._tells_reason else None
+        data = {"server": self.alias, "state": self.state.value, **({"reason": reason} if reason else {})}
         message = f"server {self.alias!r} is unavailable ({state}); see /health or the gateway's log"
-        return RPCError(message, code=UPSTREAM_ERROR, data={"server": self.alias, "state": self.state.value})
+        if reason:
+            message = f"server {self.alias!r} is unavailable: {reason}"
+        return RPCError(message, code=UPSTREAM_ERROR, data=data)
 
     def _unanswered(self, method: str, error: MCPError) -> RPCError:
         """Return the error for a request without an answer; details may hold secrets, and go to the log."""
@@ -411,7 +421,7 @@ class Upstream:
     async def _session_for(self, caller: Caller) -> UpstreamSession:
         shared, session_id = self._shared, caller.session_id
         await shared.connect()
-        if session_id is None or not shared.revision.peer_requests:
+        if session_id is None or self._one_session or not shared.revision.peer_requests:
             return shared
         session = self._client_sessions.get(session_id)
         if session is None:

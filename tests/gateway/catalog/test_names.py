@@ -7,11 +7,11 @@ import re
 
 import pytest
 
-from routermcp.gateway.aggregate import SingleServer
 from routermcp.gateway.config.file import parse
 from routermcp.gateway.config.model import GatewayConfig
 from routermcp.gateway.names import DOTTED, PORTABLE, Naming
 from routermcp.gateway.serving.in_process import MemoryTransport
+from routermcp.gateway.single import SingleServer
 from routermcp.gateway.upstreams.targets import over_http
 from routermcp.gateway.upstreams.upstream import Upstream
 from routermcp.types import ConfigError

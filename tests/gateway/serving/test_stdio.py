@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from routermcp.gateway.aggregate import SingleServer
 from routermcp.gateway.serving.stdio import serve_stdio
+from routermcp.gateway.single import SingleServer
 from routermcp.gateway.upstreams.targets import over_stdio
 from routermcp.gateway.upstreams.upstream import Upstream
 from routermcp.transports import stdio
@@ -24,7 +24,7 @@ from tests.three_runtimes import RUNTIMES, abandon_when, make_client, run
 #: Serves the server at a URL over its own stdio.
 CONNECT = """
 import asyncio, sys
-from routermcp.gateway.aggregate import SingleServer
+from routermcp.gateway.single import SingleServer
 from routermcp.gateway.upstreams.targets import over_http
 from routermcp.gateway.serving.stdio import serve_stdio
 from routermcp.gateway.upstreams.upstream import Upstream

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from routermcp import SyncRouterMCPClient
-from routermcp.gateway.aggregate import SingleServer
+from routermcp.gateway.single import SingleServer
 from routermcp.gateway.upstreams.capabilities import of_client, of_server
 from routermcp.gateway.upstreams.sanitize import question
 from routermcp.gateway.upstreams.targets import over_http

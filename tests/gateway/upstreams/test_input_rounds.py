@@ -11,8 +11,8 @@ import pytest
 
 from routermcp import RPCError
 from routermcp.gateway import BuiltinTools, Caller, GatewayApp, InputRequired, serve_in_thread
-from routermcp.gateway.aggregate import SingleServer
 from routermcp.gateway.dispatch.dispatcher import MAX_BACKEND_ROUNDS
+from routermcp.gateway.single import SingleServer
 from routermcp.gateway.upstreams.targets import over_http
 from routermcp.gateway.upstreams.upstream import Upstream
 from tests.conformance.fixture import Everything

@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 from routermcp.gateway import Caller, GatewayApp, Listing, serve_in_thread
-from routermcp.gateway.aggregate import Aggregate, SingleServer
+from routermcp.gateway.aggregate import Aggregate
+from routermcp.gateway.single import SingleServer
 from routermcp.gateway.upstreams.targets import over_http
 from routermcp.gateway.upstreams.upstream import Upstream
 from tests.gateway.listening import PATIENCE, ask, listening, message, open_session, use

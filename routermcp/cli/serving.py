@@ -1,0 +1,140 @@
+"""What the commands share that serve, or look for a gateway that does."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from routermcp_proto.exceptions import ConfigError, TransportError
+from routermcp_proto.http.binding import user_headers
+from routermcp_proto.http.url import EndpointURL
+
+if TYPE_CHECKING:
+    from ..gateway.aggregate import Aggregate
+    from ..gateway.config.model import GatewayConfig
+
+#: The URL of the gateway of this machine, unless another is configured.
+LOCAL_URL = "http://127.0.0.1:5151/mcp"
+
+#: Seconds for a gateway to report its health.
+HEALTH_SECONDS = 5.0
+
+HostOption = Annotated[str | None, typer.Option("--host", metavar="ADDRESS", help="Default 127.0.0.1.")]
+
+
+def listening_on(config: GatewayConfig, host: str | None, port: int | None) -> GatewayConfig:
+    """Return a configuration with another address to listen on, where one is given.
+
+    Raises:
+        ValidationError: The address is wrong.
+    """
+    said = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    if not said:
+        return config
+    # Checked as the file is.
+    checked = type(config.httpServer).model_validate({**config.httpServer.model_dump(), **said})
+    return config.model_copy(update={"httpServer": checked})
+
+
+def serve_gateway(
+    config: GatewayConfig,
+    backend: Aggregate,
+    what: str,
+    on_hangup: Callable[[], None] | None = None,
+    *,
+    on_start: Callable[[str], None] = lambda _url: None,
+    idle_seconds: float | None = None,
+) -> None:
+    """Serve a backend until SIGINT or SIGTERM, and tell where.
+
+    Args:
+        config: What to serve it with.
+        backend: The backend.
+        what: Its name for the user.
+        on_hangup: Called on SIGHUP.
+        on_start: Called with the URL when the server listens.
+        idle_seconds: Seconds without a request after which it ends, None for never.
+
+    Raises:
+        ConfigError: The address cannot be listened on.
+    """
+    from ..gateway.application import write_to_stderr  # noqa: PLC0415 - needs the extra
+    from ..gateway.factory import application_of  # noqa: PLC0415
+    from ..gateway.serving.bounds import ConnectionBounds  # noqa: PLC0415
+    from ..gateway.serving.uvicorn import serve_here  # noqa: PLC0415
+
+    app, listening = application_of(config, backend, write_log=write_to_stderr), config.httpServer
+
+    def tell(url: str) -> None:
+        aliases = ", ".join(backend.upstreams) or "no servers"
+        sys.stderr.write(f"routermcp: {what} at {url} ({aliases})\n")
+        on_start(url)
+
+    with listening_errors(config):
+        serve_here(
+            app,
+            host=listening.host,
+            port=listening.port,
+            on_start=tell,
+            bounds=ConnectionBounds(per_address=listening.maxConnectionsPerAddress),
+            drain_seconds=listening.drainSeconds,
+            on_hangup=on_hangup,
+            idle_seconds=idle_seconds,
+        )
+
+
+@contextmanager
+def listening_errors(config: GatewayConfig) -> Generator[None]:
+    """Turn an address that cannot be listened on into a sentence.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    try:
+        yield
+    except OSError as error:
+        from ..gateway.serving.uvicorn import authority  # noqa: PLC0415 - needs the extra
+
+        where = authority(config.httpServer.host, config.httpServer.port)
+        raise ConfigError(f"cannot listen on {where}: {error.strerror}; try another --port") from error
+
+
+def fetch_health(url: str, api_key: str | None) -> dict[str, Any]:
+    """Return what a gateway says about itself and its servers.
+
+    Raises:
+        TransportError: No gateway answers there.
+    """
+    import httpx  # noqa: PLC0415 - for this command only
+
+    key, shown = api_key or os.environ.get("ROUTERMCP_API_KEY"), EndpointURL.parse(url)
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    user_headers(headers)  # an error of httpx would show the key
+    try:
+        place = httpx.URL(url).copy_with(raw_path=b"/health", fragment=None)
+        # The gateway of this machine is not behind a proxy.
+        with httpx.Client(timeout=HEALTH_SECONDS, trust_env=False) as client:
+            answer = client.get(place, headers=headers)
+            document: Any = answer.json() if answer.status_code == 200 else None
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise TransportError(f"no gateway answers at {shown}: {error}", code="connect") from error
+    if not isinstance(document, dict):
+        raise TransportError(
+            f"{shown} is no gateway: its /health answers {answer.status_code}", code="protocol"
+        )
+    return cast("dict[str, Any]", document)
+
+
+def log_to_stderr(*, debug: bool) -> None:
+    """Have the log written to standard error."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.DEBUG if debug else logging.WARNING,
+        format="%(asctime)s %(name)s %(levelname)s %(message)s",
+    )
