@@ -2,7 +2,8 @@
 
 It answers ``tools/call`` with the text it was given, as JSON at ``/mcp`` and as a chunked event
 stream at ``/events``, as uvicorn writes one; behind a number in the path, as in ``/events/65536``,
-with so many letters. Run as a program, it prints its port and serves on loopback until it is killed.
+with so many letters. At ``/list/1000`` it has so many tools, else one. Run as a program, it prints its
+port and serves on loopback until it is killed.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Server(asyncio.Protocol):
             body, self.buffer = rest[:length], rest[length:]
             method, target, _ = head.split(b" ", 2)
             _, kind, *size = target.decode().split("/")
-            self.streams, self.size = kind == "events", int(size[0]) if size else None
+            self.kind, self.size = kind, int(size[0]) if size else None
             self.respond(body if method == b"POST" else b"")
 
     def respond(self, body: bytes) -> None:
@@ -65,8 +66,9 @@ class Server(asyncio.Protocol):
             answer["error"] = {"code": -32601, "message": "method not found"}
         else:
             answer["result"] = result
-        send = self.stream if self.streams else self.send
-        return send(b"200 OK", json.dumps(answer).encode())
+        encoded = json.dumps(answer).encode()
+        send = self.stream if self.kind == "events" else self.send
+        return send(b"200 OK", encoded)
 
     def result(self, method: str, params: dict[str, Any]) -> dict[str, Any] | None:
         server_info = {"name": "bench", "version": "1"}
@@ -77,7 +79,9 @@ class Server(asyncio.Protocol):
             return {**complete, "content": [{"type": "text", "text": text}]}
         if method == "tools/list":
             schema = {"type": "object", "properties": {"text": {"type": "string"}}}
-            return {**cached, "tools": [{"name": "echo", "inputSchema": schema}]}
+            count = (self.size or 1) if self.kind == "list" else 1
+            names = ["echo", *(f"tool_{number}" for number in range(1, count))]
+            return {**cached, "tools": [{"name": name, **described(name, schema)} for name in names]}
         if method == "server/discover":
             return {
                 **cached,
@@ -109,6 +113,17 @@ class Server(asyncio.Protocol):
         )
         self.transport.write(b"%x\r\n%b\r\n" % (len(event), event))
         self.transport.write(b"0\r\n\r\n")
+
+
+def described(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """Return what a list says of a tool beside its name: a line of text, and parameters with a line each."""
+    about = f"What {name} does, in a line or two of plain text for a language model."
+    properties = {
+        parameter: {"type": "string", "description": f"What {parameter} is for, in a line."}
+        for parameter in ("owner", "repository", "path", "branch")
+    }
+    whole = {**schema, "properties": {**schema["properties"], **properties}, "required": ["text"]}
+    return {"description": about, "inputSchema": whole, "annotations": {"readOnlyHint": True}}
 
 
 async def serve() -> None:

@@ -1,0 +1,132 @@
+"""CPU time and memory of a long ``tools/list``: this client beside the official one.
+
+::
+
+    .cache/benchmark/bin/python benchmarks/bench_list.py [--check] [--tools N] [--json FILE]
+
+Each client lists the tools in processes of its own, which take turns, so that the memory of one is not
+that of another. What counts is the CPU of the listing, when the client is connected, and by how much
+the memory of the process was above what it had been before (``VmHWM``, Linux). Medians are printed.
+The number of tools that came is checked.
+
+``--check`` ends with 1 where the official client takes fewer than ``LEAST_CPU`` times our CPU, or ours
+more than ``MOST_MEMORY`` of its memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import bare_server
+from bench_http import OFFICIAL, OURS, environment
+
+#: The least that the official client takes, as a multiple of our CPU.
+LEAST_CPU = 4.0
+#: What it is to take, which is not reached: a quarter of our time is the garbage collector's.
+GOAL_CPU = 7.5
+#: The most of its memory that ours takes.
+MOST_MEMORY = 0.55
+#: Tools of the list: more than any server has, so that what each of them costs stands out.
+TOOLS = 10_000
+#: Processes of each client.
+RUNS = 5
+
+
+def client_of(name: str, url: str) -> Any:
+    """Return a client that is to be entered."""
+    if name == OURS:
+        return importlib.import_module("routermcp").RouterMCPClient(url)
+    return importlib.import_module(name).Client(url)
+
+
+async def list_tools(name: str, url: str) -> tuple[float, float]:
+    """Return the milliseconds of CPU of a listing, and the memory that listing took, in MiB."""
+    async with client_of(name, url) as client:
+        before = peak_memory()
+        began = time.process_time()
+        tools = await tools_of(client)
+        milliseconds = (time.process_time() - began) * 1000
+    assert len(tools) == int(url.rpartition("/")[2])
+    return milliseconds, peak_memory() - before
+
+
+async def tools_of(client: Any) -> Any:
+    """Return the tools of a server, whatever the client puts them in."""
+    listed = await client.list_tools()
+    return getattr(listed, "tools", listed)
+
+
+def peak_memory() -> float:
+    """Return the most memory that this process has ever had, in MiB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError("this system does not say how much memory a process had")
+
+
+def measure(url: str, names: list[str]) -> dict[str, tuple[float, float]]:
+    """Return the CPU and the memory of each client."""
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    for _ in range(RUNS):
+        for name in names:
+            command = [sys.executable, __file__, "--client", name, "--url", url]
+            done = subprocess.run(command, capture_output=True, check=True, env=os.environ)
+            milliseconds, memory = json.loads(done.stdout)
+            taken[name].append((milliseconds, memory))
+    return {
+        name: (statistics.median(run[0] for run in runs), statistics.median(run[1] for run in runs))
+        for name, runs in taken.items()
+    }
+
+
+def misses(taken: dict[str, tuple[float, float]]) -> list[str]:
+    """Return the bounds that were not kept."""
+    (cpu, memory), (their_cpu, their_memory) = taken[OURS], taken[OFFICIAL]
+    missed: list[str] = []
+    if their_cpu < LEAST_CPU * cpu:
+        missed.append(f"CPU: {their_cpu / cpu:.1f}x, at least {LEAST_CPU:.1f}x")
+    if memory > MOST_MEMORY * their_memory:
+        missed.append(f"memory: {memory / their_memory:.2f} of theirs, at most {MOST_MEMORY}")
+    return missed
+
+
+def main() -> int:
+    """Run the benchmark and return its exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="fail where a bound is not kept")
+    parser.add_argument("--tools", type=int, default=TOOLS, help="tools of the list")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--client", help=argparse.SUPPRESS)
+    parser.add_argument("--url", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.client:
+        print(json.dumps(asyncio.run(list_tools(options.client, options.url))))
+        return 0
+    with bare_server.started() as url:
+        taken = measure(f"{url.removesuffix('/mcp')}/list/{options.tools}", [OURS, OFFICIAL])
+    for name, (milliseconds, memory) in taken.items():
+        ours = taken[OURS]
+        ratios = f"{milliseconds / ours[0]:>6.2f}x {memory / ours[1]:>6.2f}x"
+        print(f"{name:<10} {milliseconds:>7.0f} ms {memory:>6.1f} MiB {ratios}")
+    print(f"goal                               {GOAL_CPU:>6.2f}x")
+    if options.json:
+        rows = {name: {"ms": figures[0], "mib": figures[1]} for name, figures in taken.items()}
+        options.json.write_text(json.dumps({"environment": environment(), "clients": rows}, indent=1))
+    missed = misses(taken)
+    for each in missed:
+        print(f"missed: {each}")
+    return int(options.check and bool(missed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
