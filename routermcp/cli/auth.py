@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .. import SyncRouterMCPClient
 from ..oauth.browser import on_standard_error, show_page
-from ..oauth.config import CALLBACK_PORT
 from ..oauth.device import DeviceCode
 from ..oauth.flows.connections import Connection, ConnectionState
-from ..oauth.presets import PRESETS
+from ..oauth.loopback import LoopbackReceiver
 from ..types import AuthorizationRequiredError, ConfigError, LocalProtocolError, MCPError, TransportError
 from .client_commands import client_command, takes_client_options
 from .failures import UsageProblem, as_options, complain, reported
-from .options import (
-    ApiKeyOption,
-    ClientOptions,
-    DebugOption,
-    JsonOption,
-    UrlOption,
-    UserIdOption,
-)
+from .options import ClientOptions, JsonOption
 from .output import write_json, write_table
-from .sign_in import SignInOptions
+from .sign_in import Receiver, SignInOptions
 
 app = typer.Typer(
     name="auth",
@@ -47,104 +39,45 @@ ServerArgument = Annotated[
 
 
 @app.command()
-def login(  # noqa: PLR0913 - its options
-    server: ServerArgument = None,
-    *,
-    url: UrlOption = None,
-    api_key: ApiKeyOption = None,
-    user_id: UserIdOption = None,
-    browser: Annotated[
-        bool, typer.Option("--browser/--no-browser", help="Open a browser, or only show the page's URL.")
-    ] = True,
-    port: Annotated[
-        int | None,
-        typer.Option(
-            "--port",
-            min=1,
-            max=65535,
-            help=f"Where the browser comes back to, on this machine. Default {CALLBACK_PORT}.",
-        ),
-    ] = None,
-    paste: Annotated[
-        bool,
-        typer.Option("--paste", help="Listen on no port: read the browser's last address, or a code, here."),
-    ] = False,
-    device: Annotated[
-        bool, typer.Option("--device", help="Show a code to be entered on any device, such as a phone.")
-    ] = False,
-    redirect_uri: Annotated[
-        str | None,
-        typer.Option(
-            "--redirect-uri", metavar="URL", help="Where your application lets its users come back to."
-        ),
-    ] = None,
-    client_id: Annotated[
-        str | None,
-        typer.Option("--client-id", metavar="ID", help="Id of an application that you registered by hand."),
-    ] = None,
-    client_secret_file: Annotated[
-        Path | None,
-        typer.Option("--client-secret-file", metavar="FILE", help="The file that holds its secret."),
-    ] = None,
-    scope: Annotated[
-        list[str] | None,
-        typer.Option("--scope", metavar="SCOPE", help="Ask for exactly these scopes. Repeatable."),
-    ] = None,
-    issuer: Annotated[
-        str | None,
-        typer.Option("--issuer", metavar="URL", help="The authorization server; no other is asked."),
-    ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            "--preset", metavar="NAME[=VALUE]", help=f"Settings for a vendor: {', '.join(PRESETS)}."
-        ),
-    ] = None,
-    param: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--param", metavar="KEY=VALUE", help="A further parameter of the sign-in page. Repeatable."
-        ),
-    ] = None,
-    debug: DebugOption = False,
-) -> None:
+@takes_client_options
+def login(server: ServerArgument = None, *, options: ClientOptions, sign_in: SignInOptions) -> None:
     """Sign in, in a browser.
 
     Over SSH, and with --no-browser, the address at which the browser ends may be pasted here.
     """
-    sign_in = SignInOptions(
-        browser,
-        port,
-        paste,
-        device,
-        redirect_uri,
-        client_id,
-        client_secret_file,
-        scope or (),
-        issuer,
-        preset,
-        param or (),
-    )
-    options = ClientOptions(url, api_key, user_id, SIGN_IN_TIMEOUT, debug)
-    with reported(debug=debug):
+    with reported(debug=options.debug):
         receiver = sign_in.receiver()
+    if options.timeout is None:
+        options = replace(options, timeout=SIGN_IN_TIMEOUT)
     with options.connected(partial(sign_in.settings, receiver), SIGN_IN_TIMEOUT) as client:
         if server is None:
-            here = client.server_id
-            if not any(each.server_id == here and _is_connected(each) for each in client.connections()):
-                if isinstance(receiver, DeviceCode):
-                    raise UsageProblem(f"{here} lets this program in as it is; --device is of no use there")
-                request = client.authorize()
-                request.complete(receiver(request.url))
-            typer.echo(f"signed in at {here}")
-            return
-        if any(each.server_id == server and _is_connected(each) for each in client.connections()):
-            typer.echo(f"signed in at {server} already")
-            return
-        request = client.authorize(server)
-        show_page(request.url, on_standard_error, open_browser=browser)
-        request.wait(timeout=SIGN_IN_TIMEOUT)
-        typer.echo(f"signed in at {server}")
+            _sign_in_here(client, receiver, sign_in.redirect_uri)
+        else:
+            _sign_in_behind_gateway(client, server, open_browser=sign_in.browser)
+
+
+def _sign_in_here(client: SyncRouterMCPClient, receiver: Receiver, redirect_uri: str | None) -> None:
+    """Sign in at the server itself, unless connecting to it has done that already."""
+    here = client.server_id
+    if not any(each.server_id == here and _is_connected(each) for each in client.connections()):
+        if isinstance(receiver, DeviceCode):
+            raise UsageProblem(f"{here} lets this program in as it is; --device is of no use there")
+        if isinstance(receiver, LoopbackReceiver):
+            receiver.check_redirect_uri(redirect_uri)
+        request = client.authorize()
+        request.complete(receiver(request.url))
+    typer.echo(f"signed in at {here}")
+
+
+def _sign_in_behind_gateway(client: SyncRouterMCPClient, server: str, *, open_browser: bool) -> None:
+    """Sign in at a server that the gateway keeps the tokens of."""
+    if any(each.server_id == server and _is_connected(each) for each in client.connections()):
+        typer.echo(f"signed in at {server} already")
+        return
+    request = client.authorize(server)
+    show_page(request.url, on_standard_error, open_browser=open_browser)
+    request.wait(timeout=SIGN_IN_TIMEOUT)
+    typer.echo(f"signed in at {server}")
 
 
 @client_command(app)

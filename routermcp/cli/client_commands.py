@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, cast, get_args
 
 import typer
 from typer.core import TyperCommand
@@ -141,17 +141,27 @@ def client_command(app: typer.Typer) -> Callable[[Callable[..., None]], Callable
 
 
 def takes_client_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command an option for each of :class:`ClientOptions`, in place of its ``options``."""
+    """Give a command an option for each of :class:`ClientOptions`, in place of its ``options``.
+
+    Parameters whose types are other dataclasses of options are taken apart in the same way.
+    """
     own = dict(inspect.signature(command, eval_str=True).parameters)
     del own["options"]
+    groups = {
+        name: cast("type[Any]", own.pop(name).annotation)
+        for name in [name for name, each in own.items() if is_dataclass(each.annotation)]
+    }
 
     @wraps(command)
     def run(*, named: NamedServer = NO_SERVER, **given: Any) -> None:
         options = {each.name: given.pop(each.name) for each in _option_fields()}
+        for name, group in groups.items():
+            given[name] = group(**{each.name: given.pop(each.name) for each in _option_fields(group)})
         quiet_logs()
         command(options=ClientOptions(**options, target=named.target, session=named.session), **given)
 
-    return _with_signature(run, [*own.values(), *_option_fields()])
+    of_groups = [each for group in groups.values() for each in _option_fields(group)]
+    return _with_signature(run, [*own.values(), *_option_fields(), *of_groups])
 
 
 def _with_target(command: Callable[..., None]) -> Callable[..., None]:
@@ -202,12 +212,12 @@ def _with_signature(run: Callable[..., None], parameters: Sequence[inspect.Param
     return run
 
 
-def _option_fields() -> list[inspect.Parameter]:
-    """Return the fields of :class:`ClientOptions` that are options of the command line."""
-    known = inspect.signature(ClientOptions, eval_str=True).parameters
+def _option_fields(options: type[Any] = ClientOptions) -> list[inspect.Parameter]:
+    """Return the fields of a dataclass that are options of the command line."""
+    known = inspect.signature(options, eval_str=True).parameters
     return [
         known[each.name].replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for each in fields(ClientOptions)
+        for each in fields(options)
         if not each.kw_only
     ]
 

@@ -19,6 +19,7 @@ from routermcp_proto.exceptions import (
     RPCError,
     printable,
 )
+from routermcp_proto.oauth.metadata import CONCESSIONS
 
 
 class ExitCode(IntEnum):
@@ -72,7 +73,7 @@ _AS_OPTIONS = (
     ("and issuer= says", "and --issuer or --preset says"),
     ("if the server has moved, change issuer=", "if the server has moved, change that"),
 )
-_SETTING = re.compile(r"OAuthConfig\((?:issuer=AuthorizationServer\()?[^()]*?(\w+)=[^()]*\)+")
+_SETTING = re.compile(r"OAuthConfig\((?:issuer=AuthorizationServer\()?[^()]*?(\w+)=([^(),]*)[^()]*\)+")
 _NO_WAY = re.compile(r", and OAuthConfig [^;]*")
 
 
@@ -80,7 +81,16 @@ def as_options(problem: str) -> str:
     """Return a message of the library with options in place of the settings that it names."""
     for setting, option in _AS_OPTIONS:
         problem = problem.replace(setting, option)
-    return _SETTING.sub(r"the setting \1 of the library", _NO_WAY.sub("", problem))
+    return _SETTING.sub(_option_for, _NO_WAY.sub("", problem))
+
+
+def _option_for(setting: re.Match[str]) -> str:
+    """Return what the command line has in place of a setting of the library."""
+    name = setting.group(1)
+    if name not in CONCESSIONS:
+        return f"the setting {name} of the library"
+    value = f"={setting.group(2).strip(chr(39))}" if name == "metadata_issuer" else ""
+    return f"--issuer with --concession {name}{value}"
 
 
 @contextmanager

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from ..oauth import presets
+import typer
+
+from routermcp_proto.oauth.metadata import CONCESSIONS
+
 from ..oauth.browser import over_ssh
+from ..oauth.config import CALLBACK_PORT
 from ..oauth.device import DeviceCode
 from ..oauth.loopback import LoopbackReceiver
 from ..oauth.paste import PasteReceiver
+from ..oauth.presets import PRESETS
+from ..oauth.text_settings import concessions_of, settings_of
 from .failures import UsageProblem
 
 Receiver = LoopbackReceiver | PasteReceiver | DeviceCode
@@ -19,33 +25,78 @@ Receiver = LoopbackReceiver | PasteReceiver | DeviceCode
 
 @dataclass(frozen=True, slots=True)
 class SignInOptions:
-    """The options of ``auth login`` that say how the user is asked, and as which application.
+    """The options of ``auth login`` that say how the user is asked, and as which application."""
 
-    Attributes:
-        browser: Whether to open a browser.
-        port: The port that the browser comes back to.
-        paste: Whether the browser's last address is pasted, and no port listened on.
-        device: Whether a code is shown for another device.
-        redirect_uri: Where the application was registered to let its users come back to.
-        client_id: The id of an application that was registered by hand.
-        client_secret_file: The file that holds its secret.
-        scopes: The scopes to ask for.
-        issuer: The authorization server.
-        preset: A preset, as ``presets.named`` takes it.
-        parameters: Further parameters of the page, ``key=value`` each.
-    """
-
-    browser: bool = True
-    port: int | None = None
-    paste: bool = False
-    device: bool = False
-    redirect_uri: str | None = None
-    client_id: str | None = None
-    client_secret_file: Path | None = None
-    scopes: Sequence[str] = ()
-    issuer: str | None = None
-    preset: str | None = None
-    parameters: Sequence[str] = ()
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open a browser, or only show the page's URL.")
+    ] = True
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port",
+            min=1,
+            max=65535,
+            help=f"Where the browser comes back to, on this machine. Default {CALLBACK_PORT}.",
+        ),
+    ] = None
+    paste: Annotated[
+        bool,
+        typer.Option("--paste", help="Listen on no port: read the browser's last address, or a code, here."),
+    ] = False
+    device: Annotated[
+        bool, typer.Option("--device", help="Show a code to be entered on any device, such as a phone.")
+    ] = False
+    redirect_uri: Annotated[
+        str | None,
+        typer.Option(
+            "--redirect-uri", metavar="URL", help="Where your application lets its users come back to."
+        ),
+    ] = None
+    client_id: Annotated[
+        str | None,
+        typer.Option("--client-id", metavar="ID", help="Id of an application that you registered by hand."),
+    ] = None
+    client_secret_file: Annotated[
+        Path | None,
+        typer.Option("--client-secret-file", metavar="FILE", help="The file that holds its secret."),
+    ] = None
+    scope: Annotated[
+        list[str] | None,
+        typer.Option("--scope", metavar="SCOPE", help="Ask for exactly these scopes. Repeatable."),
+    ] = None
+    resource: Annotated[
+        str | None,
+        typer.Option(
+            "--resource",
+            metavar="URL|none",
+            help="The MCP server's name at the authorization server; none leaves it out.",
+        ),
+    ] = None
+    issuer: Annotated[
+        str | None,
+        typer.Option("--issuer", metavar="URL", help="The authorization server; no other is asked."),
+    ] = None
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            "--preset", metavar="NAME[=VALUE]", help=f"Settings for a vendor: {', '.join(PRESETS)}."
+        ),
+    ] = None
+    concession: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--concession",
+            metavar="NAME[=URL]",
+            help="Be less strict with the server of --issuer or --preset, which you trust: "
+            f"{', '.join(CONCESSIONS)}. Repeatable.",
+        ),
+    ] = None
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--param", metavar="KEY=VALUE", help="A further parameter of the sign-in page. Repeatable."
+        ),
+    ] = None
 
     def receiver(self) -> Receiver:
         """Return how the user is asked.
@@ -70,22 +121,19 @@ class SignInOptions:
 
         Raises:
             UsageProblem: An option cannot be read.
-            ConfigError: There is no such preset.
+            ConfigError: There is no such preset or concession.
         """
-        settings: dict[str, Any] = dict(presets.named(self.preset)) if self.preset is not None else {}
-        settings["authorize"] = receiver
         given = {
+            "authorize": receiver,
             "client_id": self.client_id,
             "client_secret": _secret_in(self.client_secret_file),
             "redirect_uri": self.redirect_uri,
             "issuer": self.issuer,
-            "scopes": [scope for each in self.scopes for scope in each.split()] or None,
+            "scopes": [scope for each in self.scope or () for scope in each.split()] or None,
+            "resource": False if self.resource == "none" else self.resource,
+            "authorize_params": _pairs(self.param) if self.param else None,
         }
-        settings |= {name: value for name, value in given.items() if value is not None}
-        if self.parameters:
-            of_preset: Mapping[str, str] = settings.get("authorize_params", {})
-            settings["authorize_params"] = {**of_preset, **_pairs(self.parameters)}
-        return settings
+        return settings_of(self.preset, given, concessions_of(self.concession or ()))
 
 
 def _secret_in(path: Path | None) -> str | None:

@@ -71,6 +71,10 @@ class ServerMetadata:
         return "S256" in (self.code_challenge_methods or ())
 
 
+#: The members of :class:`AuthorizationServer` that are concessions.
+CONCESSIONS = ("metadata_issuer", "unadvertised_pkce", "plain_http", "private_address")
+
+
 @dataclass(frozen=True, slots=True)
 class AuthorizationServer:
     """What an application knows of its authorization server, beside what that publishes.

@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -18,7 +19,7 @@ from routermcp.cli.app import run
 from routermcp.cli.sign_in import SignInOptions
 from routermcp.gateway import LocalGateway
 from routermcp.gateway.config.model import GatewayConfig
-from routermcp.oauth import OAuthConfig, file_adapter
+from routermcp.oauth import AuthorizationServer, OAuthConfig, file_adapter, presets
 from tests.cli.test_gateway_commands import PATIENCE, command, environment, ran, running
 from tests.oauth.servers.protected_server import ProtectedServer, callback, consent
 from tests.programs import free_port
@@ -184,6 +185,13 @@ def test_a_missing_api_key_is_no_missing_sign_in(tmp_path: Path) -> None:
         (("--client-secret-file", "missing"), "cannot be read"),
         (("--preset", "gogle"), "there is no preset 'gogle'"),
         (("--preset", "entra"), "entra=TENANT"),
+        (("--concession", "pkce"), "there are metadata_issuer, unadvertised_pkce"),
+        (
+            ("--concession", "metadata_issuer", "--issuer", "https://a.example"),
+            "given as metadata_issuer=URL",
+        ),
+        (("--concession", "plain_http=yes", "--issuer", "https://a.example"), "given as plain_http"),
+        (("--concession", "plain_http"), "say which, by its issuer"),
     ],
 )
 def test_options_that_cannot_be_read(
@@ -198,10 +206,51 @@ def test_options_that_cannot_be_read(
 
 
 def test_an_option_wins_over_the_preset() -> None:
-    options = SignInOptions(preset="google", parameters=["prompt=login"], issuer="https://id.example")
+    options = SignInOptions(preset="google", param=["prompt=login"], issuer="https://id.example")
     settings = options.settings(options.receiver())
     assert settings["authorize_params"] == {"access_type": "offline", "prompt": "login"}
     assert (settings["issuer"], settings["offline_access"]) == ("https://id.example", False)
+
+
+def test_concessions_are_made_to_the_server_of_the_issuer_or_the_preset() -> None:
+    made = SignInOptions(
+        issuer="http://id.test/a", concession=["plain_http", "metadata_issuer=http://id.test"]
+    )
+    assert made.settings(made.receiver())["issuer"] == AuthorizationServer(
+        "http://id.test/a", plain_http=True, metadata_issuer="http://id.test"
+    )
+    made = SignInOptions(preset="cognito=eu-west-1_AbCdEf", concession=["private_address"])
+    of_preset = presets.cognito("eu-west-1_AbCdEf").get("issuer")
+    assert isinstance(of_preset, AuthorizationServer)
+    assert made.settings(made.receiver())["issuer"] == replace(of_preset, private_address=True)
+    # Those of a preset are for its own server.
+    made = SignInOptions(preset="cognito=eu-west-1_AbCdEf", issuer="https://id.example")
+    assert made.settings(made.receiver())["issuer"] == "https://id.example"
+
+
+def test_the_resource_is_given_or_left_out() -> None:
+    for given, resource in (("none", False), ("https://mcp.example", "https://mcp.example")):
+        options = SignInOptions(resource=given)
+        assert options.settings(options.receiver())["resource"] == resource
+    options = SignInOptions(preset="entra=contoso")
+    assert options.settings(options.receiver())["resource"] is False
+
+
+def test_what_a_concession_would_cure_names_its_option(
+    server: ProtectedServer,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server.odd_metadata = {"code_challenge_methods_supported": None}
+    monkeypatch.setenv("HOME", str(tmp_path))
+    paste = ["auth", "login", "--paste", "--url", server.url]
+    assert run(paste) == 3
+    assert "--issuer with --concession unadvertised_pkce" in capsys.readouterr().err
+    with Path("/dev/null").open() as nothing:
+        monkeypatch.setattr("sys.stdin", nothing)
+        assert run([*paste, "--issuer", server.origin, "--concession", "unadvertised_pkce"]) == 3
+    assert "nothing was pasted" in capsys.readouterr().err  # the page was shown
 
 
 def test_a_refusal_of_the_user_is_said_at_once(server: ProtectedServer, tmp_path: Path) -> None:

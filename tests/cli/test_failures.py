@@ -28,7 +28,17 @@ from routermcp_proto.oauth.client_auth import BY_HAND, NO_SIGN_IN
         ),
         (
             "(if it is the same, OAuthConfig(issuer=AuthorizationServer(..., plain_http=True)) allows that)",
-            "the setting plain_http of the library allows that)",
+            "--issuer with --concession plain_http allows that)",
+        ),
+        (
+            "OAuthConfig(issuer=AuthorizationServer('https://a.example/t', "
+            "metadata_issuer='https://a.example')) says so",
+            "--issuer with --concession metadata_issuer=https://a.example says so",
+        ),
+        (
+            "; where it takes PKCE all the same, OAuthConfig(issuer=AuthorizationServer(..., "
+            "unadvertised_pkce=True)) says so",
+            "--concession unadvertised_pkce says so",
         ),
         ("OAuthConfig(headers=...) cannot set host", "the setting headers of the library cannot"),
     ],
@@ -39,4 +49,4 @@ def test_no_message_names_what_only_programs_write(problem: str, said: str) -> N
     assert "OAuthConfig" not in told
     assert "AuthorizationServer" not in told
     assert "api_key=" not in told
-    assert "issuer=" not in told
+    assert " issuer=" not in told

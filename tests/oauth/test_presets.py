@@ -16,11 +16,11 @@ from routermcp.oauth.flows.storage import Store
 from routermcp.types import ConfigError, OAuthError
 from routermcp_proto.oauth.authorizer import AuthAttempt, Authorizer
 from routermcp_proto.oauth.challenges import Challenge
+from routermcp_proto.oauth.metadata import CONCESSIONS
 from routermcp_proto.oauth.records import GrantRecord
 from tests.oauth.vendors import VENDORS, VendorWorld
 from tests.proto.oauth.world import ENDPOINT, answer
 
-CONCESSIONS = ("metadata_issuer", "unadvertised_pkce", "plain_http", "private_address")
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "oauth"
 
 every_vendor = pytest.mark.parametrize("name", VENDORS)

@@ -32,7 +32,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "routermcp.oauth": (
         ("_optional", "_times", "_urls", "audit", "browser", "presets", "result_page", "signing"),
-        ("device", "grants", "stores"),
+        ("device", "grants", "stores", "text_settings"),
         ("config",),
         ("flows", "paste"),
         ("loopback",),
