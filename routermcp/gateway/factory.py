@@ -18,10 +18,10 @@ from ..oauth.stores.encrypted import encrypted
 from .aggregate import LIST_WAIT_SECONDS, Aggregate
 from .backend import Listing
 from .catalog.views import EntryView
-from .config.access import APIKeySettings
+from .config.access import APIKeySettings, EntrySettings, ViewSettings
 from .config.filters import Filter
-from .config.model import GatewayConfig, HTTPServer, OAuthSettings, StdioServer
-from .config.views import EntrySettings, ViewSettings
+from .config.model import GatewayConfig, HTTPServer, StdioServer
+from .config.oauth import OAuthSettings
 from .http.authentication import APIKey, check_binding
 from .http.gateway_app import GatewayApp
 from .http.project_gateway import ProjectGateway
@@ -110,19 +110,15 @@ def per_user_server_of(
     Raises:
         ConfigError: Its configuration is invalid.
     """
-    own = server.oauth
+    own = server.oauth.settings()
 
     def reached(redirect_uri: str) -> ClientSettings:
         oauth = OAuthConfig(
             tokens,
             redirect_uri=redirect_uri,
-            client_id=own.clientId,
-            client_secret=own.clientSecret.get_secret_value() if own.clientSecret is not None else None,
-            issuer=own.issuer,
-            client_metadata_url=own.clientMetadataUrl,
             client_name=settings.clientName,
-            extra_scopes=own.scopes,
             server_id=alias,
+            **own,
         )
         headers = server.request_headers()
         return over_http(

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from ..exceptions import OAuthError
 from .client_auth import Client
-from .metadata import AuthorizationTarget
+from .metadata import AuthorizationTarget, ServerMetadata
 from .scopes import OFFLINE_ACCESS
 from .steps import Clock, Entropy, TokenError, base64url, words
 
@@ -35,6 +35,23 @@ class PendingSignIn:
     state: str = field(repr=False)
     kept: dict[str, Any] = field(repr=False)
     """What completing the sign-in needs, perhaps in another process."""
+
+
+def page_of(server: ServerMetadata) -> str:
+    """Return the page where users sign in.
+
+    Raises:
+        OAuthError: The server signs no users in, or not safely.
+    """
+    if server.authorization_endpoint is None:
+        raise OAuthError(f"{server.issuer} has no page to sign in at")
+    if not server.knows_pkce:
+        raise OAuthError(
+            f"{server.issuer} does not say that it knows PKCE with S256; MCP demands to stop here (where it "
+            f"takes PKCE all the same, OAuthConfig(issuer=AuthorizationServer({server.issuer!r}, "
+            "unadvertised_pkce=True)) says so)"
+        )
+    return server.authorization_endpoint
 
 
 def begin(
@@ -65,15 +82,7 @@ def begin(
     Raises:
         OAuthError: The server signs no users in, or not safely.
     """
-    server = target.server
-    if server.authorization_endpoint is None:
-        raise OAuthError(f"{server.issuer} has no page to sign in at")
-    if not server.knows_pkce:
-        raise OAuthError(
-            f"{server.issuer} does not say that it knows PKCE with S256; MCP demands to stop here (where it "
-            "takes PKCE all the same, OAuthConfig(issuer=AuthorizationServer(..., unadvertised_pkce=True)) "
-            "says so)"
-        )
+    server, page = target.server, page_of(target.server)
     state, verifier = base64url(random(VERIFIER_BYTES)) + tag, base64url(random(VERIFIER_BYTES))
     # OpenID Connect Core, section 11, on offline_access.
     query = {"prompt": "consent"} if OFFLINE_ACCESS in scope else {}
@@ -90,8 +99,7 @@ def begin(
         query["scope"] = " ".join(scope)
     if target.resource is not None:
         query["resource"] = target.resource
-    joint = "&" if urlsplit(server.authorization_endpoint).query else "?"
-    url = f"{server.authorization_endpoint}{joint}{urlencode(query)}"
+    url = f"{page}{'&' if urlsplit(page).query else '?'}{urlencode(query)}"
     kept: dict[str, Any] = {
         "verifier": verifier,
         "issuer": server.issuer,

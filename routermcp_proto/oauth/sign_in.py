@@ -7,7 +7,7 @@ from dataclasses import replace
 from ..exceptions import AuthorizationRequiredError, OAuthError
 from .client import Application, Clients
 from .client_auth import Client
-from .code_grant import PENDING_SECONDS, PendingSignIn, begin, code_from, exchange_form, state_of
+from .code_grant import PENDING_SECONDS, PendingSignIn, begin, code_from, exchange_form, page_of, state_of
 from .dpop import Prover
 from .metadata import AuthorizationTarget
 from .records import GrantRecord
@@ -68,6 +68,7 @@ class BrowserSignIn:
             raise AuthorizationRequiredError(
                 f"{shown(self._endpoint)} wants a user to sign in, and OAuthConfig {way}"
             )
+        page_of(target.server)  # no client is registered for a server where nobody is sent
         client = yield from self._clients.at(target, redirect_uri, scope)
         issuer = target.server.issuer
         same = {

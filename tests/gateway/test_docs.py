@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from routermcp.gateway.config.file import parse
+from routermcp.gateway.config.oauth import ServerOAuth
 from tests.gateway.servers import Shop, serving
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -16,6 +17,7 @@ VARIABLES = {
     "GATEWAY_KEY": "rmc_key",
     "CI_KEY": "rmc_ci",
     "GITHUB_TOKEN": "token",
+    "MAIL_SECRET": "secret",
     "FERNET_KEY": "yX2u6yQ0yqWbq0q3V1J9yJ0b6o3o6Qm1tq0m0S8d8Zk=",
 }
 
@@ -35,6 +37,10 @@ def test_configurations(caplog: pytest.LogCaptureFixture) -> None:
     assert deployed.session.store is not None
     assert deployed.auth.mode == "api_key"
     assert not caplog.records, "no key is unknown"
+
+
+def test_every_setting_of_signing_in_is_there() -> None:
+    assert [key for key in ServerOAuth.model_fields if f"`{key}`" not in GUIDE] == []
 
 
 def test_the_example(capsys: pytest.CaptureFixture[str]) -> None:

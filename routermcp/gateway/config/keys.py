@@ -9,19 +9,11 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from .access import APIKeySettings, AuthSettings
+from .access import APIKeySettings, AuthSettings, ProjectSettings
 from .errors import MAX_KEY_SHOWN, KeyPath, Problems
 from .listening import HTTPServerSettings, RateLimitSettings
-from .model import (
-    GatewayConfig,
-    HTTPServer,
-    Names,
-    OAuthSettings,
-    ServerOAuth,
-    SessionSettings,
-    StdioServer,
-)
-from .views import ProjectSettings
+from .model import GatewayConfig, HTTPServer, Names, SessionSettings, StdioServer
+from .oauth import OAuthSettings, ServerOAuth
 
 #: Warnings about keys of one file: the first ones show the mistake.
 MAX_CONFIG_WARNINGS = 20

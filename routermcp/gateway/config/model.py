@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, cast
-from urllib.parse import urlsplit
 
 from pydantic import (
     BeforeValidator,
@@ -28,11 +27,11 @@ from routermcp_proto.http.binding import user_headers
 from routermcp_proto.http.url import EndpointURL
 
 from ..names import DIGEST_DIGITS, DOTTED, MAX_NAME, PORTABLE, Naming
-from .access import AuthSettings
+from .access import AuthSettings, EntrySettings, ProjectSettings
 from .errors import problem
 from .listening import HTTPServerSettings, RateLimitSettings
+from .oauth import OAuthSettings, ServerOAuth
 from .types import MAX_SECONDS, Alias, ConfigModel, Seconds, Slug, Texts, Token, VariableName, Whole
-from .views import EntrySettings, ProjectSettings
 
 #: Seconds after which an unused session is forgotten.
 DEFAULT_SESSION_SECONDS = 300
@@ -75,69 +74,6 @@ class SessionSettings(ConfigModel):
         if store is not None and not _STORE.fullmatch(store.get_secret_value()):
             raise problem("expected a URL such as redis://127.0.0.1:6379/0")
         return store
-
-
-#: Schemes of the URL of a store.
-STORES = ("file", "memory", "redis", "rediss", "postgresql", "sqlite", "https", "http")
-
-
-class OAuthSettings(ConfigModel):
-    """Where the tokens of users are kept, and where their browsers come back to."""
-
-    store: SecretStr = SecretStr("file:")
-    """``file:`` and a folder (default ``~/.routermcp/mcp-oauth``), ``memory:``, or the URL, which
-    may hold a password, of a Redis, of a database or of another gateway that keeps them."""
-    apiKey: Token | None = None
-    """For a store behind an HTTP API."""
-    encryptionKeys: tuple[Token, ...] = ()
-    """Keys of Fernet: the first one encrypts the records, all of them decrypt."""
-    redirectUri: str | None = None
-    """Where browsers come back to; None for the gateway's own page."""
-    clientName: str = Field(default="RouterMCP gateway", min_length=1)
-    """The name of the gateway on the pages of authorization servers."""
-    tokenApi: bool = False
-    """Whether applications that act for users may read and write the tokens."""
-
-    @field_validator("store")
-    @classmethod
-    def _check_store(cls, store: SecretStr) -> SecretStr:
-        kind, colon, _ = store.get_secret_value().partition(":")
-        if not colon or kind.partition("+")[0] not in STORES:
-            raise problem(
-                "expected file:..., memory:, redis://..., postgresql://..., sqlite:///... or https://..."
-            )
-        return store
-
-    @field_validator("redirectUri")
-    @classmethod
-    def _check_redirect_uri(cls, uri: str | None) -> str | None:
-        if uri is None:
-            return uri
-        try:
-            place = EndpointURL.parse(uri)
-        except LocalProtocolError:
-            raise problem("expected an http:// or https:// URL without a fragment") from None
-        if not place.tls and urlsplit(uri).hostname not in ("127.0.0.1", "localhost", "::1"):
-            raise problem("expected https://, as codes come back there; http:// is for this machine alone")
-        return uri
-
-    @model_validator(mode="after")
-    def _check_key(self) -> Self:
-        if self.store.get_secret_value().startswith("http") and self.apiKey is None:
-            raise problem("is missing, as the store is behind an HTTP API", "apiKey")
-        return self
-
-
-class ServerOAuth(ConfigModel):
-    """The registration of the gateway at the authorization server of one server."""
-
-    clientId: str | None = Field(default=None, min_length=1)
-    clientSecret: Token | None = None
-    issuer: str | None = Field(default=None, min_length=1)
-    """The authorization server that knows the gateway by that id; None for whichever it is."""
-    clientMetadataUrl: str | None = Field(default=None, min_length=1)
-    scopes: Texts = ()
-    """Scopes to ask for beside those that the server asks for."""
 
 
 class ServerSettings(EntrySettings):
@@ -242,6 +178,8 @@ class HTTPServer(ServerSettings):
             if name.lower() == "authorization":
                 other = "authBearer" if self.authType == "bearer" else "authType 'oauth'"
                 raise problem(f"give either this header or {other}", "headers", name)
+        if self.authType == "oauth":
+            self.oauth.check_server()
         return self
 
 

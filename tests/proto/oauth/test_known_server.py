@@ -232,6 +232,7 @@ def test_a_server_that_takes_plain_challenges_only_is_not_believed_to_take_other
     party.world.server["code_challenge_methods_supported"] = ["plain"]
     with pytest.raises(OAuthError, match="PKCE"):
         sign_in(party)
+    assert party.world.asked()[-1] == SERVER_METADATA  # no client is registered in vain
 
 
 @pytest.mark.parametrize("place", ["token_endpoint", "authorization_endpoint"])
