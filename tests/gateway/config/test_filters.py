@@ -58,7 +58,7 @@ def fits(glob: str, name: str) -> bool:
     end = glob.find("]", 3 if glob.startswith("[!") else 2)
     if glob[0] == "[" and end > 0:
         inner = glob[1:end]
-        accepted = name[0] not in inner and name[0] != "/" if inner[0] == "!" else name[0] in inner
+        accepted = name[0] not in f"{inner[1:]}/" if inner[0] == "!" else name[0] in inner
         return accepted and fits(glob[end + 1 :], name[1:])
     accepted = name[0] != "/" if glob[0] == "?" else name[0] == glob[0]
     return accepted and fits(glob[1:], name[1:])
@@ -68,6 +68,7 @@ def fits(glob: str, name: str) -> bool:
 @example("**a*b", "a/ab")
 @example("*/*", "a/b")
 @example("**", "a/b")
+@example("[!?]", "!")
 def test_globs_do_what_a_simple_matcher_does(glob: str, name: str) -> None:
     assert Glob(glob).matches(name) is fits(glob, name)
 
