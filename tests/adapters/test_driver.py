@@ -594,7 +594,7 @@ def test_the_deadline_holds_while_a_long_list_is_read(monkeypatch: pytest.Monkey
 
 
 def test_a_long_list_that_is_malformed_is_an_error() -> None:
-    page = {"resultType": "complete", "tools": [{}] * 150_000}
+    page = {"resultType": "complete", "tools": [{}] * 100_001}
     limits = ListLimits(max_entries=2_000_000)
     rig = Rig(usual={"tools/list": result(page)}, list_limits=limits).connect()
     with pytest.raises(ResponseValidationError, match="more than 100000 entries are malformed"):

@@ -95,12 +95,33 @@ def notified(name: str, action: Action, *reports: str) -> Row:
     return Row(f"`notifications/initialized` is answered with {name}", reports, play, "3")
 
 
+async def asked_in_silence(client: Client) -> object:
+    """A server asks in the middle of a call, goes on with the answer, and does not respond to its POST."""
+
+    def asks(exchange: Exchange) -> None:
+        exchange.stream().ask("ping")
+        exchange.answer()
+
+    def takes(exchange: Exchange) -> None:
+        exchange.server.take_answer(exchange.seen)
+        silent(exchange)
+
+    return await scripted({"tools/call": asks, "answer": takes}, era=HANDSHAKE)(client)
+
+
 NOTIFICATIONS = Kind(
     "A message that asks for nothing is done with its head",
     (
         notified("an event stream that stays open", stream_without_end, "wevm/vocs#484"),
         notified("202 and a body that never comes", body_without_end, "wevm/vocs#484"),
         notified("nothing at all", silent, "wevm/vocs#484"),
+        notified("a hang-up", dropped),
+        Row(
+            "The answer to a question of the server is answered with nothing at all",
+            ("wevm/vocs#484",),
+            asked_in_silence,
+            "3",
+        ),
         notified("204", refused(204), "egoist/chatwise-releases#1360"),
         notified("200 and a text", refused(200, "Accepted"), "modelcontextprotocol/java-sdk#748"),
     ),
@@ -340,6 +361,7 @@ SESSIONS = Kind(
         forgotten("404 and a text", refused(404, "no such session"), "punkpeye/mcp-remote#106"),
         forgotten("409", as_json(409, -32000, "Unknown session"), "quazardous/nelson-mcp#38"),
         forgotten("410", refused(410, "session expired"), "quazardous/nelson-mcp#38"),
+        forgotten("422", refused(422, "Unexpected message, expect initialize request")),
         forgotten(
             "400 and -32000",
             as_json(400, -32000, "Bad Request: No valid session ID provided"),
