@@ -115,6 +115,10 @@ class Caller(Protocol):
         """The state of :class:`InputRequired` that came back with them."""
         ...
 
+    def with_meta(self, members: Mapping[str, Any]) -> Caller:
+        """Return the same caller with more members in ``meta``."""
+        ...
+
     def with_input(self, responses: Mapping[str, Any] | None, state: str | None) -> Caller:
         """Return the same caller with other answers and another state, None for none."""
         ...

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from routermcp_proto.exceptions import ConfigError
 
@@ -23,23 +22,18 @@ from .config.filters import Filter
 from .config.model import GatewayConfig, HTTPServer, StdioServer
 from .config.oauth import OAuthSettings
 from .http.authentication import APIKey, check_binding
-from .http.gateway_app import GatewayApp
 from .http.project_gateway import ProjectGateway
 from .http.rate_limit import RateCounter, RateLimit
 from .http.routes.token_api import TokenAPI
 from .http.validation import LOOPBACK_HOSTS
 from .names import DOTTED, Naming
+from .observers import call_log_of, endpoint_of, metrics_of
 from .sessions.base import SessionStore
-from .telemetry.call_log import CallLog
-from .telemetry.records import CallRecord
 from .upstreams.targets import over_http, over_stdio
 from .upstreams.times import DEFAULT_TIMES, UpstreamTimes
 from .upstreams.upstream import Upstream
 from .users.oauth_state import StateEncryptor
 from .users.registry import PerUserServer
-
-if TYPE_CHECKING:
-    from .telemetry.metrics import GatewayMetrics
 
 
 def upstream_of(
@@ -257,8 +251,9 @@ def application_of(
     asked = config.rateLimit
     limit = RateLimit(asked.requests, asked.seconds) if asked is not None else None
     rates = _shared_rates(config, limit) if limit is not None else None
-    app = GatewayApp(
-        backend,
+    endpoint, served = endpoint_of(backend)
+    app = endpoint(
+        served,
         path=path,
         allowed_hosts=names,
         max_sessions=config.session.max_sessions,
@@ -271,8 +266,8 @@ def application_of(
         tokens = backend.tokens or _configured_token_store(config.oauth)
     api = TokenAPI(tokens) if tokens is not None else None
     _set_redirect_uri(config, backend)
-    metrics = _metrics(backend, app) if config.metrics else None
-    log = _call_log(config, backend, write_log) if write_log is not None and config.log.calls else None
+    metrics = metrics_of(backend, app) if config.metrics else None
+    log = call_log_of(config.log, backend, write_log) if write_log is not None and config.log.calls else None
 
     async def end() -> None:
         app.end_streams()
@@ -313,28 +308,6 @@ def _key_of(settings: APIKeySettings) -> APIKey:
         projects=settings.projects,
         view=_view_of(settings),
     )
-
-
-def _call_log(config: GatewayConfig, backend: Aggregate, write: Callable[[str], object]) -> CallLog:
-    def server_of(record: CallRecord) -> str | None:
-        entry = backend.entry_of(record)
-        return entry[0] if entry is not None else None
-
-    log = CallLog(write, server_of, as_json=config.log.format == "json")
-    backend.call_listeners.append(log.add)
-    return log
-
-
-def _metrics(backend: Aggregate, app: GatewayApp) -> GatewayMetrics:
-    try:
-        from .telemetry.metrics import GatewayMetrics  # noqa: PLC0415 - of the extra
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"metrics need {error.name}, which is not installed: pip install 'routermcp[metrics]'"
-        ) from error
-    metrics = GatewayMetrics(backend.entry_of, backend.states, lambda: app.sessions)
-    backend.call_listeners.append(metrics.add)
-    return metrics
 
 
 def _set_redirect_uri(config: GatewayConfig, backend: Aggregate) -> None:

@@ -45,6 +45,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("dispatch", "upstreams"),
         ("users", "visible"),
         ("aggregate", "http"),
+        ("observers",),
         ("factory", "serving", "single"),
         ("application", "builtin", "local"),
         ("__init__",),

@@ -100,9 +100,17 @@ class RequestContext:
         self._session = session
         self._sender = sender
 
+    def with_meta(self, members: Mapping[str, Any]) -> RequestContext:
+        """Return the same caller with more members in ``meta``."""
+        meta: Any = self._asked.params.get("_meta")
+        known = cast("dict[str, Any]", meta) if isinstance(meta, dict) else {}
+        return self._with_params({**self._asked.params, "_meta": {**known, **members}})
+
     def with_input(self, responses: Mapping[str, Any] | None, state: str | None) -> RequestContext:
         """Return the same caller with other answers and another state, None for none."""
-        params = {**self._asked.params, "inputResponses": responses, "requestState": state}
+        return self._with_params({**self._asked.params, "inputResponses": responses, "requestState": state})
+
+    def _with_params(self, params: Mapping[str, Any]) -> RequestContext:
         again = replace(self._asked, params=params)
         return RequestContext(again, self._machine, self._session, self.send, self._sender)
 

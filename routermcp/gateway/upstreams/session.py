@@ -34,6 +34,10 @@ from .times import DEFAULT_TIMES, UpstreamTimes
 
 log = logging.getLogger("routermcp.gateway")
 
+#: Members of ``_meta`` that are a header of the same name too (W3C Trace Context), so that servers which
+#: trace their HTTP requests alone see to whose trace they belong. Their grammar was checked.
+_TRACE_CONTEXT = ("traceparent", "tracestate")
+
 #: For a call that lasts as long as both sides want.
 NO_LIMIT = 0
 
@@ -69,6 +73,7 @@ class UpstreamSession:
         self._callbacks = UpstreamCallbacks(
             of_client(capabilities), self._hear, shared_stream=transport is None
         )
+        self._over_http = transport is not None  # the connections that sessions share
         self._driver = driver_of(settings, self._callbacks, transport)
         self._level = len(LOG_LEVELS)
         self._connecting = 0
@@ -141,7 +146,10 @@ class UpstreamSession:
             if level is not None:
                 await self._set_log_level(level, meta)
             declared = caller.capabilities and of_client(caller.capabilities)
-            options = CallOptions(timeout_ms, meta=meta, on_progress=on_progress, capabilities=declared)
+            headers = trace_headers(meta) if meta and self._over_http else None
+            options = CallOptions(
+                timeout_ms, headers, meta=meta, on_progress=on_progress, capabilities=declared
+            )
             outcome = await self._driver.ask(call, options)
         finally:
             requests.remove(request)
@@ -218,3 +226,8 @@ class UpstreamSession:
             self.idle_timer.cancel()
         await self._callbacks.close()
         await self._driver.disconnect()
+
+
+def trace_headers(meta: Mapping[str, Any]) -> dict[str, str] | None:
+    """Return the headers of a request that belongs to a trace, None for one that does not."""
+    return {name: meta[name] for name in _TRACE_CONTEXT if name in meta} or None
