@@ -26,6 +26,9 @@ from .versions import LATEST, LATEST_HANDSHAKE, REVISIONS, Era, Revision, best_c
 #: after one of them there is no falling back.
 STATELESS_ERRORS = frozenset({HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION})
 
+#: Characters of a message that are searched for revisions, and as many of the data beside it.
+MAX_SEARCHED = 1_000
+
 
 @dataclass(frozen=True, slots=True)
 class HandshakeStep:
@@ -124,7 +127,7 @@ def _initialize_session(
     unheard: bool = False,
 ) -> Handshake:
     reply = yield HandshakeStep(calls.initialize(revision.name, capabilities, client_info), revision)
-    supported = _supported_versions(reply)
+    supported = _supported_versions(reply) or _versions_in_words(reply, revision)
     older = best_common(supported, Era.HANDSHAKE)
     missed = unheard and isinstance(reply, Refused) and reply.error is not None
     if older is None and probed and (_is_stateless(reply) or missed):
@@ -171,6 +174,15 @@ def _supported_versions(reply: HandshakeReply) -> list[str]:
         if isinstance(listed, list)
         else []
     )
+
+
+def _versions_in_words(reply: HandshakeReply, refused: Revision) -> list[str]:
+    """Return the revisions that a refusal names in its own words, without the one that it refuses."""
+    if not isinstance(reply, Refused):
+        return []
+    error = reply.error
+    words = str(reply.cause) if error is None else f"{error.message[:MAX_SEARCHED]} {error.data}"
+    return [name for name in REVISIONS if name != refused.name and name in words[: 2 * MAX_SEARCHED]]
 
 
 def _is_stateless(reply: HandshakeReply) -> bool:

@@ -184,6 +184,43 @@ def test_initialize_is_asked_again_in_a_revision_that_the_refusal_names() -> Non
     assert failed("2025-11-25", refused(-32602, ["2025-11-25"]))
 
 
+def in_words(message: str, data: Any = None, code: int = -32602) -> Refused:
+    return Refused(ErrorObject(code, message, data), RPCError(message, code=code))
+
+
+@pytest.mark.parametrize("protocol", ["auto", "2025-11-25"])
+@pytest.mark.parametrize(
+    ("reply", "named"),
+    [
+        (in_words("Unsupported protocol version", {"expected": "2025-06-18"}), "2025-06-18"),
+        (in_words("2025-11-25 is unknown; supported: 2024-11-05, 2025-03-26"), "2025-03-26"),
+        (in_words("bad version", ["2024-11-05"], -32600), "2024-11-05"),
+        (in_words("bad version", "use 2025-06-18 or 2026-07-28"), "2025-06-18"),
+        (Refused(None, MCPError("HTTP 400; it says: supported versions: 2025-06-18")), "2025-06-18"),
+    ],
+)
+def test_initialize_is_asked_again_in_a_revision_that_is_named_in_words(
+    protocol: str, reply: Refused, named: str
+) -> None:
+    first = [refused(-32601)] if protocol == "auto" else []
+    steps, agreement = follow(protocol, *first, reply, initialized(named))
+    assert steps[-1] == f"initialize {named}"
+    assert len(steps) == len(first) + 2
+    assert agreement.revision.name == named
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        in_words("unsupported protocol version 2025-11-25"),
+        in_words("no", {"serverInfo": {"released": "2026-01-01"}}),
+        in_words("x" * 1_000 + "2025-06-18"),
+    ],
+)
+def test_a_refusal_that_names_no_other_revision_is_final(reply: Refused) -> None:
+    assert failed("2025-11-25", reply) is reply.cause
+
+
 @pytest.mark.parametrize("protocol", [name for name in REVISIONS if name != "2026-07-28"])
 def test_a_revision_can_be_insisted_on(protocol: str) -> None:
     steps, agreement = follow(protocol, initialized(protocol))
