@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from routermcp_adapters.http.server_stream import REOPENING_SECONDS, ServerStream
+from routermcp_proto.events import Event, NotificationReceived
 
 POINTS = ("headers", "lease", "send")
 
@@ -25,6 +26,7 @@ class _Connection:
     def __init__(self, world: _World) -> None:
         self.stream = self.reader = self
         self.drained = False
+        self.events: list[Event] = []
         self._world = world
 
     def start(self, method: bytes) -> None:
@@ -32,6 +34,12 @@ class _Connection:
 
     async def send_all(self, data: bytes) -> None:
         await self._world.reach("send")
+
+    def receive_nowait(self) -> bytes:
+        return b""
+
+    def take(self, data: bytes, exchange: object) -> list[Event]:
+        return self.events
 
 
 class _Exchange:
@@ -81,6 +89,18 @@ class _World:
         """Have the server close the stream, some time ago."""
         self.stream._drop()
         self.time += REOPENING_SECONDS
+
+    def end(self, *events: Event) -> None:
+        """Have the server end the stream, after some events."""
+        self.leased[-1].drained, self.leased[-1].events = True, list(events)
+        self.stream.read()
+
+    async def reopened(self) -> float:
+        """Begin calls until one has opened the stream again, and return the seconds that took."""
+        began = self.time
+        while await self.call() is None:
+            self.time += 0.5
+        return self.time - began
 
     @property
     def open_connections(self) -> list[object]:
@@ -237,5 +257,31 @@ def test_a_call_that_is_given_up_leaves_the_stream_to_the_next_one(point: str) -
         world.time += REOPENING_SECONDS
         assert await world.call() is not None
         assert world.open_connections[-1] is world.stream.stream
+
+    asyncio.run(body())
+
+
+def test_a_stream_that_brings_nothing_again_and_again_is_opened_less_and_less_often() -> None:
+    async def body() -> None:
+        world, waits = _World(), list[float]()
+        await world.open()
+        for _ in range(8):
+            world.end()
+            waits.append(await world.reopened())
+        assert waits == [2, 4, 8, 16, 32, 60, 60, 60]
+        world.end(NotificationReceived("notifications/tools/list_changed", {}))
+        assert await world.reopened() == REOPENING_SECONDS
+
+    asyncio.run(body())
+
+
+def test_a_stream_that_has_lasted_is_opened_again_at_once() -> None:
+    async def body() -> None:
+        world = _World()
+        await world.open()
+        for _ in range(20):
+            world.time += 60
+            world.end()
+            assert await world.reopened() == 0
 
     asyncio.run(body())

@@ -22,6 +22,7 @@ from routermcp_proto.exceptions import MCPError
 from routermcp_proto.http.binding import HTTPBinding
 from routermcp_proto.http.exchange import MCPExchange
 from routermcp_proto.http.headers import HeaderBlock
+from routermcp_proto.http.outcomes import OUTCOMES
 
 from ..call.incoming import OnEvent
 from ..logs import log
@@ -35,8 +36,10 @@ from .pool import ConnectionPool
 #: makes sure that a question asked at once finds a client that listens.
 OPENING_SECONDS = 0.5
 
-#: Seconds between two attempts to open a stream that the server has closed.
+#: Seconds from one attempt to open a stream to the next, where the server has closed it. They double
+#: with each stream that brings nothing, up to the second number: some servers end each at once.
 REOPENING_SECONDS = 1.0
+LONGEST_REOPENING_SECONDS = 60.0
 
 
 ExtraHeaders = Callable[[], Awaitable[HeaderBlock | None]]
@@ -90,6 +93,7 @@ class ServerStream:
         "_connection",
         "_exchange",
         "_extra_headers",
+        "_fruitless",
         "_lock",
         "_opened_at",
         "_opening",
@@ -108,6 +112,8 @@ class ServerStream:
         self._connection: PooledConnection | None = None
         self._exchange: MCPExchange | None = None
         self._opened_at = 0.0
+        self._fruitless = 0
+        """Streams that have ended one after the other and brought nothing."""
         self._opening: object | None = None
         """Stands for the attempt to open the stream that is under way; :meth:`close` calls it off."""
         self.wanted = False
@@ -135,6 +141,7 @@ class ServerStream:
             extra_headers: Asked for headers that are not fixed, whenever the stream is opened.
         """
         self.close()
+        self._fruitless = 0
         self._extra_headers = extra_headers
         self._pool, self.wanted = pool, pool is not None and self._binding.listens
         if pool is None or not self.wanted:
@@ -210,7 +217,8 @@ class ServerStream:
         """Return the seconds until the stream may be opened again."""
         if self._opening is not None:
             return REOPENING_SECONDS
-        return max(0.0, self._opened_at + REOPENING_SECONDS - now)
+        between = min(REOPENING_SECONDS * 2 ** min(self._fruitless, 10), LONGEST_REOPENING_SECONDS)
+        return max(0.0, self._opened_at + between - now)
 
     async def watch(self, runtime: Runtime, on_event: OnEvent) -> None:
         """Read the stream whenever no call does, until the server does not offer it any more."""
@@ -269,6 +277,7 @@ class ServerStream:
             data = connection.stream.receive_nowait()
             if data is None:
                 return events
+            before = exchange.last_event_id
             try:
                 events = connection.take(data, exchange)
             except MCPError as error:
@@ -276,6 +285,10 @@ class ServerStream:
             ended = connection.drained or broken is not None
             if ended:
                 self._connection = None
+            if exchange.last_event_id != before or any(not isinstance(event, OUTCOMES) for event in events):
+                self._fruitless = 0
+            elif ended:
+                self._fruitless += 1
         if ended:
             log.debug("the server stream has ended: %s", broken)
             self._discard(connection)
