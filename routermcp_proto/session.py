@@ -201,6 +201,10 @@ class Session:
         del self._asked[request_id]
         return payload
 
+    def forget(self, request_id: RequestId) -> None:
+        """Forget a request of the peer that will not be answered, so that its id may be used again."""
+        self._asked.pop(request_id, None)
+
     def send_answer(self, request_id: RequestId, result: Mapping[str, Any]) -> None:
         """Queue the result of a request of the peer; then send :meth:`data_to_send`.
 

@@ -135,3 +135,13 @@ def test_a_ping_is_answered_while_the_era_is_not_known() -> None:
     insisting = ClientSession(protocol="2026-07-28", capabilities=FULL)
     insisting.start_handshake()
     assert isinstance(ask(insisting, "ping", {}), MessageDropped)
+
+
+def test_a_question_that_is_forgotten_may_be_asked_again() -> None:
+    pair = Pair("2025-11-25", capabilities={"sampling": {}})
+    pair.connect()
+    assert isinstance(ask(pair.client, SAMPLE, sample(HELLO)), RequestReceived)
+    assert not isinstance(ask(pair.client, SAMPLE, sample(HELLO)), RequestReceived)
+    pair.client.forget("q")
+    pair.client.forget("q")
+    assert isinstance(ask(pair.client, SAMPLE, sample(HELLO)), RequestReceived)

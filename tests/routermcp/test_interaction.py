@@ -29,7 +29,7 @@ from routermcp.types import (
     TransportError,
 )
 from tests.routermcp.server import HANDSHAKE, PATIENCE, STATELESS, Exchange, ScriptedServer, text
-from tests.three_runtimes import SLACK_SECONDS, gather, make_client, run
+from tests.three_runtimes import SLACK_SECONDS, abandon_when, gather, make_client, run
 
 FORM: dict[str, Any] = {
     "message": "Who are you?",
@@ -959,3 +959,39 @@ def test_log_messages_on_the_shared_stream(runtime: str) -> None:
 
         assert run(runtime, body) == "done"
     assert logged == ["from aside"]
+
+
+@pytest.mark.parametrize("runtime", ["asyncio", "trio"])
+def test_a_question_of_a_call_that_was_given_up_may_be_asked_again(runtime: str) -> None:
+    """Under the same id, which the server may use for all its questions."""
+
+    def ask_and_hang(exchange: Exchange, arguments: dict[str, Any]) -> dict[str, Any]:
+        question = {"jsonrpc": "2.0", "id": "question-1", "method": "elicitation/create", "params": FORM}
+        exchange.stream().event(question)
+        exchange.closed_by_client()
+        return {}
+
+    def ask_again(exchange: Exchange, arguments: dict[str, Any]) -> dict[str, Any]:
+        exchange.server._ids = itertools.count(1)
+        return text(exchange.stream().ask("elicitation/create", **FORM)["result"]["action"])
+
+    asked: list[ElicitRequest] = []
+
+    async def on_elicitation(request: ElicitRequest) -> ElicitResult:
+        asked.append(request)
+        if len(asked) == 1:
+            await (asyncio.sleep(60) if runtime == "asyncio" else trio.sleep(60))
+        return ElicitResult(action="decline")
+
+    async def body() -> str:
+        async with make_client(runtime, url=server.url, on_elicitation=on_elicitation) as client:
+
+            async def call() -> None:
+                await client.call_tool("hang")
+
+            assert await abandon_when(lambda: asked, runtime, call)
+            return (await client.call_tool("ask")).text
+
+    with ScriptedServer(HANDSHAKE) as server:
+        server.tools.update({"hang": ask_and_hang, "ask": ask_again})
+        assert run(runtime, body) == "decline"

@@ -139,6 +139,9 @@ class IncomingHandler:
             async with deadline.runtime.shield(CANCEL_SECONDS):
                 await post(Outgoing(session.refuse(asked.request_id, failed)))
             raise
+        except BaseException:
+            session.forget(asked.request_id)
+            raise
         await post(Outgoing(payload))
 
     async def _reply(
