@@ -2,8 +2,8 @@
 
 ``python tests/soak/soak.py --seconds 20`` runs on asyncio, trio and blocking, a third of the time
 each. The server runs in a process of its own, so that what is counted here is the client's. It
-announces changes meanwhile, which each client hears between its calls, and so do children over stdio,
-one after the other.
+announces changes meanwhile and asks questions, which each client hears and answers between its calls,
+and so do children over stdio, one after the other.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "adapters")]
 
 from routermcp import RouterMCPClient, SyncRouterMCPClient  # noqa: E402
 from routermcp.transports import stdio  # noqa: E402
-from routermcp.types import MCPError, RetryPolicy, TransportError  # noqa: E402
-from tests.routermcp.server import HANDSHAKE, STATELESS, Exchange, ScriptedServer  # noqa: E402
+from routermcp.types import ElicitRequest, ElicitResult, MCPError, RetryPolicy, TransportError  # noqa: E402
+from tests.routermcp.server import HANDSHAKE, STATELESS, Exchange, ScriptedServer, Seen  # noqa: E402
 from tests.three_runtimes import make_client, run  # noqa: E402
 
 CALLERS = 200
@@ -51,10 +51,21 @@ GOOD_CALLS = 20
 #: Megabytes by which the resident size may differ: allocators keep what they had.
 SLACK_MB = 16.0
 
-#: Seconds for descriptors and threads to be gone.
+#: Seconds for descriptors and threads to be gone, and for connections to be given back.
 PATIENCE = 10.0
 
+#: Seconds between two looks at that.
+SETTLING = 0.05
+
 QUICK = RetryPolicy(backoff=5, max_backoff=20)
+
+
+#: What the server asks between calls, again and again.
+QUESTION = {
+    "jsonrpc": "2.0",
+    "method": "elicitation/create",
+    "params": {"message": "which one?", "requestedSchema": {"type": "object", "properties": {}}},
+}
 
 
 # ---- the server ----------------------------------------------------------------------------------
@@ -89,7 +100,12 @@ class MischievousServer(ScriptedServer):
             if stream is not None:
                 with self._announcing:
                     stream.notify("notifications/tools/list_changed")
+                    if self.era == HANDSHAKE:
+                        stream.event({**QUESTION, "id": f"question {next(self._ids)}"})
         exchange.answer()
+
+    def take_answer(self, seen: Seen) -> None:
+        """Take an answer that nothing waits for."""
 
     _reset = staticmethod(lambda exchange: exchange.hang_up(reset=True))
     _unavailable = staticmethod(lambda exchange: exchange.status(503))
@@ -158,6 +174,18 @@ class Tally:
         del params
         with self.lock:
             self.heard[method] += 1
+
+    def ask(self, request: ElicitRequest) -> ElicitResult:
+        """Count a question, and decline it."""
+        del request
+        with self.lock:
+            self.heard["elicitation/create"] += 1
+        return ElicitResult(action="decline")
+
+    @property
+    def callbacks(self) -> dict[str, Any]:
+        """What a client calls between its calls."""
+        return {"on_notification": self.hear, "on_elicitation": self.ask}
 
     def note(self, number: int, text: str | None, error: BaseException | None) -> None:
         """Note one outcome."""
@@ -238,14 +266,17 @@ def burn(runtime: str, urls: list[str], seconds: float, tally: Tally) -> None:
             trio.run(burn_trio, url, until, tally)
         else:
             with (
-                SyncRouterMCPClient(url, retry=QUICK, on_notification=tally.hear) as client,
+                SyncRouterMCPClient(url, retry=QUICK, **tally.callbacks) as client,
                 ThreadPoolExecutor(THREADS) as pool,
             ):
                 for future in [
                     pool.submit(blocking_caller, client, until, seed, tally) for seed in range(THREADS)
                 ]:
                     future.result()
-                check(client.stats())
+                until = time.monotonic() + PATIENCE
+                while busy(client) and time.monotonic() < until:
+                    time.sleep(SETTLING)
+                check(client)
                 for number in range(GOOD_CALLS):
                     expect(number, client.call_tool("do", {"how": "well", "number": number}).text)
     run(runtime, children, runtime, tally)
@@ -254,9 +285,9 @@ def burn(runtime: str, urls: list[str], seconds: float, tally: Tally) -> None:
 async def children(runtime: str, tally: Tally) -> None:
     """Have one child after the other speak between its calls."""
     for era in (STATELESS, HANDSHAKE) * (CHILDREN // 2):
-        settings = {"transport": stdio(SPEAKER), "protocol": era, "on_notification": tally.hear}
+        settings = {"transport": stdio(SPEAKER), "protocol": era, **tally.callbacks}
         async with make_client(runtime, **settings) as client:
-            for what in ("changed", "stderr"):
+            for what in ("changed", "stderr", "elicit" if era == HANDSHAKE else "changed"):
                 if (await client.call_tool("speak", {"what": what})).text != "ok":
                     raise SystemExit("a child gave another answer")
 
@@ -275,9 +306,12 @@ async def afterwards(client: RouterMCPClient) -> None:
 
 async def burn_asyncio(url: str, until: float, tally: Tally) -> None:
     """Run the callers as tasks."""
-    async with RouterMCPClient(url, retry=QUICK, on_notification=tally.hear) as client:
+    async with RouterMCPClient(url, retry=QUICK, **tally.callbacks) as client:
         await asyncio.gather(*(asyncio_caller(client, until, seed, tally) for seed in range(CALLERS)))
-        check(client.stats())
+        until = time.monotonic() + PATIENCE
+        while busy(client) and time.monotonic() < until:
+            await asyncio.sleep(SETTLING)
+        check(client)
         await afterwards(client)
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     if tasks:
@@ -287,22 +321,31 @@ async def burn_asyncio(url: str, until: float, tally: Tally) -> None:
 async def burn_trio(url: str, until: float, tally: Tally) -> None:
     """Run the callers in a nursery."""
     before = trio.lowlevel.current_statistics().tasks_living
-    async with RouterMCPClient(url, retry=QUICK, on_notification=tally.hear) as client:
+    async with RouterMCPClient(url, retry=QUICK, **tally.callbacks) as client:
         async with trio.open_nursery() as nursery:
             for seed in range(CALLERS):
                 nursery.start_soon(trio_caller, client, until, seed, tally)
-        check(client.stats())
+        until = time.monotonic() + PATIENCE
+        while busy(client) and time.monotonic() < until:
+            await trio.sleep(SETTLING)
+        check(client)
         await afterwards(client)
     left = trio.lowlevel.current_statistics().tasks_living - before
     if left > 0:
         raise SystemExit(f"{left} tasks are left")
 
 
-def check(stats: Any) -> None:
-    """See that nobody holds or awaits a connection any more; the shared stream may be open."""
+def busy(client: Any) -> bool:
+    """Whether a connection is held or waited for; the shared stream may be open."""
+    stats = client.stats()
+    return stats.waiting or stats.in_use > 1
+
+
+def check(client: Any) -> None:
+    """See that no connection is in use any more, not even for the answer to the last question."""
     gc.collect()
-    if stats.waiting or stats.in_use > 1:
-        raise SystemExit(f"connections are still in use: {stats}")
+    if busy(client):
+        raise SystemExit(f"connections are still in use: {client.stats()}")
 
 
 # ---- what is left --------------------------------------------------------------------------------
@@ -332,11 +375,11 @@ def soak(runtime: str, urls: list[str], seconds: float) -> str | None:
     after, grown = remains(), resident() - size
     print(
         f"{runtime:9} {sum(tally.counts.values())} calls, {dict(tally.counts.most_common())}, "
-        f"{sum(tally.heard.values())} notifications; "
+        f"heard {dict(tally.heard)}; "
         f"descriptors {before[0]} -> {after[0]}, threads {before[1]} -> {after[1]}, memory {grown:+.1f} MB"
     )
-    if not tally.heard:
-        return f"{runtime}: nothing was heard between the calls"
+    if not {"notifications/tools/list_changed", "elicitation/create"} <= tally.heard.keys():
+        return f"{runtime}: only {dict(tally.heard)} was heard between the calls"
     if tally.wrong:
         return f"{runtime}: answers went astray: {tally.wrong[:3]}"
     if after[0] > before[0] or after[1] > before[1]:
