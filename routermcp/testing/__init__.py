@@ -1,10 +1,18 @@
 """Tests for code that builds on routermcp.
 
+:class:`FakeServer` stands in for a server in tests of code that uses a client.
 :mod:`routermcp.testing.transport_contract` shows whether a transport of yours keeps the
 promises of a client. It needs pytest, asyncio and trio.
 """
 
+from __future__ import annotations
+
 import sys
+
+from .fake_server import FakeCall, FakeServer
+from .fake_tools import Ask, Delay, Report
+
+__all__ = ["Ask", "Delay", "FakeCall", "FakeServer", "Report"]
 
 if "pytest" in sys.modules:
     # So that a failure shows what was compared. The contract's server runs without pytest.
