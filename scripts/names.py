@@ -39,6 +39,7 @@ REASONS: dict[str, str] = {
     "log": "the logger of its module",
     "main": "what runs when its module is started as a program",
     "ping": "the method of the protocol, and the command that calls it",
+    "listen": "the method of the protocol, and the command that does so",
     "run": "runs a test on a runtime, in the thread of the caller or one of its own; or a command",
     "status": "a command of its group: of the gateway, and of sign-ins",
 }

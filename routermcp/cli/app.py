@@ -10,14 +10,18 @@ import typer
 from .. import __version__
 from .auth import app as auth_commands
 from .bridge import app as bridge_commands
+from .broken_pipe import QuietGroup
 from .commands.all import app as client_commands
 from .config import app as config_commands
 from .demo.cli import app as demo_command
 from .failures import EXIT_CODES, ExitCode
 from .gateway import app as gateway_commands
+from .interactive.listen import app as listen_command
+from .interactive.shell import app as shell_command
 
 app = typer.Typer(
     name="routermcp",
+    cls=QuietGroup,
     help=f"Use MCP servers from the command line.\n\n{EXIT_CODES}",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -26,6 +30,8 @@ app = typer.Typer(
 )
 
 app.add_typer(client_commands)
+app.add_typer(shell_command)
+app.add_typer(listen_command)
 app.add_typer(demo_command)
 app.add_typer(gateway_commands)
 app.add_typer(bridge_commands)

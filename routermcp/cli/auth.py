@@ -49,7 +49,7 @@ def login(server: ServerArgument = None, *, options: ClientOptions, sign_in: Sig
         receiver = sign_in.receiver()
     if options.timeout is None:
         options = replace(options, timeout=SIGN_IN_TIMEOUT)
-    with options.connected(partial(sign_in.settings, receiver), SIGN_IN_TIMEOUT) as client:
+    with options.made(partial(sign_in.settings, receiver), SIGN_IN_TIMEOUT) as client, client:
         if server is None:
             _sign_in_here(client, receiver, sign_in.redirect_uri)
         else:

@@ -31,6 +31,7 @@ class ExitCode(IntEnum):
     TRANSPORT = 3
     SERVER_ERROR = 4
     INTERRUPTED = 130
+    BROKEN_PIPE = 141
 
 
 EXIT_CODES = """\
@@ -42,6 +43,7 @@ Exit codes:
   3    the server cannot be reached, refused, or gave an answer that makes no sense
   4    the server answered with an error object
   130  interrupted with Ctrl-C
+  141  the reader of the output ended, as head does
 """
 
 

@@ -17,6 +17,7 @@ from .._internal import DEFAULT_INTERACTION_TIMEOUT_MS
 from ..oauth import OAuthConfig, file_adapter
 from ..transports import stdio
 from .failures import UsageProblem, reported
+from .questions.terminal import question_settings
 from .targets import ServerTarget, headers_of, variables_of
 
 UrlOption = Annotated[
@@ -200,18 +201,19 @@ class ClientOptions:
             yield client
 
     @contextmanager
-    def connected(
-        self,
-        sign_in: Callable[[], Mapping[str, Any]] = dict,
-        interaction_timeout: int = DEFAULT_INTERACTION_TIMEOUT_MS,
-        **more: Any,
-    ) -> Generator[SyncRouterMCPClient]:
-        """Connect to the server; see :meth:`made`."""
+    def connected(self, **more: Any) -> Generator[SyncRouterMCPClient]:
+        """Connect to the server, whose questions the user of the terminal answers; see :meth:`made`.
+
+        In the shell this is the shell's session.
+
+        Args:
+            more: Further settings of the client.
+        """
         if self.session is not None:
             with reported(debug=self.debug):
                 yield self.session
             return
-        with self.made(sign_in, interaction_timeout, **more) as client, client:
+        with self.made(**{**question_settings(), **more}) as client, client:
             yield client
 
 

@@ -13,6 +13,22 @@ from routermcp_proto.types import Progress as Report
 
 from .output import console
 
+#: The bars that are shown at the moment: a process has one terminal.
+_shown: list[Progress] = []
+
+
+@contextmanager
+def progress_hidden() -> Generator[None]:
+    """Take the bar off the terminal while the block runs, for a question to the user."""
+    bars = [*_shown]
+    for bar in bars:
+        bar.stop()
+    try:
+        yield
+    finally:
+        for bar in bars:
+            bar.start()
+
 
 @contextmanager
 def call_progress(name: str) -> Generator[Callable[[Report], None] | None]:
@@ -37,4 +53,8 @@ def call_progress(name: str) -> Generator[Callable[[Report], None] | None]:
             about = f"{name}: {report.message}" if report.message else name
             bars.update(bar, completed=report.progress, total=report.total, description=printable(about))
 
-        yield show
+        _shown.append(bars)
+        try:
+            yield show
+        finally:
+            _shown.remove(bars)

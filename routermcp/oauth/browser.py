@@ -62,7 +62,11 @@ def _open(url: str) -> None:
 
 def suspicion_of(url: str) -> str | None:
     """Return what is suspicious about the name of the host in a URL, None for an ordinary one."""
-    return suspicion(urlsplit(url).hostname or "")
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return "it is no address of a page"
+    return suspicion(host)
 
 
 def suspicion(host: str) -> str | None:

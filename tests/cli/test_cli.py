@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -169,7 +168,6 @@ def test_ping_says_who_answered(capsys: pytest.CaptureFixture[str]) -> None:
         (["prompt", "gret"], 4, "did you mean 'greet'?"),
         (["call", "ad"], 4, "did you mean 'add'?"),
         (["call", "zzz", "a=b"], 4, "the server lists no tool 'zzz'"),
-        (["call", "ask_name"], 4, "capability elicitation"),
     ],
 )
 def test_an_error_is_one_line_and_an_exit_code(
@@ -262,14 +260,6 @@ def test_without_arguments_help_is_shown(capsys: pytest.CaptureFixture[str]) -> 
     assert "Usage: routermcp" in ended.out + ended.err
 
 
-@pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """Let children notice SIGINT: one that is ignored here, as in a background job, is ignored there."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def test_ctrl_c_ends_with_130(toolbox: Toolbox, ctrl_c: None) -> None:
     toolbox.begun.clear()
     with subprocess.Popen(
@@ -279,6 +269,36 @@ def test_ctrl_c_ends_with_130(toolbox: Toolbox, ctrl_c: None) -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out, err) == (130, "", "")
+
+
+def test_ctrl_c_while_modules_are_loaded_says_nothing(ctrl_c: None) -> None:
+    source = """
+import os, signal, sys
+class Interrupter:
+    def find_spec(self, name, path=None, target=None):
+        if name == "routermcp.cli.app":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupter())
+from routermcp.cli import main
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+@pytest.mark.parametrize("argv", [["tools", "--json"], ["--help"]])
+def test_a_reader_that_has_gone_ends_with_141(argv: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        process = subprocess.run(
+            program(*argv), stdout=writer, stderr=subprocess.PIPE, timeout=PATIENCE, check=False
+        )
+    finally:
+        os.close(writer)
+    assert (process.returncode, process.stderr) == (141, b"")
 
 
 # ---- what is written ---------------------------------------------------------------------

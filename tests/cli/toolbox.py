@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -59,8 +60,15 @@ def image_of(content: bytes) -> dict[str, Any]:
 class Toolbox(BuiltinTools):
     """The built-in tools, and some that are hard to show."""
 
+    capabilities: Mapping[str, Any] = {
+        **BuiltinTools.capabilities,
+        "tools": {"listChanged": True},
+        "resources": {"subscribe": True},
+    }
+
     def __init__(self) -> None:
         self.begun = threading.Event()
+        self.announce: Callable[[str, Mapping[str, Any]], None] | None = None
 
     async def list_page(self, listing: Listing, cursor: str | None, caller: Caller) -> Mapping[str, Any]:
         page = dict(await super().list_page(listing, cursor, caller))
@@ -85,6 +93,9 @@ class Toolbox(BuiltinTools):
             return {"content": [image_of(b"123"), image_of(b"456")]}
         if name == "broken_image":
             return {"content": [{**image_of(b""), "data": "no base64"}]}
+        if name == "change" and self.announce is not None:
+            self.announce(arguments["method"], arguments.get("params", {}))
+            return {"content": []}
         if name == "wait":
             self.begun.set()
             await asyncio.Event().wait()
@@ -98,7 +109,9 @@ def toolbox() -> Toolbox:
 
 @pytest.fixture(scope="session")
 def url(toolbox: Toolbox) -> Iterator[str]:
-    with serve_in_thread(GatewayApp(toolbox)) as url:
+    app = GatewayApp(toolbox)
+    toolbox.announce = app.announce
+    with serve_in_thread(app) as url:
         yield url
 
 
@@ -107,6 +120,14 @@ def _server(monkeypatch: pytest.MonkeyPatch, _no_settings_from_outside: None, ur
     for name in ("FORCE_COLOR", "NO_COLOR", "COLUMNS", "TERM"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ROUTERMCP_URL", url)
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Let children notice SIGINT: one that is ignored here, as in a background job, is ignored there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class Ended:

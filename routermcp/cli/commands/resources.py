@@ -11,7 +11,7 @@ from ...types import ResourceTemplate
 from ..client_commands import client_command
 from ..options import ClientOptions, JsonOption
 from ..output import write_json, write_rows, write_table
-from ..saved_files import OutputOption, write_content
+from .saved_files import OutputOption, write_content
 from .tools import VerboseOption
 
 app = typer.Typer()

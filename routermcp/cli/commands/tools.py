@@ -15,7 +15,7 @@ from ..failures import ExitCode, UsageProblem, complain
 from ..options import ClientOptions, JsonOption
 from ..output import describe_content, write_json, write_rows, write_text
 from ..progress import call_progress
-from ..saved_files import OutputOption, write_content
+from .saved_files import OutputOption, write_content
 from .tool_names import find_tool, no_such_tool
 from .tool_page import describe_tool, schema_of
 

@@ -11,9 +11,9 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from ..types import ResponseValidationError
-from .failures import UsageProblem, complain
-from .output import describe_content, write_text
+from ...types import ResponseValidationError
+from ..failures import UsageProblem, complain
+from ..output import describe_content, write_text
 
 OutputOption = Annotated[
     Path | None,
