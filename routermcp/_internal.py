@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ._callbacks import Callbacks
 from ._options import DEFAULT_INTERACTION_TIMEOUT_MS, Options
+from ._proxies import proxy_for
 from ._settings import ClientSettings, resolve
 from ._wiring import driver_of, transport_of
 
@@ -18,6 +19,7 @@ __all__ = [
     "ClientSettings",
     "Options",
     "driver_of",
+    "proxy_for",
     "resolve",
     "transport_of",
 ]

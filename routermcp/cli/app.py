@@ -14,6 +14,7 @@ from .broken_pipe import QuietGroup
 from .commands.all import app as client_commands
 from .config import app as config_commands
 from .demo.cli import app as demo_command
+from .doctor.command import app as doctor_command
 from .failures import EXIT_CODES, ExitCode
 from .gateway import app as gateway_commands
 from .interactive.listen import app as listen_command
@@ -32,6 +33,7 @@ app = typer.Typer(
 app.add_typer(client_commands)
 app.add_typer(shell_command)
 app.add_typer(listen_command)
+app.add_typer(doctor_command)
 app.add_typer(demo_command)
 app.add_typer(gateway_commands)
 app.add_typer(bridge_commands)

@@ -22,6 +22,7 @@ from .failures import UsageProblem, as_options, complain, reported
 from .options import ClientOptions, JsonOption
 from .output import write_json, write_table
 from .sign_in import Receiver, SignInOptions
+from .targets import is_target, named_target
 
 app = typer.Typer(
     name="auth",
@@ -34,7 +35,9 @@ SIGN_IN_TIMEOUT = 600_000
 
 ServerArgument = Annotated[
     str | None,
-    typer.Argument(metavar="SERVER", help="Alias of a server behind the gateway; else the server itself."),
+    typer.Argument(
+        metavar="SERVER", help="URL of a server, FILE:NAME of one, or its alias behind the gateway at --url."
+    ),
 ]
 
 
@@ -47,6 +50,7 @@ def login(server: ServerArgument = None, *, options: ClientOptions, sign_in: Sig
     """
     with reported(debug=options.debug):
         receiver = sign_in.receiver()
+        server, options = _at_server(server, options)
     if options.timeout is None:
         options = replace(options, timeout=SIGN_IN_TIMEOUT)
     with options.made(partial(sign_in.settings, receiver), SIGN_IN_TIMEOUT) as client, client:
@@ -127,6 +131,8 @@ def revoke(
     options: ClientOptions,
 ) -> None:
     """Give tokens back, and forget them."""
+    with reported(debug=options.debug):
+        server, options = _at_server(server, options)
     with options.made() as client:
         if everything and server is not None:
             raise ConfigError("give either a server or --all")
@@ -154,6 +160,19 @@ def revoke(
         typer.echo(f"signed out at {', '.join(places)}")
     else:
         typer.echo("you are signed in nowhere" if everything else f"you are not signed in at {place}")
+
+
+def _at_server(server: str | None, options: ClientOptions) -> tuple[str | None, ClientOptions]:
+    """Return the alias behind a gateway, if one is meant, and the options with the server where it is named.
+
+    Raises:
+        UsageProblem: The server is named twice, or does not exist.
+    """
+    if server is None or not is_target(server):
+        return server, options
+    if options.url is not None:
+        raise UsageProblem(f"the server is named twice: by {server!r} and by --url")
+    return None, replace(options, target=named_target(server))
 
 
 def _connect_for_auth(client: SyncRouterMCPClient) -> MCPError | None:

@@ -193,12 +193,20 @@ class ClientOptions:
             typer.Exit: Something failed, and was reported.
         """
         with reported(debug=self.debug):
-            settings = self.settings()
-            if "transport" not in settings:
-                settings["oauth"] = signed_in(**sign_in())
-            with _told_insecure():
-                client = SyncRouterMCPClient(**settings, interaction_timeout=interaction_timeout, **more)
-            yield client
+            yield self.client(sign_in, interaction_timeout=interaction_timeout, **more)
+
+    def client(self, sign_in: Callable[[], Mapping[str, Any]] = dict, **more: Any) -> SyncRouterMCPClient:
+        """Return the client, not connected yet; see :meth:`made`.
+
+        Raises:
+            UsageProblem: Two options contradict each other.
+            ConfigError: An option is wrong.
+        """
+        settings = self.settings()
+        if "transport" not in settings:
+            settings["oauth"] = signed_in(**sign_in())
+        with insecure_without_warning():
+            return SyncRouterMCPClient(**settings, **more)
 
     @contextmanager
     def connected(self, **more: Any) -> Generator[SyncRouterMCPClient]:
@@ -218,7 +226,7 @@ class ClientOptions:
 
 
 @contextmanager
-def _told_insecure() -> Generator[None]:
+def insecure_without_warning() -> Generator[None]:
     """Silence the library's warning of ``verify=False``: ``--insecure`` says so."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="verify=False")

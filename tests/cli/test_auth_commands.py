@@ -61,7 +61,7 @@ def test_tokens_of_a_sign_in_are_for_all_commands(server: ProtectedServer, tmp_p
     assert "to sign in: routermcp auth login" in before.stderr
     assert "signed in nowhere" in auth("auth", "status").stdout
 
-    said = signed_in(server, tmp_path, "--url", server.url, "--port", str(free_port()))
+    said = signed_in(server, tmp_path, server.url, "--port", str(free_port()))
     assert said == f"signed in at 127.0.0.1:{server.port}/mcp\n"
     assert "add" in auth("tools").stdout
     (connection,) = json.loads(auth("auth", "status", "--json").stdout)["connections"]

@@ -109,6 +109,7 @@ def _chosen(name: str, text: str, choices: Sequence[tuple[Any, str]]) -> Any:
     for value, label in choices:
         if text in (str(value), label):
             return value
-    if text.isdecimal() and 1 <= int(text) <= len(choices):
-        return choices[int(text) - 1][0]
+    for number, (value, _) in enumerate(choices, start=1):
+        if text == str(number):
+            return value
     raise UsageProblem(f"{name}: expected {', '.join(str(value) for value, _ in choices)}, got {text!r}")
