@@ -250,7 +250,8 @@ def _read_fields(lines: bytes) -> tuple[list[tuple[bytes, bytes]], int | None]:
                 return headers, None
             length = int(value)
         elif name == b"transfer-encoding":
-            if length is not None or value.lower() != b"chunked":
+            # h11 gives the value in lower case.
+            if length is not None or value != b"chunked":
                 return headers, None
             length = _CHUNKED
         elif name == b"connection" and value.lower() != b"keep-alive":

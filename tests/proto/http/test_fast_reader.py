@@ -78,6 +78,7 @@ ANSWERS = [
     CHUNKED + b"5\r\nhello\r\n0\r\n\r\nmore than was asked for",
     CHUNKED + b"5\r\nhello\r\n",
     CHUNKED + b"5\r\nhel",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n0\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 9\r\n\r\n"
