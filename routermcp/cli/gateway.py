@@ -216,14 +216,28 @@ def _watch_config_file(path: Path) -> None:
 
 def _serve_workers(config: GatewayConfig, path: Path, workers: int) -> None:
     from ..gateway.application import CONFIG_VARIABLE  # noqa: PLC0415 - needs the extra
+    from ..gateway.config.file import load  # noqa: PLC0415
     from ..gateway.factory import aggregate_of, application_of  # noqa: PLC0415
     from ..gateway.serving.bounds import ConnectionBounds  # noqa: PLC0415
     from ..gateway.serving.uvicorn import serve_workers  # noqa: PLC0415
 
     if config.session.store is None:
         raise ConfigError("several workers share their sessions: set session.store to redis://...")
-    # An invalid configuration is reported once, not by each worker.
-    application_of(config, aggregate_of(config, folder=path.parent))
+
+    def try_out(config: GatewayConfig) -> None:
+        """See that workers can use a configuration: a wrong one is told once, not by each of them."""
+        application_of(config, aggregate_of(config, folder=path.parent))
+
+    def may_restart() -> bool:
+        try:
+            try_out(load(path, tolerant=True))
+        except ConfigError as error:
+            sys.stderr.write(f"routermcp: the configuration stays as it was: {error}\n")
+            return False
+        sys.stderr.write(f"routermcp: {path} is read again\n")
+        return True
+
+    try_out(config)
     os.environ[CONFIG_VARIABLE] = str(path.resolve())
     listening = config.httpServer
 
@@ -239,4 +253,5 @@ def _serve_workers(config: GatewayConfig, path: Path, workers: int) -> None:
             on_start=tell,
             bounds=ConnectionBounds(per_address=listening.maxConnectionsPerAddress),
             drain_seconds=listening.drainSeconds,
+            may_restart=may_restart,
         )

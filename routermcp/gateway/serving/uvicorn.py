@@ -187,10 +187,11 @@ def serve_workers(
     on_start: Callable[[str], None],
     bounds: ConnectionBounds = DEFAULT_BOUNDS,
     drain_seconds: float = DEFAULT_DRAIN_SECONDS,
+    may_restart: Callable[[], bool] = lambda: True,
 ) -> None:
     """Serve an application from several processes on one port, until SIGINT or SIGTERM.
 
-    A worker that ends is replaced.
+    A worker that ends is replaced. On SIGHUP each is, one after another.
 
     Args:
         application: The function that makes it in each worker, as ``module:function``.
@@ -200,18 +201,26 @@ def serve_workers(
         on_start: Called with the URL that the processes listen at.
         bounds: What connections of clients may take of each process.
         drain_seconds: Seconds that requests under way get when a worker ends.
+        may_restart: Tells on SIGHUP whether workers could start now; where not, these stay.
 
     Raises:
         ModuleNotFoundError: uvicorn is not installed; it comes with ``routermcp[gateway]``.
         OSError: The address is not free.
     """
     import uvicorn  # noqa: PLC0415 - of the extra ``gateway``
+    from uvicorn.supervisors import Multiprocess  # noqa: PLC0415
+
+    class Supervisor(Multiprocess):
+        def handle_hup(self) -> None:
+            if may_restart():
+                super().handle_hup()
 
     with _listening_socket(host, port) as probe:  # a supervisor only logs that an address is not free
         url, port = _url_of(probe, host, ""), probe.getsockname()[1]
     on_start(url)
     options = _uvicorn_options(bounds, drain_seconds)
-    uvicorn.run(application, factory=True, host=host, port=port, workers=workers, **options)
+    config = uvicorn.Config(application, factory=True, host=host, port=port, workers=workers, **options)
+    Supervisor(config, sockets=[config.bind_socket()]).run()
 
 
 def _url_of(listener: socket.socket, host: str, path: str) -> str:
