@@ -95,6 +95,7 @@ def proxy(
     """Serve one stdio server over HTTP, names untouched: Streamable HTTP and HTTP+SSE."""
     with gateway_installed(), reported(debug=debug):
         from ..gateway.application import write_to_stderr  # noqa: PLC0415 - needs the extra
+        from ..gateway.catalog.server_names import ServerNaming  # noqa: PLC0415
         from ..gateway.config.model import GatewayConfig  # noqa: PLC0415
         from ..gateway.factory import application_of, hosts_of  # noqa: PLC0415
         from ..gateway.serving.legacy_sse import LegacySSEApp  # noqa: PLC0415
@@ -112,7 +113,7 @@ def proxy(
         upstream = Upstream(
             "server",
             over_stdio(command, env=variables_of(env or [])),
-            prefix=False,
+            names=ServerNaming("server"),
             one_session=not stateful,
             tells_reason=True,
             times=replace(DEFAULT_TIMES, connect_ms=START_MS),
@@ -169,6 +170,7 @@ def connect(
     Where none runs, one is started, which all clients share and which ends 10 seconds after the last.
     """
     with reported(debug=debug):
+        from ..gateway.catalog.server_names import ServerNaming  # noqa: PLC0415
         from ..gateway.names import DOTTED, PORTABLE  # noqa: PLC0415 - for this command only
         from ..gateway.serving.stdio import serve_stdio  # noqa: PLC0415
         from ..gateway.single import SingleServer  # noqa: PLC0415
@@ -194,10 +196,10 @@ def connect(
         )
         if user:
             settings = settings.for_user(user)
-        naming = DOTTED if dotted_names else PORTABLE
+        names = ServerNaming("gateway", DOTTED if dotted_names else PORTABLE)
 
         async def run() -> None:
-            upstream = Upstream("gateway", settings, prefix=False, naming=naming, tells_reason=True)
+            upstream = Upstream("gateway", settings, names=names, tells_reason=True)
             backend = SingleServer(upstream)
             watching = asyncio.create_task(_keep_running(daemon, upstream)) if daemon is not None else None
             try:

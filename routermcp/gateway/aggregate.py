@@ -1,8 +1,8 @@
 """Many servers as one: one list of the tools of all servers, and each request goes to its server.
 
 Tools and prompts are named ``{alias}.{name}``, or as :mod:`.names` says. Resources keep
-their URIs; where two servers have the same one, the server that comes first in the configuration
-has it. Lists are in alphabetical order, so that they and their pages are the same in every process.
+their URIs; where two servers have the same one, that of the second in the configuration begins with
+the server here. Lists are in alphabetical order, so that they and their pages are the same in every process.
 A name without an alias is understood where only one server has it.
 
 Servers that users sign in at are each user's own: only a user who has signed in sees what they offer.
@@ -28,7 +28,8 @@ from ..oauth.stores.base import TokenAdapter
 from .backend import Announce, Caller, InputRequired, Listing, Result, View
 from .catalog.entries import KINDS, Entry
 from .catalog.merged import MergedCatalog
-from .catalog.tool_search import search, search_tool
+from .catalog.tool_search import search, search_helps, search_tool
+from .catalog.watched import RenamedResources
 from .names import DOTTED, PORTABLE, SPELLINGS, Naming
 from .telemetry.records import CallRecord, OnCall
 from .upstreams.upstream import Upstream, UpstreamState
@@ -36,7 +37,7 @@ from .users.methods import UserMethods
 from .users.oauth_state import PATH as CALLBACK_PATH
 from .users.oauth_state import StateEncryptor
 from .users.registry import PerUserServer, UserRegistry, user_of
-from .visible import Target, VisibleServers, no_resource
+from .visible import Target, VisibleServers, no_resource, with_uri
 
 #: Servers that are asked for one resource that none of them lists: more than a gateway commonly has.
 MAX_ASKED_IN_TURN = 64
@@ -77,7 +78,7 @@ class Aggregate:
         seal: Reads the user from the ``state`` of a browser that comes back from signing in; needed
             where there are such servers.
         tokens: The store of users' tokens, which these servers have in their settings.
-        search: Whether to offer the search for tools.
+        search: Whether to offer the search for tools; None for where there are many, or several servers.
         naming: How the name of that search is made.
         patience: Seconds that a list waits for servers that are being started.
 
@@ -99,7 +100,7 @@ class Aggregate:
         *,
         seal: StateEncryptor | None = None,
         tokens: TokenAdapter | None = None,
-        search: bool = True,
+        search: bool | None = None,
         naming: Naming = DOTTED,
         patience: float = LIST_WAIT_SECONDS,
     ) -> None:
@@ -111,7 +112,9 @@ class Aggregate:
         self.instructions: str | None = None
         self.upstreams: Mapping[str, Upstream] = {upstream.alias: upstream for upstream in upstreams}
         self._patience = patience
-        self._search_tool = search_tool(naming) if search else None
+        self._search_tool = search_tool(naming) if search is not False else None
+        self._searches_few = search is True
+        self._renamed = RenamedResources()
         self._search_names = (
             SEARCH_NAMES | {self._search_tool["name"]} if self._search_tool is not None else frozenset[str]()
         )
@@ -202,7 +205,7 @@ class Aggregate:
         upstream.on_reached = self._introduce
         upstream.on_change = self._changed
         upstream.on_session_change = self._changed_in_session
-        upstream.on_notification = self._hear
+        upstream.on_notification = partial(self._hear, upstream.alias)
 
     def _introduce(self) -> None:
         """Take over what the servers say about their use."""
@@ -221,9 +224,14 @@ class Aggregate:
             self._own.pop(session_id, None)
         self.on_changed(method, {}, session_id)
 
-    def _hear(self, method: str, params: Mapping[str, Any]) -> None:
-        if method == RESOURCE_UPDATED:
-            self.on_changed(method, params)
+    def _hear(self, alias: str, method: str, params: Mapping[str, Any]) -> None:
+        uri = params.get("uri")
+        if method == RESOURCE_UPDATED and isinstance(uri, str):
+            entry = self._catalog[Listing.RESOURCES].get(uri)
+            if entry is None or entry.alias == alias:
+                self.on_changed(method, params)
+            for here in self._renamed.changed(alias, uri):
+                self.on_changed(method, {**params, "uri": here})
 
     def seen_by(self, view: View) -> VisibleServers:
         """Return what a view shows of the servers that all users share."""
@@ -243,7 +251,7 @@ class Aggregate:
         merged = self._own[session_id]
         if merged is None:
             catalogs = [upstream.catalog_of(session_id) for upstream in self.upstreams.values()]
-            merged = self._own[session_id] = MergedCatalog(catalogs)
+            merged = self._own[session_id] = MergedCatalog(catalogs, warned=self._catalog.warned)
         return merged
 
     async def _settle(self, visible: VisibleServers) -> None:
@@ -272,7 +280,9 @@ class Aggregate:
         names = sorted(entries)
         page: list[Any] = [entries[name].listed() for name in names[:PAGE_SIZE]]
         if listing is Listing.TOOLS and cursor is None and self._search_tool is not None:
-            page.insert(0, self._search_tool)
+            tools = sum(len(catalog[listing]) for catalog in visible.catalogs)
+            if self._searches_few or search_helps(len(visible.upstreams), tools):
+                page.insert(0, self._search_tool)
         result: dict[str, Any] = {listing.value: page}
         if len(names) > PAGE_SIZE:
             result["nextCursor"] = _list_cursor(names[PAGE_SIZE - 1])
@@ -354,18 +364,15 @@ class Aggregate:
         Raises:
             RPCError: There is no such resource (-32002), or as :meth:`call_tool`.
         """
-        params = {"uri": uri}
-        call = Call("resources/read", params, WireModel, safe=True, named_by="uri", may_ask_input=True)
         visible = self._visible(caller)
         found = await self._known_server_of(uri, visible)
         if found is None:
-            return await self._read_in_turn(uri, call, visible, caller)
-        upstream, _ = visible.checked(found, uri)
-        return await upstream.call(call, caller)
+            return await self._read_in_turn(uri, visible, caller)
+        upstream, own = visible.checked(found, uri)
+        result = await upstream.call(_read_call(own), caller)
+        return result if own == uri else with_uri(result, own, uri)
 
-    async def _read_in_turn(
-        self, uri: str, call: Call[WireModel], visible: VisibleServers, caller: Caller
-    ) -> Result:
+    async def _read_in_turn(self, uri: str, visible: VisibleServers, caller: Caller) -> Result:
         """Read a resource that no server lists or names: results have links to such ones, for example.
 
         Raises:
@@ -376,7 +383,7 @@ class Aggregate:
             if visible.allows(upstream, Listing.RESOURCES, uri):
                 # A question of one server could not be told from that of the next: it is passed over.
                 with contextlib.suppress(RPCError, InputRequired):
-                    return await upstream.call(call, caller.with_input(None, None))
+                    return await upstream.call(_read_call(uri), caller.with_input(None, None))
         raise no_resource(uri)
 
     async def _known_server_of(self, uri: str, visible: VisibleServers) -> Target | None:
@@ -403,6 +410,7 @@ class Aggregate:
         elif isinstance(uri, str):
             found = visible.template(uri) or await self._known_server_of(uri, visible)
             upstream, own = visible.checked(found, uri)
+            named = {**named, "uri": own}
         else:
             raise InvalidParamsError("ref names neither a prompt nor a resource")
         forwarded = {key: value for key, value in params.items() if key != "_meta"}
@@ -418,13 +426,20 @@ class Aggregate:
             RPCError: As :meth:`read_resource`, or its server has no subscriptions.
         """
         visible = self._visible(caller)
-        upstream, _ = visible.checked(await self._known_server_of(uri, visible), uri)
-        await upstream.subscribe(uri, caller)
+        upstream, own = visible.checked(await self._known_server_of(uri, visible), uri)
+        await upstream.subscribe(own, caller)
+        if own != uri:
+            self._renamed.add(upstream.alias, own, uri)
 
     async def unsubscribe(self, uri: str) -> None:
         """Stop announcing changes of a resource."""
+        known = self._renamed.discard(uri)
+        if known is not None and known[0] in self.upstreams:
+            await self.upstreams[known[0]].unsubscribe(known[1])
+            return
         for upstream in self.upstreams.values():
-            await upstream.unsubscribe(uri)
+            if not any(self._renamed.changed(upstream.alias, uri)):
+                await upstream.unsubscribe(uri)
 
     # ---- ends ----------------------------------------------------------------------------------
 
@@ -441,6 +456,10 @@ class Aggregate:
             task.cancel()  # which closes the server at once
         closing = [upstream.close() for upstream in self.upstreams.values()]
         await asyncio.gather(*closing, self._users.close(), *self._retiring, return_exceptions=True)
+
+
+def _read_call(uri: str) -> Call[WireModel]:
+    return Call("resources/read", {"uri": uri}, WireModel, safe=True, named_by="uri", may_ask_input=True)
 
 
 def _list_cursor(name: str) -> str:

@@ -16,10 +16,11 @@ from ..oauth.stores.by_url import token_store_by_url
 from ..oauth.stores.encrypted import encrypted
 from .aggregate import LIST_WAIT_SECONDS, Aggregate
 from .backend import Listing
+from .catalog.server_names import ServerNaming
 from .catalog.views import EntryView
 from .config.access import APIKeySettings, EntrySettings, ViewSettings
 from .config.filters import Filter
-from .config.model import GatewayConfig, HTTPServer, StdioServer
+from .config.model import GatewayConfig, HTTPServer, ServerNames, StdioServer
 from .config.oauth import OAuthSettings
 from .http.authentication import APIKey, check_binding
 from .http.project_gateway import ProjectGateway
@@ -41,7 +42,6 @@ def upstream_of(
     server: StdioServer | HTTPServer,
     *,
     folder: Path | None = None,
-    prefix: bool = True,
     naming: Naming = DOTTED,
     times: UpstreamTimes = DEFAULT_TIMES,
 ) -> Upstream:
@@ -61,11 +61,15 @@ def upstream_of(
         alias,
         settings,
         allows=_filter_of_server(server),
-        prefix=prefix,
-        naming=naming,
+        names=_names_of(alias, server, naming),
         timeout_ms=server.timeout,
         times=replace(times, connect_ms=server.start_ms(times.connect_ms)),
     )
+
+
+def _names_of(alias: str, settings: ServerNames, naming: Naming) -> ServerNaming:
+    prefix = alias if settings.prefix is None else settings.prefix
+    return ServerNaming(alias, naming, prefix, settings.rename, settings.describe)
 
 
 def _filter_of_server(server: StdioServer | HTTPServer) -> Callable[[Listing, str], bool]:
@@ -129,7 +133,7 @@ def per_user_server_of(
         reached,
         redirect_uri=settings.redirectUri,
         allows=_filter_of_server(server),
-        naming=naming,
+        names=_names_of(alias, server, naming),
         timeout_ms=server.timeout,
         times=replace(times, connect_ms=server.start_ms(times.connect_ms)),
     )
@@ -171,7 +175,7 @@ def aggregate_of(
                 upstream_of(alias, server, folder=folder, naming=config.names.naming, times=times)
             )
     if not signed_in_at:
-        return Aggregate(upstreams, naming=config.names.naming, patience=patience)
+        return Aggregate(upstreams, search=config.toolSearch, naming=config.names.naming, patience=patience)
     kept = tokens if tokens is not None else _configured_token_store(config.oauth)
     store = config.session.store
     # Processes that share sessions also complete each other's sign-ins.
@@ -181,7 +185,13 @@ def aggregate_of(
         for alias, server in signed_in_at.items()
     ]
     return Aggregate(
-        upstreams, personal, seal=states, tokens=kept, naming=config.names.naming, patience=patience
+        upstreams,
+        personal,
+        seal=states,
+        tokens=kept,
+        search=config.toolSearch,
+        naming=config.names.naming,
+        patience=patience,
     )
 
 

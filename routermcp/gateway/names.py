@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 #: Hexadecimal digits of a digest: with 64 bits no server finds a name that gives the same one as
@@ -57,6 +58,11 @@ class Naming:
         unique = joined.find(self.separator) == len(alias) and not _DIGESTED.search(own)
         return self._fitted(joined, f"{alias}\0{own}", unique=unique)
 
+    def distinct(self, alias: str, own: str) -> Iterator[str]:
+        """Yield other names of an entry, where another one has its name: the second is of no other entry."""
+        yield self.name(alias, own)
+        yield self._fitted(f"{alias}{self.separator}{own}", f"{alias}\0{own}", unique=False)
+
     def unprefixed(self, own: str) -> str:
         """Return the name of an entry of a server whose names have no alias here, such as a gateway's."""
         alias, dot, rest = own.partition(".")
@@ -68,8 +74,22 @@ class Naming:
         fitted = _UNPORTABLE.sub("_", name) if self.portable else name
         if unique and fitted == name and len(name) <= self.max_length:
             return name
-        digest = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST_DIGITS]
-        return f"{fitted[: self.max_length - DIGEST_DIGITS - 1]}_{digest}"
+        return f"{fitted[: self.max_length - DIGEST_DIGITS - 1]}_{_digest(whole)}"
+
+
+def distinct_uris(alias: str, uri: str) -> Iterator[str]:
+    """Yield URIs of a resource whose URI another server's has: with the server in the scheme.
+
+    A scheme has letters, digits, ``+``, ``-`` and ``.``, and its case does not count (RFC 3986, 3.1).
+    """
+    server = f"server-{alias}" if not alias[0].isalpha() else alias
+    server = server.lower().replace("_", "-")
+    yield f"{server}+{uri}"
+    yield f"{server}-{_digest(alias)}+{uri}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST_DIGITS]
 
 
 DOTTED = Naming()

@@ -12,7 +12,7 @@ class SingleServer(Aggregate):
     """The backend that forwards everything to one server.
 
     Args:
-        upstream: The server, made with ``prefix=False``.
+        upstream: The server, made with names that have no prefix.
         patience: Seconds that :meth:`begin` waits for it while it is being started.
     """
 

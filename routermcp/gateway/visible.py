@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from routermcp_proto.error_codes import INVALID_PARAMS, TOOL_DISABLED, TOOL_NOT_FOUND
 from routermcp_proto.exceptions import InvalidParamsError, ResourceNotFoundError, RPCError
 
-from .backend import Listing, View
+from .backend import Listing, Result, View
 from .catalog.instructions import merged_instructions
 from .catalog.merged import MergedCatalog
 from .catalog.uri_templates import template_fit
@@ -112,15 +112,16 @@ class VisibleServers:
             if entry is not None:
                 return self.upstreams[entry.alias], entry.name
         fits = [
-            (shared, entry)
+            (shared, template, entry)
             for catalog in self.catalogs
             for template, entry in catalog[Listing.RESOURCE_TEMPLATES].items()
             if (shared := template_fit(template, uri)) is not None
         ]
         if not fits:
             return None
-        _, entry = max(fits, key=lambda each: each[0])
-        return self.upstreams[entry.alias], uri
+        _, template, entry = max(fits, key=lambda each: each[0])
+        # A template whose name another server has too begins with its server here.
+        return self.upstreams[entry.alias], uri[len(template) - len(entry.name) :]
 
     def template(self, uri_template: str) -> Target | None:
         """Find the server that lists a template."""
@@ -150,6 +151,21 @@ class VisibleServers:
 
 def _shown(upstreams: Mapping[str, Upstream], view: View) -> dict[str, Upstream]:
     return {alias: upstream for alias, upstream in upstreams.items() if view.shows_server(alias)}
+
+
+def with_uri(result: Result, own: str, here: str) -> Result:
+    """Return what was read of a resource, with its URI here where its server names its own."""
+    given: Any = result.get("contents")
+    if not isinstance(given, list):
+        return result
+    return {**result, "contents": [_with_uri(each, own, here) for each in cast("list[Any]", given)]}
+
+
+def _with_uri(content: Any, own: str, here: str) -> Any:
+    if not isinstance(content, dict):
+        return content
+    members = cast("dict[str, Any]", content)
+    return {**members, "uri": here} if members.get("uri") == own else members
 
 
 def no_resource(uri: str) -> ResourceNotFoundError:

@@ -13,6 +13,7 @@ import os
 import sys
 
 from routermcp.gateway import serve_in_thread
+from routermcp.gateway.catalog.server_names import ServerNaming
 from routermcp.gateway.config.model import GatewayConfig
 from routermcp.gateway.factory import application_of
 from routermcp.gateway.single import SingleServer
@@ -30,7 +31,7 @@ def main() -> None:
         settings = over_http(target[0])
     else:
         settings = over_stdio(target, env={"PYTHONPATH": os.environ.get("PYTHONPATH", "")})
-    mirror = SingleServer(Upstream("server", settings, prefix=False), patience=PATIENCE)
+    mirror = SingleServer(Upstream("server", settings, names=ServerNaming("it")), patience=PATIENCE)
     with serve_in_thread(application_of(GatewayConfig(), mirror)) as url:
         print(url, flush=True)
         sys.stdin.read()

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from routermcp.gateway import Caller, GatewayApp, Listing, serve_in_thread
+from routermcp.gateway.catalog.server_names import ServerNaming
 from routermcp.gateway.serving.stdio import serve_stdio
 from routermcp.gateway.single import SingleServer
 from routermcp.gateway.upstreams.targets import over_http, over_stdio
@@ -120,7 +121,9 @@ def market(place: str = "direct", times: UpstreamTimes = DEFAULT_TIMES) -> Gener
                 yield shop, url
                 return
             settings = over_http(url, protocol=protocol)
-        mirror = SingleServer(Upstream("it", settings, prefix=False, times=times), patience=PATIENCE)
+        mirror = SingleServer(
+            Upstream("it", settings, names=ServerNaming("it"), times=times), patience=PATIENCE
+        )
         url = stack.enter_context(serving_aggregate(mirror))
         # The gateway speaks for the server once it has reached it.
         ask(url, STATELESS, "tools/list")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from routermcp import SyncRouterMCPClient
 from routermcp.gateway import GatewayApp, serve_in_thread
+from routermcp.gateway.catalog.server_names import ServerNaming
 from routermcp.gateway.http.authentication import APIKey
 from routermcp.gateway.http.project_gateway import ProjectGateway
 from routermcp.gateway.single import SingleServer
@@ -18,7 +19,7 @@ KEY, USER = "rmc_secret", "secret-user"
 
 def test_no_header_of_a_client_reaches_a_server() -> None:
     with ScriptedServer() as server:
-        mirror = SingleServer(Upstream("it", over_http(server.url), prefix=False))
+        mirror = SingleServer(Upstream("it", over_http(server.url), names=ServerNaming("it")))
         app = GatewayApp(mirror)
         gateway = ProjectGateway(app, keys=[APIKey(KEY, acts_for_users=True)])
         with (

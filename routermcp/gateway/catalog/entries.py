@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,8 @@ from routermcp_proto.exceptions import LocalProtocolError
 from routermcp_proto.types import WireModel
 
 from ..backend import Listing
-from ..names import DOTTED, SPELLINGS, Naming
+from ..names import distinct_uris
+from .server_names import ServerNaming
 from .strict import strictly
 
 #: Entries of one listing of one server, twice those of the largest gateway that routermcp is built
@@ -88,22 +89,16 @@ class Catalog:
 
     Args:
         alias: The name of the server here.
-        prefix: Whether names begin with it.
+        names: How its tools and prompts are called here.
         allows: Whether an entry of a listing may be seen.
-        naming: How names are made.
+
+    Attributes:
+        alias: The name of the server here.
     """
 
-    def __init__(
-        self,
-        alias: str,
-        *,
-        prefix: bool,
-        allows: Callable[[Listing, str], bool],
-        naming: Naming = DOTTED,
-    ) -> None:
-        self._alias = alias
-        self._prefix = prefix
-        self._naming = naming
+    def __init__(self, alias: str, *, names: ServerNaming, allows: Callable[[Listing, str], bool]) -> None:
+        self.alias = alias
+        self._names = names
         self._allows = allows
         self._warned: set[str] = set()
         self._entries: dict[Listing, dict[str, Entry]] = {listing: {} for listing in Listing}
@@ -117,17 +112,9 @@ class Catalog:
         own._entries = self._entries.copy()  # noqa: SLF001 - of a copy of ours
         return own
 
-    def name_here(self, listing: Listing, name: str) -> str:
-        """Return the name under which clients know an entry of this server."""
-        if listing not in PREFIXED:
-            return name
-        return self._naming.name(self._alias, name) if self._prefix else self._naming.unprefixed(name)
-
-    def spellings(self, listing: Listing, name: str) -> tuple[str, ...]:
+    def spellings(self, listing: Listing, name: str) -> Sequence[str]:
         """Return other names under which an entry is found."""
-        if listing not in PREFIXED or not self._prefix:
-            return ()
-        return tuple(naming.name(self._alias, name) for naming in SPELLINGS if naming != self._naming)
+        return self._names.spellings(name, tool=listing is Listing.TOOLS) if listing in PREFIXED else ()
 
     def own_name(self, listing: Listing, name: str) -> str | None:
         """Return the name at the server that a name with the server's alias means, None for another's.
@@ -136,13 +123,25 @@ class Catalog:
             listing: The list that the entry would be in; it need not be there.
             name: The name that a client gave.
         """
-        if not self._prefix:
-            return name
-        for naming in (self._naming, *SPELLINGS):
-            own = name.removeprefix(self._alias + naming.separator)
-            if own != name and listing in PREFIXED:
-                return own
-        return None
+        if listing not in PREFIXED:
+            return None if self._names.prefix else name
+        return self._names.own_name(name, tool=listing is Listing.TOOLS)
+
+    def distinct(self, listing: Listing, entry: Entry, taken: Container[str]) -> tuple[str, Entry] | None:
+        """Return an entry under a name that no other has, None where there is none.
+
+        Args:
+            listing: The list of the entry.
+            entry: The entry.
+            taken: The names of other servers' entries.
+        """
+        prefixed = listing in PREFIXED
+        names = self._names.distinct(entry.name) if prefixed else distinct_uris(self.alias, entry.name)
+        here = next((name for name in names if name not in taken), None)
+        if here is None:
+            return None
+        encoded = jsonrpc.dumps({**entry.listed(), KINDS[listing].key: here})
+        return here, Entry(self.alias, entry.name, encoded)
 
     def read(self, listing: Listing, page: Iterable[WireModel], into: dict[str, Entry]) -> None:
         """Add the entries of one page of the server's list that may be seen."""
@@ -150,21 +149,27 @@ class Catalog:
         for item in page:
             listed = item.to_wire()
             name = str(listed[key])
-            here = self.name_here(listing, name)
-            if here in into or len(into) >= MAX_LISTED or not self._allows(listing, name):
+            tool = listing is Listing.TOOLS
+            here = self._names.name(name, tool=tool) if listing in PREFIXED else name
+            if len(into) >= MAX_LISTED or not self._allows(listing, name):
+                continue
+            if here in into or (tool and self._names.reserved(name)):
+                self._warn(here, "another entry of this server has the name")
                 continue
             if here != name:
                 listed[key] = here
+            if tool and name in self._names.descriptions:
+                listed["description"] = self._names.descriptions[name]
             try:
-                into[here] = Entry(self._alias, name, jsonrpc.dumps(strictly(listing, listed), here))
+                into[here] = Entry(self.alias, name, jsonrpc.dumps(strictly(listing, listed), here))
             except LocalProtocolError as error:
                 self._warn(here, error)
 
-    def _warn(self, name: str, error: LocalProtocolError) -> None:
+    def _warn(self, name: str, reason: object) -> None:
         """Say once that an entry is left out."""
         if name not in self._warned and len(self._warned) < MAX_WARNINGS:
             self._warned.add(name)
-            log.warning("%.200r is left out of the lists: %s", name, error)
+            log.warning("%.200r is left out of the lists: %s", name, reason)
 
     def replace(self, listing: Listing, entries: dict[str, Entry]) -> bool:
         """Replace a list, and return whether it has changed."""

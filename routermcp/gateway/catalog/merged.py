@@ -9,7 +9,7 @@ from typing import Any, cast
 from routermcp_proto import jsonrpc
 
 from ..backend import Listing, View
-from .entries import KINDS, Catalog, Entry
+from .entries import KINDS, MAX_WARNINGS, Catalog, Entry, log
 from .tool_search import TaskSearch
 
 #: Views of which a catalog keeps the lists: those of some projects, keys and servers. With more of them
@@ -20,14 +20,19 @@ MAX_VIEWS = 1_024
 class MergedCatalog:
     """The entries of some servers in one list of each kind, in alphabetical order.
 
-    Where two servers have the same resource, the server that comes first has it.
+    Where two servers have the same resource, or the same name, it is that of the server that comes
+    first; the other one's gets another name, with a warning.
 
     Args:
         catalogs: The catalogs of the servers, the more important ones first.
         view: Shows the entries that are in it; None for all.
+        warned: What was warned of; None for a set of its own.
     """
 
-    def __init__(self, catalogs: Sequence[Catalog], view: View | None = None) -> None:
+    def __init__(
+        self, catalogs: Sequence[Catalog], view: View | None = None, warned: set[str] | None = None
+    ) -> None:
+        self.warned: set[str] = set() if warned is None else warned
         self._catalogs = catalogs
         self._view = view
         self._seen: dict[View, MergedCatalog] = {}
@@ -46,12 +51,37 @@ class MergedCatalog:
 
     def _merged(self, listing: Listing) -> dict[str, Entry]:
         merged: dict[str, Entry] = {}
-        for catalog in reversed(self._catalogs):
-            merged.update(catalog[listing])
+        for catalog in self._catalogs:
+            entries = catalog[listing]
+            if merged.keys().isdisjoint(entries):
+                merged.update(entries)
+            else:
+                self._add_each(listing, catalog, merged)
         view = self._view
         if view is None:
             return merged
         return {here: entry for here, entry in merged.items() if view.shows(listing, entry.alias, entry.name)}
+
+    def _add_each(self, listing: Listing, catalog: Catalog, merged: dict[str, Entry]) -> None:
+        """Add the entries of a server, those under other names whose names are taken."""
+        taken = {*merged, *catalog[listing]}
+        for here, entry in catalog[listing].items():
+            if here not in merged:
+                merged[here] = entry
+                continue
+            distinct = catalog.distinct(listing, entry, taken)
+            if distinct is not None:
+                taken.add(distinct[0])
+                merged[distinct[0]] = distinct[1]
+            self._warn(here, entry.alias, merged[here].alias, distinct[0] if distinct is not None else None)
+
+    def _warn(self, name: str, alias: str, first: str, other: str | None) -> None:
+        """Say once that two servers have the same name or URI."""
+        key = f"{alias} {name}"
+        if key not in self.warned and len(self.warned) < MAX_WARNINGS:
+            self.warned.add(key)
+            outcome = f"is called {other:.200}" if other is not None else "is left out"
+            log.warning("%s has %.200r too, as %s has: its own %s here", alias, name, first, outcome)
 
     def seen_by(self, view: View) -> MergedCatalog:
         """Return the entries that a view shows, under the same names."""
@@ -59,7 +89,7 @@ class MergedCatalog:
         if seen is None:
             if len(self._seen) >= MAX_VIEWS:
                 self._seen.clear()
-            seen = self._seen[view] = MergedCatalog(self._catalogs, view)
+            seen = self._seen[view] = MergedCatalog(self._catalogs, view, self.warned)
         return seen
 
     def after(self, listing: Listing, name: str | None, count: int) -> list[str]:
@@ -94,12 +124,10 @@ class MergedCatalog:
         names = self._spellings.get(listing)
         if names is None:
             names = self._spellings[listing] = {}
-            for catalog in self._catalogs:
-                for here, entry in catalog[listing].items():
-                    if here not in self[listing]:
-                        continue
-                    for other in catalog.spellings(listing, entry.name):
-                        names.setdefault(other, []).append(here)
+            catalogs = {catalog.alias: catalog for catalog in self._catalogs}
+            for here, entry in self[listing].items():
+                for other in catalogs[entry.alias].spellings(listing, entry.name):
+                    names.setdefault(other, []).append(here)
         return names.get(name, ())
 
     def named(self, listing: Listing, own: str) -> Sequence[str]:

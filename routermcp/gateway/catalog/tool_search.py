@@ -22,6 +22,9 @@ DEFAULT_TOOLS_FOUND = 10
 #: The most tools that a client may ask for.
 MAX_TOOLS_FOUND = 50
 
+#: Tools of one server with which the search is offered: with fewer of them a model chooses by itself.
+MIN_TOOLS_SEARCHED = 20
+
 SEARCH_NAME = "searchMcpForTask"
 
 SEARCH_TOOL: Mapping[str, Any] = {
@@ -49,6 +52,11 @@ SEARCH_TOOL: Mapping[str, Any] = {
 def search_tool(naming: Naming) -> Mapping[str, Any]:
     """Return the tool as it is listed, with a name made like those of the servers' tools."""
     return {**SEARCH_TOOL, "name": naming.name(GATEWAY_ALIAS, SEARCH_NAME)}
+
+
+def search_helps(servers: int, tools: int) -> bool:
+    """Return whether the search is worth its place in a list, by the servers and tools that are seen."""
+    return servers != 1 or tools >= MIN_TOOLS_SEARCHED
 
 
 class TaskSearch:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     SecretStr,
@@ -26,12 +27,19 @@ from routermcp_proto.exceptions import LocalProtocolError
 from routermcp_proto.http.binding import user_headers
 from routermcp_proto.http.url import EndpointURL
 
-from ..names import DIGEST_DIGITS, DOTTED, MAX_NAME, PORTABLE, Naming
+from ..names import DIGEST_DIGITS, DOTTED, GATEWAY_ALIAS, MAX_NAME, PORTABLE, Naming
 from .access import AuthSettings, EntrySettings, ProjectSettings
 from .errors import problem
 from .listening import HTTPServerSettings, RateLimitSettings
 from .oauth import OAuthSettings, ServerOAuth
 from .types import MAX_SECONDS, Alias, ConfigModel, Seconds, Slug, Texts, Token, VariableName, Whole
+
+#: The least that names can be cut to: a digest, and some letters to tell them apart by.
+MIN_NAME = 2 * DIGEST_DIGITS
+
+_SEPARATOR = re.compile(r"[A-Za-z0-9._/-]{1,8}")
+_PREFIX = re.compile(r"[A-Za-z0-9_-]{0,50}")
+_TOOL_NAME = re.compile(r"[A-Za-z0-9._/-]{1,128}")
 
 #: Seconds after which an unused session is forgotten.
 DEFAULT_SESSION_SECONDS = 300
@@ -42,10 +50,6 @@ DEFAULT_MAX_SESSIONS = 25
 #: The most sessions that can be asked for: at some kilobytes each, what a process holds.
 MAX_MAX_SESSIONS = 100_000
 
-#: The least that names can be cut to: a digest, and some letters to tell them apart by.
-MIN_NAME = 2 * DIGEST_DIGITS
-
-_SEPARATOR = re.compile(r"[A-Za-z0-9._/-]{1,8}")
 _STORE = re.compile(r"rediss?://[^\s/]\S*")
 
 _STDIO, _HTTP, _SSE = "stdio", "http-streamable", "sse"
@@ -76,7 +80,72 @@ class SessionSettings(ConfigModel):
         return store
 
 
-class ServerSettings(EntrySettings):
+class Names(ConfigModel):
+    """The names under which clients know tools and prompts."""
+
+    separator: str = DOTTED.separator
+    """Stands between the alias and the name at the server."""
+    maxLength: Whole = Field(default=DOTTED.max_length, ge=MIN_NAME, le=MAX_NAME)
+    """Longer names are cut, and end with a digest."""
+    portable: bool = False
+    """Names that every host takes: letters, digits, ``_`` and ``-``, at most 64; in a file the text
+    ``portable`` says the same. It settles the other two."""
+
+    @property
+    def naming(self) -> Naming:
+        """How names are made."""
+        return PORTABLE if self.portable else Naming(self.separator, self.maxLength)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_text(cls, value: object) -> object:
+        if isinstance(value, str):
+            if value != "portable":
+                raise problem("expected 'portable', or an object with separator and maxLength")
+            return {"portable": True}
+        return value
+
+    @field_validator("separator")
+    @classmethod
+    def _check_separator(cls, separator: str) -> str:
+        if not _SEPARATOR.fullmatch(separator):
+            raise problem("expected 1 to 8 letters, digits, '.', '_', '/' and '-'")
+        return separator
+
+
+def _checked_prefix(prefix: str) -> str:
+    if not _PREFIX.fullmatch(prefix):
+        raise problem("expected at most 50 letters, digits, '-' and '_'")
+    if prefix.lower() == GATEWAY_ALIAS:
+        raise problem("this prefix is that of the gateway's own tools: choose another")
+    return prefix
+
+
+def _checked_renames(renames: Mapping[str, str]) -> Mapping[str, str]:
+    taken: set[str] = set()
+    for own, name in renames.items():
+        if not _TOOL_NAME.fullmatch(name):
+            raise problem("expected 1 to 128 letters, digits, '.', '_', '/' and '-'", own)
+        if name in taken:
+            raise problem("another tool has this name too: choose another", own)
+        taken.add(name)
+    return renames
+
+
+class ServerNames(ConfigModel):
+    """The names and descriptions of one server's entries here, by the names that the server gives them."""
+
+    prefix: Annotated[str, AfterValidator(_checked_prefix)] | None = None
+    """Stands before the names instead of the alias; the empty text for names without one."""
+    rename: Annotated[dict[str, str], AfterValidator(_checked_renames)] = Field(
+        default_factory=dict[str, str]
+    )
+    """Other names of tools."""
+    describe: dict[str, str] = Field(default_factory=dict[str, str])
+    """Other descriptions of tools."""
+
+
+class ServerSettings(EntrySettings, ServerNames):
     """The settings of servers of every kind; the names that filters take are those of the server."""
 
     enabled: bool = True
@@ -248,39 +317,6 @@ Server = Annotated[
 ]
 
 
-class Names(ConfigModel):
-    """The names under which clients know tools and prompts."""
-
-    separator: str = DOTTED.separator
-    """Stands between the alias and the name at the server."""
-    maxLength: Whole = Field(default=DOTTED.max_length, ge=MIN_NAME, le=MAX_NAME)
-    """Longer names are cut, and end with a digest."""
-    portable: bool = False
-    """Names that every host takes: letters, digits, ``_`` and ``-``, at most 64; in a file the text
-    ``portable`` says the same. It settles the other two."""
-
-    @property
-    def naming(self) -> Naming:
-        """How names are made."""
-        return PORTABLE if self.portable else Naming(self.separator, self.maxLength)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_text(cls, value: object) -> object:
-        if isinstance(value, str):
-            if value != "portable":
-                raise problem("expected 'portable', or an object with separator and maxLength")
-            return {"portable": True}
-        return value
-
-    @field_validator("separator")
-    @classmethod
-    def _check_separator(cls, separator: str) -> str:
-        if not _SEPARATOR.fullmatch(separator):
-            raise problem("expected 1 to 8 letters, digits, '.', '_', '/' and '-'")
-        return separator
-
-
 class LogSettings(ConfigModel):
     """What is written on standard error for each call."""
 
@@ -303,6 +339,9 @@ class GatewayConfig(ConfigModel):
     rateLimit: RateLimitSettings | None = None
     """None for no limit."""
     names: Names = Names()
+    toolSearch: bool | None = None
+    """Whether the tool that searches the others is offered; None for where more than a few have to be
+    told apart: at several servers, or at one with 20 tools or more."""
     oauth: OAuthSettings = OAuthSettings()
     """Where the tokens of users are kept for the servers that they sign in at."""
     log: LogSettings = LogSettings()

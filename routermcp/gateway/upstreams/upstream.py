@@ -37,7 +37,7 @@ from routermcp_proto.types import InitializeResult, WireModel
 from ..._internal import ClientSettings, transport_of
 from ..backend import Caller, InputRequired, Listing, Result
 from ..catalog.entries import KINDS, Catalog
-from ..names import DOTTED, Naming
+from ..catalog.server_names import ServerNaming
 from .callbacks import ForwardedRequest, OnUpstreamNotification
 from .capabilities import EVERYTHING
 from .changes import ChangeSubscription
@@ -85,8 +85,7 @@ class Upstream:
         alias: Its name here.
         settings: How to reach it.
         allows: Whether one of its tools, resources or prompts may be seen and used.
-        prefix: Whether the names of its tools and prompts begin with its alias.
-        naming: How the names of its tools and prompts are made.
+        names: How its tools and prompts are called; None for its alias, a dot and their names.
         timeout_ms: Milliseconds that a request may take, None for ``times.call_ms``.
         transport: Connections that it shares with others; None for its own.
         sign_in: Has the user sign in, where the server is one user's alone; None where all users share it.
@@ -112,8 +111,7 @@ class Upstream:
         settings: ClientSettings,
         *,
         allows: Callable[[Listing, str], bool] = lambda _listing, _name: True,
-        prefix: bool = True,
-        naming: Naming = DOTTED,
+        names: ServerNaming | None = None,
         timeout_ms: int | None = None,
         transport: SharedTransport | None = None,
         sign_in: SignIn | None = None,
@@ -123,7 +121,7 @@ class Upstream:
     ) -> None:
         self.alias = alias
         self.allows = allows
-        self.catalog = Catalog(alias, prefix=prefix, allows=allows, naming=naming)
+        self.catalog = Catalog(alias, names=names or ServerNaming(alias, prefix=alias), allows=allows)
         self.state = UpstreamState.IDLE
         self.problem: str | None = None
         self.reason: str | None = None

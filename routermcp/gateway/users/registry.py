@@ -21,7 +21,7 @@ from ...oauth.flows.connections import UserAccess
 from ...oauth.flows.users import ONLY_USER
 from ..backend import Caller, Listing
 from ..catalog.merged import MergedCatalog
-from ..names import DOTTED, Naming
+from ..catalog.server_names import ServerNaming
 from ..upstreams.input_required import InputRound
 from ..upstreams.sign_in import sign_in
 from ..upstreams.times import DEFAULT_TIMES, UpstreamTimes
@@ -45,7 +45,7 @@ class PerUserServer:
         settings: Returns the settings of its client for a redirect URI.
         allows: Whether an entry of a list may be seen and used.
         redirect_uri: The redirect URI of sign-ins, None for the gateway's own page.
-        naming: How the names of its tools and prompts are made.
+        names: How its tools and prompts are called.
         timeout_ms: Milliseconds that a request may take, None for ``times.call_ms``.
         times: How long to wait for it.
 
@@ -61,7 +61,7 @@ class PerUserServer:
         *,
         redirect_uri: str | None = None,
         allows: Callable[[Listing, str], bool] = lambda _listing, _name: True,
-        naming: Naming = DOTTED,
+        names: ServerNaming | None = None,
         timeout_ms: int | None = None,
         times: UpstreamTimes = DEFAULT_TIMES,
     ) -> None:
@@ -70,7 +70,7 @@ class PerUserServer:
         self.own_page = redirect_uri is None
         self.redirect_uri = redirect_uri or DEFAULT_REDIRECT_URI
         self._make = settings
-        self._naming = naming
+        self._names = names
         self._timeout_ms = timeout_ms
         self._times = times
         self._made: ClientSettings | None = None
@@ -95,7 +95,7 @@ class PerUserServer:
             timeout_ms=self._timeout_ms,
             transport=self._exchanges,
             sign_in=partial(self._sign_in, user_id),
-            naming=self._naming,
+            names=self._names,
             times=self._times,
         )
 

@@ -65,13 +65,8 @@ def test_what_a_server_offers_is_listed_with_its_alias(through: str, runtime: st
     async def body() -> None:
         async with make_client(runtime, url=through, protocol=era) as client:
             tools = {tool.name: tool for tool in await client.list_tools()}
-            assert set(tools) == {
-                "routermcp.searchMcpForTask",
-                *(
-                    f"shop.{name}"
-                    for name in ["add", "echo", "count", "ask_name", "saw", "refuse", "wait", "chat"]
-                ),
-            }
+            own = ["add", "echo", "count", "ask_name", "saw", "refuse", "wait", "chat"]
+            assert set(tools) == {f"shop.{name}" for name in own}
             assert tools["shop.add"].inputSchema.required == ["a", "b"]
             assert tools["shop.add"].outputSchema is not None
             assert [each.uri for each in await client.list_resources()] == ["demo://readme"]
@@ -267,28 +262,6 @@ def test_order_does_not_depend_on_who_is_first() -> None:
     assert names[0] == "routermcp.searchMcpForTask"
     assert names[1:] == sorted(names[1:])
     assert {"a.axe", "a.saw", "b.saw"} <= set(names)
-
-
-def test_of_two_servers_with_one_resource_the_first_has_it() -> None:
-    class Other(Shop):
-        async def read_resource(self, uri: str, caller: Any) -> Any:
-            return {"contents": [{"uri": uri, "text": "the other"}]}
-
-    for shops, text in (
-        ({"z": Other(), "a": Shop()}, "the other"),
-        ({"a": Shop(), "z": Other()}, "This is the demonstration server"),
-    ):
-        with gateway(shops) as (url, _):
-
-            async def body(url: str = url) -> tuple[int, str]:
-                async with make_client("asyncio", url=url) as client:
-                    listed = await client.list_resources()
-                    (content,) = (await client.read_resource("demo://readme")).contents
-                    return len(listed), content.to_wire()["text"]
-
-            count, read = run("asyncio", body)
-        assert count == 1
-        assert read.startswith(text)
 
 
 def test_filters_hide_and_refuse(shop: Shop) -> None:

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from routermcp.gateway.catalog.server_names import ServerNaming
 from routermcp.gateway.config.file import parse
 from routermcp.gateway.config.model import GatewayConfig
 from routermcp.gateway.names import DOTTED, PORTABLE, Naming
@@ -86,10 +87,12 @@ def test_a_tool_is_called_by_every_spelling_of_its_name(names: object, spelling:
 
 @pytest.mark.parametrize("name", ["routermcp__searchMcpForTask", "routermcp.searchMcpForTask"])
 def test_the_search_is_listed_and_called_like_the_tools(name: str) -> None:
+    search = {"toolSearch": True}
+
     async def body() -> None:
         with (
             serving(Shop()) as at,
-            serving_config({"names": "portable", "mcpServers": {"a": {"url": at}}}) as url,
+            serving_config({**search, "names": "portable", "mcpServers": {"a": {"url": at}}}) as url,
         ):
             async with make_client("asyncio", url=url) as client:
                 assert "routermcp__searchMcpForTask" in {tool.name for tool in await client.list_tools()}
@@ -104,7 +107,7 @@ def test_a_bridge_to_a_gateway_lists_portable_names_and_takes_both() -> None:
 
     async def body() -> None:
         with gateway({"a": shop}) as (url, _):
-            bridge = SingleServer(Upstream("it", over_http(url), prefix=False, naming=PORTABLE))
+            bridge = SingleServer(Upstream("it", over_http(url), names=ServerNaming("it", PORTABLE)))
             await bridge.begin()
             transport = MemoryTransport(bridge)
             async with make_client("asyncio", transport=transport) as client:

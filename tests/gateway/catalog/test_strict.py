@@ -8,6 +8,7 @@ import pytest
 
 from routermcp.gateway.backend import Listing
 from routermcp.gateway.catalog.entries import Catalog, Entry
+from routermcp.gateway.catalog.server_names import ServerNaming
 from routermcp.gateway.catalog.strict import strictly
 from routermcp.types import Tool
 
@@ -81,7 +82,7 @@ def test_what_is_well_formed_stays_as_it_is() -> None:
 
 
 def test_a_tool_that_cannot_be_sent_is_left_out_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
-    catalog = Catalog("shop", prefix=True, allows=lambda _listing, _name: True)
+    catalog = Catalog("shop", names=ServerNaming("shop", prefix="shop"), allows=lambda _listing, _name: True)
     tools = [
         Tool.model_validate({"name": "bad", "inputSchema": {**OBJECT, "x": "\ud800"}}),
         Tool.model_validate({"name": "good"}),

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from routermcp.gateway.catalog.server_names import ServerNaming
 from routermcp.gateway.serving.stdio import serve_stdio
 from routermcp.gateway.single import SingleServer
 from routermcp.gateway.upstreams.targets import over_stdio
@@ -25,11 +26,12 @@ from tests.three_runtimes import RUNTIMES, abandon_when, make_client, run
 CONNECT = """
 import asyncio, sys
 from routermcp.gateway.single import SingleServer
+from routermcp.gateway.catalog.server_names import ServerNaming
 from routermcp.gateway.upstreams.targets import over_http
 from routermcp.gateway.serving.stdio import serve_stdio
 from routermcp.gateway.upstreams.upstream import Upstream
 async def main():
-    backend = SingleServer(Upstream("it", over_http(sys.argv[1]), prefix=False))
+    backend = SingleServer(Upstream("it", over_http(sys.argv[1]), names=ServerNaming("it")))
     await backend.begin()
     try:
         await serve_stdio(backend)
@@ -91,7 +93,7 @@ def test_a_server_over_stdio_for_who_only_speaks_http() -> None:
         child = [sys.executable, "-c", CONNECT, url]
         path = os.pathsep.join(path for path in sys.path if path)
         mirror = SingleServer(
-            Upstream("it", over_stdio(child, env={"PYTHONPATH": path}), prefix=False), patience=20
+            Upstream("it", over_stdio(child, env={"PYTHONPATH": path}), names=ServerNaming("it")), patience=20
         )
         with serving_aggregate(mirror) as proxied:
 

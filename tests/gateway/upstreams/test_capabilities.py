@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from routermcp import SyncRouterMCPClient
+from routermcp.gateway.catalog.server_names import ServerNaming
 from routermcp.gateway.single import SingleServer
 from routermcp.gateway.upstreams.capabilities import of_client, of_server
 from routermcp.gateway.upstreams.sanitize import question
@@ -100,7 +101,7 @@ def test_a_question_of_a_server_is_no_task() -> None:
 
     with ScriptedServer(HANDSHAKE) as server:
         server.tools["echo"] = tool
-        upstream = Upstream("it", over_http(server.url), prefix=False)
+        upstream = Upstream("it", over_http(server.url), names=ServerNaming("it"))
         with (
             serving_aggregate(SingleServer(upstream)) as url,
             SyncRouterMCPClient(url, on_sampling=sample, protocol=HANDSHAKE) as client,
@@ -131,7 +132,7 @@ def test_a_client_sees_only_what_the_gateway_forwards(speaks: str) -> None:
             "supportedVersions": [STATELESS],
             "capabilities": declared,
         }
-        mirror = SingleServer(Upstream("it", over_http(server.url), prefix=False))
+        mirror = SingleServer(Upstream("it", over_http(server.url), names=ServerNaming("it")))
         with serving_aggregate(mirror) as url, SyncRouterMCPClient(url, protocol=speaks) as client:
             client.list_tools()  # by then the server was reached
             opening = {"protocolVersion": HANDSHAKE, "capabilities": {}, "clientInfo": {}}

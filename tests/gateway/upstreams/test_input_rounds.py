@@ -11,6 +11,7 @@ import pytest
 
 from routermcp import RPCError
 from routermcp.gateway import BuiltinTools, Caller, GatewayApp, InputRequired, serve_in_thread
+from routermcp.gateway.catalog.server_names import ServerNaming
 from routermcp.gateway.dispatch.dispatcher import MAX_BACKEND_ROUNDS
 from routermcp.gateway.single import SingleServer
 from routermcp.gateway.upstreams.targets import over_http
@@ -35,7 +36,9 @@ def everything(place: str) -> Generator[str]:
         if place == "direct":
             yield url
             return
-        mirror = SingleServer(Upstream("it", over_http(url, protocol=place), prefix=False), patience=PATIENCE)
+        mirror = SingleServer(
+            Upstream("it", over_http(url, protocol=place), names=ServerNaming("it")), patience=PATIENCE
+        )
         with serving_aggregate(mirror) as proxied:
             ask(proxied, STATELESS, "tools/list")
             yield proxied

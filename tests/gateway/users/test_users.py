@@ -107,7 +107,7 @@ def test_a_call_before_signing_in_says_where(gmail: ProtectedServer, runtime: st
     async def body(gateway: LocalGateway) -> None:
         client = make_client(runtime, url=project(gateway), user_id="ada", protocol=era)
         async with client:
-            assert [tool.name for tool in await client.list_tools()] == ["routermcp.searchMcpForTask"]
+            assert await client.list_tools() == []
             for name in ("gmail.gmail_send", "gmail_send"):
                 with pytest.raises(AuthorizationRequiredError, match="sign in at gmail first") as caught:
                     await client.call_tool(name, {"to": "bob"})
@@ -304,7 +304,7 @@ def test_what_a_user_has_given_back_shows_no_more(gmail: ProtectedServer) -> Non
             consent(gmail, "ada", client.authorize("gmail").url)
             assert "gmail.gmail_send" in names()
             client.revoke("gmail")
-            assert names() == {"routermcp.searchMcpForTask"}
+            assert names() == set()
             with pytest.raises(AuthorizationRequiredError):
                 client.call_tool("gmail.gmail_send", {"to": "bob"})
 
