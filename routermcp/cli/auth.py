@@ -20,7 +20,7 @@ from ..types import AuthorizationRequiredError, ConfigError, LocalProtocolError,
 from .client_commands import client_command, takes_client_options
 from .failures import UsageProblem, as_options, complain, reported
 from .options import ClientOptions, JsonOption
-from .output import write_json, write_table
+from .output import write_json, write_line, write_table
 from .sign_in import Receiver, SignInOptions
 from .targets import is_target, named_target
 
@@ -70,18 +70,18 @@ def _sign_in_here(client: SyncRouterMCPClient, receiver: Receiver, redirect_uri:
             receiver.check_redirect_uri(redirect_uri)
         request = client.authorize()
         request.complete(receiver(request.url))
-    typer.echo(f"signed in at {here}")
+    write_line(f"signed in at {here}")
 
 
 def _sign_in_behind_gateway(client: SyncRouterMCPClient, server: str, *, open_browser: bool) -> None:
     """Sign in at a server that the gateway keeps the tokens of."""
     if any(each.server_id == server and _is_connected(each) for each in client.connections()):
-        typer.echo(f"signed in at {server} already")
+        write_line(f"signed in at {server} already")
         return
     request = client.authorize(server)
     show_page(request.url, on_standard_error, open_browser=open_browser)
     request.wait(timeout=SIGN_IN_TIMEOUT)
-    typer.echo(f"signed in at {server}")
+    write_line(f"signed in at {server}")
 
 
 @client_command(app)
@@ -157,9 +157,9 @@ def revoke(
         client.disconnect()
     places = _signed_in(before, None if everything else place)
     if places:
-        typer.echo(f"signed out at {', '.join(places)}")
+        write_line(f"signed out at {', '.join(places)}")
     else:
-        typer.echo("you are signed in nowhere" if everything else f"you are not signed in at {place}")
+        write_line("you are signed in nowhere" if everything else f"you are not signed in at {place}")
 
 
 def _at_server(server: str | None, options: ClientOptions) -> tuple[str | None, ClientOptions]:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,7 +18,7 @@ from routermcp_proto.exceptions import ConfigError
 from .daemon import IDLE_SECONDS, announced
 from .failures import ExitCode, gateway_installed, reported
 from .options import ApiKeyOption, DebugOption, JsonOption, UrlOption
-from .output import write_json, write_table
+from .output import write_json, write_line, write_table
 from .serving import (
     LOCAL_URL,
     HostOption,
@@ -27,6 +27,7 @@ from .serving import (
     listening_on,
     log_to_stderr,
     serve_gateway,
+    servers_in,
 )
 
 if TYPE_CHECKING:
@@ -149,24 +150,18 @@ def status(
     """
     with reported(debug=debug):
         document = fetch_health(url or os.environ.get("ROUTERMCP_URL") or LOCAL_URL, api_key)
-    upstreams = document.get("upstreams")
-    states = cast("dict[str, Any]", upstreams) if isinstance(upstreams, dict) else {}
+    servers = servers_in(document)
     if as_json:
         write_json(document)
     else:
-        _write_states(document, states)
-    if any(about.get("state") == "failed" for about in states.values()):
+        write_line(f"gateway: {document.get('status')}, {document.get('sessions', 'unknown')} sessions")
+        write_table(
+            ("server", "state", "problem"),
+            [(server.alias, server.state, server.problem) for server in servers],
+            none="it tells nothing of servers; show a key with --api-key",
+        )
+    if any(server.state == "failed" for server in servers):
         raise typer.Exit(ExitCode.SERVER_ERROR)
-
-
-def _write_states(document: dict[str, Any], states: dict[str, Any]) -> None:
-    rows = [
-        (alias, str(about.get("state")), str(about.get("problem", ""))) for alias, about in states.items()
-    ]
-    typer.echo(f"gateway: {document.get('status')}, {document.get('sessions', 'unknown')} sessions")
-    write_table(
-        ("server", "state", "problem"), rows, none="it tells nothing of servers; show a key with --api-key"
-    )
 
 
 def _config_reloader(

@@ -50,6 +50,11 @@ def write_text(text: str) -> None:
     _write(shown if shown.endswith("\n") else f"{shown}\n")
 
 
+def write_line(text: str) -> None:
+    """Write one line, whatever a server has put into it."""
+    _write(f"{_one_line(text)}\n")
+
+
 def _write(text: str) -> None:
     encoding = sys.stdout.encoding or "ascii"
     sys.stdout.write(text.encode(encoding, "replace").decode(encoding))

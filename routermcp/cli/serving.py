@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Generator
+import time
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -16,14 +19,29 @@ from routermcp_proto.http.binding import user_headers
 from routermcp_proto.http.url import EndpointURL
 
 if TYPE_CHECKING:
+    import httpx
+
     from ..gateway.aggregate import Aggregate
     from ..gateway.config.model import GatewayConfig
 
 #: The URL of the gateway of this machine, unless another is configured.
 LOCAL_URL = "http://127.0.0.1:5151/mcp"
 
-#: Seconds for a gateway to report its health.
+#: Seconds for the head of what a gateway says of its health, and for the body: it has them ready.
 HEALTH_SECONDS = 5.0
+
+#: Bytes of that: a thousand servers have a tenth. Any program may answer there.
+MAX_HEALTH_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ServerHealth:
+    """The state of a server behind a gateway, in the gateway's words."""
+
+    alias: str
+    state: str
+    problem: str
+
 
 HostOption = Annotated[str | None, typer.Option("--host", metavar="ADDRESS", help="Default 127.0.0.1.")]
 
@@ -105,30 +123,59 @@ def listening_errors(config: GatewayConfig) -> Generator[None]:
         raise ConfigError(f"cannot listen on {where}: {error.strerror}; try another --port") from error
 
 
-def fetch_health(url: str, api_key: str | None) -> dict[str, Any]:
-    """Return what a gateway says about itself and its servers.
+def fetch_health(url: str, api_key: str | None, seconds: float = HEALTH_SECONDS) -> dict[str, Any]:
+    """Ask a gateway how it is.
+
+    Args:
+        url: Any URL of the gateway.
+        api_key: The key to show; None for that of the environment.
+        seconds: How long the body may take.
 
     Raises:
-        TransportError: No gateway answers there.
+        TransportError: It does not answer, or is no gateway.
     """
     import httpx  # noqa: PLC0415 - for this command only
 
     key, shown = api_key or os.environ.get("ROUTERMCP_API_KEY"), EndpointURL.parse(url)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     user_headers(headers)  # an error of httpx would show the key
+    headers["Accept-Encoding"] = "identity"
     try:
         place = httpx.URL(url).copy_with(raw_path=b"/health", fragment=None)
         # The gateway of this machine is not behind a proxy.
-        with httpx.Client(timeout=HEALTH_SECONDS, trust_env=False) as client:
-            answer = client.get(place, headers=headers)
-            document: Any = answer.json() if answer.status_code == 200 else None
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        with (
+            httpx.Client(timeout=HEALTH_SECONDS, trust_env=False) as client,
+            client.stream("GET", place, headers=headers) as answer,
+        ):
+            document: Any = json.loads(_body_of(answer, seconds)) if answer.status_code == 200 else None
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, RecursionError) as error:
         raise TransportError(f"no gateway answers at {shown}: {error}", code="connect") from error
     if not isinstance(document, dict):
         raise TransportError(
             f"{shown} is no gateway: its /health answers {answer.status_code}", code="protocol"
         )
     return cast("dict[str, Any]", document)
+
+
+def _body_of(answer: httpx.Response, seconds: float) -> bytes:
+    body, until = bytearray(), time.monotonic() + seconds
+    for piece in answer.iter_raw():
+        body += piece
+        if len(body) > MAX_HEALTH_BYTES or time.monotonic() > until:
+            raise ValueError(f"/health takes more than {seconds} s or {MAX_HEALTH_BYTES} bytes")
+    return bytes(body)
+
+
+def servers_in(document: Mapping[str, Any]) -> list[ServerHealth]:
+    """Return the servers that a gateway tells of; what is of another shape is passed over."""
+    found = document.get("upstreams")
+    servers = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+    told = (
+        (alias, cast("dict[str, Any]", about)) for alias, about in servers.items() if isinstance(about, dict)
+    )
+    return [
+        ServerHealth(alias, str(about.get("state")), str(about.get("problem", ""))) for alias, about in told
+    ]
 
 
 def log_to_stderr(*, debug: bool) -> None:

@@ -11,6 +11,8 @@ import webbrowser
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from routermcp_proto.exceptions import printable
+
 #: Browsers that a thread may wait for at once; the page of any further one is only shown.
 #: Those with windows are done at once; in a terminal there is room for one.
 MAX_BROWSERS = 4
@@ -19,8 +21,8 @@ _browsers = threading.BoundedSemaphore(MAX_BROWSERS)
 
 
 def on_standard_error(line: str) -> None:
-    """Show a line to the user."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 - the user has to see it
+    """Show a line to the user, in which a server may have put words."""
+    print(printable(line), file=sys.stderr, flush=True)  # noqa: T201 - the user has to see it
 
 
 def show_page(url: str, show: Callable[[str], object], *, open_browser: bool) -> None:

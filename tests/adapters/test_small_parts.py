@@ -15,6 +15,7 @@ import pytest
 from routermcp_adapters.concurrency import gc_pause
 from routermcp_adapters.concurrency.single_flight import SingleFlight
 from routermcp_adapters.concurrency.threads import Job, ThreadPool
+from routermcp_adapters.logs import get_logger
 from routermcp_adapters.runtime import Runtime
 from routermcp_adapters.runtimes.auto import running
 from routermcp_adapters.runtimes.run_sync import native, run_sync
@@ -251,3 +252,9 @@ def test_trio_may_be_half_imported_by_another_thread(
     assert asyncio.run(body()) == "asyncio"
     with pytest.raises(ConfigError, match="needs asyncio or trio"):
         running()
+
+
+def test_a_message_in_the_log_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    get_logger("routermcp.lines").warning("a server says %s", "one\r\n2026 routermcp ERROR two")
+    (record,) = caplog.records
+    assert record.getMessage() == "a server says one\N{REPLACEMENT CHARACTER}\\n2026 routermcp ERROR two"

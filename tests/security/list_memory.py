@@ -106,9 +106,11 @@ def in_child(call: calls.Call[Any], entry: str) -> str:
 def main() -> None:
     """Read a page of each kind."""
     reading.FREE_MODELS = FREE_MODELS
+    kinds = KINDS
     if "--planted" in sys.argv:
         reading.BYTES_PER_MODEL = 1
-    for name, (call, entry) in KINDS.items():
+        kinds = {name: KINDS[name] for name in ("tools of 60 bytes", "many icons")}
+    for name, (call, entry) in kinds.items():
         print(f"{name}: {in_child(call, entry)}", flush=True)
 
 
