@@ -207,4 +207,7 @@ def _expiry_text(connection: Connection) -> str:
         return ""
     if connection.expires_at <= time.time():
         return "renewed when needed" if _is_connected(connection) else "ended"
-    return datetime.fromtimestamp(connection.expires_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    try:
+        return datetime.fromtimestamp(connection.expires_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    except (OverflowError, ValueError):  # a server said so
+        return "never ends"

@@ -206,6 +206,11 @@ class LoopbackReceiver:
         return self._place_by(named if named.host in LOOPBACK_NAMES else Place())
 
 
+#: What a browser wants that is sent back from signing in, where it says so (W3C, Fetch Metadata). Any page
+#: can have it ask for something else here, and end a sign-in with a refusal.
+_DOCUMENT = "document"
+
+
 class _Handler(http.server.BaseHTTPRequestHandler):
     """Takes the answer to the sign-in of its server, and nothing else."""
 
@@ -213,8 +218,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     timeout = REQUEST_SECONDS
 
     def do_GET(self) -> None:
-        """Take the answer, if this is it."""
-        callback, (title, text), status = self.server.read(self.path)
+        """Take the answer, if this is it and no other page's image, frame or script asks for it."""
+        if self.headers.get("Sec-Fetch-Dest", _DOCUMENT) == _DOCUMENT:
+            callback, (title, text), status = self.server.read(self.path)
+        else:
+            callback, (title, text), status = None, _ELSEWHERE, 404
         page = result_page(title, text)
         try:
             self.send_response(status)

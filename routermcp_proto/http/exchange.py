@@ -35,6 +35,7 @@ from ..jsonrpc import ErrorObject, RequestId
 from ..redaction import error_without, redacted, without
 from ..session import Session
 from .compression import Decompressor
+from .headers import fits_header
 from .numbers import finite_number, whole_number
 from .reader import BodyData, EndOfBody, ResponseHead
 from .sse import ServerSentEvent, SSEDecoder
@@ -135,8 +136,9 @@ class MCPExchange:
 
     @property
     def last_event_id(self) -> str:
-        """The id after which a cut stream can be resumed, empty for none."""
-        return self._events.last_event_id if self._events is not None else self._last_event_id
+        """The id after which a cut stream can be resumed, empty for none; a header has to hold it."""
+        found = self._events.last_event_id if self._events is not None else self._last_event_id
+        return found if fits_header(found) else ""
 
     @property
     def retry(self) -> int | None:

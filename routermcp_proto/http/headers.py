@@ -103,6 +103,11 @@ def _secrets_in(name: bytes, value: str) -> Iterator[str]:
         yield from (password.decode("utf-8", "replace"), password.decode("latin-1"))
 
 
+def fits_header(text: str) -> bool:
+    """Return whether a text of a peer can be the value of a header."""
+    return _VALUE.fullmatch(text.encode("utf-8", "surrogatepass")) is not None
+
+
 def _checked_header(name: str | bytes, value: str | bytes) -> Pair:
     if not isinstance(name, str | bytes):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise LocalProtocolError(f"the name of a header is text, not {type(name).__name__}")

@@ -135,6 +135,10 @@ class EmptyResult(WireModel):
     meta: Meta = None
 
 
+#: The longest ``ttlMs``, thirty years. A larger one is malformed: times are kept as floating point.
+MAX_TTL_MS = 10**12
+
+
 class CacheableResult(WireModel):
     """An answer that may be cached (2026-07-28 on).
 
@@ -143,7 +147,7 @@ class CacheableResult(WireModel):
         cacheScope: ``public`` answers are the same for every user.
     """
 
-    ttlMs: Annotated[int, Field(ge=0), Lenient(int)] = 0
+    ttlMs: Annotated[int, Field(ge=0, le=MAX_TTL_MS), Lenient(int)] = 0
     cacheScope: Annotated[Literal["public", "private"], Lenient(lambda: "private")] = "private"
     meta: Meta = None
 

@@ -16,10 +16,12 @@ import pytest
 
 from routermcp import SyncRouterMCPClient
 from routermcp.cli.app import run
+from routermcp.cli.auth import _expiry_text
 from routermcp.cli.sign_in import SignInOptions
 from routermcp.gateway import LocalGateway
 from routermcp.gateway.config.model import GatewayConfig
 from routermcp.oauth import AuthorizationServer, OAuthConfig, file_adapter, presets
+from routermcp.oauth.flows.connections import Connection, ConnectionState
 from tests.cli.test_gateway_commands import PATIENCE, command, environment, ran, running
 from tests.oauth.servers.protected_server import ProtectedServer, callback, consent
 from tests.programs import free_port
@@ -358,3 +360,8 @@ def test_a_gateway_that_browsers_cannot_find_back_to_does_not_start(tmp_path: Pa
     ended = ran("serve", cwd=tmp_path, HOME=str(tmp_path))
     assert ended.returncode == 2
     assert "set oauth.redirectUri" in ended.stderr
+
+
+@pytest.mark.parametrize("expires_at", [1e20, 1e308, float("inf"), float("nan"), 253402300800.0])
+def test_a_time_that_is_no_date_is_shown_all_the_same(expires_at: float) -> None:
+    assert _expiry_text(Connection("it", ConnectionState.CONNECTED, expires_at)) == "never ends"

@@ -48,10 +48,10 @@ class WaitingReceiver:
         self.shown.append(line)
         self._told.set()
 
-    def get(self, target: str) -> httpx.Response:
+    def get(self, target: str, **headers: str) -> httpx.Response:
         origin = self.receiver.redirect_uri.removesuffix("/callback")
         with httpx.Client(trust_env=False) as browser:
-            return browser.get(origin + target)
+            return browser.get(origin + target, headers=headers)
 
 
 def test_the_answer_is_taken() -> None:
@@ -70,6 +70,16 @@ def test_other_requests_are_not_the_answer() -> None:
     assert not waiting.result.done()
     waiting.get("/callback?state=right&code=x")
     assert waiting.result.result(10).endswith("code=x")
+
+
+def test_a_page_of_another_site_does_not_end_the_wait() -> None:
+    waiting = WaitingReceiver()
+    for wanted in ("image", "script", "iframe", "empty", ""):
+        answer = waiting.get("/callback?error=access_denied", **{"Sec-Fetch-Dest": wanted})
+        assert answer.status_code == 404
+    assert not waiting.result.done()
+    waiting.get("/callback?state=right&code=x", **{"Sec-Fetch-Dest": "document"})
+    assert waiting.result.result(PATIENCE).endswith("code=x")
 
 
 def test_a_user_who_says_no_reads_so_at_once() -> None:

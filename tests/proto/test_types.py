@@ -14,6 +14,7 @@ from pydantic_core import from_json
 
 from routermcp_proto import types
 from routermcp_proto.exceptions import RemoteProtocolError
+from routermcp_proto.types.base import MAX_TTL_MS, CacheableResult
 from tests.proto.schemas.composer import Composer, odd_schemas
 
 SCHEMAS = odd_schemas(500)
@@ -583,3 +584,9 @@ assert 'sampling' in loaded()
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("ttl", [MAX_TTL_MS + 1, 10**400, -1, "x"])
+def test_a_time_that_no_clock_can_add_counts_as_missing(ttl: object) -> None:
+    assert CacheableResult.model_validate({"ttlMs": ttl}).ttlMs == 0
+    assert CacheableResult.model_validate({"ttlMs": MAX_TTL_MS}).ttlMs == MAX_TTL_MS

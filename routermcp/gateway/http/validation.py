@@ -57,7 +57,8 @@ def _name_in(host: str) -> str | None:
 @lru_cache(maxsize=MAX_CACHED_VALUES)
 def _host_of(url: str) -> str | None:
     try:
-        return urlsplit(url).hostname
+        parts = urlsplit(url)
+        return parts.hostname if parts.port != 0 else None  # what is no port is an error
     except ValueError:
         return None
 

@@ -103,8 +103,9 @@ def test_a_page_of_another_site_is_turned_away_before_anything_else() -> None:
     with served_gateway(keys=[APIKey("rmc_1")]) as bench:
         answer = bench.post(request("tools/list"), "/v1/mcp/third", Host="evil.example")
         assert error(answer) == (403, -32600, None)
-        answer = bench.post(request("tools/list"), Origin="https://evil.example")
-        assert error(answer) == (403, -32600, None)
+        for origin in ("https://evil.example", "http://127.0.0.1:1,https://evil.example"):
+            answer = bench.post(request("tools/list"), Origin=origin)
+            assert error(answer) == (403, -32600, None)
 
 
 def test_methods_that_no_endpoint_has_are_refused_by_the_application(bench: Bench) -> None:

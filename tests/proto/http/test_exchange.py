@@ -239,6 +239,14 @@ def test_a_whole_answer_at_the_end_of_a_stream_needs_no_blank_line(end: bytes) -
     assert cut.last_event_id == "4"
 
 
+@pytest.mark.parametrize("event_id", ["\u00e9", "a\x7fb", "a\x01", "a "])
+def test_an_id_that_no_header_can_hold_is_none_to_resume_after(event_id: str) -> None:
+    exchange, _ = asked()
+    assert run(exchange, 200, [EVENTS], sse(b"{}", event_id=event_id))[-1] == StreamEnded("", None)
+    exchange.resume()
+    assert exchange.last_event_id == ""
+
+
 def compressed(encoding: str, data: bytes) -> bytes:
     bits = {"gzip": 31, "x-gzip": 31, "deflate": 15, "deflate raw": -15}[encoding]
     packer = zlib.compressobj(wbits=bits)
