@@ -15,6 +15,7 @@ import pytest
 
 from routermcp.gateway import Caller, GatewayApp, Listing, serve_in_thread
 from routermcp.gateway.aggregate import Aggregate
+from routermcp.gateway.catalog.server_names import ServerNaming
 from routermcp.gateway.single import SingleServer
 from routermcp.gateway.upstreams.targets import over_http
 from routermcp.gateway.upstreams.upstream import Upstream
@@ -57,7 +58,8 @@ def behind(prefix: str) -> Generator[tuple[str, Aggregate]]:
     """Serve a toolbox behind a gateway of one server, or of several that prefixes its names."""
     box = Toolbox()
     with serve_in_thread(box.app) as there:
-        upstream = Upstream("box", over_http(there, protocol=HANDSHAKE), prefix=bool(prefix))
+        names = None if prefix else ServerNaming("box")
+        upstream = Upstream("box", over_http(there, protocol=HANDSHAKE), names=names)
         backend = (
             Aggregate([upstream], patience=PATIENCE) if prefix else SingleServer(upstream, patience=PATIENCE)
         )
