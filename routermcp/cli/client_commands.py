@@ -22,11 +22,11 @@ from .targets import ServerTarget, is_target, is_url, named_target, names_of_ser
 _PROGRAM = "routermcp.program"
 
 #: The words that all these commands take, in the help.
-_COMMON_WORDS = {
-    "TARGET": "The URL of a server, its NAME in routermcp.jsonc, or FILE:NAME in another file. "
-    "Without one it is --url or ROUTERMCP_URL.",
-    "COMMAND": "Instead of TARGET: a program to start, spoken to over its standard streams.",
-}
+_TARGET = (
+    "The URL of a server, its NAME in routermcp.jsonc, or FILE:NAME in another file. "
+    "Without one it is --url or ROUTERMCP_URL."
+)
+_COMMAND = "Instead of TARGET: a program to start, spoken to over its standard streams."
 
 #: Columns of the help, and those of the words in it.
 _HELP_WIDTH, _WORDS_WIDTH = 76, 12
@@ -197,7 +197,7 @@ def _help_of(command: Callable[..., None]) -> str:
     """Return the help of a command: its docstring, and what its words are."""
     parameters = inspect.signature(command, eval_str=True).parameters.values()
     words = [_info(each) for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
-    described = {**{each.metavar: each.help for each in words}, **_COMMON_WORDS}
+    described = {"TARGET": _TARGET, **{each.metavar: each.help for each in words}, "COMMAND": _COMMAND}
     lines = [
         textwrap.fill(f"{word:<{_WORDS_WIDTH}}{about}", _HELP_WIDTH, subsequent_indent=" " * _WORDS_WIDTH)
         for word, about in described.items()

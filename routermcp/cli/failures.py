@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 import traceback
 from collections.abc import Generator
@@ -96,11 +97,12 @@ def _option_for(setting: re.Match[str]) -> str:
 
 
 @contextmanager
-def reported(*, debug: bool) -> Generator[None]:
+def reported(*, debug: bool, at: str = "") -> Generator[None]:
     """Turn errors into a line on standard error and an exit code.
 
     Args:
         debug: Show where they come from, too.
+        at: The URL by which the server was named, for advice; empty for none.
 
     Raises:
         typer.Exit: There was one.
@@ -113,7 +115,7 @@ def reported(*, debug: bool) -> Generator[None]:
         if debug:
             traceback.print_exc()
         complain(
-            "; ".join([as_options(str(error)), *_failure_advice(error), *getattr(error, "__notes__", ())])
+            "; ".join([as_options(str(error)), *_failure_advice(error, at), *getattr(error, "__notes__", ())])
         )
         raise typer.Exit(exit_code(error)) from None
 
@@ -132,11 +134,12 @@ def gateway_installed() -> Generator[None]:
         raise typer.Exit(ExitCode.USAGE) from None
 
 
-def _failure_advice(error: MCPError | UsageProblem) -> list[str]:
+def _failure_advice(error: MCPError | UsageProblem, at: str) -> list[str]:
     if not isinstance(error, AuthorizationRequiredError):
         return []
-    server = f" {error.server_id}" if error.url is not None and error.server_id is not None else ""
-    return [f"to sign in: routermcp auth login{server}"]
+    behind = error.url is not None and error.server_id is not None
+    words = [str(error.server_id), *(["--url", at] if at else [])] if behind else [at] if at else []
+    return [f"to sign in: {shlex.join(['routermcp', 'auth', 'login', *words])}"]
 
 
 def exit_code(error: MCPError | UsageProblem) -> ExitCode:

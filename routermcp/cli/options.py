@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import warnings
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -112,11 +113,22 @@ class ClientOptions:
         """Whether the command line names a server."""
         return self.url is not None or self.target is not None
 
+    def _sign_in_url(self) -> str:
+        """Return the URL that ``auth login`` can be given; that of a configuration may hold a secret."""
+        target = self.target or ServerTarget(url=self.url)
+        return target.url or "" if not target.configured else ""
+
     @property
     def place(self) -> str:
         """The name of the server in messages."""
         target = self.target or ServerTarget(url=self.url)
         return str(stdio(target.command)) if target.command else str(target.url)
+
+    def words(self, *own: str) -> str:
+        """Return words of a command line with the server named as it was, to be typed again."""
+        if self.target is not None:
+            return self.target.words(*own)
+        return shlex.join([*own, *(["--url", self.url] if self.url is not None else [])])
 
     def settings(self) -> dict[str, Any]:
         """Return the settings of a client of either kind.
@@ -192,7 +204,7 @@ class ClientOptions:
         Raises:
             typer.Exit: Something failed, and was reported.
         """
-        with reported(debug=self.debug):
+        with reported(debug=self.debug, at=self._sign_in_url()):
             yield self.client(sign_in, interaction_timeout=interaction_timeout, **more)
 
     def client(self, sign_in: Callable[[], Mapping[str, Any]] = dict, **more: Any) -> SyncRouterMCPClient:
@@ -218,7 +230,7 @@ class ClientOptions:
             more: Further settings of the client.
         """
         if self.session is not None:
-            with reported(debug=self.debug):
+            with reported(debug=self.debug, at=self._sign_in_url()):
                 yield self.session
             return
         with self.made(**{**question_settings(), **more}) as client, client:

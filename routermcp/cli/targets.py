@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,7 @@ class ServerTarget:
         cwd: The folder to start it in.
         timeout: Milliseconds for a call, None for the default.
         configured: Whether a configuration names it, which has its credentials too.
+        word: The word that named it, None for a program.
     """
 
     url: str | None = None
@@ -49,6 +51,13 @@ class ServerTarget:
     cwd: str | None = None
     timeout: int | None = None
     configured: bool = False
+    word: str | None = None
+
+    def words(self, *own: str) -> str:
+        """Return words of a command line with this server named as it was, to be typed again."""
+        before = [] if self.word is None else [self.word]
+        after = ["--", *self.command] if self.word is None and self.command else []
+        return shlex.join([*before, *own, *after])
 
 
 def is_url(word: str) -> bool:
@@ -69,17 +78,25 @@ def named_target(word: str) -> ServerTarget:
         ConfigError: The configuration cannot be read.
     """
     if is_url(word):
-        return ServerTarget(url=word)
+        return ServerTarget(url=word, word=word)
     named = _file_and_name(word)
     if named is not None:
         path, name = named
-        return _server_in(_loaded(path), path, name)
+        return replace(_server_in(_loaded(path), path, name), word=word)
     path = _configuration()
-    if path is None:
-        raise UsageProblem(
-            f"{word!r} is no URL, and there is no routermcp.jsonc here or in ~/.routermcp that could name it"
-        )
-    return _server_in(_loaded(path), path, word)
+    if path is None or _hint(word):
+        nowhere = ", and there is no routermcp.jsonc here or in ~/.routermcp that could name it"
+        raise UsageProblem(f"{word!r} is no URL{_hint(word) or nowhere}")
+    return replace(_server_in(_loaded(path), path, word), word=word)
+
+
+def _hint(word: str) -> str:
+    """Return what was meant by a word that cannot be the name of a server, nothing where it can."""
+    if Path(word).is_file():
+        return f": to start a program, end with -- {shlex.quote(word)}"
+    if any(each in word for each in ".:/"):
+        return f": did you mean https://{word} or http://{word}?"
+    return ""
 
 
 def names_of_servers() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,8 @@ def test_a_server_of_a_configuration_does_not_get_the_key_of_the_environment(
     [
         (["tools"], "give its URL as the first word, -- and the program to start"),
         (["tools", "nowhere"], "'nowhere' is no URL, and there is no routermcp.jsonc"),
+        (["tools", "a.example/mcp"], "did you mean https://a.example/mcp or http://a.example/mcp?"),
+        (["tools", "./server.py"], "to start a program, end with -- ./server.py"),
         (["tools", "--"], "after -- stands the program to start"),
         (["tools", "http://a.example/mcp", "--", "x"], "named twice"),
         (["call", "http://a.example/mcp"], "TOOL is missing"),
@@ -101,11 +104,20 @@ def test_a_server_of_a_configuration_does_not_get_the_key_of_the_environment(
 def test_a_server_that_cannot_be_meant_is_refused(
     capsys: pytest.CaptureFixture[str], argv: list[str], said: str
 ) -> None:
+    Path("server.py").touch()
     ended = Ended(capsys, *argv)
     assert (ended.code, ended.out) == (2, "")
     assert said in ended.err
     assert ended.err.count("\n") == 1
     assert "planted-secret" not in ended.err
+
+
+def test_the_example_of_a_tool_can_be_typed_again(capsys: pytest.CaptureFixture[str], url: str) -> None:
+    said = Ended(capsys, "describe", url, "add").out.splitlines()[-1]
+    assert said == f"  Call it: routermcp call {url} add a=1.5 b=1.5"
+    assert Ended(capsys, *shlex.split(said)[3:]).out == "3.0\n"
+    said = Ended(capsys, "describe", "echo", "--", *PROGRAM).out.splitlines()[-1]
+    assert said == f"  Call it: routermcp call echo -- {shlex.join(PROGRAM)}"
 
 
 def test_variables_reach_the_program() -> None:

@@ -33,7 +33,10 @@ HOSTILE = f"{HOSTILE_NAME}\r\n\x1b[1Ao\tk\x0b\x0c"
 
 COMMANDS = (
     ("tools",),
+    ("tools", "--verbose"),
     ("tools", "--json"),
+    ("describe", "missing"),
+    ("doctor",),
     ("call", "hostile"),
     ("call", "hostile", "--json"),
     ("call", "failing"),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...types import Tool
 from ..arguments.schema import Schema, properties_of, required_of, resolved, type_of
+from ..options import ClientOptions
 
 #: The hints of a tool, in words.
 _HINTS = {
@@ -29,8 +29,8 @@ _EXAMPLES = {
     "integer": "1",
     "number": "1.5",
     "boolean": "true",
-    "array": "'[]'",
-    "object": "'{}'",
+    "array": "[]",
+    "object": "{}",
     "null": "null",
 }
 
@@ -40,9 +40,9 @@ def schema_of(tool: Tool) -> dict[str, Any]:
     return tool.inputSchema.model_dump()
 
 
-def describe_tool(tool: Tool) -> str:
-    """Return all that a server says about a tool."""
-    return "\n".join(_lines(tool))
+def describe_tool(tool: Tool, options: ClientOptions) -> str:
+    """Return all that a server says about a tool, and how it is called there."""
+    return "\n".join([*_lines(tool), f"  Call it: routermcp call {_example(tool, options)}"])
 
 
 def _lines(tool: Tool) -> Iterator[str]:
@@ -65,7 +65,6 @@ def _lines(tool: Tool) -> Iterator[str]:
         yield "  Result:"
         for name, part in properties_of(tool.outputSchema).items():
             yield from _argument_lines(name, resolved(part, tool.outputSchema), tool.outputSchema)
-    yield f"  Call it: routermcp call {_example(tool.name, schema)}"
 
 
 def _argument_lines(name: str, part: Schema, root: Schema) -> Iterator[str]:
@@ -85,12 +84,11 @@ def _argument_lines(name: str, part: Schema, root: Schema) -> Iterator[str]:
         yield f"      .{inner}{needed}: {type_of(inner_part, root)}"
 
 
-def _example(name: str, schema: Schema) -> str:
+def _example(tool: Tool, options: ClientOptions) -> str:
+    schema = schema_of(tool)
     known = properties_of(schema)
-    words = [
-        f"{key}={_example_value(resolved(known.get(key), schema), schema)}" for key in required_of(schema)
-    ]
-    return " ".join([shlex.quote(name), *words])
+    needed = [(key, resolved(known.get(key), schema)) for key in required_of(schema)]
+    return options.words(tool.name, *(f"{key}={_example_value(part, schema)}" for key, part in needed))
 
 
 def _example_value(part: Mapping[str, Any], root: Schema) -> str:
@@ -99,7 +97,7 @@ def _example_value(part: Mapping[str, Any], root: Schema) -> str:
         if isinstance(given, list) and given and keyword != "default":
             given = given[0]  # pyright: ignore[reportUnknownVariableType]
         if isinstance(given, str | int | float):
-            return shlex.quote(given if isinstance(given, str) else _json(given))
+            return given if isinstance(given, str) else _json(given)
     return _EXAMPLES.get(type_of(part, root).partition("|")[0], "TEXT")
 
 

@@ -43,7 +43,7 @@ def tools(*, options: ClientOptions, verbose: VerboseOption = False, as_json: Js
     if as_json:
         write_json({"tools": [tool.to_wire() for tool in found]})
     elif verbose and found:
-        write_text("\n\n".join(describe_tool(tool) for tool in found))
+        write_text("\n\n".join(describe_tool(tool, options) for tool in found))
     else:
         rows = [(tool.name, tool.description or tool.title or "") for tool in found]
         write_rows(rows, none="the server has no tools")
@@ -60,7 +60,7 @@ def describe(name: ToolArgument, *, options: ClientOptions, as_json: JsonOption 
     if as_json:
         write_json(tool.to_wire())
     else:
-        write_text(describe_tool(tool))
+        write_text(describe_tool(tool, options))
 
 
 @client_command(app)
