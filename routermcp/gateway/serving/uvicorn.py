@@ -148,15 +148,23 @@ def _uvicorn_server(
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             on_startup()
+
+    longest = math.inf if idle_seconds is None else idle_seconds
+
+    class IdleServer(Server):
+        """Ends by itself; it looks ten times a second whether it is used, which the other does not."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
             self.used_at = time.monotonic()
 
         async def on_tick(self, counter: int) -> bool:
             if self.server_state.tasks:
                 self.used_at = time.monotonic()
-            idle = idle_seconds is not None and time.monotonic() - self.used_at > idle_seconds
-            return await super().on_tick(counter) or idle
+            return await super().on_tick(counter) or time.monotonic() - self.used_at > longest
 
-    return Server(uvicorn.Config(app, **_uvicorn_options(bounds, drain_seconds)))
+    server_class = Server if idle_seconds is None else IdleServer
+    return server_class(uvicorn.Config(app, **_uvicorn_options(bounds, drain_seconds)))
 
 
 class _TerminatedError(Exception):
