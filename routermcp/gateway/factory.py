@@ -63,6 +63,7 @@ def upstream_of(
         allows=_filter_of_server(server),
         names=_names_of(alias, server, naming),
         timeout_ms=server.timeout,
+        one_session=server.shared,
         times=replace(times, connect_ms=server.start_ms(times.connect_ms)),
     )
 

@@ -10,10 +10,16 @@ than later revisions.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from ..backend import Listing
+
+#: A time of RFC 3339 with its offset, as ``z.iso.datetime({ offset: true })`` takes it.
+_TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-][0-9]{2}:[0-9]{2})"
+)
 
 _Object = dict[str, Any]
 _Repair = Callable[[Any], Any]
@@ -64,6 +70,19 @@ def _strict_number(value: Any) -> float | None:
 def _strict_share(value: Any) -> float | None:
     number = _strict_number(value)
     return number if number is not None and 0 <= number <= 1 else None
+
+
+def _strict_choice(*choices: str) -> _Repair:
+    return lambda value: value if isinstance(value, str) and value in choices else None
+
+
+def _strict_time(value: Any) -> str | None:
+    return value if isinstance(value, str) and _TIME.fullmatch(value) else None
+
+
+def _strict_roles(value: Any) -> list[str] | None:
+    """Leave out the roles that clients do not know."""
+    return [each for each in _strict_items(value) or () if each in ("user", "assistant")] or None
 
 
 def _strict_texts(value: Any) -> list[str] | None:
@@ -122,7 +141,13 @@ def _output_schema(value: Any) -> _Object | None:
 
 _SCHEMA: Mapping[str, _Repair] = {"properties": _strict_properties, "required": _strict_texts}
 _ICONS = _strict_objects(
-    {"src": _strict_text, "mimeType": _strict_text, "sizes": _strict_texts, "theme": _strict_text}, "src"
+    {
+        "src": _strict_text,
+        "mimeType": _strict_text,
+        "sizes": _strict_texts,
+        "theme": _strict_choice("light", "dark"),
+    },
+    "src",
 )
 _COMMON: Mapping[str, _Repair] = {
     "title": _strict_text,
@@ -143,7 +168,7 @@ _TOOL: Mapping[str, _Repair] = {
             "openWorldHint": _strict_flag,
         }
     ),
-    "execution": _any_object,
+    "execution": _strict_members({"taskSupport": _strict_choice("required", "optional", "forbidden")}),
 }
 _RESOURCE: Mapping[str, _Repair] = {
     **_COMMON,
@@ -151,7 +176,7 @@ _RESOURCE: Mapping[str, _Repair] = {
     "mimeType": _strict_text,
     "size": _strict_number,
     "annotations": _strict_members(
-        {"audience": _strict_texts, "priority": _strict_share, "lastModified": _strict_text}
+        {"audience": _strict_roles, "priority": _strict_share, "lastModified": _strict_time}
     ),
 }
 _ENTRIES: Mapping[Listing, Mapping[str, _Repair]] = {

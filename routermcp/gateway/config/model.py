@@ -151,6 +151,8 @@ class ServerSettings(EntrySettings, ServerNames):
     enabled: bool = True
     timeout: Whole | None = Field(default=None, ge=0, le=MAX_SECONDS * 1000)
     """Milliseconds for one request, 0 for no limit, None for the default of the gateway."""
+    shared: bool = False
+    """Whether all clients share one session there, and so one process, instead of one each."""
     startTimeout: Whole | None = Field(default=None, ge=1, le=MAX_SECONDS * 1000)
     """Milliseconds to start or to be reached, None for 30 seconds, or ``timeout`` where that is longer:
     ``npx``, ``uvx`` and ``docker run`` load a program when they run it for the first time."""

@@ -94,6 +94,7 @@ class Upstream:
         times: How long to wait for it.
 
     Attributes:
+        one_session: Whether all clients share one session at the server.
         times: How long to wait for it.
         state: Whether it can be used.
         problem: The kind of its last failure, None where there was none.
@@ -133,7 +134,7 @@ class Upstream:
         self.times = times
         self._timeout_ms = times.call_ms if timeout_ms is None else timeout_ms
         self._sign_in = sign_in
-        self._one_session = one_session
+        self.one_session = one_session
         self._tells_reason = tells_reason
         self._shares = transport is not None
         self._transport = transport or transport_of(settings)
@@ -419,7 +420,7 @@ class Upstream:
     async def _session_for(self, caller: Caller) -> UpstreamSession:
         shared, session_id = self._shared, caller.session_id
         await shared.connect()
-        if session_id is None or self._one_session or not shared.revision.peer_requests:
+        if session_id is None or self.one_session or not shared.revision.peer_requests:
             return shared
         session = self._client_sessions.get(session_id)
         if session is None:

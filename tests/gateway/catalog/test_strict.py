@@ -62,6 +62,54 @@ def test_an_optional_member_that_is_malformed_is_left_out(wrong: dict[str, Any])
     assert strictly(Listing.TOOLS, {**tool, **wrong}) == tool
 
 
+@pytest.mark.parametrize(
+    ("given", "listed"),
+    [
+        ({"icons": [{"src": "a:b", "theme": "blue", "sizes": "any"}]}, {"icons": [{"src": "a:b"}]}),
+        (
+            {"icons": [{"src": "a:b", "theme": "dark"}, {"theme": "dark"}, "a:c"]},
+            {"icons": [{"src": "a:b", "theme": "dark"}]},
+        ),
+        ({"execution": {"taskSupport": "maybe", "x": 1}}, {"execution": {"x": 1}}),
+        (
+            {"annotations": {"title": 1, "openWorldHint": "no", "readOnlyHint": True}},
+            {"annotations": {"readOnlyHint": True}},
+        ),
+        ({"outputSchema": {"properties": {"a": {}}}}, {}),
+        (
+            {"inputSchema": {**OBJECT, "properties": {"a": [], "b": None}}},
+            {"inputSchema": {**OBJECT, "properties": {}}},
+        ),
+    ],
+    ids=str,
+)
+def test_members_within_members_are_repaired(given: dict[str, Any], listed: dict[str, Any]) -> None:
+    tool = {"name": "it", "inputSchema": OBJECT}
+    assert strictly(Listing.TOOLS, {**tool, **given}) == {**tool, **listed}
+
+
+@pytest.mark.parametrize(
+    ("annotations", "kept"),
+    [
+        ({"audience": ["user", "admin"]}, {"audience": ["user"]}),
+        ({"audience": ["everyone"]}, {}),
+        ({"audience": "user"}, {}),
+        ({"lastModified": "2026-01-02"}, {}),
+        ({"lastModified": 1767312000}, {}),
+        ({"lastModified": "2026-01-02T03:04:05.6Z"}, {"lastModified": "2026-01-02T03:04:05.6Z"}),
+        ({"lastModified": "2026-01-02T03:04:05+01:00"}, {"lastModified": "2026-01-02T03:04:05+01:00"}),
+    ],
+    ids=str,
+)
+def test_annotations_of_resources_are_those_that_clients_know(annotations: Any, kept: Any) -> None:
+    resource = {"uri": "a:b", "name": "it"}
+    for listing in (Listing.RESOURCES, Listing.RESOURCE_TEMPLATES):
+        assert strictly(listing, {**resource, "annotations": annotations}) == {
+            **resource,
+            "annotations": kept,
+        }
+
+
 def test_what_is_well_formed_stays_as_it_is() -> None:
     tool = {
         "name": "it",

@@ -11,9 +11,10 @@ import pytest
 
 from routermcp.gateway import Caller, Listing
 from routermcp.gateway.config.model import GatewayConfig
+from routermcp.gateway.factory import aggregate_of
 from routermcp.types import UpstreamError
 from tests.gateway.gateways import PATIENCE
-from tests.gateway.servers import Shop, gateway
+from tests.gateway.servers import HANDSHAKE, Shop, gateway
 from tests.three_runtimes import make_client, run
 
 #: Seconds in which a call that does not wait has failed.
@@ -78,3 +79,26 @@ def test_a_call_waits_no_longer_than_it_may_take() -> None:
 def test_the_time_to_start_is_a_setting(server: dict[str, Any], milliseconds: int) -> None:
     config = GatewayConfig.model_validate({"mcpServers": {"u": {"command": "run", **server}}})
     assert config.mcpServers["u"].start_ms(30_000) == milliseconds
+
+
+@pytest.mark.parametrize(("shared", "sessions"), [(True, 1), (False, 2)])
+def test_clients_share_one_session_at_a_server_where_it_says_so(shared: bool, sessions: int) -> None:
+    shop = Shop()
+
+    async def body() -> None:
+        with gateway({"shop": shop}, speaks=HANDSHAKE, one_session=shared) as (url, _):
+            for _ in range(2):
+                async with make_client("asyncio", url=url, protocol=HANDSHAKE) as client:
+                    assert (await client.call_tool("shop.saw", {})).text == "sawn"
+
+    run("asyncio", body)
+    assert len(set(shop.sessions_seen)) == sessions
+
+
+def test_a_server_is_shared_by_its_setting() -> None:
+    servers = {"one": {"command": "it", "shared": True}, "each": {"command": "it"}}
+    upstreams = aggregate_of(GatewayConfig.model_validate({"mcpServers": servers})).upstreams
+    assert {alias: upstream.one_session for alias, upstream in upstreams.items()} == {
+        "one": True,
+        "each": False,
+    }
