@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -288,13 +289,12 @@ main()
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
-@pytest.mark.parametrize("argv", [["tools", "--json"], ["--help"]])
-def test_a_reader_that_has_gone_ends_with_141(argv: list[str]) -> None:
+def test_a_reader_that_has_gone_ends_with_141() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     try:
         process = subprocess.run(
-            program(*argv), stdout=writer, stderr=subprocess.PIPE, timeout=PATIENCE, check=False
+            program("tools", "--json"), stdout=writer, stderr=subprocess.PIPE, timeout=PATIENCE, check=False
         )
     finally:
         os.close(writer)
@@ -343,21 +343,29 @@ def test_progress_is_shown_on_a_terminal_and_the_result_stays_plain() -> None:
     assert "count: 3 of 3" in errors
 
 
-def test_a_terminal_is_not_steered_by_a_server(capsys: pytest.CaptureFixture[str]) -> None:
-    output, _ = on_terminal("call", "nasty")
-    assert output == "\N{REPLACEMENT CHARACTER}[31mred\r\n"
+class Terminal(io.StringIO):
+    """Standard output that says it is a terminal."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_is_not_steered_by_a_server(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert Ended(capsys, "call", "nasty").out == "\x1b[31mred\n"
+    monkeypatch.setattr(sys, "stdout", shown := Terminal())
+    assert main(["call", "nasty"]) == 0
+    assert shown.getvalue() == "\N{REPLACEMENT CHARACTER}[31mred\n"
 
 
-def test_json_fits_a_narrow_encoding() -> None:
-    done = subprocess.run(
-        program("call", "structured", "--json"),
-        capture_output=True,
-        timeout=PATIENCE,
-        check=True,
-        env={**os.environ, "PYTHONIOENCODING": "ascii"},
-    )
-    assert json.loads(done.stdout)["structuredContent"] == {"größe": 1}
+def test_json_fits_a_narrow_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "ascii"))
+    assert main(["call", "structured", "--json"]) == 0
+    assert json.loads(written.getvalue())["structuredContent"] == {"größe": 1}
 
 
 # ---- extras --------------------------------------------------------------------------------

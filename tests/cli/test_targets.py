@@ -13,7 +13,7 @@ import pytest
 from routermcp.cli.client_commands import WordNames
 from routermcp.cli.failures import UsageProblem
 from routermcp.cli.options import ClientOptions
-from routermcp.cli.targets import ServerTarget, names_of_servers
+from routermcp.cli.targets import ServerTarget, named_target, names_of_servers
 from tests.cli.toolbox import Ended
 
 PROGRAM = [sys.executable, "-m", "routermcp.testing.contract_server"]
@@ -44,17 +44,18 @@ def test_a_url_in_front_is_the_server(capsys: pytest.CaptureFixture[str], url: s
 
 def test_a_program_at_the_end_is_the_server(capsys: pytest.CaptureFixture[str]) -> None:
     assert "echo" in Ended(capsys, "tools", "--", *PROGRAM).out.split()
-    assert Ended(capsys, "call", "echo", "--json", "--", *PROGRAM).code == 0
 
 
 def test_a_name_in_the_configuration_is_the_server(
     capsys: pytest.CaptureFixture[str], url: str, tmp_path: Path
 ) -> None:
-    program = {"command": PROGRAM[0], "args": PROGRAM[1:]}
+    program = {"command": PROGRAM[0], "args": PROGRAM[1:], "env": {"A": "1"}, "cwd": "below"}
     configured(tmp_path / "routermcp.jsonc", web={"url": url, "timeout": 9000}, child=program)
     assert Ended(capsys, "call", "web", "add", "a=1", "b=2").out == "3\n"
-    assert "echo" in Ended(capsys, "tools", "child").out.split()
     assert names_of_servers() == ["child", "web"]
+    child = named_target("child")
+    assert (child.command, child.env, child.cwd) == (tuple(PROGRAM), {"A": "1"}, str(tmp_path / "below"))
+    assert named_target("web").timeout == 9000
     wrong = Ended(capsys, "tools", "wbe")
     assert wrong.code == 2
     assert "no server 'wbe', did you mean 'web'?; it has web, child" in wrong.err
@@ -116,8 +117,9 @@ def test_the_example_of_a_tool_can_be_typed_again(capsys: pytest.CaptureFixture[
     said = Ended(capsys, "describe", url, "add").out.splitlines()[-1]
     assert said == f"  Call it: routermcp call {url} add a=1.5 b=1.5"
     assert Ended(capsys, *shlex.split(said)[3:]).out == "3.0\n"
-    said = Ended(capsys, "describe", "echo", "--", *PROGRAM).out.splitlines()[-1]
-    assert said == f"  Call it: routermcp call echo -- {shlex.join(PROGRAM)}"
+    program = ClientOptions(target=ServerTarget(command=("my server", "-x")))
+    assert program.words("add", "a=1") == "add a=1 -- 'my server' -x"
+    assert ClientOptions(url=url).words("add") == f"add --url {url}"
 
 
 def test_variables_reach_the_program() -> None:
