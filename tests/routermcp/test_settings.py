@@ -14,6 +14,7 @@ import pytest
 
 import routermcp._settings as settings_module
 from routermcp import RouterMCPClient, SyncRouterMCPClient
+from routermcp._internal import Options, resolve
 from routermcp.oauth import OAuthConfig, memory_adapter
 from routermcp.transports import HTTPOptions, http, stdio
 from routermcp.types import ConfigError, MCPError, PoolLimits, RetryPolicy, RPCError, TransportError
@@ -643,3 +644,10 @@ def test_errors_survive_pickling_and_copying(server: ScriptedServer) -> None:
     twin = pickle.loads(pickle.dumps(error))
     assert isinstance(twin, RPCError)
     assert (twin.code, twin.message, twin.data, str(twin)) == (-32602, "no", {"why": 1}, str(error))
+
+
+def test_an_empty_api_key_is_none_whatever_the_environment_says() -> None:
+    options = Options(url="https://a.example/mcp", api_key="")
+    settings = resolve(options, {"ROUTERMCP_API_KEY": "planted-secret"})
+    assert settings.api_key is None
+    assert "Authorization" not in settings.fixed_headers()
