@@ -105,12 +105,12 @@ async def connected(runtime: Runtime, address: tuple[str, int]) -> ByteStream:
 
 async def receive_exactly(stream: ByteStream, size: int) -> bytes:
     """Receive so many bytes."""
-    data = b""
+    data = bytearray()
     while len(data) < size:
         piece = await stream.receive_some()
         assert piece, "the stream ended too early"
         data += piece
-    return data
+    return bytes(data)
 
 
 def read_until_closed(sock: socket.socket) -> bytes:

@@ -45,7 +45,7 @@ def test_data_goes_both_ways_whole(name: str) -> None:
     sent = bytes(range(256)) * 20_000
 
     def echo(sock: socket.socket) -> None:
-        data = b""
+        data = bytearray()
         while len(data) < len(sent):
             data += sock.recv(65536)
         sock.sendall(data)
