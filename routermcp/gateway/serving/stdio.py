@@ -15,19 +15,26 @@ from routermcp_proto.exceptions import RemoteProtocolError
 from routermcp_proto.framing import LineDecoder
 
 from ..backend import Backend, Changing
+from ..config.listening import DEFAULT_DRAIN_SECONDS
 from .stream import StreamServer
 
 #: Bytes read at once.
 CHUNK = 64 * 1024
 
 
-async def serve_stdio(backend: Backend, source: int | None = None, sink: int | None = None) -> None:
-    """Serve until the input ends.
+async def serve_stdio(
+    backend: Backend,
+    source: int | None = None,
+    sink: int | None = None,
+    drain_seconds: float = DEFAULT_DRAIN_SECONDS,
+) -> None:
+    """Serve until the input ends, and answer what was asked until then.
 
     Args:
         backend: The backend to serve.
         source: The descriptor to read messages from, one a line; default standard input.
         sink: The descriptor to write answers to; default standard output.
+        drain_seconds: Seconds that requests under way get when the input ends.
     """
     read_from = sys.stdin.fileno() if source is None else source
     write_to = sys.stdout.fileno() if sink is None else sink
@@ -50,6 +57,7 @@ async def serve_stdio(backend: Backend, source: int | None = None, sink: int | N
                 await server.receive(line)
         for line in lines.receive_eof():
             await server.receive(line)
+        await server.drain(drain_seconds)
     except RemoteProtocolError as error:
         print(f"routermcp: {error}", file=sys.stderr)  # noqa: T201 - standard output is the client's
     finally:

@@ -48,6 +48,7 @@ class StreamServer:
             backend, [self._session], lambda uri: concerns(uri, self._session.watched)
         )
         self._tasks: set[asyncio.Task[None]] = set()
+        self._requests: set[asyncio.Task[None]] = set()
 
     async def receive(self, payload: bytes) -> None:
         """Handle a message of the client. Raises nothing, whatever the message is."""
@@ -60,12 +61,15 @@ class StreamServer:
             if isinstance(event, MessageReady):
                 await self._send(event.outgoing.payload)
             elif isinstance(event, RequestReceived):
-                self._spawn(self._work_on(event))
+                request = self._spawn(self._work_on(event))
+                self._requests.add(request)
+                request.add_done_callback(self._requests.discard)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _pump(self, queue: asyncio.Queue[bytes | None]) -> None:
         while (payload := await queue.get()) is not None:
@@ -97,6 +101,11 @@ class StreamServer:
             LocalProtocolError: JSON cannot hold the parameters.
         """
         self._announcements.announce(method, params, session_id)
+
+    async def drain(self, seconds: float) -> None:
+        """Let the requests under way end, for some seconds at most."""
+        if self._requests:
+            await asyncio.wait(self._requests, timeout=seconds)
 
     async def close(self) -> None:
         """Cancel the requests under way."""

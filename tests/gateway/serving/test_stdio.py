@@ -132,3 +132,19 @@ def test_what_is_no_message_costs_only_itself() -> None:
     assert by_id[None]["error"]["code"] == -32700
     assert by_id[1]["result"] == {}
     assert by_id[2]["result"]["content"] == [{"type": "text", "text": "sawn"}]
+
+
+def test_what_was_asked_before_the_input_ended_is_answered() -> None:
+    """As when requests are piped in: the answer comes later than the end of the input."""
+    call = {"name": "count", "arguments": {"to": 2, "delay_ms": 20}}
+    request = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+    to_read, to_write = os.pipe()
+    answers_read, answers_write = os.pipe()
+    os.write(to_write, json.dumps(request).encode() + b"\n")
+    os.close(to_write)
+    asyncio.run(serve_stdio(Shop([]), to_read, answers_write))
+    os.close(to_read)
+    os.close(answers_write)
+    with os.fdopen(answers_read, "rb") as lines:
+        (answer,) = [json.loads(line) for line in lines]
+    assert answer["result"]["content"][0]["text"] == "counted to 2"
