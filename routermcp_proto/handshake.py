@@ -27,7 +27,7 @@ from .versions import LATEST, LATEST_HANDSHAKE, REVISIONS, Era, Revision, best_c
 STATELESS_ERRORS = frozenset({HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION})
 
 #: Characters of a message that are searched for revisions, and as many of the data beside it.
-MAX_SEARCHED = 1_000
+MAX_REFUSAL_SEARCHED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +181,8 @@ def _versions_in_words(reply: HandshakeReply, refused: Revision) -> list[str]:
     if not isinstance(reply, Refused):
         return []
     error = reply.error
-    words = str(reply.cause) if error is None else f"{error.message[:MAX_SEARCHED]} {error.data}"
-    return [name for name in REVISIONS if name != refused.name and name in words[: 2 * MAX_SEARCHED]]
+    words = str(reply.cause) if error is None else f"{error.message[:MAX_REFUSAL_SEARCHED]} {error.data}"
+    return [name for name in REVISIONS if name != refused.name and name in words[: 2 * MAX_REFUSAL_SEARCHED]]
 
 
 def _is_stateless(reply: HandshakeReply) -> bool:
