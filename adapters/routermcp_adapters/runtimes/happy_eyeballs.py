@@ -30,6 +30,10 @@ ATTEMPT_DELAY = 0.25
 BUSY_DELAY = 0.02
 BUSY_TRIES = 250
 
+#: Seconds by which an attempt may start early. uvloop's clock counts milliseconds, and a wait may end
+#: within the last of them; waiting for the rest of it would only spin.
+CLOCK_TICK = 0.001
+
 
 async def connect_first(
     runtime: Runtime,
@@ -80,7 +84,7 @@ class _Race:
                 self._lose(sock, OSError(number, os.strerror(number)), now)
             elif _is_connected(sock):
                 return sock
-        while self.waiting and now >= self._next_at:
+        while self.waiting and now >= self._next_at - CLOCK_TICK:
             winner = self._start(self.waiting.popleft(), now)
             if winner is not None:
                 return winner
