@@ -119,6 +119,10 @@ class Caller(Protocol):
         """Return the same caller with more members in ``meta``."""
         ...
 
+    def header(self, name: str) -> str | None:
+        """Return a header of the HTTP request, None without it or over another transport."""
+        ...
+
     def with_input(self, responses: Mapping[str, Any] | None, state: str | None) -> Caller:
         """Return the same caller with other answers and another state, None for none."""
         ...

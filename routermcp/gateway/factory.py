@@ -64,6 +64,7 @@ def upstream_of(
         names=_names_of(alias, server, naming),
         timeout_ms=server.timeout,
         one_session=server.shared,
+        passed_headers=server.passthroughHeaders if isinstance(server, HTTPServer) else (),
         times=replace(times, connect_ms=server.start_ms(times.connect_ms)),
     )
 
@@ -136,6 +137,7 @@ def per_user_server_of(
         allows=_filter_of_server(server),
         names=_names_of(alias, server, naming),
         timeout_ms=server.timeout,
+        passed_headers=server.passthroughHeaders,
         times=replace(times, connect_ms=server.start_ms(times.connect_ms)),
     )
 

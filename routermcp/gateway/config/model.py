@@ -32,7 +32,18 @@ from .access import AuthSettings, EntrySettings, ProjectSettings
 from .errors import problem
 from .listening import HTTPServerSettings, RateLimitSettings
 from .oauth import OAuthSettings, ServerOAuth
-from .types import MAX_SECONDS, Alias, ConfigModel, Seconds, Slug, Texts, Token, VariableName, Whole
+from .types import (
+    MAX_SECONDS,
+    Alias,
+    ConfigModel,
+    PassedHeader,
+    Seconds,
+    Slug,
+    Texts,
+    Token,
+    VariableName,
+    Whole,
+)
 
 #: The least that names can be cut to: a digest, and some letters to tell them apart by.
 MIN_NAME = 2 * DIGEST_DIGITS
@@ -189,6 +200,8 @@ class HTTPServer(ServerSettings):
     url: str = Field(repr=False)
     """Not shown, as its query may hold values of variables."""
     headers: dict[str, SecretStr] = Field(default_factory=dict[str, SecretStr])
+    passthroughHeaders: tuple[PassedHeader, ...] = ()
+    """Headers of a client's request that go on to the server; ``Authorization`` only if it is named."""
     authType: Literal["none", "bearer", "oauth"] = "none"
     """``bearer`` where ``authBearer`` is given and nothing else is said; ``oauth`` where ``oauth`` is."""
     authBearer: Token | None = None
@@ -241,6 +254,14 @@ class HTTPServer(ServerSettings):
 
     @model_validator(mode="after")
     def _check_auth(self) -> Self:
+        given = {name.lower() for name in self.headers}
+        if self.authType != "none":
+            given.add("authorization")
+        for index, name in enumerate(self.passthroughHeaders):
+            if name.lower() in given:
+                raise problem(
+                    "the gateway sets this header itself: take it away", "passthroughHeaders", index
+                )
         if not self.enabled or self.authType == "none":
             return self
         if self.authType == "bearer" and self.authBearer is None:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
+from routermcp_proto.http.binding import OWN_HEADERS
+
 from ..names import GATEWAY_ALIAS
 from .errors import problem
 
@@ -20,6 +22,25 @@ MAX_ALIAS = 50
 _ALIAS = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_ALIAS}}}")
 _SLUG = re.compile(r"[a-z0-9-]{1,50}")
 _VARIABLE = re.compile(r"[^=\0]+")
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")  # RFC 9110, section 5.6.2
+#: Headers of a connection (RFC 9110, section 7.6.1), and those that describe the gateway's own body.
+_HOP_BY_HOP = frozenset(
+    [
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "upgrade",
+        "expect",
+        "accept",
+        "accept-encoding",
+        "content-encoding",
+        "content-type",
+    ]
+)
+_OF_THE_GATEWAY = frozenset({"x-api-key", "x-routermcp-user-id"})
 # The characters of "Authorization: Bearer ...": visible ASCII characters.
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
 
@@ -45,6 +66,16 @@ def _checked_slug(text: str) -> str:
     return text
 
 
+def _passed_header(name: str) -> str:
+    if not _HEADER.fullmatch(name):
+        raise problem("expected the name of a header")
+    if name.lower() in _HOP_BY_HOP or name.lower().encode() in OWN_HEADERS or name.lower().startswith("mcp-"):
+        raise problem("this header is of one connection, or of MCP itself: take it away")
+    if name.lower() in _OF_THE_GATEWAY:
+        raise problem("this header is for the gateway alone: take it away")
+    return name
+
+
 def _variable_name(text: str) -> str:
     if not _VARIABLE.fullmatch(text):
         raise problem("expected the name of a variable, without '='")
@@ -63,6 +94,7 @@ Token = Annotated[SecretStr, AfterValidator(_checked_token)]
 Alias = Annotated[str, AfterValidator(_checked_alias)]
 Slug = Annotated[str, AfterValidator(_checked_slug)]
 VariableName = Annotated[str, AfterValidator(_variable_name)]
+PassedHeader = Annotated[str, AfterValidator(_passed_header)]
 Texts = tuple[str, ...]
 
 

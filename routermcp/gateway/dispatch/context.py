@@ -44,6 +44,8 @@ class Sender(NamedTuple):
     """The user whom the request is for."""
     view: View | None = None
     """The part of the backend that it sees, None for the whole."""
+    header: Callable[[str], str | None] | None = None
+    """Returns a header of its HTTP request, None over another transport."""
 
 
 UNKNOWN_SENDER = Sender()
@@ -84,7 +86,7 @@ class RequestContext:
         meta: Any = asked.params.get("_meta")
         responses, state = asked.params.get("inputResponses"), asked.params.get("requestState")
         self.send = send
-        self.user_id, self.view = sender
+        self.user_id, self.view, self._header = sender
         self.capabilities: Mapping[str, Any] = asked.capabilities
         self.revision: Revision = asked.revision
         self.meta: Mapping[str, Any] = {}
@@ -105,6 +107,10 @@ class RequestContext:
         meta: Any = self._asked.params.get("_meta")
         known = cast("dict[str, Any]", meta) if isinstance(meta, dict) else {}
         return self._with_params({**self._asked.params, "_meta": {**known, **members}})
+
+    def header(self, name: str) -> str | None:
+        """Return a header of the HTTP request, None without it or over another transport."""
+        return self._header(name) if self._header is not None else None
 
     def with_input(self, responses: Mapping[str, Any] | None, state: str | None) -> RequestContext:
         """Return the same caller with other answers and another state, None for none."""

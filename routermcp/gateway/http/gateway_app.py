@@ -213,7 +213,7 @@ class GatewayApp:
                 machine,
                 session,
                 response,
-                Sender(head.user_id, head.view),
+                Sender(head.user_id, head.view, head.joined),
                 self._keep_alive,
             )
             self._posts.add(post)

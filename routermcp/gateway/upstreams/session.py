@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from routermcp_adapters.call.driver import CallOptions
@@ -25,7 +25,7 @@ from routermcp_proto.types import InitializeResult, WireModel
 from routermcp_proto.versions import Revision
 
 from ..._internal import ClientSettings, driver_of
-from ..backend import Result
+from ..backend import Caller, Result
 from .callbacks import ForwardedRequest, OnUpstreamNotification, UpstreamCallbacks, current
 from .capabilities import of_client
 from .input_required import servers_question
@@ -53,6 +53,7 @@ class UpstreamSession:
         capabilities: The capabilities of the clients, as far as they are known.
         on_notification: Called with notifications that belong to no request.
         times: How long to wait for the server.
+        passed_headers: Headers of clients' requests that go on to the server.
 
     Attributes:
         idle_timer: Ends the session when it is not used; set by the owner of the session.
@@ -65,8 +66,10 @@ class UpstreamSession:
         capabilities: Mapping[str, Any],
         on_notification: OnUpstreamNotification,
         times: UpstreamTimes = DEFAULT_TIMES,
+        passed_headers: Sequence[str] = (),
     ) -> None:
         self.times = times
+        self._passed_headers = passed_headers
         self.idle_timer: asyncio.TimerHandle | None = None
         self._on_notification = on_notification
         self._acknowledged: list[asyncio.Future[Mapping[str, Any]]] = []
@@ -147,6 +150,8 @@ class UpstreamSession:
                 await self._set_log_level(level, meta)
             declared = caller.capabilities and of_client(caller.capabilities)
             headers = trace_headers(meta) if meta and self._over_http else None
+            if self._passed_headers:
+                headers = {**_passed_on(caller, self._passed_headers), **(headers or {})}
             options = CallOptions(
                 timeout_ms, headers, meta=meta, on_progress=on_progress, capabilities=declared
             )
@@ -231,3 +236,9 @@ class UpstreamSession:
 def trace_headers(meta: Mapping[str, Any]) -> dict[str, str] | None:
     """Return the headers of a request that belongs to a trace, None for one that does not."""
     return {name: meta[name] for name in _TRACE_CONTEXT if name in meta} or None
+
+
+def _passed_on(caller: Caller, names: Sequence[str]) -> dict[str, str]:
+    """Return the headers of a client's request that its server is to get."""
+    found = ((name, caller.header(name)) for name in names)
+    return {name.lower(): value for name, value in found if value is not None}

@@ -16,7 +16,7 @@ import contextlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
 from functools import partial
 from typing import Any, TypeGuard
@@ -90,6 +90,7 @@ class Upstream:
         transport: Connections that it shares with others; None for its own.
         sign_in: Has the user sign in, where the server is one user's alone; None where all users share it.
         one_session: Whether all clients share one session at the server, and so one process.
+        passed_headers: Headers of clients' requests that go on to it.
         tells_reason: Whether clients are told why it cannot be used, as they are those who run it.
         times: How long to wait for it.
 
@@ -117,6 +118,7 @@ class Upstream:
         transport: SharedTransport | None = None,
         sign_in: SignIn | None = None,
         one_session: bool = False,
+        passed_headers: Sequence[str] = (),
         tells_reason: bool = False,
         times: UpstreamTimes = DEFAULT_TIMES,
     ) -> None:
@@ -135,6 +137,7 @@ class Upstream:
         self._timeout_ms = times.call_ms if timeout_ms is None else timeout_ms
         self._sign_in = sign_in
         self.one_session = one_session
+        self._passed_headers = passed_headers
         self._tells_reason = tells_reason
         self._shares = transport is not None
         self._transport = transport or transport_of(settings)
@@ -158,7 +161,9 @@ class Upstream:
         return self._shared.server
 
     def _new_session(self, capabilities: Mapping[str, Any], hear: OnUpstreamNotification) -> UpstreamSession:
-        return UpstreamSession(self._settings, self._transport, capabilities, hear, self.times)
+        return UpstreamSession(
+            self._settings, self._transport, capabilities, hear, self.times, self._passed_headers
+        )
 
     @property
     def reads_resources(self) -> bool:

@@ -47,6 +47,7 @@ class PerUserServer:
         redirect_uri: The redirect URI of sign-ins, None for the gateway's own page.
         names: How its tools and prompts are called.
         timeout_ms: Milliseconds that a request may take, None for ``times.call_ms``.
+        passed_headers: Headers of clients' requests that go on to it.
         times: How long to wait for it.
 
     Attributes:
@@ -63,6 +64,7 @@ class PerUserServer:
         allows: Callable[[Listing, str], bool] = lambda _listing, _name: True,
         names: ServerNaming | None = None,
         timeout_ms: int | None = None,
+        passed_headers: Sequence[str] = (),
         times: UpstreamTimes = DEFAULT_TIMES,
     ) -> None:
         self.alias = alias
@@ -72,6 +74,7 @@ class PerUserServer:
         self._make = settings
         self._names = names
         self._timeout_ms = timeout_ms
+        self._passed_headers = passed_headers
         self._times = times
         self._made: ClientSettings | None = None
 
@@ -93,6 +96,7 @@ class PerUserServer:
             self.settings.for_user(user_id),
             allows=self.allows,
             timeout_ms=self._timeout_ms,
+            passed_headers=self._passed_headers,
             transport=self._exchanges,
             sign_in=partial(self._sign_in, user_id),
             names=self._names,
