@@ -18,7 +18,7 @@ from routermcp_proto.exceptions import ConfigError
 from .daemon import Daemon
 from .failures import gateway_installed, reported
 from .options import ApiKeyOption, UrlOption, UserIdOption, signed_in
-from .serving import LOCAL_URL, HostOption, listening_errors, listening_on, log_to_stderr
+from .serving import LOCAL_URL, HostOption, listening_errors, listening_on
 from .targets import variables_of
 
 if TYPE_CHECKING:
@@ -109,6 +109,8 @@ def proxy(
         command = shlex.split(stdio)
         if not command:
             raise ConfigError("--stdio names no command")
+        from ..gateway.telemetry.process_log import log_to_stderr  # noqa: PLC0415
+
         log_to_stderr(debug=debug)
         upstream = Upstream(
             "server",
@@ -174,6 +176,7 @@ def connect(
         from ..gateway.names import DOTTED, PORTABLE  # noqa: PLC0415 - for this command only
         from ..gateway.serving.stdio import serve_stdio  # noqa: PLC0415
         from ..gateway.single import SingleServer  # noqa: PLC0415
+        from ..gateway.telemetry.process_log import log_to_stderr  # noqa: PLC0415
         from ..gateway.upstreams.targets import over_http  # noqa: PLC0415
         from ..gateway.upstreams.upstream import Upstream  # noqa: PLC0415
 

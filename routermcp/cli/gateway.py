@@ -25,7 +25,6 @@ from .serving import (
     fetch_health,
     listening_errors,
     listening_on,
-    log_to_stderr,
     serve_gateway,
     servers_in,
 )
@@ -105,6 +104,8 @@ def serve(
                 "there is no routermcp.jsonc here or in ~/.routermcp: "
                 "write one with 'routermcp config', or name one with --config"
             )
+        from ..gateway.telemetry.process_log import log_to_stderr  # noqa: PLC0415
+
         log_to_stderr(debug=debug)
         if workers > 1 and host is not None:
             raise ConfigError("workers read the configuration: write httpServer.host there, not --host")
@@ -123,7 +124,7 @@ def serve(
         if reload:
             _watch_config_file(path)
         if workers > 1:
-            _serve_workers(settings, path, workers)
+            _serve_workers(settings, path, workers, debug=debug)
         else:
             backend = aggregate_of(settings, folder=path.parent)
             on_hangup = _config_reloader(settings, backend, path, read)
@@ -209,8 +210,8 @@ def _watch_config_file(path: Path) -> None:
     threading.Thread(target=watch, args=(changed_at(),), name="routermcp-reload", daemon=True).start()
 
 
-def _serve_workers(config: GatewayConfig, path: Path, workers: int) -> None:
-    from ..gateway.application import CONFIG_VARIABLE  # noqa: PLC0415 - needs the extra
+def _serve_workers(config: GatewayConfig, path: Path, workers: int, *, debug: bool) -> None:
+    from ..gateway.application import CONFIG_VARIABLE, DEBUG_VARIABLE  # noqa: PLC0415 - needs the extra
     from ..gateway.config.file import load  # noqa: PLC0415
     from ..gateway.factory import aggregate_of, application_of  # noqa: PLC0415
     from ..gateway.serving.bounds import ConnectionBounds  # noqa: PLC0415
@@ -234,6 +235,8 @@ def _serve_workers(config: GatewayConfig, path: Path, workers: int) -> None:
 
     try_out(config)
     os.environ[CONFIG_VARIABLE] = str(path.resolve())
+    if debug:
+        os.environ[DEBUG_VARIABLE] = "1"
     listening = config.httpServer
 
     def tell(url: str) -> None:

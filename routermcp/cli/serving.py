@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
 import time
@@ -176,12 +175,3 @@ def servers_in(document: Mapping[str, Any]) -> list[ServerHealth]:
     return [
         ServerHealth(alias, str(about.get("state")), str(about.get("problem", ""))) for alias, about in told
     ]
-
-
-def log_to_stderr(*, debug: bool) -> None:
-    """Have the log written to standard error."""
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.DEBUG if debug else logging.WARNING,
-        format="%(asctime)s %(name)s %(levelname)s %(message)s",
-    )

@@ -17,9 +17,13 @@ from .config.file import find, load
 from .factory import aggregate_of, application_of
 from .http.project_gateway import ProjectGateway
 from .serving.uvicorn import spare_the_collector
+from .telemetry.process_log import log_to_stderr
 
 #: The variable with the path of the configuration.
 CONFIG_VARIABLE = "ROUTERMCP_CONFIG"
+
+#: The variable that has workers log everything, as ``routermcp serve --debug`` sets it.
+DEBUG_VARIABLE = "ROUTERMCP_SERVE_DEBUG"
 
 
 def create() -> ProjectGateway:
@@ -32,6 +36,7 @@ def create() -> ProjectGateway:
     path = Path(named) if named else find()
     if path is None:
         raise ConfigError(f"set {CONFIG_VARIABLE} to the path of a routermcp.jsonc")
+    log_to_stderr(debug=DEBUG_VARIABLE in os.environ)
     config = load(path, tolerant=True)
     # The objects of now stay: this is a worker, and loads nothing more.
     spare_the_collector()

@@ -279,8 +279,9 @@ def application_of(
         tokens = backend.tokens or _configured_token_store(config.oauth)
     api = TokenAPI(tokens) if tokens is not None else None
     _set_redirect_uri(config, backend)
+    logged = config.log.calls or config.log.audit
     metrics = metrics_of(backend, app) if config.metrics else None
-    log = call_log_of(config.log, backend, write_log) if write_log is not None and config.log.calls else None
+    log = call_log_of(config.log, backend, write_log) if write_log is not None and logged else None
 
     async def end() -> None:
         app.end_streams()
@@ -309,6 +310,7 @@ def application_of(
         metrics=metrics.page if metrics is not None else None,
         tokens=api,
         accounts=backend.accounts,
+        on_refused=log.add_refused if log is not None and config.log.audit else None,
         on_startup=backend.begin,
         on_shutdown=end,
     )

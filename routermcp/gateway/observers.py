@@ -38,8 +38,9 @@ def call_log_of(settings: LogSettings, backend: Aggregate, write: Callable[[str]
         entry = backend.entry_of(record)
         return entry[0] if entry is not None else None
 
-    log = CallLog(write, server_of, as_json=settings.format == "json")
-    backend.call_listeners.append(log.add)
+    log = CallLog(write, server_of, as_json=settings.format == "json", arguments=settings.arguments)
+    if settings.calls:
+        backend.call_listeners.append(log.add)
     return log
 
 

@@ -347,6 +347,10 @@ class LogSettings(ConfigModel):
     """Whether each call has a line: the user, the tool and its server, the time, the outcome."""
     format: Literal["text", "json"] = "text"
     """How the lines are written."""
+    arguments: bool = False
+    """Whether the lines have the arguments of calls, which may hold secrets of users."""
+    audit: bool = False
+    """Whether each request that is refused has a line too."""
 
 
 class GatewayConfig(ConfigModel):

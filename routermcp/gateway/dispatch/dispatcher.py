@@ -73,7 +73,7 @@ async def dispatch(
             outcome = outcome_of(result, code)
             record = CallRecord(asked.method, subject, caller.user_id, seconds, outcome, code)
             for listener in listeners:
-                listener(record)
+                listener(record, asked.params.get("arguments"))
 
 
 def _dispatch_once(

@@ -31,11 +31,12 @@ from ..backend import View
 from ..catalog.views import ServerView, common_view
 from ..config.listening import DEFAULT_DRAIN_SECONDS, MAX_REQUESTS
 from ..errors import Rejected
+from ..telemetry.records import RefusedRequest
 from ..users.methods import UserMethods
 from ..users.oauth_state import PATH as CALLBACK_PATH
 from . import rate_limit
 from .asgi import Receive, RequestHead, ResponseWriter, Scope, Send, reject
-from .authentication import APIKey, Identity, KeyRing, check_acts_for_users, identify
+from .authentication import USER_HEADER, APIKey, Identity, KeyRing, check_acts_for_users, identify
 from .body import REFUSED_SECONDS, RequestBody, requests_in
 from .cors import SharedResponse, allowed_origin, answer_preflight, is_preflight
 from .gateway_app import MAX_BODY, GatewayApp, SignSessionId
@@ -98,6 +99,7 @@ class ProjectGateway:
         tokens: Serves the tokens of users to applications that act for them; None to serve none.
         accounts: Completes the sign-ins of browsers that come back from servers behind the
             gateway, None without such servers.
+        on_refused: Called with each request that is refused, None to call nothing.
         on_startup: Awaited before the first request.
         on_shutdown: Awaited after the last one.
         clock: Returns the time, in seconds.
@@ -127,6 +129,7 @@ class ProjectGateway:
         metrics: Callable[[], bytes] | None = None,
         tokens: TokenAPI | None = None,
         accounts: UserMethods | None = None,
+        on_refused: Callable[[RefusedRequest], None] | None = None,
         on_startup: LifespanHook | None = None,
         on_shutdown: LifespanHook | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -153,6 +156,7 @@ class ProjectGateway:
         self._metrics = metrics
         self._tokens = tokens
         self._accounts = accounts
+        self._on_refused = on_refused
         self._on_startup = on_startup
         self._on_shutdown = on_shutdown
 
@@ -175,9 +179,16 @@ class ProjectGateway:
             else:
                 await self._handler_of(head.path)(scope, head, body, send)
         except Rejected as rejected:
+            self._note_refusal(scope, head, rejected.status, rejected.error.message)
             if head.method == "POST":
                 rejected.request_id = await body.request_id()
             await reject(rejected, send)
+
+    def _note_refusal(self, scope: Scope, head: RequestHead, status: int, reason: str) -> None:
+        if self._on_refused is not None:
+            client, user = scope.get("client"), head.joined(USER_HEADER)
+            address = client[0] if client is not None else None
+            self._on_refused(RefusedRequest(status, reason, head.method, head.path, address, user))
 
     def begin_shutdown(self) -> None:
         """End the streams, and give the requests under way their time; to be called in the event loop."""
@@ -258,7 +269,7 @@ class ProjectGateway:
         self._under_way += 1
         self._under_way_of[owner] = self._under_way_of.get(owner, 0) + 1
         try:
-            if self._limit is None or await self._within(self._limit, owner, body, send):
+            if self._limit is None or await self._within(self._limit, scope, head, body, send):
                 await self._app.answer(head, body.receive, send, sign)
         finally:
             self._under_way -= 1
@@ -301,14 +312,17 @@ class ProjectGateway:
             raise Rejected(404, ErrorObject(INVALID_REQUEST, "there is no such server here"))
         return common_view(view, ServerView(server))
 
-    async def _within(self, limit: RateLimit, owner: bytes, body: RequestBody, send: Send) -> bool:
+    async def _within(
+        self, limit: RateLimit, scope: Scope, head: RequestHead, body: RequestBody, send: Send
+    ) -> bool:
         """Count requests against the limit of their owner; refuse requests beyond it."""
         asked = requests_in(await body.messages(self._max_body))
         if asked > limit.requests:
             problem = f"a batch has at most {limit.requests} requests here"
             raise Rejected(400, ErrorObject(INVALID_REQUEST, problem))
-        wait = await self._rates.take(owner, asked) if self._rates is not None and asked else None
+        wait = await self._rates.take(head.owner, asked) if self._rates is not None and asked else None
         if wait is not None:
+            self._note_refusal(scope, head, 429, "rate limit exceeded")
             await rate_limit.refuse_rate_limited(limit, wait, send)
         return wait is None
 

@@ -1,4 +1,7 @@
-"""One line for each call: who called which tool of which server, how long it took, how it ended."""
+"""One line for each call: who called which tool of which server, how long it took, how it ended.
+
+With the audit, one for each request that was refused too.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,16 @@ from typing import Any
 
 from routermcp_proto.exceptions import printable
 
-from .records import CallRecord
+from .records import CallRecord, RefusedRequest
 
 #: Seconds that lines are gathered before they are written, with one system call for all of them.
 GATHER_SECONDS = 0.1
 
 #: Lines that are gathered at most.
 MAX_LINES = 1_000
+
+#: Characters of the arguments in a line, as JSON.
+MAX_ARGUMENTS = 2_000
 
 #: Characters of a name in a line: tools have 128, URIs of resources more.
 MAX_SUBJECT = 200
@@ -29,6 +35,7 @@ class CallLog:
         write: Takes whole lines.
         server_of: Returns the alias of the server of a request, None where it has none.
         as_json: Whether each line is a JSON object.
+        arguments: Whether the lines have the arguments of calls.
         now: Returns the time.
     """
 
@@ -38,19 +45,44 @@ class CallLog:
         server_of: Callable[[CallRecord], str | None],
         *,
         as_json: bool = False,
+        arguments: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._write = write
         self._server_of = server_of
-        self._line = _json_line if as_json else _text_line
+        self._as_json = as_json
+        self._arguments = arguments
         self._now = now
         self._lines: list[str] = []
 
-    def add(self, record: CallRecord) -> None:
+    def add(self, record: CallRecord, arguments: Any = None) -> None:
         """Note a request that has ended; its line is written shortly after."""
+        shown = _shown(arguments) if self._arguments and arguments else None
+        line = _json_line if self._as_json else _text_line
+        self._add(line(self._now(), record, self._server_of(record), shown))
+
+    def add_refused(self, refused: RefusedRequest) -> None:
+        """Note a request that was refused; its line is written shortly after."""
+        members = {
+            "time": self._now().isoformat(timespec="milliseconds"),
+            "event": "refused",
+            "status": refused.status,
+            "reason": refused.reason[:MAX_SUBJECT],
+            "method": refused.method[:MAX_SUBJECT],
+            "path": refused.path[:MAX_SUBJECT],
+            "address": refused.address,
+            "user": refused.user_id[:MAX_SUBJECT] if refused.user_id is not None else None,
+        }
+        if self._as_json:
+            self._add(json.dumps(members) + "\n")
+        else:
+            told = (f"{name}={_one_line(value)}" for name, value in members.items() if value is not None)
+            self._add(" ".join(told) + "\n")
+
+    def _add(self, line: str) -> None:
         if not self._lines:
             asyncio.get_running_loop().call_later(GATHER_SECONDS, self.flush)
-        self._lines.append(self._line(self._now(), record, self._server_of(record)))
+        self._lines.append(line)
         if len(self._lines) >= MAX_LINES:
             self.flush()
 
@@ -62,7 +94,15 @@ class CallLog:
             self._write(text)
 
 
-def _json_line(now: datetime, record: CallRecord, server: str | None) -> str:
+def _shown(arguments: Any) -> str:
+    return json.dumps(arguments, default=str)[:MAX_ARGUMENTS]
+
+
+def _one_line(value: object) -> str:
+    return printable(str(value)).replace("\n", " ").replace("\t", " ")
+
+
+def _json_line(now: datetime, record: CallRecord, server: str | None, arguments: str | None) -> str:
     members: dict[str, Any] = {
         "time": now.isoformat(timespec="milliseconds"),
         "method": record.method,
@@ -73,10 +113,12 @@ def _json_line(now: datetime, record: CallRecord, server: str | None) -> str:
         "outcome": record.outcome,
         "code": record.code,
     }
+    if arguments is not None:
+        members["arguments"] = arguments
     return json.dumps(members) + "\n"
 
 
-def _text_line(now: datetime, record: CallRecord, server: str | None) -> str:
+def _text_line(now: datetime, record: CallRecord, server: str | None, arguments: str | None) -> str:
     # Each call has one, so the members are not put together first.
     line = f"time={now.isoformat(timespec='milliseconds')} method={record.method}"
     line += f" subject={record.subject[:MAX_SUBJECT]}"
@@ -87,6 +129,8 @@ def _text_line(now: datetime, record: CallRecord, server: str | None) -> str:
     line += f" milliseconds={record.seconds * 1000:.1f} outcome={record.outcome}"
     if record.code is not None:
         line += f" code={record.code}"
+    if arguments is not None:
+        line += f" arguments={arguments}"
     if not line.isprintable():  # the subject and the user are the client's words: one call, one line
-        line = printable(line).replace("\n", " ").replace("\t", " ")
+        line = _one_line(line)
     return line + "\n"

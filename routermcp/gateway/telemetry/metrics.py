@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -53,8 +54,9 @@ class GatewayMetrics:
         )
         self._registry.register(self._state)
 
-    def add(self, record: CallRecord) -> None:
+    def add(self, record: CallRecord, arguments: Any = None) -> None:
         """Count a request that has ended."""
+        del arguments
         server, name = self._entry_of(record) or ("", "")
         self._calls.labels(record.method, server, name, record.outcome).inc()
         self._seconds.labels(record.method, server).observe(record.seconds)

@@ -33,8 +33,21 @@ class CallRecord(NamedTuple):
     """The code of the error, None where there was none."""
 
 
-OnCall = Callable[[CallRecord], None]
-"""Hears of each request that has ended."""
+OnCall = Callable[[CallRecord, Any], None]
+"""Hears of each request that has ended, and of its arguments, which are the user's own affair."""
+
+
+class RefusedRequest(NamedTuple):
+    """An HTTP request that was refused before it reached a server."""
+
+    status: int
+    reason: str
+    method: str
+    path: str
+    address: str | None
+    """That of the client, or of a proxy."""
+    user_id: str | None
+    """The user that it names, whether it may or not."""
 
 
 def outcome_of(result: Mapping[str, Any] | None, code: int | None) -> CallOutcome:
