@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import os
@@ -403,7 +404,8 @@ def a_dead_child(client: Interrupted) -> Callable[[], object]:
     client.may_be_dead = True
     pid = int(client.client.call_tool("pid").text)
     os.kill(pid, signal.SIGKILL)
-    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    with contextlib.suppress(ChildProcessError):  # the client may have seen it end already
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     return lambda: client.client.call_tool("pid", retry=True)
 
 

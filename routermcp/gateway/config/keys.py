@@ -5,26 +5,25 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Container, Iterable, Iterator
-from typing import Any, cast
+from typing import Any, cast, get_args, get_origin
 
 from pydantic import BaseModel
 
-from .access import APIKeySettings, AuthSettings, ProjectSettings
+from .access import APIKeySettings, ProjectSettings
 from .errors import MAX_KEY_SHOWN, KeyPath, Problems
-from .listening import HTTPServerSettings, RateLimitSettings
-from .model import GatewayConfig, HTTPServer, Names, SessionSettings, StdioServer
-from .oauth import OAuthSettings, ServerOAuth
+from .model import GatewayConfig, HTTPServer, StdioServer
+from .oauth import ServerOAuth
 
 #: Warnings about keys of one file: the first ones show the mistake.
 MAX_CONFIG_WARNINGS = 20
 
+#: The models of the members that are objects of settings, by their names.
 _SECTIONS: dict[str, type[BaseModel]] = {
-    "httpServer": HTTPServerSettings,
-    "session": SessionSettings,
-    "auth": AuthSettings,
-    "rateLimit": RateLimitSettings,
-    "names": Names,
-    "oauth": OAuthSettings,
+    name: model
+    for name, field in GatewayConfig.model_fields.items()
+    if get_origin(field.annotation) is not dict  # its keys are names
+    for model in (field.annotation, *get_args(field.annotation))
+    if isinstance(model, type) and issubclass(model, BaseModel)
 }
 
 #: Keys of servers that only files have; the models have ``transport`` and ``enabled``.

@@ -579,6 +579,7 @@ def test_servers_that_are_not_enabled_are_checked_otherwise() -> None:
             {"httpServer": {"prot": 1}},
             'httpServer.prot: not a key that the gateway knows; did you mean "port"?',
         ),
+        ({"log": {"cals": True}}, 'log.cals: not a key that the gateway knows; did you mean "calls"?'),
         (
             {"session": {"maxSessions": 1}},
             'session.maxSessions: not a key that the gateway knows; did you mean "max_sessions"?',
