@@ -270,7 +270,7 @@ def burn_blocking(turn: Turn) -> None:
         for future in [pool.submit(blocking_caller, client, turn, turn.seed + n) for n in range(THREADS)]:
             future.result()
         turn.end()
-        check(client.stats())
+        check(client)
         for number in range(GOOD_CALLS):
             expect(number, client.call_tool("do", {"how": "well", "number": number}, retry=True).text)
 
@@ -281,7 +281,7 @@ async def burn_asyncio(turn: Turn) -> None:
         turn = turn.begin()
         await asyncio.gather(*(asyncio_caller(client, turn, turn.seed + n) for n in range(CALLERS)))
         turn.end()
-        check(client.stats())
+        check(client)
         await afterwards(client)
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     if tasks:
@@ -296,7 +296,7 @@ async def burn_trio(turn: Turn) -> None:
             for number in range(CALLERS):
                 nursery.start_soon(trio_caller, client, turn, turn.seed + number)
         turn.end()
-        check(client.stats())
+        check(client)
         await afterwards(client)
 
 
