@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -544,12 +545,12 @@ def test_pages_that_are_not_opened_are_in_the_error(sessions_server: ScriptedSer
 
 
 def test_errors_of_a_callback_reach_the_caller(any_server: ScriptedServer, runtime: str) -> None:
-    heard: list[dict[str, Any]] = []
+    heard: queue.Queue[dict[str, Any]] = queue.Queue()
 
     def tool(exchange: Exchange, arguments: dict[str, Any]) -> Mapping[str, Any]:
         if any_server.era == STATELESS:
             return asks(("elicitation/create", FORM))(exchange, arguments)
-        heard.append(exchange.stream().ask("elicitation/create", **FORM))
+        heard.put(exchange.stream().ask("elicitation/create", **FORM))
         return text("done")
 
     def on_elicitation(request: ElicitRequest) -> Any:
@@ -565,7 +566,7 @@ def test_errors_of_a_callback_reach_the_caller(any_server: ScriptedServer, runti
 
     run(runtime, body)
     if any_server.era == HANDSHAKE:
-        (refusal,) = heard
+        refusal = heard.get(timeout=10)  # the server's thread hears of it a little later
         assert refusal["error"]["code"] == -32603
         assert "mine" not in str(refusal)
 
