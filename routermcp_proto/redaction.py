@@ -13,6 +13,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, cast
 
 from .events import (
@@ -37,6 +38,10 @@ MIN_SECRET_LENGTH = 6
 #: Characters of one answer that are searched and kept: far more than people read of an error, and
 #: searched within milliseconds.
 MAX_TEXT = 1024 * 1024
+
+#: Secrets whose forms are kept, as a peer that sends many odd messages has each searched for them:
+#: those of the sessions that are at it.
+MAX_CACHED_SECRETS = 64
 
 CUT = " [cut]"
 """The text that follows one that was cut."""
@@ -138,13 +143,12 @@ class _Hiding:
         return hidden if len(kept) == len(text) else hidden + CUT
 
 
-def _secret_forms(secret: str, shortest: int) -> Iterator[tuple[str, bool]]:
-    """Give what to search for, and whether to search the reduced text for it."""
-    yield secret, False
+@lru_cache(maxsize=MAX_CACHED_SECRETS)
+def _secret_forms(secret: str, shortest: int) -> tuple[tuple[str, bool], ...]:
+    """Return what to search for, and whether to search the reduced text for it."""
     # The secret may hold what looks like an escape: as it is, and where the peer escaped that too.
-    for reduced in (_reduce_escapes(secret)[0], secret.replace("\\", "").replace("+", " ")):
-        if len(reduced) >= shortest:
-            yield reduced, True
+    reduced = (_reduce_escapes(secret)[0], secret.replace("\\", "").replace("+", " "))
+    return ((secret, False), *((form, True) for form in reduced if len(form) >= shortest))
 
 
 def _secrets_hidden(text: str, searched: Sequence[tuple[str, bool]]) -> str:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import h11
 
 from ..exceptions import LocalProtocolError, RemoteProtocolError
 from .reader import END_OF_BODY, MAX_HEAD_SIZE, NEED_DATA, BodyData, Item, ResponseHead
+
+#: Blanks in a row in a line of a head or of a trailer. For a line that is no header in the end, h11 takes
+#: time by the square of their number: 0.2 s for these, and 14 s for the longest head.
+MAX_BLANKS = 8 * 1024
+_END_OF_HEAD = re.compile(rb"\n\r?\n")
+_TOO_MANY_BLANKS = re.compile(rb"[ \t]{%d}" % (MAX_BLANKS + 1))
 
 # h11 reads an answer only after it has written a request, whose framing it needs to know.
 # Ours is written by hand, so h11 writes this one, and its bytes are discarded. No method that
@@ -25,6 +33,11 @@ class H11ResponseReader:
         self._connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=max_head_size)
         self._max_head_size = max_head_size
         self._used = False
+        self._chunked = False
+        self._blanks = 0
+        """How many blanks what came so far ends with."""
+        self._many_blanks = False
+        """Whether more came in a row than a line may have; they may belong to a body."""
 
     def start(self, method: bytes) -> None:
         """Expect the answer to a request that is being sent.
@@ -44,6 +57,8 @@ class H11ResponseReader:
         if self._used:
             connection.start_next_cycle()
         self._used = True
+        self._chunked = self._many_blanks = False
+        self._blanks = 0
         connection.send(_STAND_IN)
         connection.send(_STAND_IN_END)
 
@@ -53,10 +68,30 @@ class H11ResponseReader:
         Raises:
             RemoteProtocolError: They cannot belong to an answer.
         """
+        self._count_blanks(data)
         try:
             self._connection.receive_data(data)
         except RuntimeError as error:
             raise RemoteProtocolError("bytes came after the end of the connection") from error
+
+    def _count_blanks(self, data: bytes) -> None:
+        """Note a long run of blanks, in one piece or in several."""
+        leading = len(data) - len(data.lstrip(b" \t"))
+        self._many_blanks |= self._blanks + leading > MAX_BLANKS or _TOO_MANY_BLANKS.search(data) is not None
+        trailing = len(data) - len(data.rstrip(b" \t"))
+        self._blanks = self._blanks + trailing if trailing == len(data) else trailing
+
+    def _check_blanks(self) -> None:
+        in_head = self._connection.their_state is h11.SEND_RESPONSE
+        if not self._many_blanks or not (in_head or self._chunked):
+            return
+        unread, _ = self._connection.trailing_data
+        if in_head:  # what follows it is looked at when it has been read
+            unread = _END_OF_HEAD.split(unread, 1)[0]
+        else:
+            self._many_blanks = False
+        if _TOO_MANY_BLANKS.search(unread):
+            raise RemoteProtocolError(f"not an HTTP answer: more than {MAX_BLANKS} blanks in a row")
 
     def next_event(self) -> Item:
         """Return the next item in the bytes fed so far.
@@ -65,6 +100,7 @@ class H11ResponseReader:
             RemoteProtocolError: They are not an HTTP answer.
         """
         while True:
+            self._check_blanks()
             try:
                 event = self._connection.next_event()
             except h11.RemoteProtocolError as error:
@@ -77,6 +113,7 @@ class H11ResponseReader:
                 return BodyData(bytes(event.data))
             if isinstance(event, h11.Response):
                 headers = tuple([(name.lower(), value) for name, value in event.headers.raw_items()])
+                self._chunked = any(name == b"transfer-encoding" for name, _ in headers)
                 return ResponseHead(event.status_code, headers, bytes(event.reason))
             if isinstance(event, h11.EndOfMessage):
                 return END_OF_BODY

@@ -18,6 +18,7 @@ from typing import Any
 
 from routermcp._structured import parse_typed
 from routermcp.cli import output
+from routermcp.cli.arguments.schema import describe_arguments
 from routermcp.gateway.catalog import tool_search, uri_templates
 from routermcp.gateway.http import asgi, validation
 from routermcp.types import ToolResult
@@ -296,7 +297,7 @@ def _results(named: str, said: str) -> None:
 def _schemas(named: str, said: str) -> None:
     schema = document(said)
     if isinstance(schema, dict):
-        output.describe_arguments(schema)
+        describe_arguments(schema)
         headers = declared_headers({"properties": {"a": schema}, "x": named})
         header_values.parameter_headers(headers, {"a": said})
 
@@ -322,7 +323,8 @@ def _header_values(named: str, said: str) -> None:
     numbers.whole_number(said, 10)
     numbers.finite_number(said)
     validation.check_accept(
-        asgi.RequestHead({"headers": [(b"accept", said.encode("utf-8"))]}), "application/json"
+        asgi.RequestHead({"method": "POST", "path": "/", "headers": [(b"accept", said.encode("utf-8"))]}),
+        "application/json",
     )
 
 

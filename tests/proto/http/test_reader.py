@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from routermcp_proto.exceptions import LocalProtocolError, RemoteProtocolError
-from routermcp_proto.http.h11_reader import H11ResponseReader
+from routermcp_proto.http.h11_reader import MAX_BLANKS, H11ResponseReader
 from routermcp_proto.http.reader import (
     MAX_HEAD_SIZE,
     NEED_DATA,
@@ -346,3 +346,37 @@ def test_any_bytes_are_read_the_same_in_any_pieces(start: bytes, rest: bytes, cu
     whole = read([*([script] if script else []), *end])
     assert read([*pieces, *end]) == whole
     assert read([*in_bytes(script), *end]) == whole
+
+
+@pytest.mark.parametrize("size", [1, 700, 100_000])
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length:%b\r\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nx:%b\r\r\n\r\n",
+    ],
+    ids=["head", "trailer"],
+)
+def test_a_line_of_blanks_is_refused_before_it_takes_long(said: bytes, size: int) -> None:
+    answer = said % (b" \t" * MAX_BLANKS)
+    reader = H11ResponseReader()
+    reader.start(b"POST")
+
+    def read() -> None:
+        for start in range(0, len(answer), size):
+            reader.receive_data(answer[start : start + size])
+            drain(reader, [])
+
+    with pytest.raises(RemoteProtocolError, match=f"more than {MAX_BLANKS} blanks in a row"):
+        read()
+
+
+@pytest.mark.parametrize("length", [b"Content-Length: 20000", b"Connection: close"])
+def test_a_body_may_be_all_blanks(length: bytes) -> None:
+    reader = H11ResponseReader()
+    reader.start(b"POST")
+    reader.receive_data(b"HTTP/1.1 200 OK\r\n%b\r\n\r\n" % length + b" " * 20_000)
+    assert isinstance(reader.next_event(), ResponseHead)
+    item = reader.next_event()
+    assert isinstance(item, BodyData)
+    assert len(item.data) == 20_000
