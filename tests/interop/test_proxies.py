@@ -119,7 +119,8 @@ async def use(runtime: str, client: Any) -> None:
         assert await client.list_tools()
 
         async def add() -> str:
-            return (await client.call_tool("add", {"a": 1, "b": 2})).text
+            # tinyproxy closes connections without a word, also one that is just used again.
+            return (await client.call_tool("add", {"a": 1, "b": 2}, retry=True)).text
 
         assert await gather(runtime, [add] * 10) == ["3"] * 10
 
