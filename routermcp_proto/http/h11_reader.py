@@ -13,7 +13,7 @@ from .reader import END_OF_BODY, MAX_HEAD_SIZE, NEED_DATA, BodyData, Item, Respo
 #: time by the square of their number: 0.2 s for these, and 14 s for the longest head.
 MAX_BLANKS = 8 * 1024
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
-_TOO_MANY_BLANKS = re.compile(rb"[ \t]{%d}" % (MAX_BLANKS + 1))
+_BLANKS = re.compile(rb"[ \t]+")
 
 # h11 reads an answer only after it has written a request, whose framing it needs to know.
 # Ours is written by hand, so h11 writes this one, and its bytes are discarded. No method that
@@ -77,7 +77,7 @@ class H11ResponseReader:
     def _count_blanks(self, data: bytes) -> None:
         """Note a long run of blanks, in one piece or in several."""
         leading = len(data) - len(data.lstrip(b" \t"))
-        self._many_blanks |= self._blanks + leading > MAX_BLANKS or _TOO_MANY_BLANKS.search(data) is not None
+        self._many_blanks |= self._blanks + leading > MAX_BLANKS or _has_long_run(data)
         trailing = len(data) - len(data.rstrip(b" \t"))
         self._blanks = self._blanks + trailing if trailing == len(data) else trailing
 
@@ -90,7 +90,7 @@ class H11ResponseReader:
             unread = _END_OF_HEAD.split(unread, 1)[0]
         else:
             self._many_blanks = False
-        if _TOO_MANY_BLANKS.search(unread):
+        if _has_long_run(unread):
             raise RemoteProtocolError(f"not an HTTP answer: more than {MAX_BLANKS} blanks in a row")
 
     def next_event(self) -> Item:
@@ -135,3 +135,10 @@ class H11ResponseReader:
         """Whether bytes arrived that belong to no answer."""
         data, closed = self._connection.trailing_data
         return bool(data) or closed
+
+
+def _has_long_run(data: bytes) -> bool:
+    # Whole runs, not a run of that length: the search for one begins anew at each of its blanks.
+    return len(data) > MAX_BLANKS and any(
+        run.end() - run.start() > MAX_BLANKS for run in _BLANKS.finditer(data)
+    )
