@@ -17,17 +17,12 @@ what it takes with sixteen. Without ``--all`` only what these bounds need is mea
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
 import statistics
 import sys
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import bare_server
+import results
 from clients import ARGUMENTS, Case, Client, Figures, installed
 
 OURS, OFFICIAL = "routermcp", "mcp"
@@ -140,23 +135,10 @@ def misses(rows: list[Row]) -> list[str]:
     return missed
 
 
-def environment() -> dict[str, str]:
-    """Say what was measured, and on what."""
-    found = {"python": platform.python_version(), "cpus": str(os.cpu_count()), "machine": platform.machine()}
-    for name in ("routermcp", "mcp", "fastmcp", "httpx", "aiohttp", "uvloop", "trio"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
 def main() -> int:
     """Run the benchmark and return its exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="fail where a bound is not kept")
+    parser = results.parser(__doc__)
     parser.add_argument("--all", action="store_true", help="all clients that are installed, in all cases")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args()
     clients = installed()
     if not options.all:
@@ -170,13 +152,8 @@ def main() -> int:
             measured = measure(url, key, wanted)
             rows += measured
             print(*(line(each, measured[0]) for each in measured), sep="\n", flush=True)
-    if options.json:
-        fields = [{name: getattr(each, name) for name in Row.__slots__} for each in rows]
-        options.json.write_text(json.dumps({"environment": environment(), "rows": fields}, indent=1))
-    missed = misses(rows)
-    for each in missed:
-        print(f"missed: {each}")
-    return int(options.check and bool(missed))
+    fields = [{name: getattr(each, name) for name in Row.__slots__} for each in rows]
+    return results.finish(options, misses(rows), rows=fields)
 
 
 if __name__ == "__main__":

@@ -16,17 +16,14 @@ doubles all of these figures.
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
-import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
-from bench_http import environment
+import results
 
 #: Statements, by name: what a program of each package begins with.
 STATEMENTS = {
@@ -81,20 +78,12 @@ def misses(taken: dict[str, float]) -> list[str]:
 
 def main() -> int:
     """Run the benchmark and return its exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="fail where a bound is not kept")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    options = parser.parse_args()
+    options = results.parser(__doc__).parse_args()
     taken = measure()
     for name, milliseconds in taken.items():
         print(f"import {name:<10} {milliseconds:>6.0f} ms {milliseconds / taken['routermcp']:>6.1f}x")
     print(f"goal             {GOAL_MS:>6.0f} ms")
-    if options.json:
-        options.json.write_text(json.dumps({"environment": environment(), "ms": taken}, indent=1))
-    missed = misses(taken)
-    for each in missed:
-        print(f"missed: {each}")
-    return int(options.check and bool(missed))
+    return results.finish(options, misses(taken), ms=taken)
 
 
 if __name__ == "__main__":

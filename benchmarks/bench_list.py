@@ -28,7 +28,8 @@ from pathlib import Path
 from typing import Any
 
 import bare_server
-from bench_http import OFFICIAL, OURS, environment
+import results
+from bench_http import OFFICIAL, OURS
 
 #: The least that the official client takes, as a multiple of our CPU.
 LEAST_CPU = 4.0
@@ -102,10 +103,8 @@ def misses(taken: dict[str, tuple[float, float]]) -> list[str]:
 
 def main() -> int:
     """Run the benchmark and return its exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="fail where a bound is not kept")
+    parser = results.parser(__doc__)
     parser.add_argument("--tools", type=int, default=TOOLS, help="tools of the list")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--client", help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -119,13 +118,8 @@ def main() -> int:
         ratios = f"{milliseconds / ours[0]:>6.2f}x {memory / ours[1]:>6.2f}x"
         print(f"{name:<10} {milliseconds:>7.0f} ms {memory:>6.1f} MiB {ratios}")
     print(f"goal                               {GOAL_CPU:>6.2f}x")
-    if options.json:
-        rows = {name: {"ms": figures[0], "mib": figures[1]} for name, figures in taken.items()}
-        options.json.write_text(json.dumps({"environment": environment(), "clients": rows}, indent=1))
-    missed = misses(taken)
-    for each in missed:
-        print(f"missed: {each}")
-    return int(options.check and bool(missed))
+    rows = {name: {"ms": figures[0], "mib": figures[1]} for name, figures in taken.items()}
+    return results.finish(options, misses(taken), clients=rows)
 
 
 if __name__ == "__main__":

@@ -18,18 +18,16 @@ same bytes: h11, ``json.dumps`` and pydantic's ``from_json``, without any check.
 
 from __future__ import annotations
 
-import argparse
 import gc
 import json
 import statistics
 import sys
 import time
 import tracemalloc
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import h11
-from bench_http import environment
+import results
 from count_calls import Profile
 from pydantic_core import from_json
 
@@ -232,10 +230,7 @@ def misses(figures: dict[tuple[str, int], Figures]) -> list[str]:
 
 def main() -> int:
     """Run the benchmark and return its exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="fail where a bound is not kept")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    options = parser.parse_args()
+    options = results.parser(__doc__).parse_args()
     print("answer  letters     time of by hand  calls  objects     peak")
     figures: dict[tuple[str, int], Figures] = {}
     for framing, letters in MOST:
@@ -243,16 +238,11 @@ def main() -> int:
         times = f"{found.microseconds:>5.0f} us {found.multiple:>9.2f}x"
         memory = f"{found.objects:>8} {found.peak / 1024:>5.0f} KB"
         print(f"{framing:<7} {letters:>7} {times} {found.calls:>6} {memory}", flush=True)
-    if options.json:
-        rows = [
-            {"framing": framing, "letters": letters, **found._asdict()}
-            for (framing, letters), found in figures.items()
-        ]
-        options.json.write_text(json.dumps({"environment": environment(), "rows": rows}, indent=1))
-    missed = misses(figures)
-    for each in missed:
-        print(f"missed: {each}")
-    return int(options.check and bool(missed))
+    rows = [
+        {"framing": framing, "letters": letters, **found._asdict()}
+        for (framing, letters), found in figures.items()
+    ]
+    return results.finish(options, misses(figures), rows=rows)
 
 
 if __name__ == "__main__":
