@@ -18,7 +18,7 @@ from routermcp_proto.exceptions import ConfigError
 from .daemon import Daemon
 from .failures import gateway_installed, reported
 from .options import ApiKeyOption, UrlOption, UserIdOption, signed_in
-from .serving import LOCAL_URL, HostOption, listening_errors, listening_on
+from .serving import LOCAL_URL, HostOption, listening_on, serve_application
 from .targets import variables_of
 
 if TYPE_CHECKING:
@@ -100,7 +100,6 @@ def proxy(
         from ..gateway.factory import application_of, hosts_of  # noqa: PLC0415
         from ..gateway.serving.legacy_sse import LegacySSEApp  # noqa: PLC0415
         from ..gateway.serving.proxy_app import ProxyApp  # noqa: PLC0415
-        from ..gateway.serving.uvicorn import serve_here  # noqa: PLC0415
         from ..gateway.single import SingleServer  # noqa: PLC0415
         from ..gateway.upstreams.targets import over_stdio  # noqa: PLC0415
         from ..gateway.upstreams.times import DEFAULT_TIMES  # noqa: PLC0415
@@ -121,12 +120,12 @@ def proxy(
             times=replace(DEFAULT_TIMES, connect_ms=START_MS),
         )
         config = listening_on(GatewayConfig(), host, port)
-        listening, backend = config.httpServer, SingleServer(upstream)
+        backend = SingleServer(upstream)
         sse, message, http = (_checked_path(base_path + path) for path in (sse_path, message_path, http_path))
         legacy = None
         if output_transport is not OutputTransport.STREAMABLE_HTTP:
             legacy = LegacySSEApp(
-                backend, path=sse, message_path=message, allowed_hosts=hosts_of(listening.host)
+                backend, path=sse, message_path=message, allowed_hosts=hosts_of(config.httpServer.host)
             )
         gateway = application_of(config, backend, write_log=write_to_stderr, path=http)
         app = ProxyApp(backend, gateway, legacy, streamable=output_transport is not OutputTransport.SSE)
@@ -135,14 +134,7 @@ def proxy(
             also = f", {sse}" if legacy is not None and app.path != sse else ""
             sys.stderr.write(f"routermcp: {command[0]} at {url}{also}\n")
 
-        with listening_errors(config):
-            serve_here(
-                app,
-                host=listening.host,
-                port=listening.port,
-                on_start=tell,
-                drain_seconds=listening.drainSeconds,
-            )
+        serve_application(app, config, tell)
 
 
 def _checked_path(path: str) -> str:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from ..gateway.aggregate import Aggregate
     from ..gateway.config.model import GatewayConfig
+    from ..gateway.http.project_gateway import ProjectGateway
+    from ..gateway.serving.proxy_app import ProxyApp
 
 #: The URL of the gateway of this machine, unless another is configured.
 LOCAL_URL = "http://127.0.0.1:5151/mcp"
@@ -83,22 +85,46 @@ def serve_gateway(
     """
     from ..gateway.application import write_to_stderr  # noqa: PLC0415 - needs the extra
     from ..gateway.factory import application_of  # noqa: PLC0415
-    from ..gateway.serving.bounds import ConnectionBounds  # noqa: PLC0415
-    from ..gateway.serving.uvicorn import serve_here  # noqa: PLC0415
-
-    app, listening = application_of(config, backend, write_log=write_to_stderr), config.httpServer
 
     def tell(url: str) -> None:
         aliases = ", ".join(backend.upstreams) or "no servers"
         sys.stderr.write(f"routermcp: {what} at {url} ({aliases})\n")
         on_start(url)
 
+    app = application_of(config, backend, write_log=write_to_stderr)
+    serve_application(app, config, tell, on_hangup=on_hangup, idle_seconds=idle_seconds)
+
+
+def serve_application(
+    app: ProjectGateway | ProxyApp,
+    config: GatewayConfig,
+    on_start: Callable[[str], None],
+    *,
+    on_hangup: Callable[[], None] | None = None,
+    idle_seconds: float | None = None,
+) -> None:
+    """Serve an application where its configuration says, until SIGINT or SIGTERM.
+
+    Args:
+        app: The application.
+        config: Where to listen, and within what bounds.
+        on_start: Called with the URL when the server listens.
+        on_hangup: Called on SIGHUP.
+        idle_seconds: Seconds without a request after which it ends, None for never.
+
+    Raises:
+        ConfigError: The address cannot be listened on.
+    """
+    from ..gateway.serving.bounds import ConnectionBounds  # noqa: PLC0415 - needs the extra
+    from ..gateway.serving.uvicorn import serve_here  # noqa: PLC0415
+
+    listening = config.httpServer
     with listening_errors(config):
         serve_here(
             app,
             host=listening.host,
             port=listening.port,
-            on_start=tell,
+            on_start=on_start,
             bounds=ConnectionBounds(per_address=listening.maxConnectionsPerAddress),
             drain_seconds=listening.drainSeconds,
             on_hangup=on_hangup,
