@@ -142,10 +142,11 @@ class ServerStream:
         """
         self.close()
         self._fruitless = 0
-        self._extra_headers = extra_headers
         self._pool, self.wanted = pool, pool is not None and self._binding.listens
         if pool is None or not self.wanted:
             return
+        # Not kept by a session without a stream, of which an application may have ten thousand.
+        self._extra_headers = extra_headers
         await self._reopen(runtime, pool)
         until = runtime.now() + OPENING_SECONDS
         async with runtime.shield(OPENING_SECONDS):
