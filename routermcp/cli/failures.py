@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 import traceback
@@ -21,6 +20,8 @@ from routermcp_proto.exceptions import (
     printable,
 )
 from routermcp_proto.oauth.metadata import CONCESSIONS
+
+from ..oauth.text_settings import in_other_words
 
 
 class ExitCode(IntEnum):
@@ -76,24 +77,18 @@ _AS_OPTIONS = (
     ("and issuer= says", "and --issuer or --preset says"),
     ("if the server has moved, change issuer=", "if the server has moved, change that"),
 )
-_SETTING = re.compile(r"OAuthConfig\((?:issuer=AuthorizationServer\()?[^()]*?(\w+)=([^(),]*)[^()]*\)+")
-_NO_WAY = re.compile(r", and OAuthConfig [^;]*")
 
 
 def as_options(problem: str) -> str:
     """Return a message of the library with options in place of the settings that it names."""
-    for setting, option in _AS_OPTIONS:
-        problem = problem.replace(setting, option)
-    return _SETTING.sub(_option_for, _NO_WAY.sub("", problem))
+    return in_other_words(problem, _AS_OPTIONS, _option_for)
 
 
-def _option_for(setting: re.Match[str]) -> str:
+def _option_for(name: str, value: str) -> str:
     """Return what the command line has in place of a setting of the library."""
-    name = setting.group(1)
     if name not in CONCESSIONS:
         return f"the setting {name} of the library"
-    value = f"={setting.group(2).strip(chr(39))}" if name == "metadata_issuer" else ""
-    return f"--issuer with --concession {name}{value}"
+    return f"--issuer with --concession {name}{f'={value}' if name == 'metadata_issuer' else ''}"
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,10 @@ from . import presets
 
 #: The concession that comes with a value: the other issuer.
 _WITH_VALUE = "metadata_issuer"
+
+#: A setting as messages of the library name it, and its value.
+_SETTING = re.compile(r"OAuthConfig\((?:issuer=AuthorizationServer\()?[^()]*?(\w+)=([^(),]*)[^()]*\)+")
+_NO_WAY = re.compile(r", and OAuthConfig [^;]*")
 
 #: Settings that are added to those of a preset, one by one.
 _ADDED = ("authorize_params", "token_params")
@@ -70,3 +75,18 @@ def concessions_of(texts: Iterable[str]) -> dict[str, Any]:
 
 def _written(name: str) -> str:
     return f"{name}=URL" if name == _WITH_VALUE else name
+
+
+def in_other_words(
+    problem: str, phrases: Iterable[tuple[str, str]], setting: Callable[[str, str], str]
+) -> str:
+    """Return a message of the library for people who write no Python.
+
+    Args:
+        problem: The message.
+        phrases: What the library says of its settings, and what to say instead.
+        setting: Returns what stands for a setting of ``OAuthConfig``, by its name and its value.
+    """
+    for said, instead in phrases:
+        problem = problem.replace(said, instead)
+    return _SETTING.sub(lambda found: setting(found[1], found[2].strip("'")), _NO_WAY.sub("", problem))

@@ -39,7 +39,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("__init__",),
     ),
     "routermcp.gateway": (
-        ("names", "telemetry"),
+        ("names", "telemetry", "wording"),
         ("backend", "config", "errors"),
         ("catalog", "sessions"),
         ("dispatch", "upstreams"),

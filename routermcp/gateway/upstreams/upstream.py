@@ -38,6 +38,7 @@ from ..._internal import ClientSettings, transport_of
 from ..backend import Caller, InputRequired, Listing, Result
 from ..catalog.entries import KINDS, Catalog
 from ..catalog.server_names import ServerNaming
+from ..wording import as_keys, kind_of_failure
 from .callbacks import ForwardedRequest, OnUpstreamNotification
 from .capabilities import EVERYTHING
 from .changes import ChangeSubscription
@@ -243,9 +244,9 @@ class Upstream:
 
     def _failed(self, error: MCPError) -> None:
         if self.state is not UpstreamState.FAILED and not isinstance(error, AuthorizationRequiredError):
-            log.warning("%s failed: %s", self.alias, error)
-        self.state, self.problem = UpstreamState.FAILED, getattr(error, "code", None) or type(error).__name__
-        self.reason = str(error)[:MAX_REASON]
+            log.warning("%s failed: %s", self.alias, as_keys(str(error)))
+        self.state, self.problem = UpstreamState.FAILED, kind_of_failure(error)
+        self.reason = as_keys(str(error))[:MAX_REASON]
         self._fresh_until = 0.0
 
     def _hear(self, method: str, params: Mapping[str, Any]) -> None:
@@ -407,7 +408,7 @@ class Upstream:
 
     def _unanswered(self, method: str, error: MCPError) -> RPCError:
         """Return the error for a request without an answer; details may hold secrets, and go to the log."""
-        log.warning("%s: %s failed: %s", self.alias, method, error)
+        log.warning("%s: %s failed: %s", self.alias, method, as_keys(str(error)))
         data: dict[str, Any] = {"server": self.alias}
         if isinstance(error, TransportError):
             data["code"] = error.code
@@ -416,8 +417,7 @@ class Upstream:
             if error.code in ("connect", "closed", "interrupted"):
                 self._failed(error)
                 self.start()
-        reason = data.get("code", type(error).__name__)
-        message = f"server {self.alias!r} gave no answer ({reason}); see the gateway's log"
+        message = f"server {self.alias!r} gave no answer ({kind_of_failure(error)}); see the gateway's log"
         return RPCError(message, code=UPSTREAM_ERROR, data=data)
 
     # ---- sessions at the server ----------------------------------------------------------------

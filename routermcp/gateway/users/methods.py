@@ -32,6 +32,7 @@ from routermcp_proto.oauth.code_grant import state_of
 
 from ...oauth.flows.connections import ConnectionState
 from ..backend import Caller, Result
+from ..wording import as_keys
 from .oauth_state import StateEncryptor
 from .registry import PerUserServer, UserRegistry, user_of
 
@@ -78,7 +79,7 @@ class UserMethods:
             log.warning("%s failed: %s", method, error)
             raise InternalError(STORE_FAILED, data={"reason": STORE_REASON}) from error
         except OAuthError as error:
-            raise InvalidParamsError(str(error), data={"reason": OAUTH_REASON}) from error
+            raise InvalidParamsError(as_keys(str(error)), data={"reason": OAUTH_REASON}) from error
         except (InvalidParamsError, InternalError):
             raise
         except MCPError as error:

@@ -12,6 +12,7 @@ from ....oauth.result_page import result_page
 from ...errors import Rejected
 from ...users.methods import STORE_FAILED, UserMethods
 from ...users.oauth_state import PATH
+from ...wording import as_keys
 from ..asgi import RequestHead, ResponseWriter, Send
 
 log = logging.getLogger("routermcp.gateway")
@@ -39,7 +40,7 @@ async def answer_oauth_callback(head: RequestHead, query: bytes, accounts: UserM
         log.warning("a sign-in failed: %s", error)
         status, title, text = 503, "That did not work", f"{STORE_FAILED.capitalize()}."
     except OAuthError as error:
-        status, title, text = 400, "That did not work", str(error)
+        status, title, text = 400, "That did not work", as_keys(str(error))
     except MCPError as error:
         log.warning("a sign-in failed: %s", error)
         status, title, text = 502, "That did not work", "The authorization server could not be asked."
