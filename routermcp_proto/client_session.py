@@ -15,9 +15,8 @@ Over HTTP the same machine is used a message at a time, see
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from . import calls, jsonrpc
@@ -38,63 +37,33 @@ from .events import (
 from .exceptions import (
     LocalProtocolError,
     MCPError,
-    RemoteProtocolError,
-    ResponseValidationError,
     rpc_error_type,
 )
 from .handshake import Agreement, Handshake, HandshakeReply, HandshakeStep, Refused, negotiate
 from .jsonrpc import ErrorObject, RequestId
 from .names import (
     ACKNOWLEDGED,
-    CAPABILITIES_KEY,
-    CLIENT_INFO_KEY,
-    PROTOCOL_VERSION_KEY,
     SUBSCRIPTION_ID_KEY,
 )
-from .session import NO_ROOM, Session
+from .session.base import NO_ROOM
+from .session.lines import LineSession
+from .session.list_pages import read_at_once, read_page
+from .session.request_meta import encode_meta, encode_stamp, join_members
+from .session.tool_facts import ToolFacts, remember_tools
 from .states import SessionInput, SessionState
 from .types import InitializeResult, ListToolsResult
-from .types.meta import problem_of
-from .types.parameter_headers import ParameterHeader, declared_headers
-from .types.reading import MAX_AT_ONCE, MAX_ENTRY_WARNINGS, ListBudget, ListLimits, ListReader
+from .types.reading import MAX_AT_ONCE, ListBudget, ListLimits, ListReader
 from .types.server_requests import refusal_of
 from .versions import LATEST, Era, Revision
-
-#: Members of ``_meta`` that the session writes itself.
-RESERVED_META = frozenset({"progressToken", PROTOCOL_VERSION_KEY, CLIENT_INFO_KEY, CAPABILITIES_KEY})
-
-#: Tools whose declared headers and hints are remembered. Only tools that declare any are,
-#: and a gateway of 100,000 tools is the largest that routermcp is built for.
-MAX_TOOLS_REMEMBERED = 100_000
 
 #: Characters of a method of the server that a warning repeats.
 MAX_METHOD = 80
 
 
-@dataclass(frozen=True, slots=True)
-class ToolFacts:
-    """The part of a listed tool that a session remembers."""
-
-    headers: tuple[ParameterHeader, ...]
-    """Parameters that are sent as HTTP headers too."""
-
-    repeatable: bool
-    """The tool's hints say that calling it twice does no harm."""
-
-
 _INFO: Mapping[str, Any] = {"name": "routermcp", "version": "0.1.0"}
 
-#: Stamps that sessions share: an application has a few, its sessions may be ten thousand.
-MAX_STAMPS = 64
 
-
-@lru_cache(maxsize=MAX_STAMPS)
-def _interned_stamp(stamp: bytes) -> bytes:
-    """Return one object for all equal stamps."""
-    return stamp
-
-
-class ClientSession(Session):
+class ClientSession(LineSession):
     """The machine of a client.
 
     Args:
@@ -220,16 +189,7 @@ class ClientSession(Session):
         known, stamp = self._last_stamp
         if known == capabilities:
             return stamp
-        revision = self._revision or LATEST
-        stamp = _interned_stamp(
-            jsonrpc.dumps(
-                {
-                    PROTOCOL_VERSION_KEY: revision.name,
-                    CLIENT_INFO_KEY: self._client_info,
-                    CAPABILITIES_KEY: capabilities,
-                }
-            )
-        )
+        stamp = encode_stamp(self._revision or LATEST, self._client_info, capabilities)
         self._last_stamp = (capabilities, stamp)
         return stamp
 
@@ -431,9 +391,9 @@ class ClientSession(Session):
             if stamp and capabilities is not None and capabilities != self._capabilities:
                 stamp = self._stamp_for(capabilities)
             if meta:
-                stamp = _joined_meta(_own_meta(meta), stamp)
+                stamp = join_members(encode_meta(meta), stamp)
             if progress:
-                stamp = _joined_meta(b'{"progressToken":%d}' % request_id, stamp)
+                stamp = join_members(b'{"progressToken":%d}' % request_id, stamp)
             payload = jsonrpc.encode_request(request_id, call.method, call.params, stamp)
         except BaseException:
             del self._pending[request_id]
@@ -443,7 +403,7 @@ class ClientSession(Session):
     # ---- receiving -------------------------------------------------------------------
 
     def receive_message(self, payload: bytes | bytearray, *, only: RequestId | None = None) -> list[Event]:
-        """Feed one message and return its events; see :meth:`Session.receive_message`.
+        """Feed one message and return its events; see :meth:`.Session.receive_message`.
 
         State:
             The answer to the handshake's request moves the session on.
@@ -506,86 +466,12 @@ class ClientSession(Session):
             call.method, call.result_type, call.items or "", message.result, consumes=True
         )
         (call.budget or self.list_budget()).take(call.method, len(reader), message.size, reader.models)
-        reading = self._read_page(request_id, reader)
+        reading = read_page(request_id, reader, self._learn)
         if self._in_slices and reader.models > MAX_AT_ONCE:
             return LongListReceived(request_id, reading)
-        return _finished(reading)
+        return read_at_once(reading)
 
-    def _read_page(
-        self, request_id: RequestId, reader: ListReader[Any]
-    ) -> Generator[None, None, ResponseReceived | ResponseRejected]:
-        learned: list[str] = []
-        try:
-            for page in reader.read_slices():
-                learned += self._learn(page)
-                yield
-            parsed = reader.parsed()
-        except ResponseValidationError as error:
-            return ResponseRejected(request_id, error)
-        return ResponseReceived(request_id, parsed.value, parsed.warnings + _first(learned))
-
-    def _learn(self, value: Any) -> tuple[str, ...]:
-        """Remember tools that declare headers or hints, and drop those with invalid declarations."""
-        if not isinstance(value, ListToolsResult) or self._revision is None:
-            return ()
-        mirrors = self._revision.routing_headers
-        warnings: list[str] = []
-        kept = value.tools[:0]
-        for tool in value.tools:
-            headers: tuple[ParameterHeader, ...] = ()
-            if mirrors:
-                schema = tool.inputSchema
-                try:
-                    headers = declared_headers(
-                        {**(schema.model_extra or {}), "properties": schema.properties}
-                    )
-                except RemoteProtocolError as error:
-                    warnings.append(f"tool {tool.name!r} is left out: {error}")
-                    self._tools.pop(tool.name, None)
-                    continue
-            hints = tool.annotations
-            repeatable = hints is not None and bool(hints.readOnlyHint or hints.idempotentHint)
-            if headers or repeatable:
-                if len(self._tools) < MAX_TOOLS_REMEMBERED or tool.name in self._tools:
-                    self._tools[tool.name] = ToolFacts(headers, repeatable)
-            elif self._tools:
-                self._tools.pop(tool.name, None)
-            kept.append(tool)
-        if warnings:
-            value.tools = kept
-        return tuple(warnings)
-
-
-def _finished(reading: Generator[None, None, ResponseReceived | ResponseRejected]) -> Event:
-    """Read all slices at once."""
-    while True:
-        try:
-            next(reading)
-        except StopIteration as done:
-            return done.value
-
-
-def _first(warnings: list[str]) -> tuple[str, ...]:
-    """Return the first warnings, and the count of the others."""
-    if len(warnings) <= MAX_ENTRY_WARNINGS:
-        return tuple(warnings)
-    return (
-        *warnings[:MAX_ENTRY_WARNINGS],
-        f"left out {len(warnings) - MAX_ENTRY_WARNINGS} more tools with invalid headers",
-    )
-
-
-def _joined_meta(first: bytes, second: bytes) -> bytes:
-    """Join two JSON objects that have no member in common."""
-    return first[:-1] + b"," + second[1:] if second else first
-
-
-def _own_meta(meta: Mapping[str, Any]) -> bytes:
-    reserved = RESERVED_META.intersection(meta)
-    if reserved:
-        raise LocalProtocolError(f"meta must not set {min(reserved)!r}: the client writes it itself")
-    for key, value in meta.items():
-        problem = problem_of(key, value)
-        if problem is not None:
-            raise LocalProtocolError(f"meta: {key!r:.100} {problem}")
-    return jsonrpc.dumps(dict(meta), "meta")
+    def _learn(self, page: Any) -> list[str]:
+        if not isinstance(page, ListToolsResult) or self._revision is None:
+            return []
+        return remember_tools(page, self._tools, headers=self._revision.routing_headers)

@@ -23,7 +23,8 @@ from .events import Event, MessageReady, NotificationReceived, Outgoing, Request
 from .exceptions import LocalProtocolError
 from .jsonrpc import ErrorObject, RequestId
 from .names import CAPABILITIES_KEY, PROTOCOL_VERSION_KEY, SERVER_INFO_KEY
-from .session import NO_ROOM, Session
+from .session.base import NO_ROOM
+from .session.lines import LineSession
 from .states import SessionInput, SessionState
 from .versions import LATEST, LATEST_HANDSHAKE, REVISIONS, Era, Revision
 
@@ -52,7 +53,7 @@ CACHEABLE = frozenset(
 )
 
 
-class ServerSession(Session):
+class ServerSession(LineSession):
     """The machine of a server.
 
     Args:

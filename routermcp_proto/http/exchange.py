@@ -33,7 +33,7 @@ from ..events import (
 from ..exceptions import MAX_ERROR_BODY, RemoteProtocolError
 from ..jsonrpc import ErrorObject, RequestId
 from ..redaction import error_without, redacted, without
-from ..session import Session
+from ..session.base import Session
 from .compression import Decompressor
 from .headers import fits_header
 from .numbers import finite_number, whole_number

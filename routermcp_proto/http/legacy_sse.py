@@ -9,7 +9,7 @@ Source: https://modelcontextprotocol.io/specification/2024-11-05/basic/transport
 from __future__ import annotations
 
 from ..events import EndpointReceived, Event, PayloadReceived
-from ..session import Session
+from ..session.base import Session
 from .exchange import MCPExchange
 from .sse import ServerSentEvent
 

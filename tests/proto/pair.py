@@ -10,7 +10,7 @@ from routermcp_proto.client_session import ClientSession
 from routermcp_proto.events import Connected, Event, RequestReceived
 from routermcp_proto.jsonrpc import RequestId
 from routermcp_proto.server_session import ServerSession
-from routermcp_proto.session import Session
+from routermcp_proto.session.base import Session
 
 #: Ways to cut what travels: whole, in halves, byte by byte.
 CUTS: dict[str, Callable[[bytes], list[bytes]]] = {

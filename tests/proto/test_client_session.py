@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from routermcp_proto import calls, client_session
-from routermcp_proto import session as session_module
+from routermcp_proto import calls
 from routermcp_proto.client_session import ClientSession
 from routermcp_proto.events import (
     Connected,
@@ -32,6 +31,9 @@ from routermcp_proto.jsonrpc import (
     encode_response,
 )
 from routermcp_proto.names import ACKNOWLEDGED, CAPABILITIES_KEY, SUBSCRIPTION_ID_KEY
+from routermcp_proto.session import base as session_module
+from routermcp_proto.session import tool_facts
+from routermcp_proto.session.request_meta import RESERVED_META
 from routermcp_proto.states import SessionState
 from tests.proto.pair import Pair
 
@@ -166,7 +168,7 @@ def test_initialize_must_not_be_cancelled() -> None:
     assert session.abandon(first.request_id) is None, "it has ended already"
 
 
-@pytest.mark.parametrize("key", sorted(client_session.RESERVED_META))
+@pytest.mark.parametrize("key", sorted(RESERVED_META))
 def test_reserved_members_of_meta_cannot_be_given(key: str) -> None:
     session = connected()
     with pytest.raises(LocalProtocolError, match=key):
@@ -242,7 +244,7 @@ def test_what_is_remembered_of_a_tool_follows_the_list() -> None:
 
 
 def test_the_memory_of_tools_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_session, "MAX_TOOLS_REMEMBERED", 1)
+    monkeypatch.setattr(tool_facts, "MAX_TOOLS_REMEMBERED", 1)
     session = connected()
     tools_page(session, tool("a", "X"), tool("b", "Y"))
     assert session.tool_facts("b") is None

@@ -217,7 +217,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """A message holds ten objects and arrays, and more than 40 bytes are counted."""
     monkeypatch.setattr(jsonrpc, "COUNTED_SIZE", 40)
     monkeypatch.setattr(jsonrpc, "MAX_CONTAINERS", 10)
-    monkeypatch.setattr("routermcp_proto.session.BYTES_PER_CONTAINER", 10**9)
+    monkeypatch.setattr("routermcp_proto.session.base.BYTES_PER_CONTAINER", 10**9)
 
 
 @pytest.mark.parametrize(

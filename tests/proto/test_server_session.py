@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from routermcp_proto import calls
-from routermcp_proto import session as session_module
 from routermcp_proto.events import Event, MessageDropped, MessageReady, RequestReceived, ResponseReceived
 from routermcp_proto.exceptions import LocalProtocolError
 from routermcp_proto.jsonrpc import (
@@ -19,7 +18,9 @@ from routermcp_proto.jsonrpc import (
     encode_request,
 )
 from routermcp_proto.server_session import HANDSHAKE_ONLY, STATELESS_ONLY, ServerSession
-from routermcp_proto.session import Session
+from routermcp_proto.session import base as session_module
+from routermcp_proto.session.base import Session
+from routermcp_proto.session.lines import LineSession
 from routermcp_proto.states import SessionState
 from routermcp_proto.versions import REVISIONS
 
@@ -223,4 +224,4 @@ def test_the_bare_machine_offers_nothing() -> None:
     bare = Session()
     outgoing = bare.start_notification("x", {"a": 1})
     assert (outgoing.method, outgoing.request_id) == ("x", None)
-    assert bare.data_to_send() == b""
+    assert LineSession().data_to_send() == b""

@@ -15,7 +15,7 @@ from routermcp_proto.exceptions import LocalProtocolError, MCPError, RemoteProto
 from routermcp_proto.handshake import Refused
 from routermcp_proto.jsonrpc import ErrorObject, dumps
 from routermcp_proto.server_session import ServerSession
-from routermcp_proto.session import Session
+from routermcp_proto.session.base import Session
 from routermcp_proto.states import SessionState
 
 LIMIT = 400

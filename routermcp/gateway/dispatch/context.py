@@ -11,13 +11,13 @@ from pydantic_core import from_json
 
 from routermcp_proto import jsonrpc
 from routermcp_proto.calls import Call
-from routermcp_proto.client_session import RESERVED_META
 from routermcp_proto.error_codes import INTERNAL_ERROR, MISSING_CAPABILITY
 from routermcp_proto.events import RequestReceived
 from routermcp_proto.exceptions import InvalidRequestError, RPCError
 from routermcp_proto.jsonrpc import RequestId
 from routermcp_proto.names import LOG_LEVEL_KEY, LOG_LEVELS
 from routermcp_proto.server_session import ServerSession
+from routermcp_proto.session.request_meta import RESERVED_META
 from routermcp_proto.types.base import WireModel
 from routermcp_proto.types.meta import valid_members
 from routermcp_proto.types.server_requests import missing_capabilities

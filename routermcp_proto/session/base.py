@@ -1,25 +1,4 @@
-"""The part of the session machine that client and server share.
-
-Theory of operation
--------------------
-A session is a machine that turns messages into events and calls into messages. It
-exists on two levels, and the upper one is made of the lower one:
-
-* *Messages*: :meth:`Session.receive_message` takes the bytes of one message and returns
-  the events that follow from it; ``start_request`` and similar methods return the bytes
-  of one message. Streamable HTTP uses this level, because there every message travels
-  in an exchange of its own.
-* *Bytes*: for transports that carry all messages on one stream (stdio, sockets, a
-  WebSocket of yours), :meth:`receive_data` splits lines and feeds the same method, and
-  :meth:`data_to_send` returns the bytes to send. The verbs are those of h11 and websockets:
-  feed bytes, collect events, send what is due.
-
-All input passes :meth:`receive_message`, and one table assigns a handler to each kind of
-message. A bad message costs that message; a line that is too long costs the connection.
-
-Nothing here waits or reads a clock: :meth:`next_timer` returns the time at which to call
-:meth:`handle_timer`.
-"""
+"""The machine that client and server share, at the level of messages: bytes of one message in, events out."""
 
 from __future__ import annotations
 
@@ -30,10 +9,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from . import jsonrpc
-from .calls import Call
-from .error_codes import INVALID_REQUEST, METHOD_NOT_FOUND
-from .events import (
+from .. import jsonrpc
+from ..calls import Call
+from ..error_codes import INVALID_REQUEST, METHOD_NOT_FOUND
+from ..events import (
     ErrorReceived,
     Event,
     InputRequired,
@@ -42,16 +21,14 @@ from .events import (
     NotificationReceived,
     Outgoing,
     ProgressReceived,
-    RequestLost,
-    RequestTimedOut,
     RequestWithdrawn,
     ResponseReceived,
     ResponseRejected,
 )
-from .exceptions import LocalProtocolError, ResponseValidationError
-from .framing import MAX_MESSAGE_SIZE, LineDecoder
-from .jsonrpc import ErrorObject, RequestId
-from .states import (
+from ..exceptions import LocalProtocolError, ResponseValidationError
+from ..framing import MAX_MESSAGE_SIZE, LineDecoder
+from ..jsonrpc import ErrorObject, RequestId
+from ..states import (
     RequestInput,
     RequestState,
     SessionInput,
@@ -59,8 +36,8 @@ from .states import (
     next_request_state,
     next_session_state,
 )
-from .types import InputRequiredResult, Progress
-from .versions import Revision
+from ..types import InputRequiredResult, Progress
+from ..versions import Revision
 
 #: Requests that may wait for an answer at once. A peer that never answers would otherwise
 #: let the table grow for as long as its user calls; 10,000 is ten times what gRPC and
@@ -71,9 +48,8 @@ MAX_PENDING_REQUESTS = 10_000
 #: each may need a person's attention.
 MAX_PEER_REQUESTS = 1_000
 
-
 #: Bytes of a message for each object and array that it may hold, where longer ones than usual are
-#: allowed: the same as :data:`.jsonrpc.MAX_CONTAINERS` in 64 MiB.
+#: allowed: the same as :data:`..jsonrpc.MAX_CONTAINERS` in 64 MiB.
 BYTES_PER_CONTAINER = 64
 
 NO_ROOM = ErrorObject(INVALID_REQUEST, "the id is in use, or too many requests wait for an answer")
@@ -89,7 +65,7 @@ class PendingRequest:
 
 
 class Session:
-    """The common machine; use :class:`ClientSession` or :class:`ServerSession`.
+    """The common machine; use :class:`.ClientSession` or :class:`.ServerSession`.
 
     Args:
         max_message_size: Bytes of the longest message.
@@ -126,6 +102,7 @@ class Session:
         self.max_message_size = MAX_MESSAGE_SIZE if max_message_size is None else max_message_size
         """Bytes of the longest message."""
         self._max_containers = max(jsonrpc.MAX_CONTAINERS, self.max_message_size // BYTES_PER_CONTAINER)
+        # The buffers of LineSession, which has no constructor: a gateway makes a session for each request.
         self._lines: LineDecoder | None = None
         self._events: list[Event] = []
         self._to_send: list[bytes] = []
@@ -171,14 +148,6 @@ class Session:
         """
         return Outgoing(jsonrpc.encode_notification(method, params or {}), method)
 
-    def send_notification(self, method: str, params: Mapping[str, Any] | None = None) -> None:
-        """Queue a notification; then send :meth:`data_to_send`.
-
-        Raises:
-            LocalProtocolError: JSON cannot hold the parameters.
-        """
-        self._queue(self.start_notification(method, params).payload)
-
     def answer(self, request_id: RequestId, result: Mapping[str, Any]) -> bytes:
         """Encode the result of a request of the peer, and forget the request.
 
@@ -205,22 +174,6 @@ class Session:
         """Forget a request of the peer that will not be answered, so that its id may be used again."""
         self._asked.pop(request_id, None)
 
-    def send_answer(self, request_id: RequestId, result: Mapping[str, Any]) -> None:
-        """Queue the result of a request of the peer; then send :meth:`data_to_send`.
-
-        Raises:
-            LocalProtocolError: As :meth:`answer`.
-        """
-        self._queue(self.answer(request_id, result))
-
-    def send_refusal(self, request_id: RequestId, error: ErrorObject) -> None:
-        """Queue an error as the answer to the peer; then send :meth:`data_to_send`.
-
-        Raises:
-            LocalProtocolError: As :meth:`refuse`.
-        """
-        self._queue(self.refuse(request_id, error))
-
     def _answering(self, request_id: RequestId) -> Revision:
         try:
             return self._asked[request_id]
@@ -230,23 +183,6 @@ class Session:
     def _stamp_result(self, result: Mapping[str, Any], revision: Revision) -> Mapping[str, Any]:
         del revision
         return result
-
-    def _queue(self, payload: bytes) -> None:
-        self._must_be_open()
-        self._to_send.append(payload)
-
-    def _must_be_open(self) -> None:
-        if self._state is SessionState.CLOSED:
-            raise LocalProtocolError("the session is closed")
-
-    def data_to_send(self) -> bytes:
-        """Return the lines that wait to be sent, and clear the queue."""
-        if not self._to_send:
-            return b""
-        self._to_send.append(b"")
-        due = b"\n".join(self._to_send)
-        self._to_send.clear()
-        return due
 
     # ---- ending a request ------------------------------------------------------------
 
@@ -284,76 +220,7 @@ class Session:
             params["reason"] = reason
         return self.start_notification("notifications/cancelled", params)
 
-    def cancel(self, request_id: RequestId, reason: str | None = None) -> None:
-        """Stop waiting for a request and queue the cancel; then send :meth:`data_to_send`.
-
-        State:
-            The request moves PENDING -> CANCELLED; its late response is dropped.
-
-        Args:
-            request_id: Id returned by ``send_request``.
-            reason: Free text for the peer's log.
-
-        Raises:
-            LocalProtocolError: No such request waits, or it is ``initialize``, which must
-                not be cancelled (MCP 2025-11-25, Cancellation).
-        """
-        pending = self._pending.get(request_id)
-        if pending is None or pending.call.method == "initialize":
-            raise LocalProtocolError(f"request {request_id!r} cannot be cancelled")
-        self._queue(self._withdraw(request_id, reason).payload)
-
-    def next_timer(self) -> float | None:
-        """Return the time at which to call :meth:`handle_timer`, or None for never."""
-        return min((p.deadline for p in self._pending.values() if p.deadline is not None), default=None)
-
-    def handle_timer(self, now: float) -> None:
-        """Cancel the requests whose deadline has passed; then collect :meth:`events_received`."""
-        late = [key for key, p in self._pending.items() if p.deadline is not None and p.deadline <= now]
-        for request_id in late:
-            self._queue(self._withdraw(request_id, "deadline").payload)
-            self._events.append(RequestTimedOut(request_id))
-
     # ---- receiving -------------------------------------------------------------------
-
-    def receive_data(self, data: bytes) -> None:
-        """Feed bytes of a stream of lines; then collect :meth:`events_received`.
-
-        Raises:
-            RemoteProtocolError: A line is too long. The connection cannot be used any more.
-            LocalProtocolError: The session is closed.
-        """
-        self._must_be_open()
-        lines = self._lines = self._lines or LineDecoder(self.max_message_size)
-        for line in lines.receive_data(data):
-            self._receive_line(line)
-
-    def receive_eof(self) -> None:
-        """Feed the end of the stream: pending requests are lost.
-
-        State:
-            The session is CLOSED, each pending request LOST. A closed session stays as it is.
-        """
-        if self._state is SessionState.CLOSED:
-            return
-        for line in self._lines.receive_eof() if self._lines is not None else ():
-            self._receive_line(line)
-        for request_id in tuple(self._pending):
-            self._end(request_id, RequestInput.EOF)
-            self._events.append(RequestLost(request_id))
-        self.close()
-
-    def _receive_line(self, line: bytes) -> None:
-        for event in self.receive_message(line):
-            if isinstance(event, MessageReady):
-                self._queue(event.outgoing.payload)
-            else:
-                self._events.append(event)
-
-    def events_received(self) -> list[Event]:
-        """Return the events since the last call, in order."""
-        events, self._events = self._events, []
-        return events
 
     def close(self) -> None:
         """End the session; what is queued may still be sent.
