@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import KW_ONLY, dataclass, fields
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import KW_ONLY, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from routermcp_adapters.call.incoming import SessionRenewal
 from routermcp_adapters.limits import PoolLimits
@@ -26,6 +26,9 @@ from ._tls import ClientCertificate, Verify
 
 if TYPE_CHECKING:
     import httpx
+
+    from routermcp_proto.client_session import ClientSession
+    from routermcp_proto.http.binding import HTTPBinding
 
     from .oauth.config import OAuthConfig
 
@@ -51,6 +54,22 @@ OnRoots = Callable[[], "Iterable[Root | str] | Awaitable[Iterable[Root | str]]"]
 OnLog = Callable[[LogMessage], Any]
 OnNotification = Callable[[str, Mapping[str, Any]], Any]
 OnSessionRenewed = Callable[[SessionRenewal], Any]
+
+
+class Recorder(Protocol):
+    """Records the messages of a client, or plays them: :class:`routermcp.testing.Recording`."""
+
+    binding_class: type[HTTPBinding]
+    """Writes the requests of a session over HTTP that is recorded."""
+
+    @property
+    def player(self) -> Transport | None:
+        """The transport that plays the recording, None while it is made."""
+        ...
+
+    def session(self, **settings: Any) -> ClientSession:
+        """Return the machine of a session that is recorded."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -123,6 +142,7 @@ class Options(HTTPOptions):
     client_info: Mapping[str, Any] | None = None
     capabilities: Mapping[str, Any] | None = None
     transport: Transport | HTTPOptions | None = None
+    recording: Recorder | None = None
     trust_annotations: bool | None = None
     single_user: bool | None = None
 
@@ -130,6 +150,14 @@ class Options(HTTPOptions):
     def of(cls, arguments: Mapping[str, Any]) -> Self:
         """Return the options among the arguments of a constructor that has one for each."""
         return cls(**{each.name: arguments[each.name] for each in fields(cls)})
+
+    def played(self) -> Self:
+        """Return the options of a client whose recording is played: without those of its own server."""
+        player = self.recording.player if self.recording is not None else None
+        if player is None:
+            return self
+        http: dict[str, Any] = {each.name: each.default for each in fields(HTTPOptions) if each.name != "_"}
+        return replace(self, **http, transport=player, recording=None, api_key=None, headers=None, oauth=None)
 
     def callbacks(self) -> dict[str, object]:
         """Return the callbacks that were given, by their names."""

@@ -151,6 +151,7 @@ def resolve(options: Options, environment: Mapping[str, str] = os.environ) -> Cl
     """
     if options.protocol != "auto" and options.protocol not in REVISIONS:
         raise ConfigError(f"protocol={options.protocol!r} is not 'auto' or one of {', '.join(REVISIONS)}")
+    options = options.played()
     http = options.http()
     endpoint, gateway = (
         _endpoint_setting(http.url or _environment_value(environment, "ROUTERMCP_URL"))

@@ -40,7 +40,9 @@ def transport_of(settings: ClientSettings) -> SharedTransport | None:
 
 def driver_of(settings: ClientSettings, callbacks: Callbacks, transport: SharedTransport | None) -> Driver:
     """Return the driver of a new session."""
-    machine = ClientSession(
+    recording = settings.options.recording
+    make_machine = ClientSession if recording is None else recording.session
+    machine = make_machine(
         client_info=settings.client_info,
         capabilities=callbacks.capabilities(),
         protocol=settings.options.protocol,
@@ -105,7 +107,9 @@ def binding_of(settings: ClientSettings, machine: ClientSession, callbacks: Call
     """Return what writes the requests of one session."""
     if settings.endpoint is None:
         raise AssertionError("a server over HTTP has a URL")
-    return HTTPBinding(
+    recording = settings.options.recording
+    make_binding = HTTPBinding if recording is None else recording.binding_class
+    return make_binding(
         machine, settings.endpoint, settings.fixed_headers(), hears_changes=callbacks.hears_changes
     )
 

@@ -27,6 +27,7 @@ from .._options import (
     OnSampling,
     OnSessionRenewed,
     Options,
+    Recorder,
 )
 from .._settings import enable_debug_log, resolve
 from .._tls import ClientCertificate, Verify
@@ -117,6 +118,8 @@ class RouterMCPClient(AsyncSessionBase):
             ``limits``, ``max_message_size``, ``http_client``, ``proxy``, ``sse`` and
             ``accept_encoding`` here, which may then not be given too;
             :mod:`routermcp.transports` says how to write one.
+        recording: A :class:`~routermcp.testing.Recording`, which records the messages with the server
+            into a file, or plays the file in its place.
         http_client: An httpx client of yours instead of our own sockets, for HTTP/2, hooks or
             mocks: ``httpx.AsyncClient``, in blocking code ``httpx.Client``. You close it.
         sse: The server speaks HTTP+SSE, the transport before Streamable HTTP, which is otherwise
@@ -166,6 +169,7 @@ class RouterMCPClient(AsyncSessionBase):
         max_list_size: int = MAX_LIST_SIZE,
         strict_json: bool = False,
         transport: Transport | HTTPOptions | None = None,
+        recording: Recorder | None = None,
         http_client: httpx.AsyncClient | None = None,
         proxy: str | None = None,
         sse: bool = False,

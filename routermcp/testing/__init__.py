@@ -1,6 +1,7 @@
 """Tests for code that builds on routermcp.
 
-:class:`FakeServer` stands in for a server in tests of code that uses a client.
+:class:`FakeServer` stands in for a server in tests of code that uses a client, and a
+:class:`Recording` plays what a real one has said.
 :mod:`routermcp.testing.transport_contract` shows whether a transport of yours keeps the
 promises of a client. It needs pytest, asyncio and trio.
 """
@@ -11,8 +12,19 @@ import sys
 
 from .fake_server import FakeCall, FakeServer
 from .fake_tools import Ask, Delay, Report
+from .recording import Recording
+from .recording_file import RecordingError, ReplayMismatchError
 
-__all__ = ["Ask", "Delay", "FakeCall", "FakeServer", "Report"]
+__all__ = [
+    "Ask",
+    "Delay",
+    "FakeCall",
+    "FakeServer",
+    "Recording",
+    "RecordingError",
+    "ReplayMismatchError",
+    "Report",
+]
 
 if "pytest" in sys.modules:
     # So that a failure shows what was compared. The contract's server runs without pytest.

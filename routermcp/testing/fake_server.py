@@ -18,16 +18,15 @@ It serves clients on asyncio, on trio and in blocking code, in the era that they
 from __future__ import annotations
 
 import itertools
-import threading
 import weakref
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar, cast
 
-from routermcp_adapters.runtime import Event, Runtime, StreamClosedError
+from routermcp_adapters.runtime import Runtime
 from routermcp_proto.events import RequestReceived
 
 from .fake_connection import FakeConnection, missing, unknown
+from .fake_stream import FakeStream
 from .fake_tools import FakeTool, Steps, contents_of, messages_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -184,64 +183,3 @@ class FakeServer:
 def _at_once(result: dict[str, Any]) -> Steps:
     return result
     yield  # a call without steps is one all the same
-
-
-class FakeStream:
-    """The connection of one client: sending serves a message at once, receiving waits for the next.
-
-    Args:
-        connection: The server's end.
-        runtime: Where the client runs.
-    """
-
-    def __init__(self, connection: FakeConnection, runtime: Runtime) -> None:
-        self._connection = connection
-        self._runtime = runtime
-        self._lock = threading.RLock()  # of blocking clients, one thread may send and another receive
-        self._messages: deque[bytes] = deque()
-        self._closed = False
-        self._news: Event | None = None
-
-    async def send(self, payload: bytes) -> None:
-        """Have the server take a message."""
-        with self._lock:
-            if self._closed or self._connection.broken is not None:
-                raise StreamClosedError("the connection is closed")
-            self._connection.receive(payload, self._runtime.now())
-            self._tell()
-
-    async def receive(self) -> bytes:
-        """Delay for the next message of the server, ``b""`` at the end."""
-        while True:
-            with self._lock:
-                now = self._runtime.now()
-                self._messages.extend(self._connection.to_send(now))
-                if self._messages:
-                    return self._messages.popleft()
-                if self._closed or self._connection.broken is not None:
-                    return b""
-                news = self._news = self._runtime.event()
-                seconds = self._connection.seconds_left(now)
-            await self._runtime.wait_ready((), (), news, seconds)
-
-    def notify(self, method: str, params: Mapping[str, Any]) -> None:
-        """Send a notification; may be called from any thread."""
-        with self._lock:
-            if not self._closed:
-                self._connection.notify(method, params)
-                self._tell()
-
-    def _tell(self) -> None:
-        news, self._news = self._news, None
-        if news is not None:
-            self._runtime.call_soon(news.set)
-
-    async def aclose(self) -> None:
-        """Close the connection."""
-        self.abort()
-
-    def abort(self) -> None:
-        """Close the connection."""
-        with self._lock:
-            self._closed = True
-            self._tell()

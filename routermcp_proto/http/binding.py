@@ -8,7 +8,7 @@ checked each time.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from ..calls import Call
 from ..client_session import ClientSession
@@ -77,6 +77,9 @@ class HTTPBinding:
         "session",
         "session_id",
     )
+
+    exchange_class: ClassVar[type[MCPExchange]] = MCPExchange
+    """Reads the answers."""
 
     def __init__(
         self,
@@ -243,7 +246,7 @@ class HTTPBinding:
 
     def exchange(self, outgoing: Outgoing) -> MCPExchange:
         """Return a reader for the answer to a message."""
-        exchange = MCPExchange(
+        exchange = self.exchange_class(
             self.session,
             outgoing.request_id,
             on_session_id=self._assign if outgoing.method == "initialize" else None,

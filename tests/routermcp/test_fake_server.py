@@ -186,6 +186,7 @@ def test_clients_hear_of_a_new_tool(runtime: str, protocol: str) -> None:
         ("stations", ""),
         ("out of order", "paid\n"),
         ("looking for a room", "booked\n"),
+        ("weather.jsonl", '-   "city": "Paris"\n+   "city": "Oslo"\n   },\n   "name": "forecast"\n  }\n'),
     ],
 )
 def test_the_examples_of_the_page_run(words: str, printed: str, capsys: pytest.CaptureFixture[str]) -> None:
