@@ -18,7 +18,7 @@ from routermcp_proto.exceptions import ConfigError
 from .daemon import Daemon
 from .failures import gateway_installed, reported
 from .options import ApiKeyOption, UrlOption, UserIdOption, signed_in
-from .serving import LOCAL_URL, HostOption, listening_on, serve_application
+from .serving import LOCAL_URL, HostOption, serve_application
 from .targets import variables_of
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def proxy(
         from ..gateway.config.model import GatewayConfig  # noqa: PLC0415
         from ..gateway.factory import application_of, hosts_of  # noqa: PLC0415
         from ..gateway.serving.legacy_sse import LegacySSEApp  # noqa: PLC0415
+        from ..gateway.serving.options import ServeOptions  # noqa: PLC0415
         from ..gateway.serving.proxy_app import ProxyApp  # noqa: PLC0415
         from ..gateway.single import SingleServer  # noqa: PLC0415
         from ..gateway.upstreams.targets import over_stdio  # noqa: PLC0415
@@ -119,7 +120,7 @@ def proxy(
             tells_reason=True,
             times=replace(DEFAULT_TIMES, connect_ms=START_MS),
         )
-        config = listening_on(GatewayConfig(), host, port)
+        config = ServeOptions(host, port).applied_to(GatewayConfig())
         backend = SingleServer(upstream)
         sse, message, http = (_checked_path(base_path + path) for path in (sse_path, message_path, http_path))
         legacy = None

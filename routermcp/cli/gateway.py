@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,7 +25,6 @@ from .serving import (
     HostOption,
     fetch_health,
     listening_errors,
-    listening_on,
     serve_gateway,
     servers_in,
 )
@@ -32,6 +32,8 @@ from .serving import (
 if TYPE_CHECKING:
     from ..gateway.aggregate import Aggregate
     from ..gateway.config.model import GatewayConfig
+    from ..gateway.serving.options import ServeOptions
+    from ..gateway.telemetry.audit import OnAudited
 
 #: Seconds between looks at the configuration with ``serve --reload``: as long as a save takes.
 WATCH_SECONDS = 1.0
@@ -95,7 +97,6 @@ def serve(
     """
     with gateway_installed(), reported(debug=debug):
         from ..gateway.config.file import find, load  # noqa: PLC0415
-        from ..gateway.config.model import Names  # noqa: PLC0415
         from ..gateway.factory import aggregate_of  # noqa: PLC0415 - needs the extra
 
         path = config or find()
@@ -104,27 +105,21 @@ def serve(
                 "there is no routermcp.jsonc here or in ~/.routermcp: "
                 "write one with 'routermcp config', or name one with --config"
             )
+        from ..gateway.serving.options import ServeOptions  # noqa: PLC0415
         from ..gateway.telemetry.process_log import log_to_stderr  # noqa: PLC0415
 
         log_to_stderr(debug=debug)
-        if workers > 1 and host is not None:
-            raise ConfigError("workers read the configuration: write httpServer.host there, not --host")
-        if workers > 1 and portable_names:
-            raise ConfigError('workers read the configuration: write "names": "portable" there')
-        if workers > 1 and log_format is not None:
-            raise ConfigError("workers read the configuration: write log.format there")
+        form = log_format.value if log_format is not None else None
+        options = ServeOptions(host, port, form, portable_names, debug)
 
         def read() -> GatewayConfig:
-            settings = listening_on(load(path, tolerant=True), host, port)
-            named = {"names": Names(portable=True)} if portable_names else {}
-            form = {"format": log_format.value} if log_format is not None else {}
-            return settings.model_copy(update={**named, "log": settings.log.model_copy(update=form)})
+            return options.applied_to(load(path, tolerant=True))
 
         settings = read()
         if reload:
             _watch_config_file(path)
         if workers > 1:
-            _serve_workers(settings, path, workers, debug=debug)
+            _serve_workers(settings, path, workers, read, options)
         else:
             backend = aggregate_of(settings, folder=path.parent)
             on_hangup = _config_reloader(settings, backend, path, read)
@@ -167,23 +162,26 @@ def status(
 
 def _config_reloader(
     settings: GatewayConfig, backend: Aggregate, path: Path, read: Callable[[], GatewayConfig]
-) -> Callable[[], None]:
+) -> Callable[[OnAudited], None]:
     """Return what reads the configuration again; a broken one leaves the old one as it is."""
-    from ..gateway.factory import reload_backend  # noqa: PLC0415 - needs the extra
+    from ..gateway.reload import changes_between, reload_backend  # noqa: PLC0415 - needs the extra
+    from ..gateway.telemetry.audit import AuditedEvent  # noqa: PLC0415
 
     before = settings
 
-    def read_again() -> None:
+    def read_again(on_audited: OnAudited) -> None:
         nonlocal before
         try:
             after = read()
             reload_backend(backend, before, after, folder=path.parent)
         except ConfigError as error:
             sys.stderr.write(f"routermcp: the configuration stays as it was: {error}\n")
+            on_audited(AuditedEvent.CONFIG_REFUSED, {"file": str(path), "reason": str(error)})
         else:
-            before = after
+            changes, before = changes_between(before, after), after
             aliases = ", ".join(backend.upstreams) or "no servers"
             sys.stderr.write(f"routermcp: {path} is read again ({aliases})\n")
+            on_audited(AuditedEvent.CONFIG_RELOADED, {"file": str(path), **changes.details()})
 
     return read_again
 
@@ -210,12 +208,19 @@ def _watch_config_file(path: Path) -> None:
     threading.Thread(target=watch, args=(changed_at(),), name="routermcp-reload", daemon=True).start()
 
 
-def _serve_workers(config: GatewayConfig, path: Path, workers: int, *, debug: bool) -> None:
-    from ..gateway.application import CONFIG_VARIABLE, DEBUG_VARIABLE  # noqa: PLC0415 - needs the extra
-    from ..gateway.config.file import load  # noqa: PLC0415
+def _serve_workers(
+    config: GatewayConfig, path: Path, workers: int, read: Callable[[], GatewayConfig], options: ServeOptions
+) -> None:
+    from ..gateway.application import (  # noqa: PLC0415 - needs the extra
+        CONFIG_VARIABLE,
+        OPTIONS_VARIABLE,
+        write_to_stderr,
+    )
     from ..gateway.factory import aggregate_of, application_of  # noqa: PLC0415
+    from ..gateway.reload import changes_between  # noqa: PLC0415
     from ..gateway.serving.bounds import ConnectionBounds  # noqa: PLC0415
     from ..gateway.serving.uvicorn import serve_workers  # noqa: PLC0415
+    from ..gateway.telemetry.audit import AuditedEvent, Details, event_line  # noqa: PLC0415
 
     if config.session.store is None:
         raise ConfigError("several workers share their sessions: set session.store to redis://...")
@@ -224,19 +229,30 @@ def _serve_workers(config: GatewayConfig, path: Path, workers: int, *, debug: bo
         """See that workers can use a configuration: a wrong one is told once, not by each of them."""
         application_of(config, aggregate_of(config, folder=path.parent))
 
+    def note(event: AuditedEvent, details: Details) -> None:
+        if config.log.audit:
+            as_json = config.log.format == "json"
+            write_to_stderr(event_line(datetime.now(UTC), event, details, as_json=as_json))
+
+    before = config
+
     def may_restart() -> bool:
+        nonlocal before
         try:
-            try_out(load(path, tolerant=True))
+            after = read()
+            try_out(after)
         except ConfigError as error:
             sys.stderr.write(f"routermcp: the configuration stays as it was: {error}\n")
+            note(AuditedEvent.CONFIG_REFUSED, {"file": str(path), "reason": str(error)})
             return False
+        changes, before = changes_between(before, after), after
         sys.stderr.write(f"routermcp: {path} is read again\n")
+        note(AuditedEvent.CONFIG_RELOADED, {"file": str(path), **changes.details()})
         return True
 
     try_out(config)
     os.environ[CONFIG_VARIABLE] = str(path.resolve())
-    if debug:
-        os.environ[DEBUG_VARIABLE] = "1"
+    os.environ[OPTIONS_VARIABLE] = options.to_text()
     listening = config.httpServer
 
     def tell(url: str) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ..gateway.config.model import GatewayConfig
     from ..gateway.http.project_gateway import ProjectGateway
     from ..gateway.serving.proxy_app import ProxyApp
+    from ..gateway.telemetry.audit import OnAudited
 
 #: The URL of the gateway of this machine, unless another is configured.
 LOCAL_URL = "http://127.0.0.1:5151/mcp"
@@ -47,25 +49,11 @@ class ServerHealth:
 HostOption = Annotated[str | None, typer.Option("--host", metavar="ADDRESS", help="Default 127.0.0.1.")]
 
 
-def listening_on(config: GatewayConfig, host: str | None, port: int | None) -> GatewayConfig:
-    """Return a configuration with another address to listen on, where one is given.
-
-    Raises:
-        ValidationError: The address is wrong.
-    """
-    said = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-    if not said:
-        return config
-    # Checked as the file is.
-    checked = type(config.httpServer).model_validate({**config.httpServer.model_dump(), **said})
-    return config.model_copy(update={"httpServer": checked})
-
-
 def serve_gateway(
     config: GatewayConfig,
     backend: Aggregate,
     what: str,
-    on_hangup: Callable[[], None] | None = None,
+    on_hangup: Callable[[OnAudited], None] | None = None,
     *,
     on_start: Callable[[str], None] = lambda _url: None,
     idle_seconds: float | None = None,
@@ -76,7 +64,7 @@ def serve_gateway(
         config: What to serve it with.
         backend: The backend.
         what: Its name for the user.
-        on_hangup: Called on SIGHUP.
+        on_hangup: Called on SIGHUP, with the audit.
         on_start: Called with the URL when the server listens.
         idle_seconds: Seconds without a request after which it ends, None for never.
 
@@ -92,7 +80,8 @@ def serve_gateway(
         on_start(url)
 
     app = application_of(config, backend, write_log=write_to_stderr)
-    serve_application(app, config, tell, on_hangup=on_hangup, idle_seconds=idle_seconds)
+    hangup = partial(on_hangup, app.on_audited) if on_hangup is not None else None
+    serve_application(app, config, tell, on_hangup=hangup, idle_seconds=idle_seconds)
 
 
 def serve_application(

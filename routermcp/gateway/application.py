@@ -16,14 +16,15 @@ from routermcp_proto.exceptions import ConfigError
 from .config.file import find, load
 from .factory import aggregate_of, application_of
 from .http.project_gateway import ProjectGateway
+from .serving.options import ServeOptions
 from .serving.uvicorn import spare_the_collector
 from .telemetry.process_log import log_to_stderr
 
 #: The variable with the path of the configuration.
 CONFIG_VARIABLE = "ROUTERMCP_CONFIG"
 
-#: The variable that has workers log everything, as ``routermcp serve --debug`` sets it.
-DEBUG_VARIABLE = "ROUTERMCP_SERVE_DEBUG"
+#: The variable with the options of ``routermcp serve`` that its workers take from it.
+OPTIONS_VARIABLE = "ROUTERMCP_SERVE_OPTIONS"
 
 
 def create() -> ProjectGateway:
@@ -36,8 +37,10 @@ def create() -> ProjectGateway:
     path = Path(named) if named else find()
     if path is None:
         raise ConfigError(f"set {CONFIG_VARIABLE} to the path of a routermcp.jsonc")
-    log_to_stderr(debug=DEBUG_VARIABLE in os.environ)
-    config = load(path, tolerant=True)
+    told = os.environ.get(OPTIONS_VARIABLE)
+    options = ServeOptions.from_text(told) if told else ServeOptions()
+    log_to_stderr(debug=options.debug)
+    config = options.applied_to(load(path, tolerant=True))
     # The objects of now stay: this is a worker, and loads nothing more.
     spare_the_collector()
     return application_of(config, aggregate_of(config, folder=path.parent), write_log=write_to_stderr)

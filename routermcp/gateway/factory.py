@@ -30,6 +30,7 @@ from .http.validation import LOOPBACK_HOSTS
 from .names import DOTTED, Naming
 from .observers import call_log_of, endpoint_of, metrics_of
 from .sessions.base import SessionStore
+from .telemetry.audit import unheard
 from .upstreams.targets import over_http, over_stdio
 from .upstreams.times import DEFAULT_TIMES, UpstreamTimes
 from .upstreams.upstream import Upstream
@@ -142,7 +143,7 @@ def per_user_server_of(
     )
 
 
-def _times_of(config: GatewayConfig, times: UpstreamTimes) -> UpstreamTimes:
+def times_of(config: GatewayConfig, times: UpstreamTimes) -> UpstreamTimes:
     """Let what a client's session has at a server live as long as that session itself."""
     return replace(times, session_idle_seconds=config.session.timeout)
 
@@ -167,7 +168,7 @@ def aggregate_of(
     Raises:
         ConfigError: The configuration is wrong.
     """
-    times = _times_of(config, times)
+    times = times_of(config, times)
     upstreams: list[Upstream] = []
     signed_in_at: dict[str, HTTPServer] = {}
     for alias, server in config.enabled_servers.items():
@@ -196,43 +197,6 @@ def aggregate_of(
         naming=config.names.naming,
         patience=patience,
     )
-
-
-def reload_backend(
-    backend: Aggregate, before: GatewayConfig, after: GatewayConfig, *, folder: Path | None = None
-) -> None:
-    """Have a backend serve the servers of another configuration; those that are the same stay as they are.
-
-    Runs in the event loop of the backend.
-
-    Args:
-        backend: The backend.
-        before: The configuration that it was made of.
-        after: The other configuration.
-        folder: What a relative ``cwd`` begins at.
-
-    Raises:
-        ConfigError: Something in it is wrong, or needs a new start; nothing has changed then.
-    """
-    if after.model_copy(update={"mcpServers": before.mcpServers}) != before:
-        raise ConfigError("only changes of mcpServers are taken while the gateway runs: start it again")
-    known, wanted = before.enabled_servers, after.enabled_servers
-    upstreams: list[Upstream] = []
-    for alias, server in wanted.items():
-        same = known.get(alias) == server
-        if isinstance(server, HTTPServer) and server.authType == "oauth":
-            if not same:
-                raise ConfigError(f"{alias} is a server that users sign in at: start the gateway again")
-        elif same and alias in backend.upstreams:
-            upstreams.append(backend.upstreams[alias])
-        else:
-            times = _times_of(after, DEFAULT_TIMES)
-            upstreams.append(
-                upstream_of(alias, server, folder=folder, naming=after.names.naming, times=times)
-            )
-    if not set(backend.personal) <= set(wanted):
-        raise ConfigError("a server that users sign in at is gone: start the gateway again")
-    backend.replace(upstreams)
 
 
 def application_of(
@@ -282,17 +246,21 @@ def application_of(
     logged = config.log.calls or config.log.audit
     metrics = metrics_of(backend, app) if config.metrics else None
     log = call_log_of(config.log, backend, write_log) if write_log is not None and logged else None
+    on_audited = log.add_event if log is not None and config.log.audit else unheard
+    for part in (app, api, backend.accounts, *backend.personal.values()):
+        if part is not None:
+            part.on_audited = on_audited
 
     async def end() -> None:
         app.end_streams()
-        if log is not None:
-            log.flush()
         await app.close()
         if rates is not None:
             await rates.close()
         if api is not None:
             await api.close()
         await backend.close()
+        if log is not None:
+            log.flush()
 
     return ProjectGateway(
         app,
@@ -310,7 +278,7 @@ def application_of(
         metrics=metrics.page if metrics is not None else None,
         tokens=api,
         accounts=backend.accounts,
-        on_refused=log.add_refused if log is not None and config.log.audit else None,
+        on_audited=on_audited,
         on_startup=backend.begin,
         on_shutdown=end,
     )

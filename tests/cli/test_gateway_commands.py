@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -167,22 +169,49 @@ def test_several_workers_need_a_store_and_share_it(folder: Path) -> None:
     config = json.loads((folder / "routermcp.jsonc").read_text())
     with redis_server(folder) as redis:
         config["session"] = {"store": redis.url}
+        config["log"] = {"audit": True}
         (folder / "routermcp.jsonc").write_text(json.dumps(config))
-        with running("serve", "--workers", "2", "--port", "0", cwd=folder) as (url, program):
+        options = ["--debug", "--log-format", "json", "--portable-names"]
+        with running("serve", "--workers", "2", "--port", "0", *options, cwd=folder) as (url, program):
+            lines = lines_of(program)
             for protocol in ("auto", "2025-11-25"):
                 client = connected_in_time(url, protocol)
+                assert "shop__saw" in [tool.name for tool in client.list_tools()]
                 assert {client.call_tool("shop.saw").text for _ in range(10)} == {"sawn"}
                 client.disconnect()
+            assert line_with(lines, " DEBUG ", '"tools/call"')
+            assert json.loads(line_with(lines, '"subject": "shop.saw"'))["outcome"] == "ok"
+            assert json.loads(line_with(lines, '"session_ended"'))["reason"] == "client"
             (folder / "routermcp.jsonc").write_text("{")
             program.send_signal(signal.SIGHUP)
-            assert program.stderr is not None
-            lines = iter(program.stderr.readline, "")
-            assert next(line for line in lines if "the configuration stays as it was" in line)
+            assert line_with(lines, "the configuration stays as it was")
+            assert json.loads(line_with(lines, '"event"'))["event"] == "config_refused"
             client = connected_in_time(url, "auto")
             assert client.call_tool("shop.saw").text == "sawn"
             client.disconnect()
             program.send_signal(signal.SIGTERM)
             program.wait(PATIENCE)
+
+
+def lines_of(program: subprocess.Popen[str]) -> queue.Queue[str]:
+    """Read what a program writes, so that it never waits for that."""
+    found: queue.Queue[str] = queue.Queue()
+
+    def read() -> None:
+        assert program.stderr is not None
+        for line in iter(program.stderr.readline, ""):
+            found.put(line)
+
+    threading.Thread(target=read, daemon=True).start()
+    return found
+
+
+def line_with(lines: queue.Queue[str], *parts: str) -> str:
+    """Wait for a line that holds all of these."""
+    while True:
+        line = lines.get(timeout=PATIENCE)
+        if all(part in line for part in parts):
+            return line
 
 
 def connected_in_time(url: str, protocol: str) -> SyncRouterMCPClient:

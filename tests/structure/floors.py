@@ -47,7 +47,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("aggregate", "http"),
         ("observers",),
         ("factory", "serving", "single"),
-        ("application", "builtin", "local"),
+        ("application", "builtin", "local", "reload"),
         ("__init__",),
     ),
 }

@@ -350,7 +350,7 @@ class LogSettings(ConfigModel):
     arguments: bool = False
     """Whether the lines have the arguments of calls, which may hold secrets of users."""
     audit: bool = False
-    """Whether each request that is refused has a line too."""
+    """Whether refused requests, sessions, sign-ins, uses of the token API and reloads have lines too."""
 
 
 class GatewayConfig(ConfigModel):

@@ -52,6 +52,7 @@ class RequestHead:
         self.user_id: str | None = None
         self.view: View | None = None
         self.owner = b""
+        self._scope = scope
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         # ASGI servers give names in lower case (HTTP connection scope).
@@ -75,6 +76,12 @@ class RequestHead:
             raise Rejected(400, ErrorObject(INVALID_REQUEST, f"the header {name} is given twice"))
         # Not every server strips the optional white space (RFC 9110, 5.5).
         return value.strip(b" \t").decode("latin-1")
+
+    @property
+    def address(self) -> str | None:
+        """The address of the client, or of a proxy."""
+        client = self._scope.get("client")
+        return client[0] if client is not None else None
 
     def joined(self, name: str) -> str | None:
         """Return all values of a list header, joined with commas; None without it."""

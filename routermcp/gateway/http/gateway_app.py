@@ -30,8 +30,10 @@ from ..backend import Backend, Described, Viewed
 from ..dispatch.context import Sender
 from ..dispatch.subscriptions import Subscriptions
 from ..errors import Header, Rejected
-from ..sessions.base import MAX_SESSIONS, SESSION_IDLE_SECONDS, KeptSession, SessionStore
+from ..sessions.base import MAX_SESSIONS, SESSION_IDLE_SECONDS, KeptSession, SessionEnd, SessionStore
 from ..sessions.memory import MemorySessions
+from ..sessions.owners import session_details
+from ..telemetry.audit import AuditedEvent, OnAudited, unheard
 from .asgi import (
     Receive,
     RequestHead,
@@ -75,6 +77,9 @@ class GatewayApp:
         sessions: The store of the sessions, with bounds of its own; None for this process's memory.
         clock: Returns the time, in seconds.
         keep_alive_seconds: Seconds after which a silent stream gets a comment.
+
+    Attributes:
+        on_audited: Hears of sessions that begin and end.
     """
 
     def __init__(
@@ -100,6 +105,8 @@ class GatewayApp:
         )
         self._subscriptions = Subscriptions(backend, self._sessions, self._sessions.may_watch)
         self._sessions.on_announced = self._subscriptions.announce
+        self._sessions.on_ended = self._note_end
+        self.on_audited: OnAudited = unheard
         self._posts: set[Post] = set()
         self._methods = {"POST": self._post, "GET": self._get, "DELETE": self._delete}
 
@@ -156,10 +163,9 @@ class GatewayApp:
             check_origin(head, self._allowed_hosts)
             if head.path != self.path:
                 raise Rejected(404, ErrorObject(INVALID_REQUEST, f"the endpoint is {self.path}"))
+            await self.answer(head, receive, send)
         except Rejected as rejected:
             await reject(rejected, send)
-        else:
-            await self.answer(head, receive, send)
 
     async def answer(
         self, head: RequestHead, receive: Receive, send: Send, sign: SignSessionId | None = None
@@ -171,14 +177,18 @@ class GatewayApp:
             receive: The ASGI receive function.
             send: The ASGI send function.
             sign: Signs the id of a new session for its client; None sends it as it is.
+
+        Raises:
+            Rejected: The request is not one that the endpoint takes; nothing is sent yet.
         """
-        try:
-            method = self._methods.get(head.method)
-            if method is None:
-                raise _method_not_allowed("the endpoint takes POST, GET and DELETE")
-            await method(head, receive, send, sign)
-        except Rejected as rejected:
-            await reject(rejected, send)
+        method = self._methods.get(head.method)
+        if method is None:
+            raise _method_not_allowed("the endpoint takes POST, GET and DELETE")
+        await method(head, receive, send, sign)
+
+    def _note_end(self, session: KeptSession, reason: SessionEnd, owner: bytes = b"") -> None:
+        details = session_details(session, owner or session.owner)
+        self.on_audited(AuditedEvent.SESSION_ENDED, {**details, "reason": reason.value})
 
     # ---- POST --------------------------------------------------------------------------
 
@@ -204,6 +214,7 @@ class GatewayApp:
                 await self._sessions.settle(session, body, events)
             elif not stateless and machine.state is SessionState.READY:
                 session = await self._sessions.admit(machine, head.owner)
+                self.on_audited(AuditedEvent.SESSION_BEGUN, session_details(session, head.owner))
                 session_id = session.id.encode("ascii")
                 headers.append((b"mcp-session-id", sign(session_id) if sign is not None else session_id))
             response = ResponseWriter(send, headers)
@@ -289,6 +300,7 @@ class GatewayApp:
         session = await self._sessions.find(session_id, self._session_machine)
         try:
             await self._sessions.remove(session)
+            self._note_end(session, SessionEnd.CLIENT, head.owner)
             self._subscriptions.forget(session)
             await self._backend.end_session(session_id)
         finally:

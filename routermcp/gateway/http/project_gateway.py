@@ -22,6 +22,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
+from typing import Any, cast
 
 from routermcp_proto.error_codes import INVALID_REQUEST, PROJECT_NOT_FOUND, UNAUTHORIZED
 from routermcp_proto.exceptions import ConfigError
@@ -31,12 +32,12 @@ from ..backend import View
 from ..catalog.views import ServerView, common_view
 from ..config.listening import DEFAULT_DRAIN_SECONDS, MAX_REQUESTS
 from ..errors import Rejected
-from ..telemetry.records import RefusedRequest
+from ..telemetry.audit import AuditedEvent, OnAudited, unheard
 from ..users.methods import UserMethods
 from ..users.oauth_state import PATH as CALLBACK_PATH
 from . import rate_limit
 from .asgi import Receive, RequestHead, ResponseWriter, Scope, Send, reject
-from .authentication import USER_HEADER, APIKey, Identity, KeyRing, check_acts_for_users, identify
+from .authentication import KEY_HEADER, USER_HEADER, APIKey, Identity, KeyRing, check_acts_for_users, identify
 from .body import REFUSED_SECONDS, RequestBody, requests_in
 from .cors import SharedResponse, allowed_origin, answer_preflight, is_preflight
 from .gateway_app import MAX_BODY, GatewayApp, SignSessionId
@@ -99,7 +100,7 @@ class ProjectGateway:
         tokens: Serves the tokens of users to applications that act for them; None to serve none.
         accounts: Completes the sign-ins of browsers that come back from servers behind the
             gateway, None without such servers.
-        on_refused: Called with each request that is refused, None to call nothing.
+        on_audited: Hears of each request that is refused.
         on_startup: Awaited before the first request.
         on_shutdown: Awaited after the last one.
         clock: Returns the time, in seconds.
@@ -129,7 +130,7 @@ class ProjectGateway:
         metrics: Callable[[], bytes] | None = None,
         tokens: TokenAPI | None = None,
         accounts: UserMethods | None = None,
-        on_refused: Callable[[RefusedRequest], None] | None = None,
+        on_audited: OnAudited = unheard,
         on_startup: LifespanHook | None = None,
         on_shutdown: LifespanHook | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -156,7 +157,7 @@ class ProjectGateway:
         self._metrics = metrics
         self._tokens = tokens
         self._accounts = accounts
-        self._on_refused = on_refused
+        self.on_audited = on_audited
         self._on_startup = on_startup
         self._on_shutdown = on_shutdown
 
@@ -179,16 +180,23 @@ class ProjectGateway:
             else:
                 await self._handler_of(head.path)(scope, head, body, send)
         except Rejected as rejected:
-            self._note_refusal(scope, head, rejected.status, rejected.error.message)
+            self._note_refusal(head, rejected.status, rejected.error)
             if head.method == "POST":
                 rejected.request_id = await body.request_id()
             await reject(rejected, send)
 
-    def _note_refusal(self, scope: Scope, head: RequestHead, status: int, reason: str) -> None:
-        if self._on_refused is not None:
-            client, user = scope.get("client"), head.joined(USER_HEADER)
-            address = client[0] if client is not None else None
-            self._on_refused(RefusedRequest(status, reason, head.method, head.path, address, user))
+    def _note_refusal(self, head: RequestHead, status: int, error: ErrorObject) -> None:
+        known = isinstance(error.data, dict)
+        details: dict[str, str | int | None] = {
+            "status": status,
+            "reason": error.message,
+            "cause": cast("Mapping[str, Any]", error.data).get("reason") if known else None,
+            "method": head.method,
+            "path": head.path,
+            "address": head.address,
+            "user": head.joined(USER_HEADER),
+        }
+        self.on_audited(AuditedEvent.REFUSED, details)
 
     def begin_shutdown(self) -> None:
         """End the streams, and give the requests under way their time; to be called in the event loop."""
@@ -212,7 +220,10 @@ class ProjectGateway:
         self, tokens: TokenAPI, scope: Scope, head: RequestHead, body: RequestBody, send: Send
     ) -> None:
         check_origin(head, self._allowed_hosts)
-        check_acts_for_users(identify(head, scope, self._keys), head, scope)
+        identity = identify(head, scope, self._keys)
+        check_acts_for_users(identity, head, scope)
+        if identity.key is not None:
+            head.owner = b"\0%b\0" % identity.key.fingerprint  # of no project, for any user
         # The path as it was sent: an id may have a slash, percent-encoded.
         head.path = scope.get("raw_path", head.path.encode()).decode("latin-1")
         await tokens.answer(head, scope.get("query_string", b""), body.receive, send)
@@ -223,7 +234,9 @@ class ProjectGateway:
         try:
             check_origin(head, self._allowed_hosts)
             identify(head, scope, self._keys)
-        except Rejected:  # load balancers, for one, come without keys, and by address
+        except Rejected as rejected:  # load balancers, for one, come without keys, and by address
+            if head.joined("Authorization") or head.joined(KEY_HEADER):
+                self._note_refusal(head, rejected.status, rejected.error)
             document = health.BRIEF
         else:
             document = health.report(self._upstreams(), self._problems(), self._app.sessions)
@@ -269,7 +282,7 @@ class ProjectGateway:
         self._under_way += 1
         self._under_way_of[owner] = self._under_way_of.get(owner, 0) + 1
         try:
-            if self._limit is None or await self._within(self._limit, scope, head, body, send):
+            if self._limit is None or await self._within(self._limit, head, body, send):
                 await self._app.answer(head, body.receive, send, sign)
         finally:
             self._under_way -= 1
@@ -312,9 +325,7 @@ class ProjectGateway:
             raise Rejected(404, ErrorObject(INVALID_REQUEST, "there is no such server here"))
         return common_view(view, ServerView(server))
 
-    async def _within(
-        self, limit: RateLimit, scope: Scope, head: RequestHead, body: RequestBody, send: Send
-    ) -> bool:
+    async def _within(self, limit: RateLimit, head: RequestHead, body: RequestBody, send: Send) -> bool:
         """Count requests against the limit of their owner; refuse requests beyond it."""
         asked = requests_in(await body.messages(self._max_body))
         if asked > limit.requests:
@@ -322,7 +333,7 @@ class ProjectGateway:
             raise Rejected(400, ErrorObject(INVALID_REQUEST, problem))
         wait = await self._rates.take(head.owner, asked) if self._rates is not None and asked else None
         if wait is not None:
-            self._note_refusal(scope, head, 429, "rate limit exceeded")
+            self._note_refusal(head, 429, ErrorObject(INVALID_REQUEST, "rate limit exceeded"))
             await rate_limit.refuse_rate_limited(limit, wait, send)
         return wait is None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Protocol
 
 from routermcp_proto.error_codes import INTERNAL_ERROR, INVALID_REQUEST
@@ -45,8 +46,23 @@ LOG_LEVEL = "log_level"
 WATCHED = "watched:"
 WANTED = "yes"
 
+
+class SessionEnd(StrEnum):
+    """Why a session ended."""
+
+    CLIENT = "client"
+    """Its client ended it."""
+    EXPIRED = "expired"
+    EVICTED = "evicted"
+    """It was idle, and another needed its place."""
+    SHUTDOWN = "shutdown"
+
+
 OnAnnounced = Callable[[str, Mapping[str, Any]], None]
 """Called with the method and the parameters of an announcement."""
+
+OnEnded = Callable[["KeptSession", SessionEnd], None]
+"""Called with a session that did not end by its client's wish, and why it did."""
 
 #: Seconds after which a client may retry that was refused because too many sessions are open.
 SESSIONS_RETRY_AFTER_SECONDS = 5
@@ -214,12 +230,14 @@ class SessionStore(Protocol):
     Attributes:
         on_announced: Called with an announcement of another process; set by the application that
             serves the sessions.
+        on_ended: Called with a session that this process forgets by itself; set likewise.
 
     Every method that waits may raise :class:`~routermcp.gateway.errors.Rejected` with status
     503 where the store is another process and does not answer.
     """
 
     on_announced: OnAnnounced | None
+    on_ended: OnEnded | None
 
     def __len__(self) -> int:
         """Return the number of sessions, as far as this process knows."""

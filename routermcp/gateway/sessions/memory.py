@@ -16,6 +16,8 @@ from .base import (
     SESSION_ID_BYTES,
     KeptSession,
     OnAnnounced,
+    OnEnded,
+    SessionEnd,
     concerns,
     stream_is_open,
     too_many_sessions,
@@ -32,6 +34,7 @@ class MemorySessions:
         self._clock = clock
         self._sessions: dict[str, KeptSession] = {}
         self.on_announced: OnAnnounced | None = None
+        self.on_ended: OnEnded | None = None
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -47,7 +50,7 @@ class MemorySessions:
         """Store a session that was just initialized."""
         for session in tuple(self._sessions.values()):
             if self._expired(session):
-                self._forget(session)
+                self._forget(session, SessionEnd.EXPIRED)
         if len(self._sessions) >= self._max:
             self._make_room(owner)
         session_id = secrets.token_urlsafe(SESSION_ID_BYTES)
@@ -69,14 +72,15 @@ class MemorySessions:
         ]
         if not idle:
             raise too_many_sessions()
-        self._forget(min(idle, key=lambda each: (-held[each.owner], each.owner != owner, each.last_used)))
+        longest = min(idle, key=lambda each: (-held[each.owner], each.owner != owner, each.last_used))
+        self._forget(longest, SessionEnd.EVICTED)
 
     async def find(self, session_id: str, new_machine: Callable[[], ServerSession]) -> KeptSession:
         """Return a session and mark it as used."""
         del new_machine
         session = self._sessions.get(session_id)
         if session is not None and self._expired(session):
-            self._forget(session)
+            self._forget(session, SessionEnd.EXPIRED)
             session = None
         if session is None:
             raise unknown_session()
@@ -117,11 +121,13 @@ class MemorySessions:
     async def close(self) -> None:
         """Forget all sessions and cancel their requests."""
         for session in self:
-            self._forget(session)
+            self._forget(session, SessionEnd.SHUTDOWN)
 
-    def _forget(self, session: KeptSession) -> None:
+    def _forget(self, session: KeptSession, reason: SessionEnd | None = None) -> None:
         if self._sessions.pop(session.id, None) is not None:
             session.close()
+            if reason is not None and self.on_ended is not None:
+                self.on_ended(session, reason)
 
     def _expired(self, session: KeptSession) -> bool:
         return not session.busy and self._clock() - session.last_used > self._idle

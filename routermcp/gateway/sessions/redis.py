@@ -40,6 +40,7 @@ from .base import (
     SESSION_IDLE_SECONDS,
     KeptSession,
     OnAnnounced,
+    OnEnded,
     stream_is_open,
     too_many_sessions,
     unknown_session,
@@ -160,6 +161,7 @@ class RedisSessions:
         self._pubsub = WorkerPubSub(redis, channel, worker, self._on_message, quiet_seconds)
         self._renew_after = max(min(session_idle, lease_seconds) / 3, MIN_RENEW_SECONDS)
         self.on_announced: OnAnnounced | None = None
+        self.on_ended: OnEnded | None = None
         self._local: dict[str, _Local] = {}
         self._count = 0
         self._is_down = False

@@ -1,6 +1,6 @@
 """One line for each call: who called which tool of which server, how long it took, how it ended.
 
-With the audit, one for each request that was refused too.
+With the audit, one for each event of :mod:`.audit` too.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from routermcp_proto.exceptions import printable
-
-from .records import CallRecord, RefusedRequest
+from .audit import MAX_DETAIL, AuditedEvent, Details, event_line, one_line, plain
+from .records import CallRecord
 
 #: Seconds that lines are gathered before they are written, with one system call for all of them.
 GATHER_SECONDS = 0.1
@@ -23,10 +22,6 @@ MAX_LINES = 1_000
 
 #: Characters of the arguments in a line, as JSON.
 MAX_ARGUMENTS = 2_000
-
-#: Characters of a name in a line: tools have 128, URIs of resources more.
-MAX_SUBJECT = 200
-
 
 _Entry = tuple[datetime, CallRecord, str | None, str | None]
 """When a request ended, what is known of it, the alias of its server, and its arguments where they show."""
@@ -64,23 +59,9 @@ class CallLog:
         shown = _shown(arguments) if self._arguments and arguments else None
         self._add((self._now(), record, self._server_of(record), shown))
 
-    def add_refused(self, refused: RefusedRequest) -> None:
-        """Note a request that was refused; its line is written shortly after."""
-        members = {
-            "time": self._now().isoformat(timespec="milliseconds"),
-            "event": "refused",
-            "status": refused.status,
-            "reason": refused.reason[:MAX_SUBJECT],
-            "method": refused.method[:MAX_SUBJECT],
-            "path": refused.path[:MAX_SUBJECT],
-            "address": refused.address,
-            "user": refused.user_id[:MAX_SUBJECT] if refused.user_id is not None else None,
-        }
-        if self._as_json:
-            self._add(json.dumps(members) + "\n")
-        else:
-            told = (f"{name}={_one_line(value)}" for name, value in members.items() if value is not None)
-            self._add(" ".join(told) + "\n")
+    def add_event(self, event: AuditedEvent, details: Details) -> None:
+        """Note an event of the audit; its line is written shortly after."""
+        self._add(event_line(self._now(), event, details, as_json=self._as_json))
 
     def _add(self, entry: str | _Entry) -> None:
         if not self._entries:
@@ -103,15 +84,11 @@ def _shown(arguments: Any) -> str:
     return json.dumps(arguments, default=str)[:MAX_ARGUMENTS]
 
 
-def _one_line(value: object) -> str:
-    return printable(str(value)).replace("\n", " ").replace("\t", " ")
-
-
 def _json_line(now: datetime, record: CallRecord, server: str | None, arguments: str | None) -> str:
     members: dict[str, Any] = {
         "time": now.isoformat(timespec="milliseconds"),
         "method": record.method,
-        "subject": record.subject[:MAX_SUBJECT],
+        "subject": record.subject[:MAX_DETAIL],
         "server": server,
         "user": record.user_id,
         "milliseconds": round(record.seconds * 1000, 1),
@@ -126,16 +103,16 @@ def _json_line(now: datetime, record: CallRecord, server: str | None, arguments:
 def _text_line(now: datetime, record: CallRecord, server: str | None, arguments: str | None) -> str:
     # Each call has one, so the members are not put together first.
     line = f"time={now.isoformat(timespec='milliseconds')} method={record.method}"
-    line += f" subject={record.subject[:MAX_SUBJECT]}"
+    line += f" subject={plain(record.subject[:MAX_DETAIL])}"
     if server is not None:
         line += f" server={server}"
     if record.user_id is not None:
-        line += f" user={record.user_id}"
+        line += f" user={plain(record.user_id)}"
     line += f" milliseconds={record.seconds * 1000:.1f} outcome={record.outcome}"
     if record.code is not None:
         line += f" code={record.code}"
     if arguments is not None:
         line += f" arguments={arguments}"
     if not line.isprintable():  # the subject and the user are the client's words: one call, one line
-        line = _one_line(line)
+        line = one_line(line)
     return line + "\n"

@@ -37,19 +37,6 @@ OnCall = Callable[[CallRecord, Any], None]
 """Hears of each request that has ended, and of its arguments, which are the user's own affair."""
 
 
-class RefusedRequest(NamedTuple):
-    """An HTTP request that was refused before it reached a server."""
-
-    status: int
-    reason: str
-    method: str
-    path: str
-    address: str | None
-    """That of the client, or of a proxy."""
-    user_id: str | None
-    """The user that it names, whether it may or not."""
-
-
 def outcome_of(result: Mapping[str, Any] | None, code: int | None) -> CallOutcome:
     """Return how a request ended, by its result or the code of its error; it was cancelled without both."""
     if code is not None:

@@ -32,6 +32,7 @@ from routermcp_proto.oauth.code_grant import state_of
 
 from ...oauth.flows.connections import ConnectionState
 from ..backend import Caller, Result
+from ..telemetry.audit import AuditedEvent, OnAudited, unheard
 from ..wording import as_keys
 from .oauth_state import StateEncryptor
 from .registry import PerUserServer, UserRegistry, user_of
@@ -50,11 +51,15 @@ class UserMethods:
     Args:
         users: The users.
         states: Encrypts and decrypts the states of sign-ins.
+
+    Attributes:
+        on_audited: Hears of sign-ins.
     """
 
     def __init__(self, users: UserRegistry, states: StateEncryptor) -> None:
         self._users = users
         self._states = states
+        self.on_audited: OnAudited = unheard
         self._methods: Mapping[str, Callable[[Caller, Mapping[str, Any]], Awaitable[Result]]] = {
             CONNECTIONS: self._connections,
             AUTHORIZE: self._authorize,
@@ -112,6 +117,7 @@ class UserMethods:
         ):
             raise InvalidParamsError("scopes is no list of strings")
         begun = await server.access(user_of(caller)).begin(next_url, cast("list[str]", scopes))
+        self.on_audited(AuditedEvent.SIGN_IN_BEGUN, {"server": server.alias, "user": user_of(caller)})
         return AuthorizeResult(serverId=server.alias, url=begun.url, expiresAt=begun.expires_at).to_wire()
 
     async def _sign_in(self, caller: Caller, params: Mapping[str, Any]) -> Result:
@@ -140,11 +146,18 @@ class UserMethods:
             OAuthError: No sign-in waits for the URL, or the user refused.
             TransportError: The authorization server cannot be reached.
         """
-        owner, alias = self._states.decrypt(callback_url)
-        server = self._users.servers.get(alias)
-        if server is None or user_id not in (None, owner):
-            raise OAuthError("no sign-in of this user waits for that answer: it came too late, or twice")
-        next_url = await server.access(owner).complete(callback_url)
+        details: dict[str, str | int | None] = {"server": None, "user": user_id}
+        try:
+            owner, alias = self._states.decrypt(callback_url)
+            server = self._users.servers.get(alias)
+            if server is None or user_id not in (None, owner):
+                raise OAuthError("no sign-in of this user waits for that answer: it came too late, or twice")
+            details = {"server": alias, "user": owner}
+            next_url = await server.access(owner).complete(callback_url)
+        except MCPError as error:
+            self.on_audited(AuditedEvent.SIGN_IN_FAILED, {**details, "reason": str(error)})
+            raise
+        self.on_audited(AuditedEvent.SIGN_IN_DONE, details)
         self._users.refresh(owner, alias)
         return alias, next_url
 
@@ -152,6 +165,7 @@ class UserMethods:
         server = self._server(params, caller)
         try:
             await server.access(user_of(caller)).revoke()
+            self.on_audited(AuditedEvent.SIGN_IN_REVOKED, {"server": server.alias, "user": user_of(caller)})
         finally:  # part of it may be done where it failed
             self._users.refresh(user_of(caller), server.alias)
         return {}

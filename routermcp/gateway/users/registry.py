@@ -22,6 +22,7 @@ from ...oauth.flows.users import ONLY_USER
 from ..backend import Caller, Listing
 from ..catalog.merged import MergedCatalog
 from ..catalog.server_names import ServerNaming
+from ..telemetry.audit import AuditedEvent, OnAudited, unheard
 from ..upstreams.input_required import InputRound
 from ..upstreams.sign_in import sign_in
 from ..upstreams.times import DEFAULT_TIMES, UpstreamTimes
@@ -53,6 +54,7 @@ class PerUserServer:
     Attributes:
         own_page: Whether browsers come back to the gateway's own page.
         redirect_uri: The redirect URI of sign-ins.
+        on_audited: Hears of users who are sent to sign in.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class PerUserServer:
         self.allows = allows
         self.own_page = redirect_uri is None
         self.redirect_uri = redirect_uri or DEFAULT_REDIRECT_URI
+        self.on_audited: OnAudited = unheard
         self._make = settings
         self._names = names
         self._timeout_ms = timeout_ms
@@ -104,6 +107,8 @@ class PerUserServer:
         )
 
     async def _sign_in(self, user_id: str, required: AuthorizationRequiredError, asked: InputRound) -> None:
+        if asked.answers is None and required.url is not None:
+            self.on_audited(AuditedEvent.SIGN_IN_BEGUN, {"server": self.alias, "user": user_id})
         await sign_in(required, asked, self.access(user_id), self._times.sign_in_ms)
 
     def access(self, user_id: str) -> UserAccess:

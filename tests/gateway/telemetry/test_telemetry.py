@@ -8,17 +8,12 @@ import threading
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
 import pytest
 
-from routermcp.gateway import serve_in_thread
-from routermcp.gateway.config.model import GatewayConfig
-from routermcp.gateway.factory import aggregate_of, application_of
 from routermcp.gateway.http.authentication import APIKey
-from routermcp.gateway.http.rate_limit import RateLimit
 from routermcp.gateway.telemetry.call_log import MAX_LINES, CallLog
 from routermcp.gateway.telemetry.metrics import GatewayMetrics
-from routermcp.gateway.telemetry.records import CallOutcome, CallRecord, RefusedRequest
+from routermcp.gateway.telemetry.records import CallOutcome, CallRecord
 from routermcp.types import RPCError
 from tests.gateway.gateways import PATIENCE, error, request, served_gateway
 from tests.gateway.servers import Shop, gateway
@@ -150,48 +145,6 @@ def test_arguments_are_written_where_that_is_asked_for(as_json: bool) -> None:
     assert all(line.isprintable() and "arguments" in line for line in with_arguments)
     assert "a\\nb" in with_arguments[0].replace("\\\\", "\\")
     assert len(with_arguments[1]) < 3_000
-
-
-# ---- the audit -----------------------------------------------------------------------------------------
-
-
-def test_each_refused_request_is_told_of() -> None:
-    refused: list[RefusedRequest] = []
-    keys = [APIKey("rmc_1")]
-    limit = RateLimit(1, 60.0)
-    with served_gateway(keys=keys, limit=limit, on_refused=refused.append) as bench:
-        key = {"Authorization": "Bearer rmc_1"}
-        assert bench.post(request("ping"), **key).status_code == 200
-        assert not refused
-        assert bench.post(request("ping"), **key).status_code == 429
-        assert bench.post(request("ping"), Authorization="Bearer rmc_2").status_code == 401
-        assert bench.post(request("ping"), **key, X_RouterMCP_User_Id="eve").status_code == 403
-        assert bench.post(request("ping"), "/v1/mcp/other", **key).status_code == 404
-        assert bench.post(request("ping"), **key, Origin="https://evil.example").status_code == 403
-    assert [each.status for each in refused] == [429, 401, 403, 404, 403]
-    assert {(each.method, each.address) for each in refused} == {("POST", "127.0.0.1")}
-    assert [each.user_id for each in refused] == [None, None, "eve", None, None]
-    assert refused[3].path == "/v1/mcp/other"
-    assert "rmc_" not in str(refused)
-
-
-@pytest.mark.parametrize("form", ["text", "json"])
-def test_the_audit_is_switched_on_by_the_configuration(form: str) -> None:
-    written: list[str] = []
-    config = GatewayConfig.model_validate(
-        {"log": {"audit": True, "format": form}, "auth": {"apiKeys": ["rmc_1"]}}
-    )
-    app = application_of(config, aggregate_of(config), write_log=written.append)
-    with serve_in_thread(app) as url:
-        headers = {"X-RouterMCP-User-Id": "a b\tc"}
-        assert httpx.post(url, json={}, headers=headers, trust_env=False).status_code == 401
-    (line,) = "".join(written).splitlines()
-    if form == "json":
-        told = json.loads(line)
-        assert (told["event"], told["status"], told["path"]) == ("refused", 401, "/mcp")
-    else:
-        assert " event=refused status=401 reason=" in line
-        assert line.isprintable()
 
 
 def test_a_name_without_end_is_cut() -> None:

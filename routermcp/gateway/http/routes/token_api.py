@@ -14,8 +14,10 @@ from routermcp_proto.jsonrpc import ErrorObject
 
 from ....oauth.stores.base import Record, TokenAdapter
 from ...errors import Rejected
+from ...sessions.owners import owner_details
+from ...telemetry.audit import AuditedEvent, OnAudited, unheard
 from ..asgi import Receive, RequestHead, ResponseWriter, Send, read_body
-from .token_leases import TokenLeases
+from .token_leases import LeaseKey, TokenLeases
 
 #: The beginning of all paths of the API.
 USERS_PATH = "/v1/oauth/users/"
@@ -25,11 +27,21 @@ MAX_RECORD_BODY = 1024 * 1024
 
 
 class TokenAPI:
-    """Serves a token store to applications that act for users."""
+    """Serves a token store to applications that act for users.
+
+    Args:
+        adapter: The store.
+        leases: Its locks, None to lease them as usual.
+
+    Attributes:
+        on_audited: Hears of tokens that are read, stored and deleted, and of leases.
+    """
 
     def __init__(self, adapter: TokenAdapter, leases: TokenLeases | None = None) -> None:
+        self.on_audited: OnAudited = unheard
         self._adapter = adapter
         self._leases = leases or TokenLeases(adapter)
+        self._leases.on_expired = lambda key: self._note(AuditedEvent.LEASE_EXPIRED, key)
 
     def __repr__(self) -> str:
         return f"<TokenAPI of {self._adapter!r}>"
@@ -56,6 +68,13 @@ class TokenAPI:
         except OAuthError as error:
             raise _token_api_refusal(503, "the store of the tokens cannot be reached") from error
 
+    def _note(self, event: AuditedEvent, key: LeaseKey, head: RequestHead | None = None) -> None:
+        """Report an event of the tokens of a user at a server, and the application that it is of."""
+        details: dict[str, str | int | None] = {"user": key[0], "server": key[1]}
+        if head is not None:
+            details |= {"key": owner_details(head.owner)["key"], "address": head.address}
+        self.on_audited(event, details)
+
     async def close(self) -> None:
         """Release the locks that applications hold."""
         await self._leases.close()
@@ -71,13 +90,18 @@ class TokenAPI:
     ) -> None:
         if head.method == "GET":
             record = await self._leases.run(lambda: self._adapter.get(*key))
+            if record is not None:
+                self._note(AuditedEvent.TOKENS_READ, key, head)
             await _send_json(response, record, 200) if record is not None else await response.empty(404)
         elif head.method == "DELETE":
             await self._leases.run(lambda: self._adapter.delete(*key))
+            self._note(AuditedEvent.TOKENS_DELETED, key, head)
             await response.empty(204)
         elif head.method == "PUT":
             record = await _json_body(head, receive)
             stored = await self._leases.store(key, record, head.get("X-Lock-Fence"))
+            if stored:
+                self._note(AuditedEvent.TOKENS_STORED, key, head)
             await response.empty(204 if stored else 409)
         else:
             raise _token_api_refusal(405, "a record takes GET, PUT and DELETE")
@@ -92,7 +116,8 @@ class TokenAPI:
     ) -> None:
         if head.method == "DELETE":
             tokens = parse_qs(query.decode("ascii", "replace")).get("token", [""])
-            await self._leases.release(key, tokens[0])
+            if await self._leases.release(key, tokens[0]):
+                self._note(AuditedEvent.LEASE_RELEASED, key, head)
             await response.empty(204)
             return
         token = (await _json_body(head, receive)).get("token")
@@ -100,6 +125,8 @@ class TokenAPI:
             raise _token_api_refusal(400, "a lock has a token")
         if head.method == "POST":
             fence = await self._leases.acquire(key, token)
+            if fence is not None:
+                self._note(AuditedEvent.LEASE_TAKEN, key, head)
             lease = {"fence": fence, "seconds": self._leases.seconds}
             await _send_json(response, lease if fence is not None else {}, 200 if fence is not None else 409)
         elif head.method == "PUT":

@@ -62,12 +62,16 @@ class TokenLeases:
         adapter: The store.
         seconds: Seconds that a lease lasts without a renewal.
         most: Leases at once.
+
+    Attributes:
+        on_expired: Called with each lease that was not renewed.
     """
 
     def __init__(
         self, adapter: TokenAdapter, *, seconds: float = TOKEN_LEASE_SECONDS, most: int = MAX_LEASES
     ) -> None:
         self.seconds = seconds
+        self.on_expired: Callable[[LeaseKey], None] = lambda _key: None
         self._most = most
         self._adapter = adapter
         self._leases: dict[LeaseKey, _Lease] = {}
@@ -108,13 +112,15 @@ class TokenLeases:
             held = self._leases.get(key)
             return held is not None and held.token == token and await self._extend(key, held)
 
-    async def release(self, key: LeaseKey, token: str) -> None:
-        """Release the lock of a lease."""
+    async def release(self, key: LeaseKey, token: str) -> bool:
+        """Release the lock of a lease; say whether the application had it."""
         async with self._mutex:
             held = self._leases.get(key)
-            if held is not None and held.token == token:
-                self._forget(key, held)
-                await self.run(held.lock.release)
+            if held is None or held.token != token:
+                return False
+            self._forget(key, held)
+            await self.run(held.lock.release)
+            return True
 
     async def store(self, key: LeaseKey, record: Record, fence: str | None) -> bool:
         """Store a record, with a fence only for the holder of the lock; say whether it was stored."""
@@ -154,6 +160,7 @@ class TokenLeases:
                 # It may have been renewed while this waited for the mutex.
                 if self._leases.get(key) is lease and lease.renewals == renewals:
                     self._forget(key, lease)
+                    self.on_expired(key)
                     await self._release(lease)
 
         task = asyncio.create_task(expire())
