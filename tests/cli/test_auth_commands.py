@@ -22,7 +22,8 @@ from routermcp.gateway import LocalGateway
 from routermcp.gateway.config.model import GatewayConfig
 from routermcp.oauth import AuthorizationServer, OAuthConfig, file_adapter, presets
 from routermcp.oauth.flows.connections import Connection, ConnectionState
-from tests.cli.test_gateway_commands import PATIENCE, command, environment, ran, running
+from tests.cli.gateway_programs import PATIENCE, command, environment, running
+from tests.cli.toolbox import Ended
 from tests.oauth.servers.protected_server import ProtectedServer, callback, consent
 from tests.programs import free_port
 
@@ -54,28 +55,30 @@ def signed_in(server: ProtectedServer, home: Path, *arguments: str) -> str:
     return said
 
 
-def test_tokens_of_a_sign_in_are_for_all_commands(server: ProtectedServer, tmp_path: Path) -> None:
-    def auth(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return ran(*arguments, "--url", server.url, cwd=tmp_path, HOME=str(tmp_path))
+def test_tokens_of_a_sign_in_are_for_all_commands(
+    server: ProtectedServer, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def auth(*arguments: str) -> Ended:
+        return Ended(capsys, *arguments, "--url", server.url)
 
     before = auth("tools")
-    assert (before.returncode, before.stdout) == (3, "")
-    assert "to sign in: routermcp auth login" in before.stderr
-    assert "signed in nowhere" in auth("auth", "status").stdout
+    assert (before.code, before.out) == (3, "")
+    assert "to sign in: routermcp auth login" in before.err
+    assert "signed in nowhere" in auth("auth", "status").out
 
-    said = signed_in(server, tmp_path, server.url, "--port", str(free_port()))
+    said = signed_in(server, home, server.url, "--port", str(free_port()))
     assert said == f"signed in at 127.0.0.1:{server.port}/mcp\n"
-    assert "add" in auth("tools").stdout
-    (connection,) = json.loads(auth("auth", "status", "--json").stdout)["connections"]
+    assert "add" in auth("tools").out
+    (connection,) = json.loads(auth("auth", "status", "--json").out)["connections"]
     assert (connection["server"], connection["state"]) == (f"127.0.0.1:{server.port}/mcp", "connected")
-    assert "signed in at" in auth("auth", "login").stdout  # no page is shown
+    assert "signed in at" in auth("auth", "login").out  # no page is shown
 
-    assert auth("auth", "revoke").stdout.startswith("signed out at")
-    assert "revoked" in auth("auth", "status").stdout
+    assert auth("auth", "revoke").out.startswith("signed out at")
+    assert "revoked" in auth("auth", "status").out
     again = auth("auth", "revoke")
-    assert (again.returncode, again.stdout) == (0, f"you are not signed in at 127.0.0.1:{server.port}/mcp\n")
-    assert auth("auth", "revoke", "--all").stdout == "you are signed in nowhere\n"
-    assert auth("tools").returncode == 3
+    assert (again.code, again.out) == (0, f"you are not signed in at 127.0.0.1:{server.port}/mcp\n")
+    assert auth("auth", "revoke", "--all").out == "you are signed in nowhere\n"
+    assert auth("tools").code == 3
 
 
 def test_over_ssh_the_last_address_of_the_browser_is_pasted(server: ProtectedServer, tmp_path: Path) -> None:
@@ -97,12 +100,14 @@ def test_over_ssh_the_last_address_of_the_browser_is_pasted(server: ProtectedSer
     assert "another sign-in" in told
 
 
-def test_a_code_on_another_device(server: ProtectedServer, tmp_path: Path) -> None:
+def test_a_code_on_another_device(
+    server: ProtectedServer, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     login = ("auth", "login", "--device", "--url", server.url)
     server.polled = ["authorization_pending"]
-    ended = ran(*login, cwd=tmp_path, HOME=str(tmp_path))
-    assert (ended.returncode, ended.stdout) == (0, f"signed in at 127.0.0.1:{server.port}/mcp\n")
-    assert "enter the code CODE-" in ended.stderr
+    ended = Ended(capsys, *login)
+    assert (ended.code, ended.out) == (0, f"signed in at 127.0.0.1:{server.port}/mcp\n")
+    assert "enter the code CODE-" in ended.err
 
 
 def test_an_application_that_was_registered_by_hand(server: ProtectedServer, tmp_path: Path) -> None:
@@ -158,25 +163,27 @@ def test_tokens_of_a_sign_in_are_for_connect(server: ProtectedServer, tmp_path: 
     assert [user for user, _ in server.calls] == ["ada"]
 
 
-def test_the_registration_is_dropped_by_hand(server: ProtectedServer, tmp_path: Path) -> None:
-    signed_in(server, tmp_path, "--url", server.url, "--port", str(free_port()))
-    kept = file_adapter(tmp_path / ".routermcp/mcp-oauth")
+def test_the_registration_is_dropped_by_hand(
+    server: ProtectedServer, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signed_in(server, home, "--url", server.url, "--port", str(free_port()))
+    kept = file_adapter(home / ".routermcp/mcp-oauth")
     here = f"127.0.0.1:{server.port}/mcp"
     assert (kept.get("", here) or {})["clients"]
-    ended = ran("auth", "revoke", "--forget-client", "--url", server.url, cwd=tmp_path, HOME=str(tmp_path))
-    assert (ended.returncode, ended.stdout) == (0, f"signed out at {here}\n")
+    ended = Ended(capsys, "auth", "revoke", "--forget-client", "--url", server.url)
+    assert (ended.code, ended.out) == (0, f"signed out at {here}\n")
     assert (kept.get("", here) or {}).get("clients") == {}
 
 
-def test_a_missing_api_key_is_no_missing_sign_in(tmp_path: Path) -> None:
+def test_a_missing_api_key_is_no_missing_sign_in(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = GatewayConfig.model_validate({"auth": {"apiKeys": ["rmc_key"]}})
     with LocalGateway(config) as gateway:
         for login in (("tools",), ("auth", "login", "--no-browser")):
-            ended = ran(*login, "--url", gateway.url, cwd=tmp_path, HOME=str(tmp_path))
-            assert ended.returncode == 3
-            assert "requires an API key: give --api-key" in ended.stderr
-            assert "sign in" not in ended.stderr
-            assert "auth login" not in ended.stderr
+            ended = Ended(capsys, *login, "--url", gateway.url)
+            assert ended.code == 3
+            assert "requires an API key: give --api-key" in ended.err
+            assert "sign in" not in ended.err
+            assert "auth login" not in ended.err
 
 
 @pytest.mark.parametrize(
@@ -275,48 +282,54 @@ def test_a_refusal_of_the_user_is_said_at_once(server: ProtectedServer, tmp_path
     assert "did not sign the user in: access_denied" in told
 
 
-def test_a_port_that_is_taken_can_be_another(server: ProtectedServer, tmp_path: Path) -> None:
+def test_a_port_that_is_taken_can_be_another(
+    server: ProtectedServer, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         login = ("auth", "login", "--no-browser", "--url", server.url, "--port", port)
-        ended = ran(*login, cwd=tmp_path, HOME=str(tmp_path))
-    assert (ended.returncode, ended.stdout) == (3, "")
-    assert ended.stderr == f"routermcp: port {port} of this machine is taken; give another with --port\n"
+        ended = Ended(capsys, *login)
+    assert (ended.code, ended.out) == (3, "")
+    assert ended.err == f"routermcp: port {port} of this machine is taken; give another with --port\n"
 
 
-def test_signing_in_behind_a_gateway(server: ProtectedServer, tmp_path: Path) -> None:
+def test_signing_in_behind_a_gateway(
+    server: ProtectedServer, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The gateway of the command line and the SDK share their files."""
-    (tmp_path / "routermcp.jsonc").write_text(
+    (home / "routermcp.jsonc").write_text(
         json.dumps({"mcpServers": {"mail": {"url": server.url, "authType": "oauth"}}})
     )
     port = str(free_port())
-    with running("serve", "--port", port, cwd=tmp_path, HOME=str(tmp_path)) as (served, _):
+    with running("serve", "--port", port, cwd=home, HOME=str(home)) as (served, _):
         url = served.removesuffix("/mcp") + "/v1/mcp/default"
 
-        def auth(*arguments: str) -> subprocess.CompletedProcess[str]:
-            return ran(*arguments, "--url", url, "--user-id", "ada", cwd=tmp_path, HOME=str(tmp_path))
+        def auth(*arguments: str) -> Ended:
+            return Ended(capsys, *arguments, "--url", url, "--user-id", "ada")
 
         call = ("call", "mail.add", "a:=1", "b:=2")
         before = auth(*call)
-        assert before.returncode == 3
-        assert "to sign in: routermcp auth login mail" in before.stderr
-        said = signed_in(server, tmp_path, "mail", "--url", url, "--user-id", "ada")
+        assert before.code == 3
+        assert "to sign in: routermcp auth login mail" in before.err
+        said = signed_in(server, home, "mail", "--url", url, "--user-id", "ada")
         assert said == "signed in at mail\n"
-        assert auth(*call).stdout == "3\n"
-        assert "mail" in auth("auth", "status").stdout
+        assert auth(*call).out == "3\n"
+        assert "mail" in auth("auth", "status").out
 
-        oauth = OAuthConfig(file_adapter(tmp_path / ".routermcp/mcp-oauth"))
+        oauth = OAuthConfig(file_adapter(home / ".routermcp/mcp-oauth"))
         with SyncRouterMCPClient(url, user_id="ada", oauth=oauth) as client:
             assert [(each.server_id, each.state.value) for each in client.connections()] == [
                 ("mail", "connected")
             ]
-        assert auth("auth", "revoke", "mail").stdout == "signed out at mail\n"
-        assert auth(*call).returncode == 3
+        assert auth("auth", "revoke", "mail").out == "signed out at mail\n"
+        assert auth(*call).code == 3
     assert [user for user, _ in server.calls] == ["ada"]
 
 
-def test_what_this_machine_keeps_is_there_without_the_server(server: ProtectedServer, tmp_path: Path) -> None:
-    kept = file_adapter(tmp_path / ".routermcp/mcp-oauth")
+def test_what_this_machine_keeps_is_there_without_the_server(
+    server: ProtectedServer, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = file_adapter(home / ".routermcp/mcp-oauth")
     nowhere = f"http://127.0.0.1:{free_port()}"
     record = server.grant("ada")
     for each in ("here", "there"):
@@ -324,42 +337,44 @@ def test_what_this_machine_keeps_is_there_without_the_server(server: ProtectedSe
     lost = {**record, "revocation_endpoint": f"{nowhere}/revoke"}
     kept.set("default", "lost", lost)
 
-    def auth(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return ran("auth", *arguments, "--url", f"{nowhere}/mcp", cwd=tmp_path, HOME=str(tmp_path))
+    def auth(*arguments: str) -> Ended:
+        return Ended(capsys, "auth", *arguments, "--url", f"{nowhere}/mcp")
 
     status = auth("status", "--json")
-    assert status.returncode == 0
-    assert [each["server"] for each in json.loads(status.stdout)["connections"]] == ["here", "lost", "there"]
-    assert status.stderr.count("\n") == 1
-    assert "nothing listens there" in status.stderr
-    assert "the tokens of this machine" in status.stderr
+    assert status.code == 0
+    assert [each["server"] for each in json.loads(status.out)["connections"]] == ["here", "lost", "there"]
+    assert status.err.count("\n") == 1
+    assert "nothing listens there" in status.err
+    assert "the tokens of this machine" in status.err
 
     there = auth("revoke", "there")
-    assert (there.returncode, there.stdout) == (0, "signed out at there\n")
-    assert "nothing listens there" in there.stderr
+    assert (there.code, there.out) == (0, "signed out at there\n")
+    assert "nothing listens there" in there.err
     unknown = auth("revoke", "mail")
-    assert (unknown.returncode, unknown.stdout) == (3, "")
-    assert unknown.stderr.count("nothing listens there") == 1
-    assert auth("revoke").stdout.startswith("you are not signed in at 127.0.0.1")
+    assert (unknown.code, unknown.out) == (3, "")
+    assert unknown.err.count("nothing listens there") == 1
+    assert auth("revoke").out.startswith("you are not signed in at 127.0.0.1")
 
     everything = auth("revoke", "--all")
-    assert (everything.returncode, everything.stdout) == (3, "")
-    assert "forgotten" in everything.stderr
+    assert (everything.code, everything.out) == (3, "")
+    assert "forgotten" in everything.err
     assert not any((kept.get("default", each) or {}).get("tokens") for each in ("here", "there", "lost"))
     assert len(server.revoked) == 4
-    assert auth("revoke", "--all").stdout == "you are signed in nowhere\n"
+    assert auth("revoke", "--all").out == "you are signed in nowhere\n"
 
 
-def test_a_gateway_that_browsers_cannot_find_back_to_does_not_start(tmp_path: Path) -> None:
+def test_a_gateway_that_browsers_cannot_find_back_to_does_not_start(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = {
         "httpServer": {"host": "0.0.0.0"},
         "auth": {"apiKeys": ["rmc_key"]},
         "mcpServers": {"mail": {"url": "https://mail.example/mcp", "authType": "oauth"}},
     }
-    (tmp_path / "routermcp.jsonc").write_text(json.dumps(config))
-    ended = ran("serve", cwd=tmp_path, HOME=str(tmp_path))
-    assert ended.returncode == 2
-    assert "set oauth.redirectUri" in ended.stderr
+    (home / "routermcp.jsonc").write_text(json.dumps(config))
+    ended = Ended(capsys, "serve")
+    assert ended.code == 2
+    assert "set oauth.redirectUri" in ended.err
 
 
 @pytest.mark.parametrize("expires_at", [1e20, 1e308, float("inf"), float("nan"), 253402300800.0])

@@ -11,8 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,54 +20,11 @@ import pytest
 from routermcp import SyncRouterMCPClient
 from routermcp.transports import stdio
 from routermcp.types import MCPError, TransportError, UpstreamError
+from tests.cli.gateway_programs import PATIENCE, PYTHONPATH, command, environment, ran, running
+from tests.cli.toolbox import Ended
 from tests.gateway.servers import Shop, serving
 from tests.gateway.serving.test_stdio import CONNECT
 from tests.gateway.sessions.redis_server import redis_server
-
-#: Seconds that a program of a test may take.
-PATIENCE = 30.0
-
-PYTHONPATH = os.pathsep.join(path for path in sys.path if path)
-
-
-def environment(**more: str) -> dict[str, str]:
-    mine = {name: value for name, value in os.environ.items() if not name.startswith("ROUTERMCP_")}
-    return {**mine, "PYTHONPATH": PYTHONPATH, **more}
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "routermcp", *arguments]
-
-
-def ran(*arguments: str, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments),
-        cwd=cwd,
-        env=environment(**more),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-
-
-@contextmanager
-def running(*arguments: str, cwd: Path, **more: str) -> Generator[tuple[str, subprocess.Popen[str]]]:
-    """Run a command that serves, and give its URL."""
-    program = subprocess.Popen(
-        command(*arguments), cwd=cwd, env=environment(**more), stderr=subprocess.PIPE, text=True
-    )
-    try:
-        assert program.stderr is not None
-        lines = iter(program.stderr.readline, "")
-        line = next((line for line in lines if " at http://" in line), None)
-        assert line is not None, "it ended before it listened"
-        yield line.split(" at ")[1].split()[0], program
-    finally:
-        program.kill()
-        program.wait()
-        if program.stderr is not None:
-            program.stderr.close()
 
 
 @pytest.fixture(scope="module")
@@ -228,25 +184,18 @@ def connected_in_time(url: str, protocol: str) -> SyncRouterMCPClient:
             return client
 
 
-def test_serve_without_a_configuration_says_what_to_do(tmp_path: Path) -> None:
-    done = ran("serve", cwd=tmp_path, HOME=str(tmp_path))
-    assert done.returncode == 2
-    assert "routermcp config" in done.stderr
+@pytest.mark.usefixtures("home")
+def test_serve_without_a_configuration_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    done = Ended(capsys, "serve")
+    assert done.code == 2
+    assert "routermcp config" in done.err
 
 
-def test_config_writes_what_serve_reads(tmp_path: Path) -> None:
-    assert ran("config", cwd=tmp_path).returncode == 0
-    again = ran("config", cwd=tmp_path)
-    assert (again.returncode, "--force" in again.stderr) == (2, True)
-    with running("serve", "--port", "0", cwd=tmp_path) as (url, _):
-        done = ran("call", "demo__add", "a=2", "b=3", "--url", url, cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (0, "5\n"), done.stderr
-
-
-def test_only_keys_open_the_gateway_to_others(folder: Path) -> None:
-    done = ran("serve", "--host", "0.0.0.0", "--port", "0", cwd=folder)
-    assert done.returncode == 2
-    assert "set an API key" in done.stderr
+@pytest.mark.usefixtures("folder", "home")
+def test_only_keys_open_the_gateway_to_others(capsys: pytest.CaptureFixture[str]) -> None:
+    done = Ended(capsys, "serve", "--host", "0.0.0.0", "--port", "0")
+    assert done.code == 2
+    assert "set an API key" in done.err
 
 
 def test_a_port_that_is_taken(folder: Path) -> None:
@@ -354,17 +303,21 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def test_status_of_nothing(tmp_path: Path) -> None:
-    done = ran("status", "--url", "http://127.0.0.1:9/mcp", cwd=tmp_path)
-    assert done.returncode == 3
-    assert "no gateway answers at" in done.stderr
+@pytest.mark.usefixtures("home")
+def test_status_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    done = Ended(capsys, "status", "--url", "http://127.0.0.1:9/mcp")
+    assert done.code == 3
+    assert "no gateway answers at" in done.err
 
 
+@pytest.mark.usefixtures("home")
 @pytest.mark.parametrize(
     ("url", "key"), [("http://127.0.0.1:1/mcp", "hush\r"), ("http://127.0.0.1:1/mcp?key=hush", "key")]
 )
-def test_a_gateway_that_cannot_be_asked_costs_no_secret(tmp_path: Path, url: str, key: str) -> None:
-    done = ran("status", "--url", url, "--api-key", key, cwd=tmp_path)
-    assert done.returncode != 0
-    assert "Traceback" not in done.stderr
-    assert "hush" not in done.stderr
+def test_a_gateway_that_cannot_be_asked_costs_no_secret(
+    capsys: pytest.CaptureFixture[str], url: str, key: str
+) -> None:
+    done = Ended(capsys, "status", "--url", url, "--api-key", key)
+    assert done.code != 0
+    assert "Traceback" not in done.err
+    assert "hush" not in done.err

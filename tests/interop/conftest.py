@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from routermcp import RouterMCPClient
 
 #: The files in which each peer is spoken to from each runtime.
-ROTATED = frozenset({"test_interop.py", "test_stdio_interop.py"})
+ROTATED = frozenset({"test_gateway_interop.py", "test_interop.py", "test_stdio_interop.py"})
 
 HANDSHAKE = "2025-11-25"
 STATELESS = "2026-07-28"

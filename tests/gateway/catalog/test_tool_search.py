@@ -12,7 +12,7 @@ from hypothesis import settings
 from routermcp import SyncRouterMCPClient
 from routermcp.gateway.aggregate import PAGE_SIZE
 from tests.adapters.ctrl_c import LONG
-from tests.cli.test_gateway_commands import PYTHONPATH, running
+from tests.cli.gateway_programs import PYTHONPATH, running
 
 #: Tools in the long run, which is what routermcp is built for, and in CI.
 MANY, SOME = 100_000, 5_000

@@ -2,10 +2,11 @@
 
 Run with the interpreter of their environment::
 
-    python gateway_client.py (mcp | fastmcp) MODE URL
+    python gateway_client.py (mcp | fastmcp | langchain) MODE TARGET
 
-with a JSON object of tools and their arguments on standard input; prints a JSON object of
-what came of each call: its texts, or the class of the error.
+where TARGET is a URL, or a program that is a server on stdio and its arguments, with a JSON object
+of tools and their arguments on standard input; prints a JSON object of what came of each call: its
+texts, or the class of the error.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ async def outcome(call: Any) -> str:
     return ("failed: " if result.is_error else "") + " ".join(kinds)
 
 
-async def with_mcp(mode: str, url: str, calls: dict[str, Any]) -> dict[str, Any]:
+async def with_mcp(mode: str, target: list[str], calls: dict[str, Any]) -> dict[str, Any]:
     """Use the official client."""
-    from mcp import Client  # noqa: PLC0415 - in one environment only
+    from mcp import Client, StdioServerParameters  # noqa: PLC0415 - in one environment only
     from mcp import types as t  # noqa: PLC0415
 
     async def elicit(context: Any, params: Any) -> Any:
@@ -41,8 +42,9 @@ async def with_mcp(mode: str, url: str, calls: dict[str, Any]) -> dict[str, Any]
     async def roots(context: Any) -> Any:
         return t.ListRootsResult(roots=[t.Root(uri="file:///home")])
 
+    server = target[0] if over_http(target) else StdioServerParameters(command=target[0], args=target[1:])
     callbacks = {"elicitation_callback": elicit, "sampling_callback": sample, "list_roots_callback": roots}
-    async with Client(url, mode=mode, **callbacks) as client:
+    async with Client(server, mode=mode, **callbacks) as client:
         tools = [tool.name for tool in (await client.list_tools()).tools]
         return {
             "tools": tools,
@@ -50,9 +52,10 @@ async def with_mcp(mode: str, url: str, calls: dict[str, Any]) -> dict[str, Any]
         }
 
 
-async def with_fastmcp(mode: str, url: str, calls: dict[str, Any]) -> dict[str, Any]:
+async def with_fastmcp(mode: str, target: list[str], calls: dict[str, Any]) -> dict[str, Any]:
     """Use the client of fastmcp."""
     from fastmcp import Client  # noqa: PLC0415 - in the other only
+    from fastmcp.client.transports import StdioTransport  # noqa: PLC0415
 
     async def elicit(message: Any, kind: Any, params: Any, context: Any) -> Any:
         return {"name": "Ada"}
@@ -60,8 +63,9 @@ async def with_fastmcp(mode: str, url: str, calls: dict[str, Any]) -> dict[str, 
     async def sample(messages: Any, params: Any, context: Any) -> str:
         return "sampled"
 
+    server = target[0] if over_http(target) else StdioTransport(target[0], target[1:])
     async with Client(
-        url, mode=mode, elicitation_handler=elicit, sampling_handler=sample, roots=["file:///home"]
+        server, mode=mode, elicitation_handler=elicit, sampling_handler=sample, roots=["file:///home"]
     ) as client:
         tools = [tool.name for tool in await client.list_tools()]
         return {
@@ -72,6 +76,30 @@ async def with_fastmcp(mode: str, url: str, calls: dict[str, Any]) -> dict[str, 
         }
 
 
+async def with_langchain(mode: str, target: list[str], calls: dict[str, Any]) -> dict[str, Any]:
+    """Use the tools that LangChain's adapter makes; it has one mode."""
+    from langchain_mcp_adapters.client import MultiServerMCPClient  # noqa: PLC0415 - in a third only
+
+    server = (
+        {"transport": "streamable_http", "url": target[0]}
+        if over_http(target)
+        else {"transport": "stdio", "command": target[0], "args": target[1:]}
+    )
+    tools = {tool.name: tool for tool in await MultiServerMCPClient({"server": server}).get_tools()}
+    return {
+        "tools": list(tools),
+        "calls": {
+            name: " ".join(block["text"] for block in await tools[name].ainvoke(given))
+            for name, given in calls.items()
+        },
+    }
+
+
+def over_http(target: list[str]) -> bool:
+    """Whether the target is a URL."""
+    return target[0].startswith("http://")
+
+
 if __name__ == "__main__":
-    run = {"mcp": with_mcp, "fastmcp": with_fastmcp}[sys.argv[1]]
-    print(json.dumps(asyncio.run(run(sys.argv[2], sys.argv[3], json.load(sys.stdin)))))
+    run = {"mcp": with_mcp, "fastmcp": with_fastmcp, "langchain": with_langchain}[sys.argv[1]]
+    print(json.dumps(asyncio.run(run(sys.argv[2], sys.argv[3:], json.load(sys.stdin)))))
