@@ -26,6 +26,9 @@ from routermcp import RouterMCPClient, SyncRouterMCPClient
 
 ARGUMENTS = {"text": "a" * 60}
 
+OURS, OFFICIAL, SOCKET = "routermcp", "mcp", "socket"
+THROUGH_HTTPX = "routermcp, httpx"
+
 Call = Callable[[], Awaitable[str]]
 """Makes one call and returns the text of its result."""
 
@@ -92,13 +95,25 @@ def _text(result: Any) -> str:
 
 
 @asynccontextmanager
-async def routermcp_session(url: str) -> AsyncGenerator[Call]:
+async def routermcp_session(url: str, **settings: Any) -> AsyncGenerator[Call]:
     """Give a call of this project's client."""
-    async with RouterMCPClient(url=url) as client:
+    async with RouterMCPClient(url=url, **settings) as client:
 
         async def call() -> str:
             return _text(await client.call_tool("echo", ARGUMENTS))
 
+        yield call
+
+
+@asynccontextmanager
+async def through_httpx(url: str) -> AsyncGenerator[Call]:
+    """Give a call of this project's client, which sends it through a client of httpx."""
+    httpx = importlib.import_module("httpx")
+    limits = httpx.Limits(max_connections=100, max_keepalive_connections=100)
+    async with (
+        httpx.AsyncClient(limits=limits, timeout=60) as http_client,
+        routermcp_session(url, http_client=http_client) as call,
+    ):
         yield call
 
 
@@ -127,9 +142,9 @@ def _read(body: bytes) -> str:
 
 
 @asynccontextmanager
-async def httpx_session(url: str) -> AsyncGenerator[Call]:
-    """Give a bare POST of httpx: no MCP, no check of the answer."""
-    httpx = importlib.import_module("httpx")
+async def httpx_session(module: str, url: str) -> AsyncGenerator[Call]:
+    """Give a bare POST of httpx or httpx2: no MCP, no check of the answer."""
+    httpx = importlib.import_module(module)
     limits = httpx.Limits(max_connections=100, max_keepalive_connections=100)
     async with httpx.AsyncClient(limits=limits, timeout=60) as client:
 
@@ -247,20 +262,22 @@ def over_a_socket(case: Case) -> Figures:
 
 def installed() -> dict[str, Client]:
     """Return the clients that can run here, by name; this project's on asyncio is the first."""
-    clients: dict[str, Client] = {"routermcp": on_asyncio(routermcp_session)}
+    clients: dict[str, Client] = {OURS: on_asyncio(routermcp_session)}
     if importlib.util.find_spec("uvloop"):
         clients["routermcp, uvloop"] = on_asyncio(routermcp_session, importlib.import_module("uvloop").run)
     if importlib.util.find_spec("trio"):
         clients["routermcp, trio"] = on_trio
     clients["routermcp, threads"] = in_threads
+    clients[THROUGH_HTTPX] = on_asyncio(through_httpx)
     others = {
-        "mcp": partial(client_session, "mcp"),
+        OFFICIAL: partial(client_session, OFFICIAL),
         "fastmcp": partial(client_session, "fastmcp"),
-        "httpx": httpx_session,
+        "httpx": partial(httpx_session, "httpx"),
+        "httpx2": partial(httpx_session, "httpx2"),
         "aiohttp": aiohttp_session,
     }
     for name, session in others.items():
         if importlib.util.find_spec(name):
             clients[name] = on_asyncio(session)
-    clients["socket"] = over_a_socket
+    clients[SOCKET] = over_a_socket
     return clients
