@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 from . import calls, jsonrpc
@@ -52,6 +53,7 @@ from .session.request_meta import encode_meta, encode_stamp, join_members
 from .session.tool_facts import ToolFacts, remember_tools
 from .states import SessionInput, SessionState
 from .types import InitializeResult, ListToolsResult
+from .types.parameter_headers import may_mention_annotation
 from .types.reading import MAX_AT_ONCE, ListBudget, ListLimits, ListReader
 from .types.server_requests import refusal_of
 from .versions import LATEST, Era, Revision
@@ -466,12 +468,14 @@ class ClientSession(LineSession):
             call.method, call.result_type, call.items or "", message.result, consumes=True
         )
         (call.budget or self.list_budget()).take(call.method, len(reader), message.size, reader.models)
-        reading = read_page(request_id, reader, self._learn)
+        revision = self._revision
+        headers = revision is not None and revision.routing_headers and may_mention_annotation(message.text)
+        reading = read_page(request_id, reader, partial(self._learn, headers))
         if self._in_slices and reader.models > MAX_AT_ONCE:
             return LongListReceived(request_id, reading)
         return read_at_once(reading)
 
-    def _learn(self, page: Any) -> list[str]:
-        if not isinstance(page, ListToolsResult) or self._revision is None:
+    def _learn(self, headers: bool, page: Any) -> list[str]:
+        if not isinstance(page, ListToolsResult):
             return []
-        return remember_tools(page, self._tools, headers=self._revision.routing_headers)
+        return remember_tools(page, self._tools, headers=headers)

@@ -84,6 +84,8 @@ class Response:
     result: dict[str, Any]
     size: int = field(default=0, compare=False)
     """Bytes of the message, of its share in a batch."""
+    text: bytes | bytearray | str = field(default=b"", compare=False, repr=False)
+    """What it was decoded from: the message, or the batch that it is part of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +150,9 @@ def decode(
             read = decode(payload, batches=batches) if strict else (Invalid(problem, None, PARSE_ERROR),)
             return tuple(_refused(each, problem) for each in read)
     if type(value) is dict:
-        return (_read_message(cast("dict[str, Any]", value), len(payload)),)
+        return (_read_message(cast("dict[str, Any]", value), len(payload), payload),)
     if type(value) is list:
-        return _read_batch(cast("list[Any]", value), batches, len(payload))
+        return _read_batch(cast("list[Any]", value), batches, payload)
     return (Invalid(f"a message is an object, not {_json_type(value)}", None, INVALID_REQUEST),)
 
 
@@ -203,16 +205,18 @@ def _mended_json(payload: bytes | bytearray | str) -> str:
     return whole.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def _read_batch(values: list[Any], allowed: bool, size: int) -> tuple[Message, ...]:
+def _read_batch(values: list[Any], allowed: bool, payload: bytes | bytearray | str) -> tuple[Message, ...]:
+    size = len(payload)
     if not allowed:
-        message = _read_message(cast("dict[str, Any]", values[0]), size) if _is_array_of_one(values) else None
+        one = cast("dict[str, Any]", values[0]) if _is_array_of_one(values) else None
+        message = _read_message(one, size, payload) if one is not None else None
         if isinstance(message, Response | ErrorResponse | Notification):
             return (message,)
         return (Invalid("this revision does not allow batches", None, INVALID_REQUEST),)
     if not 0 < len(values) <= MAX_BATCH:
         return (Invalid(f"a batch has 1 to {MAX_BATCH} messages, not {len(values)}", None, INVALID_REQUEST),)
     return tuple(
-        _read_message(cast("dict[str, Any]", value), size // len(values))
+        _read_message(cast("dict[str, Any]", value), size // len(values), payload)
         if type(value) is dict
         else Invalid(f"a message is an object, not {_json_type(value)}", None, INVALID_REQUEST)
         for value in values
@@ -223,7 +227,7 @@ def _is_array_of_one(values: list[Any]) -> bool:
     return len(values) == 1 and type(values[0]) is dict
 
 
-def _read_message(value: dict[str, Any], size: int) -> Message:
+def _read_message(value: dict[str, Any], size: int, payload: bytes | bytearray | str) -> Message:
     request_id = value.get("id")
     plain = type(request_id) is int or type(request_id) is str
     known = request_id if plain else request_id_in(request_id)
@@ -239,7 +243,7 @@ def _read_message(value: dict[str, Any], size: int) -> Message:
         return _read_error(error, known)
     if known is None:
         return Invalid(_no_id(value), None, INVALID_REQUEST)
-    return _read_response(result, known, size)
+    return _read_response(result, known, size, payload)
 
 
 def _no_id(value: dict[str, Any]) -> str:
@@ -283,10 +287,12 @@ def _problem_of_request(
     return None
 
 
-def _read_response(result: Any, request_id: RequestId, size: int) -> Message:
+def _read_response(
+    result: Any, request_id: RequestId, size: int, payload: bytes | bytearray | str
+) -> Message:
     if type(result) is not dict:
         return Invalid(f"a result is an object, not {_json_type(result)}", request_id, INVALID_REQUEST)
-    return Response(request_id, cast("dict[str, Any]", result), size)
+    return Response(request_id, cast("dict[str, Any]", result), size, payload)
 
 
 def _read_error(error: Any, request_id: RequestId | None) -> Message:

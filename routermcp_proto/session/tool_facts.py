@@ -25,14 +25,18 @@ class ToolFacts:
     """The tool's hints say that calling it twice does no harm."""
 
 
+# Most tools that are remembered declare no headers: these share one object.
+_REPEATABLE = ToolFacts((), repeatable=True)
+
+
 def remember_tools(page: ListToolsResult, known: dict[str, ToolFacts], *, headers: bool) -> list[str]:
     """Remember the tools of a page that declare headers or hints, and forget them of those that do not.
 
     Args:
         page: A page of the list; tools with an invalid declaration are taken out of it.
         known: The facts so far, by the tool's name; changed.
-        headers: Whether the revision mirrors parameters into headers; elsewhere their
-            declarations mean nothing.
+        headers: Whether the revision mirrors parameters into headers, and the message may have
+            declarations; elsewhere they mean nothing.
 
     Returns:
         A warning for each tool that was taken out.
@@ -50,7 +54,7 @@ def remember_tools(page: ListToolsResult, known: dict[str, ToolFacts], *, header
         repeatable = hints is not None and bool(hints.readOnlyHint or hints.idempotentHint)
         if declared or repeatable:
             if len(known) < MAX_TOOLS_REMEMBERED or tool.name in known:
-                known[tool.name] = ToolFacts(declared, repeatable)
+                known[tool.name] = ToolFacts(declared, repeatable) if declared else _REPEATABLE
         elif known:
             known.pop(tool.name, None)
         kept.append(tool)

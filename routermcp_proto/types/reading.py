@@ -42,8 +42,9 @@ MAX_READINGS = 8
 #: Models of a list that are made at once: in less time than a request takes over the network.
 MAX_AT_ONCE = 20_000
 
-#: Models of each slice of a longer list: 10 ms, after which other work has its turn.
-SLICE = 2_000
+#: Models of each slice of a longer list: 5 ms, after which other work has its turn, and little
+#: enough that the collector finds them in the processor's cache.
+SLICE = 1_000
 
 #: Entries of a list, all pages together: twice the 100,000 tools that routermcp is built for. At
 #: 1.6 KiB for the model of the least tool they take 320 MB.
@@ -182,6 +183,7 @@ class ListReader(Generic[ResultT]):
         "_own",
         "_problems",
         "_result",
+        "_slices",
         "_unnamed",
         "_warnings",
         "_whole",
@@ -205,7 +207,7 @@ class ListReader(Generic[ResultT]):
         entries = result.get(items)
         self._entries: list[Any] | None = entries if isinstance(entries, list) else None
         self._own = MODELS_PER_ENTRY.get(items, 1)
-        self.models = sum(map(self._models_in, self._entries or ()))
+        self.models, self._slices = self._counted(self._entries or [])
         """The models that are made of the page."""
         self._whole: ResultT | None = None
         self._good: list[WireModel] = []
@@ -231,31 +233,31 @@ class ListReader(Generic[ResultT]):
                 yield self._whole
                 return
         entries = self._entries or []
-        for start, end in self._slices(entries):
+        start = 0
+        for end in self._slices:
             part = self._read_slice(entries[start:end], start)
             if self._consumes:
                 entries[start:end] = [None] * (end - start)  # the models need the memory
             yield part
             self._good += getattr(part, self._items)
+            start = end
 
-    def _slices(self, entries: list[Any]) -> Iterator[tuple[int, int]]:
-        """Yield the first entry of each slice and that behind it."""
-        start = models = 0
+    def _counted(self, entries: list[Any]) -> tuple[int, list[int]]:
+        """Return how many models are made of the entries, and the end of each slice of them."""
+        whole = models = 0
+        ends: list[int] = []
         for end, entry in enumerate(entries, 1):
-            models += self._models_in(entry)
+            models += self._own
+            if isinstance(entry, dict):
+                members = cast("dict[str, Any]", entry)
+                for name in MODEL_MEMBERS:
+                    part = members.get(name)
+                    if part:
+                        models += len(cast("list[Any]", part)) if isinstance(part, list) else 1
             if models >= SLICE or end == len(entries):
-                yield start, end
-                start, models = end, 0
-
-    def _models_in(self, entry: Any) -> int:
-        """Return how many models are made of an entry."""
-        models = self._own
-        if isinstance(entry, dict):
-            for name in MODEL_MEMBERS:
-                part = cast("dict[str, Any]", entry).get(name)
-                if part:
-                    models += len(cast("list[Any]", part)) if isinstance(part, list) else 1
-        return models
+                ends.append(end)
+                whole, models = whole + models, 0
+        return whole, ends
 
     def parsed(self) -> Parsed[ResultT]:
         """Return the page, after all slices.

@@ -62,7 +62,7 @@ class ToolInputSchema(WireModel):
         # null, and the [] that PHP encodes for an empty object, mean the defaults.
         schema = build(received or {})
         if isinstance(received, dict):
-            vars(schema)[_KEY_ORDER] = tuple(cast("dict[str, Any]", received))
+            vars(schema)[_KEY_ORDER] = tuple(received)  # pyright: ignore[reportUnknownArgumentType]
         return schema
 
     @model_serializer(mode="plain")

@@ -8,6 +8,7 @@ import queue
 import sys
 import threading
 import types
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -233,6 +234,28 @@ def test_the_collector_is_paused_while_anybody_needs_it(monkeypatch: pytest.Monk
         with gc_pause.paused():
             pass
         assert not gc.isenabled(), "whoever has switched it off wants it off"
+    finally:
+        gc.enable()
+
+
+def test_a_paused_collector_is_asked_to_look_through_what_is_new() -> None:
+    class Node:
+        pass
+
+    def garbage() -> weakref.ref[Node]:
+        node = Node()
+        vars(node)["itself"] = node
+        return weakref.ref(node)
+
+    with gc_pause.paused():
+        node = garbage()
+        gc_pause.collect_new()
+        assert node() is None
+    gc.disable()
+    try:
+        node = garbage()
+        gc_pause.collect_new()
+        assert node() is not None, "whoever has switched it off wants it off"
     finally:
         gc.enable()
 

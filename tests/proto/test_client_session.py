@@ -228,6 +228,20 @@ def test_tools_that_declare_wrongly_are_left_out_where_headers_are_mirrored() ->
     assert [item.name for item in tools_page(old, tool("bad", "not a token")).value.tools] == ["bad"]
 
 
+def test_a_declaration_with_escaped_letters_counts_too() -> None:
+    session = connected()
+    request = session.start_request(calls.list_tools())
+    answer = encode_response(
+        request.request_id or 0, {"tools": [tool("good", "Region"), tool("bad", "no token!")]}
+    )
+    (event,) = session.receive_message(answer.replace(b"x-mcp-header", rb"x\u002dmcp-header"))
+    assert isinstance(event, ResponseReceived)
+    assert [item.name for item in event.value.tools] == ["good"]
+    facts = session.tool_facts("good")
+    assert facts is not None
+    assert [header.header for header in facts.headers] == ["Mcp-Param-Region"]
+
+
 def test_what_is_remembered_of_a_tool_follows_the_list() -> None:
     session = connected()
     tools_page(session, tool("a", "X"), tool("b", readOnlyHint=True), tool("c", idempotentHint=True))

@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routermcp_proto.exceptions import RemoteProtocolError
-from routermcp_proto.types.parameter_headers import MAX_DEPTH, MAX_PLACES, ParameterHeader, declared_headers
+from routermcp_proto.types.parameter_headers import (
+    MAX_DEPTH,
+    MAX_PLACES,
+    ParameterHeader,
+    declared_headers,
+    may_mention_annotation,
+)
 
 REGION = {"type": "string", "x-mcp-header": "Region"}
 
@@ -45,6 +51,21 @@ def test_annotated_parameters_are_found_in_the_order_of_the_schema() -> None:
 )
 def test_a_schema_without_annotations_declares_nothing(schema: dict[str, Any]) -> None:
     assert declared_headers(schema) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('{"x-mcp-header": "A"}', True),
+        ('{"\\u0078-mcp-header": "A"}', True),
+        ('{"x\\u002Dmcp-header": "A"}', True),
+        ('{"description": "a line\\nand \\u2019 more"}', False),
+    ],
+)
+def test_the_annotation_is_looked_for_in_the_text_of_a_message(text: str, found: bool) -> None:
+    assert may_mention_annotation(text) is found
+    assert may_mention_annotation(text.encode()) is found
+    assert may_mention_annotation(bytearray(text.encode())) is found
 
 
 def test_names_and_data_are_no_annotations() -> None:

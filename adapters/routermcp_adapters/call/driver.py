@@ -48,7 +48,7 @@ from routermcp_proto.versions import LATEST, Revision
 
 from ..concurrency import fork
 from ..concurrency.ctrl_c import ensured
-from ..concurrency.gc_pause import paused
+from ..concurrency.gc_pause import collect_new, paused
 from ..limits import PoolStats
 from ..logs import log
 from ..runtime import Runtime
@@ -586,6 +586,7 @@ class Driver:
                 except StopIteration as done:
                     outcome: ResponseReceived | ResponseRejected = done.value
                     break
+                collect_new()
                 await deadline.runtime.sleep(0)
         if isinstance(outcome, ResponseRejected):
             raise outcome.error

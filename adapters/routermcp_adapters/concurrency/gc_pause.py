@@ -42,6 +42,16 @@ def paused() -> Generator[None]:
         ending.close()
 
 
+def collect_new() -> None:
+    """Let the collector look through what was made since it last did, if it is paused.
+
+    Objects that are still in the processor's cache take it a fifth of the time that they take at
+    the end of the pause.
+    """
+    if _paused_by_us:
+        gc.collect(0)
+
+
 def _after_fork() -> None:
     """End the pauses of threads that exist in the parent process only."""
     global _lock, _paused_by_us  # noqa: PLW0603 - the collector is one for the process
