@@ -86,6 +86,11 @@ def _redacted_at_the_end(
     return outcome
 
 
+def beginning_without(body: bytes | bytearray, size: int, secrets: Sequence[str]) -> str:
+    """Return the first bytes of a body, redacted before it is cut: half a secret would not be found."""
+    return without(body.decode("utf-8", "replace"), secrets).encode()[:size].decode("utf-8", "replace")
+
+
 def error_without(error: ErrorObject, secrets: Sequence[str]) -> ErrorObject:
     """Return an error object of the peer without secrets."""
     return ErrorObject(error.code, without(error.message, secrets), without(error.data, secrets))

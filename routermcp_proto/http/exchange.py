@@ -14,37 +14,26 @@ and https://modelcontextprotocol.io/specification/2025-11-25/basic/transports
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from email.utils import parsedate_to_datetime
 from enum import Enum
-from typing import Any
-
-from pydantic_core import from_json
 
 from .. import jsonrpc
 from ..events import (
     Event,
     HTTPAccepted,
     HTTPRedirected,
-    HTTPRefused,
     MessageDropped,
     ResponseReceived,
     StreamEnded,
 )
-from ..exceptions import MAX_ERROR_BODY, RemoteProtocolError
-from ..jsonrpc import ErrorObject, RequestId
-from ..redaction import error_without, redacted, without
+from ..exceptions import RemoteProtocolError
+from ..jsonrpc import RequestId
+from ..redaction import beginning_without, redacted, without
 from ..session.base import Session
 from .compression import Decompressor
 from .headers import fits_header
-from .numbers import finite_number, whole_number
 from .reader import BodyData, EndOfBody, ResponseHead
+from .refusals import MAX_REFUSAL_SIZE, read_refusal
 from .sse import ServerSentEvent, SSEDecoder
-
-#: Bytes of an error page that are read in search of a JSON-RPC error.
-MAX_REFUSAL_SIZE = 64 * 1024
-
-#: Seconds of the longest ``Retry-After``: ten years, and a larger number is read as that.
-MAX_RETRY_AFTER = 10 * 365 * 24 * 3600
 
 # Request ids are numbers, so this one is never pending: an exchange that was made for no
 # request answers none.
@@ -236,7 +225,7 @@ class MCPExchange:
             self._doubted = self._request_id is not None and self._body is not Body.NOTHING
             return []
         if 300 <= head.status < 400 and head.status != 304:
-            location = _response_header(head, b"location").decode("ascii", "replace")
+            location = head.header(b"location")
             self._body = Body.NOTHING
             self.finished = True
             shown = without(location, self.secrets())
@@ -367,9 +356,7 @@ class MCPExchange:
         raise RemoteProtocolError(f"the server accepted the request (HTTP {status}) but sent no answer")
 
     def _end_of_foreign(self) -> list[Event]:
-        kind = without(
-            _response_header(self._head, b"content-type").decode("ascii", "replace"), self.secrets()
-        )[:80]
+        kind = without(self._head.header(b"content-type"), self.secrets())[:80]
         raise RemoteProtocolError(
             f"the answer is {kind!r} where MCP has JSON or an event stream: "
             f"is this the URL of an MCP endpoint? It begins {self._beginning()!r}"
@@ -377,67 +364,12 @@ class MCPExchange:
 
     def _end_of_refusal(self) -> list[Event]:
         self.finished = True
-        error, addressed = self._find_error()
-        body = self._excerpt(self._received, MAX_ERROR_BODY)
-        challenges = tuple(
-            value.decode("latin-1") for name, value in self._head.headers if name == b"www-authenticate"
-        )
-        wait = retry_after(self._head)
-        if wait is None:
-            wait = _retry_after_in_body(self._received)
-        return [HTTPRefused(self._head.status, error, addressed, body, wait, challenges, self.dpop_nonce)]
-
-    def _find_error(self) -> tuple[ErrorObject | None, bool]:
-        messages = jsonrpc.decode(self._received) if self._received.startswith(b"{") else ()
-        for message in messages:
-            if isinstance(message, jsonrpc.ErrorResponse):
-                error = error_without(message.error, self.secrets())
-                return error, message.id is not None and message.id == self._request_id
-        return None, False
+        return [read_refusal(self._head, self._received, self._request_id, self.dpop_nonce, self.secrets())]
 
     def _beginning(self) -> str:
-        return self._excerpt(self._received[:MAX_REFUSAL_SIZE], 120)
-
-    def _excerpt(self, body: bytes | bytearray, size: int) -> str:
-        """Return the beginning of a body, redacted before it is cut: half a secret would not be found."""
-        text: str = without(body.decode("utf-8", "replace"), self.secrets())
-        return text.encode()[:size].decode("utf-8", "replace")
-
-
-def _response_header(head: ResponseHead, wanted: bytes) -> bytes:
-    return next((value for name, value in head.headers if name == wanted), b"")
+        return beginning_without(self._received[:MAX_REFUSAL_SIZE], 120, self.secrets())
 
 
 def _valid_session_id(value: bytes) -> str | None:
     """Return a session id if it is visible ASCII only (MCP 2025-11-25, Session Management), else None."""
     return value.decode("ascii") if value and all(0x21 <= byte <= 0x7E for byte in value) else None
-
-
-def retry_after(head: ResponseHead) -> float | None:
-    """Read ``Retry-After`` as seconds (RFC 9110, section 10.2.3).
-
-    A date is compared with the answer's own ``Date``, so that no clock is needed; without a
-    ``Date`` it is ignored.
-    """
-    text = _response_header(head, b"retry-after").decode("ascii", "replace").strip()
-    seconds = whole_number(text, MAX_RETRY_AFTER)
-    if seconds is not None:
-        return seconds
-    try:
-        until = parsedate_to_datetime(text)
-        sent = parsedate_to_datetime(_response_header(head, b"date").decode("ascii", "replace"))
-        return min(max(0.0, (until - sent).total_seconds()), MAX_RETRY_AFTER)
-    except (ValueError, TypeError, OverflowError):
-        return None
-
-
-def _retry_after_in_body(body: bytes | bytearray) -> float | None:
-    """Read the seconds that a RouterMCP gateway writes into the body of a 429."""
-    try:
-        value: Any = from_json(bytes(body))
-    except ValueError:
-        return None
-    if not isinstance(value, dict):
-        return None
-    number = finite_number(value.get("retryAfter"))  # pyright: ignore[reportUnknownMemberType]
-    return min(max(0.0, number), MAX_RETRY_AFTER) if number is not None else None

@@ -24,6 +24,11 @@ class ResponseHead:
     """Names in lower case."""
     reason: bytes = b""
 
+    def header(self, wanted: bytes) -> str:
+        """Return the first value of a header, empty where the answer has none; not ASCII is replaced."""
+        found = next((value for name, value in self.headers if name == wanted), b"")
+        return found.decode("ascii", "replace")
+
 
 @dataclass(frozen=True, slots=True)
 class BodyData:

@@ -12,13 +12,12 @@ from .challenges import Challenge, for_tokens
 from .client import Application, Clients
 from .client_auth import Client, Signer
 from .code_grant import PendingSignIn
-from .device_grant import DeviceAuthorization, poll, request_codes
 from .discovery import NoMetadataError, discover_target
-from .dpop import ALGORITHM, USE_NONCE, Prover
+from .dpop import USE_NONCE, Prover, binds_tokens
 from .metadata import AuthorizationTarget
 from .records import GrantRecord
 from .scopes import union
-from .sign_in import BrowserSignIn
+from .sign_in import BrowserSignIn, DeviceSignIn, GrantSignIn, PendingDeviceSignIn
 from .steps import (
     UNKNOWN_CLIENT_ERRORS,
     AskUser,
@@ -83,6 +82,8 @@ class Authorizer:
         self._application = application
         self._clients = Clients(endpoint, application, registrations, clock)
         self._browser = BrowserSignIn(endpoint, application, self._clients, random=random, clock=clock)
+        self._grant = GrantSignIn(endpoint, application, self._clients, random=random, clock=clock)
+        self._device = DeviceSignIn(endpoint, application, self._clients, random=random, clock=clock)
         self._random = random
         self._clock = clock
         self._audited: list[AuditedAction] = []
@@ -317,26 +318,20 @@ class Authorizer:
     ) -> Flow[None]:
         if attempt is not None:
             attempt.sign_ins += 1
-        grant = self._application.grant
-        if grant is not None:
-            server = target.server
-            who = grant.client.client_id if grant.client is not None else "the assertion"
-            self._clients.bind(who, server)
-            token_endpoint = self._token_endpoint(
-                server.issuer, server.token_endpoint, None, self._dpop(target, challenge, attempt)
-            )
-            tokens = yield from grant.obtain(token_endpoint, target, self.endpoint, scope)
-            self._settle(tokens, target, None, scope)
+        prover = self._dpop(target, challenge, attempt)
+        if self._application.grant is not None:
+            yield from self._grant.run(self._application.grant, self.record, target, scope, prover)
+            self._audited.append("obtain")
             return
         if self._application.on_device:
             try:
-                yield from self._show_code(target, scope, challenge, attempt)
+                yield from self._show_code(target, scope, prover)
             except ForgottenClientError:
-                yield from self._show_code(target, scope, challenge, attempt)  # once, as below
+                yield from self._show_code(target, scope, prover)  # once, as below
             return
         # A user that cannot be asked now gets one page, however many requests are refused meanwhile.
         again = not self._application.interactive
-        pending = yield from self._begin(target, scope, challenge, attempt, again=again)
+        pending = yield from self._begin(target, scope, prover, again=again)
         if not self._application.interactive:
             raise AuthorizationRequiredError(
                 f"a user has to sign in at {target.server.issuer} before {shown(self.endpoint)} can be used",
@@ -346,67 +341,28 @@ class Authorizer:
             yield from self._ask_user(pending)
         except ForgottenClientError:
             # Once: a client that was registered just now is refused for another reason.
-            yield from self._ask_user((yield from self._begin(target, scope, challenge, attempt)))
-
-    def _settle(
-        self, tokens: Tokens, target: AuthorizationTarget, client: Client | None, scope: tuple[str, ...]
-    ) -> None:
-        """Note tokens that came of this sign-in."""
-        self.record.settle(
-            tokens,
-            endpoint=self.endpoint,
-            client=client,
-            resource=target.resource,
-            token_endpoint=target.server.token_endpoint,
-            revocation_endpoint=target.server.revocation_endpoint,
-            requested=scope,
-            resource_metadata=target.metadata_url,
-        )
-        self._audited.append("obtain")
+            yield from self._ask_user((yield from self._begin(target, scope, prover)))
 
     def _show_code(
-        self,
-        target: AuthorizationTarget,
-        scope: tuple[str, ...],
-        challenge: Challenge | None,
-        attempt: AuthAttempt | None,
+        self, target: AuthorizationTarget, scope: tuple[str, ...], prover: Prover | None
     ) -> Flow[None]:
         """Have the user enter a code on another device (RFC 8628)."""
-        server = target.server
-        client = yield from self._clients.at(target, None, scope)
-        prover = self._dpop(target, challenge, attempt)
-        token_endpoint = self._token_endpoint(server.issuer, server.token_endpoint, client, prover)
-        try:
-            device = yield from request_codes(
-                target, token_endpoint, scope, self._application.page_parameters
-            )
-        except TokenError as error:
-            self._clients.check_known(server.issuer, client, error)
-            raise
-        yield ShowCode(device.shown, self._poll(device, token_endpoint, client, target, scope))
+        pending = yield from self._device.begin(target, scope, prover)
+        yield ShowCode(pending.device.shown, self._poll(pending))
 
-    def _poll(
-        self,
-        device: DeviceAuthorization,
-        token_endpoint: TokenEndpoint,
-        client: Client,
-        target: AuthorizationTarget,
-        scope: tuple[str, ...],
-    ) -> Flow[None]:
-        tokens = yield from poll(device, replace(token_endpoint, optional=True), scope, target.resource)
-        self._clients.note_tokens(target.server.issuer, client)
-        self._settle(tokens, target, client, scope)
+    def _poll(self, pending: PendingDeviceSignIn) -> Flow[None]:
+        yield from self._device.complete(self.record, pending)
+        self._audited.append("obtain")
 
     def _begin(
         self,
         target: AuthorizationTarget,
         scope: tuple[str, ...],
-        challenge: Challenge | None = None,
-        attempt: AuthAttempt | None = None,
+        prover: Prover | None,
         *,
         again: bool = False,
     ) -> Flow[PendingSignIn]:
-        dpop = self._dpop(target, challenge, attempt) is not None
+        dpop = prover is not None
         return (yield from self._browser.begin(self.record, target, scope, dpop=dpop, again=again))
 
     def _ask_user(self, pending: PendingSignIn) -> Flow[None]:
@@ -423,7 +379,8 @@ class Authorizer:
             OAuthError: There is no way to sign in.
         """
         target = yield from self._discover(None, ask=True)
-        return (yield from self._begin(target, union(self._scope(target, None), scope)))
+        scope = union(self._scope(target, None), scope)
+        return (yield from self._begin(target, scope, self._dpop(target, None, None)))
 
     def complete(self, callback_url: str) -> Flow[None]:
         """Take the URL that the user came back to, and get the tokens.
@@ -438,12 +395,7 @@ class Authorizer:
     def _dpop(
         self, target: AuthorizationTarget, challenge: Challenge | None, attempt: AuthAttempt | None
     ) -> Prover | None:
-        """Return the prover where tokens are to be bound to our key, None for plain tokens.
-
-        The MCP server decides, as most take plain tokens only: by its metadata (RFC 9728, section 2)
-        or its challenge (RFC 9449, section 7.1). An authorization server that could bind tokens says
-        nothing about that.
-        """
+        """Return the prover where tokens are to be bound to our key, None for plain tokens."""
         if self._prover is None:
             if target.dpop_required:
                 raise OAuthError(
@@ -452,11 +404,8 @@ class Authorizer:
                 )
             return None
         refused = attempt is not None and attempt.plain
-        if target.dpop_required or (challenge is not None and challenge.scheme == "dpop"):
-            return self._prover
-        offered = ALGORITHM in target.dpop_algorithms or (challenge is not None and challenge.takes_proofs)
-        wanted = (offered or self._application.prefers_dpop) and not refused
-        return self._prover if wanted and ALGORITHM in target.server.dpop_algorithms else None
+        prefers = self._application.prefers_dpop
+        return self._prover if binds_tokens(target, challenge, prefers=prefers, refused=refused) else None
 
     def forget_clients(self) -> Flow[None]:
         """Drop the registrations of the application, so that the next sign-in makes a new one."""

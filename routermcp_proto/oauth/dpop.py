@@ -6,7 +6,9 @@ import hashlib
 from typing import Any
 
 from ..http.url import without_query
+from .challenges import Challenge
 from .client_auth import Signer
+from .metadata import AuthorizationTarget
 from .steps import Clock, Entropy, base64url
 
 #: The algorithm of our proofs, which RFC 9449 expects everywhere that DPoP is.
@@ -63,3 +65,24 @@ class Prover:
         if nonce is not None:
             claims["nonce"] = nonce
         return self._signer.sign(claims)
+
+
+def binds_tokens(
+    target: AuthorizationTarget, challenge: Challenge | None, *, prefers: bool, refused: bool
+) -> bool:
+    """Return whether tokens are to be bound to a key.
+
+    The MCP server decides, as most take plain tokens only: by its metadata (RFC 9728, section 2)
+    or its challenge (RFC 9449, section 7.1). An authorization server that could bind tokens says
+    nothing about that.
+
+    Args:
+        target: The MCP server, and the authorization server that it trusts.
+        challenge: The challenge of the MCP server, None where there is none.
+        prefers: Whether the application wants bound tokens where the MCP server says nothing.
+        refused: Whether the MCP server has refused a bound token.
+    """
+    if target.dpop_required or (challenge is not None and challenge.scheme == "dpop"):
+        return True
+    offered = ALGORITHM in target.dpop_algorithms or (challenge is not None and challenge.takes_proofs)
+    return (offered or prefers) and not refused and ALGORITHM in target.server.dpop_algorithms

@@ -1,25 +1,25 @@
-"""A user's sign-in in a browser: sent to a page of the authorization server, and back with a code."""
+"""The ways to sign in: by a grant of the application, on a page in a browser, by a code on another device."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ..exceptions import AuthorizationRequiredError, OAuthError
 from .client import Application, Clients
 from .client_auth import Client
+from .client_grants import ClientGrant
 from .code_grant import PENDING_SECONDS, PendingSignIn, begin, code_from, exchange_form, page_of, state_of
+from .device_grant import DeviceAuthorization, poll, request_codes
 from .dpop import Prover
 from .metadata import AuthorizationTarget
 from .records import GrantRecord
 from .steps import Clock, Entropy, Flow, TokenError
-from .tokens import TokenEndpoint
+from .tokens import TokenEndpoint, Tokens
 from .urls import checked, shown
 
 
-class BrowserSignIn:
-    """Sends users of an application to a page, and gets their tokens when they come back.
-
-    Between the two lie minutes and perhaps processes: what the second half needs is in the record.
+class _SignIn:
+    """A way to get the first tokens of a user.
 
     Args:
         endpoint: URL of the MCP server.
@@ -37,6 +37,77 @@ class BrowserSignIn:
         self._clients = clients
         self._random = random
         self._clock = clock
+
+    def _token_endpoint(
+        self, issuer: str, url: str, client: Client | None, prover: Prover | None
+    ) -> TokenEndpoint:
+        return TokenEndpoint(
+            issuer,
+            url,
+            client,
+            self._random,
+            self._clock,
+            prover,
+            parameters=self._application.token_parameters,
+        )
+
+    def _settle(
+        self,
+        record: GrantRecord,
+        tokens: Tokens,
+        target: AuthorizationTarget,
+        client: Client | None,
+        scope: tuple[str, ...],
+    ) -> None:
+        """Put the tokens that an authorization server gave into the record."""
+        record.settle(
+            tokens,
+            endpoint=self._endpoint,
+            client=client,
+            resource=target.resource,
+            token_endpoint=target.server.token_endpoint,
+            revocation_endpoint=target.server.revocation_endpoint,
+            requested=scope,
+            resource_metadata=target.metadata_url,
+        )
+
+
+class GrantSignIn(_SignIn):
+    """Gets tokens by a grant that the application has, without its users."""
+
+    def run(
+        self,
+        grant: ClientGrant,
+        record: GrantRecord,
+        target: AuthorizationTarget,
+        scope: tuple[str, ...],
+        prover: Prover | None,
+    ) -> Flow[None]:
+        """Get tokens, and put them into the record.
+
+        Args:
+            grant: The grant.
+            record: The record of the user that the tokens are kept for.
+            target: The MCP server, and the authorization server that it trusts.
+            scope: The scopes to ask for.
+            prover: The key where the tokens are to be bound to it.
+
+        Raises:
+            OAuthError: The server says no.
+        """
+        server = target.server
+        name = grant.client.client_id if grant.client is not None else "the assertion"
+        self._clients.bind(name, server)
+        token_endpoint = self._token_endpoint(server.issuer, server.token_endpoint, None, prover)
+        tokens = yield from grant.obtain(token_endpoint, target, self._endpoint, scope)
+        self._settle(record, tokens, target, None, scope)
+
+
+class BrowserSignIn(_SignIn):
+    """Sends users to a page of the authorization server, and gets their tokens when they come back.
+
+    Between the two lie minutes and perhaps processes: what the second half needs is in the record.
+    """
 
     def begin(
         self,
@@ -123,15 +194,8 @@ class BrowserSignIn:
         issuer, plain_hosts = str(kept["issuer"]), self._application.plain_hosts
         token_url = checked(kept.get("token_endpoint"), "token_endpoint", plain_hosts)
         scope = tuple(str(kept.get("scope", "")).split())
-        token_endpoint = TokenEndpoint(
-            issuer,
-            token_url,
-            client,
-            self._random,
-            self._clock,
-            prover if kept.get("dpop") else None,
-            parameters=self._application.token_parameters,
-        )
+        prover = prover if kept.get("dpop") else None
+        token_endpoint = self._token_endpoint(issuer, token_url, client, prover)
         try:
             code = code_from(callback_url, state, kept)
             tokens = yield from token_endpoint.ask(exchange_form(code, kept), scope)
@@ -150,3 +214,60 @@ class BrowserSignIn:
             resource_metadata=kept.get("resource_metadata"),
         )
         record.note_signed_in(state)
+
+
+@dataclass(frozen=True, slots=True)
+class PendingDeviceSignIn:
+    """A sign-in whose code the user has not entered yet."""
+
+    device: DeviceAuthorization
+    target: AuthorizationTarget
+    token_endpoint: TokenEndpoint
+    client: Client
+    scope: tuple[str, ...]
+
+
+class DeviceSignIn(_SignIn):
+    """Gets codes that users enter on another device, and polls for their tokens (RFC 8628)."""
+
+    def begin(
+        self, target: AuthorizationTarget, scope: tuple[str, ...], prover: Prover | None
+    ) -> Flow[PendingDeviceSignIn]:
+        """Get a code to show to the user.
+
+        Args:
+            target: The MCP server, and the authorization server that it trusts.
+            scope: The scopes to ask for.
+            prover: The user's key where the tokens are to be bound to it.
+
+        Raises:
+            ForgottenClientError: The authorization server has forgotten the client; begin again.
+            OAuthError: It signs no users in that way, or says no.
+        """
+        server = target.server
+        client = yield from self._clients.at(target, None, scope)
+        token_endpoint = self._token_endpoint(server.issuer, server.token_endpoint, client, prover)
+        try:
+            device = yield from request_codes(
+                target, token_endpoint, scope, self._application.page_parameters
+            )
+        except TokenError as error:
+            self._clients.check_known(server.issuer, client, error)
+            raise
+        return PendingDeviceSignIn(device, target, token_endpoint, client, scope)
+
+    def complete(self, record: GrantRecord, pending: PendingDeviceSignIn) -> Flow[None]:
+        """Poll until the user has entered the code, and put the tokens into the record.
+
+        Args:
+            record: The record of the user.
+            pending: The sign-in.
+
+        Raises:
+            OAuthError: The code has ended, or the user or the server said no.
+        """
+        target, client, scope = pending.target, pending.client, pending.scope
+        token_endpoint = replace(pending.token_endpoint, optional=True)
+        tokens = yield from poll(pending.device, token_endpoint, scope, target.resource)
+        self._clients.note_tokens(target.server.issuer, client)
+        self._settle(record, tokens, target, client, scope)

@@ -27,9 +27,10 @@ from routermcp_proto.events import (
 )
 from routermcp_proto.exceptions import MAX_ERROR_BODY, RemoteProtocolError
 from routermcp_proto.http.compression import FREE_SIZE
-from routermcp_proto.http.exchange import MAX_RETRY_AFTER, MCPExchange, retry_after
+from routermcp_proto.http.exchange import MCPExchange
 from routermcp_proto.http.headers import HeaderBlock, HTTPRequest
 from routermcp_proto.http.reader import BodyData, EndOfBody, ResponseHead
+from routermcp_proto.http.refusals import MAX_RETRY_AFTER, retry_after
 from routermcp_proto.jsonrpc import ErrorObject, encode_error, encode_notification, encode_response
 
 JSON = (b"content-type", b"application/json; charset=utf-8")
