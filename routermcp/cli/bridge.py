@@ -211,7 +211,7 @@ def connect(
 
 async def _keep_running(daemon: Daemon, upstream: Upstream) -> None:
     """Start the daemon again when it was ended, at the port where this client looks for it."""
-    from ..gateway.upstreams.upstream import UpstreamState  # noqa: PLC0415 - for this command only
+    from ..gateway.upstreams.availability import UpstreamState  # noqa: PLC0415 - for this command only
 
     pause = DAEMON_SECONDS
     while True:

@@ -11,8 +11,6 @@ Servers that users sign in at are each user's own: only a user who has signed in
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import contextlib
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -26,13 +24,15 @@ from routermcp_proto.types import WireModel
 from .. import __version__
 from ..oauth.stores.base import TokenAdapter
 from .backend import Announce, Caller, InputRequired, Listing, Result, View
-from .catalog.entries import KINDS, Entry
+from .catalog.entries import KINDS
 from .catalog.merged import MergedCatalog
+from .catalog.pages import merged_page
 from .catalog.tool_search import search, search_helps, search_tool
 from .catalog.watched import RenamedResources
 from .names import DOTTED, PORTABLE, SPELLINGS, Naming
 from .telemetry.records import CallRecord, OnCall
-from .upstreams.upstream import Upstream, UpstreamState
+from .upstreams.availability import UpstreamState
+from .upstreams.upstream import Upstream
 from .users.methods import UserMethods
 from .users.oauth_state import PATH as CALLBACK_PATH
 from .users.oauth_state import StateEncryptor
@@ -41,9 +41,6 @@ from .visible import Target, VisibleServers, no_resource, with_uri
 
 #: Servers that are asked for one resource that none of them lists: more than a gateway commonly has.
 MAX_ASKED_IN_TURN = 64
-
-#: Entries of one page. A thousand tools are half a megabyte.
-PAGE_SIZE = 1_000
 
 #: Seconds that a list waits for servers that are being started; what comes later is announced.
 LIST_WAIT_SECONDS = 3.0
@@ -141,9 +138,9 @@ class Aggregate:
     def problems(self) -> dict[str, str]:
         """Return why servers cannot be used, by the alias of each that failed."""
         return {
-            alias: upstream.reason
+            alias: upstream.availability.reason
             for alias, upstream in self.upstreams.items()
-            if upstream.state is UpstreamState.FAILED and upstream.reason
+            if upstream.state is UpstreamState.FAILED and upstream.availability.reason
         }
 
     def entry_of(self, record: CallRecord) -> tuple[str, str] | None:
@@ -171,7 +168,7 @@ class Aggregate:
     async def begin(self) -> None:
         """Begin to reach the servers, so that the first client waits less."""
         for upstream in self.upstreams.values():
-            upstream.start()
+            upstream.availability.start()
 
     def replace(self, upstreams: Sequence[Upstream]) -> None:
         """Serve other servers; those that are gone end when their requests have ended.
@@ -185,7 +182,7 @@ class Aggregate:
         self._shared = VisibleServers((self._catalog,), self.upstreams)
         for upstream in upstreams:
             self._watch(upstream)
-            upstream.start()
+            upstream.availability.start()
         for upstream in gone:
             upstream.on_reached = lambda: None
             upstream.on_change = lambda _method: None
@@ -257,7 +254,7 @@ class Aggregate:
     async def _settle(self, visible: VisibleServers) -> None:
         """Give servers that are being started a little time."""
         upstreams = visible.upstreams.values()
-        waiting = [upstream.settled(self._patience) for upstream in upstreams]
+        waiting = [upstream.availability.settled(self._patience) for upstream in upstreams]
         if any(upstream.state is not UpstreamState.READY for upstream in upstreams):
             await asyncio.gather(*waiting)
         else:
@@ -272,21 +269,12 @@ class Aggregate:
         """
         visible = self._visible(caller)
         await self._settle(visible)
-        before = None if cursor is None else _name_in_cursor(cursor)
-        entries: dict[str, Entry] = {}
-        for catalog in reversed(visible.catalogs):
-            found = catalog[listing]
-            entries.update({name: found[name] for name in catalog.after(listing, before, PAGE_SIZE + 1)})
-        names = sorted(entries)
-        page: list[Any] = [entries[name].listed() for name in names[:PAGE_SIZE]]
+        page = merged_page(visible.catalogs, listing, cursor)
         if listing is Listing.TOOLS and cursor is None and self._search_tool is not None:
             tools = sum(len(catalog[listing]) for catalog in visible.catalogs)
             if self._searches_few or search_helps(len(visible.upstreams), tools):
-                page.insert(0, self._search_tool)
-        result: dict[str, Any] = {listing.value: page}
-        if len(names) > PAGE_SIZE:
-            result["nextCursor"] = _list_cursor(names[PAGE_SIZE - 1])
-        return result
+                page[listing.value].insert(0, self._search_tool)
+        return page
 
     def input_schema(self, tool: str) -> Mapping[str, Any] | None:
         """Return the input schema of a tool if it declares headers, else None."""
@@ -460,14 +448,3 @@ class Aggregate:
 
 def _read_call(uri: str) -> Call[WireModel]:
     return Call("resources/read", {"uri": uri}, WireModel, safe=True, named_by="uri", may_ask_input=True)
-
-
-def _list_cursor(name: str) -> str:
-    return base64.urlsafe_b64encode(name.encode()).decode("ascii")
-
-
-def _name_in_cursor(cursor: str) -> str:
-    try:
-        return base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError) as error:
-        raise InvalidParamsError("unknown cursor") from error

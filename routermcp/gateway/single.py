@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from .aggregate import LIST_WAIT_SECONDS, Aggregate
 from .backend import Caller, Listing, Result
+from .upstreams.availability import UpstreamState
 from .upstreams.capabilities import of_server
-from .upstreams.upstream import Upstream, UpstreamState
+from .upstreams.upstream import Upstream
 
 
 class SingleServer(Aggregate):
@@ -33,7 +34,7 @@ class SingleServer(Aggregate):
         if self._server.server is None:
             await self._server.started()
             if self._server.state is not UpstreamState.READY:
-                raise self._server.unavailable()
+                raise self._server.availability.unavailable()
         return await super().list_page(listing, cursor, caller)
 
     def _introduce(self) -> None:

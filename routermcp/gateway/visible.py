@@ -13,7 +13,8 @@ from .backend import Listing, Result, View
 from .catalog.instructions import merged_instructions
 from .catalog.merged import MergedCatalog
 from .catalog.uri_templates import template_fit
-from .upstreams.upstream import Upstream, UpstreamState
+from .upstreams.availability import UpstreamState
+from .upstreams.upstream import Upstream
 
 #: Names that an error gives to choose from.
 MAX_NAMES_SHOWN = 10
@@ -98,7 +99,7 @@ class VisibleServers:
             if not self.allows(upstream, listing, own):
                 return RPCError(f"{name[:200]} is disabled here", code=TOOL_DISABLED)
             if upstream.state is not UpstreamState.READY:
-                return upstream.unavailable()
+                return upstream.availability.unavailable()
         if listing is Listing.TOOLS:
             return RPCError(f"there is no tool {name[:200]}", code=TOOL_NOT_FOUND)
         return InvalidParamsError(f"there is no prompt {name[:200]}")

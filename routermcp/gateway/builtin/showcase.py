@@ -24,8 +24,9 @@ from ..config.model import GatewayConfig
 from ..factory import application_of
 from ..serving.in_process import MemoryTransport
 from ..serving.uvicorn import serve_in_thread
+from ..upstreams.availability import UpstreamState
 from ..upstreams.targets import over_stdio, settings_for
-from ..upstreams.upstream import Upstream, UpstreamState
+from ..upstreams.upstream import Upstream
 from .tools import BuiltinTools
 
 #: Seconds that the servers may take to start: they are programs of Python, on a machine

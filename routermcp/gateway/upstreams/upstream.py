@@ -1,8 +1,6 @@
-"""One server behind the gateway: its state, its lists, its sessions.
+"""One server behind the gateway: its lists, its sessions, and the requests to it.
 
-The server is started or reached when something of it is first wanted. One that cannot be
-reached is tried again with growing pauses, by a task of its own; until then only its own tools
-are missing.
+While the server cannot be used (:mod:`.availability`), only its own tools are missing.
 
 Where the server is stateless, one session serves all clients. A server of the handshake
 era may keep in a session what a client did before: a client with a session at the gateway gets
@@ -14,10 +12,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from enum import Enum
 from functools import partial
 from typing import Any, TypeGuard
 
@@ -39,6 +35,7 @@ from ..backend import Caller, InputRequired, Listing, Result
 from ..catalog.entries import KINDS, Catalog
 from ..catalog.server_names import ServerNaming
 from ..wording import as_keys, kind_of_failure
+from .availability import Availability, UpstreamState
 from .callbacks import ForwardedRequest, OnUpstreamNotification
 from .capabilities import EVERYTHING
 from .changes import ChangeSubscription
@@ -57,20 +54,7 @@ MAX_CLIENT_SESSIONS = 100
 #: Seconds between looks whether a server that is to end still has requests.
 RETIRE_SECONDS = 0.5
 
-
-#: Characters of the reason of a failure.
-MAX_REASON = 500
-
 _LIST_CHANGES = tuple(dict.fromkeys(kind.changed for kind in KINDS.values()))
-
-
-class UpstreamState(Enum):
-    """Whether a server can be used."""
-
-    IDLE = "idle"
-    CONNECTING = "connecting"
-    READY = "ready"
-    FAILED = "failed"
 
 
 SignIn = Callable[[AuthorizationRequiredError, InputRound], Awaitable[None]]
@@ -98,9 +82,7 @@ class Upstream:
     Attributes:
         one_session: Whether all clients share one session at the server.
         times: How long to wait for it.
-        state: Whether it can be used.
-        problem: The kind of its last failure, None where there was none.
-        reason: That failure in words, for operators.
+        availability: Whether it can be used, and the attempts to reach it.
         on_reached: Called when the server was reached, also where it is still there.
         on_change: Called with the name of the notification when a list has changed.
         on_session_change: Called with a client's session and that name when a list has changed for
@@ -126,9 +108,14 @@ class Upstream:
         self.alias = alias
         self.allows = allows
         self.catalog = Catalog(alias, names=names or ServerNaming(alias, prefix=alias), allows=allows)
-        self.state = UpstreamState.IDLE
-        self.problem: str | None = None
-        self.reason: str | None = None
+        self.availability = Availability(
+            alias,
+            self._reach,
+            self._sign_in_needed,
+            of_one_user=sign_in is not None,
+            tells_reason=tells_reason,
+            times=times,
+        )
         self.on_reached: Callable[[], None] = lambda: None
         self.on_change: Callable[[str], None] = lambda _method: None
         self.on_session_change: Callable[[str, str], None] = lambda _session_id, _method: None
@@ -139,7 +126,6 @@ class Upstream:
         self._sign_in = sign_in
         self.one_session = one_session
         self._passed_headers = passed_headers
-        self._tells_reason = tells_reason
         self._shares = transport is not None
         self._transport = transport or transport_of(settings)
         self._shared = self._new_session(EVERYTHING, self._hear)
@@ -147,14 +133,15 @@ class Upstream:
         self._own_lists: dict[str, SessionLists] = {}
         self._subscriptions: dict[UpstreamSession, ChangeSubscription] = {}
         self._suspended = SuspendedRequests()
-        self._connecting: asyncio.Task[None] | None = None
-        self._began = 0.0
-        self._tried = asyncio.Event()
-        self._fresh_until = 0.0
         self._closing: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
         return f"<Upstream {self.alias} {self.state.value}>"
+
+    @property
+    def state(self) -> UpstreamState:
+        """Whether it can be used."""
+        return self.availability.state
 
     @property
     def server(self) -> InitializeResult | None:
@@ -177,81 +164,29 @@ class Upstream:
         """Whether a request is under way."""
         return self._shared.busy or any(session.busy for session in self._client_sessions.values())
 
-    # ---- connecting --------------------------------------------------------------------------
-
-    def start(self) -> None:
-        """Begin to reach the server and to read its lists, unless that was done just now."""
-        if self._connecting is not None and not self._connecting.done():
-            return
-        if time.monotonic() >= self._fresh_until:
-            if self.state is UpstreamState.IDLE or (
-                self.state is UpstreamState.FAILED and self._sign_in is not None
-            ):
-                self.state = UpstreamState.CONNECTING
-            self._began = time.monotonic()
-            self._tried.clear()
-            self._connecting = asyncio.create_task(self._keep_trying())
-
-    async def settled(self, seconds: float) -> None:
-        """Wait until it is known whether the server can be used.
-
-        Args:
-            seconds: Time to wait at most, counted from the first attempt to reach it.
-        """
-        self.start()
-        left = self._began + seconds - time.monotonic()
-        if self.state in (UpstreamState.IDLE, UpstreamState.CONNECTING) and left > 0:
-            await asyncio.wait([asyncio.ensure_future(self._tried.wait())], timeout=left)
+    # ---- lists ---------------------------------------------------------------------------------
 
     async def started(self) -> None:
         """Wait for a server that is being started, for as long as a request may take."""
-        await self.settled((self._timeout_ms or self.times.call_ms) / 1000)
+        await self.availability.settled((self._timeout_ms or self.times.call_ms) / 1000)
 
-    async def _keep_trying(self) -> None:
-        pause = self.times.first_pause_seconds
-        while True:
-            try:
-                await self._try()
-            except AuthorizationRequiredError as error:
-                if said_by(error) is None:
-                    self._show_nothing()
-                self._failed(error)
-                self._fresh_until = time.monotonic() + self.times.sign_in_pause_seconds
-                self._tried.set()
-                return  # the next attempt comes with the user, who has to sign in
-            except MCPError as error:
-                self._failed(error)
-            except Exception:
-                log.exception("%s: its lists could not be read", self.alias)
-                self.state, self.problem = UpstreamState.FAILED, "internal error"
-                self.reason = "internal error; the log has it"
-            self._tried.set()
-            if self.state is UpstreamState.READY:
-                return
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, self.times.longest_pause_seconds)
-
-    async def _try(self) -> None:
+    async def _reach(self) -> None:
         await self._shared.connect()
         self.on_reached()
         changed = await read_lists(self._shared, self.catalog)
-        self.state, self.problem, self.reason = UpstreamState.READY, None, None
-        self._fresh_until = time.monotonic() + self.times.list_seconds
+        self.availability.succeed()
         if self._sign_in is None:  # a stream for each user would be too many
             self._subscription_of(self._shared).begin()
         for method in changed:
             self.on_change(method)
 
-    def _failed(self, error: MCPError) -> None:
-        if self.state is not UpstreamState.FAILED and not isinstance(error, AuthorizationRequiredError):
-            log.warning("%s failed: %s", self.alias, as_keys(str(error)))
-        self.state, self.problem = UpstreamState.FAILED, kind_of_failure(error)
-        self.reason = as_keys(str(error))[:MAX_REASON]
-        self._fresh_until = 0.0
+    def _sign_in_needed(self, error: AuthorizationRequiredError) -> None:
+        if said_by(error) is None:
+            self._show_nothing()
 
     def _hear(self, method: str, params: Mapping[str, Any]) -> None:
         if method in _LIST_CHANGES:
-            self.read_again()
+            self.availability.refresh()
         else:
             self.on_notification(method, params)
 
@@ -278,7 +213,7 @@ class Upstream:
         """Return the lists that all clients see, after the attempt to read them that is under way."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.times.list_ms / 1000):
-                await self._tried.wait()
+                await self.availability.tried()
         return self.catalog
 
     # ---- changes -------------------------------------------------------------------------------
@@ -287,25 +222,18 @@ class Upstream:
         subscription = self._subscriptions.get(session)
         if subscription is None:
             # What a client's session has missed is read when the client comes with a request.
-            missed = self.read_again if session is self._shared else _nothing
+            missed = self.availability.refresh if session is self._shared else _nothing
             subscription = ChangeSubscription(session, missed, self.times)
             self._subscriptions[session] = subscription
         return subscription
 
-    def read_again(self) -> None:
-        """Read the lists again."""
-        self._fresh_until = 0.0
-        self.start()
-
     def restart(self) -> None:
         """Drop the lists, which the user may no longer be allowed to see, and read them again."""
-        connecting, self._connecting = self._connecting, None
-        if connecting is not None:
-            connecting.cancel()  # what it reads is what the user could see until now
-            self._keep_until_done(connecting)
+        attempts = self.availability.reset()  # what they read is what the user could see until now
+        if attempts is not None:
+            self._keep_until_done(attempts)
         self._show_nothing()
-        self.state = UpstreamState.IDLE
-        self.read_again()
+        self.availability.start()
 
     def _show_nothing(self) -> None:
         changed = [kind.changed for listing, kind in KINDS.items() if self.catalog.replace(listing, {})]
@@ -355,7 +283,7 @@ class Upstream:
     async def _forward(self, call: Call[WireModel], caller: Caller) -> Result:
         session = await self._session_for(caller)
         if self._sign_in is not None and self.state is not UpstreamState.READY:
-            self.read_again()  # the user has signed in by now
+            self.availability.refresh()  # the user has signed in by now
         if not session.revision.peer_requests:
             if caller.input_responses is not None or caller.request_state is not None:
                 call = call.with_params(
@@ -378,7 +306,7 @@ class Upstream:
             asked = asked.restarted()  # work that waits for an answer of the client is over when it fails
         if self._sign_in is not None and _needs_sign_in(error):
             if self.state is UpstreamState.READY:
-                self.read_again()  # there may be nothing to see for the user any more
+                self.availability.refresh()  # there may be nothing to see for the user any more
             await self._sign_in(error, asked)
             try:
                 return await self._forward(call, asked.caller)
@@ -396,16 +324,6 @@ class Upstream:
         told = retold(said, self.alias)
         return (asked.open_urls(told) if asked is not None else None) or told
 
-    def unavailable(self) -> RPCError:
-        """Return the error for a request while the server cannot be used."""
-        state = self.state.value if self.problem is None else self.problem
-        reason = self.reason if self._tells_reason else None
-        data = {"server": self.alias, "state": self.state.value, **({"reason": reason} if reason else {})}
-        message = f"server {self.alias!r} is unavailable ({state}); see /health or the gateway's log"
-        if reason:
-            message = f"server {self.alias!r} is unavailable: {reason}"
-        return RPCError(message, code=UPSTREAM_ERROR, data=data)
-
     def _unanswered(self, method: str, error: MCPError) -> RPCError:
         """Return the error for a request without an answer; details may hold secrets, and go to the log."""
         log.warning("%s: %s failed: %s", self.alias, method, as_keys(str(error)))
@@ -415,8 +333,8 @@ class Upstream:
             if error.retry_after is not None:
                 data["retryAfter"] = error.retry_after
             if error.code in ("connect", "closed", "interrupted"):
-                self._failed(error)
-                self.start()
+                self.availability.fail(error)
+                self.availability.start()
         message = f"server {self.alias!r} gave no answer ({kind_of_failure(error)}); see the gateway's log"
         return RPCError(message, code=UPSTREAM_ERROR, data=data)
 
@@ -495,16 +413,14 @@ class Upstream:
 
     async def close(self) -> None:
         """End everything, child processes included."""
-        if self._connecting is not None:
-            self._connecting.cancel()
-            await asyncio.wait([self._connecting])
+        await self.availability.stop()
         await self._suspended.close()
         for session_id in tuple(self._client_sessions):
             self.end_session(session_id)
         await asyncio.gather(self._close_session(self._shared), *self._closing, return_exceptions=True)
         if self._transport is not None and not self._shares:
             self._transport.close_all()
-        self.state, self._fresh_until = UpstreamState.IDLE, 0.0
+        self.availability.reset()
 
 
 def _nothing() -> None:

@@ -10,9 +10,10 @@ import pytest
 from routermcp.gateway.aggregate import Aggregate
 from routermcp.gateway.config.model import GatewayConfig
 from routermcp.gateway.factory import aggregate_of
+from routermcp.gateway.upstreams.availability import UpstreamState
 from routermcp.gateway.upstreams.targets import over_http, over_stdio
 from routermcp.gateway.upstreams.times import UpstreamTimes
-from routermcp.gateway.upstreams.upstream import Upstream, UpstreamState
+from routermcp.gateway.upstreams.upstream import Upstream
 from routermcp.types import (
     ElicitRequest,
     InvalidParamsError,
@@ -319,8 +320,8 @@ def test_a_server_that_is_down_costs_only_its_own_tools(shop: Shop) -> None:
 
             run("asyncio", body)
             assert dead.state is UpstreamState.FAILED
-            assert dead.problem == "connect"
-            assert "is it installed" in str(dead.reason)
+            assert dead.availability.problem == "connect"
+            assert "is it installed" in str(dead.availability.reason)
 
 
 def test_a_changed_list_is_announced_and_read_anew(shop: Shop) -> None:
@@ -328,7 +329,7 @@ def test_a_changed_list_is_announced_and_read_anew(shop: Shop) -> None:
         assert "shop.plane" not in listed_tools(url)
         shop.wares.append("plane")
         upstream = aggregate.upstreams["shop"]
-        upstream._fresh_until = 0.0
+        upstream.availability._fresh_until = 0.0
         assert "shop.saw" in listed_tools(url)
         for _ in range(100):
             if "shop.plane" in listed_tools(url):

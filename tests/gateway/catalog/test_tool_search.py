@@ -10,7 +10,7 @@ from pathlib import Path
 from hypothesis import settings
 
 from routermcp import SyncRouterMCPClient
-from routermcp.gateway.aggregate import PAGE_SIZE
+from routermcp.gateway.catalog.pages import PAGE_SIZE
 from tests.adapters.ctrl_c import LONG
 from tests.cli.gateway_programs import PYTHONPATH, running
 

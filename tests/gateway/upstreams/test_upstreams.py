@@ -17,9 +17,10 @@ import pytest
 
 from routermcp.gateway import GatewayApp, serve_in_thread
 from routermcp.gateway.aggregate import Aggregate
+from routermcp.gateway.upstreams.availability import UpstreamState
 from routermcp.gateway.upstreams.targets import over_http, over_stdio
 from routermcp.gateway.upstreams.times import UpstreamTimes
-from routermcp.gateway.upstreams.upstream import Upstream, UpstreamState
+from routermcp.gateway.upstreams.upstream import Upstream
 from routermcp.types import UpstreamError
 from routermcp_adapters.runtimes.run_sync import run_sync
 from tests.gateway.servers import ERAS, Shop, serving, serving_aggregate
@@ -96,7 +97,8 @@ def test_a_server_that_says_nothing_holds_the_others_up_once_and_briefly() -> No
             assert "shop.saw" in names(url)
             first = time.monotonic() - began
             assert first >= 0.5
-            run_sync(slow.settled(0.5))  # fails where it waits: the time counts from the first attempt
+            # Fails where it waits: the time counts from the first attempt.
+            run_sync(slow.availability.settled(0.5))
             assert "shop.saw" in names(url)
             assert slow.state is UpstreamState.CONNECTING
             with pytest.raises(UpstreamError, match=r"'slow' is unavailable \(connecting\)"):
