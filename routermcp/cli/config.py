@@ -157,7 +157,7 @@ def check_config(
         config, findings = check(found, os.environ)
         if config is not None:
             try:
-                application_of(config, aggregate_of(config, folder=found.parent))
+                application_of(config, aggregate_of(config, folder=found.parent), folder=found.parent)
             except ConfigError as error:
                 findings.insert(0, Finding(Level.ERROR, str(found), (), str(error)))
         broken = any(each.level is Level.ERROR for each in findings)

@@ -124,11 +124,17 @@ def serve(
             backend = aggregate_of(settings, folder=path.parent)
             on_hangup = _config_reloader(settings, backend, path, read)
             if not daemon_mode:
-                serve_gateway(settings, backend, str(path), on_hangup)
+                serve_gateway(settings, backend, str(path), on_hangup, folder=path.parent)
                 return
             with announced(path) as announce:
                 serve_gateway(
-                    settings, backend, str(path), on_hangup, on_start=announce, idle_seconds=IDLE_SECONDS
+                    settings,
+                    backend,
+                    str(path),
+                    on_hangup,
+                    folder=path.parent,
+                    on_start=announce,
+                    idle_seconds=IDLE_SECONDS,
                 )
 
 
@@ -227,7 +233,7 @@ def _serve_workers(
 
     def try_out(config: GatewayConfig) -> None:
         """See that workers can use a configuration: a wrong one is told once, not by each of them."""
-        application_of(config, aggregate_of(config, folder=path.parent))
+        application_of(config, aggregate_of(config, folder=path.parent), folder=path.parent)
 
     def note(event: AuditedEvent, details: Details) -> None:
         if config.log.audit:

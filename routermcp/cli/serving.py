@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -55,6 +56,7 @@ def serve_gateway(
     what: str,
     on_hangup: Callable[[OnAudited], None] | None = None,
     *,
+    folder: Path | None = None,
     on_start: Callable[[str], None] = lambda _url: None,
     idle_seconds: float | None = None,
 ) -> None:
@@ -65,6 +67,7 @@ def serve_gateway(
         backend: The backend.
         what: Its name for the user.
         on_hangup: Called on SIGHUP, with the audit.
+        folder: What paths in the configuration begin at.
         on_start: Called with the URL when the server listens.
         idle_seconds: Seconds without a request after which it ends, None for never.
 
@@ -79,7 +82,7 @@ def serve_gateway(
         sys.stderr.write(f"routermcp: {what} at {url} ({aliases})\n")
         on_start(url)
 
-    app = application_of(config, backend, write_log=write_to_stderr)
+    app = application_of(config, backend, folder=folder, write_log=write_to_stderr)
     hangup = partial(on_hangup, app.on_audited) if on_hangup is not None else None
     serve_application(app, config, tell, on_hangup=hangup, idle_seconds=idle_seconds)
 

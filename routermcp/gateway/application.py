@@ -43,7 +43,9 @@ def create() -> ProjectGateway:
     config = options.applied_to(load(path, tolerant=True))
     # The objects of now stay: this is a worker, and loads nothing more.
     spare_the_collector()
-    return application_of(config, aggregate_of(config, folder=path.parent), write_log=write_to_stderr)
+    return application_of(
+        config, aggregate_of(config, folder=path.parent), folder=path.parent, write_log=write_to_stderr
+    )
 
 
 def write_to_stderr(lines: str) -> None:

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from routermcp_proto.exceptions import ConfigError
+from routermcp_proto.oauth.urls import host_of
 
 from .._internal import ClientSettings
 from ..oauth.config import DEFAULT_REDIRECT_URI, OAuthConfig
 from ..oauth.stores.base import TokenAdapter
 from ..oauth.stores.by_url import token_store_by_url
 from ..oauth.stores.encrypted import encrypted
+from .access import api_keys_of, bearer_tokens_of, rules_of, view_of
 from .aggregate import LIST_WAIT_SECONDS, Aggregate
 from .backend import Listing
 from .catalog.server_names import ServerNaming
-from .catalog.views import EntryView
-from .config.access import APIKeySettings, EntrySettings, ViewSettings
-from .config.filters import Filter
 from .config.model import GatewayConfig, HTTPServer, ServerNames, StdioServer
 from .config.oauth import OAuthSettings
-from .http.authentication import APIKey, check_binding
+from .http.authentication import check_binding
 from .http.project_gateway import ProjectGateway
 from .http.rate_limit import RateCounter, RateLimit
 from .http.routes.token_api import TokenAPI
@@ -76,25 +75,8 @@ def _names_of(alias: str, settings: ServerNames, naming: Naming) -> ServerNaming
 
 
 def _filter_of_server(server: StdioServer | HTTPServer) -> Callable[[Listing, str], bool]:
-    rules = _rules_of(server)
+    rules = rules_of(server)
     return lambda listing, name: rules[listing].allows(name)
-
-
-def _rules_of(settings: EntrySettings) -> Mapping[Listing, Filter]:
-    return {
-        Listing.TOOLS: settings.tools,
-        Listing.RESOURCES: settings.resources,
-        Listing.RESOURCE_TEMPLATES: settings.resources,
-        Listing.PROMPTS: settings.prompts,
-    }
-
-
-def _view_of(settings: ViewSettings) -> EntryView | None:
-    """Return the view that settings describe, None for one that shows everything."""
-    if not settings.limited:
-        return None
-    servers = frozenset(settings.servers) if settings.servers is not None else None
-    return EntryView(servers, _rules_of(settings))
 
 
 def per_user_server_of(
@@ -204,6 +186,7 @@ def application_of(
     backend: Aggregate,
     tokens: TokenAdapter | None = None,
     *,
+    folder: Path | None = None,
     write_log: Callable[[str], object] | None = None,
     path: str = "/mcp",
 ) -> ProjectGateway:
@@ -214,6 +197,7 @@ def application_of(
         backend: The backend to serve.
         tokens: A token store to serve to applications that act for users, None for the
             configured one.
+        folder: What the path of a key set begins at: where the configuration is.
         write_log: Takes lines about the calls, None to write none.
         path: Path of the endpoint.
 
@@ -223,8 +207,11 @@ def application_of(
     """
     host = config.httpServer.host
     names = hosts_of(host) | {name.lower() for name in config.httpServer.allowedHosts}
-    keys = [*map(_key_of, config.auth.apiKeys)] if config.auth.mode == "api_key" else None
-    check_binding(host, keys)
+    public_url = config.httpServer.publicUrl
+    if public_url is not None:
+        names |= {host_of(public_url)}
+    keys, bearers = api_keys_of(config), bearer_tokens_of(config, folder=folder, path=path)
+    check_binding(host, [*(keys or ()), *((bearers.credential,) if bearers is not None else ())])
     asked = config.rateLimit
     limit = RateLimit(asked.requests, asked.seconds) if asked is not None else None
     rates = _shared_rates(config, limit) if limit is not None else None
@@ -265,8 +252,9 @@ def application_of(
     return ProjectGateway(
         app,
         projects=[*config.served_projects],
-        views={slug: view for slug, each in config.served_projects.items() if (view := _view_of(each))},
+        views={slug: view for slug, each in config.served_projects.items() if (view := view_of(each))},
         keys=keys,
+        bearers=bearers,
         limit=limit,
         rates=rates,
         max_owner_requests=config.httpServer.maxRequestsPerOwner,
@@ -281,15 +269,6 @@ def application_of(
         on_audited=on_audited,
         on_startup=backend.begin,
         on_shutdown=end,
-    )
-
-
-def _key_of(settings: APIKeySettings) -> APIKey:
-    return APIKey(
-        settings.key.get_secret_value(),
-        acts_for_users=settings.user,
-        projects=settings.projects,
-        view=_view_of(settings),
     )
 
 

@@ -100,7 +100,7 @@ class LocalGateway:
         if not self._listen:
             raise ConfigError("with listen=False the gateway lives in an event loop: use async with")
         backend = self._new_backend()
-        app = application_of(self._config, backend, self._tokens)
+        app = application_of(self._config, backend, self._tokens, folder=self._folder)
         self._url = self._serving.enter_context(serve_in_thread(app))
         backend.listens_at(self._url.removesuffix(app.path))
         return self

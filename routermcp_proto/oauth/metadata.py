@@ -46,6 +46,8 @@ class ServerMetadata:
     registration_endpoint: str | None = None
     revocation_endpoint: str | None = None
     device_authorization_endpoint: str | None = None
+    jwks_uri: str | None = None
+    """Where its keys are, as the metadata write it: no client needs them, so the URL was not checked."""
     scopes_supported: tuple[str, ...] | None = None
     token_endpoint_auth_methods: tuple[str, ...] | None = None
     code_challenge_methods: tuple[str, ...] | None = None
@@ -231,6 +233,7 @@ def server_metadata(
         given = document.get(name)
         return checked(given, name, known.plain_hosts) if given is not None else None
 
+    keys = document.get("jwks_uri")
     server = ServerMetadata(
         issuer=said,
         token_endpoint=checked(document.get("token_endpoint"), "token_endpoint", known.plain_hosts),
@@ -238,6 +241,7 @@ def server_metadata(
         registration_endpoint=optional_endpoint("registration_endpoint"),
         revocation_endpoint=optional_endpoint("revocation_endpoint"),
         device_authorization_endpoint=optional_endpoint("device_authorization_endpoint"),
+        jwks_uri=keys if isinstance(keys, str) else None,
         scopes_supported=_metadata_strings(document, "scopes_supported"),
         token_endpoint_auth_methods=_metadata_strings(document, "token_endpoint_auth_methods_supported"),
         code_challenge_methods=methods,

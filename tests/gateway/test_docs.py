@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from routermcp.gateway.config.access import JWTSettings, ViewSettings
 from routermcp.gateway.config.file import parse
 from routermcp.gateway.config.oauth import ServerOAuth
 from tests.gateway.servers import Shop, serving
@@ -27,9 +28,12 @@ def blocks(language: str) -> list[str]:
 
 
 def test_configurations(caplog: pytest.LogCaptureFixture) -> None:
-    guide, views, users = (parse(text, source="gateway.md", environ=VARIABLES) for text in blocks("jsonc"))
+    guide, views, tokens, users = (
+        parse(text, source="gateway.md", environ=VARIABLES) for text in blocks("jsonc")
+    )
     assert set(guide.enabled_servers) == {"time", "github", "mail"}
     assert list(views.served_projects) == ["main", "research"]
+    assert tokens.auth.jwt is not None
     assert users.oauth.tokenApi
     assert users.oauth.redirectUri == "https://app.example/oauth/back"
     text = (DOCS / "deployment" / "routermcp.jsonc").read_text()
@@ -40,7 +44,8 @@ def test_configurations(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_every_setting_of_signing_in_is_there() -> None:
-    assert [key for key in ServerOAuth.model_fields if f"`{key}`" not in GUIDE] == []
+    tokens = set(JWTSettings.model_fields) - set(ViewSettings.model_fields) - {"projects"}
+    assert [key for key in (*ServerOAuth.model_fields, *tokens) if f"`{key}`" not in GUIDE] == []
 
 
 def test_the_example(capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,11 +41,11 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "routermcp.gateway": (
         ("names", "telemetry", "wording"),
         ("backend", "config", "errors"),
-        ("catalog", "sessions"),
+        ("access_tokens", "catalog", "sessions"),
         ("dispatch", "upstreams"),
         ("users", "visible"),
         ("aggregate", "http"),
-        ("observers",),
+        ("access", "observers"),
         ("factory", "serving", "single"),
         ("application", "builtin", "local", "reload"),
         ("__init__",),

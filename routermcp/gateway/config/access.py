@@ -1,16 +1,43 @@
-"""Access to the gateway: the keys of clients, and the servers and entries that a key or a project opens."""
+"""Access to the gateway: keys and tokens of clients, and the servers and entries that they open."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self, cast, get_args
 
-from pydantic import model_validator
+from pydantic import Field, field_validator, model_validator
+
+from routermcp_proto.exceptions import LocalProtocolError, OAuthError
+from routermcp_proto.http.url import EndpointURL
+from routermcp_proto.oauth.urls import checked
 
 from .errors import problem
 from .filters import Filter
 from .types import Alias, ConfigModel, Slug, Texts, Token
+
+Algorithm = Literal[
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "EdDSA",
+    "Ed25519",
+    "HS256",
+    "HS384",
+    "HS512",
+]
+
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749, section 3.3
+
+#: Those that sign with a private key, which the gateway does not have.
+ASYMMETRIC: tuple[Algorithm, ...] = tuple(each for each in get_args(Algorithm) if not each.startswith("HS"))
 
 
 class EntrySettings(ConfigModel):
@@ -78,24 +105,117 @@ class APIKeySettings(ViewSettings):
         return {"key": value} if isinstance(value, str) else value
 
 
-class AuthSettings(ConfigModel):
-    """Access to the gateway: free, or with an API key."""
+class JWTSettings(ViewSettings):
+    """Access tokens of an authorization server that open the gateway, and what is seen with them."""
 
-    mode: Literal["none", "api_key"] = "none"
-    """``api_key`` where keys are given and nothing else is said."""
+    issuer: str
+    """The authorization server, as its tokens and its metadata write it (``iss``)."""
+    audience: str | Texts
+    """What tokens have to be for (``aud``), or several of which one is enough: the URL of the gateway where
+    the authorization server goes by that (RFC 8707), else the name that it has there."""
+    jwks: str | dict[str, Any] | None = Field(default=None, repr=False)
+    """The keys of the authorization server: the URL of its key set, the path of a file with one, or the set
+    itself. None for the URL in the metadata of the issuer."""
+    algorithms: tuple[Algorithm, ...] = ASYMMETRIC
+    """How tokens may be signed. ``HS256`` and the like need a key set with a secret that is not fetched."""
+    requiredScopes: Texts = ()
+    """Scopes that a token must have, all of them."""
+    userClaim: str = Field(default="sub", min_length=1)
+    """The claim that names the user: one that the authorization server gives to no other user, ever."""
+    projects: tuple[Slug, ...] | None = None
+    """The projects that tokens open, None for all of them."""
+
+    @property
+    def audiences(self) -> frozenset[str]:
+        """The audiences of which a token has to have one."""
+        return frozenset([self.audience] if isinstance(self.audience, str) else self.audience)
+
+    @property
+    def jwks_url(self) -> str | None:
+        """The URL of the key set, None where it is not fetched, or where the issuer says."""
+        return self.jwks if isinstance(self.jwks, str) and "://" in self.jwks else None
+
+    @field_validator("audience", mode="before")
+    @classmethod
+    def _check_audience(cls, audience: object) -> object:
+        texts = cast("list[object]", audience) if isinstance(audience, list | tuple) else [audience]
+        if not texts or not all(isinstance(each, str) and each for each in texts):
+            raise problem("expected a text, or a list of them: the audience of the tokens")
+        return cast("object", audience)
+
+    @field_validator("jwks", mode="before")
+    @classmethod
+    def _check_jwks(cls, jwks: object) -> object:
+        if jwks is not None and not isinstance(jwks, str | dict):
+            raise problem('expected a URL, the path of a file, or an object with "keys"')
+        return cast("object", jwks)
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> Self:
+        if not self.algorithms:
+            raise problem("expected at least one algorithm", "algorithms")
+        for index, scope in enumerate(self.requiredScopes):
+            if not _SCOPE.fullmatch(scope):
+                raise problem("expected one scope: visible ASCII characters", "requiredScopes", index)
+        fetched = self.jwks is None or self.jwks_url is not None
+        if fetched and not set(self.algorithms) <= set(ASYMMETRIC):
+            problem_text = "HS256 and the like sign with a secret: give jwks as a file or an object"
+            raise problem(problem_text, "algorithms")
+        _check_issuer(self.issuer)
+        if fetched:
+            _check_for_keys(
+                *(("jwks", self.jwks_url) if self.jwks_url is not None else ("issuer", self.issuer))
+            )
+        return self
+
+
+def _check_issuer(issuer: str) -> None:
+    """Check that an issuer is one (RFC 8414, section 2): its keys may come without asking it."""
+    try:
+        EndpointURL.parse(issuer)
+    except LocalProtocolError:
+        raise problem("expected the URL of an authorization server", "issuer") from None
+    if "#" in issuer or "?" in issuer:
+        raise problem("an issuer has neither a query nor a fragment", "issuer")
+
+
+def _check_for_keys(key: str, url: str) -> None:
+    """Check that keys may be fetched from a URL: they decide who is let in."""
+    try:
+        checked(url, key)
+    except OAuthError:
+        text = (
+            "expected an https:// URL, as keys that come over http:// can be exchanged on the way; http:// "
+            "is for this machine: else give jwks as a file"
+        )
+        raise problem(text, key) from None
+
+
+class AuthSettings(ConfigModel):
+    """Access to the gateway: free, with an API key, or with a token of an authorization server."""
+
+    mode: Literal["none", "api_key", "jwt"] = "none"
+    """``api_key`` where keys are given and nothing else is said, ``jwt`` where only ``jwt`` is. Where
+    both are given, either opens the gateway; ``none`` asks for nothing."""
     apiKeys: tuple[APIKeySettings, ...] = ()
+    jwt: JWTSettings | None = None
+    """None where no tokens open it."""
 
     @model_validator(mode="before")
     @classmethod
     def _choose_mode(cls, value: object) -> object:
-        if isinstance(value, Mapping) and "mode" not in value and "apiKeys" in value:
-            return {**cast("Mapping[str, Any]", value), "mode": "api_key"}
+        if isinstance(value, Mapping) and "mode" not in value:
+            for key, mode in (("apiKeys", "api_key"), ("jwt", "jwt")):
+                if key in value:
+                    return {**cast("Mapping[str, Any]", value), "mode": mode}
         return cast("object", value)
 
     @model_validator(mode="after")
     def _check_keys(self) -> Self:
         if self.mode == "api_key" and not self.apiKeys:
             raise problem("expected at least one key, as mode is 'api_key'", "apiKeys")
+        if self.mode == "jwt" and self.jwt is None:
+            raise problem("is missing, as mode is 'jwt'", "jwt")
         seen: dict[str, int] = {}
         for index, each in enumerate(self.apiKeys):
             first = seen.setdefault(each.key.get_secret_value(), index)

@@ -9,7 +9,7 @@ from typing import Any, cast, get_args, get_origin
 
 from pydantic import BaseModel
 
-from .access import APIKeySettings, ProjectSettings
+from .access import APIKeySettings, JWTSettings, ProjectSettings
 from .errors import MAX_KEY_SHOWN, KeyPath, Problems
 from .model import GatewayConfig, HTTPServer, StdioServer
 from .oauth import ServerOAuth
@@ -113,16 +113,23 @@ def _unknown_keys(config: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     for name, model in _SECTIONS.items():
         yield from _unknown_members(config.get(name), _model_keys(model), (name,))
     servers, projects = _object_members(config.get("mcpServers")), _object_members(config.get("projects"))
-    for index, key in enumerate(_array_items(_object_members(config.get("auth")).get("apiKeys"))):
-        path = ("auth", "apiKeys", index)
-        yield from _unknown_members(key, _model_keys(APIKeySettings), path)
-        yield from _unknown_names(key, "servers", servers, path)
-        yield from _unknown_names(key, "projects", [*projects, config.get("project", "default")], path)
+    slugs = [*projects, config.get("project", "default")]
+    for path, model, value in _credentials(_object_members(config.get("auth"))):
+        yield from _unknown_members(value, _model_keys(model), path)
+        yield from _unknown_names(value, "servers", servers, path)
+        yield from _unknown_names(value, "projects", slugs, path)
     for slug, project in projects.items():
         yield from _unknown_members(project, _model_keys(ProjectSettings), ("projects", slug))
         yield from _unknown_names(project, "servers", servers, ("projects", slug))
     for alias, server in servers.items():
         yield from _unknown_in_server(server, ("mcpServers", alias))
+
+
+def _credentials(auth: dict[str, Any]) -> Iterator[tuple[KeyPath, type[BaseModel], Any]]:
+    """Yield what opens the gateway: where it stands, its model, and its members."""
+    for index, key in enumerate(_array_items(auth.get("apiKeys"))):
+        yield ("auth", "apiKeys", index), APIKeySettings, key
+    yield ("auth", "jwt"), JWTSettings, auth.get("jwt")
 
 
 def _unknown_names(

@@ -6,6 +6,9 @@ import re
 
 from pydantic import Field, field_validator
 
+from routermcp_proto.exceptions import LocalProtocolError
+from routermcp_proto.http.url import EndpointURL
+
 from .errors import problem
 from .types import ConfigModel, Seconds, Texts, Whole
 
@@ -37,6 +40,8 @@ class HTTPServerSettings(ConfigModel):
     host: str = "127.0.0.1"
     allowedHosts: Texts = ()
     """More names by which clients call it, as behind a proxy; without ports."""
+    publicUrl: str | None = None
+    """The URL by which clients reach it where they come through a proxy, without the path of the endpoint."""
     drainSeconds: Seconds = DEFAULT_DRAIN_SECONDS
     """Seconds that requests under way get after SIGTERM, before they are refused."""
     maxConnectionsPerAddress: Whole | None = Field(default=None, ge=1, le=MAX_CLIENT_CONNECTIONS)
@@ -51,6 +56,19 @@ class HTTPServerSettings(ConfigModel):
         if not _HOST_NAME.fullmatch(host):
             raise problem("expected the name or address of a network interface, such as 127.0.0.1")
         return host
+
+    @field_validator("publicUrl")
+    @classmethod
+    def _check_public_url(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        try:
+            EndpointURL.parse(url)
+        except LocalProtocolError:
+            raise problem("expected an http:// or https:// URL") from None
+        if "?" in url or "#" in url:
+            raise problem("expected a URL without a query and a fragment")
+        return url.rstrip("/")
 
 
 class RateLimitSettings(ConfigModel):

@@ -1,4 +1,4 @@
-"""Authentication of a request: its API key, and the user that it is for."""
+"""Authentication of a request: its API key or access token, and the user that it is for."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hmac
 import ipaddress
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from routermcp_proto.error_codes import INVALID_REQUEST, UNAUTHORIZED
 from routermcp_proto.exceptions import ConfigError
@@ -32,13 +33,58 @@ _FORWARDING = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The API key of a request, None where none is asked for, and its user, None for no user."""
+    """The credential of a request, None where none is asked for, and its user, None for no user."""
 
-    key: APIKey | None
+    credential: Credential | None
     user_id: str | None
 
 
 _NOBODY = Identity(None, None)
+
+
+class TokenIdentifier(Protocol):
+    """Identifies requests by access tokens."""
+
+    async def identify(self, head: RequestHead, scope: Scope, token: str) -> Identity:
+        """Return the identity of a request with a token.
+
+        Raises:
+            Rejected: The token is not accepted.
+        """
+        ...
+
+    def unauthenticated(self, head: RequestHead, scope: Scope) -> Rejected:
+        """Return the refusal of a request that has no credential: it says where tokens are given."""
+        ...
+
+
+class Authentication:
+    """Identifies the requests to a gateway.
+
+    Args:
+        keys: Its API keys, None where no key opens it.
+        tokens: Identifies requests with access tokens, None where no token opens it.
+    """
+
+    def __init__(self, keys: KeyRing | None, tokens: TokenIdentifier | None = None) -> None:
+        self._keys = keys
+        self._tokens = tokens
+
+    async def identify(self, head: RequestHead, scope: Scope) -> Identity:
+        """Return the identity of a request.
+
+        Raises:
+            Rejected: It has no credential that opens the gateway (401), or may not do what it asks for.
+        """
+        keys, tokens = self._keys, self._tokens
+        if tokens is None:
+            return identify(head, scope, keys)
+        shown = _bearer_in(head)
+        if shown is not None and (keys is None or keys.find(shown) is None):
+            return await tokens.identify(head, scope, shown)
+        if keys is None or (shown is None and head.get(KEY_HEADER) is None):
+            raise tokens.unauthenticated(head, scope)
+        return identify(head, scope, keys)
 
 
 def identify(head: RequestHead, scope: Scope, keys: KeyRing | None) -> Identity:
@@ -68,12 +114,13 @@ def check_acts_for_users(identity: Identity, head: RequestHead, scope: Scope) ->
     """Check that the sender of a request may act for users.
 
     Raises:
-        Rejected: Its key may not, or it has none and comes from another machine (403).
+        Rejected: Its credential may not, or it has none and comes from another machine (403).
     """
-    if identity.key is not None and not identity.key.acts_for_users:
-        raise _not_for_users("this API key may not act for users")
-    if identity.key is None and not _is_local(head, scope):
-        raise _not_for_users("without an API key, only requests from this machine may act for users")
+    credential = identity.credential
+    if credential is not None and not credential.acts_for_users:
+        raise not_for_users(f"this {credential.kind} may not act for users")
+    if credential is None and not _is_local(head, scope):
+        raise not_for_users("without an API key, only requests from this machine may act for users")
 
 
 def _key_of(head: RequestHead, keys: KeyRing) -> APIKey:
@@ -93,6 +140,12 @@ def _key_of(head: RequestHead, keys: KeyRing) -> APIKey:
     return key
 
 
+def _bearer_in(head: RequestHead) -> str | None:
+    """Return the credentials in ``Authorization: Bearer``, None without them."""
+    scheme, _, credentials = (head.get("Authorization") or "").partition(" ")
+    return credentials.strip(" ") or None if scheme.lower() == "bearer" else None
+
+
 def _is_local(head: RequestHead, scope: Scope) -> bool:
     client = scope.get("client")
     local = client is not None and is_loopback(client[0])
@@ -104,11 +157,41 @@ def _unauthorized_key(reason: str, problem: str) -> Rejected:
     return Rejected(401, error, headers=[(b"www-authenticate", b"Bearer")])
 
 
-def _not_for_users(problem: str) -> Rejected:
+def not_for_users(problem: str) -> Rejected:
+    """Return the refusal of a request that names a user."""
     return Rejected(403, ErrorObject(UNAUTHORIZED, problem, {"reason": "user_not_allowed"}))
 
 
-class APIKey:
+class Credential:
+    """What opens the gateway, and what is opened.
+
+    Attributes:
+        kind: Its name for people.
+        fingerprint: Identifies it without revealing it.
+        acts_for_users: Whether a request with it may name its user.
+        projects: The projects that it opens, None for all of them.
+        view: What is seen with it, None for everything.
+    """
+
+    __slots__ = ("acts_for_users", "fingerprint", "kind", "projects", "view")
+
+    def __init__(
+        self,
+        kind: str,
+        fingerprint: bytes,
+        *,
+        acts_for_users: bool = False,
+        projects: Collection[str] | None = None,
+        view: View | None = None,
+    ) -> None:
+        self.kind = kind
+        self.fingerprint = fingerprint
+        self.acts_for_users = acts_for_users
+        self.projects = projects
+        self.view = view
+
+
+class APIKey(Credential):
     """An API key, kept as its digest only.
 
     Args:
@@ -121,7 +204,7 @@ class APIKey:
         ConfigError: The key is empty or cannot travel in a header.
     """
 
-    __slots__ = ("acts_for_users", "fingerprint", "projects", "view")
+    __slots__ = ()
 
     def __init__(
         self,
@@ -133,11 +216,9 @@ class APIKey:
     ) -> None:
         if not is_visible(secret):
             raise ConfigError("an API key has visible ASCII characters only, and at least one")
-        self.acts_for_users = acts_for_users
-        self.projects = projects
-        self.view = view
-        self.fingerprint = _key_digest(secret)
-        """Identifies the key without revealing it."""
+        super().__init__(
+            "API key", _key_digest(secret), acts_for_users=acts_for_users, projects=projects, view=view
+        )
 
     def __repr__(self) -> str:
         return f"APIKey(<hidden>, acts_for_users={self.acts_for_users})"
@@ -172,17 +253,17 @@ class KeyRing:
         return found
 
 
-def check_binding(host: str, keys: Sequence[APIKey] | None) -> None:
-    """Check that a gateway which other machines can reach asks for a key.
+def check_binding(host: str, credentials: Sequence[Credential] | None) -> None:
+    """Check that a gateway which other machines can reach asks for a credential.
 
     Args:
         host: The address or name to listen on.
-        keys: Its keys, None for none.
+        credentials: What opens it, None for free access.
 
     Raises:
         ConfigError: It would serve every client that reaches this machine.
     """
-    if not keys and host != "localhost" and not is_loopback(host):
+    if not credentials and host != "localhost" and not is_loopback(host):
         raise ConfigError(
             f"on {host or 'all addresses'!r} every client that reaches this machine could use the gateway "
             "and the servers behind it: set an API key, or listen on 127.0.0.1"

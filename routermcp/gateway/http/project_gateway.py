@@ -22,7 +22,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from routermcp_proto.error_codes import INVALID_REQUEST, PROJECT_NOT_FOUND, UNAUTHORIZED
 from routermcp_proto.exceptions import ConfigError
@@ -37,17 +37,30 @@ from ..users.methods import UserMethods
 from ..users.oauth_state import PATH as CALLBACK_PATH
 from . import rate_limit
 from .asgi import Receive, RequestHead, ResponseWriter, Scope, Send, reject
-from .authentication import KEY_HEADER, USER_HEADER, APIKey, Identity, KeyRing, check_acts_for_users, identify
+from .authentication import (
+    KEY_HEADER,
+    USER_HEADER,
+    APIKey,
+    Authentication,
+    Credential,
+    Identity,
+    KeyRing,
+    check_acts_for_users,
+)
 from .body import REFUSED_SECONDS, RequestBody, requests_in
 from .cors import SharedResponse, allowed_origin, answer_preflight, is_preflight
 from .gateway_app import MAX_BODY, GatewayApp, SignSessionId
 from .lifespan import LifespanHook, run_lifespan
 from .rate_limit import MemoryRates, RateCounter, RateLimit
 from .routes import health, oauth_callback
+from .routes.protected_resource import METADATA_PATH, answer_resource_metadata
 from .routes.token_api import USERS_PATH, TokenAPI
 from .session_ids import SessionIdSigner
 from .sse import EventStreamSender
 from .validation import LOOPBACK_HOSTS, check_accept, check_origin
+
+if TYPE_CHECKING:
+    from .bearer import BearerTokens
 
 #: The project of a gateway whose projects are not named.
 DEFAULT_PROJECT = "default"
@@ -80,8 +93,9 @@ class ProjectGateway:
         app: Serves the endpoint.
         projects: Slugs of the projects, 1 to 50 lower-case letters, digits and hyphens.
         views: What is seen in projects that do not show everything.
-        keys: The API keys that give access; None for access without a key. See
-            :func:`~routermcp.gateway.http.authentication.check_binding`.
+        keys: The API keys that give access; None for access without a key, unless there are
+            ``bearers``. See :func:`~routermcp.gateway.http.authentication.check_binding`.
+        bearers: The access tokens that give access too, None for none.
         limit: Requests that each owner, a key and its user, may make in each project; None for no limit.
         rates: Counts them, None for a counter in this process's memory.
         allowed_hosts: As the application's.
@@ -116,6 +130,7 @@ class ProjectGateway:
         projects: Sequence[str] = (DEFAULT_PROJECT,),
         views: Mapping[str, View] = MappingProxyType({}),
         keys: Sequence[APIKey] | None = None,
+        bearers: BearerTokens | None = None,
         limit: RateLimit | None = None,
         rates: RateCounter | None = None,
         allowed_hosts: Collection[str] = LOOPBACK_HOSTS,
@@ -139,7 +154,8 @@ class ProjectGateway:
         self._app = app
         self._projects = _checked_slugs(projects)
         self._views = views
-        self._keys = KeyRing(keys) if keys is not None else None
+        self._authentication = Authentication(KeyRing(keys) if keys is not None else None, bearers)
+        self._bearers = bearers
         self._limit = limit
         self._rates = rates or (MemoryRates(limit, clock) if limit is not None else None)
         self._allowed_hosts = allowed_hosts
@@ -214,26 +230,36 @@ class ProjectGateway:
             return partial(_complete_sign_in, self._accounts)
         if self._tokens is not None and path.startswith(USERS_PATH):
             return partial(self._serve_tokens, self._tokens)
+        if self._bearers is not None and path.startswith(METADATA_PATH):
+            return partial(self._describe_resource, self._bearers)
         return self._serve_endpoint
 
     async def _serve_tokens(
         self, tokens: TokenAPI, scope: Scope, head: RequestHead, body: RequestBody, send: Send
     ) -> None:
         check_origin(head, self._allowed_hosts)
-        identity = identify(head, scope, self._keys)
+        identity = await self._authentication.identify(head, scope)
         check_acts_for_users(identity, head, scope)
-        if identity.key is not None:
-            head.owner = b"\0%b\0" % identity.key.fingerprint  # of no project, for any user
+        if identity.credential is not None:
+            head.owner = b"\0%b\0" % identity.credential.fingerprint  # of no project, for any user
         # The path as it was sent: an id may have a slash, percent-encoded.
         head.path = scope.get("raw_path", head.path.encode()).decode("latin-1")
         await tokens.answer(head, scope.get("query_string", b""), body.receive, send)
+
+    async def _describe_resource(
+        self, bearers: BearerTokens, scope: Scope, head: RequestHead, body: RequestBody, send: Send
+    ) -> None:
+        del body
+        self._project_of(head.path.removeprefix(METADATA_PATH) or self.path)
+        document = bearers.metadata(head, scope)
+        await answer_resource_metadata(head, document, self._allowed_hosts, send)
 
     async def _report_health(self, scope: Scope, head: RequestHead, body: RequestBody, send: Send) -> None:
         del body
         _check_get(head)
         try:
             check_origin(head, self._allowed_hosts)
-            identify(head, scope, self._keys)
+            await self._authentication.identify(head, scope)
         except Rejected as rejected:  # load balancers, for one, come without keys, and by address
             if head.joined("Authorization") or head.joined(KEY_HEADER):
                 self._note_refusal(head, rejected.status, rejected.error)
@@ -248,7 +274,7 @@ class ProjectGateway:
         del body
         _check_get(head)
         check_origin(head, self._allowed_hosts)
-        identify(head, scope, self._keys)
+        await self._authentication.identify(head, scope)
         headers = [(b"content-type", METRICS_CONTENT_TYPE), (b"cache-control", b"no-store")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": metrics()})
@@ -258,10 +284,10 @@ class ProjectGateway:
     async def _serve_endpoint(self, scope: Scope, head: RequestHead, body: RequestBody, send: Send) -> None:
         check_origin(head, self._allowed_hosts)
         project, streams, server = self._project_of(head.path)
-        identity = identify(head, scope, self._keys)
-        key = identity.key
-        if server or self._views or (key is not None and (key.view or key.projects is not None)):
-            head.view = self._view_of(project, server, key)
+        identity = await self._authentication.identify(head, scope)
+        shown = identity.credential
+        if server or self._views or (shown is not None and (shown.view or shown.projects is not None)):
+            head.view = self._view_of(project, server, shown)
         if streams:
             check_accept(head, "text/event-stream")
             head.replace("Accept", None)  # the client need not take JSON, which the endpoint asks for
@@ -308,17 +334,17 @@ class ProjectGateway:
             raise Rejected(404, ErrorObject(PROJECT_NOT_FOUND, "project not found"))
         return match["project"], match["kind"] == "sse", ""
 
-    def _view_of(self, project: str, server: str, key: APIKey | None) -> View | None:
-        """Return what is seen in a project, or of one of its servers, with a key.
+    def _view_of(self, project: str, server: str, shown: Credential | None) -> View | None:
+        """Return what is seen in a project, or of one of its servers, with a credential.
 
         Raises:
-            Rejected: The key does not open the project (403), or there is no such server in what is
-                seen (404).
+            Rejected: The credential does not open the project (403), or there is no such server in what
+                is seen (404).
         """
-        if key is not None and key.projects is not None and project not in key.projects:
-            reason = {"reason": "project_not_allowed"}
-            raise Rejected(403, ErrorObject(UNAUTHORIZED, "this API key does not open the project", reason))
-        view = common_view(self._views.get(project), key.view if key is not None else None)
+        if shown is not None and shown.projects is not None and project not in shown.projects:
+            problem, reason = f"this {shown.kind} does not open the project", "project_not_allowed"
+            raise Rejected(403, ErrorObject(UNAUTHORIZED, problem, {"reason": reason}))
+        view = common_view(self._views.get(project), shown.view if shown is not None else None)
         if not server:
             return view
         if server not in self._upstreams() or (view is not None and not view.shows_server(server)):
@@ -341,7 +367,8 @@ class ProjectGateway:
         """Replace a signed session id by the id alone, and return the function that signs new ones."""
         head.user_id = identity.user_id
         user = (identity.user_id or "").encode("ascii")
-        owner = (project.encode("ascii"), identity.key.fingerprint if identity.key is not None else b"", user)
+        shown = identity.credential
+        owner = (project.encode("ascii"), shown.fingerprint if shown is not None else b"", user)
         head.owner = b"\0".join(owner)
         signed = head.get("Mcp-Session-Id")
         if signed is not None:

@@ -89,6 +89,7 @@ def schema() -> Draft202012Validator:
         {"names": {"separator": "-"}, "httpServer": {"port": "${PORT}"}, "codeMode": {"enabled": False}},
         {"mcpServers": {"u": {"type": "stdio", **RUN, "env": {"A": 1, "B": True}, "envFile": ".env"}}},
         {"mcpServers": {"u": {"type": "sse", "url": "https://a.example", "disabled": True, "timeout": 1000}}},
+        {"auth": {"jwt": {"issuer": "https://a.example", "audience": ["a"], "jwks": {"keys": []}}}},
         {"//": "a comment", "$schema": "./routermcp.schema.json", "mcpServers": {}},
     ],
 )
@@ -105,6 +106,8 @@ def test_the_schema_takes_what_the_gateway_takes(schema: Draft202012Validator, c
         {"mcpServers": {"u": {**RUN, "timeout": -1}}},
         {"mcpServers": {"u": {**RUN, "comand": "x"}}},
         {"session": {"timeout": "soon"}},
+        {"auth": {"jwt": {"issuer": "https://a.example"}}},
+        {"auth": {"jwt": {"issuer": "https://a.example", "audience": "a", "algorithms": ["none"]}}},
     ],
 )
 def test_the_schema_marks_what_is_wrong(schema: Draft202012Validator, config: object) -> None:

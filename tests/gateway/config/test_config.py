@@ -294,7 +294,7 @@ def test_errors_of_syntax_say_where(text: str, said: str) -> None:
         ({"auth": {"apiKeys": [{}]}}, "auth.apiKeys[0].key: is missing"),
         ({"auth": {"mode": "api_key"}}, "auth.apiKeys: expected at least one key"),
         ({"auth": {"apiKeys": []}}, "auth.apiKeys: expected at least one key"),
-        ({"auth": {"mode": "oauth"}}, "auth.mode: expected 'none' or 'api_key'"),
+        ({"auth": {"mode": "oauth"}}, "auth.mode: expected 'none', 'api_key' or 'jwt'"),
         ({"httpServer": {"port": 65536}}, "httpServer.port: expected less than or equal to 65535"),
         (
             {"httpServer": {"maxConnectionsPerAddress": 0}},
@@ -461,7 +461,8 @@ CONFIGS = st.fixed_dictionaries(
     optional={
         "httpServer": VALUES | st.dictionaries(st.sampled_from(["host", "port"]), VALUES),
         "session": VALUES | st.dictionaries(st.sampled_from(["timeout", "max_sessions", "store"]), VALUES),
-        "auth": VALUES | st.dictionaries(st.sampled_from(["mode", "apiKeys"]), VALUES | st.lists(VALUES)),
+        "auth": VALUES
+        | st.dictionaries(st.sampled_from(["mode", "apiKeys", "jwt"]), VALUES | st.lists(VALUES)),
         "rateLimit": VALUES | st.dictionaries(st.sampled_from(["requests", "seconds"]), VALUES),
         "project": VALUES,
         "mcpServers": VALUES | st.dictionaries(st.sampled_from(["a", "b", "routermcp"]), VALUES | SERVERS),

@@ -236,6 +236,13 @@ def test_issuers_are_compared_letter_by_letter(issuer: Any) -> None:
         world.drive(discover_target(ENDPOINT, None))
 
 
+@pytest.mark.parametrize(("written", "read"), [(f"{ISSUER}/keys", f"{ISSUER}/keys"), (7, None), (None, None)])
+def test_a_server_says_where_its_keys_are(written: Any, read: str | None) -> None:
+    world = World()
+    world.server["jwks_uri"] = written
+    assert world.drive(find_server(ISSUER)).jwks_uri == read
+
+
 def test_secrets_go_over_https() -> None:
     world = World()
     world.server["token_endpoint"] = "http://auth.example/token"
