@@ -22,7 +22,12 @@ from tests.third_party import skips_are_failures
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-PACKAGES = {"routermcp_proto": ROOT, "routermcp": ROOT, "routermcp_adapters": ROOT / "adapters"}
+PACKAGES = {
+    "routermcp_proto": ROOT,
+    "routermcp": ROOT,
+    "routermcp_pytest": ROOT,
+    "routermcp_adapters": ROOT / "adapters",
+}
 
 #: Distributions besides routermcp that a bare installation may pull in.
 MAX_DISTRIBUTIONS = 12
