@@ -26,6 +26,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_jsonable_pyt
 
 from .error_codes import INVALID_REQUEST, NO_CODE, PARSE_ERROR
 from .exceptions import LocalProtocolError
+from .json_memory import FREE, MIN_COUNTED, PER_BYTE, is_too_dear
 
 RequestId = int | str
 
@@ -42,18 +43,14 @@ MAX_DIGITS = 18
 
 #: Bytes in which a message begins, after blanks and a byte order mark.
 _SNIFFED = 64
-#: Objects and arrays of one message: ten for each of 100,000 tools. At 200 bytes each they take
-#: 200 MB, before any model is made of them.
-MAX_CONTAINERS = 1_000_000
-
-#: Bytes of a message from which on they are counted. Below it there cannot be that many.
-COUNTED_SIZE = 2 * MAX_CONTAINERS
 
 #: Bytes of the longest message that is mended, which takes ten times as long as reading it.
 MAX_MENDED = 4 * 1024 * 1024
 
 #: Bytes of a message that is too large in which its id is looked for.
 _BEGINNING = 256
+
+_TOO_DEAR = f"decoded, it would take more memory than {PER_BYTE} times its size and {FREE >> 20} MiB"
 
 #: Levels at which the search for a value that cannot be encoded stops.
 MAX_SEARCH_DEPTH = 50
@@ -124,7 +121,6 @@ def decode(
     *,
     batches: bool = False,
     strict: bool = False,
-    max_containers: int = MAX_CONTAINERS,
 ) -> tuple[Message, ...]:
     """Decode a message or a batch. Never raises.
 
@@ -132,11 +128,9 @@ def decode(
         payload: One JSON text.
         batches: An array of messages is allowed.
         strict: Refuse messages with ``NaN`` and ``Infinity``, which RFC 8259 does not know.
-        max_containers: Objects and arrays that it may hold.
     """
-    if len(payload) > COUNTED_SIZE and _containers(payload) > max_containers:
-        problem = f"it holds more than {max_containers} objects and arrays"
-        return (Invalid(problem, _id_at_the_start(payload), INVALID_REQUEST),)
+    if len(payload) >= MIN_COUNTED and is_too_dear(payload):
+        return (Invalid(_TOO_DEAR, _id_at_the_start(payload), INVALID_REQUEST),)
     try:
         value: Any = from_json(payload, allow_inf_nan=not strict)
     except (ValueError, TypeError) as error:
@@ -168,13 +162,6 @@ def _may_be_jsonrpc(payload: bytes | bytearray | str) -> bool:
     """Return whether a text that is not JSON begins as a message does; other programs' lines do not."""
     begin = payload[:_SNIFFED] if isinstance(payload, str) else payload[:_SNIFFED].decode("utf-8", "replace")
     return begin.lstrip("\ufeff \t\r\n")[:1] in ("{", "[", "")
-
-
-def _containers(payload: bytes | bytearray | str) -> int:
-    """Count the objects and arrays of a JSON text, and the braces and brackets in its strings."""
-    if isinstance(payload, str):
-        return payload.count("{") + payload.count("[")
-    return payload.count(b"{") + payload.count(b"[")
 
 
 # Most peers write the id first, or after the version.

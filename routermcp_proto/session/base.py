@@ -48,10 +48,6 @@ MAX_PENDING_REQUESTS = 10_000
 #: each may need a person's attention.
 MAX_PEER_REQUESTS = 1_000
 
-#: Bytes of a message for each object and array that it may hold, where longer ones than usual are
-#: allowed: the same as :data:`..jsonrpc.MAX_CONTAINERS` in 64 MiB.
-BYTES_PER_CONTAINER = 64
-
 NO_ROOM = ErrorObject(INVALID_REQUEST, "the id is in use, or too many requests wait for an answer")
 
 
@@ -80,7 +76,6 @@ class Session:
         "_ids",
         "_lines",
         "_listening",
-        "_max_containers",
         "_pending",
         "_revision",
         "_state",
@@ -101,7 +96,6 @@ class Session:
         """The subscription that a client has made by itself."""
         self.max_message_size = MAX_MESSAGE_SIZE if max_message_size is None else max_message_size
         """Bytes of the longest message."""
-        self._max_containers = max(jsonrpc.MAX_CONTAINERS, self.max_message_size // BYTES_PER_CONTAINER)
         # The buffers of LineSession, which has no constructor: a gateway makes a session for each request.
         self._lines: LineDecoder | None = None
         self._events: list[Event] = []
@@ -239,9 +233,7 @@ class Session:
                 request a stream of its own. There an error without id means that request.
         """
         batches = self._revision is not None and self._revision.batches
-        messages = jsonrpc.decode(
-            payload, batches=batches, strict=self._strict_json, max_containers=self._max_containers
-        )
+        messages = jsonrpc.decode(payload, batches=batches, strict=self._strict_json)
         return self.receive_decoded(messages, only=only)
 
     def receive_decoded(

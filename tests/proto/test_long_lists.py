@@ -212,12 +212,10 @@ def test_a_page_that_an_application_has_is_not_changed() -> None:
 # ---- messages of very many objects -----------------------------------------------------------------
 
 
-@pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A message holds ten objects and arrays, and more than 40 bytes are counted."""
-    monkeypatch.setattr(jsonrpc, "COUNTED_SIZE", 40)
-    monkeypatch.setattr(jsonrpc, "MAX_CONTAINERS", 10)
-    monkeypatch.setattr("routermcp_proto.session.base.BYTES_PER_CONTAINER", 10**9)
+def count_from_40_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a message of 40 bytes take too much memory where it holds ten objects and arrays."""
+    monkeypatch.setattr(jsonrpc, "MIN_COUNTED", 40)
+    monkeypatch.setattr("routermcp_proto.json_memory.FREE", 0)
 
 
 @pytest.mark.parametrize(
@@ -230,21 +228,23 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
         ('{"result":{"id":5},"x":%s}', None),
     ],
 )
-@pytest.mark.usefixtures("few")
 @pytest.mark.parametrize("bombs", ["[" + "[]," * 9 + "[]]", "{" + '"a":{},' * 9 + '"b":{}}'])
-def test_a_message_of_too_many_objects_is_not_decoded(text: str, bombs: str, request_id: int | None) -> None:
-    payload = (text % bombs + " " * 40).encode()
+def test_a_message_of_too_many_objects_is_not_decoded(
+    text: str, bombs: str, request_id: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count_from_40_bytes(monkeypatch)
+    payload = (text % bombs).encode()
     for each in (payload, bytearray(payload), payload.decode()):
-        (message,) = jsonrpc.decode(each, max_containers=10)
+        (message,) = jsonrpc.decode(each)
         assert isinstance(message, Invalid)
-        assert "more than 10 objects and arrays" in message.problem
+        assert "more memory than 10 times its size" in message.problem
         assert message.id == request_id
 
 
-@pytest.mark.usefixtures("few")
 @pytest.mark.parametrize("first", [True, False])
-def test_the_call_that_got_too_many_objects_fails(first: bool) -> None:
+def test_the_call_that_got_too_many_objects_fails(first: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     session = ready()
+    count_from_40_bytes(monkeypatch)
     outgoing = session.start_request(calls.list_tools())
     message: dict[str, Any] = {"id": outgoing.request_id, "result": {"tools": [{"name": "a"}] * 10}}
     if not first:
@@ -252,10 +252,10 @@ def test_the_call_that_got_too_many_objects_fails(first: bool) -> None:
     (event,) = session.receive_message(json.dumps(message).encode())
     if first:
         assert isinstance(event, ResponseRejected)
-        assert "more than 10 objects and arrays" in str(event.error)
+        assert "more memory than 10 times its size" in str(event.error)
     else:
         assert isinstance(event, MessageDropped)
-        assert "more than 10 objects and arrays" in event.problem
+        assert "more memory than 10 times its size" in event.problem
 
 
 def test_a_long_message_that_is_no_json_is_not_mended(monkeypatch: pytest.MonkeyPatch) -> None:

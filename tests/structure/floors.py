@@ -10,7 +10,7 @@ from __future__ import annotations
 #: By wing, from the lowest floor to the highest.
 FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "routermcp_proto": (
-        ("error_codes", "names", "versions"),
+        ("error_codes", "json_memory", "names", "versions"),
         ("exceptions",),
         ("framing", "jsonrpc", "retry", "states", "types"),
         ("calls",),
