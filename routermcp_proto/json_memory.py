@@ -20,13 +20,13 @@ EMPTY_OBJECT, FIRST_MEMBERS = 64, 128
 FEW = 5
 
 #: Bytes of each further member, beside its place.
-MEMBER = 20
+FURTHER_MEMBER = 20
 
 #: Bytes of an array, and of the place of each value in one: its pointer, which is there twice in the end.
 ARRAY, PLACE = 80, 16
 
 #: Bytes of a number; those of one and two digits are there already.
-NUMBER = 32
+LONG_NUMBER = 32
 
 #: Bytes of a string beside its characters. One wide character makes four bytes of each.
 STRING, WIDE_STRING, WIDE = 64, 80, 4
@@ -60,11 +60,11 @@ def _at_most(data: bytes | bytearray) -> int:
     strings = data.count(b'"') // 2 + 1
     return (
         objects * (EMPTY_OBJECT + FIRST_MEMBERS)
-        + max(0, colons - FEW * objects) * MEMBER
+        + max(0, colons - FEW * objects) * FURTHER_MEMBER
         + arrays * ARRAY
         + commas * PLACE
         # A place holds a number where it holds no string. A mark in a string makes the sum no smaller.
-        + max(0, commas + colons + arrays - strings) * NUMBER
+        + max(0, commas + colons + arrays - strings) * LONG_NUMBER
         + _memory_of_strings(strings, len(data), _is_wide(data))
     )
 
@@ -89,9 +89,9 @@ def memory_of(data: bytes | bytearray) -> int:
         objects, members = objects + filled, members + marks.count(b":")
         total += marks.count(b"{") * EMPTY_OBJECT + filled * FIRST_MEMBERS
         total += marks.count(b"[") * ARRAY + marks.count(b",") * PLACE
-        total += marks.translate(_NUMBERS_ONLY).count(b"000,") * NUMBER
+        total += marks.translate(_NUMBERS_ONLY).count(b"000,") * LONG_NUMBER
         total += _memory_of_strings(len(new), sum(map(len, new)), is_wide)
-    return total + max(0, members - FEW * objects) * MEMBER
+    return total + max(0, members - FEW * objects) * FURTHER_MEMBER
 
 
 def _is_wide(data: bytes | bytearray) -> bool:

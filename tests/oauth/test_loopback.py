@@ -16,11 +16,11 @@ import httpx
 import pytest
 
 from routermcp import SyncRouterMCPClient
-from routermcp.oauth import OAuthConfig, loopback, loopback_receiver, memory_adapter
+from routermcp.oauth import OAuthConfig, callback_server, loopback_receiver, memory_adapter
 from routermcp.oauth import browser as browser_module
 from routermcp.oauth.browser import suspicion
+from routermcp.oauth.callback_server import MAX_CONNECTIONS
 from routermcp.oauth.config import CALLBACK_PORT, DEFAULT_REDIRECT_URI
-from routermcp.oauth.loopback import MAX_CONNECTIONS
 from routermcp.types import ConfigError, OAuthError
 from tests.oauth.servers.protected_server import ProtectedServer
 from tests.programs import free_port
@@ -89,15 +89,35 @@ def test_a_user_who_says_no_reads_so_at_once() -> None:
     assert "error=access_denied" in waiting.result.result(PATIENCE)  # which the flow judges
 
 
-def test_a_refusal_without_a_state_ends_the_wait_too() -> None:
-    """Some servers lose the state where they refuse; a user would wait for ten minutes."""
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("error=access_denied", 400),
+        ("error=access_denied&iss=https://auth.example", 400),
+        ("error=access_denied&state=right&state=right", 400),
+        ("error=access_denied&state=", 404),
+        ("error=access_denied&state=wrong", 404),
+        ("code=x", 404),
+    ],
+)
+def test_without_the_right_state_no_answer_ends_the_wait(query: str, status: int) -> None:
+    """RFC 8252, section 8.9: a page that sends the browser here is not believed, refusals included."""
     waiting = WaitingReceiver()
-    assert waiting.get("/callback?error=access_denied&state=wrong").status_code == 404
-    assert waiting.get("/other?error=access_denied").status_code == 404
-    assert not waiting.result.done()
-    assert "access_denied" in waiting.get("/callback?error=access_denied").text
-    with pytest.raises(OAuthError, match="did not sign the user in: access_denied"):
-        waiting.result.result(PATIENCE)
+    assert waiting.get(f"/callback?{query}", **{"Sec-Fetch-Dest": "document"}).status_code == status
+    assert waiting.get("/callback?state=right&code=x").status_code == 200
+    assert waiting.result.result(PATIENCE).endswith("/callback?state=right&code=x")
+
+
+def test_a_refusal_without_a_state_is_shown_once() -> None:
+    """Some servers lose the state where they refuse, against RFC 6749, section 4.1.2.1."""
+    waiting = WaitingReceiver()
+    for word in ("access_denied&error_description=not%1b[2Jyou", "another"):
+        assert "goes on" in waiting.get(f"/callback?error={word}").text
+    waiting.get("/callback?state=right&code=x")
+    waiting.result.result(PATIENCE)
+    (told,) = waiting.shown[1:]
+    assert 'said "access_denied (not [2Jyou)"' in told
+    assert "goes on waiting" in told
 
 
 def test_it_listens_where_the_application_lets_its_users_come_back_to() -> None:
@@ -332,8 +352,8 @@ def test_connections_of_others_keep_no_browser_out() -> None:
 
 def test_a_request_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where each byte comes soon after the one before."""
-    monkeypatch.setattr(loopback._Handler, "timeout", 6 * PATIENCE)
-    monkeypatch.setattr(loopback, "REQUEST_SECONDS", 0.05)
+    monkeypatch.setattr(callback_server._Handler, "timeout", 6 * PATIENCE)
+    monkeypatch.setattr(callback_server, "REQUEST_SECONDS", 0.05)
     waiting = WaitingReceiver()
     assert ends(*connections(waiting.receiver, 1))
     monkeypatch.undo()

@@ -35,6 +35,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("device", "grants", "stores", "text_settings"),
         ("config",),
         ("flows", "paste"),
+        ("callback_server",),
         ("loopback",),
         ("__init__",),
     ),
