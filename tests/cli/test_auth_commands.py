@@ -274,8 +274,10 @@ def test_a_refusal_of_the_user_is_said_at_once(server: ProtectedServer, tmp_path
     )
     with program:
         assert program.stderr is not None
-        next(line for line in program.stderr if "/oauth/authorize?" in line)
-        page = httpx.get(f"http://127.0.0.1:{port}/callback?error=access_denied", trust_env=False)
+        shown = next(line for line in program.stderr if "/oauth/authorize?" in line)
+        state = parse_qs(urlsplit(shown.strip()).query)["state"][0]
+        back = f"http://127.0.0.1:{port}/callback?error=access_denied&state={state}"
+        page = httpx.get(back, trust_env=False)
         assert "access_denied" in page.text
         _, told = program.communicate(timeout=PATIENCE)
     assert program.returncode == 3
