@@ -1,4 +1,4 @@
-"""The memory that a JSON text takes once it is decoded, found before it is.
+"""The memory that a JSON text takes once it is decoded, and what it holds, found before it is.
 
 Python needs 64 bytes for ``{}`` and 192 for ``{"a":0}``, so that a message of 20 MB may take 800. The text
 is read for its marks alone, with the fast searches of :class:`bytes`; that is dearest where each byte is a
@@ -8,9 +8,15 @@ ones need a little less.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 #: Bytes of memory that a text may take for each of its own, and beside them.
 PER_BYTE = 10
 FREE = 32 * 1024 * 1024
+
+#: Objects and arrays of a text, ten for each of 100,000 tools; a message of more than 64 MiB, where those are
+#: allowed, has one for each 64 bytes. Decoding as many stops everything else for less than a second.
+MAX_CONTAINERS, BYTES_PER_CONTAINER = 1_000_000, 64
 
 #: Bytes of a text below which it cannot take more: the dearest, ``[[[...]]]``, takes 40 for each of its own.
 MIN_COUNTED = 1024 * 1024
@@ -44,21 +50,31 @@ _NUMBERS_ONLY = bytes(c if c in b'[{:"' else ord(",") if c in b",]}" else ord("0
 
 
 def is_too_dear(payload: bytes | bytearray | str) -> bool:
-    """Return whether a text takes more memory than its size allows for.
+    """Return whether a text takes more memory than its size allows for, or holds too many containers.
 
     Args:
         payload: A JSON text of at least :data:`MIN_COUNTED`; a shorter one never is.
     """
     data = payload.encode("utf-8", "surrogatepass") if isinstance(payload, str) else payload
-    allowed = PER_BYTE * len(data) + FREE
-    return _at_most(data) > allowed and memory_of(data) > allowed
+    memory, containers = PER_BYTE * len(data) + FREE, max(MAX_CONTAINERS, len(data) // BYTES_PER_CONTAINER)
+
+    def is_over(sums: tuple[int, int]) -> bool:
+        return sums[0] > memory or sums[1] > containers
+
+    return is_over(_at_most(data)) and any(map(is_over, _running_sums(data)))
 
 
-def _at_most(data: bytes | bytearray) -> int:
-    """Return a bound for :func:`memory_of` that is found sooner: each string is new, and holds marks."""
+def memory_of(data: bytes | bytearray) -> int:
+    """Return the bytes of memory that a JSON text takes, whether it is valid or not."""
+    *_, (memory, _) = _running_sums(data)
+    return memory
+
+
+def _at_most(data: bytes | bytearray) -> tuple[int, int]:
+    """Return bounds for the sums that are found sooner: each string is new, and marks in strings count."""
     objects, arrays, colons, commas = (data.count(mark) for mark in (b"{", b"[", b":", b","))
     strings = data.count(b'"') // 2 + 1
-    return (
+    memory = (
         objects * (EMPTY_OBJECT + FIRST_MEMBERS)
         + max(0, colons - FEW * objects) * FURTHER_MEMBER
         + arrays * ARRAY
@@ -67,15 +83,16 @@ def _at_most(data: bytes | bytearray) -> int:
         + max(0, commas + colons + arrays - strings) * LONG_NUMBER
         + _memory_of_strings(strings, len(data), _is_wide(data))
     )
+    return memory, objects + arrays
 
 
-def memory_of(data: bytes | bytearray) -> int:
-    """Return the bytes of memory that a JSON text takes, whether it is valid or not."""
+def _running_sums(data: bytes | bytearray) -> Iterator[tuple[int, int]]:
+    """Yield the bytes of memory, and the objects and arrays, of what was read so far; piece by piece."""
     is_wide = _is_wide(data)
     if b"\\" in data:  # where a string ends matters, not which character an escape stands for
         data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
     kept: set[bytes] = set()
-    total, objects, members, inside = 0, 0, 0, 0
+    total, containers, filled, members, inside = 0, 0, 0, 0, 0
     for start in range(0, len(data), _PIECE):
         parts = bytes(data[start : start + _PIECE]).split(b'"')
         strings, marks = parts[1 - inside :: 2], b"".join(parts[inside::2]).translate(None, _BLANKS)
@@ -85,13 +102,14 @@ def memory_of(data: bytes | bytearray) -> int:
             first = {string for string in set(strings) - kept if len(string) < KEPT_LENGTH}
             kept |= first
         new = [*first, *(string for string in strings if string not in kept)]
-        filled = marks.count(b"{") - marks.count(b"{}")
-        objects, members = objects + filled, members + marks.count(b":")
-        total += marks.count(b"{") * EMPTY_OBJECT + filled * FIRST_MEMBERS
-        total += marks.count(b"[") * ARRAY + marks.count(b",") * PLACE
+        objects, arrays, empty = (marks.count(mark) for mark in (b"{", b"[", b"{}"))
+        containers += objects + arrays
+        filled, members = filled + objects - empty, members + marks.count(b":")
+        total += objects * EMPTY_OBJECT + (objects - empty) * FIRST_MEMBERS
+        total += arrays * ARRAY + marks.count(b",") * PLACE
         total += marks.translate(_NUMBERS_ONLY).count(b"000,") * LONG_NUMBER
         total += _memory_of_strings(len(new), sum(map(len, new)), is_wide)
-    return total + max(0, members - FEW * objects) * FURTHER_MEMBER
+        yield total + max(0, members - FEW * filled) * FURTHER_MEMBER, containers
 
 
 def _is_wide(data: bytes | bytearray) -> bool:

@@ -26,7 +26,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_jsonable_pyt
 
 from .error_codes import INVALID_REQUEST, NO_CODE, PARSE_ERROR
 from .exceptions import LocalProtocolError
-from .json_memory import FREE, MIN_COUNTED, PER_BYTE, is_too_dear
+from .json_memory import FREE, MAX_CONTAINERS, MIN_COUNTED, PER_BYTE, is_too_dear
 
 RequestId = int | str
 
@@ -50,7 +50,10 @@ MAX_MENDED = 4 * 1024 * 1024
 #: Bytes of a message that is too large in which its id is looked for.
 _BEGINNING = 256
 
-_TOO_DEAR = f"decoded, it would take more memory than {PER_BYTE} times its size and {FREE >> 20} MiB"
+_TOO_DEAR = (
+    f"decoded, it would take more memory than {PER_BYTE} times its size and {FREE >> 20} MiB, "
+    f"or hold more than {MAX_CONTAINERS} objects and arrays"
+)
 
 #: Levels at which the search for a value that cannot be encoded stops.
 MAX_SEARCH_DEPTH = 50

@@ -100,6 +100,14 @@ def test_a_dear_message_costs_its_call() -> None:
         assert "10 times its size and 32 MiB" in message.problem
 
 
+def test_a_text_of_too_many_containers_is_too_dear(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = filled('[{"a":"' + "x" * 60 + '"}]')
+    assert not is_too_dear(text)
+    monkeypatch.setattr(json_memory, "MAX_CONTAINERS", len(text) // 40)
+    assert is_too_dear(text)
+    assert not is_too_dear(filled('"' + "[" * 60 + '"')), "those in strings are none"
+
+
 def test_half_of_a_surrogate_pair_is_counted() -> None:
     assert not is_too_dear('["' + "x" * MIN_COUNTED + '\ud83d"]')
 
@@ -122,4 +130,6 @@ json_values = st.recursive(
 @given(json_values, st.sampled_from([None, 1]), st.booleans())
 def test_the_quick_bound_is_one(value: object, indent: int | None, ensure_ascii: bool) -> None:
     text = json.dumps(value, indent=indent, ensure_ascii=ensure_ascii).encode()
-    assert json_memory._at_most(text) >= memory_of(text)
+    memory, containers = json_memory._at_most(text)
+    assert memory >= memory_of(text)
+    assert containers >= max(sums[1] for sums in json_memory._running_sums(text))
