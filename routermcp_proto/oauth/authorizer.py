@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, TypeVar
 
 from ..exceptions import AuthorizationRequiredError, OAuthError
 from .challenges import Challenge, for_tokens
@@ -17,7 +18,7 @@ from .dpop import USE_NONCE, Prover, binds_tokens
 from .metadata import AuthorizationTarget
 from .records import GrantRecord
 from .scopes import union
-from .sign_in import BrowserSignIn, DeviceSignIn, GrantSignIn, PendingDeviceSignIn
+from .sign_in import BrowserSignIn, DeviceSignIn, GrantSignIn, PendingDeviceSignIn, SignInWay
 from .steps import (
     UNKNOWN_CLIENT_ERRORS,
     AskUser,
@@ -38,6 +39,8 @@ MAX_SIGN_INS = 3
 
 #: Renewals for one request: the second if the token that came of the first has been ended on its way.
 MAX_RENEWALS = 2
+
+WayT = TypeVar("WayT", bound=SignInWay)
 
 AuditedAction = Literal["obtain", "refresh", "revoke"]
 """An action on tokens."""
@@ -82,8 +85,9 @@ class Authorizer:
         self._application = application
         self._clients = Clients(endpoint, application, registrations, clock)
         self._browser = BrowserSignIn(endpoint, application, self._clients, random=random, clock=clock)
-        self._grant = GrantSignIn(endpoint, application, self._clients, random=random, clock=clock)
-        self._device = DeviceSignIn(endpoint, application, self._clients, random=random, clock=clock)
+        self._token_endpoint = partial(
+            TokenEndpoint, random=random, clock=clock, parameters=application.token_parameters
+        )
         self._random = random
         self._clock = clock
         self._audited: list[AuditedAction] = []
@@ -179,7 +183,7 @@ class Authorizer:
             return
         prover = self._prover if tokens.token_type == "dpop" else None  # noqa: S105 - a name
         resource = self._application.resource_for(self.record.text("resource"))
-        token_endpoint = self._token_endpoint(tokens.issuer, token_url, self.record.client, prover)
+        token_endpoint = self._token_endpoint(tokens.issuer, token_url, self.record.client, prover=prover)
         try:
             self.record.renew((yield from refresh_tokens(token_endpoint, tokens, resource)))
             self._audited.append("refresh")
@@ -294,20 +298,11 @@ class Authorizer:
         self._metadata_url = target.metadata_url
         return replace(target, resource=self._application.resource_for(target.resource))
 
-    def _token_endpoint(
-        self, issuer: str, url: str, client: Client | None, prover: Prover | None
-    ) -> TokenEndpoint:
-        return TokenEndpoint(
-            issuer,
-            url,
-            client,
-            self._random,
-            self._clock,
-            prover,
-            parameters=self._application.token_parameters,
-        )
-
     # ---- signing in -----------------------------------------------------------------------------------
+
+    def _way(self, kind: type[WayT]) -> WayT:
+        """Return a way to sign in; none of them has a state of its own."""
+        return kind(self.endpoint, self._application, self._clients, random=self._random, clock=self._clock)
 
     def _sign_in(
         self,
@@ -320,8 +315,9 @@ class Authorizer:
             attempt.sign_ins += 1
         prover = self._dpop(target, challenge, attempt)
         if self._application.grant is not None:
-            yield from self._grant.run(self._application.grant, self.record, target, scope, prover)
-            self._audited.append("obtain")
+            grant = self._application.grant
+            tokens = yield from self._way(GrantSignIn).obtain(grant, target, scope, prover)
+            self._settle(tokens, target, None, scope)
             return
         if self._application.on_device:
             try:
@@ -343,16 +339,32 @@ class Authorizer:
             # Once: a client that was registered just now is refused for another reason.
             yield from self._ask_user((yield from self._begin(target, scope, prover)))
 
+    def _settle(
+        self, tokens: Tokens, target: AuthorizationTarget, client: Client | None, scope: tuple[str, ...]
+    ) -> None:
+        """Note the tokens of this sign-in in the record, which may have been read anew meanwhile."""
+        self.record.settle(
+            tokens,
+            endpoint=self.endpoint,
+            client=client,
+            resource=target.resource,
+            token_endpoint=target.server.token_endpoint,
+            revocation_endpoint=target.server.revocation_endpoint,
+            requested=scope,
+            resource_metadata=target.metadata_url,
+        )
+        self._audited.append("obtain")
+
     def _show_code(
         self, target: AuthorizationTarget, scope: tuple[str, ...], prover: Prover | None
     ) -> Flow[None]:
         """Have the user enter a code on another device (RFC 8628)."""
-        pending = yield from self._device.begin(target, scope, prover)
+        pending = yield from self._way(DeviceSignIn).begin(target, scope, prover)
         yield ShowCode(pending.device.shown, self._poll(pending))
 
     def _poll(self, pending: PendingDeviceSignIn) -> Flow[None]:
-        yield from self._device.complete(self.record, pending)
-        self._audited.append("obtain")
+        tokens = yield from self._way(DeviceSignIn).complete(pending)
+        self._settle(tokens, pending.target, pending.client, pending.scope)
 
     def _begin(
         self,
@@ -363,7 +375,7 @@ class Authorizer:
         again: bool = False,
     ) -> Flow[PendingSignIn]:
         dpop = prover is not None
-        return (yield from self._browser.begin(self.record, target, scope, dpop=dpop, again=again))
+        return (yield from self._way(BrowserSignIn).begin(self.record, target, scope, dpop=dpop, again=again))
 
     def _ask_user(self, pending: PendingSignIn) -> Flow[None]:
         callback: str = yield AskUser(pending.url, str(pending.kept["redirect_uri"]))
@@ -389,7 +401,7 @@ class Authorizer:
             ForgottenClientError: The authorization server has forgotten the client; begin again.
             OAuthError: It belongs to no sign-in of this user that waits, or says no.
         """
-        yield from self._browser.complete(self.record, callback_url, self._prover)
+        yield from self._way(BrowserSignIn).complete(self.record, callback_url, self._prover)
         self._audited.append("obtain")
 
     def _dpop(
@@ -422,7 +434,7 @@ class Authorizer:
         self._audited.append("revoke")
         yield SaveRecord()  # also if no caller waits for what follows
         if tokens is not None and endpoint is not None:
-            token_endpoint = self._token_endpoint(tokens.issuer, "", client, None)
+            token_endpoint = self._token_endpoint(tokens.issuer, "", client)
             if grant is not None:
                 token_endpoint = replace(token_endpoint, client=grant.client, signer=grant.signer)
             url = checked(endpoint, "revocation_endpoint", self._application.plain_hosts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 from ..exceptions import AuthorizationRequiredError, OAuthError
 from .client import Application, Clients
@@ -18,7 +19,7 @@ from .tokens import TokenEndpoint, Tokens
 from .urls import checked, shown
 
 
-class _SignIn:
+class SignInWay:
     """A way to get the first tokens of a user.
 
     Args:
@@ -37,57 +38,25 @@ class _SignIn:
         self._clients = clients
         self._random = random
         self._clock = clock
-
-    def _token_endpoint(
-        self, issuer: str, url: str, client: Client | None, prover: Prover | None
-    ) -> TokenEndpoint:
-        return TokenEndpoint(
-            issuer,
-            url,
-            client,
-            self._random,
-            self._clock,
-            prover,
-            parameters=self._application.token_parameters,
-        )
-
-    def _settle(
-        self,
-        record: GrantRecord,
-        tokens: Tokens,
-        target: AuthorizationTarget,
-        client: Client | None,
-        scope: tuple[str, ...],
-    ) -> None:
-        """Put the tokens that an authorization server gave into the record."""
-        record.settle(
-            tokens,
-            endpoint=self._endpoint,
-            client=client,
-            resource=target.resource,
-            token_endpoint=target.server.token_endpoint,
-            revocation_endpoint=target.server.revocation_endpoint,
-            requested=scope,
-            resource_metadata=target.metadata_url,
+        self._token_endpoint = partial(
+            TokenEndpoint, random=random, clock=clock, parameters=application.token_parameters
         )
 
 
-class GrantSignIn(_SignIn):
+class GrantSignIn(SignInWay):
     """Gets tokens by a grant that the application has, without its users."""
 
-    def run(
+    def obtain(
         self,
         grant: ClientGrant,
-        record: GrantRecord,
         target: AuthorizationTarget,
         scope: tuple[str, ...],
         prover: Prover | None,
-    ) -> Flow[None]:
-        """Get tokens, and put them into the record.
+    ) -> Flow[Tokens]:
+        """Get tokens.
 
         Args:
             grant: The grant.
-            record: The record of the user that the tokens are kept for.
             target: The MCP server, and the authorization server that it trusts.
             scope: The scopes to ask for.
             prover: The key where the tokens are to be bound to it.
@@ -98,12 +67,11 @@ class GrantSignIn(_SignIn):
         server = target.server
         name = grant.client.client_id if grant.client is not None else "the assertion"
         self._clients.bind(name, server)
-        token_endpoint = self._token_endpoint(server.issuer, server.token_endpoint, None, prover)
-        tokens = yield from grant.obtain(token_endpoint, target, self._endpoint, scope)
-        self._settle(record, tokens, target, None, scope)
+        token_endpoint = self._token_endpoint(server.issuer, server.token_endpoint, None, prover=prover)
+        return (yield from grant.obtain(token_endpoint, target, self._endpoint, scope))
 
 
-class BrowserSignIn(_SignIn):
+class BrowserSignIn(SignInWay):
     """Sends users to a page of the authorization server, and gets their tokens when they come back.
 
     Between the two lie minutes and perhaps processes: what the second half needs is in the record.
@@ -195,7 +163,7 @@ class BrowserSignIn(_SignIn):
         token_url = checked(kept.get("token_endpoint"), "token_endpoint", plain_hosts)
         scope = tuple(str(kept.get("scope", "")).split())
         prover = prover if kept.get("dpop") else None
-        token_endpoint = self._token_endpoint(issuer, token_url, client, prover)
+        token_endpoint = self._token_endpoint(issuer, token_url, client, prover=prover)
         try:
             code = code_from(callback_url, state, kept)
             tokens = yield from token_endpoint.ask(exchange_form(code, kept), scope)
@@ -227,7 +195,7 @@ class PendingDeviceSignIn:
     scope: tuple[str, ...]
 
 
-class DeviceSignIn(_SignIn):
+class DeviceSignIn(SignInWay):
     """Gets codes that users enter on another device, and polls for their tokens (RFC 8628)."""
 
     def begin(
@@ -246,7 +214,7 @@ class DeviceSignIn(_SignIn):
         """
         server = target.server
         client = yield from self._clients.at(target, None, scope)
-        token_endpoint = self._token_endpoint(server.issuer, server.token_endpoint, client, prover)
+        token_endpoint = self._token_endpoint(server.issuer, server.token_endpoint, client, prover=prover)
         try:
             device = yield from request_codes(
                 target, token_endpoint, scope, self._application.page_parameters
@@ -256,18 +224,14 @@ class DeviceSignIn(_SignIn):
             raise
         return PendingDeviceSignIn(device, target, token_endpoint, client, scope)
 
-    def complete(self, record: GrantRecord, pending: PendingDeviceSignIn) -> Flow[None]:
-        """Poll until the user has entered the code, and put the tokens into the record.
-
-        Args:
-            record: The record of the user.
-            pending: The sign-in.
+    def complete(self, pending: PendingDeviceSignIn) -> Flow[Tokens]:
+        """Poll until the user has entered the code, and return the tokens.
 
         Raises:
             OAuthError: The code has ended, or the user or the server said no.
         """
-        target, client, scope = pending.target, pending.client, pending.scope
+        target = pending.target
         token_endpoint = replace(pending.token_endpoint, optional=True)
-        tokens = yield from poll(pending.device, token_endpoint, scope, target.resource)
-        self._clients.note_tokens(target.server.issuer, client)
-        self._settle(record, tokens, target, client, scope)
+        tokens = yield from poll(pending.device, token_endpoint, pending.scope, target.resource)
+        self._clients.note_tokens(target.server.issuer, pending.client)
+        return tokens

@@ -10,6 +10,7 @@ from routermcp_proto.exceptions import AuthorizationRequiredError, OAuthError
 from routermcp_proto.oauth.authorizer import AuthAttempt
 from routermcp_proto.oauth.client_auth import DEVICE_CODE
 from routermcp_proto.oauth.device_grant import MAX_BACKOFF_SECONDS
+from routermcp_proto.oauth.records import GrantRecord
 from routermcp_proto.oauth.steps import HTTPAnswer, HTTPStep, InvalidGrantError, TokenError
 from tests.proto.oauth.world import ENDPOINT, ISSUER, Party, answer, form_of
 
@@ -75,6 +76,20 @@ def test_the_answer_to_a_poll_is_kept_whatever_becomes_of_its_caller() -> None:
     (poll,) = [step for step in party.world.steps if step.url == f"{ISSUER}/token"]
     assert poll.spends
     assert poll.optional
+
+
+def test_tokens_are_put_into_the_record_as_it_is_when_they_come() -> None:
+    """A pause releases the lock of the record, and afterwards it is read again."""
+    party = Television(says("authorization_pending"))
+    poll = party.world.handlers[f"{ISSUER}/token"]
+
+    def read_again(step: HTTPStep) -> HTTPAnswer:
+        party.authorizer.record = GrantRecord({"endpoint": ENDPOINT})
+        return poll(step)
+
+    party.world.handlers[f"{ISSUER}/token"] = read_again
+    assert party.sign_in()
+    assert party.authorizer.headers("POST", ENDPOINT) == {"Authorization": "Bearer access-1"}
 
 
 def test_no_resource_is_named_where_it_is_left_out() -> None:
