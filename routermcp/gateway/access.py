@@ -83,6 +83,7 @@ def bearer_tokens_of(config: GatewayConfig, *, folder: Path | None, path: str) -
         TokenVerifier(rules, _key_source_of(settings, folder)),
         path=path,
         public_url=config.httpServer.publicUrl,
+        scopes=settings.asked_scopes,
         projects=settings.projects,
         view=view_of(settings),
     )

@@ -6,6 +6,7 @@ does. An error that the library raises of them is an answer like any other.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
 import json
@@ -19,6 +20,9 @@ from typing import Any
 from routermcp._structured import parse_typed
 from routermcp.cli import output
 from routermcp.cli.arguments.schema import describe_arguments
+from routermcp.gateway.access_tokens.checker import TokenRules, check_token
+from routermcp.gateway.access_tokens.refusals import TokenRefusedError
+from routermcp.gateway.access_tokens.signatures import read_key_set
 from routermcp.gateway.catalog import tool_search, uri_templates
 from routermcp.gateway.http import asgi, validation
 from routermcp.types import ToolResult
@@ -344,6 +348,19 @@ def _urls(named: str, said: str) -> None:
     code_grant.state_of(said)
     with contextlib.suppress(MCPError):
         code_grant.code_from(f"http://127.0.0.1/?{said}", named, {"issuer": ISSUER})
+
+
+_TOKEN_KEYS = read_key_set({"keys": [{"kty": "oct", "k": "A" * 43}]})
+_TOKEN_RULES = TokenRules(ISSUER, frozenset({"gateway"}), frozenset({"HS256"}))
+_CLAIMS = (("", ""), (f'{{"iss":"{ISSUER}",', "}"))
+
+
+@entry("access tokens", (*JSON_PIECES, '"exp":', '"aud":[', '"scope":"'), _CLAIMS, most=12_000)
+def _access_tokens(named: str, said: str) -> None:
+    parts = (b'{"alg":"HS256"}', said.encode("utf-8", "replace"), named.encode("utf-8", "replace")[:32])
+    token = ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
+    with contextlib.suppress(TokenRefusedError):
+        check_token(token, _TOKEN_KEYS, _TOKEN_RULES, 0.0)
 
 
 @entry("templates", ("{", "}", "{a}", "{+a}", "a/"))

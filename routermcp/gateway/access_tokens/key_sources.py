@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,7 @@ class FetchedKeys:
         self._flight = SingleFlight()
         self._keys: VerificationKeys | None = None
         self._fetched_at = self._next_attempt = clock()
+        self._missed_at = self._fetched_at - MISSED_SECONDS
 
     async def keys(self, missed: SignatureKeys | None = None) -> VerificationKeys:
         """Return the keys, fetched anew where they are old or one was missed.
@@ -102,22 +104,28 @@ class FetchedKeys:
         See :class:`~routermcp.gateway.access_tokens.verifier.KeySource`.
         """
         known, now = self._keys, self._clock()
-        longest = MISSED_SECONDS if missed is known else KEYS_SECONDS
-        if known is not None and now - self._fetched_at < longest:
+        missing = missed is known and now - self._missed_at >= MISSED_SECONDS
+        if known is not None and not missing and now - self._fetched_at < KEYS_SECONDS:
             return known
         if now >= self._next_attempt:
-            await self._flight.run(running(), self._try)
+            await self._flight.run(running(), partial(self._try, missing and known is not None))
         if self._keys is None or self._clock() - self._fetched_at > STALE_SECONDS:
             raise TransportError(f"the keys of {self._issuer} cannot be fetched now", code="connect")
         return self._keys
 
-    async def _try(self) -> None:
-        """Fetch the keys; where that fails, those that are known stay."""
+    async def _try(self, missing: bool) -> None:
+        """Fetch the keys; where that fails, those that are known stay.
+
+        Args:
+            missing: Whether a token has a key that is not known.
+        """
         try:
             await self._fetch()
         except MCPError as error:
             self._next_attempt = self._clock() + RETRY_SECONDS
             log.warning("the keys of %s cannot be fetched: %s", self._issuer, error)
+        if missing:
+            self._missed_at = self._clock()
 
     async def _fetch(self) -> None:
         if self._transport is None:

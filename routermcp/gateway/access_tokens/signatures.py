@@ -111,7 +111,8 @@ def read_key_set(document: object) -> VerificationKeys:
 def _read_key(entry: object) -> Key | None:
     if not isinstance(entry, Mapping):
         return None
-    members = dict(cast("Mapping[str, Any]", entry))
+    # Some servers write null for what they do not say.
+    members = {name: value for name, value in cast("Mapping[str, Any]", entry).items() if value is not None}
     name, length = _LENGTHS.get(str(members.get("kty")), ("kty", 0))
     if len(str(members.get(name))) < length:
         return None

@@ -120,6 +120,9 @@ class JWTSettings(ViewSettings):
     """How tokens may be signed. ``HS256`` and the like need a key set with a secret that is not fetched."""
     requiredScopes: Texts = ()
     """Scopes that a token must have, all of them."""
+    scopesSupported: Texts | None = None
+    """Scopes that clients are told to ask for, where the authorization server knows those of its tokens by
+    other names; None for the required ones."""
     userClaim: str = Field(default="sub", min_length=1)
     """The claim that names the user: one that the authorization server gives to no other user, ever."""
     projects: tuple[Slug, ...] | None = None
@@ -129,6 +132,11 @@ class JWTSettings(ViewSettings):
     def audiences(self) -> frozenset[str]:
         """The audiences of which a token has to have one."""
         return frozenset([self.audience] if isinstance(self.audience, str) else self.audience)
+
+    @property
+    def asked_scopes(self) -> Texts:
+        """The scopes that clients are told to ask for."""
+        return self.requiredScopes if self.scopesSupported is None else self.scopesSupported
 
     @property
     def jwks_url(self) -> str | None:
@@ -154,9 +162,10 @@ class JWTSettings(ViewSettings):
     def _check_keys(self) -> Self:
         if not self.algorithms:
             raise problem("expected at least one algorithm", "algorithms")
-        for index, scope in enumerate(self.requiredScopes):
-            if not _SCOPE.fullmatch(scope):
-                raise problem("expected one scope: visible ASCII characters", "requiredScopes", index)
+        for key, scopes in (("requiredScopes", self.requiredScopes), ("scopesSupported", self.asked_scopes)):
+            for index, scope in enumerate(scopes):
+                if not _SCOPE.fullmatch(scope):
+                    raise problem("expected one scope: visible ASCII characters", key, index)
         fetched = self.jwks is None or self.jwks_url is not None
         if fetched and not set(self.algorithms) <= set(ASYMMETRIC):
             problem_text = "HS256 and the like sign with a secret: give jwks as a file or an object"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from routermcp_proto.error_codes import INTERNAL_ERROR, INVALID_REQUEST, UNAUTHORIZED
@@ -44,6 +44,7 @@ class BearerTokens:
         path: Path of the endpoint, which the metadata are about where no other path is named.
         public_url: The URL by which clients reach the gateway, without a path of its own; None for what
             their requests say.
+        scopes: The scopes that clients are told to ask for.
         projects: The projects that tokens open, None for all of them.
         view: What is seen with them, None for everything.
     """
@@ -54,6 +55,7 @@ class BearerTokens:
         *,
         path: str = "/mcp",
         public_url: str | None = None,
+        scopes: Sequence[str] = (),
         projects: Collection[str] | None = None,
         view: View | None = None,
     ) -> None:
@@ -61,6 +63,7 @@ class BearerTokens:
         self._rules = verifier.rules
         self._path = path
         self._public_url = public_url
+        self._scopes = scopes
         # No key has a byte 0, so that no user of a key is one of the issuer.
         fingerprint = hashlib.sha256(b"issuer\0" + self._rules.issuer.encode()).digest()
         self.credential = Credential("access token", fingerprint, projects=projects, view=view)
@@ -103,8 +106,8 @@ class BearerTokens:
             "authorization_servers": [self._rules.issuer],
             "bearer_methods_supported": ["header"],
         }
-        if self._rules.required_scopes:
-            document["scopes_supported"] = [*self._rules.required_scopes]
+        if self._scopes:
+            document["scopes_supported"] = [*self._scopes]
         return document
 
     def _refusal(self, refused: TokenRefusedError, head: RequestHead, scope: Scope) -> Rejected:
@@ -119,8 +122,8 @@ class BearerTokens:
             parameters["error"] = "invalid_token"
         if "error" in parameters:
             parameters["error_description"] = _QUOTED.sub("?", refused.text)
-        if self._rules.required_scopes:
-            parameters["scope"] = " ".join(self._rules.required_scopes)
+        if self._scopes:
+            parameters["scope"] = " ".join(self._scopes)
         path = self._resource_path(head.path)
         parameters["resource_metadata"] = f"{self._base(head, scope)}{METADATA_PATH}{path}"
         challenge = "Bearer " + ", ".join(f'{name}="{value}"' for name, value in parameters.items())

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from joserfc.jwk import ECKey, Key, RSAKey
+from joserfc.jwk import ECKey, Key, OctKey, RSAKey
 
 from routermcp.gateway.access_tokens.checker import (
     CLOCK_SKEW_SECONDS,
@@ -90,6 +90,14 @@ def test_each_asymmetric_algorithm_is_taken_with_its_own_keys_alone(key: Key, al
     assert refused(text, public(KEY, key), only) is TokenProblem.ALGORITHM
 
 
+def test_a_shared_secret_is_taken_where_it_is_allowed() -> None:
+    secret = OctKey.generate_key(256, {"kid": "secret"})
+    keys = read_key_set({"keys": [secret.as_dict(private=True)]})
+    text = token(secret, {"alg": "HS256"})
+    assert accepted(text, keys, replace(RULES, algorithms=frozenset({"HS256"}))).subject == "ada"
+    assert refused(text, keys) is TokenProblem.ALGORITHM
+
+
 # ---- signatures -------------------------------------------------------------------------------------
 
 
@@ -141,8 +149,7 @@ def test_a_key_is_found_by_its_name() -> None:
     assert accepted(token(header={"kid": None}), keys).subject == "ada", (
         "all keys for the algorithm are tried"
     )
-    unnamed = KEY.as_dict(private=False)
-    del unnamed["kid"]
+    unnamed = {**KEY.as_dict(private=False), "kid": None, "alg": None, "use": None}
     assert accepted(token(header={"kid": "any"}), read_key_set({"keys": [unnamed]})).subject == "ada"
 
 

@@ -76,13 +76,15 @@ def test_a_key_that_is_missed_is_looked_for_once_in_a_while(server: IssuingServe
     async def body() -> None:
         source = FetchedKeys(server.origin, f"{server.origin}/jwks", clock)
         keys = await source.keys()
-        for _ in range(20):
-            assert await source.keys(missed=keys) is keys, "they were fetched just now"
-        clock.now += MISSED_SECONDS
-        found = await asyncio.gather(*(source.keys(missed=keys) for _ in range(20)))
-        assert {id(each) for each in found} == {id(await source.keys())}
-        assert found[0] is not keys
-        assert server.fetched == 2
+        for rounds in (2, 3):
+            found = await asyncio.gather(*(source.keys(missed=keys) for _ in range(20)))
+            assert len({id(each) for each in found}) == 1
+            assert found[0] is not keys
+            keys = found[0]
+            for _ in range(20):
+                assert await source.keys(missed=keys) is keys, "they were fetched just now"
+            assert server.fetched == rounds
+            clock.now += MISSED_SECONDS
 
     asyncio.run(body())
 
@@ -270,12 +272,14 @@ def test_a_token_with_a_new_key_is_good_at_once_and_the_old_one_is_over(
         old = server.token("alice")
         await verifier.verify(old)
         server.rotate()
-        with pytest.raises(TokenRefusedError):
-            await verifier.verify(server.token("bob"))
-        clock.now += MISSED_SECONDS
         assert (await verifier.verify(server.token("bob"))).subject == "bob"
         with pytest.raises(TokenRefusedError):
             await verifier.verify(server.token("carol", nbf=NOW * 2))
         assert server.fetched == 2
+        server.rotate()
+        with pytest.raises(TokenRefusedError):
+            await verifier.verify(server.token("bob"))
+        clock.now += MISSED_SECONDS
+        assert (await verifier.verify(server.token("bob"))).subject == "bob"
 
     asyncio.run(body())

@@ -72,6 +72,7 @@ def test_tokens_are_asymmetric_for_one_audience_and_name_their_user() -> None:
         ({"algorithms": ["none"]}, r"auth.jwt.algorithms\[0\]: expected 'RS256'"),
         ({"algorithms": ["HS256"]}, "auth.jwt.algorithms: HS256 and the like"),
         ({"requiredScopes": ["a b"]}, r"auth.jwt.requiredScopes\[0\]: expected one scope"),
+        ({"scopesSupported": ["a", 'b"']}, r"auth.jwt.scopesSupported\[1\]: expected one scope"),
         ({"userClaim": ""}, "auth.jwt.userClaim: is empty"),
     ],
 )

@@ -119,31 +119,35 @@ def test_methods_that_no_endpoint_has_are_refused_by_the_application(bench: Benc
 PAGE = "http://localhost:6274"
 
 
+@pytest.fixture(scope="module")
+def closed() -> Iterator[Bench]:
+    with served_gateway(keys=[APIKey("rmc_1")]) as bench:
+        yield bench
+
+
 @pytest.mark.parametrize("path", ["/mcp", "/mcp/", "/v1/mcp/default", "/v1/mcp/default/sse", "/health"])
-def test_a_page_of_an_allowed_host_is_told_what_it_may_send(path: str) -> None:
+def test_a_page_of_an_allowed_host_is_told_what_it_may_send(closed: Bench, path: str) -> None:
     asks = {
         "Origin": PAGE,
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "authorization,content-type,mcp-session-id",
     }
-    with served_gateway(keys=[APIKey("rmc_1")]) as bench:
-        answer = bench.http.options(bench.url(path), headers=asks)
-        assert answer.status_code == 204
-        assert answer.headers["access-control-allow-origin"] == PAGE
-        assert "POST" in answer.headers["access-control-allow-methods"]
-        assert "mcp-session-id" in answer.headers["access-control-allow-headers"]
-        assert answer.headers["vary"] == "Origin"
+    answer = closed.http.options(closed.url(path), headers=asks)
+    assert answer.status_code == 204
+    assert answer.headers["access-control-allow-origin"] == PAGE
+    assert "POST" in answer.headers["access-control-allow-methods"]
+    assert "mcp-session-id" in answer.headers["access-control-allow-headers"]
+    assert answer.headers["vary"] == "Origin"
 
 
 @pytest.mark.parametrize("path", ["/mcp", "/v1/mcp/default/sse", "/v1/mcp/none"])
-def test_a_page_may_read_responses_and_refusals(path: str) -> None:
-    with served_gateway(keys=[APIKey("rmc_1")]) as bench:
-        for key in ("rmc_1", "rmc_2"):
-            answer = bench.post(
-                request("initialize", INITIALIZE), path, Origin=PAGE, Authorization=f"Bearer {key}"
-            )
-            assert answer.headers["access-control-allow-origin"] == PAGE
-            assert "Mcp-Session-Id" in answer.headers["access-control-expose-headers"]
+def test_a_page_may_read_responses_and_refusals(closed: Bench, path: str) -> None:
+    for key in ("rmc_1", "rmc_2"):
+        answer = closed.post(
+            request("initialize", INITIALIZE), path, Origin=PAGE, Authorization=f"Bearer {key}"
+        )
+        assert answer.headers["access-control-allow-origin"] == PAGE
+        assert "Mcp-Session-Id" in answer.headers["access-control-expose-headers"]
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost.evil.example"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,6 @@ import pytest
 from routermcp.gateway.access_tokens.checker import SignatureKeys
 from routermcp.gateway.access_tokens.key_sources import OwnKeys
 from routermcp.gateway.access_tokens.verifier import TokenVerifier
-from routermcp.gateway.catalog.views import ServerView
 from routermcp.gateway.errors import Rejected
 from routermcp.gateway.http.asgi import RequestHead
 from routermcp.gateway.http.authentication import APIKey
@@ -37,7 +37,8 @@ ADA = f"{ISSUER}#ada"
 
 def tokens(**settings: Any) -> BearerTokens:
     rules = replace(RULES, required_scopes=("mcp",))
-    return BearerTokens(TokenVerifier(rules, OwnKeys(key_set(KEY)), lambda: NOW), **settings)
+    verifier = TokenVerifier(rules, OwnKeys(key_set(KEY)), lambda: NOW)
+    return BearerTokens(verifier, **{"scopes": ("mcp",), **settings})
 
 
 def bearer(user: str = "ada", **changed: Any) -> dict[str, str]:
@@ -59,6 +60,18 @@ def gateway() -> Iterator[Bench]:
         yield bench
 
 
+@pytest.fixture(scope="module")
+def alone() -> Iterator[Bench]:
+    """A gateway that tokens alone open, and one project of it only; two requests for each user."""
+    with served_gateway(
+        bearers=tokens(projects=("default",)),
+        projects=("default", "second"),
+        limit=RateLimit(2, 1_000),
+        clock=lambda: NOW,
+    ) as bench:
+        yield bench
+
+
 # ---- who is let in ------------------------------------------------------------------------------------
 
 
@@ -69,11 +82,10 @@ def test_tokens_and_keys_open_the_gateway_side_by_side(gateway: Bench) -> None:
     assert gateway.who(Authorization=f"bearer {TRUSTED}", X_RouterMCP_User_Id="bob")["user"] == "bob"
 
 
-def test_without_keys_tokens_alone_open_it() -> None:
-    with served_gateway(bearers=tokens()) as bench:
-        assert bench.who(**bearer())["user"] == ADA
-        assert error(bench.call("who", X_API_Key=PLAIN)) == (401, -32001, "token_missing")
-        assert error(bench.call("who", Authorization=f"Bearer {PLAIN}")) == (401, -32001, "token_malformed")
+def test_without_keys_tokens_alone_open_it(alone: Bench) -> None:
+    assert alone.who(**bearer("carol"))["user"] == f"{ISSUER}#carol"
+    assert error(alone.call("who", X_API_Key=PLAIN)) == (401, -32001, "token_missing")
+    assert error(alone.call("who", Authorization=f"Bearer {PLAIN}")) == (401, -32001, "token_malformed")
 
 
 def test_a_client_without_a_credential_is_told_where_to_get_one(gateway: Bench) -> None:
@@ -174,21 +186,15 @@ def test_a_token_names_its_user_and_no_other(gateway: Bench) -> None:
     assert refused.status_code == 403
 
 
-def test_each_user_has_a_limit_of_their_own() -> None:
-    with served_gateway(bearers=tokens(), limit=RateLimit(2, 1_000), clock=lambda: NOW) as bench:
-        for _ in range(2):
-            assert bench.call("who", **bearer()).status_code == 200
-        assert bench.call("who", **bearer()).status_code == 429
-        assert bench.call("who", **bearer("bob")).status_code == 200
+def test_each_user_has_a_limit_of_their_own(alone: Bench) -> None:
+    statuses = [alone.call("who", **bearer(user)).status_code for user in ("ada", "ada", "ada", "bob")]
+    assert statuses == [200, 200, 429, 200]
 
 
-def test_tokens_open_what_the_configuration_says() -> None:
-    bearers = tokens(projects=("second",), view=ServerView("time"))
-    states = {"time": "ready", "mail": "ready"}
-    with served_gateway(bearers=bearers, projects=("default", "second"), upstreams=lambda: states) as bench:
-        answer = bench.call("who", "/v1/mcp/default", **bearer())
-        assert error(answer) == (403, -32001, "project_not_allowed")
-        assert bench.call("who", "/mcp/mail", **bearer()).status_code == 403
+def test_tokens_open_what_the_configuration_says(alone: Bench) -> None:
+    answer = alone.call("who", "/v1/mcp/second", **bearer("dora"))
+    assert error(answer) == (403, -32001, "project_not_allowed")
+    assert alone.call("who", "/mcp", **bearer("dora")).status_code == 200
 
 
 # ---- metadata -----------------------------------------------------------------------------------------
@@ -295,29 +301,58 @@ def test_the_resource_is_the_audience_that_stands_for_the_endpoint(path: str, re
     assert bearers.metadata(RequestHead(scope), scope)["resource"] == resource
 
 
+def test_clients_may_be_told_of_scopes_by_other_names_than_tokens_have() -> None:
+    """Microsoft Entra takes ``api://ID/read`` and writes ``read`` into the token."""
+    bearers = tokens(scopes=("api://id/mcp", "more"))
+    scope = asked("/mcp")
+    assert bearers.metadata(RequestHead(scope), scope)["scopes_supported"] == ["api://id/mcp", "more"]
+    (line,) = [value for _, value in bearers.unauthenticated(RequestHead(scope), scope).headers]
+    assert parse_challenges([line.decode()])[0].scope == ("api://id/mcp", "more")
+    found = asyncio.run(bearers.identify(RequestHead(scope), scope, token(scp="mcp")))
+    assert found.user_id == ADA
+
+
 # ---- the whole way ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[IssuingServer]:
+    with IssuingServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def origin(issuer: IssuingServer) -> Iterator[str]:
+    """A gateway with two servers, of which tokens show one."""
+    jwt = {
+        "issuer": issuer.origin,
+        "audience": issuer.audience,
+        "requiredScopes": ["mcp"],
+        "servers": ["shop"],
+    }
+    with serving(Shop(["saw"])) as shop:
+        servers = {alias: {"url": shop} for alias in ("shop", "other")}
+        with serving_config({"auth": {"jwt": {**jwt, "servers": ["shop"]}}, "mcpServers": servers}) as url:
+            yield url.removesuffix("/v1/mcp/default")
 
 
 @pytest.mark.parametrize(
     ("runtime", "path"), [("asyncio", "/mcp"), ("trio", "/mcp/shop"), ("blocking", "/v1/mcp/default")]
 )
-def test_our_client_signs_in_at_the_gateway(runtime: str, path: str) -> None:
-    with IssuingServer() as issuer, serving(Shop(["saw"])) as shop:
-        jwt = {"issuer": issuer.origin, "audience": issuer.audience, "requiredScopes": ["mcp"]}
-        config = {"auth": {"jwt": jwt}, "mcpServers": {"shop": {"url": shop}}}
+def test_our_client_signs_in_at_the_gateway(
+    issuer: IssuingServer, origin: str, runtime: str, path: str
+) -> None:
+    oauth = OAuthConfig(
+        memory_adapter(), authorize=lambda page: callback(issuer, runtime, page), single_user=True
+    )
 
-        async def body(url: str) -> None:
-            oauth = OAuthConfig(
-                memory_adapter(), authorize=lambda page: callback(issuer, "alice", page), single_user=True
-            )
-            async with make_client(runtime, url=url, oauth=oauth) as client:
-                assert (await client.call_tool("shop.saw", {})).text == "sawn"
-                issuer.rotate()
-                assert (await client.call_tool("shop.saw", {})).text == "sawn", "the token is known"
+    async def body() -> None:
+        async with make_client(runtime, url=origin + path, oauth=oauth) as client:
+            assert (await client.call_tool("shop.saw", {})).text == "sawn"
+            assert {tool.name.partition(".")[0] for tool in await client.list_tools()} == {"shop"}
 
-        with serving_config(config) as url:
-            endpoint = url.replace("/v1/mcp/default", path)
-            run(runtime, body, endpoint)
-        assert issuer.sign_ins == {"alice": 1}
-        (form,) = [seen.body.decode() for seen in issuer.seen if seen.target == "/oauth/token"]
-        assert parse_qs(form)["resource"] == [endpoint]
+    run(runtime, body)
+    assert issuer.sign_ins[runtime] == 1
+    forms = [parse_qs(seen.body.decode()) for seen in issuer.seen if seen.target == "/oauth/token"]
+    assert forms[-1]["resource"] == [origin + path]
+    assert issuer.fetched == 1, "the keys are fetched once"
