@@ -35,6 +35,7 @@ NOT_IMPORTED = {
 
 #: Imports that no dependency declares, and why they may be missing.
 NOT_DECLARED = {
+    "anyio": "httpx depends on it",
     "certifi": "httpx depends on it",
     "httpx2": "a client of it that the user brings is taken, and it serves proxies where httpx is not there",
     "pydantic_core": "pydantic is made of it",

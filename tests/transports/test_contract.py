@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import inspect
 import os
 import socket
 import sys
@@ -13,10 +14,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
-from routermcp.testing.contract_server import ContractServer, ServerEnded
+from routermcp.testing.contract_server import ContractConnection, ContractServer, ServerEnded
 from routermcp.testing.transport_contract import TransportContract
 from routermcp.transports import LineStream, MessageStream, Runtime, Transport, stdio
 
@@ -31,6 +33,21 @@ def example(name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.mark.parametrize(
+    "documented",
+    [
+        TransportContract.serving,
+        TransportContract.client,
+        ContractServer.connection,
+        ContractConnection.receive,
+    ],
+    ids=lambda function: function.__qualname__,
+)
+def test_the_page_has_the_signatures(documented: Callable[..., Any]) -> None:
+    words = str(inspect.signature(documented)).replace("'", "").replace("self, ", "").replace("self", "")
+    assert f"`{documented.__qualname__}{words}`" in (ROOT / "docs" / "transports.md").read_text()
 
 
 class TestStdio(TransportContract):
