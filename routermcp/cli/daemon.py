@@ -104,16 +104,25 @@ class Daemon:
     def _started_by_user(self) -> str | None:
         """Return the URL of ``routermcp serve`` at the port of the configuration, if it has these servers."""
         listening = self._config.httpServer
-        url = f"http://{listening.host}:{listening.port}/mcp"
-        servers = self._health(url).get("upstreams")
-        return url if servers is not None and set(servers) == set(self._config.enabled_servers) else None
+        host = f"[{listening.host}]" if ":" in listening.host else listening.host
+        url = f"http://{host}:{listening.port}/mcp"
+        servers = self._health(url, listening.port).get("upstreams")
+        return url if servers is not None and set(servers) == self._shown_servers() else None
+
+    def _shown_servers(self) -> set[str]:
+        """Return the servers that a gateway of this configuration names to its first key."""
+        servers, auth = set(self._config.enabled_servers), self._config.auth
+        if auth.mode != "api_key" or not auth.apiKeys:
+            return servers
+        shown = auth.apiKeys[0].servers
+        return servers if shown is None else servers & set(shown)
 
     def _running(self) -> str | None:
         port = self._port()
         if port is None:
             return None
         url = f"http://127.0.0.1:{port}/mcp"
-        return url if self._health(url).get("status") == "ok" else None
+        return url if self._health(url, port).get("status") == "ok" else None
 
     def _port(self) -> int | None:
         try:
@@ -121,7 +130,11 @@ class Daemon:
         except (OSError, UnicodeDecodeError):
             return None
 
-    def _health(self, url: str) -> dict[str, Any]:
+    def _health(self, url: str, port: int) -> dict[str, Any]:
+        from ..gateway.serving.port_owner import listens_for_another_user  # noqa: PLC0415 - needs the extra
+
+        if listens_for_another_user(port):  # and would be sent the key
+            return {}
         try:
             return fetch_health(url, self.key)
         except TransportError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -189,6 +189,27 @@ class Credential:
         self.acts_for_users = acts_for_users
         self.projects = projects
         self.view = view
+
+    def check_opens_all(self, what: str) -> None:
+        """Check that nothing of the gateway is kept from it.
+
+        Args:
+            what: What holds something of all servers and users.
+
+        Raises:
+            Rejected: It opens some projects only, or some of the servers (403).
+        """
+        if self.projects is not None or self.view is not None:
+            problem = f"this {self.kind} opens a part of the gateway, and {what} is of all of it"
+            raise Rejected(403, ErrorObject(UNAUTHORIZED, problem, {"reason": "part_of_gateway"}))
+
+    def shows_server(self, alias: str, views: Mapping[str, View]) -> bool:
+        """Return whether a server is seen with it in any project, by the views of those that have one."""
+        if self.view is not None and not self.view.shows_server(alias):
+            return False
+        if self.projects is None:
+            return True
+        return any(name not in views or views[name].shows_server(alias) for name in self.projects)
 
 
 class APIKey(Credential):

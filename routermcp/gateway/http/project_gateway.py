@@ -241,6 +241,7 @@ class ProjectGateway:
         identity = await self._authentication.identify(head, scope)
         check_acts_for_users(identity, head, scope)
         if identity.credential is not None:
+            identity.credential.check_opens_all("the store of tokens")
             head.owner = b"\0%b\0" % identity.credential.fingerprint  # of no project, for any user
         # The path as it was sent: an id may have a slash, percent-encoded.
         head.path = scope.get("raw_path", head.path.encode()).decode("latin-1")
@@ -259,13 +260,16 @@ class ProjectGateway:
         _check_get(head)
         try:
             check_origin(head, self._allowed_hosts)
-            await self._authentication.identify(head, scope)
+            credential = (await self._authentication.identify(head, scope)).credential
         except Rejected as rejected:  # load balancers, for one, come without keys, and by address
             if head.joined("Authorization") or head.joined(KEY_HEADER):
                 self._note_refusal(head, rejected.status, rejected.error)
             document = health.BRIEF
         else:
-            document = health.report(self._upstreams(), self._problems(), self._app.sessions)
+            upstreams = self._upstreams()
+            if credential is not None:
+                upstreams = {a: s for a, s in upstreams.items() if credential.shows_server(a, self._views)}
+            document = health.report(upstreams, self._problems(), self._app.sessions)
         await ResponseWriter(send).document(document, headers=[(b"cache-control", b"no-store")])
 
     async def _report_metrics(
@@ -274,7 +278,9 @@ class ProjectGateway:
         del body
         _check_get(head)
         check_origin(head, self._allowed_hosts)
-        await self._authentication.identify(head, scope)
+        credential = (await self._authentication.identify(head, scope)).credential
+        if credential is not None:
+            credential.check_opens_all("/metrics")
         headers = [(b"content-type", METRICS_CONTENT_TYPE), (b"cache-control", b"no-store")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": metrics()})

@@ -17,6 +17,7 @@ from tests.gateway.gateways import BOTH, INITIALIZE, PATIENCE, request
 from tests.gateway.servers import Shop, serving, serving_config
 
 CONFIG: dict[str, Any] = {
+    "metrics": True,
     "auth": {
         "apiKeys": [
             "all",
@@ -152,6 +153,23 @@ def test_a_prompt_that_is_not_shown_cannot_be_fetched_or_completed(gateway: Gate
     prompt = {"ref": {"type": "ref/prompt", "name": "b.greet"}, "argument": {"name": "name", "value": ""}}
     for method, params in (("prompts/get", {"name": "b.greet"}), ("completion/complete", prompt)):
         assert gateway.ask(method, params, "/v1/mcp/ops")["error"]["code"] == -32003
+
+
+@pytest.mark.parametrize(
+    ("key", "servers"), [("all", {"a", "b", "c"}), ("reader", {"a", "b", "c"}), ("ops-only", {"b"})]
+)
+def test_the_health_report_names_the_servers_that_the_key_shows(
+    gateway: Gateway, key: str, servers: set[str]
+) -> None:
+    report = gateway.http.get(f"{gateway.origin}/health", headers={"X-API-Key": key}).json()
+    assert set(report["upstreams"]) == servers
+
+
+@pytest.mark.parametrize(("key", "status"), [("all", 200), ("reader", 403), ("ops-only", 403)])
+def test_figures_of_all_servers_are_for_keys_that_see_all(gateway: Gateway, key: str, status: int) -> None:
+    answer = gateway.http.get(f"{gateway.origin}/metrics", headers={"X-API-Key": key})
+    assert answer.status_code == status
+    assert ("a.saw" in answer.text or "routermcp" in answer.text) == (status == 200)
 
 
 def test_a_key_opens_its_projects_alone(gateway: Gateway) -> None:

@@ -37,9 +37,13 @@ def test_without_keys_it_is_for_this_machine_and_not_for_who_comes_by_a_proxy_on
 def test_with_keys_it_is_for_those_that_act_for_users_wherever_they_are() -> None:
     store = memory_adapter()
     store.set("ada", "mail", RECORD)
-    keys = [APIKey("rmc_plain"), APIKey("rmc_trusted", acts_for_users=True)]
+    keys = [
+        APIKey("rmc_plain"),
+        APIKey("rmc_trusted", acts_for_users=True),
+        APIKey("rmc_elsewhere", acts_for_users=True, projects=["other"]),
+    ]
     with served_gateway(tokens=TokenAPI(store), keys=keys) as bench:
-        for key, status in (("rmc_plain", 403), ("rmc_trusted", 200)):
+        for key, status in (("rmc_plain", 403), ("rmc_trusted", 200), ("rmc_elsewhere", 403)):
             headers = {"Authorization": f"Bearer {key}", "X-Forwarded-For": "203.0.113.9"}
             assert bench.http.get(bench.url(PATH), headers=headers).status_code == status
 
