@@ -83,7 +83,7 @@ class ViewSettings(EntrySettings):
     @property
     def limited(self) -> bool:
         """Whether it is less than the whole gateway."""
-        return any(getattr(self, name) not in (None, ()) for name in ViewSettings.model_fields)
+        return self.servers is not None or any(getattr(self, name) for name in EntrySettings.model_fields)
 
 
 class ProjectSettings(ViewSettings):

@@ -33,6 +33,9 @@ _Members = dict[str, Any]
 _BARE_VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 _EDITOR_VARIABLE = re.compile(r"\$\{(workspaceFolder|workspaceFolderBasename)\}")
 
+#: Servers that are read, far more than a configuration may hold in its bytes: each is compared with others.
+MAX_SERVERS = 1_000
+
 
 @dataclass(frozen=True, slots=True)
 class ImportedServer:
@@ -105,6 +108,9 @@ def import_servers(
             done.unread.append(str(error))
             continue
         for name, server in _servers_in(document, str(workspace)):
+            if len(done.found) == MAX_SERVERS:
+                done.unread.append(f"{file.path}: more than {MAX_SERVERS} servers, the others are left out")
+                break
             _add(done, name, server, file)
     if done.servers:
         problems = Problems(str(target))

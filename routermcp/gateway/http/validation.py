@@ -58,8 +58,13 @@ def _name_in(host: str) -> str | None:
 def _host_of(url: str) -> str | None:
     try:
         parts = urlsplit(url)
-        return parts.hostname if parts.port != 0 else None  # what is no port is an error
-    except ValueError:
+        behind = parts.netloc.rpartition("]")[
+            2
+        ]  # of an IPv6 address: a port, which Python 3.11 does not check
+        if parts.port == 0 or ("]" in parts.netloc and behind and not behind.startswith(":")):
+            return None
+        return parts.hostname
+    except ValueError:  # what is no port
         return None
 
 

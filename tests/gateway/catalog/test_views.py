@@ -23,10 +23,12 @@ CONFIG: dict[str, Any] = {
             "all",
             {"key": "reader", "allowedToolsGlob": ["*.saw"], "denyResources": ["demo://readme"]},
             {"key": "ops-only", "projects": ["ops"], "servers": ["b"]},
+            {"key": "none", "servers": []},
         ]
     },
     "projects": {
         "main": {},
+        "empty": {"servers": []},
         "ops": {"servers": ["b", "c"], "denyTools": ["b.echo"], "denyPromptsGlob": ["*"]},
     },
 }
@@ -75,6 +77,8 @@ def servers_in(names: set[str]) -> set[str]:
         ("/v1/mcp/ops/request", "ops-only", "b"),
         ("/mcp/a", "all", "a"),
         ("/mcp/a/", "reader", "a"),
+        ("/v1/mcp/empty", "all", ""),
+        ("/mcp", "none", ""),
     ],
 )
 def test_each_project_key_and_path_shows_its_servers(
@@ -96,6 +100,8 @@ def test_a_view_shows_the_tools_and_resources_that_it_allows(gateway: Gateway) -
     ("name", "path", "key", "code"),
     [
         ("a.saw", "/v1/mcp/ops", "all", -32002),
+        ("a.saw", "/v1/mcp/empty", "all", -32002),
+        ("a.saw", "/mcp", "none", -32002),
         ("a__saw", "/v1/mcp/ops", "all", -32002),
         ("b.echo", "/v1/mcp/ops", "all", -32003),
         ("b__echo", "/v1/mcp/ops", "all", -32003),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from routermcp.gateway.config import importing
 from routermcp.gateway.config.file import load
 from routermcp.gateway.config.hosts import HOSTS, HostFile, host_file, host_files
 from routermcp.gateway.config.importing import Import, import_servers
@@ -169,6 +170,17 @@ def test_a_file_that_cannot_be_read_costs_itself(tmp_path: Path, content: bytes)
     )
     assert list(done.servers) == ["u"]
     assert str(tmp_path / ".cursor/mcp.json") in done.unread[0]
+
+
+def test_a_file_of_very_many_servers_costs_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importing, "MAX_SERVERS", 3)
+    file = tmp_path / "mcp.json"
+    file.write_text(json.dumps({"mcpServers": {f"s{n}": {"command": "it"} for n in range(5)}}))
+    done = import_servers(
+        [HostFile(None, file, None)], {}, workspace=tmp_path, target=tmp_path / "routermcp.jsonc"
+    )
+    assert list(done.servers) == ["s0", "s1", "s2"]
+    assert done.unread == [f"{file}: more than 3 servers, the others are left out"]
 
 
 def test_what_is_wrong_with_the_servers_is_told_without_their_secrets(tmp_path: Path) -> None:

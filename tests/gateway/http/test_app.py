@@ -150,7 +150,9 @@ def test_a_page_may_read_responses_and_refusals(closed: Bench, path: str) -> Non
         assert "Mcp-Session-Id" in answer.headers["access-control-expose-headers"]
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost.evil.example"])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "http://localhost.evil.example", "http://[::1].evil.example"]
+)
 def test_a_page_of_another_host_is_told_nothing(bench: Bench, origin: str) -> None:
     asks = {"Origin": origin, "Access-Control-Request-Method": "POST"}
     answer = bench.http.options(bench.url(), headers=asks)
