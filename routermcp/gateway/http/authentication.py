@@ -19,9 +19,9 @@ from ..errors import Rejected
 from .asgi import RequestHead, Scope
 
 #: The header of the API key of clients that cannot set ``Authorization``, which goes before it.
-KEY_HEADER = "X-API-Key"
+KEY_HEADER = "x-api-key"
 
-USER_HEADER = "X-RouterMCP-User-Id"
+USER_HEADER = "x-routermcp-user-id"
 
 #: Characters of the longest user id: an e-mail address has at most 254.
 MAX_USER_ID = 256
@@ -124,7 +124,7 @@ def check_acts_for_users(identity: Identity, head: RequestHead, scope: Scope) ->
 
 
 def _key_of(head: RequestHead, keys: KeyRing) -> APIKey:
-    authorization = head.get("Authorization")
+    authorization = head.get("authorization")
     if authorization is None:
         scheme, secret = "bearer", head.get(KEY_HEADER)
     else:
@@ -142,7 +142,7 @@ def _key_of(head: RequestHead, keys: KeyRing) -> APIKey:
 
 def _bearer_in(head: RequestHead) -> str | None:
     """Return the credentials in ``Authorization: Bearer``, None without them."""
-    scheme, _, credentials = (head.get("Authorization") or "").partition(" ")
+    scheme, _, credentials = (head.get("authorization") or "").partition(" ")
     return credentials.strip(" ") or None if scheme.lower() == "bearer" else None
 
 

@@ -141,7 +141,7 @@ class BearerTokens:
         """Return the URL of the gateway without a path: the given one, else that of the request."""
         if self._public_url is not None:
             return self._public_url
-        host = head.get("Host") or ""
+        host = head.get("host") or ""
         if not _AUTHORITY.fullmatch(host):
             raise Rejected(400, ErrorObject(INVALID_REQUEST, "the Host is not that of a URL"))
         # A proxy that ends TLS says so; a client that says it alone misleads itself alone.

@@ -23,7 +23,7 @@ def allowed_origin(head: RequestHead, allowed_hosts: Collection[str]) -> str | N
     """Return the origin of the page that sent a request, None for no page, or one of another site."""
     try:
         check_origin(head, allowed_hosts)
-        return head.get("Origin")
+        return head.get("origin")
     except Rejected:
         return None
 

@@ -244,7 +244,7 @@ class GatewayApp:
         """
         if isinstance(message, jsonrpc.Request) and message.method == "initialize":
             return None
-        session_id = head.get("Mcp-Session-Id")
+        session_id = head.get("mcp-session-id")
         if session_id is not None:
             check_session_version(head)
             return await self._sessions.find(session_id, self._session_machine)
@@ -270,7 +270,7 @@ class GatewayApp:
         """Open the shared stream of a session, for messages that belong to no request."""
         del sign
         check_accept(head, "text/event-stream")
-        session_id = head.get("Mcp-Session-Id")
+        session_id = head.get("mcp-session-id")
         if session_id is None:
             raise _method_not_allowed("without a session there is no stream to GET")
         check_session_version(head)
@@ -294,7 +294,7 @@ class GatewayApp:
     ) -> None:
         """End a session."""
         del receive, sign
-        session_id = head.get("Mcp-Session-Id")
+        session_id = head.get("mcp-session-id")
         if session_id is None:
             raise Rejected(400, ErrorObject(INVALID_REQUEST, "the header Mcp-Session-Id is missing"))
         session = await self._sessions.find(session_id, self._session_machine)

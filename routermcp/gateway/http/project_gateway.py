@@ -186,7 +186,7 @@ class ProjectGateway:
             raise RuntimeError(f"the gateway serves HTTP, not {scope['type']}")
         head = RequestHead(scope)
         body = RequestBody(head, receive, self._refused_seconds)
-        page = head.get("Origin") is not None
+        page = head.get("origin") is not None
         origin = allowed_origin(head, self._allowed_hosts) if page else None
         if origin is not None:
             send = SharedResponse(send, origin).send
@@ -296,7 +296,7 @@ class ProjectGateway:
             head.view = self._view_of(project, server, shown)
         if streams:
             check_accept(head, "text/event-stream")
-            head.replace("Accept", None)  # the client need not take JSON, which the endpoint asks for
+            head.replace("accept", None)  # the client need not take JSON, which the endpoint asks for
             send = EventStreamSender(send).send
         sign = self._signing_for(head, project, identity)
         owner, counts = head.owner, head.method == "POST"
@@ -376,10 +376,10 @@ class ProjectGateway:
         shown = identity.credential
         owner = (project.encode("ascii"), shown.fingerprint if shown is not None else b"", user)
         head.owner = b"\0".join(owner)
-        signed = head.get("Mcp-Session-Id")
+        signed = head.get("mcp-session-id")
         if signed is not None:
             session_id = self._signer.verify(signed.encode("latin-1"), owner)
-            head.replace("Mcp-Session-Id", session_id.decode("latin-1") if session_id else _NO_SESSION)
+            head.replace("mcp-session-id", session_id.decode("latin-1") if session_id else _NO_SESSION)
         return partial(self._signer.sign, owner=owner)
 
 

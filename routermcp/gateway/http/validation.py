@@ -38,7 +38,7 @@ def check_origin(head: RequestHead, allowed_hosts: Collection[str]) -> None:
     Raises:
         Rejected: ``Host`` or ``Origin`` names a host that is not allowed (403).
     """
-    host, origin = head.get("Host"), head.get("Origin")
+    host, origin = head.get("host"), head.get("origin")
     if host is None or _name_in(host) not in allowed_hosts:
         raise _forbidden_header("Host")
     if origin is not None and _host_of(origin) not in allowed_hosts:
@@ -74,7 +74,7 @@ def check_content_type(head: RequestHead) -> None:
     Raises:
         Rejected: It brings another media type (415).
     """
-    if not _is_json(head.get("Content-Type") or ""):
+    if not _is_json(head.get("content-type") or ""):
         raise Rejected(415, ErrorObject(INVALID_REQUEST, "the Content-Type must be application/json"))
 
 
@@ -107,7 +107,7 @@ def check_session_version(head: RequestHead) -> None:
     Raises:
         Rejected: It is one of the stateless era, or unknown (400).
     """
-    version = head.get("MCP-Protocol-Version")
+    version = head.get("mcp-protocol-version")
     revision = REVISIONS.get(version) if version is not None else None
     if version is not None and (revision is None or revision.era is not Era.HANDSHAKE):
         problem = f"there are no sessions of MCP {version[:40]!r} here"
@@ -135,7 +135,7 @@ def is_stateless(
     if version is not None:
         _check_mirrored_headers(head, message, version, input_schema)
         return True
-    named = head.get("MCP-Protocol-Version")
+    named = head.get("mcp-protocol-version")
     revision = REVISIONS.get(named) if named is not None else None
     if revision is not None and revision.era is Era.STATELESS:
         raise Rejected(400, ErrorObject(INVALID_PARAMS, f"_meta lacks {PROTOCOL_VERSION_KEY}"), message.id)
@@ -149,17 +149,17 @@ def _check_mirrored_headers(
     input_schema: Callable[[str], Mapping[str, Any] | None],
 ) -> None:
     try:
-        given = head.get("MCP-Protocol-Version")
+        given = head.get("mcp-protocol-version")
         if given != version:
             _refuse_mismatch("MCP-Protocol-Version", given, version)
         if version not in REVISIONS:
             return  # refused by the session, which names the versions that it knows
         method, params = request.method, request.params
-        given = head.get("Mcp-Method")
+        given = head.get("mcp-method")
         if given != method:
             _refuse_mismatch("Mcp-Method", given, method)
         if method in NAMED_BY:
-            name, value = params.get(NAMED_BY[method]), _decoded_header(head.get("Mcp-Name"))
+            name, value = params.get(NAMED_BY[method]), _decoded_header(head.get("mcp-name"))
             if value != name:
                 _refuse_mismatch("Mcp-Name", value, name)
             schema = input_schema(name) if method == "tools/call" and isinstance(name, str) else None
@@ -195,7 +195,7 @@ def _compare_parameters(head: RequestHead, arguments: Any, schema: Mapping[str, 
         raise _MismatchError(str(error)) from error
     for parameter in declared:
         wanted = expected.get(parameter.header)
-        given = head.get(parameter.header)
+        given = head.get(parameter.header.lower())
         number = type(_value_at(values, parameter.path)) in (int, float)
         if not _equal_header_values(_decoded_header(wanted), _decoded_header(given), number=number):
             problem = "is missing" if given is None else "does not match the body"

@@ -72,6 +72,10 @@ class CoalescingTransport:
         self._gathered.clear()
         self._transport.abort()
 
+    def is_closing(self) -> bool:
+        """Return whether the connection is closing or closed."""
+        return self._transport.is_closing()
+
     def get_write_buffer_size(self) -> int:
         """Return the number of unsent bytes."""
         return self._length + self._transport.get_write_buffer_size()

@@ -339,4 +339,4 @@ def test_the_front_is_where_its_application_is() -> None:
 def test_white_space_around_the_value_of_a_header_counts_for_nothing() -> None:
     """Whichever HTTP parser reads it (RFC 9110, section 5.5)."""
     head = RequestHead({"method": "POST", "path": "/", "headers": [(b"mcp-name", b" \t echo \t")]})
-    assert head.get("Mcp-Name") == "echo"
+    assert head.get("mcp-name") == "echo"

@@ -99,7 +99,7 @@ class TokenAPI:
             await response.empty(204)
         elif head.method == "PUT":
             record = await _json_body(head, receive)
-            stored = await self._leases.store(key, record, head.get("X-Lock-Fence"))
+            stored = await self._leases.store(key, record, head.get("x-lock-fence"))
             if stored:
                 self._note(AuditedEvent.TOKENS_STORED, key, head)
             await response.empty(204 if stored else 409)
