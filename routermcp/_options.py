@@ -152,8 +152,16 @@ class Options(HTTPOptions):
         return cls(**{each.name: arguments[each.name] for each in fields(cls)})
 
     def played(self) -> Self:
-        """Return the options of a client whose recording is played: without those of its own server."""
-        player = self.recording.player if self.recording is not None else None
+        """Return the options of a client whose recording is played: without those of its own server.
+
+        Raises:
+            ConfigError: The recording is none.
+        """
+        recording = self.recording
+        if recording is not None and not hasattr(recording, "player"):
+            given = type(recording).__name__
+            raise ConfigError(f"recording is a routermcp.testing.Recording(path), not {given}")
+        player = recording.player if recording is not None else None
         if player is None:
             return self
         http: dict[str, Any] = {each.name: each.default for each in fields(HTTPOptions) if each.name != "_"}

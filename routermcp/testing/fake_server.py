@@ -20,7 +20,8 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar, cast
+from functools import partial
+from typing import Any, NamedTuple, TypeVar, cast, overload
 
 from routermcp_adapters.runtime import Runtime
 from routermcp_proto.events import RequestReceived
@@ -71,23 +72,54 @@ class FakeServer:
 
     # ---- what it has -----------------------------------------------------------------------------
 
-    def tool(self, function: Function) -> Function:
-        """Offer a function as a tool: its name, its documentation, and the types of its parameters.
+    @overload
+    def tool(self, function: Function, /) -> Function: ...
+
+    @overload
+    def tool(self, /, *, name: str | None = None) -> Callable[[Function], Function]: ...
+
+    def tool(self, function: Any = None, /, *, name: str | None = None) -> Any:
+        """Offer a function as a tool: its documentation, and the types of its parameters.
 
         Clients that are connected are told that the list has changed. See :class:`FakeTool`.
-        """
-        self._tools[function.__name__] = FakeTool(function)
-        self.notify("notifications/tools/list_changed")
-        return function
 
-    def prompt(self, function: Function) -> Function:
-        """Offer a function as a prompt; it returns a text, or messages."""
-        self._prompts[function.__name__] = FakeTool(function)
-        self.notify("notifications/prompts/list_changed")
+        Args:
+            function: The function.
+            name: The name of the tool, where it is not the function's: ``@server.tool(name="a.b")``.
+
+        Raises:
+            TypeError: It is a coroutine function.
+        """
+        return self._offer(self._tools, "tools", function, name)
+
+    @overload
+    def prompt(self, function: Function, /) -> Function: ...
+
+    @overload
+    def prompt(self, /, *, name: str | None = None) -> Callable[[Function], Function]: ...
+
+    def prompt(self, function: Any = None, /, *, name: str | None = None) -> Any:
+        """Offer a function as a prompt; it returns a text, or messages. The rest is as in :meth:`tool`."""
+        return self._offer(self._prompts, "prompts", function, name)
+
+    def _offer(
+        self, offered: dict[str, FakeTool], kind: str, function: Callable[..., Any] | None, name: str | None
+    ) -> Any:
+        if function is None:
+            return partial(self._offer, offered, kind, name=name)
+        tool = FakeTool(function, name)
+        offered[tool.name] = tool
+        self.notify(f"notifications/{kind}/list_changed")
         return function
 
     def resource(self, uri: str) -> Callable[[Function], Function]:
-        """Offer what a function returns as a resource: text, bytes, or what JSON can hold."""
+        """Offer what a function returns as a resource: text, bytes, or what JSON can hold.
+
+        Raises:
+            TypeError: The URI is missing.
+        """
+        if not isinstance(uri, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError('a resource has a URI: @server.resource("weather://stations")')
 
         def add(function: Function) -> Function:
             self._resources[uri] = function

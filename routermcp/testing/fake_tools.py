@@ -45,9 +45,17 @@ class FakeTool:
         function: A function of named parameters. A generator function yields :class:`Ask`,
             :class:`Report` and :class:`Delay` before it returns its result.
         name: The name of the tool; default the function's.
+
+    Raises:
+        TypeError: It is a coroutine function, which a server without an event loop cannot run.
     """
 
     def __init__(self, function: Callable[..., Any], name: str | None = None) -> None:
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(
+                f"{function.__name__} is asynchronous, and a FakeServer runs plain functions: write it with "
+                "def; yield Delay(milliseconds), Ask(...) or Report(...) where it is to wait, ask or report"
+            )
         self.name: str = name or function.__name__
         self._adapter: TypeAdapter[Any] = TypeAdapter(cast("type[Any]", function))
         self._description = inspect.getdoc(function)

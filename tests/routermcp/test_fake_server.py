@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pytest_examples import find_examples
 
-from routermcp import RPCError, SyncRouterMCPClient, TransportError
+from routermcp import ConfigError, RPCError, SyncRouterMCPClient, TransportError
 from routermcp.testing import Ask, Delay, FakeCall, FakeServer, Report
 from routermcp.testing.three_runtimes import RUNTIMES, make_client, run
 
@@ -178,6 +178,40 @@ def test_clients_hear_of_a_new_tool(runtime: str, protocol: str) -> None:
         assert "notifications/tools/list_changed" in heard
 
     run(runtime, body)
+
+
+def test_names_that_python_cannot_have() -> None:
+    server = FakeServer()
+
+    @server.tool(name="github.create_issue")
+    def create(title: str) -> str:
+        return title
+
+    @server.tool()
+    def close() -> None:
+        pass
+
+    @server.prompt(name="git-log")
+    def log() -> str:
+        return "Read it"
+
+    with SyncRouterMCPClient(transport=server) as client:
+        assert [tool.name for tool in client.list_tools()] == ["github.create_issue", "close"]
+        assert client.call_tool("github.create_issue", {"title": "Bug"}).text == "Bug"
+        assert client.get_prompt("git-log").messages[0].content["text"] == "Read it"
+
+
+def test_mistakes_are_told_where_they_are_made() -> None:
+    server = FakeServer()
+
+    async def later() -> None: ...
+
+    with pytest.raises(TypeError, match="later is asynchronous, and a FakeServer runs plain functions"):
+        server.tool(later)
+    with pytest.raises(TypeError, match="a resource has a URI"):
+        server.resource(lambda: "text")
+    with pytest.raises(ConfigError, match=r"recording is a routermcp.testing.Recording\(path\), not str"):
+        SyncRouterMCPClient(transport=server, recording="weather.jsonl")
 
 
 @pytest.mark.parametrize(

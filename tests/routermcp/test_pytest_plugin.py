@@ -29,6 +29,10 @@ SERVER = """
         def add(a: int, b: int) -> int:
             return a + b
 
+        @server.tool
+        def forecast(city: str) -> dict:
+            return {"degrees": 5}
+
         return server
 """
 
@@ -53,9 +57,14 @@ def results(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
 
 def test_clients_are_connected_in_the_loop_of_any_plugin(pytester: pytest.Pytester) -> None:
     """Here that of anyio, on both runtimes; blocking tests have a client of their own."""
-    (page,) = [each for each in find_examples(str(PAGE)) if "test_blocking_sum" in each.source]
+    weather, page = (
+        each
+        for each in find_examples(str(PAGE))
+        if "def test_" in each.source and "Recording" not in each.source
+    )
     pytester.makeconftest(SERVER)
     pytester.makepyfile(
+        weather=weather.source,
         test_page=page.source,
         test_more="""
         import pytest
@@ -63,7 +72,7 @@ def test_clients_are_connected_in_the_loop_of_any_plugin(pytester: pytest.Pytest
         class TestTools:
             @pytest.mark.anyio
             async def test_method(self, mcp_client):
-                assert [tool.name for tool in await mcp_client.list_tools()] == ["add"]
+                assert [tool.name for tool in await mcp_client.list_tools()] == ["add", "forecast"]
 
         def test_by_hand(mcp_client):
             import asyncio
@@ -72,10 +81,10 @@ def test_clients_are_connected_in_the_loop_of_any_plugin(pytester: pytest.Pytest
                 async with mcp_client as client:
                     return await client.list_tools()
 
-            assert len(asyncio.run(tools())) == 1
+            assert len(asyncio.run(tools())) == 2
         """,
     )
-    results(pytester).assert_outcomes(passed=6)
+    results(pytester, "weather.py", "test_page.py", "test_more.py").assert_outcomes(passed=7)
 
 
 def test_a_recording_for_each_test(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
