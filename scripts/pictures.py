@@ -1,4 +1,4 @@
-"""Draws the pictures of docs/architecture.md and docs/oauth.md from the code.
+"""Draws the pictures of the README and of docs/ from the code, and from what was measured.
 
 ::
 
@@ -9,6 +9,7 @@
 * ``call.svg``: one ``await client.call_tool()``, recorded with ``sys.setprofile``.
 * ``sign_in.svg``: the requests of a sign-in, recorded from the flow of the core.
 * ``states.svg``: the transitions of :mod:`routermcp_proto.states`.
+* ``walls.svg``: the outcomes of docs/reliability.md and docs/compatibility.md.
 
 ``--check`` draws all and fails where a file differs.
 """
@@ -26,6 +27,7 @@ from drawing.call import draw_call  # noqa: E402
 from drawing.packages import draw_packages  # noqa: E402
 from drawing.sign_in import draw_sign_in  # noqa: E402
 from drawing.states import draw_states  # noqa: E402
+from drawing.walls import draw_walls  # noqa: E402
 
 PICTURES = ROOT / "docs" / "pictures"
 
@@ -40,6 +42,7 @@ def main() -> int:
         "call.svg": draw_call(),
         "sign_in.svg": draw_sign_in(),
         "states.svg": draw_states(),
+        "walls.svg": draw_walls(),
     }
     stale: list[str] = []
     for name, picture in drawn.items():

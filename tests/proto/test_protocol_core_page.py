@@ -21,8 +21,7 @@ def clients(page: str) -> list[str]:
     return [each for each in found if "def list_tools(" in each]
 
 
-(EXAMPLE,) = clients("docs/protocol-core.md")
-(SHORT_EXAMPLE,) = clients("README.md")
+SHORT_EXAMPLE, EXAMPLE = clients("docs/protocol-core.md")
 
 Peer = Callable[[socket.socket], None]
 
@@ -82,7 +81,7 @@ def answer(stream: socket.socket, outcome: dict[str, Any]) -> bool:
     return bool(data)
 
 
-@pytest.mark.parametrize("text", [EXAMPLE, SHORT_EXAMPLE], ids=["page", "README"])
+@pytest.mark.parametrize("text", [EXAMPLE, SHORT_EXAMPLE], ids=["selectors", "short"])
 @pytest.mark.parametrize(
     ("peer", "error", "words"),
     [
@@ -99,3 +98,8 @@ def test_the_example_ends_with_its_peer(text: str, peer: Peer, error: type[Excep
 def test_the_example_ends_though_its_peer_is_silent() -> None:
     with pytest.raises(TimeoutError, match="handshake"):
         against(silent, EXAMPLE, SECONDS=0.2)
+
+
+def test_the_short_example_lists_the_tools_of_its_server(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(SHORT_EXAMPLE, "example", "exec"), {"__name__": "page"})
+    assert capsys.readouterr().out == "['hello']\n"

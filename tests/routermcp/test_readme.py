@@ -1,4 +1,4 @@
-"""The README: its examples run, its commands and names exist."""
+"""The README: its examples and those of docs/calls.md run, its commands and names exist."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ README = ROOT / "README.md"
 TEXT = README.read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
+#: Lines that a stranger reads.
+MOST_LINES = 150
+
 #: The server that the examples talk to.
 EXAMPLE_URL = "http://127.0.0.1:8000/mcp"
 
-EXAMPLES = [example for example in find_examples(str(README)) if example.prefix == "python"]
+CALLS = ROOT / "docs" / "calls.md"
+EXAMPLES = [example for example in find_examples(str(README), str(CALLS)) if example.prefix == "python"]
 
 #: A word of the code of an example, and what the example prints.
 PRINTED = {
-    "tool.description": "add: Adds two numbers\necho: Gives back what it gets\n3\n",
-    "trio.move_on_after": "3\n",
-    'with SyncRouterMCPClient(url="http://127.0.0.1:8000/mcp") as client': "['add', 'echo']\n3\n",
+    "trio.run(main)": "add: Add two numbers.\n3\nadd: Add two numbers.\n3\n3\n",
     "unknown_tool": "MCP error: tools/call 'unknown_tool': Unknown tool: unknown_tool (code -32602)\n",
     "on_progress": "1 of 3\n2 of 3\n3 of 3\n",
-    "socketpair": "['hello']\n",
-    "stdio([": "hello\n",
     "loopback_receiver": "",
 }
 
@@ -45,11 +45,11 @@ def printed_by(example: CodeExample) -> str | None:
     return next((printed for word, printed in PRINTED.items() if word in example.source), None)
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: f"line {example.start_line}")
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: f"{example.path.name} {example.start_line}")
 def test_example(example: CodeExample, server: ScriptedServer, capsys: pytest.CaptureFixture[str]) -> None:
     before = set(threading.enumerate())
     source = "\n" * example.start_line + example.source.replace(EXAMPLE_URL, server.url)
-    exec(compile(source, str(README), "exec"), {"__name__": "__main__"})
+    exec(compile(source, str(example.path), "exec"), {"__name__": "__main__"})
     for thread in set(threading.enumerate()) - before:
         if not thread.daemon:
             thread.join(5)
@@ -60,7 +60,24 @@ def test_example(example: CodeExample, server: ScriptedServer, capsys: pytest.Ca
 
 
 def test_every_example_is_run() -> None:
-    assert len(EXAMPLES) == TEXT.count("```python\n") >= len(PRINTED)
+    written = TEXT.count("```python\n") + CALLS.read_text().count("```python\n")
+    assert len(EXAMPLES) == written >= len(PRINTED)
+
+
+def test_it_is_short() -> None:
+    assert TEXT.count("\n") <= MOST_LINES
+
+
+def test_the_figures_are_those_of_the_pages() -> None:
+    rows, *short = numbers("reliability", r"Of (\d+) rows mcp falls short in (\d+) and fastmcp in (\d+)")
+    assert f"| {rows} of {rows} | {rows - short[0]} | {rows - short[1]} |" in TEXT
+    rows, *right = numbers("compatibility", r"Of (\d+) rows .* mcp in (\d+) and fastmcp in (\d+)")
+    assert f"| {rows} of {rows} | {right[0]} | {right[1]} |" in TEXT
+
+
+def numbers(page: str, sentence: str) -> list[int]:
+    (found,) = re.findall(sentence, (ROOT / "docs" / f"{page}.md").read_text())
+    return [int(each) for each in found]
 
 
 # ---- commands -----------------------------------------------------------------------------
@@ -122,14 +139,3 @@ def test_errors_exist() -> None:
     for name in set(re.findall(r"`(\w+Error)`", TEXT)):
         assert hasattr(routermcp, name), name
         assert hasattr(routermcp.types, name), name
-
-
-def test_the_map_names_modules_that_exist() -> None:
-    rows = re.findall(r"^\| `([\w/]+)` \|[^|]*\|([^|]*)\|$", TEXT, re.MULTILINE)
-    assert {package for package, _ in rows} == {"routermcp_proto", "adapters/routermcp_adapters", "routermcp"}
-    for package, order in rows:
-        folder = ROOT / package
-        for name in re.findall(r"`([^`]+)`", order):
-            path = name.rstrip("/")
-            places = [folder / path, folder / f"{path}.py", folder / "http" / f"{path}.py"]
-            assert any(place.exists() for place in places), f"{package}: {name}"

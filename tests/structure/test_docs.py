@@ -36,3 +36,15 @@ def test_a_missing_file_is_noticed(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("`routermcp/nowhere.py` and [a page](nowhere.md), but `routermcp/types.py`")
     assert missing(page) == ["routermcp/nowhere.py", "nowhere.md"]
+
+
+def test_the_order_of_reading_names_modules_that_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text().partition("## Where to begin to read")[2]
+    rows = re.findall(r"^\| `([\w/]+)` \|[^|]*\|([^|]*)\|$", text, re.MULTILINE)
+    assert {package for package, _ in rows} == {"routermcp_proto", "adapters/routermcp_adapters", "routermcp"}
+    for package, order in rows:
+        folder = ROOT / package
+        for name in re.findall(r"`([^`]+)`", order):
+            path = name.rstrip("/")
+            places = [folder / path, folder / f"{path}.py", folder / "http" / f"{path}.py"]
+            assert any(place.exists() for place in places), f"{package}: {name}"
