@@ -201,6 +201,8 @@ class ClientSession(LineSession):
         State:
             The pending step moves to CANCELLED, the session as the next step says.
         """
+        if self._handshake_id in self._pending:
+            self._unreported = self._handshake_id  # a server that was slow to start answers it later
         self.abandon(self._handshake_id)
         return self._advance(refusal)
 
@@ -375,7 +377,7 @@ class ClientSession(LineSession):
         if not wanted:
             return None
         outgoing = self.start_request(calls.listen(wanted))
-        self._listening = outgoing.request_id
+        self._unreported = outgoing.request_id
         return outgoing
 
     def _encode(
@@ -427,7 +429,7 @@ class ClientSession(LineSession):
         elif message.method == "notifications/cancelled":
             named = message.params.get("requestId")
         subscription = jsonrpc.request_id_in(named)
-        if subscription is None or self._own(subscription) != self._listening:
+        if subscription is None or self._own(subscription) != self._unreported:
             super()._on_notification(message, events)
 
     def _handshake_reply(self, event: Event) -> HandshakeReply | None:

@@ -17,7 +17,7 @@ from routermcp_proto.exceptions import ConfigError
 
 from .daemon import Daemon
 from .failures import gateway_installed, reported
-from .options import ApiKeyOption, UrlOption, UserIdOption, signed_in
+from .options import ApiKeyOption, GatewayArgument, UrlOption, UserIdOption, signed_in
 from .serving import LOCAL_URL, HostOption, serve_application
 from .targets import variables_of
 
@@ -146,6 +146,7 @@ def _checked_path(path: str) -> str:
 
 @app.command()
 def connect(
+    gateway: GatewayArgument = None,
     *,
     url: UrlOption = None,
     api_key: ApiKeyOption = None,
@@ -161,7 +162,7 @@ def connect(
 ) -> None:
     """Speak stdio here and HTTP to a gateway, for hosts that only start programs.
 
-    Without --url and ROUTERMCP_URL it is the gateway of the configuration that 'serve' would use here.
+    Without a URL and ROUTERMCP_URL it is the gateway of the configuration that 'serve' would use here.
     Where none runs, one is started, which all clients share and which ends 10 seconds after the last.
     """
     with reported(debug=debug):
@@ -174,7 +175,7 @@ def connect(
         from ..gateway.upstreams.upstream import Upstream  # noqa: PLC0415
 
         log_to_stderr(debug=debug)
-        target = url or os.environ.get("ROUTERMCP_URL")
+        target = gateway or url or os.environ.get("ROUTERMCP_URL")
         key = api_key or os.environ.get("ROUTERMCP_API_KEY")
         user = user_id or os.environ.get("ROUTERMCP_USER_ID")
         daemon = None

@@ -83,13 +83,24 @@ class Daemon:
         keys = self._config.auth.apiKeys if self._config.auth.mode == "api_key" else ()
         return keys[0].key.get_secret_value() if keys else None
 
+    @property
+    def served_url(self) -> str:
+        """Where ``routermcp serve`` listens with this configuration."""
+        listening = self._config.httpServer
+        host = f"[{listening.host}]" if ":" in listening.host else listening.host
+        return f"http://{host}:{listening.port}/mcp"
+
     def ensure(self) -> str:
         """Return the URL of a gateway of this configuration; start the daemon where none runs.
 
         Raises:
             ConfigError: It did not start.
         """
-        return self._started_by_user() or self._running() or self.start()
+        return self.running() or self.start()
+
+    def running(self) -> str | None:
+        """Return the URL of a gateway of this configuration that takes its key, None where none runs."""
+        return self._started_by_user() or self._running()
 
     def start(self) -> str:
         """Start the daemon unless it runs, and return its URL.
@@ -103,11 +114,8 @@ class Daemon:
 
     def _started_by_user(self) -> str | None:
         """Return the URL of ``routermcp serve`` at the port of the configuration, if it has these servers."""
-        listening = self._config.httpServer
-        host = f"[{listening.host}]" if ":" in listening.host else listening.host
-        url = f"http://{host}:{listening.port}/mcp"
-        servers = self._health(url, listening.port).get("upstreams")
-        return url if servers is not None and set(servers) == self._shown_servers() else None
+        servers = self._health(self.served_url, self._config.httpServer.port).get("upstreams")
+        return self.served_url if servers is not None and set(servers) == self._shown_servers() else None
 
     def _shown_servers(self) -> set[str]:
         """Return the servers that a gateway of this configuration names to its first key."""

@@ -24,6 +24,10 @@ from .targets import ServerTarget, headers_of, variables_of
 UrlOption = Annotated[
     str | None, typer.Option("--url", metavar="URL", help="URL of the server. [env: ROUTERMCP_URL]")
 ]
+#: The same as ``--url``, for the commands that have a gateway as their server.
+GatewayArgument = Annotated[
+    str | None, typer.Argument(metavar="[URL]", help="URL of the gateway, as --url.", show_default=False)
+]
 ApiKeyOption = Annotated[
     str | None,
     typer.Option(

@@ -165,6 +165,9 @@ def fetch_health(url: str, api_key: str | None, seconds: float = HEALTH_SECONDS)
             client.stream("GET", place, headers=headers) as answer,
         ):
             document: Any = json.loads(_body_of(answer, seconds)) if answer.status_code == 200 else None
+    except httpx.ConnectError as error:
+        advice = f"start it with 'routermcp serve', or give another URL ({error})"
+        raise TransportError(f"no gateway answers at {shown}: {advice}", code="connect") from error
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, RecursionError) as error:
         raise TransportError(f"no gateway answers at {shown}: {error}", code="connect") from error
     if not isinstance(document, dict):

@@ -75,12 +75,12 @@ class Session:
         "_events",
         "_ids",
         "_lines",
-        "_listening",
         "_pending",
         "_revision",
         "_state",
         "_strict_json",
         "_to_send",
+        "_unreported",
         "max_message_size",
         "unclaimed_error",
     )
@@ -92,8 +92,8 @@ class Session:
         self._ids: Iterator[RequestId] = itertools.count(1)
         self._pending: dict[RequestId, PendingRequest] = {}
         self._asked: dict[RequestId, Revision] = {}
-        self._listening: RequestId | None = None
-        """The subscription that a client has made by itself."""
+        self._unreported: RequestId | None = None
+        """A request whose answer is no event: a client's own subscription, or a given-up handshake step."""
         self.max_message_size = MAX_MESSAGE_SIZE if max_message_size is None else max_message_size
         """Bytes of the longest message."""
         # The buffers of LineSession, which has no constructor: a gateway makes a session for each request.
@@ -262,7 +262,7 @@ class Session:
         own = request_id if request_id in self._pending else self._own(request_id)
         if own in self._pending and (only is None or only == own):
             return own
-        if own != self._listening:
+        if own != self._unreported:
             events.append(MessageDropped(f"an answer came for request {request_id!r}, which is not pending"))
         return None
 

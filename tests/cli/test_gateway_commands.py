@@ -247,20 +247,23 @@ def test_proxy_of_a_broken_server_says_why(tmp_path: Path, options: list[str], p
 
 def test_connect_is_a_stdio_server(folder: Path) -> None:
     with running("serve", "--port", "0", cwd=folder) as (url, _):
-        transport = stdio(command("connect", "--url", url), env={"PYTHONPATH": PYTHONPATH})
+        transport = stdio(command("connect", url), env={"PYTHONPATH": PYTHONPATH})
         with SyncRouterMCPClient(transport=transport) as client:
             assert client.server is not None
             assert client.server.serverInfo.name == "RouterMCP"
             assert client.call_tool("shop.saw").text == "sawn"
 
 
-def test_connect_starts_a_daemon_that_all_clients_of_a_project_share(folder: Path) -> None:
+def test_connect_starts_a_daemon_that_all_clients_of_a_project_share(
+    folder: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And ``status`` in its folder is about it."""
     config = json.loads((folder / "routermcp.jsonc").read_text())
     config["httpServer"] = {"port": free_port()}  # of no gateway that is there by chance
     (folder / "routermcp.jsonc").write_text(json.dumps(config))
-    home = {"PYTHONPATH": PYTHONPATH, "HOME": str(folder)}
+    variables = {"PYTHONPATH": PYTHONPATH, "HOME": str(home)}
     clients = [
-        SyncRouterMCPClient(transport=stdio(command("connect", "--project", str(folder)), env=home))
+        SyncRouterMCPClient(transport=stdio(command("connect", "--project", str(folder)), env=variables))
         for _ in range(2)
     ]
     pids: set[int] = set()
@@ -271,6 +274,8 @@ def test_connect_starts_a_daemon_that_all_clients_of_a_project_share(folder: Pat
                 (state,) = (folder / ".routermcp" / "projects").iterdir()
                 pids.add(int((state / "daemon.pid").read_text()))
         assert len(pids) == 1
+        told = Ended(capsys, "status")
+        assert ("shop" in told.out, told.err) == (True, "")
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGTERM)

@@ -171,10 +171,10 @@ def test_a_mistake_does_not_end_the_shell(
 ) -> None:
     ended = shell(monkeypatch, capsys, "tolls", "call add a=x", "call 'add", "help", "ping", "exit", "call")
     assert ended.code == 0
-    assert "Did you mean 'tools'?" in ended.err
+    assert "there is no command 'tolls', did you mean 'tools'?" in ended.err
     assert "a: expected number" in ended.err
     assert "the line cannot be read" in ended.err
-    assert "describe" in ended.out
+    assert "describe   Show all about a tool" in ended.out
     assert "answered in" in ended.out
     assert shell(monkeypatch, capsys, "ping", "call fails").code == 1
     ended = shell(monkeypatch, capsys, "ping --url http://127.0.0.1:1/mcp")

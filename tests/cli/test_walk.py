@@ -54,7 +54,7 @@ def test_from_an_empty_folder_to_a_gateway_that_is_reloaded_and_drained(
         ]
         called = typed("call", url, "demo__add", "a=2", "b=3")
         assert (called.code, called.out) == (0, "5\n"), called.err
-        told = typed("status", "--url", url)
+        told = typed("status", url)
         assert (told.code, told.out.splitlines()[-1].split()) == (0, ["demo", "ready"])
 
         for name, content in HOSTS.items():
@@ -70,7 +70,7 @@ def test_from_an_empty_folder_to_a_gateway_that_is_reloaded_and_drained(
         assert next(line for line in lines if "is read again" in line)
         assert typed("call", url, "My-tools__add", "a=1", "b=1").out == "2\n"
         until = time.monotonic() + PATIENCE
-        while "connecting" in (told := typed("status", "--url", url)).out:
+        while "connecting" in (told := typed("status", url)).out:
             assert time.monotonic() < until, "a server is neither ready nor failed"
         states = {line.split()[0]: line.split(maxsplit=2)[1:] for line in told.out.splitlines()[-3:]}
         assert (states["My-tools"], states["editor"]) == (["ready"], ["ready"])

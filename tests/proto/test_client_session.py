@@ -95,6 +95,20 @@ def test_a_transport_reports_a_refusal_of_its_own() -> None:
     assert session.refuse_handshake(Refused(None, cause)) == [], "nobody is asking any more"
 
 
+def test_a_late_answer_to_a_probe_that_was_given_up_is_no_event() -> None:
+    """A server that was slow to start answers both requests."""
+    session = ClientSession()
+    probe = session.start_handshake()
+    (event,) = session.refuse_handshake(Refused(None, MCPError("no answer in time")))
+    assert isinstance(event, MessageReady)
+    late = encode_error(probe.request_id or 0, ErrorObject(-32601, "what?"))
+    assert session.receive_message(late) == []
+    session.receive_message(encode_response(event.outgoing.request_id or 0, INITIALIZED))
+    assert session.receive_message(late) == []
+    (dropped,) = session.receive_message(encode_response(99, {}))
+    assert isinstance(dropped, MessageDropped)
+
+
 def test_other_messages_do_not_move_the_handshake() -> None:
     session = ClientSession()
     session.start_handshake()

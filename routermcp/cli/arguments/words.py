@@ -57,7 +57,7 @@ def parse_arguments(words: Sequence[str], schema: Schema | None, *, check: bool 
         if key in single:
             raise UsageProblem(f"{key} is given twice; write a list as {key}:='[...]'")
         wanted = _schema_of(key, schema, check=check)
-        single[key] = _json_value(key, text) if forced else coerce(key, text, wanted, schema)
+        single[key] = _json_value(key, text) if forced else _read(key, text, wanted, schema, check=check)
     arguments = {**together, **single}
     if schema is not None and check:
         for key in together:
@@ -66,6 +66,16 @@ def parse_arguments(words: Sequence[str], schema: Schema | None, *, check: bool 
         if problems:
             raise UsageProblem("; ".join(problems))
     return arguments
+
+
+def _read(key: str, text: str, wanted: Schema, schema: Schema | None, *, check: bool) -> Any:
+    """Read a value by its schema; what does not fit is a text where nothing is checked."""
+    try:
+        return coerce(key, text, wanted, schema)
+    except UsageProblem:
+        if check:
+            raise
+        return text
 
 
 def _schema_of(key: str, schema: Schema | None, *, check: bool) -> Schema:

@@ -15,6 +15,8 @@ from ..client_commands import client_command
 from ..commands.all import app as client_commands
 from ..failures import ExitCode, complain
 from ..options import ClientOptions
+from ..output import write_line, write_rows
+from ..suggestions import did_you_mean
 from .completion import ShellCompleter
 from .listen import describe_notification
 
@@ -25,8 +27,11 @@ except ImportError:  # on Windows, and where Python was built without it
 
 app = typer.Typer()
 
+#: Characters of the line about a command that ``help`` shows.
+SHORT_HELP = 90
+
 _END = ("exit", "quit")
-_HELP = ("help", "?")
+_HELP = ("help", "?", "-h", "--help")
 
 
 @client_command(app)
@@ -68,10 +73,23 @@ def _run_lines(client: SyncRouterMCPClient, options: ClientOptions) -> int:
             continue
         if words[0] in _END:
             break
-        code = run_line(["--help"] if words[0] in _HELP else words, client)
+        code = _run_words(words, client)
         if code == ExitCode.INTERRUPTED and not sys.stdin.isatty():
             break
     return code
+
+
+def _run_words(words: list[str], client: SyncRouterMCPClient) -> int:
+    known = typer.main.get_group(client_commands).commands
+    if words[0] in _HELP:
+        rows = [(name, command.get_short_help_str(SHORT_HELP)) for name, command in known.items()]
+        write_rows(rows, none="")
+        write_line("COMMAND -h shows the options of one; exit or Ctrl-D ends.")
+        return ExitCode.OK
+    if words[0] not in known:
+        complain(f"there is no command {words[0]!r}{did_you_mean(words[0], known) or ': help lists them'}")
+        return ExitCode.USAGE
+    return run_line(words, client)
 
 
 def run_line(words: list[str], client: SyncRouterMCPClient) -> int:
