@@ -11,7 +11,7 @@ from routermcp.types import ConfigError
 
 from .errors import Finding, KeyPath, Level, Problems
 from .file import parse_into, read_text, workspace_variables
-from .model import GatewayConfig, StdioServer
+from .model import GatewayConfig, HTTPServer, StdioServer
 
 
 def check(path: Path, environ: Mapping[str, str]) -> tuple[GatewayConfig | None, list[Finding]]:
@@ -36,9 +36,26 @@ def check(path: Path, environ: Mapping[str, str]) -> tuple[GatewayConfig | None,
     if config is not None:
         for place, text in _of_programs(config, folder, environ):
             findings.append(Finding(Level.ERROR, str(path), place, text))
+        for place, text in _of_passed_tokens(config):
+            findings.append(Finding(Level.WARNING, str(path), place, text))
         if not config.enabled_servers:
             findings.append(Finding(Level.WARNING, str(path), ("mcpServers",), "no server is enabled"))
     return config, findings
+
+
+def _of_passed_tokens(config: GatewayConfig) -> Iterator[tuple[KeyPath, str]]:
+    """Yield the servers that get the access tokens of users, which MCP forbids ("Token Passthrough")."""
+    if config.auth.jwt is None or config.auth.mode == "none":
+        return
+    for alias, server in config.enabled_servers.items():
+        passed = server.passthroughHeaders if isinstance(server, HTTPServer) else ()
+        for index, name in enumerate(passed):
+            if name.lower() == "authorization":
+                place = ("mcpServers", alias, "passthroughHeaders", index)
+                yield (
+                    place,
+                    "this server gets the access tokens that users have for the gateway: take it away",
+                )
 
 
 def _of_programs(

@@ -29,6 +29,8 @@ MAX_REQUESTS = 500
 #: Requests in one period, at most: more is no limit.
 MAX_RATE_REQUESTS = 1_000_000_000
 
+# Without what would end the text that it stands in, within a header.
+_PLAIN_URL = re.compile(r"[!$->@-\[\]-~]+")
 _HOST_NAME = re.compile(r"[^\s/]+")
 
 
@@ -66,8 +68,8 @@ class HTTPServerSettings(ConfigModel):
             EndpointURL.parse(url)
         except LocalProtocolError:
             raise problem("expected an http:// or https:// URL") from None
-        if "?" in url or "#" in url:
-            raise problem("expected a URL without a query and a fragment")
+        if not _PLAIN_URL.fullmatch(url):
+            raise problem("expected a URL of visible ASCII characters, without a query and a fragment")
         return url.rstrip("/")
 
 

@@ -86,7 +86,10 @@ def test_a_mode_without_its_settings_is_refused() -> None:
         read({"mode": "jwt"})
 
 
-@pytest.mark.parametrize("url", ["gateway.example", "https://gateway.example?a", "ftp://gateway.example"])
+@pytest.mark.parametrize(
+    "url",
+    ["a.example", "https://a.example?a", "ftp://a.example", "https://\u00e4.example", 'https://a.example/"b'],
+)
 def test_a_public_url_is_one(url: str) -> None:
     with pytest.raises(ConfigError, match="publicUrl"):
         read({}, httpServer={"publicUrl": url})

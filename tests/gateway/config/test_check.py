@@ -34,6 +34,14 @@ def test_nothing_is_said_of_what_is_right(tmp_path: Path) -> None:
     assert told(tmp_path, starter(sys.executable)) == []
 
 
+def test_access_tokens_that_would_go_on_to_a_server_are_told(tmp_path: Path) -> None:
+    jwt = {"issuer": "https://a.example", "audience": "a"}
+    servers = {"u": {"url": "https://b.example", "passthroughHeaders": ["X-Tenant", "authorization"]}}
+    (said,) = told(tmp_path, {"auth": {"jwt": jwt}, "mcpServers": servers})
+    assert said.startswith("warning: mcpServers.u.passthroughHeaders[1]: this server gets the access tokens")
+    assert told(tmp_path, {"auth": {"apiKeys": ["k"]}, "mcpServers": servers}) == []
+
+
 def test_everything_is_said_at_once(tmp_path: Path) -> None:
     config = {
         "httpServr": {},
