@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import math
 import os
@@ -313,6 +314,40 @@ def test_bad_answer_to_connect(server: ScriptedServer, runtime: str, name: str) 
             assert await client.list_tools()
 
     run(runtime, body)
+
+
+def events(exchange: Exchange, message: Mapping[str, Any], count: int) -> None:
+    """Answer with an event stream of a message, many times, and the answer behind it."""
+    lines = [json.dumps(message)] * count + [json.dumps(exchange.execute())]
+    exchange.status(200, "".join(f"data: {line}\n\n" for line in lines), "text/event-stream")
+
+
+def test_messages_in_vain_fill_no_log(server: ScriptedServer, caplog: pytest.LogCaptureFixture) -> None:
+    async def body() -> None:
+        async with make_client("asyncio", url=server.url) as client:
+            in_vain = {"jsonrpc": "2.0", "id": 999, "result": {}}
+            server.script("tools/call", lambda exchange: events(exchange, in_vain, 2_000))
+            assert not (await client.call_tool("echo")).isError
+
+    run("asyncio", body)
+    dropped = [message for message in caplog.messages if "dropped" in message]
+    assert len(dropped) == 22
+    assert dropped[-1].startswith("1000 messages of ")
+
+
+def test_a_server_that_asks_without_end_is_not_connected_to(sessions_server: ScriptedServer) -> None:
+    ping = {"jsonrpc": "2.0", "id": "p", "method": "ping"}
+
+    async def body() -> None:
+        client = make_client("asyncio", url=sessions_server.url, retry=ONCE)
+        sessions_server.script("initialize", lambda exchange: events(exchange, ping, 200))
+        with pytest.raises(TransportError, match="asks for more than 100 answers") as caught:
+            await client.connect()
+        assert caught.value.code == "protocol"
+        async with client:
+            assert await client.list_tools()
+
+    run("asyncio", body)
 
 
 def test_a_page_about_the_error_is_kept_short(server: ScriptedServer, runtime: str) -> None:

@@ -22,7 +22,7 @@ from routermcp_proto.exceptions import AuthorizationRequiredError
 from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.types import Progress
 
-from ..logs import log
+from ..logs import DropLog
 from .deadline import CallDeadline
 
 #: Seconds for the last word to the server of a call that was cancelled.
@@ -89,12 +89,12 @@ class IncomingHandler:
         place: The server, for the log.
     """
 
-    __slots__ = ("__weakref__", "_place", "_responder", "_session")
+    __slots__ = ("__weakref__", "_dropped", "_responder", "_session")
 
     def __init__(self, session: ClientSession, responder: Responder, place: object) -> None:
         self._session = session
         self._responder = responder
-        self._place = place
+        self._dropped = DropLog(place)
 
     async def handle(
         self, deadline: CallDeadline, post: PostMessage, on_progress: ProgressSink | None, event: Event
@@ -121,7 +121,7 @@ class IncomingHandler:
         elif isinstance(event, MessageReady):
             await post(event.outgoing)
         elif isinstance(event, MessageDropped):
-            log.warning("a message of %s was dropped: %s", self._place, event.problem)
+            self._dropped.note(event.problem)
 
     async def _answer(self, asked: RequestReceived, deadline: CallDeadline, post: PostMessage) -> None:
         """Let the user's callback answer; its own error reaches the caller, and the server hears of it."""

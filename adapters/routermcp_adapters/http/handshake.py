@@ -24,7 +24,7 @@ from routermcp_proto.versions import Era
 from ..call.deadline import PROBE_SHARE, CallDeadline
 from ..call.retries import seconds_to_retry
 from ..concurrency.single_flight import SingleFlight
-from ..logs import log
+from ..logs import DropLog, log
 from ..runtime import Runtime
 from .base import HTTPTransport, SharedTransport
 from .context import CONTROL, ExchangeContext
@@ -43,6 +43,10 @@ INITIALIZED_SECONDS = 2.0
 #: Seconds for which it is remembered that a server speaks a revision of the handshake era: it may be
 #: upgraded, or have been slow only once.
 PROTOCOL_SECONDS = 600.0
+
+#: Messages that one step of a handshake may lead to: one follows from an answer, the others are answers to
+#: requests of the server, which may come without end.
+MAX_HANDSHAKE_MESSAGES = 100
 
 #: Refusals of a probe that say nothing about the server: credentials are needed, or patience.
 _NOT_ABOUT_THE_PROBE = frozenset({401, 407, 429})
@@ -256,11 +260,16 @@ class HTTPHandshake:
     async def _step(self, outgoing: Outgoing, deadline: CallDeadline) -> list[Event]:
         """Send one message of the handshake and return what follows from the answer."""
         events: list[Event] = []
+        dropped = DropLog(self._shared.endpoint)
 
         async def keep(event: Event) -> None:
             if isinstance(event, MessageDropped):
-                log.warning("a message of %s was dropped: %s", self._shared.endpoint, event.problem)
-            events.append(event)
+                dropped.note(event.problem)
+            elif isinstance(event, ConnectionFailed | MessageReady):
+                if len(events) == MAX_HANDSHAKE_MESSAGES:
+                    problem = f"asks for more than {MAX_HANDSHAKE_MESSAGES} answers before it is connected"
+                    raise TransportError(f"{self._shared.endpoint} {problem}", code="protocol")
+                events.append(event)
 
         extra = await self._owner.prepare()
         outcome = await self._owner.send(outgoing, extra, ExchangeContext(keep, deadline))
