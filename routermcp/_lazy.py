@@ -1,6 +1,6 @@
 """Names of a module that are imported when they are first used.
 
-Most programs sign nobody in, and what that takes is a fifth of the time that the import would take.
+Most programs sign no user in, and the modules for that would be a fifth of the time of the import.
 """
 
 from __future__ import annotations

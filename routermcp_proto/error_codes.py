@@ -31,5 +31,5 @@ TOOL_DISABLED = -32003
 UPSTREAM_ERROR = -32004
 RATE_LIMITED = -32005
 
-#: Not a code of anybody: that of an error whose server gave none, or one that is no number.
+#: The code of an error whose server gave none, or one that is no number; no specification has it.
 NO_CODE = 0

@@ -165,7 +165,7 @@ class Runtime(Protocol):
         """Wait until one of the streams has data for ``receive_nowait``, or the flag is raised.
 
         Args:
-            streams: Streams that this runtime has made; nobody else waits for them.
+            streams: Streams that this runtime has made; no other task waits for them.
             flag: Made by :meth:`event`, or None.
         """
         ...

@@ -77,7 +77,7 @@ class LoopbackReceiver:
         """Let the user sign in at a URL; return the one that the browser came back to.
 
         Raises:
-            OAuthError: It is no page, the port is taken, the user said no, or nobody came back.
+            OAuthError: It is no page, the port is taken, the user said no, or did not come back.
         """
         checked_page(url, "the server")
         place = self._place_for(redirect_uri_of(url))

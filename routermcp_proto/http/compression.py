@@ -1,4 +1,4 @@
-"""Compressed bodies, which some servers and proxies send although nobody asked for them.
+"""Compressed bodies, which some servers and proxies send although no request asked for them.
 
 Source: RFC 9110, section 8.4.1; RFC 1950, RFC 1951 and RFC 1952.
 """

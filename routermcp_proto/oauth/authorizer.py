@@ -1,4 +1,4 @@
-"""One user at one MCP endpoint: the token of each request, and the flows after a refusal."""
+"""One user at one MCP endpoint: the token of each request, and the flows that follow a refusal."""
 
 from __future__ import annotations
 
@@ -139,16 +139,17 @@ class Authorizer:
 
         Returns:
             Whether the request may be made again with it; None where the refusal is about
-            something else, so that :meth:`challenged` has to see to it.
+            something else, which :meth:`challenged` handles.
         """
         news = nonce is not None and nonce != attempt.nonce
         if nonce is not None:
             attempt.nonce = nonce
             self.note_nonce(nonce)
-        challenge = self._said(challenges)
+        challenge = self._relevant(challenges)
         return news if challenge is not None and challenge.error == USE_NONCE else None
 
-    def _said(self, challenges: Sequence[Challenge]) -> Challenge | None:
+    def _relevant(self, challenges: Sequence[Challenge]) -> Challenge | None:
+        """Return the challenge that is about the tokens of this user, None where no challenge is."""
         tokens = self.tokens
         return for_tokens(challenges, tokens.token_type if tokens is not None else None)
 
@@ -213,25 +214,25 @@ class Authorizer:
             AuthorizationRequiredError: A user has to sign in, and cannot be asked now.
             OAuthError: It cannot be done.
         """
-        challenge = self._said(challenges)
+        challenge = self._relevant(challenges)
         error = challenge.error if challenge is not None else None
         if status == 403 and challenge is not None and error == "insufficient_scope":
-            return (yield from self._too_little(challenge, attempt))
+            return (yield from self._ask_for_scope(challenge, attempt))
         # Some servers refuse a missing token with 403 (FastAPI), and one that has ended with 400 or 403.
         missing = status == 401 or (status == 403 and self.tokens is None)
         if not missing and error != "invalid_token":
             return False
-        # What speaks of another scheme, or of none, may be about tokens all the same: the metadata say.
+        # A refusal that names another scheme, or none, may be about tokens too: the metadata decide.
         sure = challenge is not None or (status == 401 and not challenges)
         try:
-            return (yield from self._unknown(challenge or Challenge("bearer"), attempt, guess=sure))
+            return (yield from self._replace_token(challenge or Challenge("bearer"), attempt, guess=sure))
         except NoMetadataError:
             if sure:
                 raise
             return False
 
-    def _unknown(self, challenge: Challenge, attempt: AuthAttempt, *, guess: bool) -> Flow[bool]:
-        """The token is missing, or no longer good."""
+    def _replace_token(self, challenge: Challenge, attempt: AuthAttempt, *, guess: bool) -> Flow[bool]:
+        """Get tokens where they are missing or not valid any more."""
         if self._is_bound_in_vain(challenge, attempt):
             attempt.plain = True
         elif attempt.sign_ins:
@@ -262,8 +263,8 @@ class Authorizer:
         """Return the scopes to ask for, with all that the user was asked for before."""
         return self._application.scopes_at(target, challenged, self.record.requested(target.server.issuer))
 
-    def _too_little(self, challenge: Challenge, attempt: AuthAttempt) -> Flow[bool]:
-        """The token is good, but not for this."""
+    def _ask_for_scope(self, challenge: Challenge, attempt: AuthAttempt) -> Flow[bool]:
+        """Have the user grant the scopes that a valid token lacks."""
         tokens = self.tokens
         had = tokens.scope if tokens is not None else ()
         exact = self._application.exact_scope

@@ -128,7 +128,7 @@ def state_of(callback_url: str) -> str | None:
 def refusal_in(callback_url: str) -> str | None:
     """Return why the server did not sign the user in, by the URL that the user came back to.
 
-    None where it does not say so. Whoever wrote the URL said it: it counts with the right state only.
+    None where it does not say so. The URL may come from an attacker: it counts with the right state only.
     """
     parameters = _callback_parameters(callback_url)
     errors, descriptions = parameters.get("error", []), parameters.get("error_description", [])

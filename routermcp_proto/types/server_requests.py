@@ -1,6 +1,6 @@
 """Requests of a server to its client: which capability each needs, and what may be wrong with one.
 
-A request that cannot be answered is refused before anybody is asked: with -32601 where the client
+A request that cannot be answered is refused before a user is asked: with -32601 where the client
 offers nothing of the kind, with -32602 where it did not declare that variant, or where the request
 cannot be read.
 

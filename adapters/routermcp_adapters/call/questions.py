@@ -1,4 +1,4 @@
-"""The questions in a result of type ``input_required``, before anybody is asked."""
+"""The questions in a result of type ``input_required``, before a user is asked."""
 
 from __future__ import annotations
 

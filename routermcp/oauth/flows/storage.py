@@ -19,7 +19,7 @@ RELEASE_SECONDS = 2.0
 
 
 class Store:
-    """Uses an adapter, without holding up anybody else.
+    """Uses an adapter, without holding up other tasks.
 
     All methods raise :class:`~routermcp.types.TokenStoreError` where the store cannot be reached or too
     many want to use it at once, and ``ConfigError`` where the adapter is for another runtime.

@@ -153,7 +153,7 @@ class GrantTransaction:
         Args:
             flow: The flow.
             clock: The deadline of the call that it is for, which stands still while a user is asked;
-                None where nobody may be asked.
+                None where no user may be asked.
 
         Raises:
             OAuthError: It failed.

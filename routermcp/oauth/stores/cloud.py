@@ -169,7 +169,7 @@ class _CloudAdapter:
         status, _ = self.ask("PUT", self._path(user_id, server_id), record, good=(204, 409), headers=headers)
         if status == 409:
             raise LockLostError(
-                f"somebody else has renewed the tokens of {user_id!r} for {server_id!r} since"
+                f"another process has renewed the tokens of {user_id!r} for {server_id!r} since"
             )
 
     def delete(self, user_id: str, server_id: str) -> None:

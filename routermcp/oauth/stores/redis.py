@@ -154,7 +154,7 @@ class _RedisAdapter:
         keys = [self.key("records", user_id), self.key("fences", user_id)]
         if not self.run(_SET, keys, [_redis_field(server_id), json.dumps(record), fence]):
             raise LockLostError(
-                f"somebody else has renewed the tokens of {user_id!r} for {server_id!r} since"
+                f"another process has renewed the tokens of {user_id!r} for {server_id!r} since"
             )
 
     def delete(self, user_id: str, server_id: str) -> None:

@@ -239,7 +239,7 @@ class _SQLAdapter:
 
         if not self._in_transaction(work):
             raise LockLostError(
-                f"somebody else has renewed the tokens of {user_id!r} for {server_id!r} since"
+                f"another process has renewed the tokens of {user_id!r} for {server_id!r} since"
             )
 
     def delete(self, user_id: str, server_id: str) -> None:

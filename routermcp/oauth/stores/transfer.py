@@ -26,7 +26,7 @@ LOCK_POLL_SECONDS = 0.05
 def export_records(adapter: TokenAdapter, user_id: str) -> dict[str, Any]:
     """Return all that a store holds of a user, as a JSON document.
 
-    It holds tokens as they are: whoever reads it is that user at each server. A refresh token that
+    It holds tokens in plain text: a reader of it can act as that user at each server. A refresh token that
     is good once is good at one place: stop using the store that it was exported from.
 
     Args:
