@@ -30,7 +30,7 @@ from routermcp.types import (
     TransportError,
 )
 from tests.routermcp.server import HANDSHAKE, PATIENCE, STATELESS, Exchange, ScriptedServer, text
-from tests.three_runtimes import SLACK_SECONDS, abandon_when, gather, make_client, run
+from tests.three_runtimes import RUNTIMES, SLACK_SECONDS, abandon_when, gather, make_client, run
 
 FORM: dict[str, Any] = {
     "message": "Who are you?",
@@ -746,6 +746,9 @@ def slowly(runtime: str, seconds: float) -> Callable[[ElicitRequest], Any]:
     return {"asyncio": under_asyncio, "trio": under_trio, "blocking": plainly}[runtime]
 
 
+@pytest.mark.parametrize(
+    ("era", "runtime"), [*((HANDSHAKE, runtime) for runtime in RUNTIMES), (STATELESS, "asyncio")]
+)
 def test_the_deadline_stands_still_while_a_person_answers(any_server: ScriptedServer, runtime: str) -> None:
     heard = ask(
         any_server,

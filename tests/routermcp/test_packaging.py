@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -50,8 +51,10 @@ def unavailable(reason: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def fresh_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of a new virtual environment."""
+def python_with_pip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This interpreter, or that of a new virtual environment where it has no pip."""
+    if importlib.util.find_spec("pip") is not None:
+        return Path(sys.executable)
     place = tmp_path_factory.mktemp("fresh") / "venv"
     try:
         venv.create(place, with_pip=True)
@@ -78,19 +81,20 @@ def pip(python: Path, *arguments: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def wheel(fresh_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheel(python_with_pip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of the project."""
     place = tmp_path_factory.mktemp("wheel")
-    pip(fresh_python, "wheel", "--quiet", "--no-deps", "--wheel-dir", str(place), str(ROOT))
+    pip(python_with_pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", str(place), str(ROOT))
     (path,) = place.glob("routermcp-*.whl")
     return path
 
 
 @pytest.fixture(scope="module")
-def report(fresh_python: Path, wheel: Path) -> list[dict[str, object]]:
+def report(python_with_pip: Path, wheel: Path) -> list[dict[str, object]]:
     """The metadata of all that pip would install; it fetches nothing more than those."""
     path = wheel.with_name("report.json")
-    pip(fresh_python, "install", "--quiet", "--dry-run", "--report", str(path), str(wheel))
+    as_if_bare = ("--quiet", "--dry-run", "--ignore-installed")
+    pip(python_with_pip, "install", *as_if_bare, "--report", str(path), str(wheel))
     return [item["metadata"] for item in json.loads(path.read_text())["install"]]
 
 

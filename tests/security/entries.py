@@ -74,6 +74,13 @@ MARKUP = ("%41", "&#65;", "&amp;", "\\u0041", "+", "\\\\", "%", "&")
 TEXT_FRAMES = (("", ""), ('"', '"'), ("{", "}"))
 
 
+#: Seconds of CPU time after which an input is given up. Nothing in the budget comes near.
+GIVEN_UP = 2.0
+
+#: The same for an entry that is dear on purpose, and is not to be waited for.
+PLANTED_GIVEN_UP = 0.3
+
+
 @dataclass(frozen=True)
 class Entry:
     """A place where a peer's bytes enter."""
@@ -90,6 +97,8 @@ class Entry:
     """Inputs whose memory is measured."""
     most: int = sys.maxsize
     """Characters of the longest input that can come there."""
+    given_up: float = GIVEN_UP
+    """Seconds of CPU time after which an input is given up."""
 
 
 ENTRIES: list[Entry] = []
@@ -441,8 +450,8 @@ def _hoarding(named: str, said: str) -> None:
 
 
 PLANTED = [
-    Entry("quadratic", _quadratic),
-    Entry("exponential", lambda named, said: _NESTED.match(said)),
+    Entry("quadratic", _quadratic, given_up=PLANTED_GIVEN_UP),
+    Entry("exponential", lambda named, said: _NESTED.match(said), given_up=PLANTED_GIVEN_UP),
     Entry("hoarding", _hoarding, large=1),
     Entry("raising", lambda named, said: said[len(said)]),
 ]
