@@ -11,7 +11,6 @@ from itertools import takewhile
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-import httpx
 import pytest
 
 from routermcp import SyncRouterMCPClient
@@ -22,6 +21,7 @@ from routermcp.gateway import LocalGateway
 from routermcp.gateway.config.model import GatewayConfig
 from routermcp.oauth import AuthorizationServer, OAuthConfig, file_adapter, presets
 from routermcp.oauth.flows.connections import Connection, ConnectionState
+from tests import loopback
 from tests.cli.gateway_programs import PATIENCE, command, environment, running
 from tests.cli.toolbox import Ended
 from tests.oauth.servers.protected_server import ProtectedServer, callback, consent
@@ -277,7 +277,7 @@ def test_a_refusal_of_the_user_is_said_at_once(server: ProtectedServer, tmp_path
         shown = next(line for line in program.stderr if "/oauth/authorize?" in line)
         state = parse_qs(urlsplit(shown.strip()).query)["state"][0]
         back = f"http://127.0.0.1:{port}/callback?error=access_denied&state={state}"
-        page = httpx.get(back, trust_env=False)
+        page = loopback.get(back)
         assert "access_denied" in page.text
         _, told = program.communicate(timeout=PATIENCE)
     assert program.returncode == 3

@@ -13,6 +13,7 @@ import httpx
 
 from routermcp.gateway import BuiltinTools, Caller, GatewayApp, serve_in_thread
 from routermcp.gateway.http.project_gateway import ProjectGateway
+from tests import loopback
 
 HANDSHAKE = "2025-11-25"
 BOTH = {"Accept": "application/json, text/event-stream"}
@@ -107,7 +108,7 @@ def served_gateway(**settings: Any) -> Generator[Bench]:
     app = ProjectGateway(GatewayApp(tools), **settings)
     with (
         serve_in_thread(app) as url,
-        httpx.Client(timeout=PATIENCE, trust_env=False) as http,
+        loopback.Client(timeout=PATIENCE) as http,
     ):
         try:
             yield Bench(url, tools, http)

@@ -20,6 +20,7 @@ from routermcp.gateway.upstreams.targets import over_http, over_stdio
 from routermcp.gateway.upstreams.times import DEFAULT_TIMES, UpstreamTimes
 from routermcp.gateway.upstreams.upstream import Upstream
 from routermcp.types import RPCError
+from tests import loopback
 from tests.gateway.servers import HANDSHAKE, STATELESS, Shop, serving_aggregate
 
 #: Seconds that anything here is waited for: many times what it takes.
@@ -140,7 +141,7 @@ def post(
 ) -> tuple[Any, httpx.Headers]:
     """Make one request, and return its answer and the headers that came with it."""
     body, headers = message(era, method, params, session)
-    response = httpx.post(url, json=body, headers=headers, timeout=PATIENCE)
+    response = loopback.post(url, json=body, headers=headers, timeout=PATIENCE)
     text = response.text
     if response.headers.get("content-type", "").startswith("text/event-stream"):
         text = [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: ")][-1]
@@ -193,7 +194,7 @@ def listening(
         for uri in uris:
             assert ask(url, era, "resources/subscribe", {"uri": uri}, session)["result"] == {}
         request = {"method": "GET", "headers": {"Accept": "text/event-stream", "Mcp-Session-Id": session}}
-    with httpx.stream(url=url, timeout=PATIENCE, **request) as response:
+    with loopback.stream(url=url, timeout=PATIENCE, **request) as response:
         assert response.status_code == 200, response.read()
         lines = response.iter_lines()
         if era == HANDSHAKE:

@@ -17,12 +17,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from hypothesis import settings
 
 from routermcp import SyncRouterMCPClient
 from routermcp.oauth import OAuthConfig, memory_adapter
+from tests import loopback
 from tests.interop.peers.processes import Kind, Peer
 from tests.oauth.stores import open_store
 from tests.third_party import (
@@ -173,7 +173,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OAuthPeer
 
 def visit(url: str) -> str:
     """Be a user's browser; nobody is asked anything."""
-    with httpx.Client(trust_env=False) as browser:
+    with loopback.Client() as browser:
         return browser.get(url).headers["location"]
 
 
@@ -232,7 +232,7 @@ def test_signing_in(server: OAuthPeer, runtime: str) -> None:
         async with make_client(runtime, url=server.url, user_id="ada", oauth=oauth) as client:
             assert (await client.call_tool("family")).structuredContent == {"result": 0}  # renewed
             assert server.told()["renewed", 0] >= 1
-            httpx.post(f"{server.url.removesuffix('/mcp')}/forget", trust_env=False)
+            loopback.post(f"{server.url.removesuffix('/mcp')}/forget")
             assert (await client.call_tool("family")).structuredContent == {"result": 1}  # registered anew
             await client.revoke()
             assert [each.state.value for each in await client.connections()] == ["revoked"]

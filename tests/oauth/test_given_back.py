@@ -6,13 +6,13 @@ import logging
 from collections.abc import Callable
 from urllib.parse import quote
 
-import httpx
 import pytest
 
 from routermcp import SyncRouterMCPClient
 from routermcp.gateway import LocalGateway
 from routermcp.oauth import OAuthConfig, memory_adapter
 from routermcp.types import MCPError, RetryPolicy
+from tests import loopback
 from tests.oauth.looking import PLANTED, assert_clean, shown_by
 from tests.oauth.servers.protected_server import ProtectedServer, callback
 from tests.routermcp.server import HANDSHAKE, STATELESS, Action, Exchange, ScriptedServer
@@ -70,7 +70,7 @@ BASIC = "cGxhbnRlZC1zZWNyZXQ6cGxhbnRlZC1zZWNyZXQ="
 )
 def test_a_server(era: str, way: str, when: str, careless: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "routermcp")
-    with ScriptedServer(era) as server, httpx.Client(headers={"X-Key": f"{PLANTED}-3"}) as carrier:
+    with ScriptedServer(era) as server, loopback.Client(headers={"X-Key": f"{PLANTED}-3"}) as carrier:
         first = "server/discover" if era == STATELESS else "initialize"
         server.script(first if when == "connect" else "tools/call", CARELESS[careless])
         client = SyncRouterMCPClient(

@@ -22,6 +22,7 @@ from routermcp.oauth.browser import suspicion
 from routermcp.oauth.callback_server import MAX_CONNECTIONS
 from routermcp.oauth.config import CALLBACK_PORT, DEFAULT_REDIRECT_URI
 from routermcp.types import ConfigError, OAuthError
+from tests import loopback
 from tests.oauth.servers.protected_server import ProtectedServer
 from tests.programs import free_port
 from tests.three_runtimes import RUNTIMES, make_client, run
@@ -50,7 +51,7 @@ class WaitingReceiver:
 
     def get(self, target: str, **headers: str) -> httpx.Response:
         origin = self.receiver.redirect_uri.removesuffix("/callback")
-        with httpx.Client(trust_env=False) as browser:
+        with loopback.Client() as browser:
             return browser.get(origin + target, headers=headers)
 
 
@@ -123,7 +124,7 @@ def test_a_refusal_without_a_state_is_shown_once() -> None:
 def test_it_listens_where_the_application_lets_its_users_come_back_to() -> None:
     back = f"http://localhost:{free_port()}/oauth/done"
     waiting = WaitingReceiver(f"{PAGE}&redirect_uri={back}", loopback_receiver)
-    with httpx.Client(trust_env=False) as browser:
+    with loopback.Client() as browser:
         assert browser.get(f"{back.replace('done', 'callback')}?state=right&code=x").status_code == 404
         assert browser.get(f"{back}?state=right&code=x").status_code == 200
     assert "/oauth/done?state=right" in waiting.result.result(PATIENCE)
@@ -135,7 +136,7 @@ def test_it_may_listen_elsewhere_than_users_come_back_to() -> None:
     made = partial(loopback_receiver, port, host="0.0.0.0", path="/back")
     assert made().redirect_uri == f"http://127.0.0.1:{port}/back"
     waiting = WaitingReceiver(f"{PAGE}&redirect_uri=https://app.example/back", made)
-    with httpx.Client(trust_env=False) as browser:
+    with loopback.Client() as browser:
         browser.get(f"http://127.0.0.1:{port}/back?state=right&code=x")
     assert waiting.result.result(PATIENCE).endswith("/back?state=right&code=x")
 
@@ -266,7 +267,7 @@ def test_a_browser_that_stays_in_the_foreground_holds_nobody_up(monkeypatch: pyt
     receiver = loopback_receiver(free_port(), show=lambda _: None, seconds=30)
 
     def browse(_: str) -> bool:
-        with httpx.Client(trust_env=False) as browser:
+        with loopback.Client() as browser:
             browser.get(f"{receiver.redirect_uri}?state=right&code=x")
         return read.wait(PATIENCE)
 
@@ -381,7 +382,7 @@ def test_a_client_signs_in_by_it(runtime: str, monkeypatch: pytest.MonkeyPatch) 
 
     def browse(url: str) -> bool:
         def visit() -> None:
-            with httpx.Client(trust_env=False, follow_redirects=True) as browser:
+            with loopback.Client(follow_redirects=True) as browser:
                 assert "can close" in browser.get(url).text
 
         visits.append(threading.Thread(target=visit))

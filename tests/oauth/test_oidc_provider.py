@@ -14,6 +14,7 @@ from hypothesis import settings
 
 from routermcp.oauth import OAuthConfig, TokenAdapter, memory_adapter, presets
 from routermcp.types import OAuthError
+from tests import loopback
 from tests.interop.peers.processes import Kind, Peer
 from tests.third_party import (
     OIDC_PACKAGE,
@@ -54,11 +55,11 @@ class Realm:
 
     def steer(self, path: str) -> None:
         """Have it end its access tokens (``/end``), or forget its clients too (``/forget``)."""
-        httpx.post(f"{self.origin}{path}", trust_env=False).raise_for_status()
+        loopback.post(f"{self.origin}{path}").raise_for_status()
 
     def news(self) -> dict[str, int]:
         """Return how often what has happened since the last look, without what has not."""
-        told: dict[str, int] = httpx.get(f"{self.origin}/told", trust_env=False).json()
+        told: dict[str, int] = loopback.get(f"{self.origin}/told").json()
         new = {name: count - self._told.get(name, 0) for name, count in told.items()}
         self._told = told
         return {name: count for name, count in new.items() if count}
@@ -87,7 +88,7 @@ def realm() -> Iterator[Realm]:
 def visit(url: str) -> str:
     """Be the browser of a user whom the page asks nothing."""
     back = str(httpx.URL(url).params["redirect_uri"])
-    with httpx.Client(trust_env=False) as browser:
+    with loopback.Client() as browser:
         for _ in range(MAX_REDIRECTS):
             answer = browser.get(url)
             assert answer.is_redirect, f"the browser stands at a page: {answer.text[:300]}"

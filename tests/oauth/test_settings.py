@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 
 from routermcp import SyncRouterMCPClient, __version__
 from routermcp.oauth import AuthorizationServer, OAuthConfig, memory_adapter
 from routermcp.types import ConfigError, OAuthError, TransportError
 from routermcp_proto.oauth.steps import HTTPStep
+from tests import loopback
 from tests.oauth.networks import InnerServer, part_networks
 from tests.oauth.servers.protected_server import ProtectedServer
 
@@ -26,7 +26,7 @@ def server() -> Iterator[ProtectedServer]:
 
 def visit(url: str) -> str:
     """Be a user's browser, at a page that asks nothing."""
-    with httpx.Client(trust_env=False) as browser:
+    with loopback.Client() as browser:
         return browser.get(url).headers["location"]
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from routermcp.oauth import AuditEvent, OAuthConfig, TokenAdapter, file_adapter, memory_adapter
 from routermcp.types import AuthorizationRequiredError, OAuthError, TransportError
+from tests import loopback
 from tests.oauth.networks import InnerServer, part_networks
 from tests.oauth.servers.protected_server import ProtectedServer
 from tests.three_runtimes import RUNTIMES, gather, make_client, run
@@ -35,7 +36,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[ProtectedServer]:
 
 def visit(url: str) -> str:
     """Be a user's browser, at a page that asks nothing."""
-    with httpx.Client(trust_env=False) as browser:
+    with loopback.Client() as browser:
         return browser.get(url).headers["location"]
 
 

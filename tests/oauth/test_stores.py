@@ -18,7 +18,6 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psycopg
 import pytest
 from cryptography.fernet import Fernet
@@ -39,6 +38,7 @@ from routermcp.oauth import (
 from routermcp.oauth.stores.file import MAX_NAME_CHARACTERS, decoded, encoded_file_name
 from routermcp.oauth.stores.sql import SQLTimes, _SQLAdapter
 from routermcp.types import ConfigError, LockLostError, OAuthError
+from tests import loopback
 from tests.gateway.sessions.redis_server import RedisServer
 from tests.oauth.conftest import ADAPTERS, LASTING, LEASES, OPEN, spoil
 from tests.oauth.servers.postgres_server import pooler
@@ -620,7 +620,7 @@ def test_a_gateway_without_a_store_serves_none() -> None:
 def test_requests_that_are_none_of_the_api(
     cloud_url: str, method: str, path: str, body: str, status: int
 ) -> None:
-    with httpx.Client(trust_env=False, headers={"Authorization": "Bearer rmc_acts"}) as client:
+    with loopback.Client(headers={"Authorization": "Bearer rmc_acts"}) as client:
         answer = client.request(method, f"{cloud_url}/v1/oauth/users/{path}", content=body)
     assert answer.status_code == status
 

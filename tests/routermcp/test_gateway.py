@@ -18,6 +18,7 @@ import pytest
 
 from routermcp import InvalidParamsError, MethodNotFoundError, ResourceNotFoundError, RPCError
 from routermcp.gateway import BuiltinTools, Caller, GatewayApp, Listing, serve_in_thread
+from tests import loopback
 from tests.three_runtimes import make_client, run
 
 STATELESS = "2026-07-28"
@@ -163,7 +164,7 @@ def code(answer: httpx.Response) -> int:
 def make_bench(**settings: Any) -> Iterator[Bench]:
     backend = Workshop()
     app = backend.app = GatewayApp(backend, **settings)
-    with serve_in_thread(app) as url, httpx.Client(timeout=PATIENCE, trust_env=False) as http:
+    with serve_in_thread(app) as url, loopback.Client(timeout=PATIENCE) as http:
         yield Bench(url, app, backend, http)
 
 

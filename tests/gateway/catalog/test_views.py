@@ -13,6 +13,7 @@ import pytest
 
 from routermcp.gateway.config.file import parse
 from routermcp.types import ConfigError
+from tests import loopback
 from tests.gateway.gateways import BOTH, INITIALIZE, PATIENCE, request
 from tests.gateway.servers import Shop, serving, serving_config
 
@@ -60,7 +61,7 @@ def gateway() -> Iterator[Gateway]:
     with ExitStack() as stack:
         servers = {alias: {"url": stack.enter_context(serving(shop))} for alias, shop in shops.items()}
         url = stack.enter_context(serving_config({**CONFIG, "mcpServers": servers}))
-        http = stack.enter_context(httpx.Client(timeout=PATIENCE, trust_env=False))
+        http = stack.enter_context(loopback.Client(timeout=PATIENCE))
         yield Gateway(url.removesuffix("/v1/mcp/default"), http, shops)
 
 

@@ -16,6 +16,7 @@ from routermcp.gateway import BuiltinTools, GatewayApp, serve_in_thread
 from routermcp.gateway.http.asgi import RequestHead
 from routermcp.gateway.http.authentication import APIKey
 from routermcp.gateway.http.project_gateway import ProjectGateway
+from tests import loopback
 from tests.gateway.gateways import BOTH, INITIALIZE, PATIENCE, Bench, error, events, request, served_gateway
 from tests.three_runtimes import RUNTIMES, make_client, run
 
@@ -330,7 +331,7 @@ def test_a_project_has_a_slug(projects: tuple[str, ...]) -> None:
 
 def test_the_front_is_where_its_application_is() -> None:
     front = ProjectGateway(GatewayApp(BuiltinTools(), path="/other"))
-    with serve_in_thread(front) as url, httpx.Client(timeout=PATIENCE, trust_env=False) as http:
+    with serve_in_thread(front) as url, loopback.Client(timeout=PATIENCE) as http:
         assert url.endswith("/other")
         for place in (url, url.replace("/other", "/v1/mcp/default")):
             assert http.post(place, json=request("tools/list"), headers=BOTH).status_code == 200

@@ -17,6 +17,7 @@ from routermcp.gateway.errors import Rejected
 from routermcp.gateway.http.asgi import RequestHead
 from routermcp.gateway.http.body import RequestBody
 from routermcp.gateway.http.rate_limit import MAX_OWNERS, MemoryRates, RateLimit
+from tests import loopback
 from tests.gateway.gateways import (
     BOTH,
     HANDSHAKE,
@@ -214,7 +215,7 @@ def test_a_body_that_somebody_else_read_is_not_waited_for() -> None:
 def occupied(bench: Bench) -> Iterator[None]:
     """Have a call under way."""
     answers: list[int] = []
-    with httpx.Client(timeout=PATIENCE, trust_env=False) as http:
+    with loopback.Client(timeout=PATIENCE) as http:
         message = request("tools/call", {"name": "wait"})
         thread = threading.Thread(
             target=lambda: answers.append(http.post(bench.url(), json=message, headers=BOTH).status_code)

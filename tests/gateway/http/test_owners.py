@@ -6,7 +6,6 @@ import asyncio
 import json
 from typing import Any
 
-import httpx
 import pytest
 
 from routermcp.gateway.errors import Rejected
@@ -18,6 +17,7 @@ from routermcp.gateway.http.rate_limit import RateLimit
 from routermcp.gateway.serving.uvicorn import serve_in_thread
 from routermcp.gateway.sessions.memory import MemorySessions
 from routermcp_proto.server_session import ServerSession
+from tests import loopback
 from tests.gateway.gateways import PATIENCE, Bench, WaitingTools, request, served_gateway
 
 
@@ -78,7 +78,7 @@ def test_an_owner_whose_sessions_are_all_in_use_has_no_more_at_others_cost() -> 
 def test_sessions_of_a_key_outlive_those_that_another_key_opens(headers: dict[str, str]) -> None:
     app = GatewayApp(WaitingTools(), max_sessions=5)
     gateway = ProjectGateway(app, keys=[APIKey("rmc_a"), APIKey("rmc_b")])
-    with serve_in_thread(gateway) as url, httpx.Client(timeout=PATIENCE, trust_env=False) as http:
+    with serve_in_thread(gateway) as url, loopback.Client(timeout=PATIENCE) as http:
         bench = Bench(url, WaitingTools(), http)
         session = bench.open(**headers)
         for _ in range(20):

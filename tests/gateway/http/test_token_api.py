@@ -6,7 +6,6 @@ import threading
 import time
 from typing import Any
 
-import httpx
 import pytest
 
 from routermcp.gateway import LocalGateway
@@ -15,6 +14,7 @@ from routermcp.gateway.http.routes.token_api import TokenAPI
 from routermcp.gateway.http.routes.token_leases import TokenLeases
 from routermcp.oauth import AdapterLock, memory_adapter
 from routermcp.types import LockLostError
+from tests import loopback
 from tests.gateway.gateways import PATIENCE, Bench, served_gateway
 
 RECORD: dict[str, Any] = {"tokens": {"access_token": "a"}}
@@ -183,7 +183,7 @@ def test_a_gateway_that_ends_gives_its_locks_up() -> None:
     store = Store()
     with LocalGateway({"mcpServers": {}}, tokens=store) as gateway:
         url = gateway.url.removesuffix("/mcp") + PATH
-        answer = httpx.post(f"{url}/lock", json={"token": "mine"}, trust_env=False, timeout=PATIENCE)
+        answer = loopback.post(f"{url}/lock", json={"token": "mine"}, timeout=PATIENCE)
         assert answer.status_code == 200
         assert not store.lock("ada", "mail").acquire()
     assert store.lock("ada", "mail").acquire()

@@ -18,6 +18,7 @@ from routermcp.gateway.http.gateway_app import GatewayApp
 from routermcp.gateway.http.project_gateway import ProjectGateway
 from routermcp.gateway.serving.bounds import MAX_PER_ADDRESS, ConnectionBounds, source_of
 from routermcp.gateway.serving.protocol import MAX_HEAD
+from tests import loopback
 from tests.gateway.gateways import BOTH, PATIENCE, WaitingTools, request
 
 #: Far beyond the longest head.
@@ -100,7 +101,7 @@ def test_a_head_without_end_is_refused(place: tuple[str, int], begin: bytes, pie
         endless(connection, piece)
         assert everything(connection)[:12] in (b"HTTP/1.1 431", b"")
     assert len(piece) * LINES > 2 * MAX_HEAD
-    assert httpx.get(f"http://{place[0]}:{place[1]}/health", trust_env=False).status_code == 200
+    assert loopback.get(f"http://{place[0]}:{place[1]}/health").status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -224,7 +225,7 @@ def test_a_call_under_way_has_an_answer_when_the_gateway_ends(tool: str) -> None
 
         def call() -> None:
             message = request("tools/call", {"name": tool, "arguments": {}})
-            found.append(httpx.post(url, json=message, headers=BOTH, timeout=PATIENCE, trust_env=False))
+            found.append(loopback.post(url, json=message, headers=BOTH, timeout=PATIENCE))
 
         thread = threading.Thread(target=call)
         thread.start()

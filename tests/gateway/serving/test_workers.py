@@ -15,6 +15,7 @@ import pytest
 from routermcp.gateway import GatewayApp, serve_in_thread
 from routermcp.gateway.sessions.redis import STORE_SECONDS, redis_store
 from routermcp.types import ElicitRequest, MCPError, Progress, RetryPolicy
+from tests import loopback
 from tests.gateway.servers import HANDSHAKE, Closing, Shop
 from tests.gateway.sessions.redis_server import PASSWORD, RedisServer, redis_server
 from tests.three_runtimes import RUNTIMES, gather, make_client, run
@@ -86,7 +87,7 @@ def worker(url: str, **settings: Any) -> Generator[Worker]:
     served: Any = Closing(app, app)
     with (
         serve_in_thread(served) as where,
-        httpx.Client(timeout=PATIENCE, trust_env=False) as http,
+        loopback.Client(timeout=PATIENCE) as http,
     ):
         yield Worker(where, app, shop, http)
 
@@ -263,7 +264,7 @@ def test_a_stream_hears_what_is_announced_at_the_other_worker(pair: Pair) -> Non
     session = one.initialize()
     with one.stream(session) as lines:
         assert next(lines) == ":"
-        second = httpx.get(other.url, headers=headers(session), trust_env=False)
+        second = loopback.get(other.url, headers=headers(session))
         assert second.status_code == 409
         for at, data in ((other, "a"), (one, "b"), (other, "c")):
             announce(at, data)
@@ -297,7 +298,7 @@ def announce(at: Worker, data: str) -> None:
 
 
 def opens(at: Worker, session: str) -> bool:
-    with httpx.stream("GET", at.url, headers=headers(session), trust_env=False) as answer:
+    with loopback.stream("GET", at.url, headers=headers(session)) as answer:
         return answer.status_code == 200
 
 

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
-import httpx
 import pytest
 
 from routermcp.gateway import GatewayApp, serve_in_thread
@@ -25,6 +24,7 @@ from routermcp.gateway.telemetry.call_log import CallLog
 from routermcp.gateway.telemetry.records import CallOutcome, CallRecord
 from routermcp.oauth import memory_adapter
 from routermcp.types import AuthorizationRequiredError, OAuthError
+from tests import loopback
 from tests.gateway.gateways import Bench, WaitingTools, request, served_gateway
 from tests.oauth.servers.protected_server import ProtectedServer, callback
 from tests.three_runtimes import make_client, run
@@ -88,7 +88,7 @@ def test_sessions_are_told_of_from_their_beginning_to_their_end() -> None:
     app = GatewayApp(WaitingTools(), max_sessions=2, session_idle=60.0, clock=lambda: time[0])
     app.on_audited = heard
     gateway = ProjectGateway(app, keys=[APIKey(KEY, acts_for_users=True)], on_shutdown=app.close)
-    with serve_in_thread(gateway) as url, httpx.Client(trust_env=False) as http:
+    with serve_in_thread(gateway) as url, loopback.Client() as http:
         bench = Bench(url, WaitingTools(), http)
         http.headers.update({"Authorization": f"Bearer {KEY}", "X-RouterMCP-User-Id": "ada"})
         first = bench.open()
@@ -220,7 +220,7 @@ def test_the_audit_is_switched_on_by_the_configuration(form: str) -> None:
     app = application_of(config, aggregate_of(config), write_log=written.append)
     with serve_in_thread(app) as url:
         headers = {"X-RouterMCP-User-Id": "a b\tc status=200"}
-        assert httpx.post(url, json={}, headers=headers, trust_env=False).status_code == 401
+        assert loopback.post(url, json={}, headers=headers).status_code == 401
     (line,) = "".join(written).splitlines()
     if form == "json":
         told = json.loads(line)

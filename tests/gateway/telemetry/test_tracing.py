@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
-import httpx
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.metrics import MeterProvider
@@ -22,6 +21,7 @@ from routermcp.gateway.dispatch.tracing import traced
 from routermcp.gateway.factory import aggregate_of
 from routermcp.gateway.observers import endpoint_of
 from routermcp.types import RPCError
+from tests import loopback
 from tests.gateway.gateways import BOTH, PATIENCE, request
 from tests.gateway.servers import ERAS, Closing, Shop, serving_config
 from tests.three_runtimes import abandon_when, make_client, run
@@ -107,9 +107,7 @@ def test_a_call_belongs_to_the_trace_of_its_caller_and_so_does_the_server(
     url, spans, shop, noting = traced_gateway
     call = {"name": "shop.saw", "_meta": {"traceparent": meta, "kept": 1} if meta else {"kept": 1}}
     headers = {**BOTH, **({"traceparent": header} if header else {})}
-    answer = httpx.post(
-        url, json=request("tools/call", call), headers=headers, timeout=PATIENCE, trust_env=False
-    )
+    answer = loopback.post(url, json=request("tools/call", call), headers=headers, timeout=PATIENCE)
     assert "result" in answer.json()
     span = spans.ended[-1]
     own: Any = span.context

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
 import pytest
 
 from routermcp import SyncRouterMCPClient
@@ -16,6 +15,7 @@ from routermcp.gateway.upstreams.sanitize import question
 from routermcp.gateway.upstreams.targets import over_http
 from routermcp.gateway.upstreams.upstream import Upstream
 from routermcp.types import CreateMessageRequest
+from tests import loopback
 from tests.gateway.listening import META, PATIENCE, ask, message
 from tests.gateway.servers import ERAS, HANDSHAKE, STATELESS, Shop, gateway, serving_aggregate
 from tests.routermcp.server import Exchange, ScriptedServer, text
@@ -72,7 +72,7 @@ def test_a_server_sees_only_what_the_gateway_forwards(era: str, speaks: str) -> 
 
 def _call(url: str, era: str, declared: Mapping[str, Any]) -> None:
     """Call a tool of the shop as a client that declares something."""
-    with httpx.Client(timeout=PATIENCE) as http:
+    with loopback.Client(timeout=PATIENCE) as http:
         session: str | None = None
         if era == HANDSHAKE:
             client = {"name": "test", "version": "1"}

@@ -6,13 +6,13 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, Literal
 
-import httpx
 import pytest
 
 from routermcp import SyncRouterMCPClient
 from routermcp.gateway.upstreams.times import DEFAULT_TIMES, UpstreamTimes
 from routermcp.oauth import memory_adapter
 from routermcp.types import AuthorizationRequiredError, ElicitResult
+from tests import loopback
 from tests.gateway.listening import PATIENCE, message
 from tests.gateway.servers import ERAS, HANDSHAKE, STATELESS, serving_config
 from tests.oauth.servers.protected_server import ProtectedServer, consent
@@ -77,7 +77,7 @@ def test_a_state_that_was_changed_on_its_way_is_refused() -> None:
         for state in ("[]", "{", '{"state": 7}', '{"responses": []}'):
             params = {"name": "it.add", "arguments": {}, "requestState": f"routermcp-gateway:{state}"}
             body, headers = message(STATELESS, "tools/call", params, None)
-            answer = httpx.post(url, json=body, headers=headers, timeout=PATIENCE, trust_env=False).json()
+            answer = loopback.post(url, json=body, headers=headers, timeout=PATIENCE).json()
             assert answer["error"]["code"] == -32602
     assert server.requests("tools/call") == []
 

@@ -6,7 +6,6 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import httpx
 import pytest
 
 from routermcp import RPCError
@@ -16,6 +15,7 @@ from routermcp.gateway.dispatch.dispatcher import MAX_BACKEND_ROUNDS
 from routermcp.gateway.single import SingleServer
 from routermcp.gateway.upstreams.targets import over_http
 from routermcp.gateway.upstreams.upstream import Upstream
+from tests import loopback
 from tests.conformance.fixture import Everything
 from tests.conformance.fixture_rounds import elicitation
 from tests.conformance.fixture_tools import TOOLS
@@ -93,7 +93,7 @@ def call(url: str, tool: str, **more: Any) -> Any:
     body, headers = message(STATELESS, "tools/call", {"name": tool, "arguments": {}, **more}, None)
     key = "io.modelcontextprotocol/clientCapabilities"
     body["params"]["_meta"] = {**body["params"]["_meta"], key: CAN_ALL}
-    return httpx.post(url, json=body, headers=headers, timeout=PATIENCE).json()
+    return loopback.post(url, json=body, headers=headers, timeout=PATIENCE).json()
 
 
 @pytest.mark.parametrize("place", PLACES)

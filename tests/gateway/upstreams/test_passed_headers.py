@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import httpx
 import pytest
 
 from routermcp.gateway import GatewayApp, serve_in_thread
 from routermcp.gateway.config.file import parse
 from routermcp.types import ConfigError
+from tests import loopback
 from tests.gateway.gateways import BOTH, PATIENCE, request
 from tests.gateway.servers import Shop, serving_config
 
@@ -43,7 +43,7 @@ def test_the_headers_that_are_named_go_on(named: list[str], passed: dict[str, st
     sent = {**BOTH, "X-Tenant": "a", "X-Other": "b", "Cookie": "c=d", "Authorization": "Bearer theirs"}
     with serve_in_thread(noting) as there:  # type: ignore[arg-type]
         config = {"mcpServers": {"s": {"url": there, "passthroughHeaders": named}}}
-        with serving_config(config) as url, httpx.Client(timeout=PATIENCE, trust_env=False) as http:
+        with serving_config(config) as url, loopback.Client(timeout=PATIENCE) as http:
             call = request("tools/call", {"name": "s.saw", "arguments": {}})
             assert "result" in http.post(url, json=call, headers=sent).json()
     (seen,) = noting.seen

@@ -10,7 +10,6 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import httpx
 import pytest
 
 from routermcp.gateway import Caller, GatewayApp, Listing, serve_in_thread
@@ -19,6 +18,7 @@ from routermcp.gateway.catalog.server_names import ServerNaming
 from routermcp.gateway.single import SingleServer
 from routermcp.gateway.upstreams.targets import over_http
 from routermcp.gateway.upstreams.upstream import Upstream
+from tests import loopback
 from tests.gateway.listening import PATIENCE, ask, listening, message, open_session, use
 from tests.gateway.servers import HANDSHAKE, Shop, serving_aggregate
 
@@ -98,5 +98,5 @@ def test_a_tool_that_one_session_switches_on(prefix: str) -> None:
             assert f"{prefix}drill" in tools(url, other)
         for session in (mine, other):
             _, headers = message(HANDSHAKE, "ping", None, session)
-            assert httpx.delete(url, headers=headers).status_code in (200, 204)
+            assert loopback.delete(url, headers=headers).status_code in (200, 204)
         assert backend._own == {}

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 
 from routermcp import SyncRouterMCPClient
@@ -18,6 +17,7 @@ from routermcp.types import OAuthError, TokenStoreError, TransportError
 from routermcp_adapters.call.driver import CallOptions
 from routermcp_adapters.runtimes.run_sync import run_sync
 from routermcp_proto.gateway_calls import sign_in_status
+from tests import loopback
 from tests.oauth.looking import shown_by
 from tests.oauth.servers.protected_server import ProtectedServer, consent, decline
 from tests.oauth.test_troubled_stores import Troubled, away
@@ -176,7 +176,7 @@ def test_a_gateway_whose_store_is_started_anew(
         with pytest.raises(TokenStoreError, match="store of the tokens") as caught:
             client.connections()
         assert "10.0.0.5" not in shown_by(caught.value)
-        page = httpx.get(f"{gateway.url.removesuffix('/mcp')}/v1/oauth/callback?code=c&state={state}")
+        page = loopback.get(f"{gateway.url.removesuffix('/mcp')}/v1/oauth/callback?code=c&state={state}")
         assert (page.status_code, "10.0.0.5" in page.text) == (503, False)
         tokens.inner.set("ada", "mail", mail.grant("ada"))
         request.wait(timeout=20_000)

@@ -30,6 +30,7 @@ from routermcp.types import (
     ToolNotFoundError,
     TransportError,
 )
+from tests import loopback
 from tests.gateway.gateways import PATIENCE
 from tests.gateway.servers import ERAS, Shop, serving, serving_config
 from tests.oauth.servers.protected_server import ProtectedServer, callback, consent
@@ -252,14 +253,14 @@ def test_an_application_takes_its_users_back_itself(gmail: ProtectedServer) -> N
 def test_a_page_that_nobody_waits_for(gmail: ProtectedServer) -> None:
     with gateway_for(gmail) as gateway:
         origin = gateway.url.removesuffix("/mcp")
-        page = httpx.get(f"{origin}/v1/oauth/callback?code=x&state=%3Cscript%3E", trust_env=False)
+        page = loopback.get(f"{origin}/v1/oauth/callback?code=x&state=%3Cscript%3E")
         assert page.status_code == 400
         assert "no sign-in waits" in page.text
         assert "<script>" not in page.text
         with SyncRouterMCPClient(project(gateway), user_id="ada") as client:
             url = client.authorize("gmail").url
             assert consent(gmail, "ada", url).status_code == 200
-            again = httpx.get(callback(gmail, "ada", url), trust_env=False)
+            again = loopback.get(callback(gmail, "ada", url))
             assert again.status_code == 400  # each counts once
 
 

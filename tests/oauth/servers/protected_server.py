@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 
+from tests import loopback
 from tests.routermcp.server import Exchange, ScriptedServer
 
 #: Seconds that a token lasts unless a test says otherwise.
@@ -245,7 +246,7 @@ class ProtectedServer(ScriptedServer):
 def consent(server: ProtectedServer, user: str, url: str) -> httpx.Response:
     """Be the browser of a user who agrees, and is sent back; return the last page."""
     server.shows_user = user
-    with httpx.Client(trust_env=False, follow_redirects=True) as browser:
+    with loopback.Client(follow_redirects=True) as browser:
         return browser.get(url)
 
 
@@ -253,13 +254,13 @@ def decline(server: ProtectedServer, url: str) -> httpx.Response:
     """Be the browser of a user who says no, and is sent back; return the last page."""
     asked = parse_qs(urlsplit(url).query)
     said = urlencode({"error": "access_denied", "state": asked["state"][0], "iss": server.origin})
-    return httpx.get(f"{asked['redirect_uri'][0]}?{said}", trust_env=False)
+    return loopback.get(f"{asked['redirect_uri'][0]}?{said}")
 
 
 def callback(server: ProtectedServer, user: str, url: str) -> str:
     """Be that browser, but go no further than where it is sent back to."""
     server.shows_user = user
-    with httpx.Client(trust_env=False) as browser:
+    with loopback.Client() as browser:
         return browser.get(url).headers["location"]
 
 

@@ -30,6 +30,7 @@ from routermcp.types import (
     TransportError,
 )
 from routermcp_adapters.http.httpx import client_maker
+from tests import loopback
 from tests.faults.rows import drip
 from tests.routermcp.server import PATIENCE, STATELESS, Exchange, ScriptedServer, dropped, lost, refused
 from tests.three_runtimes import LATE_SECONDS, SLACK_SECONDS, abandon, abandon_when, gather, make_client, run
@@ -38,7 +39,8 @@ ONCE = RetryPolicy(attempts=1)
 
 
 def http_client(runtime: str, **options: Any) -> Any:
-    return httpx.Client(**options) if runtime == "blocking" else httpx.AsyncClient(**options)
+    make = loopback.Client if runtime == "blocking" else loopback.AsyncClient
+    return make(**options)
 
 
 def brought(
