@@ -5,7 +5,8 @@ stream at ``/events``, as uvicorn writes one; behind a number in the path, as in
 with so many letters. At ``/list/1000`` it has so many tools, else one. ``/handshake`` is ``/mcp`` of the
 handshake era, with sessions. ``/progress/1000`` reports progress so often before it answers, and
 ``/late`` once, a while before. Run as a program, it prints its port and serves on loopback until it is
-killed, over TLS where it is given a certificate.
+killed, over TLS where it is given a certificate; with ``--stdio`` it is a server of the handshake era on
+its pipes.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any
 
 #: Reports of progress in one write: as many as an application makes in a turn of its event loop.
 REPORTS_AT_ONCE = 16
+NOT_FOUND = {"code": -32601, "message": "method not found"}
 #: Connections that wait to be accepted: a thousand callers open theirs at once.
 BACKLOG = 1024
 #: Seconds from the report of ``/late`` to its answer.
@@ -99,7 +101,7 @@ class Server(asyncio.Protocol):
         result = self.result(method, params)
         answer: dict[str, Any] = {"jsonrpc": "2.0", "id": message["id"]}
         if result is None:
-            answer["error"] = {"code": -32601, "message": "method not found"}
+            answer["error"] = NOT_FOUND
         else:
             answer["result"] = result
         encoded = json.dumps(answer).encode()
@@ -218,5 +220,23 @@ async def serve() -> None:
     await server.serve_forever()
 
 
+def serve_pipes() -> None:
+    """Answer what comes on standard input, a message a line."""
+    server = Server()
+    server.kind, server.size = "handshake", None
+    for line in sys.stdin.buffer:
+        message = json.loads(line)
+        if "id" not in message:
+            continue
+        result = server.result(message["method"], message.get("params", {}))
+        answer = {"error": NOT_FOUND} if result is None else {"result": result}
+        answer = {"jsonrpc": "2.0", "id": message["id"], **answer}
+        sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
+        sys.stdout.buffer.flush()
+
+
 if __name__ == "__main__":
-    asyncio.run(serve())
+    if sys.argv[1:] == ["--stdio"]:
+        serve_pipes()
+    else:
+        asyncio.run(serve())
