@@ -261,14 +261,13 @@ class ClientSession(LineSession):
         self._move(SessionInput.PROBE)
         return self._agree(agreement)
 
-    def recognize(self, server: InitializeResult) -> None:
-        """Share the server's description with another session, where the two are equal.
+    def recognize(self, known: Agreement) -> None:
+        """Share what another session has agreed on, where the two are equal.
 
-        It is several times as large as everything else that a session keeps.
+        The server's description is several times as large as everything else that a session keeps.
         """
-        agreement = self._agreement
-        if agreement is not None and agreement.server == server:
-            self._agreement = replace(agreement, server=server)
+        if self._agreement == known:
+            self._agreement = replace(known)  # a renewal is known by an object of its own
 
     def _agree(self, agreement: Agreement) -> Connected:
         self._move(SessionInput.AGREE)

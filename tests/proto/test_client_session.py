@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -161,15 +162,22 @@ def test_what_one_session_found_out_another_takes_over() -> None:
         ClientSession().adopt(old)
 
 
-def test_what_servers_say_alike_is_kept_once() -> None:
-    first, second = connected("2025-11-25"), connected("2025-11-25")
-    assert first.server is not None
-    assert second.server is not first.server
-    second.recognize(first.server)
-    assert second.server is first.server
-    second.recognize(first.server.model_copy(update={"instructions": "for one user"}))
-    assert second.server is first.server
-    ClientSession().recognize(first.server)
+@pytest.mark.parametrize("protocol", ["2025-11-25", "2026-07-28"])
+def test_what_servers_say_alike_is_kept_once(protocol: str) -> None:
+    first, second = connected(protocol), connected(protocol)
+    known, own = first.agreement, second.agreement
+    assert known is not None
+    assert own is not None
+    assert own.server is not known.server
+    second.recognize(known)
+    found = second.agreement
+    assert found is not None
+    assert found.server is known.server
+    assert found.discovered is known.discovered
+    assert found is not known  # so that a renewal is seen
+    second.recognize(replace(known, server=known.server.model_copy(update={"instructions": "for one user"})))
+    assert second.agreement is found
+    ClientSession().recognize(known)
 
 
 def test_initialize_must_not_be_cancelled() -> None:

@@ -17,7 +17,6 @@ from routermcp_proto.http.headers import HTTPRequest
 from routermcp_proto.http.outcomes import Outcome
 from routermcp_proto.http.url import EndpointURL
 from routermcp_proto.oauth.urls import admits
-from routermcp_proto.types import InitializeResult
 
 from ..concurrency.background import BackgroundTask
 from ..limits import PoolStats
@@ -63,8 +62,9 @@ class EndpointMemory:
         """A public answer to ``server/discover``."""
         self.fresh_until = 0.0
         """Until when that answer may be used, in the runtime's clock."""
-        self.server: InitializeResult | None = None
-        """The last answer of a server of the handshake era; most give the same to all users."""
+        self.known: Agreement | None = None
+        """The last agreement, whether its answer may be used again or not; most servers give the same to all
+        users, and sessions share it in memory."""
 
 
 class HTTPTransport(ABC):

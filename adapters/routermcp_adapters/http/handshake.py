@@ -168,16 +168,16 @@ class HTTPHandshake:
         await self._owner.open_stream(deadline.runtime)
 
     def _remember(self, runtime: Runtime) -> None:
-        memory, agreement = self._shared.memory, self._session.agreement
+        memory = self._shared.memory
+        if memory.known is not None:
+            self._session.recognize(memory.known)
+        memory.known = agreement = self._session.agreement
         if agreement is None:
             return
         if agreement.revision.era is Era.HANDSHAKE:
             if memory.protocol is None:
                 memory.protocol_until = runtime.now() + PROTOCOL_SECONDS
             memory.protocol = agreement.revision.name
-            if memory.server is not None:
-                self._session.recognize(memory.server)
-            memory.server = self._session.server
         found = agreement.discovered
         if found is not None and found.cacheScope == "public" and found.ttlMs > 0:
             memory.agreement, memory.fresh_until = agreement, runtime.now() + found.ttlMs / 1000
