@@ -6,6 +6,7 @@ import copy
 import logging
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pydantic_core import from_json
@@ -154,22 +155,23 @@ class Catalog:
             if len(into) >= MAX_LISTED or not self._allows(listing, name):
                 continue
             if here in into or (tool and self._names.reserved(name)):
-                self._warn(here, "another entry of this server has the name")
+                self._warn(here, "it is left out of the lists: another entry of this server has the name")
                 continue
             if here != name:
                 listed[key] = here
             if tool and name in self._names.descriptions:
                 listed["description"] = self._names.descriptions[name]
             try:
-                into[here] = Entry(self.alias, name, jsonrpc.dumps(strictly(listing, listed), here))
+                entry = strictly(listing, listed, partial(self._warn, here))
+                into[here] = Entry(self.alias, name, jsonrpc.dumps(entry, here))
             except LocalProtocolError as error:
-                self._warn(here, error)
+                self._warn(here, f"it is left out of the lists: {error}")
 
-    def _warn(self, name: str, reason: object) -> None:
-        """Say once that an entry is left out."""
+    def _warn(self, name: str, told: str) -> None:
+        """Say once what is wrong with an entry."""
         if name not in self._warned and len(self._warned) < MAX_WARNINGS:
             self._warned.add(name)
-            log.warning("%.200r is left out of the lists: %s", name, reason)
+            log.warning("%.200r: %s", name, told)
 
     def replace(self, listing: Listing, entries: dict[str, Entry]) -> bool:
         """Replace a list, and return whether it has changed."""

@@ -2,7 +2,8 @@
 
 Clients of the official SDKs refuse a list as a whole for one malformed entry, so that one tool of one
 server would cost the tools of all. An optional member that is malformed is left out, and a schema of
-arguments is completed to what the specification asks for.
+arguments is completed to what the specification asks for. A schema of results that no validator takes
+is left out, and so are such keywords in a schema of arguments.
 
 Source: MCP 2025-06-18, schema, ``Tool``, ``Prompt``, ``Resource`` and ``ResourceTemplate``: stricter
 than later revisions.
@@ -11,10 +12,15 @@ than later revisions.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from ..backend import Listing
+from .json_schema import repaired_schema
+
+#: Faults of a schema that a warning shows, and its letters for them: a schema may have thousands.
+MAX_FAULTS = 3
+MAX_FAULT_LETTERS = 300
 
 #: A time of RFC 3339 with its offset, as ``z.iso.datetime({ offset: true })`` takes it.
 _TIME = re.compile(
@@ -26,16 +32,24 @@ _Repair = Callable[[Any], Any]
 """Returns a value as it may stand, None for one that is left out."""
 
 
-def strictly(listing: Listing, listed: Mapping[str, Any]) -> _Object:
+def strictly(
+    listing: Listing, listed: Mapping[str, Any], warn: Callable[[str], None] = lambda _fault: None
+) -> _Object:
     """Return an entry of a list as every client takes it.
 
     Args:
         listing: The list.
         listed: The entry, which has the member that it is known by.
+        warn: Called with what is wrong with a schema of a tool.
     """
     repaired = _object_of(listed, _ENTRIES[listing]) or {}
     if listing is Listing.TOOLS:
-        repaired.setdefault("inputSchema", {"type": "object"})
+        repaired["inputSchema"] = _input_schema(listed.get("inputSchema"), warn)
+        schema = _output_schema(listed.get("outputSchema"), warn)
+        if schema is not None:
+            repaired["outputSchema"] = schema
+        else:
+            repaired.pop("outputSchema", None)
     elif "name" not in repaired:
         repaired["name"] = listed.get("uri") or listed.get("uriTemplate")
     return repaired
@@ -127,19 +141,34 @@ def _strict_properties(value: Any) -> _Object | None:
     return {name: schema for name, schema in repaired.items() if isinstance(schema, dict)}
 
 
-def _input_schema(value: Any) -> _Object:
-    # Arguments are an object always, whatever a schema says.
-    schema = _object_of(value, _SCHEMA) or {}
-    return schema if schema.get("type") == "object" else {**schema, "type": "object"}
+def _input_schema(value: Any, warn: Callable[[str], None]) -> _Object:
+    # Arguments are an object always, whatever a schema says. What a schema fails to say, the server checks.
+    schema, faults = repaired_schema(_any_object(value) or {})
+    if faults:
+        warn(f"its inputSchema is no valid JSON Schema, so {_shown(faults)} is left out")
+    repaired = _object_of(schema, _SCHEMA) or {}
+    return repaired if repaired.get("type") == "object" else {**repaired, "type": "object"}
 
 
-def _output_schema(value: Any) -> _Object | None:
-    # One that describes no object is refused by clients of handshake revisions; without it they take all.
-    schema = _object_of(value, _SCHEMA)
-    return schema if schema is not None and schema.get("type") == "object" else None
+def _output_schema(value: Any, warn: Callable[[str], None]) -> _Object | None:
+    if not isinstance(value, dict):
+        return None
+    schema, faults = repaired_schema(cast("_Object", value))
+    if faults:
+        warn(f"its outputSchema is left out, as {_shown(faults)} is no valid JSON Schema")
+        return None
+    if schema.get("type") != "object":
+        # Refused by clients of handshake revisions; without it they take all.
+        warn("its outputSchema is left out, as it is not of type object")
+        return None
+    return _object_of(schema, _SCHEMA)
 
 
-_SCHEMA: Mapping[str, _Repair] = {"properties": _strict_properties, "required": _strict_texts}
+def _shown(faults: Sequence[str]) -> str:
+    return ", ".join(faults[:MAX_FAULTS])[:MAX_FAULT_LETTERS]
+
+
+_SCHEMA: Mapping[str, _Repair] = {"properties": _strict_properties}
 _ICONS = _strict_objects(
     {
         "src": _strict_text,
@@ -157,8 +186,6 @@ _COMMON: Mapping[str, _Repair] = {
 }
 _TOOL: Mapping[str, _Repair] = {
     **_COMMON,
-    "inputSchema": _input_schema,
-    "outputSchema": _output_schema,
     "annotations": _strict_members(
         {
             "title": _strict_text,
