@@ -327,7 +327,7 @@ class Aggregate:
         Raises:
             RPCError: No server has it, or it cannot be used.
         """
-        for wait in (None, self._settle, partial(self._started, listing, name)):
+        for wait in (None, self._settle, partial(self._started, listing=listing, name=name)):
             if wait is not None:
                 await wait(visible)
             for catalog in visible.catalogs:
@@ -336,15 +336,19 @@ class Aggregate:
                     return visible.upstreams[entry.alias], entry.name
         return visible.guess(listing, name)
 
-    async def _started(self, listing: Listing, name: str, visible: VisibleServers) -> None:
-        """Wait for the servers that are being started and that a name belongs to."""
+    async def _started(self, visible: VisibleServers, listing: Listing | None = None, name: str = "") -> bool:
+        """Wait for the servers that are being started and that a name belongs to; say whether there are any.
+
+        No list is for a URI, which does not say whose it is.
+        """
         waits = [
             upstream.started()
             for upstream in visible.upstreams.values()
             if upstream.state is UpstreamState.CONNECTING
-            and upstream.catalog.own_name(listing, name) is not None
+            and (listing is None or upstream.catalog.own_name(listing, name) is not None)
         ]
         await asyncio.gather(*waits)
+        return bool(waits)
 
     async def read_resource(self, uri: str, caller: Caller) -> Result:
         """Read a resource at its server.
@@ -353,18 +357,23 @@ class Aggregate:
             RPCError: There is no such resource (-32002), or as :meth:`call_tool`.
         """
         visible = self._visible(caller)
-        found = await self._known_server_of(uri, visible)
-        if found is None:
-            return await self._read_in_turn(uri, visible, caller)
-        upstream, own = visible.checked(found, uri)
-        result = await upstream.call(_read_call(own), caller)
-        return result if own == uri else with_uri(result, own, uri)
+        for wait in (False, True):
+            if wait and not await self._started(visible):
+                break
+            found = await self._known_server_of(uri, visible)
+            if found is not None:
+                upstream, own = visible.checked(found, uri)
+                result = await upstream.call(_read_call(own), caller)
+                return result if own == uri else with_uri(result, own, uri)
+            result = await self._read_in_turn(uri, visible, caller)
+            if result is not None:
+                return result
+        raise no_resource(uri)
 
-    async def _read_in_turn(self, uri: str, visible: VisibleServers, caller: Caller) -> Result:
+    async def _read_in_turn(self, uri: str, visible: VisibleServers, caller: Caller) -> Result | None:
         """Read a resource that no server lists or names: results have links to such ones, for example.
 
-        Raises:
-            ResourceNotFoundError: No server has it.
+        None where no server has it.
         """
         offering = [each for each in visible.upstreams.values() if each.reads_resources]
         for upstream in offering[:MAX_ASKED_IN_TURN]:
@@ -372,7 +381,7 @@ class Aggregate:
                 # A question of one server could not be told from that of the next: it is passed over.
                 with contextlib.suppress(RPCError, InputRequired):
                     return await upstream.call(_read_call(uri), caller.with_input(None, None))
-        raise no_resource(uri)
+        return None
 
     async def _known_server_of(self, uri: str, visible: VisibleServers) -> Target | None:
         """Find the server of a resource, after a little time for those that are being started."""
@@ -380,6 +389,13 @@ class Aggregate:
         if found is None:
             await self._settle(visible)
             found = visible.listed_resource(uri) or visible.unlisted_resource(uri)
+        return found
+
+    async def _server_of(self, uri: str, visible: VisibleServers) -> Target | None:
+        """Find the server of a resource, after as long as a call waits for those that are being started."""
+        found = await self._known_server_of(uri, visible)
+        if found is None and await self._started(visible):
+            found = visible.template(uri) or await self._known_server_of(uri, visible)
         return found
 
     async def complete(self, params: Mapping[str, Any], caller: Caller) -> Result:
@@ -396,7 +412,7 @@ class Aggregate:
             upstream, own = await self._find(Listing.PROMPTS, name, visible)
             named = {**named, "name": own}
         elif isinstance(uri, str):
-            found = visible.template(uri) or await self._known_server_of(uri, visible)
+            found = visible.template(uri) or await self._server_of(uri, visible)
             upstream, own = visible.checked(found, uri)
             named = {**named, "uri": own}
         else:
@@ -414,7 +430,7 @@ class Aggregate:
             RPCError: As :meth:`read_resource`, or its server has no subscriptions.
         """
         visible = self._visible(caller)
-        upstream, own = visible.checked(await self._known_server_of(uri, visible), uri)
+        upstream, own = visible.checked(await self._server_of(uri, visible), uri)
         await upstream.subscribe(own, caller)
         if own != uri:
             self._renamed.add(upstream.alias, own, uri)

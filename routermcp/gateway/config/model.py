@@ -271,6 +271,8 @@ class HTTPServer(ServerSettings):
                 other = "authBearer" if self.authType == "bearer" else "authType 'oauth'"
                 raise problem(f"give either this header or {other}", "headers", name)
         if self.authType == "oauth":
+            if self.shared:
+                raise problem("each user has tokens and a session of their own there: take it away", "shared")
             self.oauth.check_server()
         return self
 

@@ -340,6 +340,10 @@ def test_errors_of_syntax_say_where(text: str, said: str) -> None:
         ({"oauth": {"redirectUri": "http://app.example/"}}, "oauth.redirectUri: expected https://"),
         ({"oauth": {"redirectUri": "app"}}, "oauth.redirectUri: expected an http:// or https:// URL"),
         (server(url="https://e.com", authType="bearer"), "mcpServers.github.authBearer: is missing"),
+        (
+            server(url="https://e.com", authType="oauth", shared=True),
+            "mcpServers.github.shared: each user has tok",
+        ),
         (server(url="https://e.com", authBearer=""), "mcpServers.github.authBearer: expected a text"),
         (server(url="https://u:p@e.com"), "mcpServers.github.url: expected an http"),
         (server(url="https://e.com", headers={"a b": ""}), 'mcpServers.github.headers["a b"]: '),

@@ -12,7 +12,7 @@ import pytest
 from routermcp.gateway import Caller, Listing
 from routermcp.gateway.config.model import GatewayConfig
 from routermcp.gateway.factory import aggregate_of
-from routermcp.types import UpstreamError
+from routermcp.types import MethodNotFoundError, ResourceNotFoundError, UpstreamError
 from tests.gateway.gateways import PATIENCE
 from tests.gateway.servers import HANDSHAKE, Shop, gateway
 from tests.three_runtimes import make_client, run
@@ -33,6 +33,17 @@ class LateShop(Shop):
         return await super().list_page(listing, cursor, caller)
 
 
+class ToolShop(Shop):
+    """A server that has tools and nothing else."""
+
+    async def list_page(self, listing: Listing, cursor: str | None, caller: Caller) -> Mapping[str, Any]:
+        page = await super().list_page(listing, cursor, caller)
+        return page if listing is Listing.TOOLS else {listing.value: []}
+
+    async def read_resource(self, uri: str, caller: Caller) -> Mapping[str, Any]:
+        raise ResourceNotFoundError("not here", data={"uri": uri})
+
+
 @pytest.mark.parametrize("name", ["late.saw", "late__saw"])
 def test_a_first_call_waits_for_a_server_that_is_starting(name: str) -> None:
     late = LateShop()
@@ -49,6 +60,31 @@ def test_a_first_call_waits_for_a_server_that_is_starting(name: str) -> None:
 
     run("asyncio", body)
     assert late.ran["saw"] == 1
+
+
+def test_all_first_requests_wait_for_a_server_that_is_starting() -> None:
+    late = LateShop()
+
+    async def body() -> None:
+        with gateway({"late": late, "shop": ToolShop()}, speaks=HANDSHAKE, patience=0.0) as (url, _):
+            async with make_client("asyncio", url=url, protocol=HANDSHAKE) as client:
+                template = {"type": "ref/resource", "uri": "demo://greetings/{name}"}
+                waiting = [
+                    asyncio.create_task(client.read_resource("demo://readme")),
+                    asyncio.create_task(client.read_resource("demo://greetings/Ada")),
+                    asyncio.create_task(client.get_prompt("late.greet", {"name": "Ada"})),
+                    asyncio.create_task(client.complete(template, {"name": "name", "value": "A"})),
+                ]
+                done, _ = await asyncio.wait(waiting, timeout=SOON)
+                assert not done
+                late.ready.set()
+                *answers, completion = await asyncio.gather(*waiting, return_exceptions=True)
+                assert not [each for each in answers if isinstance(each, BaseException)]
+                assert isinstance(completion, MethodNotFoundError), "the server itself says that it has none"
+                with pytest.raises(ResourceNotFoundError):
+                    await client.read_resource("demo://nothing")
+
+    run("asyncio", body)
 
 
 def test_a_call_waits_no_longer_than_it_may_take() -> None:
