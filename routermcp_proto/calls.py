@@ -10,7 +10,7 @@ Source: https://modelcontextprotocol.io/specification/2026-07-28/schema
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Generic, TypeVar, cast
 
 from pydantic import ValidationError
@@ -19,11 +19,12 @@ from . import types
 from .exceptions import LocalProtocolError
 from .names import LIST_FILTERS, NAMED_BY
 from .types.reading import ListBudget, ListReader, Parsed, problem_lines, read_tolerantly
+from .value_class import value_class
 
 ResultT = TypeVar("ResultT", bound="types.WireModel")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Call(Generic[ResultT]):
     """A request that a client may send."""
 

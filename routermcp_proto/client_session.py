@@ -40,13 +40,13 @@ from .exceptions import (
     MCPError,
     rpc_error_type,
 )
-from .handshake import Agreement, Handshake, HandshakeReply, HandshakeStep, Refused, negotiate
 from .jsonrpc import ErrorObject, RequestId
 from .names import (
     ACKNOWLEDGED,
     SUBSCRIPTION_ID_KEY,
 )
 from .session.base import NO_ROOM
+from .session.handshake import Agreement, Handshake, HandshakeReply, HandshakeStep, Refused, negotiate
 from .session.lines import LineSession
 from .session.list_pages import read_at_once, read_page
 from .session.request_meta import encode_meta, encode_stamp, join_members

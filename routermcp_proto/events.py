@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple
 
 from .calls import Call
 from .exceptions import MCPError
 from .jsonrpc import ErrorObject, RequestId
 from .types import InitializeResult, Progress
+from .value_class import value_class
 from .versions import Revision
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Connected:
     """The handshake succeeded: calls may be sent."""
 
@@ -24,7 +25,7 @@ class Connected:
     """The revision both sides agreed on."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ConnectionFailed:
     """The handshake ended without an agreement."""
 
@@ -32,7 +33,7 @@ class ConnectionFailed:
     """The reason, ready to be raised."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ResponseReceived:
     """A call was answered."""
 
@@ -44,7 +45,7 @@ class ResponseReceived:
     """One line for each entry that was dropped because it was malformed."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ErrorReceived:
     """A call was answered with an error object."""
 
@@ -53,7 +54,7 @@ class ErrorReceived:
     call: Call[Any]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ResponseRejected:
     """A call was answered with a message of the wrong shape."""
 
@@ -62,7 +63,7 @@ class ResponseRejected:
     """The reason, ready to be raised."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class LongListReceived:
     """A page with many entries came, which are read in slices so that other work has its turn."""
 
@@ -71,7 +72,7 @@ class LongListReceived:
     """Reads a slice at each step, and returns the outcome."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class InputRequired:
     """The server needs input before it can answer: answer its requests and send the call again."""
 
@@ -83,7 +84,7 @@ class InputRequired:
     """Opaque text to send back unchanged, or None to send none."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ProgressReceived:
     """The server reported the progress of a call."""
 
@@ -91,7 +92,7 @@ class ProgressReceived:
     progress: Progress
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RequestReceived:
     """The peer sent a request; reply with ``answer`` or ``refuse``."""
 
@@ -108,7 +109,7 @@ class RequestReceived:
     """The token for progress reports, where the peer wants them."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RequestWithdrawn:
     """The peer cancelled a request of its own."""
 
@@ -116,7 +117,7 @@ class RequestWithdrawn:
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class NotificationReceived:
     """The peer sent a notification that belongs to no call."""
 
@@ -124,42 +125,42 @@ class NotificationReceived:
     params: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class MessageReady:
     """The machine itself produced a message, a step of the handshake or an answer: send it."""
 
     outgoing: Outgoing
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class MessageDropped:
     """A message was invalid or belonged to no request, and was dropped."""
 
     problem: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RequestTimedOut:
     """A request was not answered by its deadline; the peer is notified where its era has a message for it."""
 
     request_id: RequestId
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RequestLost:
     """The connection ended before the answer to a request."""
 
     request_id: RequestId
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class HTTPAccepted:
     """The server accepted a message that has no answer."""
 
     status: int
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class HTTPRefused:
     """The server answered with an HTTP error instead of an answer to the request."""
 
@@ -183,7 +184,7 @@ class HTTPRefused:
     """The nonce for the next proofs of possession (RFC 9449, section 9)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class HTTPRedirected:
     """The server redirects to another URL."""
 
@@ -193,7 +194,7 @@ class HTTPRedirected:
     """The location without secrets, for people; None where `location` has none."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class StreamEnded:
     """The event stream ended without the answer."""
 
@@ -204,7 +205,7 @@ class StreamEnded:
     """Milliseconds to wait before that, if the server said so."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class EndpointReceived:
     """The event stream of HTTP+SSE (2024-11-05) has named the URL that messages are posted to."""
 
@@ -212,14 +213,14 @@ class EndpointReceived:
     """The URL, which may be relative, and mostly holds the id of the session."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class PayloadReceived:
     """A message of the event stream of HTTP+SSE (2024-11-05), for :meth:`ClientSession.receive_message`."""
 
     payload: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Fetched:
     """The whole answer to a request that is not MCP's, such as a token request."""
 

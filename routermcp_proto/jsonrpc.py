@@ -17,7 +17,7 @@ import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import Any, cast
 
@@ -27,6 +27,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_jsonable_pyt
 from .error_codes import INVALID_REQUEST, NO_CODE, PARSE_ERROR
 from .exceptions import LocalProtocolError
 from .json_memory import FREE, MAX_CONTAINERS, MIN_COUNTED, PER_BYTE, is_too_dear
+from .value_class import value_class
 
 RequestId = int | str
 
@@ -59,7 +60,7 @@ _TOO_DEAR = (
 MAX_SEARCH_DEPTH = 50
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Request:
     """A message that expects an answer."""
 
@@ -68,7 +69,7 @@ class Request:
     params: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Notification:
     """A message that expects no answer."""
 
@@ -76,7 +77,7 @@ class Notification:
     params: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Response:
     """The answer to a request."""
 
@@ -88,7 +89,7 @@ class Response:
     """What it was decoded from: the message, or the batch that it is part of."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ErrorObject:
     """The ``error`` member of an answer: code, message and data."""
 
@@ -97,7 +98,7 @@ class ErrorObject:
     data: Any = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ErrorResponse:
     """The answer to a request that failed; `id` is None where the request's could not be read."""
 
@@ -105,7 +106,7 @@ class ErrorResponse:
     error: ErrorObject
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Invalid:
     """Input that is not a JSON-RPC message."""
 

@@ -15,11 +15,11 @@ from pydantic_core import from_json
 from routermcp_proto.calls import Call
 from routermcp_proto.client_session import ClientSession
 from routermcp_proto.events import Connected, Event, HTTPRefused, MessageReady, Outgoing
-from routermcp_proto.handshake import STATELESS_ERRORS, Agreement, Refused
 from routermcp_proto.http.binding import HTTPBinding
 from routermcp_proto.http.exchange import MCPExchange
 from routermcp_proto.jsonrpc import ErrorObject, RequestId
 from routermcp_proto.session.base import Session
+from routermcp_proto.session.handshake import STATELESS_ERRORS, Agreement, Refused
 
 
 class SessionLog(Protocol):

@@ -39,6 +39,8 @@ from .sse import ServerSentEvent, SSEDecoder
 # request answers none.
 _NO_REQUEST = ""
 
+_NO_HEAD = ResponseHead(0, ())
+
 
 class Body(Enum):
     """The kinds of body that an answer may have."""
@@ -102,7 +104,7 @@ class MCPExchange:
         self._body = Body.UNKNOWN
         self._doubted = False
         self._decompressor: Decompressor | None = None
-        self._head = ResponseHead(0, ())
+        self._head = _NO_HEAD
         self._received: bytes | bytearray = b""
         self._events: SSEDecoder | None = None
         self._last_event_id = ""

@@ -9,12 +9,13 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import parse_qsl
 
 from ..exceptions import LocalProtocolError
 from ..names import HTTP_TOKEN
 from ..redaction import HIDDEN, is_secret
+from ..value_class import value_class
 
 # Visible ASCII, with spaces and tabs inside but not at either end; empty is a value too.
 _VALUE = re.compile(rb"(?:[!-~](?:[ \t!-~]*[!-~])?)?")
@@ -128,7 +129,7 @@ def _checked_header(name: str | bytes, value: str | bytes) -> Pair:
     return raw_name, raw_value
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class HTTPRequest:
     """A request that is ready to be sent."""
 

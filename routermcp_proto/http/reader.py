@@ -6,16 +6,17 @@ a body and its end can implement it. :class:`~.h11_reader.H11ResponseReader` doe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
+
+from ..value_class import value_class
 
 #: Bytes of a head: four times h11's own default and eight times that of common servers, for
 #: gateways that add policy and tracing headers.
 MAX_HEAD_SIZE = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ResponseHead:
     """Status and headers of an answer."""
 
@@ -30,14 +31,14 @@ class ResponseHead:
         return found.decode("ascii", "replace")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class BodyData:
     """A piece of the body."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class EndOfBody:
     """The answer is complete."""
 

@@ -16,5 +16,6 @@ All input passes ``receive_message``, which has one handler for each kind of mes
 costs that message; a line that is too long costs the connection. Nothing here waits or reads a clock.
 
 The two roles, :mod:`routermcp_proto.client_session` and :mod:`routermcp_proto.server_session`, build
-on both levels. The client's uses :mod:`.request_meta`, :mod:`.list_pages` and :mod:`.tool_facts` too.
+on both levels. The client's uses :mod:`.handshake`, :mod:`.request_meta`, :mod:`.list_pages` and
+:mod:`.tool_facts` too.
 """

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, get_args
 from pydantic import ValidationError
 
 from ..exceptions import ResponseValidationError
+from ..value_class import value_class
 from .base import WireModel
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class ListBudget:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Parsed(Generic[ResultT]):
     """A result, and warnings about the entries that were left out of it."""
 

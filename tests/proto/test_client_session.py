@@ -23,7 +23,6 @@ from routermcp_proto.events import (
     ResponseRejected,
 )
 from routermcp_proto.exceptions import LocalProtocolError, MCPError, RemoteProtocolError
-from routermcp_proto.handshake import Refused
 from routermcp_proto.jsonrpc import (
     ErrorObject,
     encode_error,
@@ -34,6 +33,7 @@ from routermcp_proto.jsonrpc import (
 from routermcp_proto.names import ACKNOWLEDGED, CAPABILITIES_KEY, SUBSCRIPTION_ID_KEY
 from routermcp_proto.session import base as session_module
 from routermcp_proto.session import tool_facts
+from routermcp_proto.session.handshake import Refused
 from routermcp_proto.session.request_meta import RESERVED_META
 from routermcp_proto.states import SessionState
 from tests.proto.pair import Pair

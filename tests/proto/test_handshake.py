@@ -7,8 +7,15 @@ from typing import Any
 import pytest
 
 from routermcp_proto.exceptions import LocalProtocolError, MCPError, ResponseValidationError, RPCError
-from routermcp_proto.handshake import Agreement, Handshake, HandshakeReply, HandshakeStep, Refused, negotiate
 from routermcp_proto.jsonrpc import ErrorObject
+from routermcp_proto.session.handshake import (
+    Agreement,
+    Handshake,
+    HandshakeReply,
+    HandshakeStep,
+    Refused,
+    negotiate,
+)
 from routermcp_proto.types import DiscoverResult, InitializeResult
 from routermcp_proto.versions import REVISIONS
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from routermcp_proto import calls
 from routermcp_proto.client_session import ClientSession
 from routermcp_proto.exceptions import LocalProtocolError, MCPError, RemoteProtocolError
-from routermcp_proto.handshake import Refused
 from routermcp_proto.jsonrpc import ErrorObject, dumps
 from routermcp_proto.server_session import ServerSession
 from routermcp_proto.session.base import Session
+from routermcp_proto.session.handshake import Refused
 from routermcp_proto.states import SessionState
 
 LIMIT = 400

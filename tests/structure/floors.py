@@ -10,11 +10,11 @@ from __future__ import annotations
 #: By wing, from the lowest floor to the highest.
 FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "routermcp_proto": (
-        ("error_codes", "json_memory", "names", "versions"),
+        ("error_codes", "json_memory", "names", "value_class", "versions"),
         ("exceptions",),
         ("framing", "jsonrpc", "retry", "states", "types"),
         ("calls",),
-        ("events", "gateway_calls", "handshake"),
+        ("events", "gateway_calls"),
         ("redaction", "session"),
         ("client_session", "server_session"),
         ("http",),

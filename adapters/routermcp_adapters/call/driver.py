@@ -39,11 +39,12 @@ from routermcp_proto.exceptions import (
     ResponseValidationError,
     TransportError,
 )
-from routermcp_proto.handshake import STATELESS_ERRORS, Agreement
 from routermcp_proto.http.outcomes import Outcome, refusal_error, rpc_error, session_unknown, uninitialized
 from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.retry import POLL, RetryPolicy
+from routermcp_proto.session.handshake import STATELESS_ERRORS, Agreement
 from routermcp_proto.types import InitializeResult, Progress, WireModel
+from routermcp_proto.value_class import value_class
 from routermcp_proto.versions import LATEST, Revision
 
 from ..concurrency import fork
@@ -91,7 +92,7 @@ class DriverSettings:
     """Whose calls these are."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CallOptions:
     """What holds for one call."""
 

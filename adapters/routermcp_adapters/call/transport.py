@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from routermcp_proto.client_session import ClientSession
 from routermcp_proto.events import Outgoing
-from routermcp_proto.handshake import Agreement
 from routermcp_proto.http.outcomes import Outcome
+from routermcp_proto.session.handshake import Agreement
 
 from ..limits import PoolStats
 from ..runtime import Runtime

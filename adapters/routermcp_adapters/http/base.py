@@ -10,13 +10,13 @@ from typing import Any, Protocol, TypeVar
 
 from routermcp_proto.events import Event
 from routermcp_proto.exceptions import TransportError
-from routermcp_proto.handshake import Agreement
 from routermcp_proto.http.exchange import MCPExchange
 from routermcp_proto.http.fetching import Fetched, FetchExchange, HTTPExchange, fetch_request
 from routermcp_proto.http.headers import HTTPRequest
 from routermcp_proto.http.outcomes import Outcome
 from routermcp_proto.http.url import EndpointURL
 from routermcp_proto.oauth.urls import admits
+from routermcp_proto.session.handshake import Agreement
 
 from ..concurrency.background import BackgroundTask
 from ..limits import PoolStats

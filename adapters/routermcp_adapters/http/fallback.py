@@ -14,8 +14,8 @@ from typing import Any
 from routermcp_proto.client_session import ClientSession
 from routermcp_proto.events import Outgoing
 from routermcp_proto.exceptions import TransportError, causes
-from routermcp_proto.handshake import Agreement
 from routermcp_proto.http.outcomes import Outcome
+from routermcp_proto.session.handshake import Agreement
 
 from ..call.deadline import CallDeadline
 from ..call.incoming import ProgressSink

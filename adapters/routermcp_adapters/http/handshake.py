@@ -13,11 +13,11 @@ from routermcp_proto.events import (
     Outgoing,
 )
 from routermcp_proto.exceptions import GatewayError, MCPError, OAuthError, TransportError, causes
-from routermcp_proto.handshake import Agreement, Refused
 from routermcp_proto.http.binding import HTTPBinding
 from routermcp_proto.http.headers import HeaderBlock
 from routermcp_proto.http.outcomes import ABOUT_THE_MOMENT, Outcome, refusal_error, rpc_error
 from routermcp_proto.retry import RETRYABLE_STATUSES, RetryPolicy
+from routermcp_proto.session.handshake import Agreement, Refused
 from routermcp_proto.states import SessionState
 from routermcp_proto.versions import Era
 

@@ -22,12 +22,12 @@ from routermcp_proto.events import (
     PayloadReceived,
 )
 from routermcp_proto.exceptions import TransportError
-from routermcp_proto.handshake import Agreement
 from routermcp_proto.http.binding import MAX_REDIRECTS, HTTPBinding
 from routermcp_proto.http.headers import HeaderBlock
 from routermcp_proto.http.legacy_sse import LegacySSEExchange
 from routermcp_proto.http.outcomes import OUTCOMES, Outcome, refusal_error
 from routermcp_proto.retry import RetryPolicy
+from routermcp_proto.session.handshake import Agreement
 from routermcp_proto.versions import LATEST_HANDSHAKE
 
 from ..call.deadline import PROBE_SHARE, CallDeadline

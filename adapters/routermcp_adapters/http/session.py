@@ -16,12 +16,12 @@ from typing import Self
 from routermcp_proto.client_session import ClientSession
 from routermcp_proto.events import HTTPRedirected, HTTPRefused, Outgoing, StreamEnded
 from routermcp_proto.exceptions import MCPError, TransportError
-from routermcp_proto.handshake import Agreement
 from routermcp_proto.http.binding import MAX_REDIRECTS, HTTPBinding, user_headers
 from routermcp_proto.http.exchange import MCPExchange
 from routermcp_proto.http.headers import HeaderBlock
 from routermcp_proto.http.outcomes import Outcome, refusal_error
 from routermcp_proto.retry import RetryPolicy
+from routermcp_proto.session.handshake import Agreement
 from routermcp_proto.versions import CancelBy
 
 from ..call.attendant import Attendant, weak_method

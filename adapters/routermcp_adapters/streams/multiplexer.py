@@ -54,10 +54,10 @@ from routermcp_proto.events import (
     ResponseRejected,
 )
 from routermcp_proto.exceptions import TransportError
-from routermcp_proto.handshake import Refused
 from routermcp_proto.http.outcomes import Outcome
 from routermcp_proto.jsonrpc import RequestId
 from routermcp_proto.redaction import redacted
+from routermcp_proto.session.handshake import Refused
 from routermcp_proto.states import SessionState
 
 from ..call.deadline import PROBE_SHARE, CallDeadline

@@ -10,8 +10,8 @@ from typing import Any, Self
 from routermcp_proto.client_session import ClientSession
 from routermcp_proto.events import Outgoing
 from routermcp_proto.exceptions import ConfigError, MCPError, TransportError
-from routermcp_proto.handshake import Agreement
 from routermcp_proto.http.outcomes import Outcome
+from routermcp_proto.session.handshake import Agreement
 from routermcp_proto.states import SessionState
 from routermcp_proto.versions import LATEST_HANDSHAKE, Era
 

@@ -14,13 +14,13 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from . import calls
-from .calls import Call
-from .error_codes import HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION
-from .exceptions import LocalProtocolError, MCPError, ResponseValidationError
-from .jsonrpc import ErrorObject
-from .types import DiscoverResult, Implementation, InitializeResult
-from .versions import LATEST, LATEST_HANDSHAKE, REVISIONS, Era, Revision, best_common
+from .. import calls
+from ..calls import Call
+from ..error_codes import HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION
+from ..exceptions import LocalProtocolError, MCPError, ResponseValidationError
+from ..jsonrpc import ErrorObject
+from ..types import DiscoverResult, Implementation, InitializeResult
+from ..versions import LATEST, LATEST_HANDSHAKE, REVISIONS, Era, Revision, best_common
 
 #: Errors that only a server of the stateless era sends (MCP 2026-07-28, Error Codes):
 #: after one of them there is no falling back.
