@@ -101,6 +101,11 @@ class Gateway:
     client_cpu: dict[int, list[float]] = field(default_factory=dict[int, list[float]])
     throughput: dict[int, list[float]] = field(default_factory=dict[int, list[float]])
 
+    @property
+    def crowd_blocks(self) -> int:
+        """Blocks of a crowd, which are long with a gateway that is slow."""
+        return FEW_BLOCKS if self.calls == CALLS else 1
+
     def cpu_seconds(self) -> float:
         """Return what all threads of the process have used so far."""
         threads = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
@@ -219,7 +224,7 @@ async def burst(client: RouterMCPClient, gateway: Gateway, calls: int, concurren
 async def measure(beside: list[Gateway], concurrencies: Sequence[int]) -> None:
     """Take turns."""
     async with AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(RouterMCPClient(each.url)) for each in beside]
+        clients = [await stack.enter_async_context(RouterMCPClient(each.url, timeout=0)) for each in beside]
         for concurrency in concurrencies:
             for client, gateway in zip(clients, beside, strict=True):
                 await client.list_tools()
@@ -227,7 +232,7 @@ async def measure(beside: list[Gateway], concurrencies: Sequence[int]) -> None:
                 await burst(client, gateway, max(gateway.calls, concurrency), concurrency)
             for turn in range(BLOCKS):
                 for client, gateway in zip(clients, beside, strict=True):
-                    if turn < (FEW_BLOCKS if concurrency == CROWD else gateway.blocks):
+                    if turn < (gateway.crowd_blocks if concurrency == CROWD else gateway.blocks):
                         await block(client, gateway, concurrency)
 
 

@@ -19,7 +19,6 @@ end (below, what a call costs anyway hides the rest), and ``--check`` ends with 
 from __future__ import annotations
 
 import asyncio
-import math
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -28,12 +27,10 @@ from dataclasses import dataclass
 import bare_server
 import results
 from clients import ARGUMENTS
+from growth import MOST_SLOPE, steepest
 
 from routermcp import RouterMCPClient
 
-#: The steepest that a line may be: each decade adds up to 2.2x to the cost of one, which is what
-#: ``bench_http.py`` allows of a crowd, and includes what the machine adds. The square is at 2.
-MOST_SLOPE = 1.35
 #: Runs of a point, and its seconds of CPU after which there are no more.
 RUNS, ENOUGH_SECONDS = 5, 1.0
 
@@ -124,17 +121,6 @@ def measure(scale: Scale, origin: str, size: int) -> float:
     while len(taken) < RUNS and sum(taken) < ENOUGH_SECONDS:
         taken.append(asyncio.run(scale.run(origin, size)))
     return min(taken) * 1e3
-
-
-def slope(start: tuple[float, float], end: tuple[float, float]) -> float:
-    """Return the slope between two points, both axes being logarithmic."""
-    return math.log(end[1] / start[1]) / math.log(end[0] / start[0])
-
-
-def steepest(points: Sequence[tuple[float, float]], first: float) -> float:
-    """Return the greater of two slopes: of the last step, and of the way from a size to the end."""
-    start = next(point for point in points if point[0] >= first)
-    return max(slope(start, points[-1]), slope(points[-2], points[-1]))
 
 
 def main() -> int:

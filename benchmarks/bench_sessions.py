@@ -48,8 +48,12 @@ SERVERS = {
 }
 #: The most bytes of a session before its first call and after it, whatever the server says of caching.
 MOST_BYTES = (4096, 4608)
-#: The same of a session with tokens, by era: one of the stateless era reads its tokens for the first call.
-MOST_WITH_TOKENS = {STATELESS: (4096, 6656), HANDSHAKE: (6144, 6656)}
+#: The same of one with tokens, by server: without a request to connect, they are read at the first call.
+MOST_WITH_TOKENS = {
+    "stateless": (4096, 6656),
+    "stateless, not cacheable": (6144, 6656),
+    "handshake": (6144, 6656),
+}
 #: What it is to take one day.
 STRETCH_BYTES = (3072, 3584)
 #: The most requests to connect one, by server: a server that lets nobody keep its words is asked again.
@@ -243,7 +247,7 @@ def bounds(rows: list[Row]) -> list[results.Bound]:
 
     for each in rows:
         name = f"{each.server}{', tokens' if each.tokens else ''}"
-        most = MOST_WITH_TOKENS[SERVERS[each.server][0]] if each.tokens else MOST_BYTES
+        most = MOST_WITH_TOKENS[each.server] if each.tokens else MOST_BYTES
         stretch = (None, None) if each.tokens else STRETCH_BYTES
         at_most(f"bytes of a session, connected: {name}", each.connected, most[0], " B", stretch[0])
         at_most(f"bytes of a session, after a call: {name}", each.called, most[1], " B", stretch[1])

@@ -30,7 +30,8 @@ class Bound:
         measured: The figure.
         must: What it must be: at least, or with ``at_most`` at most.
         stretch: What it should become, where that is more than it must.
-        limit: What ``--check`` fails beyond, where that is not ``must`` less the noise.
+        limit: What ``--check`` fails beyond, where that is not ``must`` less the noise; ``--short`` takes the
+            looser of the two.
         exact: The figure is the same on every machine, so that there is no noise.
     """
 
@@ -43,14 +44,24 @@ class Bound:
     limit: float | None = None
     exact: bool = False
 
-    def missed(self, noise: float) -> str:
-        """Say by how much the bound is missed, with so much noise allowed; nothing where it is kept."""
-        margin = 0.0 if self.exact else noise
-        limit = self.must * (1 + margin if self.at_most else 1 - margin) if self.limit is None else self.limit
+    def missed(self, *, short: bool = False) -> str:
+        """Say by how much the bound is missed, beyond the noise; nothing where it is kept."""
+        limit = self._limit(short=short)
         if self.measured <= limit if self.at_most else self.measured >= limit:
             return ""
         asked = f"at {'most' if self.at_most else 'least'} {limit:.3g}{self.unit}"
         return f"{self.name}: {self.measured:.3g}{self.unit}, {asked}"
+
+    def _limit(self, *, short: bool) -> float:
+        if self.exact:
+            return self.must
+        noise = SHORT_NOISE if short else NOISE
+        limit = self.must * (1 + noise if self.at_most else 1 - noise)
+        if self.limit is None:
+            return limit
+        if not short:
+            return self.limit
+        return max(limit, self.limit) if self.at_most else min(limit, self.limit)
 
 
 def parser(documentation: str | None) -> argparse.ArgumentParser:
@@ -100,8 +111,7 @@ def finish(options: argparse.Namespace, bounds: Sequence[Bound], **figures: Any)
             **figures,
         }
         options.json.write_text(json.dumps(found, indent=1) + "\n")
-    noise = SHORT_NOISE if options.short else NOISE
-    missed = [said for each in bounds if (said := each.missed(noise))]
+    missed = [said for each in bounds if (said := each.missed(short=options.short))]
     for said in missed:
         print(f"missed: {said}")
     return int(options.check and bool(missed))

@@ -28,6 +28,7 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("scripts/async_to_sync.py", "--check"),
     ("scripts/pictures.py", "--check"),
     ("scripts/names.py",),
+    ("-m", "benchmarks", "report", "--check"),
 )
 
 
