@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Literal, TypeVar
 
 from ..exceptions import AuthorizationRequiredError, OAuthError
@@ -84,10 +83,6 @@ class Authorizer:
         self.record = record
         self._application = application
         self._clients = Clients(endpoint, application, registrations, clock)
-        self._browser = BrowserSignIn(endpoint, application, self._clients, random=random, clock=clock)
-        self._token_endpoint = partial(
-            TokenEndpoint, random=random, clock=clock, parameters=application.token_parameters
-        )
         self._random = random
         self._clock = clock
         self._audited: list[AuditedAction] = []
@@ -95,6 +90,12 @@ class Authorizer:
         self._metadata_url: str | None = None
         self._prover: Prover | None = None
         self.sign_with(application.signer)
+
+    def _token_endpoint(
+        self, issuer: str, url: str, client: Client | None, prover: Prover | None = None
+    ) -> TokenEndpoint:
+        parameters = self._application.token_parameters
+        return TokenEndpoint(issuer, url, client, self._random, self._clock, prover, parameters=parameters)
 
     def sign_with(self, signer: Signer | None) -> None:
         """Sign the proofs of the user's requests with a key, None for plain tokens only."""
@@ -184,7 +185,7 @@ class Authorizer:
             return
         prover = self._prover if tokens.token_type == "dpop" else None  # noqa: S105 - a name
         resource = self._application.resource_for(self.record.text("resource"))
-        token_endpoint = self._token_endpoint(tokens.issuer, token_url, self.record.client, prover=prover)
+        token_endpoint = self._token_endpoint(tokens.issuer, token_url, self.record.client, prover)
         try:
             self.record.renew((yield from refresh_tokens(token_endpoint, tokens, resource)))
             self._audited.append("refresh")

@@ -15,6 +15,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
+from routermcp_proto.exceptions import printable
+
 from ..backend import Listing
 from .json_schema import repaired_schema
 
@@ -165,7 +167,7 @@ def _output_schema(value: Any, warn: Callable[[str], None]) -> _Object | None:
 
 
 def _shown(faults: Sequence[str]) -> str:
-    return ", ".join(faults[:MAX_FAULTS])[:MAX_FAULT_LETTERS]
+    return " ".join(printable(", ".join(faults[:MAX_FAULTS])[:MAX_FAULT_LETTERS]).split())  # one line
 
 
 _SCHEMA: Mapping[str, _Repair] = {"properties": _strict_properties}
