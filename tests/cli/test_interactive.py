@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -245,6 +246,12 @@ class OnTerminal:
             self.shown += os.read(self._ours, 65536).decode()
         self._seen = found + len(words)
 
+    def skip_shown(self) -> None:
+        """Forget what the program has shown up to now: an echo of what was typed has the prompt in it too."""
+        while select.select([self._ours], [], [], 0)[0]:
+            self.shown += os.read(self._ours, 65536).decode()
+        self._seen = len(self.shown)
+
     def type(self, text: str) -> None:
         os.write(self._ours, text.encode())
 
@@ -271,6 +278,7 @@ def test_a_user_at_the_prompt(toolbox: Toolbox, ctrl_c: None) -> None:
     terminal.until("> ")
     terminal.type("call wait\n")
     assert toolbox.begun.wait(PATIENCE)
+    terminal.skip_shown()
     terminal.interrupt()
     terminal.until("> ")
     terminal.type("half a line")

@@ -9,7 +9,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar, cast
@@ -220,6 +221,11 @@ else:  # Windows has no poll, and its select has no limit on descriptor numbers
         return any(select.select(readable, writable, writable, seconds))
 
 
+def _close_all(ends: Iterable[socket.socket]) -> None:
+    for end in ends:
+        end.close()
+
+
 class _Event:
     """A flag that threads wait for, until the deadline of the one that waits.
 
@@ -250,15 +256,13 @@ class _Event:
         with self._lock:
             if self._ends is None:
                 self._ends = socket.socketpair()
+                # Not by __del__: among circular garbage the sockets may go first, with a ResourceWarning.
+                weakref.finalize(self, _close_all, self._ends).atexit = False
                 # A signal that nothing takes must not hold up the thread that raises the flag again.
                 self._ends[1].setblocking(False)
                 if self._flag.is_set():
                     self._raise_end()
             return self._ends[0].fileno()
-
-    def __del__(self) -> None:
-        for end in self._ends or ():
-            end.close()
 
     async def wait(self) -> None:
         while not self._flag.is_set():

@@ -197,7 +197,7 @@ class ProjectGateway:
                 await self._handler_of(head.path)(scope, head, body, send)
         except Rejected as rejected:
             self._note_refusal(head, rejected.status, rejected.error)
-            if head.method == "POST":
+            if head.method == "POST" and rejected.request_id is None:  # the endpoint names its own
                 rejected.request_id = await body.request_id()
             await reject(rejected, send)
 

@@ -17,6 +17,7 @@ from routermcp.gateway.errors import Rejected
 from routermcp.gateway.http.asgi import RequestHead
 from routermcp.gateway.http.body import RequestBody
 from routermcp.gateway.http.rate_limit import MAX_OWNERS, MemoryRates, RateLimit
+from routermcp_proto.error_codes import HEADER_MISMATCH
 from tests import loopback
 from tests.gateway.gateways import (
     BOTH,
@@ -47,6 +48,13 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+def test_what_the_endpoint_refuses_has_the_id_of_its_request() -> None:
+    with served_gateway() as bench:
+        meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}
+        answer = bench.post(request("tools/list", {"_meta": meta}), mcp_protocol_version="2025-11-25")
+    assert error(answer)[:2] == (400, HEADER_MISMATCH)
 
 
 # ---- the rate limit ----------------------------------------------------------------------------------
