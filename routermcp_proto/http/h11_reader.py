@@ -9,11 +9,12 @@ import h11
 from ..exceptions import LocalProtocolError, RemoteProtocolError
 from .reader import END_OF_BODY, MAX_HEAD_SIZE, NEED_DATA, BodyData, Item, ResponseHead
 
-#: Blanks in a row in a line of a head or of a trailer. For a line that is no header in the end, h11 takes
-#: time by the square of their number: 0.2 s for these, and 14 s for the longest head.
+#: Blanks in a row in a head or a trailer, over the lines of a folded header too. For a line that is no header
+#: in the end, h11 takes time by the square of their number: 0.2 s for these, and 14 s for the longest head.
 MAX_BLANKS = 8 * 1024
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
-_BLANKS = re.compile(rb"[ \t]+")
+_BLANK = b" \t\r\n"
+_BLANKS = re.compile(rb"[ \t\r\n]+")
 
 # h11 reads an answer only after it has written a request, whose framing it needs to know.
 # Ours is written by hand, so h11 writes this one, and its bytes are discarded. No method that
@@ -76,9 +77,9 @@ class H11ResponseReader:
 
     def _count_blanks(self, data: bytes) -> None:
         """Note a long run of blanks, in one piece or in several."""
-        leading = len(data) - len(data.lstrip(b" \t"))
+        leading = len(data) - len(data.lstrip(_BLANK))
         self._many_blanks |= self._blanks + leading > MAX_BLANKS or _has_long_run(data)
-        trailing = len(data) - len(data.rstrip(b" \t"))
+        trailing = len(data) - len(data.rstrip(_BLANK))
         self._blanks = self._blanks + trailing if trailing == len(data) else trailing
 
     def _check_blanks(self) -> None:

@@ -30,7 +30,7 @@ from routermcp_proto import calls, jsonrpc
 from routermcp_proto.events import HTTPRefused
 from routermcp_proto.exceptions import MCPError, RPCError, printable
 from routermcp_proto.framing import LineDecoder
-from routermcp_proto.http import exchange, header_values, numbers, outcomes
+from routermcp_proto.http import exchange, header_values, numbers, outcomes, refusals
 from routermcp_proto.http.compression import Decompressor
 from routermcp_proto.http.fast_reader import DirectResponseReader
 from routermcp_proto.http.h11_reader import H11ResponseReader
@@ -332,7 +332,7 @@ def _challenges(named: str, said: str) -> None:
 def _header_values(named: str, said: str) -> None:
     header_values.decode_header_value(f"=?base64?{said}?=")
     waits = said.encode("latin-1", "replace")
-    exchange.retry_after(ResponseHead(503, ((b"retry-after", waits), (b"date", waits))))
+    refusals.retry_after(ResponseHead(503, ((b"retry-after", waits), (b"date", waits))))
     numbers.whole_number(said, 10)
     numbers.finite_number(said)
     validation.check_accept(

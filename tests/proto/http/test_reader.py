@@ -357,8 +357,9 @@ def test_any_bytes_are_read_the_same_in_any_pieces(start: bytes, rest: bytes, cu
     ],
     ids=["head", "trailer"],
 )
-def test_a_line_of_blanks_is_refused_before_it_takes_long(said: bytes, size: int) -> None:
-    answer = said % (b" \t" * MAX_BLANKS)
+@pytest.mark.parametrize("blanks", [b" \t", b"\n\t"], ids=["line", "folded"])
+def test_a_line_of_blanks_is_refused_before_it_takes_long(said: bytes, size: int, blanks: bytes) -> None:
+    answer = said % (blanks * MAX_BLANKS)
     reader = H11ResponseReader()
     reader.start(b"POST")
 
