@@ -14,9 +14,10 @@ from collections.abc import Iterator
 PER_BYTE = 10
 FREE = 32 * 1024 * 1024
 
-#: Objects and arrays of a text, ten for each of 100,000 tools; a message of more than 64 MiB, where those are
-#: allowed, has one for each 64 bytes. Decoding as many stops everything else for less than a second.
-MAX_CONTAINERS, BYTES_PER_CONTAINER = 1_000_000, 64
+#: Objects and arrays of a text, ten for each of 100,000 tools and some around them; a message of more than
+#: 64 MiB, where those are allowed, has one for each 64 bytes. Decoding as many stops everything else for less
+#: than a second.
+MAX_CONTAINERS, BYTES_PER_CONTAINER = 1_001_000, 64
 
 #: Bytes of a text below which it cannot take more: the dearest, ``[[[...]]]``, takes 40 for each of its own.
 MIN_COUNTED = 1024 * 1024
