@@ -158,10 +158,10 @@ def calls(found: Row) -> str:
         ),
     )
     return (
-        "\n## Calls over HTTP\nMicroseconds of CPU of a `tools/call`, and in brackets what that is of ours."
-        " `socket` sends ready-made bytes and parses the JSON; httpx, httpx2 and aiohttp POST and"
-        " parse the JSON,"
-        " without any protocol; `routermcp, httpx` is this client through an `httpx.AsyncClient`.\n\n"
+        "\n## Calls over HTTP\nMicroseconds of CPU of a `tools/call`, and in brackets what that is of "
+        "ours. `socket` sends ready-made bytes and parses the JSON; httpx, httpx2 and aiohttp POST and "
+        "parse the JSON, without any protocol; `routermcp, httpx` is this client through an "
+        "`httpx.AsyncClient`.\n\n"
         f"{cpu}\n<details><summary>Calls per second and latencies</summary>\n\n{times}\n</details>\n"
     )
 
@@ -190,11 +190,9 @@ def streams(found: Row) -> str:
         for row in found["rows"]
     )
     return (
-        "\n## Streams\nCalls that report progress, and results of 50 MB, read in processes of their"
-        " own. httpx"
-        " and aiohttp read the same bytes and parse each message, without any protocol. The first"
-        " event is timed"
-        " from the call to the callback.\n\n"
+        "\n## Streams\nCalls that report progress, and results of 50 MB, read in processes of their own. "
+        "httpx and aiohttp read the same bytes and parse each message, without any protocol. The first "
+        "event is timed from the call to the callback.\n\n"
         + table(("", "client", "CPU ms", "ms", "MiB", "first event µs"), rows)
     )
 
@@ -246,14 +244,11 @@ def gateway(found: Row) -> str:
         for row in found["rows"]
     )
     return (
-        "\n## The gateway\nCPU of the gateway's process for a `tools/call` that it passes on, and that"
-        " as a multiple"
-        " of this project's client, which calls. `routermcp` (`routermcp serve`) and fastmcp's proxy"
-        " stand before a"
-        " server on HTTP; `routermcp proxy --stdio`, mcp-proxy and supergateway before the same server on its"
-        " pipes. Memory is what the process has grown by for each of the clients that have made a call"
-        " and stay"
-        " connected.\n\n"
+        "\n## The gateway\nCPU of the gateway's process for a `tools/call` that it passes on, and that as "
+        "a multiple of this project's client, which calls. `routermcp` (`routermcp serve`) and fastmcp's "
+        "proxy stand before a server on HTTP; `routermcp proxy --stdio`, mcp-proxy and supergateway before "
+        "the same server on its pipes. Memory is what the process has grown by for each of the clients "
+        "that have made a call and stay connected.\n\n"
         + table(("gateway", "at once", "CPU µs", "of its client", "calls/s", "KB of a client"), rows)
     )
 
@@ -283,9 +278,8 @@ def core(found: Row) -> str:
         for row in found["rows"]
     )
     return (
-        "\n## The protocol core alone\nA request written and its response read, without a socket;"
-        " beside it h11,"
-        " `json.dumps` and pydantic's `from_json` by hand, without any check.\n\n"
+        "\n## The protocol core alone\nA request written and its response read, without a socket; beside "
+        "it h11, `json.dumps` and pydantic's `from_json` by hand, without any check.\n\n"
         + table(("", "µs", "µs by hand", "function calls", "objects", "peak bytes"), rows)
     )
 
@@ -297,8 +291,8 @@ def profile(found: Row) -> str:
         for row in found["rows"]
     )
     return (
-        "\n## Where the time of one call goes\nFunctions that take more than 3 % of a call's CPU with"
-        " what they"
+        "\n## Where the time of one call goes\nFunctions that take more than 3 % of a call's CPU with what "
+        "they"
         f" call in C, by {found['notes']:,} looks of a timer. All others, each under 3 %, take"
         f" {found['rest']:.0%}.\n\n" + table(("function", "file", "share", "why"), rows)
     )
