@@ -1,4 +1,4 @@
-"""The README: its examples and those of docs/calls.md run, its commands and names exist."""
+"""The README: its examples and those of the site's first pages run, its commands and names exist."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ MOST_LINES = 150
 #: The server that the examples talk to.
 EXAMPLE_URL = "http://127.0.0.1:8000/mcp"
 
-CALLS = ROOT / "docs" / "calls.md"
-EXAMPLES = [example for example in find_examples(str(README), str(CALLS)) if example.prefix == "python"]
+PAGES = [README, ROOT / "docs" / "index.md", ROOT / "docs" / "calls.md"]
+EXAMPLES = [example for example in find_examples(*map(str, PAGES)) if example.prefix == "python"]
 
 #: A word of the code of an example, and what the example prints.
 PRINTED = {
@@ -60,7 +60,7 @@ def test_example(example: CodeExample, server: ScriptedServer, capsys: pytest.Ca
 
 
 def test_every_example_is_run() -> None:
-    written = TEXT.count("```python\n") + CALLS.read_text().count("```python\n")
+    written = sum(page.read_text().count("```python\n") for page in PAGES)
     assert len(EXAMPLES) == written >= len(PRINTED)
 
 
