@@ -5,6 +5,7 @@ Source: JSON-RPC 2.0, section 5.1; MCP 2026-07-28, Error Codes; MCP 2025-11-25, 
 
 from __future__ import annotations
 
+#: The message is no JSON.
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
 METHOD_NOT_FOUND = -32601

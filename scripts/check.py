@@ -27,6 +27,7 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("-m", "ruff", "format", "--check", "."),
     ("scripts/async_to_sync.py", "--check"),
     ("scripts/pictures.py", "--check"),
+    ("scripts/reference.py", "--check"),
     ("scripts/names.py",),
     ("-m", "benchmarks", "report", "--check"),
 )

@@ -94,6 +94,7 @@ class APIKeySettings(ViewSettings):
     """A key that clients of the gateway show, and what they see with it."""
 
     key: Token
+    """What clients send in ``X-API-Key`` or as ``Authorization: Bearer``."""
     user: bool = False
     """Whether a client with this key may name the user of a request."""
     projects: tuple[Slug, ...] | None = None
@@ -117,7 +118,8 @@ class JWTSettings(ViewSettings):
     """The keys of the authorization server: the URL of its key set, the path of a file with one, or the set
     itself. None for the URL in the metadata of the issuer."""
     algorithms: tuple[Algorithm, ...] = ASYMMETRIC
-    """How tokens may be signed. ``HS256`` and the like need a key set with a secret that is not fetched."""
+    """How tokens may be signed; by default with any of these but ``HS256`` and the like, which need a key
+    set with a secret that is not fetched."""
     requiredScopes: Texts = ()
     """Scopes that a token must have, all of them."""
     scopesSupported: Texts | None = None
@@ -207,6 +209,7 @@ class AuthSettings(ConfigModel):
     """``api_key`` where keys are given and nothing else is said, ``jwt`` where only ``jwt`` is. Where
     both are given, either opens the gateway; ``none`` asks for nothing."""
     apiKeys: tuple[APIKeySettings, ...] = ()
+    """Keys, each as a text or as an object with what is seen with it."""
     jwt: JWTSettings | None = None
     """None where no tokens open it."""
 

@@ -40,6 +40,7 @@ class HTTPServerSettings(ConfigModel):
     port: Whole = Field(default=DEFAULT_GATEWAY_PORT, ge=0, le=65535)
     """0 for one that is free."""
     host: str = "127.0.0.1"
+    """The address to listen on; on another one than this machine's own, keys or tokens are required."""
     allowedHosts: Texts = ()
     """More names by which clients call it, as behind a proxy; without ports."""
     publicUrl: str | None = None
@@ -77,5 +78,6 @@ class RateLimitSettings(ConfigModel):
     """How much one owner, a key and its user, may ask for."""
 
     requests: Whole = Field(ge=1, le=MAX_RATE_REQUESTS)
+    """Requests in each period; one more gets a 429."""
     seconds: Seconds
     """The period that the requests are counted in."""

@@ -80,6 +80,7 @@ class SessionSettings(ConfigModel):
     timeout: Seconds = DEFAULT_SESSION_SECONDS
     """Seconds without use after which a session is forgotten."""
     max_sessions: Whole = Field(default=DEFAULT_MAX_SESSIONS, ge=1, le=MAX_MAX_SESSIONS)
+    """Sessions at once, of all clients."""
     store: SecretStr | None = None
     """``redis://`` or ``rediss://`` URL, which may hold a password; None for this process."""
 
@@ -160,6 +161,7 @@ class ServerSettings(EntrySettings, ServerNames):
     """The settings of servers of every kind; the names that filters take are those of the server."""
 
     enabled: bool = True
+    """Whether it is served."""
     timeout: Whole | None = Field(default=None, ge=0, le=MAX_SECONDS * 1000)
     """Milliseconds for one request, 0 for no limit, None for the default of the gateway."""
     shared: bool = False
@@ -182,10 +184,13 @@ class StdioServer(ServerSettings):
 
     transport: Literal["stdio"] = "stdio"
     command: str = Field(min_length=1)
+    """The program, by its path or as found in ``PATH``."""
     args: Texts = Field(default=(), repr=False)
-    """Not shown, as they may hold values of variables."""
+    """The arguments of the program. Not shown anywhere, as they may hold values of variables."""
     env: dict[VariableName, SecretStr] = Field(default_factory=dict[str, SecretStr])
+    """Variables that the program gets besides the usual ones, such as ``PATH`` and ``HOME``."""
     cwd: str | None = Field(default=None, min_length=1)
+    """The folder that it runs in, relative to that of the file; None for that of the gateway."""
 
     def environment(self) -> dict[str, str]:
         """Return the variables that the process gets besides the usual ones, in plain text."""
@@ -198,13 +203,15 @@ class HTTPServer(ServerSettings):
     transport: Literal["http-streamable", "sse"] = "http-streamable"
     """``sse`` for one that speaks HTTP+SSE (2024-11-05), which is found out otherwise too."""
     url: str = Field(repr=False)
-    """Not shown, as its query may hold values of variables."""
+    """The endpoint. Not shown anywhere, as its query may hold values of variables."""
     headers: dict[str, SecretStr] = Field(default_factory=dict[str, SecretStr])
+    """Headers of every request."""
     passthroughHeaders: tuple[PassedHeader, ...] = ()
     """Headers of a client's request that go on to the server; ``Authorization`` only if it is named."""
     authType: Literal["none", "bearer", "oauth"] = "none"
     """``bearer`` where ``authBearer`` is given and nothing else is said; ``oauth`` where ``oauth`` is."""
     authBearer: Token | None = None
+    """Sent as ``Authorization: Bearer``."""
     oauth: ServerOAuth = ServerOAuth()
     """How users sign in there, with ``authType`` ``oauth``."""
 
@@ -359,21 +366,26 @@ class GatewayConfig(ConfigModel):
     """Everything that is set for a gateway."""
 
     httpServer: HTTPServerSettings = HTTPServerSettings()
+    """Where the gateway listens."""
     session: SessionSettings = SessionSettings()
+    """How long and where sessions are kept."""
     auth: AuthSettings = AuthSettings()
+    """What opens the gateway."""
     project: Slug = "default"
     """The slug in the gateway's URL, ``/v1/mcp/{project}``; of several projects that of ``/mcp``."""
     projects: dict[Slug, ProjectSettings] = Field(default_factory=dict[str, ProjectSettings])
     """What is seen in each project; without ``project`` the first one has the path ``/mcp``."""
     rateLimit: RateLimitSettings | None = None
-    """None for no limit."""
+    """How much one key and user may ask for; None for no limit."""
     names: Names = Names()
+    """The names under which clients know tools and prompts; the text ``portable`` is enough."""
     toolSearch: bool | None = None
     """Whether the tool that searches the others is offered; None for where more than a few have to be
     told apart: at several servers, or at one with 20 tools or more."""
     oauth: OAuthSettings = OAuthSettings()
     """Where the tokens of users are kept for the servers that they sign in at."""
     log: LogSettings = LogSettings()
+    """What is written on standard error for each call."""
     metrics: bool = False
     """Whether ``/metrics`` counts the calls for Prometheus."""
     mcpServers: dict[Alias, Server] = Field(default_factory=dict[str, StdioServer | HTTPServer])

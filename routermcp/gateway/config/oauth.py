@@ -99,15 +99,23 @@ class ServerOAuth(ConfigModel):
     preset: str | None = Field(default=None, min_length=1)
     """Settings for a vendor, such as ``google`` or ``entra=TENANT``; the other keys go before it."""
     clientId: str | None = Field(default=None, min_length=1)
+    """The id of an application that was registered by hand."""
     clientSecret: Token | None = None
+    """The secret that goes with it."""
     clientMetadataUrl: str | None = Field(default=None, min_length=1)
+    """URL of the application's client id metadata document."""
     issuer: str | None = Field(default=None, min_length=1)
     """The authorization server: no other is asked. None for the one that the server names."""
     metadataUrl: str | None = None
+    """Where its metadata are, if they are not where the issuer says."""
     authorizationEndpoint: str | None = None
+    """The page where users sign in, in place of that of the metadata."""
     tokenEndpoint: str | None = None
+    """Where tokens are given. With it no metadata are asked for."""
     registrationEndpoint: str | None = None
+    """Where applications register themselves."""
     revocationEndpoint: str | None = None
+    """Where tokens are revoked."""
     concessions: Texts = ()
     """In what to be less strict with that server: ``unadvertised_pkce``, ``plain_http``,
     ``private_address``, ``metadata_issuer=URL``."""

@@ -33,11 +33,22 @@ _SHORT_FORMS: dict[type[BaseModel], _Schema] = {
     APIKeySettings: {"type": "string"},
 }
 
+#: What the key ``transport`` is for.
+_TRANSPORT = "How the server is spoken to, where command or url does not say it."
+
 #: Keys that only files have; the models have ``transport`` and ``enabled``.
 _OF_FILES: _Schema = {
     "type": {"enum": list(TRANSPORT_NAMES), "description": "Another name of transport."},
     "disabled": {"type": "boolean", "description": "The opposite of enabled, as other programs write it."},
     "envFile": {"type": "string", "description": "A file with lines NAME=value: more variables."},
+}
+_OF_THE_FILE: _Schema = {
+    "$schema": {"type": "string", "description": "The path of this schema, for editors."},
+    "codeMode": {
+        "properties": {"enabled": {"const": False}},
+        "required": ["enabled"],
+        "description": "Not supported; it may only be switched off.",
+    },
 }
 _TEXTS: _Schema = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
 
@@ -52,18 +63,18 @@ def config_schema() -> _Schema:
         _describe(models[name], definition)
     for model in (StdioServer, HTTPServer):
         properties = definitions[model.__name__]["properties"]
-        properties["transport"] = {"enum": list(TRANSPORT_NAMES)}
+        properties["transport"] = {"enum": list(TRANSPORT_NAMES), "description": _TRANSPORT}
         properties.update({key: _OF_FILES[key] for key in FILE_KEYS})
-        properties.update({key: _TEXTS for key in ("env", "headers") if key in properties})
+        for key in properties.keys() & {"env", "headers"}:
+            properties[key] |= _TEXTS
     for each in (schema, *definitions.values()):
         each["additionalProperties"] = False
         each["patternProperties"] = {"^//": {}}
     for model, form in _SHORT_FORMS.items():
         definitions[model.__name__] = {"anyOf": [form, definitions[model.__name__]]}
     kinds = [{"$ref": f"#/$defs/{model.__name__}"} for model in (StdioServer, HTTPServer)]
-    schema["properties"]["mcpServers"] = {"type": "object", "additionalProperties": {"anyOf": kinds}}
-    schema["properties"]["$schema"] = {"type": "string"}
-    schema["properties"]["codeMode"] = {"properties": {"enabled": {"const": False}}, "required": ["enabled"]}
+    schema["properties"]["mcpServers"] |= {"type": "object", "additionalProperties": {"anyOf": kinds}}
+    schema["properties"].update(_OF_THE_FILE)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
