@@ -468,7 +468,7 @@ class ClientSession(LineSession):
         reader: ListReader[Any] = ListReader(
             call.method, call.result_type, call.items or "", message.result, consumes=True
         )
-        (call.budget or self.list_budget()).take(call.method, len(reader), message.size, reader.models)
+        (call.budget or self.list_budget()).take(call.method, len(reader), message, reader.models)
         revision = self._revision
         headers = revision is not None and revision.routing_headers and may_mention_annotation(message.text)
         reading = read_page(request_id, reader, partial(self._learn, headers))

@@ -19,8 +19,9 @@ FREE = 32 * 1024 * 1024
 #: than a second.
 MAX_CONTAINERS, BYTES_PER_CONTAINER = 1_001_000, 64
 
-#: Bytes of a text below which it cannot take more: the dearest, ``[[[...]]]``, takes 40 for each of its own.
-MIN_COUNTED = 1024 * 1024
+#: Bytes of a text below which it cannot take more, and what the dearest text, ``[[[...]]]``, takes for each
+#: of its own.
+MIN_COUNTED, DEAREST = 1024 * 1024, 40
 
 #: Bytes of an object without members, and what the first five members add to it.
 EMPTY_OBJECT, FIRST_MEMBERS = 64, 128
@@ -50,25 +51,33 @@ _BLANKS = b" \t\r\n"
 _NUMBERS_ONLY = bytes(c if c in b'[{:"' else ord(",") if c in b",]}" else ord("0") for c in range(256))
 
 
-def is_too_dear(payload: bytes | bytearray | str) -> bool:
-    """Return whether a text takes more memory than its size allows for, or holds too many containers.
+def bound_of(payload: bytes | bytearray | str) -> int | None:
+    """Return the most bytes of memory that a text takes, or None where it is not to be decoded.
+
+    That is a text which takes more memory than its size allows for, or holds too many containers. The bound
+    is found much sooner than what :func:`memory_of` returns, and up to three times as large.
 
     Args:
-        payload: A JSON text of at least :data:`MIN_COUNTED`; a shorter one never is.
+        payload: A JSON text of at least :data:`MIN_COUNTED`; a shorter one is always decoded.
     """
-    data = payload.encode("utf-8", "surrogatepass") if isinstance(payload, str) else payload
+    data = _encoded(payload)
     memory, containers = PER_BYTE * len(data) + FREE, max(MAX_CONTAINERS, len(data) // BYTES_PER_CONTAINER)
 
     def is_over(sums: tuple[int, int]) -> bool:
         return sums[0] > memory or sums[1] > containers
 
-    return is_over(_at_most(data)) and any(map(is_over, _running_sums(data)))
+    bounds = _at_most(data)
+    return None if is_over(bounds) and any(map(is_over, _running_sums(data))) else bounds[0]
 
 
-def memory_of(data: bytes | bytearray) -> int:
+def memory_of(payload: bytes | bytearray | str) -> int:
     """Return the bytes of memory that a JSON text takes, whether it is valid or not."""
-    *_, (memory, _) = _running_sums(data)
+    *_, (memory, _) = _running_sums(_encoded(payload))
     return memory
+
+
+def _encoded(payload: bytes | bytearray | str) -> bytes | bytearray:
+    return payload.encode("utf-8", "surrogatepass") if isinstance(payload, str) else payload
 
 
 def _at_most(data: bytes | bytearray) -> tuple[int, int]:

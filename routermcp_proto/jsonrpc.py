@@ -26,7 +26,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_jsonable_pyt
 
 from .error_codes import INVALID_REQUEST, NO_CODE, PARSE_ERROR
 from .exceptions import LocalProtocolError
-from .json_memory import FREE, MAX_CONTAINERS, MIN_COUNTED, PER_BYTE, is_too_dear
+from .json_memory import DEAREST, FREE, MAX_CONTAINERS, MIN_COUNTED, PER_BYTE, bound_of, memory_of
 from .value_class import value_class
 
 RequestId = int | str
@@ -87,6 +87,20 @@ class Response:
     """Bytes of the message, of its share in a batch."""
     text: bytes | bytearray | str = field(default=b"", compare=False, repr=False)
     """What it was decoded from: the message, or the batch that it is part of."""
+    bound: int = field(default=0, compare=False, repr=False)
+    """Bytes of memory that `text` takes decoded at most, where they were counted."""
+
+    def memory_at_most(self) -> int:
+        """Return the most bytes of memory that the message takes decoded, which is known already."""
+        return self._share_of(self.bound or DEAREST * len(self.text))
+
+    def memory(self) -> int:
+        """Return the bytes of memory that the message takes decoded, which are counted now."""
+        return self._share_of(memory_of(self.text))
+
+    def _share_of(self, memory: int) -> int:
+        """Return the share of the message in what a batch takes."""
+        return memory * self.size // max(len(self.text), 1)
 
 
 @value_class
@@ -133,8 +147,12 @@ def decode(
         batches: An array of messages is allowed.
         strict: Refuse messages with ``NaN`` and ``Infinity``, which RFC 8259 does not know.
     """
-    if len(payload) >= MIN_COUNTED and is_too_dear(payload):
-        return (Invalid(_TOO_DEAR, _id_at_the_start(payload), INVALID_REQUEST),)
+    bound = 0
+    if len(payload) >= MIN_COUNTED:
+        counted = bound_of(payload)
+        if counted is None:
+            return (Invalid(_TOO_DEAR, _id_at_the_start(payload), INVALID_REQUEST),)
+        bound = counted
     try:
         value: Any = from_json(payload, allow_inf_nan=not strict)
     except (ValueError, TypeError) as error:
@@ -148,9 +166,9 @@ def decode(
             read = decode(payload, batches=batches) if strict else (Invalid(problem, None, PARSE_ERROR),)
             return tuple(_refused(each, problem) for each in read)
     if type(value) is dict:
-        return (_read_message(cast("dict[str, Any]", value), len(payload), payload),)
+        return (_read_message(cast("dict[str, Any]", value), len(payload), payload, bound),)
     if type(value) is list:
-        return _read_batch(cast("list[Any]", value), batches, payload)
+        return _read_batch(cast("list[Any]", value), batches, payload, bound)
     return (Invalid(f"a message is an object, not {_json_type(value)}", None, INVALID_REQUEST),)
 
 
@@ -196,18 +214,20 @@ def _mended_json(payload: bytes | bytearray | str) -> str:
     return whole.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def _read_batch(values: list[Any], allowed: bool, payload: bytes | bytearray | str) -> tuple[Message, ...]:
+def _read_batch(
+    values: list[Any], allowed: bool, payload: bytes | bytearray | str, bound: int
+) -> tuple[Message, ...]:
     size = len(payload)
     if not allowed:
         one = cast("dict[str, Any]", values[0]) if _is_array_of_one(values) else None
-        message = _read_message(one, size, payload) if one is not None else None
+        message = _read_message(one, size, payload, bound) if one is not None else None
         if isinstance(message, Response | ErrorResponse | Notification):
             return (message,)
         return (Invalid("this revision does not allow batches", None, INVALID_REQUEST),)
     if not 0 < len(values) <= MAX_BATCH:
         return (Invalid(f"a batch has 1 to {MAX_BATCH} messages, not {len(values)}", None, INVALID_REQUEST),)
     return tuple(
-        _read_message(cast("dict[str, Any]", value), size // len(values), payload)
+        _read_message(cast("dict[str, Any]", value), size // len(values), payload, bound)
         if type(value) is dict
         else Invalid(f"a message is an object, not {_json_type(value)}", None, INVALID_REQUEST)
         for value in values
@@ -218,7 +238,7 @@ def _is_array_of_one(values: list[Any]) -> bool:
     return len(values) == 1 and type(values[0]) is dict
 
 
-def _read_message(value: dict[str, Any], size: int, payload: bytes | bytearray | str) -> Message:
+def _read_message(value: dict[str, Any], size: int, payload: bytes | bytearray | str, bound: int) -> Message:
     request_id = value.get("id")
     plain = type(request_id) is int or type(request_id) is str
     known = request_id if plain else request_id_in(request_id)
@@ -234,7 +254,7 @@ def _read_message(value: dict[str, Any], size: int, payload: bytes | bytearray |
         return _read_error(error, known)
     if known is None:
         return Invalid(_no_id(value), None, INVALID_REQUEST)
-    return _read_response(result, known, size, payload)
+    return _read_response(result, known, size, payload, bound)
 
 
 def _no_id(value: dict[str, Any]) -> str:
@@ -279,11 +299,11 @@ def _problem_of_request(
 
 
 def _read_response(
-    result: Any, request_id: RequestId, size: int, payload: bytes | bytearray | str
+    result: Any, request_id: RequestId, size: int, payload: bytes | bytearray | str, bound: int
 ) -> Message:
     if type(result) is not dict:
         return Invalid(f"a result is an object, not {_json_type(result)}", request_id, INVALID_REQUEST)
-    return Response(request_id, cast("dict[str, Any]", result), size, payload)
+    return Response(request_id, cast("dict[str, Any]", result), size, payload, bound)
 
 
 def _read_error(error: Any, request_id: RequestId | None) -> Message:

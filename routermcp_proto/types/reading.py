@@ -2,18 +2,19 @@
 
 The whole is validated at once, which is fast; only where that fails, a list is read entry by
 entry, and a bad entry costs itself and a warning. A list is counted before its models are made,
-which take a hundred times the bytes of the shortest entries.
+which take forty times the bytes of the shortest entries.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast, get_args
 
 from pydantic import ValidationError
 
 from ..exceptions import ResponseValidationError
+from ..json_memory import FREE, PER_BYTE
 from ..value_class import value_class
 from .base import WireModel
 
@@ -47,20 +48,18 @@ MAX_AT_ONCE = 20_000
 #: enough that the collector finds them in the processor's cache.
 SLICE = 1_000
 
-#: Entries of a list, all pages together: twice the 100,000 tools that routermcp is built for. At
-#: 1.6 KiB for the model of the least tool they take 320 MB.
+#: Entries of a list, all pages together: twice the 100,000 tools that routermcp is built for.
 MAX_LIST_ENTRIES = 200_000
 
 #: Bytes of a list, all pages together: 100,000 tools with long schemas have half of that.
 MAX_LIST_SIZE = 256 * 1024 * 1024
 
-#: Bytes of a list for each model that is made of it. A model takes ten times as many, so that the
-#: memory for a list is ten times its bytes at most. 100,000 tools have 200 bytes each, and often 1,000.
-BYTES_PER_MODEL = 80
+#: Bytes of a model beside those of the decoded object that it is made of, which it replaces.
+BYTES_OF_MODEL = 560
 
-#: Models of a list whatever its size, 32 MB of them: 20,000 tools. A limit of entries above
-#: :data:`MAX_LIST_ENTRIES` allows for more.
-FREE_MODELS = MAX_LIST_ENTRIES // 5
+#: Bytes of memory that a list may take beside ten times its own: 60,000 of the shortest tools, and more where
+#: a limit of entries is above :data:`MAX_LIST_ENTRIES`. 100,000 tools have 200 bytes each, and often 1,000.
+FREE_FOR_LIST = 2 * FREE
 
 #: Models of an entry besides those of its parts; a tool has a schema, be it sent or not.
 MODELS_PER_ENTRY = {"tools": 2}
@@ -81,6 +80,23 @@ class ListLimits:
     """Bytes of the messages that the pages came in."""
 
 
+class Page(Protocol):
+    """The message that a page of a list came in."""
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        ...
+
+    def memory_at_most(self) -> int:
+        """Return a bound, which is known, for the bytes of memory that it takes decoded."""
+        ...
+
+    def memory(self) -> int:
+        """Return the bytes of memory that it takes decoded, which are counted now."""
+        ...
+
+
 class ListBudget:
     """What is left for one list.
 
@@ -88,37 +104,41 @@ class ListBudget:
         limits: What it may hold.
     """
 
-    __slots__ = ("_entries", "_limits", "_models", "_size")
+    __slots__ = ("_entries", "_limits", "_memory", "_reserve", "_size")
 
     def __init__(self, limits: ListLimits) -> None:
         self._limits = limits
         self._entries = limits.max_entries
         self._size = limits.max_size
-        self._models = FREE_MODELS * max(limits.max_entries, MAX_LIST_ENTRIES) // MAX_LIST_ENTRIES
+        self._memory = FREE_FOR_LIST * max(limits.max_entries, MAX_LIST_ENTRIES) // MAX_LIST_ENTRIES
+        # What bounds may not take, which are up to ten times what the pages take.
+        self._reserve = self._memory // 2
 
-    def take(self, method: str, entries: int, size: int, models: int = 0) -> None:
+    def take(self, method: str, entries: int, page: Page, models: int = 0) -> None:
         """Count a page.
 
         Args:
             method: The method that it answers.
             entries: Its entries.
-            size: Bytes of its message.
+            page: Its message.
             models: The models that are made of it.
 
         Raises:
             ResponseValidationError: The list is too long, or too large.
         """
         self._entries -= entries
-        self._size -= size
-        self._models += size // BYTES_PER_MODEL - models
+        self._size -= page.size
+        room = self._memory + PER_BYTE * page.size - BYTES_OF_MODEL * models
+        bound = page.memory_at_most()
+        self._memory = room - (bound if bound <= room - self._reserve else page.memory())
         if self._entries < 0:
             problem = f"has more than max_list_entries={self._limits.max_entries} entries"
         elif self._size < 0:
             problem = f"takes more than max_list_size={self._limits.max_size} bytes"
-        elif self._models < 0:
+        elif self._memory < 0:
             problem = (
-                f"has too many entries of fewer than {BYTES_PER_MODEL} bytes, or with many small parts, "
-                f"for max_list_entries={self._limits.max_entries}"
+                f"has too many short entries or small parts: in memory, it would take more than {PER_BYTE} "
+                f"times its bytes and what max_list_entries={self._limits.max_entries} allows for"
             )
         else:
             return

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic_core import from_json
 
 from routermcp_proto import json_memory, jsonrpc
-from routermcp_proto.json_memory import FREE, MIN_COUNTED, PER_BYTE, is_too_dear, memory_of
+from routermcp_proto.json_memory import DEAREST, FREE, MIN_COUNTED, PER_BYTE, bound_of, memory_of
 
 #: Bytes of the texts whose memory is measured, and what is measured of other things.
 SIZE = 60_000
@@ -22,7 +22,7 @@ BESIDE = 2_000
 WORDS = ["".join(letters) for letters in product("abcdefghijklmnopqrstuvwxyz", repeat=3)]
 
 #: An entry of an array each, and the bytes that its like takes for each of its own.
-DEAREST = {"{}": 24, "[]": 24, "1.5": 10, "999": 10, '{"a":0}': 25, "[0]": 22, "[[]]": 30, "NaN": 10}
+DEAR = {"{}": 24, "[]": 24, "1.5": 10, "999": 10, '{"a":0}': 25, "[0]": 22, "[[]]": 30, "NaN": 10}
 
 
 def filled(entry: str, size: int = SIZE) -> bytes:
@@ -36,7 +36,7 @@ def members(count: int) -> str:
 ROWS = [{"id": 10**6 + n, "name": f"n{n}", "on": True, "at": [n / 7, None]} for n in range(700)]
 
 TEXTS = {
-    **{entry: filled(entry) for entry in [*DEAREST, '""', "0", "true", "[0,0,0,0,0]"]},
+    **{entry: filled(entry) for entry in [*DEAR, '""', "0", "true", "[0,0,0,0,0]"]},
     "deep": filled("[" * 150 + "]" * 150),
     "deep objects": filled('{"a":' * 150 + "0" + "}" * 150),
     "words": json.dumps(WORDS, separators=(",", ":")).encode(),
@@ -71,7 +71,7 @@ def test_no_text_takes_more_than_is_said(name: str) -> None:
     assert taken(text) <= memory_of(text) + len(text) / 2 + BESIDE
 
 
-@pytest.mark.parametrize(("entry", "per_byte"), DEAREST.items())
+@pytest.mark.parametrize(("entry", "per_byte"), DEAR.items())
 def test_dear_texts_are_known(entry: str, per_byte: int) -> None:
     assert per_byte <= memory_of(filled(entry)) / SIZE <= 1.5 * per_byte
 
@@ -81,14 +81,22 @@ def test_texts_that_are_not_dear_are_known(name: str) -> None:
     assert memory_of(TEXTS[name]) < PER_BYTE * len(TEXTS[name])
 
 
-@pytest.mark.parametrize("entry", DEAREST)
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_short_text_takes_no_more_than_its_bound(name: str) -> None:
+    text = b'{"id":1,"result":{"a":%b}}' % TEXTS[name]
+    (message,) = jsonrpc.decode(text)
+    assert isinstance(message, jsonrpc.Response)
+    assert message.memory() <= message.memory_at_most() == DEAREST * len(text)
+
+
+@pytest.mark.parametrize("entry", DEAR)
 def test_a_dear_text_is_refused_from_where_it_takes_more_than_its_size_and_32_mb(entry: str) -> None:
     per_byte = memory_of(filled(entry)) / SIZE
     limit = int(FREE / (per_byte - PER_BYTE))
     assert limit > MIN_COUNTED
     if limit < 4 * MIN_COUNTED:
-        assert is_too_dear(filled(entry, int(limit * 1.1)))
-        assert not is_too_dear(filled(entry, int(limit * 0.9)))
+        assert bound_of(filled(entry, int(limit * 1.1))) is None
+        assert bound_of(filled(entry, int(limit * 0.9))) is not None
 
 
 def test_a_dear_message_costs_its_call() -> None:
@@ -102,14 +110,14 @@ def test_a_dear_message_costs_its_call() -> None:
 
 def test_a_text_of_too_many_containers_is_too_dear(monkeypatch: pytest.MonkeyPatch) -> None:
     text = filled('[{"a":"' + "x" * 60 + '"}]')
-    assert not is_too_dear(text)
+    assert bound_of(text) is not None
     monkeypatch.setattr(json_memory, "MAX_CONTAINERS", len(text) // 40)
-    assert is_too_dear(text)
-    assert not is_too_dear(filled('"' + "[" * 60 + '"')), "those in strings are none"
+    assert bound_of(text) is None
+    assert bound_of(filled('"' + "[" * 60 + '"')) is not None, "those in strings are none"
 
 
 def test_half_of_a_surrogate_pair_is_counted() -> None:
-    assert not is_too_dear('["' + "x" * MIN_COUNTED + '\ud83d"]')
+    assert bound_of('["' + "x" * MIN_COUNTED + '\ud83d"]') is not None
 
 
 def test_marks_within_strings_are_none() -> None:
@@ -133,3 +141,10 @@ def test_the_quick_bound_is_one(value: object, indent: int | None, ensure_ascii:
     memory, containers = json_memory._at_most(text)
     assert memory >= memory_of(text)
     assert containers >= max(sums[1] for sums in json_memory._running_sums(text))
+
+
+def test_a_long_text_is_counted_once() -> None:
+    text = b'{"id":1,"result":{"a":"%b"}}' % (b"x" * MIN_COUNTED)
+    (message,) = jsonrpc.decode(text)
+    assert isinstance(message, jsonrpc.Response)
+    assert message.memory_at_most() == bound_of(text) < 2 * len(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -157,24 +158,63 @@ def test_messages_of_a_batch_share_its_bytes() -> None:
     assert [type(event) for event in session.receive_message(batch)] == [ResponseReceived] * 4
 
 
+@dataclass
+class Page:
+    """A page of a size, whose memory was counted as often as it says."""
+
+    size: int
+    bound: int = 0
+    taken: int = 0
+    counted: int = 0
+
+    def memory_at_most(self) -> int:
+        return self.bound
+
+    def memory(self) -> int:
+        self.counted += 1
+        return self.taken
+
+
 def test_a_budget_is_used_up_to_its_last_entry_and_byte() -> None:
     budget = ListBudget(ListLimits(max_entries=3, max_size=10))
-    budget.take("tools/list", 3, 10)
+    budget.take("tools/list", 3, Page(10))
     with pytest.raises(ResponseValidationError, match="entries"):
-        budget.take("tools/list", 1, 0)
+        budget.take("tools/list", 1, Page(0))
+
+
+def test_a_page_is_counted_where_its_bound_takes_more_than_half_of_the_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reading, "FREE_FOR_LIST", 1000)
+    budget = ListBudget(ListLimits())
+    pages = [Page(10, bound=600, taken=300), Page(10, bound=101, taken=50), Page(1, bound=601, taken=559)]
+    for page in pages:
+        budget.take("tools/list", 1, page)
+    assert [page.counted for page in pages] == [0, 1, 1]
+    with pytest.raises(ResponseValidationError, match="too many short entries"):
+        budget.take("tools/list", 1, Page(0, bound=2, taken=2))
 
 
 @pytest.mark.parametrize("fill", [0, 80])
-def test_short_entries_are_counted_by_their_bytes(monkeypatch: pytest.MonkeyPatch, fill: int) -> None:
-    monkeypatch.setattr(reading, "FREE_MODELS", 10)
-    budget = ListBudget(ListLimits(max_entries=40))
-    budget.take("tools/list", 5, 0, 10)
-    budget.take("tools/list", 1, 80, 1)
-    with pytest.raises(ResponseValidationError, match="too many entries of fewer than 80 bytes"):
-        budget.take("tools/list", 1, 79, 1)
-    session = ready(list_limits=ListLimits(max_entries=40))
-    outcome = answered(session, [{**tool, "description": "x" * 2 * fill} for tool in tools(10)])
+def test_short_entries_are_counted_by_what_they_take(monkeypatch: pytest.MonkeyPatch, fill: int) -> None:
+    monkeypatch.setattr(reading, "FREE_FOR_LIST", 2_000)
+    monkeypatch.setattr(reading, "BYTES_OF_MODEL", 500)
+    outcome = answered(ready(), [{**tool, "description": "x" * 3 * fill} for tool in tools(10)])
     assert isinstance(outcome, LongListReceived if fill else ResponseRejected)
+
+
+def test_dear_pages_of_a_list_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "FREE_FOR_LIST", 60_000)
+    session = ready()
+    call = calls.list_tools().within(session.list_budget())
+    result = {"tools": [{"name": "a", "x": [[]] * 100}]}
+    events: list[Event] = []
+    for _ in range(30):
+        outgoing = session.start_request(call)
+        events += session.receive_message(encode_response(outgoing.request_id or 0, result))
+    refused = [event for event in events if isinstance(event, ResponseRejected)]
+    assert 5 < len(refused) < 25
+    assert "would take more than 10 times its bytes" in str(refused[0].error)
 
 
 PART = {"src": "", "name": "a"}

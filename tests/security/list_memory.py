@@ -1,7 +1,8 @@
 """What a list takes: ten times its bytes at most, beside what any list may take.
 
-``python tests/security/list_memory.py`` reads pages of several kinds, each in a child process, whose memory
-is measured; ``--planted`` lets short entries be as many as long ones, to see that it is found.
+``python tests/security/list_memory.py`` reads lists of several kinds, in few pages and in many, each in a
+child process, whose memory is measured; ``--planted`` lets short entries be as many as long ones, to see
+that it is found.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from routermcp_proto.events import ResponseReceived  # noqa: E402
 from routermcp_proto.types import reading  # noqa: E402
 from tests.proto.pair import Pair  # noqa: E402
 
-#: Bytes of memory for each byte of a page.
+#: Bytes of memory for each byte of a list.
 PER_BYTE = 10
 
-#: Bytes beside them: the models that any list may have, which are fewer here, and the page itself.
+#: Bytes beside them: what any list may take, which is less here, and the page itself.
 BESIDE = 6 * 1024 * 1024
-FREE_MODELS = 2_000
+FREE_FOR_LIST = 2 * 1024 * 1024
 
-#: Bytes of a page.
+#: Bytes of a list.
 SIZE = 1024 * 1024
 
 #: Seconds and bytes at which a child is ended. A page takes less than one, and much less.
@@ -59,6 +60,7 @@ KINDS: dict[str, tuple[calls.Call[Any], str]] = {
         calls.list_resources(),
         f'{{"uri":"a:b","name":"a","annotations":{{"x":1}},"icons":[{ICON}]}}',
     ),
+    "many arrays": (calls.list_tools(), '{{"name":"a","x":[{}]}}'.format(",".join(["[]"] * 300))),
 }
 
 
@@ -68,21 +70,26 @@ def virtual(line: str) -> int:
     return int(status.partition(f"{line}:")[2].split()[0]) * 1024
 
 
-def read(session: ClientSession, call: calls.Call[Any], entry: str) -> str:
-    """Read a page of one entry, many times, and return what became of it."""
-    outgoing = session.start_request(call)
-    count = SIZE // len(entry)
-    page = f'{{"jsonrpc":"2.0","id":{outgoing.request_id},"result":{{"{call.items}":[%s]}}}}'
-    payload = (page % ",".join([entry] * count)).encode()
-    before, most = virtual("VmSize"), PER_BYTE * len(payload) + BESIDE
-    (event,) = session.receive_message(payload)
-    verdict = "read" if isinstance(event, ResponseReceived) else "refused"
+def read(session: ClientSession, call: calls.Call[Any], entry: str, pages: int) -> str:
+    """Read a list of one entry, many times, and return what became of it."""
+    call = call.within(session.list_budget())
+    entries = ",".join([entry] * (SIZE // len(entry) // pages))
+    before, most, kept = virtual("VmSize"), BESIDE, list[Any]()
+    for _ in range(pages):
+        outgoing = session.start_request(call)
+        page = f'{{"jsonrpc":"2.0","id":{outgoing.request_id},"result":{{"{call.items}":[{entries}]}}}}'
+        most += PER_BYTE * len(page)
+        (event,) = session.receive_message(page.encode())
+        if not isinstance(event, ResponseReceived):
+            break
+        kept.append(event.value)
+    verdict = "read" if len(kept) == pages else "refused"
     taken = virtual("VmPeak") - before
     return verdict if taken <= most else f"{verdict} with {taken >> 20} MiB, more than {most >> 20}"
 
 
-def in_child(call: calls.Call[Any], entry: str) -> str:
-    """Read a page in a child process, whose memory grows by it alone."""
+def in_child(call: calls.Call[Any], entry: str, pages: int) -> str:
+    """Read a list in a child process, whose memory grows by it alone."""
     reader, writer = os.pipe()
     if not os.fork():
         said = "failed"
@@ -92,7 +99,7 @@ def in_child(call: calls.Call[Any], entry: str) -> str:
         try:
             pair = Pair("2025-11-25")
             pair.connect()
-            said = read(pair.client, call, entry)
+            said = read(pair.client, call, entry, pages)
         finally:
             os.write(writer, said.encode())
             os._exit(0)
@@ -104,14 +111,14 @@ def in_child(call: calls.Call[Any], entry: str) -> str:
 
 
 def main() -> None:
-    """Read a page of each kind."""
-    reading.FREE_MODELS = FREE_MODELS
+    """Read lists of each kind."""
+    reading.FREE_FOR_LIST = FREE_FOR_LIST
     kinds = KINDS
     if "--planted" in sys.argv:
-        reading.BYTES_PER_MODEL = 1
+        reading.BYTES_OF_MODEL = 0
         kinds = {name: KINDS[name] for name in ("tools of 60 bytes", "many icons")}
     for name, (call, entry) in kinds.items():
-        print(f"{name}: {in_child(call, entry)}", flush=True)
+        print(f"{name}: {', '.join(in_child(call, entry, pages) for pages in (4, 16))}", flush=True)
 
 
 if __name__ == "__main__":
