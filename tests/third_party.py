@@ -45,6 +45,25 @@ MCP_REQUIREMENT = "mcp==2.3.0"
 FASTMCP_REQUIREMENT = "fastmcp==4.2.3"
 LANGCHAIN_REQUIREMENT = "langchain-mcp-adapters==0.3.2"
 TIME_REQUIREMENT = "mcp-server-time==2026.10.19"
+#: What this project needs in an environment of others.
+OWN_REQUIREMENTS = ("filelock>=3.20.3", "h11>=0.16", "httpx>=0.28", "pydantic>=2.11")
+#: The web application of the tutorial.
+FASTAPI_REQUIREMENTS = (
+    "fastapi==0.165.0",
+    "uvicorn==0.54.0",
+    "python-multipart==0.0.34",
+    "itsdangerous==2.2.0",
+    *OWN_REQUIREMENTS,
+)
+#: The pages of the tutorial that the long form runs.
+WORKERS_REQUIREMENTS = (
+    "django==5.2.19",
+    "celery==5.7.0",
+    "gunicorn==27.0.1",
+    "nbclient==0.11.0",
+    "ipykernel==7.4.0",
+    *OWN_REQUIREMENTS,
+)
 
 
 class UnavailableError(Exception):

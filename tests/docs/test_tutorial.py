@@ -14,10 +14,13 @@ from tests.docs.pages import EXAMPLE_URL, TUTORIAL, Terminal, blocks, steps
 
 pytest_plugins = ["pytester"]
 
-#: Lines of a page that one reads to its end.
-MOST_LINES = 130
+#: Lines of a page that one reads to its end, without empty ones.
+MOST_LINES = 120
 
 PAGES = sorted(page for page in TUTORIAL.glob("*.md") if page.stem != "index")
+
+#: Pages with packages that the tests are not installed with: tests/docs/test_frameworks.py runs them.
+ELSEWHERE = {"django", "fastapi", "notebook", "workers"}
 
 
 def id_of(page: Path) -> str:
@@ -44,7 +47,7 @@ def terminal(
     return Terminal(tmp_path, url.removesuffix("/mcp"), pytester, monkeypatch, capsys)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=id_of)
+@pytest.mark.parametrize("page", [page for page in PAGES if page.stem not in ELSEWHERE], ids=id_of)
 def test_a_page_prints_what_it_shows(page: Path, terminal: Terminal) -> None:
     before = set(threading.enumerate())
     for block in blocks(page):
@@ -61,7 +64,7 @@ def test_a_page_prints_what_it_shows(page: Path, terminal: Terminal) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=id_of)
 def test_a_page_says_first_what_its_reader_will_have_and_when(page: Path) -> None:
     text = page.read_text()
-    assert text.count("\n") <= MOST_LINES
+    assert len([line for line in text.splitlines() if line]) <= MOST_LINES
     assert re.search(r"\bIn (?:\w+) minutes you (?:have|know)\b", text.split("\n\n")[1]), (
         "In N minutes you have ..."
     )
