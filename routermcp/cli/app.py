@@ -16,7 +16,8 @@ from .config import app as config_commands
 from .demo.cli import app as demo_command
 from .doctor.command import app as doctor_command
 from .failures import EXIT_CODES, ExitCode
-from .gateway import app as gateway_commands
+from .gateway.serve import app as serve_command
+from .gateway.status import app as status_command
 from .interactive.listen import app as listen_command
 from .interactive.shell import app as shell_command
 
@@ -35,7 +36,8 @@ app.add_typer(shell_command)
 app.add_typer(listen_command)
 app.add_typer(doctor_command)
 app.add_typer(demo_command)
-app.add_typer(gateway_commands)
+app.add_typer(serve_command)
+app.add_typer(status_command)
 app.add_typer(bridge_commands)
 app.add_typer(config_commands)
 app.add_typer(auth_commands)

@@ -67,6 +67,7 @@ class Daemon:
             ConfigError: The folder has none, or it is wrong.
         """
         from ..gateway.config.file import find, load  # noqa: PLC0415 - needs the extra
+        from ..gateway.serving.options import ServeOptions  # noqa: PLC0415
 
         path = project if project is not None and project.is_file() else find(project)
         if path is None:
@@ -75,7 +76,8 @@ class Daemon:
                     f"there is no routermcp.jsonc in {project}: write one with 'routermcp config'"
                 )
             return None
-        return cls(path, load(path, tolerant=True))
+        options = ServeOptions.from_environment(os.environ)
+        return cls(path, options.applied_to(load(path, tolerant=True)))
 
     @property
     def key(self) -> str | None:
@@ -152,7 +154,7 @@ class Daemon:
         log = self._folder / "daemon.log"
         port = self._port() or 0  # where its clients look for it
         (self._folder / "daemon.port").unlink(missing_ok=True)
-        options = ["--config", str(self._path), "--port", str(port), "--daemon-mode"]
+        options = ["--config", str(self._path), "--port", str(port), "--workers", "1", "--daemon-mode"]
         with log.open("wb") as sink:
             program = subprocess.Popen(  # noqa: S603 - this program
                 [sys.executable, "-m", "routermcp", "serve", *options],

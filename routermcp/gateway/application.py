@@ -3,6 +3,8 @@
 ``routermcp serve --workers 4`` starts them; so does any ASGI server that takes a factory::
 
     ROUTERMCP_CONFIG=routermcp.jsonc uvicorn --factory routermcp.gateway.application:create --workers 4
+
+The variables of :class:`ServeOptions` are its options in both ways.
 """
 
 from __future__ import annotations
@@ -23,9 +25,6 @@ from .telemetry.process_log import log_to_stderr
 #: The variable with the path of the configuration.
 CONFIG_VARIABLE = "ROUTERMCP_CONFIG"
 
-#: The variable with the options of ``routermcp serve`` that its workers take from it.
-OPTIONS_VARIABLE = "ROUTERMCP_SERVE_OPTIONS"
-
 
 def create() -> ProjectGateway:
     """Return the application that the configuration describes, for a process that does nothing but serve.
@@ -37,8 +36,7 @@ def create() -> ProjectGateway:
     path = Path(named) if named else find()
     if path is None:
         raise ConfigError(f"set {CONFIG_VARIABLE} to the path of a routermcp.jsonc")
-    told = os.environ.get(OPTIONS_VARIABLE)
-    options = ServeOptions.from_text(told) if told else ServeOptions()
+    options = ServeOptions.from_environment(os.environ)
     log_to_stderr(debug=options.debug)
     config = options.applied_to(load(path, tolerant=True))
     # The objects of now stay: this is a worker, and loads nothing more.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import re
 import signal
 import socket
 import subprocess
@@ -120,15 +121,17 @@ def children_of(pid: int) -> list[int]:
 
 
 def test_several_workers_need_a_store_and_share_it(folder: Path) -> None:
-    done = ran("serve", "--workers", "2", cwd=folder)
+    """And they see the settings in the environment as those on the command line."""
+    done = ran("serve", cwd=folder, ROUTERMCP_WORKERS="2")
     assert (done.returncode, "session.store" in done.stderr) == (2, True)
     config = json.loads((folder / "routermcp.jsonc").read_text())
     with redis_server(folder) as redis:
         config["session"] = {"store": redis.url}
         config["log"] = {"audit": True}
         (folder / "routermcp.jsonc").write_text(json.dumps(config))
-        options = ["--debug", "--log-format", "json", "--portable-names"]
-        with running("serve", "--workers", "2", "--port", "0", *options, cwd=folder) as (url, program):
+        settings = {"ROUTERMCP_PORTABLE_NAMES": "1", "ROUTERMCP_LOG_FORMAT": "json", "ROUTERMCP_PORT": "1"}
+        options = ["--workers", "2", "--port", "0", "--debug"]
+        with running("serve", *options, cwd=folder, **settings) as (url, program):
             lines = lines_of(program)
             for protocol in ("auto", "2025-11-25"):
                 client = connected_in_time(url, protocol)
@@ -182,6 +185,41 @@ def connected_in_time(url: str, protocol: str) -> SyncRouterMCPClient:
                 raise
         else:
             return client
+
+
+@pytest.mark.usefixtures("folder", "home")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ROUTERMCP_PORT", "5151/tcp"),
+        ("ROUTERMCP_PORT", "65536"),
+        ("ROUTERMCP_WORKERS", "0"),
+        ("ROUTERMCP_PORTABLE_NAMES", "maybe"),
+        ("ROUTERMCP_LOG_FORMAT", "xml"),
+        ("ROUTERMCP_CONFIG", "nowhere.json"),
+        ("ROUTERMCP_HOST", "two words"),
+    ],
+)
+def test_a_variable_with_a_wrong_value_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    done = Ended(capsys, "serve")
+    assert done.code == 2
+    told = {"ROUTERMCP_HOST": "host: expected", "ROUTERMCP_CONFIG": value}.get(name, f"(env var: '{name}')")
+    assert told in done.err
+
+
+@pytest.mark.usefixtures("home")
+def test_the_help_names_the_variable_of_each_option(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = " ".join(Ended(capsys, "serve", "--help").out.split())
+    page = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text()
+    options = set(re.findall(r" --([a-z-]+)", shown)) - {"http", "daemon-mode", "help"}
+    for option in options:
+        name = f"ROUTERMCP_{option.replace('-', '_').upper()}"
+        assert f"env var: {name}" in shown
+        assert f"| `{name}` | `--{option}` |" in page
+    assert len(options) == 8
 
 
 @pytest.mark.usefixtures("home")
@@ -287,7 +325,7 @@ def test_connect_starts_a_daemon_that_all_clients_of_a_project_share(
 
 def test_a_daemon_without_clients_ends(folder: Path) -> None:
     run = (
-        "from routermcp.cli import gateway, main; gateway.IDLE_SECONDS = 0.2; "
+        "from routermcp.cli import main; from routermcp.cli.gateway import serve; serve.IDLE_SECONDS = 0.2; "
         "main(['serve', '--daemon-mode', '--port', '0'])"
     )
     done = subprocess.run(

@@ -1,0 +1,89 @@
+"""How ``serve`` runs several worker processes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from routermcp_proto.exceptions import ConfigError
+
+from ..serving import listening_errors
+
+if TYPE_CHECKING:
+    from ...gateway.config.model import GatewayConfig
+    from ...gateway.serving.options import ServeOptions
+
+
+def serve_with_workers(
+    config: GatewayConfig, path: Path, workers: int, read: Callable[[], GatewayConfig], options: ServeOptions
+) -> None:
+    """Serve a configuration from several processes until SIGINT or SIGTERM.
+
+    Args:
+        config: The configuration.
+        path: Its file.
+        workers: The number of processes.
+        read: Reads the file again.
+        options: What they do otherwise than the file says; they find it in their environment.
+
+    Raises:
+        ConfigError: Workers could not share their sessions, or the address cannot be listened on.
+    """
+    from ...gateway.application import CONFIG_VARIABLE, write_to_stderr  # noqa: PLC0415 - needs the extra
+    from ...gateway.factory import aggregate_of, application_of  # noqa: PLC0415
+    from ...gateway.reload import changes_between  # noqa: PLC0415
+    from ...gateway.serving.bounds import ConnectionBounds  # noqa: PLC0415
+    from ...gateway.serving.uvicorn import serve_workers  # noqa: PLC0415
+    from ...gateway.telemetry.audit import AuditedEvent, Details, event_line  # noqa: PLC0415
+
+    if config.session.store is None:
+        raise ConfigError("several workers share their sessions: set session.store to redis://...")
+
+    def try_out(config: GatewayConfig) -> None:
+        """See that workers can use a configuration: a wrong one is told once, not by each of them."""
+        application_of(config, aggregate_of(config, folder=path.parent), folder=path.parent)
+
+    def note(event: AuditedEvent, details: Details) -> None:
+        if config.log.audit:
+            as_json = config.log.format == "json"
+            write_to_stderr(event_line(datetime.now(UTC), event, details, as_json=as_json))
+
+    before = config
+
+    def may_restart() -> bool:
+        nonlocal before
+        try:
+            after = read()
+            try_out(after)
+        except ConfigError as error:
+            sys.stderr.write(f"routermcp: the configuration stays as it was: {error}\n")
+            note(AuditedEvent.CONFIG_REFUSED, {"file": str(path), "reason": str(error)})
+            return False
+        changes, before = changes_between(before, after), after
+        sys.stderr.write(f"routermcp: {path} is read again\n")
+        note(AuditedEvent.CONFIG_RELOADED, {"file": str(path), **changes.details()})
+        return True
+
+    try_out(config)
+    os.environ[CONFIG_VARIABLE] = str(path.resolve())
+    os.environ.update(options.variables())
+    listening = config.httpServer
+
+    def tell(url: str) -> None:
+        sys.stderr.write(f"routermcp: {path} at {url}/mcp ({workers} workers)\n")
+
+    with listening_errors(config):
+        serve_workers(
+            "routermcp.gateway.application:create",
+            host=listening.host,
+            port=listening.port,
+            workers=workers,
+            on_start=tell,
+            bounds=ConnectionBounds(per_address=listening.maxConnectionsPerAddress),
+            drain_seconds=listening.drainSeconds,
+            may_restart=may_restart,
+        )
