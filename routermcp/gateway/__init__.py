@@ -17,6 +17,7 @@ Serving needs the extra ``routermcp[gateway]``.
 
 from __future__ import annotations
 
+import pkgutil
 import warnings
 
 from .backend import Backend, Caller, InputRequired, Listing
@@ -36,13 +37,24 @@ __all__ = [
     "serve_in_thread",
 ]
 
+#: Names that programs may have imported, and what they are called now. They go with the next release.
+_MOVED = {
+    "InputNeeded": "InputRequired",
+    "app": "http.gateway_app",
+    "config_file": "config.file",
+    "filters": "config.filters",
+    "rate_limit": "http.rate_limit",
+    "redis_sessions": "sessions.redis",
+    "server": "serving.uvicorn",
+    "stdio": "serving.stdio",
+    "upstream": "upstreams.upstream",
+}
+
 
 def __getattr__(name: str) -> object:
-    """Return ``InputRequired`` under its name of before, for this release."""
-    if name == "InputNeeded":
-        problem = (
-            "routermcp.gateway.InputNeeded is called InputRequired; the old name goes with the next release"
-        )
-        warnings.warn(problem, DeprecationWarning, stacklevel=2)
-        return InputRequired
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Return what is called otherwise now under its name of before, for this release."""
+    if name not in _MOVED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    problem = f"{__name__}.{name} is called {_MOVED[name]}; the old name goes with the next release"
+    warnings.warn(problem, DeprecationWarning, stacklevel=2)
+    return pkgutil.resolve_name(f"{__name__}.{_MOVED[name]}")

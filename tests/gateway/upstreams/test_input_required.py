@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import pytest
 
-import routermcp.gateway
 from routermcp.gateway import Caller, InputRequired
 from routermcp.gateway.upstreams import input_required
 from routermcp.gateway.upstreams.input_required import (
@@ -222,13 +221,3 @@ def test_work_that_fails_says_so_to_its_client() -> None:
             await requests.run(caller("ada", question.state, question_1="yes"), never)
 
     asyncio.run(body())
-
-
-# ---- the exception ---------------------------------------------------------------------------------
-
-
-def test_the_name_of_before_goes_on_working_for_this_release() -> None:
-    with pytest.warns(DeprecationWarning, match="InputNeeded is called InputRequired"):
-        assert routermcp.gateway.InputNeeded is InputRequired  # pyright: ignore[reportAttributeAccessIssue]
-    with pytest.raises(AttributeError, match="no attribute 'InputWanted'"):
-        _ = routermcp.gateway.InputWanted  # pyright: ignore[reportAttributeAccessIssue]
