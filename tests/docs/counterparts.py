@@ -26,10 +26,11 @@ def _known(expression: str, modules: Iterable[Any]) -> bool:
     tree = ast.parse(expression, mode="eval").body
     keywords = {each.arg for each in tree.keywords} if isinstance(tree, ast.Call) else set()
     first, *rest = ast.unparse(tree.func if isinstance(tree, ast.Call) else tree).split(".")
-    homes = [module for module in modules if hasattr(module, first)]
-    if not homes:
+    # The first that has it: to look further may warn of names of before.
+    home = next((module for module in modules if hasattr(module, first)), None)
+    if home is None:
         return False
-    found = getattr(homes[0], first)
+    found = getattr(home, first)
     for name in rest:
         if not _has(found, name):
             return False
