@@ -62,6 +62,7 @@ WORKERS_REQUIREMENTS = (
     "gunicorn==27.0.1",
     "nbclient==0.11.0",
     "ipykernel==7.4.0",
+    "pytest>=8.3",
     *OWN_REQUIREMENTS,
 )
 

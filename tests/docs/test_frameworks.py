@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+import ast
+import asyncio
 import html
+import json
 import os
 import re
+import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
 import pytest
+from hypothesis import settings
 
 from tests import loopback
-from tests.docs.pages import DOCS, ROOT, TUTORIAL, blocks
+from tests.docs.pages import DOCS, EXAMPLE_URL, ROOT, TUTORIAL, blocks, steps
 from tests.programs import PATIENCE, free_port, wait_for
 from tests.third_party import (
     FASTAPI_REQUIREMENTS,
+    WORKERS_REQUIREMENTS,
     UnavailableError,
     python_environment,
     skips_are_failures,
 )
 
 EXAMPLES = DOCS / "examples"
+
+#: Whether the long profile is asked for: ``.ci/run --full``.
+LONG = settings.get_current_profile_name() == "long"
+
+#: Seconds for a program that waits for workers or a kernel.
+PATIENCE_WITH_WORKERS = 100.0
 
 #: Serves two applications of the examples in one process, as starting each would take a second.
 SERVE = """
@@ -52,14 +65,19 @@ def environment(requirements: tuple[str, ...]) -> Path:
         pytest.skip(str(missing))
 
 
-@contextmanager
-def running(*command: str | Path, folder: Path, ports: list[int], **environment: str) -> Iterator[None]:
-    """Run a program until it listens, and end it."""
+def environment_of(variables: dict[str, str]) -> dict[str, str]:
+    """Return the variables of a program that uses this project."""
     path = f"{ROOT}{os.pathsep}{ROOT / 'adapters'}"
+    return {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", **variables}
+
+
+@contextmanager
+def running(*command: str | Path, folder: Path, ports: list[int], **variables: str) -> Iterator[None]:
+    """Run a program until it listens, and end it."""
     process = subprocess.Popen(
         command,
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", **environment},
+        env=environment_of(variables),
         stderr=subprocess.PIPE,
     )
     try:
@@ -70,6 +88,125 @@ def running(*command: str | Path, folder: Path, ports: list[int], **environment:
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=PATIENCE)
     assert b"Traceback" not in said, said.decode()
+
+
+# ---- pages with servers of others ----------------------------------------------------------------
+
+
+class Shell:
+    """A shell in a folder with the files of a page, and the environment with the frameworks.
+
+    Args:
+        folder: The folder.
+        url: The origin of the server that the page starts with ``routermcp proxy``.
+    """
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self._folder = folder
+        self._places = {EXAMPLE_URL: url, "8000": str(free_port())}
+        self._programs = environment(WORKERS_REQUIREMENTS).parent
+        self._environment = {
+            "PATH": f"{self._programs}{os.pathsep}{os.environ['PATH']}",
+            "PYTEST_PLUGINS": "routermcp_pytest",
+        }
+
+    def here(self, text: str) -> str:
+        """Return a text of the page with the ports that are free here."""
+        for there, here in self._places.items():
+            text = text.replace(there, here)
+        return text
+
+    def start(self, command: str) -> AbstractContextManager[None]:
+        """Run a server while the context is entered."""
+        program, *arguments = shlex.split(self.here(command))
+        ports = [int(self._places["8000"])] if "8000" in command else []
+        return running(
+            self._programs / program, *arguments, folder=self._folder, ports=ports, **self._environment
+        )
+
+    def run(self, command: str) -> str:
+        """Run a command and return what it prints."""
+        program, *arguments = shlex.split(self.here(command))
+        if program == "curl":
+            return loopback.get(arguments[-1], timeout=PATIENCE).text
+        done = subprocess.run(
+            [self._programs / program, *arguments],
+            cwd=self._folder,
+            env=environment_of(self._environment),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_WITH_WORKERS,
+            check=False,
+        )
+        return re.sub(r" in \d+\.\d+s", " in 0.05s", done.stdout + done.stderr)
+
+
+@pytest.mark.parametrize("name", ["django", "workers"])
+def test_a_page_prints_what_it_shows(name: str, url: str, tmp_path: Path) -> None:
+    """The short form only sees whether its programs are ones: starting the servers takes half a minute."""
+    shell = Shell(tmp_path, url) if LONG else None
+    with ExitStack() as servers:
+        for block in blocks(TUTORIAL / f"{name}.md"):
+            if block.language == "python":
+                assert block.file is not None
+                compile(block.text, block.file, "exec")
+            if shell is None:
+                continue
+            if block.language == "python" and block.file:
+                (tmp_path / block.file).write_text(shell.here(block.text))
+            elif block.language == "shell" and not block.text.startswith(("pip", "routermcp")):
+                servers.enter_context(shell.start(block.text))
+            elif block.language == "console":
+                for command, printed in steps(block.text):
+                    assert shell.run(command).rstrip("\n") == printed.rstrip("\n"), command
+
+
+# ---- the notebook --------------------------------------------------------------------------------
+
+#: Runs the notebook in a kernel, and prints what its cells print.
+EXECUTE = """
+import json, sys, nbformat
+from nbclient import NotebookClient
+notebook = nbformat.read(sys.argv[1], as_version=4)
+NotebookClient(notebook, timeout=60).execute()
+print(json.dumps(["".join(output.get("text", output["output_type"]) for output in cell.outputs)
+                  for cell in notebook.cells if cell.cell_type == "code"]))
+"""
+
+
+def in_a_loop(cells: list[str], capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Execute the cells of a notebook in a running loop, as a kernel does, and return what they print."""
+
+    async def execute() -> list[str]:
+        names: dict[str, Any] = {"__name__": "__main__"}
+        printed: list[str] = []
+        for cell in cells:
+            waits = eval(compile(cell, "cell", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
+            if waits is not None:
+                await waits
+            printed.append(capsys.readouterr().out)
+        return printed
+
+    return asyncio.run(execute())
+
+
+def test_the_notebook_is_its_page_and_prints_what_it_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    path = TUTORIAL / "notebook.ipynb"
+    subprocess.run([sys.executable, ROOT / "scripts" / "notebook.py", "--check"], check=True)
+    cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+    shown = ["".join("".join(output["text"]) for output in cell["outputs"]) for cell in cells]
+    assert in_a_loop(["".join(cell["source"]) for cell in cells], capsys) == shown
+    if LONG:
+        done = subprocess.run(
+            [environment(WORKERS_REQUIREMENTS), "-c", EXECUTE, path],
+            env=environment_of({}),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_WITH_WORKERS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout) == shown
 
 
 # ---- FastAPI -------------------------------------------------------------------------------------
@@ -118,13 +255,13 @@ class Browser:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     notes, app = free_port(), free_port()
-    settings: dict[str, Any] = {
+    places = {
         "MCP_URL": f"http://127.0.0.1:{notes}/mcp",
         "PUBLIC_URL": f"http://127.0.0.1:{app}",
         "TOKENS": str(tmp_path_factory.mktemp("tokens")),
     }
     command = [environment(FASTAPI_REQUIREMENTS), "-c", SERVE, str(notes), str(app)]
-    with running(*command, folder=EXAMPLES, ports=[notes, app], **settings):
+    with running(*command, folder=EXAMPLES, ports=[notes, app], **places):
         yield f"http://127.0.0.1:{app}"
 
 

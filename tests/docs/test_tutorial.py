@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from routermcp.gateway import BuiltinTools, GatewayApp, serve_in_thread
 from tests.docs.pages import EXAMPLE_URL, TUTORIAL, Terminal, blocks, steps
 
 pytest_plugins = ["pytester"]
@@ -27,13 +25,6 @@ def id_of(page: Path) -> str:
     return page.stem
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """The server of the pages: ``routermcp.gateway.builtin`` behind ``routermcp proxy``."""
-    with serve_in_thread(GatewayApp(BuiltinTools())) as url:
-        yield url
-
-
 @pytest.fixture
 def terminal(
     url: str,
@@ -44,7 +35,7 @@ def terminal(
 ) -> Terminal:
     for name in ("ROUTERMCP_URL", "ROUTERMCP_API_KEY", "ROUTERMCP_USER_ID"):
         monkeypatch.delenv(name, raising=False)
-    return Terminal(tmp_path, url.removesuffix("/mcp"), pytester, monkeypatch, capsys)
+    return Terminal(tmp_path, url, pytester, monkeypatch, capsys)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.stem not in ELSEWHERE], ids=id_of)
@@ -68,7 +59,7 @@ def test_a_page_says_first_what_its_reader_will_have_and_when(page: Path) -> Non
     assert re.search(r"\bIn (?:\w+) minutes you (?:have|know)\b", text.split("\n\n")[1]), (
         "In N minutes you have ..."
     )
-    assert {block.language for block in blocks(page)} <= {"python", "console", "shell", "toml", "jsonc"}
+    assert {block.language for block in blocks(page)} <= {"python", "console", "shell", "text"}
 
 
 def test_the_overview_names_every_page() -> None:
