@@ -23,6 +23,7 @@ from routermcp_proto.types import (
     Resource,
     ResourceTemplate,
     Tool,
+    ToolList,
     ToolResult,
 )
 
@@ -81,7 +82,7 @@ class AsyncMethods:
         self, *, timeout: int | None = None, headers: Mapping[str, str] | None = None
     ) -> list[Tool]:
         """List all tools, from all pages (``tools/list``)."""
-        return await self._collect(calls.list_tools(), self._options(timeout, headers))
+        return ToolList(await self._collect(calls.list_tools(), self._options(timeout, headers)))
 
     async def list_tools_page(
         self,

@@ -24,6 +24,7 @@ from routermcp_proto.types import (
     Resource,
     ResourceTemplate,
     Tool,
+    ToolList,
     ToolResult,
 )
 
@@ -82,7 +83,7 @@ class BlockingMethods:
         self, *, timeout: int | None = None, headers: Mapping[str, str] | None = None
     ) -> list[Tool]:
         """List all tools, from all pages (``tools/list``)."""
-        return self._collect(calls.list_tools(), self._options(timeout, headers))
+        return ToolList(self._collect(calls.list_tools(), self._options(timeout, headers)))
 
     def list_tools_page(
         self,

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
         SamplingMessage,
         ToolChoice,
     )
-    from .tools import ListToolsResult, Tool, ToolAnnotations, ToolInputSchema, ToolResult
+    from .tools import ListToolsResult, Tool, ToolAnnotations, ToolInputSchema, ToolList, ToolResult
 
 __all__ = [
     "Annotations",
@@ -109,6 +109,7 @@ __all__ = [
     "ToolAnnotations",
     "ToolChoice",
     "ToolInputSchema",
+    "ToolList",
     "ToolResult",
     "ToolResultContent",
     "ToolUseContent",
@@ -133,7 +134,7 @@ _AREAS: dict[str, str] = {
     "roots": "ListRootsResult Root",
     "sampling": "CreateMessageRequest CreateMessageResult ModelHint ModelPreferences SamplingMessage"
     " ToolChoice",
-    "tools": "ListToolsResult Tool ToolAnnotations ToolInputSchema ToolResult",
+    "tools": "ListToolsResult Tool ToolAnnotations ToolInputSchema ToolList ToolResult",
 }
 
 _AREA_OF = {name: area for area, names in _AREAS.items() for name in names.split()}

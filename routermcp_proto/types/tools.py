@@ -116,11 +116,37 @@ class Tool(WireModel):
     icons: Icons = None
     meta: Meta = None
 
+    def _repr_html_(self) -> str:
+        """Return the table of this tool, for notebooks."""
+        return _table([self])
+
 
 class ListToolsResult(PaginatedResult):
     """One page of a server's tools."""
 
     tools: Annotated[list[Tool], FAIL_FAST, EmptyForNull]
+
+    def _repr_html_(self) -> str:
+        """Return the table of the tools, for notebooks."""
+        return _table(self.tools)
+
+
+class ToolList(list[Tool]):
+    """The tools of a server: a list that notebooks show as a table."""
+
+    def _repr_html_(self) -> str:
+        return _table(self)
+
+
+def _table(tools: list[Tool]) -> str:
+    from ..display.tool_tables import ToolRow, tool_table_html  # noqa: PLC0415 - only notebooks need it
+
+    return tool_table_html(
+        [
+            ToolRow(tool.name, tool.description or "", tool.inputSchema.properties, tool.inputSchema.required)
+            for tool in tools
+        ]
+    )
 
 
 def unwrapped(structured: Any) -> Any:
@@ -184,6 +210,12 @@ class ToolResult(WireModel):
             return json.loads(texts[0])
         except (ValueError, RecursionError):
             return None
+
+    def _repr_html_(self) -> str:
+        """Return the texts and images, escaped and bounded, for notebooks."""
+        from ..display.tool_results import tool_result_html  # noqa: PLC0415 - only notebooks need it
+
+        return tool_result_html(self.content, self.structuredContent, is_error=self.isError)
 
     def _texts(self) -> list[str]:
         texts = (item.get("text") for item in self.content if item.get("type") == "text")

@@ -64,6 +64,7 @@ class CtrlC:
         self.where = ""
 
     def __enter__(self) -> Self:
+        sys._getframe().f_trace_opcodes = True  # what CPython 3.12 looks for when tracing begins
         sys.settrace(self._on_call)
         return self
 
@@ -77,7 +78,6 @@ class CtrlC:
         instructions = self._known.get(code)
         if instructions is None:
             instructions = self._known[code] = Instructions(code)
-        frame.f_trace_opcodes = True
         last = frame.f_lasti
 
         def on_opcode(frame: FrameType, kind: str, _: object) -> Any:
@@ -88,6 +88,8 @@ class CtrlC:
                     self._look(frame)
             return on_opcode
 
+        frame.f_trace = on_opcode  # CPython 3.13 traces instructions only where this is set before the next
+        frame.f_trace_opcodes = True
         return on_opcode
 
     def _look(self, frame: FrameType) -> None:

@@ -433,7 +433,7 @@ def nested(depth: int, inner: Any) -> Any:
         (circle(), "value['a'][1]", "Circular reference"),
         ([0, Part(other="\ud800")], "value[1]", "half of a surrogate pair"),
         ([0, Part(other=object())], "value[1]", "Unable to serialize unknown type"),
-        (nested(5000, 1), "value", "it is nested too deeply"),
+        (nested(100_000, 1), "value", "it is nested too deeply"),
         (nested(60, object()), "value" + "[0]" * MAX_SEARCH_DEPTH, "JSON has no object"),
     ],
 )

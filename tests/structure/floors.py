@@ -10,7 +10,7 @@ from __future__ import annotations
 #: By wing, from the lowest floor to the highest.
 FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "routermcp_proto": (
-        ("error_codes", "json_memory", "names", "value_class", "versions"),
+        ("display", "error_codes", "json_memory", "names", "value_class", "versions"),
         ("exceptions",),
         ("framing", "jsonrpc", "retry", "states", "types"),
         ("calls",),
