@@ -14,6 +14,13 @@ HEAD_SECONDS = 10.0
 #: Seconds between two pieces of a body: more than a network that still works loses.
 BODY_SECONDS = 30.0
 
+#: Seconds in which a client that does not keep up has to read some of what waits for it: what nginx gives it
+#: (``send_timeout``).
+UNREAD_SECONDS = 60.0
+
+#: Bytes that wait for all clients together which do not keep up: four of the longest messages.
+MAX_UNREAD_BYTES = 256 * 1024 * 1024
+
 #: Connections of one other machine: a quarter of all, so that it takes several to hold them.
 MAX_PER_ADDRESS = 250
 
@@ -34,6 +41,10 @@ class ConnectionBounds:
     """Seconds for the head of a request to arrive."""
     body_seconds: float = BODY_SECONDS
     """Seconds between two pieces of a body."""
+    unread_seconds: float = UNREAD_SECONDS
+    """Seconds in which a client that does not keep up has to read some of what waits for it."""
+    unread_bytes: int = MAX_UNREAD_BYTES
+    """Bytes that wait for all clients together which do not keep up."""
 
     def share_of(self, source: str | None) -> int:
         """Return the number of connections that one source of them may have."""

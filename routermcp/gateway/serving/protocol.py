@@ -1,4 +1,4 @@
-"""uvicorn's protocol with bounds on what a client may send, leave unsent, and hold.
+"""uvicorn's protocol with bounds on what a client may send, leave unsent, leave unread, and hold.
 
 uvicorn itself waits for ever for a request that was begun, and over httptools it keeps a head of any
 length.
@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any, cast
 
 from .bounds import DEFAULT_BOUNDS, ConnectionBounds, source_of
-from .write_coalescing import GatheringProtocol
+from .slow_readers import ReadingProtocol
 
 #: Bytes of the longest head of a request, with its URL; also of what a chunked body may hold beside
 #: its content. What h11 has as default; a head of a browser is a few kilobytes.
@@ -30,7 +30,7 @@ class Stage(Enum):
     NOTHING = "nothing"
 
 
-class BoundedProtocol(GatheringProtocol):
+class BoundedProtocol(ReadingProtocol):
     """HTTP as uvicorn serves it, for clients that mean no good.
 
     A connection without a request under way is closed when the place is needed: the one that was silent
@@ -49,8 +49,7 @@ class BoundedProtocol(GatheringProtocol):
     """
 
     def __init__(self, *args: Any, bounds: ConnectionBounds = DEFAULT_BOUNDS, **more: Any) -> None:
-        super().__init__(*args, **more)
-        self._bounds = bounds
+        super().__init__(*args, bounds=bounds, **more)
         self.stage = Stage.HEAD
         self.unread = 0
         self._timer: asyncio.TimerHandle | None = None

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
-from routermcp.gateway import serve_in_thread
+from routermcp.gateway import Caller, serve_in_thread
 from routermcp.gateway.http.gateway_app import GatewayApp
 from routermcp.gateway.http.project_gateway import ProjectGateway
 from routermcp.gateway.serving.bounds import MAX_PER_ADDRESS, ConnectionBounds, source_of
@@ -199,6 +201,57 @@ def test_an_address_has_no_more_than_its_share(parser: None) -> None:
         while health(place) != 503:  # until the third request has arrived
             pass
         assert health(place, "127.0.0.2") == 404, "another address has its own"
+
+
+class Wordy(WaitingTools):
+    """Answers with more than the system's own buffers of a connection take."""
+
+    async def call_tool(self, name: str, arguments: Mapping[str, Any], caller: Caller) -> Mapping[str, Any]:
+        return {"content": [{"type": "text", "text": "a" * WORDS}]}
+
+
+WORDS = 16 * 1024 * 1024
+
+
+def ask_without_reading(place: tuple[str, int]) -> socket.socket:
+    """Ask for a long answer, and return when it begins."""
+    connection = dial(place)
+    body = json.dumps(request("tools/call", {"name": "words", "arguments": {}})).encode()
+    head = "".join(f"{name}: {value}\r\n" for name, value in BOTH.items())
+    connection.sendall(
+        f"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\n{head}Content-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
+    assert connection.recv(1, socket.MSG_PEEK)
+    return connection
+
+
+def is_cut_off(connection: socket.socket) -> bool:
+    """Wait until the other side gives a connection up, without reading from it."""
+    watcher = select.poll()
+    watcher.register(connection, 0)
+    return bool(watcher.poll(PATIENCE * 1000))
+
+
+@pytest.mark.skipif(not hasattr(select, "poll"), reason="needs poll(), which Windows does not have")
+def test_a_client_that_does_not_read_is_given_up(parser: None) -> None:
+    app = GatewayApp(Wordy())
+    with serve_in_thread(app, bounds=ConnectionBounds(unread_seconds=0.05)) as url:
+        place = urlsplit(url).hostname or "", urlsplit(url).port or 0
+        with ask_without_reading(place) as connection:
+            assert is_cut_off(connection)
+
+
+@pytest.mark.skipif(not hasattr(select, "poll"), reason="needs poll(), which Windows does not have")
+def test_what_waits_for_clients_that_do_not_read_is_bounded_for_all_together(parser: None) -> None:
+    app = GatewayApp(Wordy())
+    with serve_in_thread(app, bounds=ConnectionBounds(unread_bytes=WORDS * 3 // 2)) as url:
+        place = urlsplit(url).hostname or "", urlsplit(url).port or 0
+        with ask_without_reading(place) as first, ask_without_reading(place) as second:
+            assert is_cut_off(first)
+            with second.makefile("rb") as answer:
+                assert len(answer.read(WORDS)) == WORDS
 
 
 def test_what_an_address_is() -> None:
