@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, cast
 
 from routermcp_proto import jsonrpc
@@ -26,7 +26,7 @@ from routermcp_proto.jsonrpc import RequestId
 from routermcp_proto.names import ACKNOWLEDGED, LIST_FILTERS, RESOURCE_UPDATED, SUBSCRIPTION_ID_KEY
 
 from ..backend import Backend, Caller
-from ..sessions.base import KeptSession, concerns
+from ..sessions.base import KeptSession, concerns, watched_among
 
 log = logging.getLogger("routermcp.gateway")
 
@@ -40,6 +40,9 @@ MAX_PENDING_CHANGES = MAX_SUBSCRIBED + len(LIST_FILTERS)
 #: Resources with a subscription at the backend, for all clients together. Beyond, the backend is
 #: unsubscribed from those whose sessions have expired.
 MAX_SUBSCRIBED_TOGETHER = 100_000
+
+#: Seconds between two looks for those that have expired, each of which takes some tenths of one.
+FULL_SECONDS = 10.0
 
 #: Streams of ``subscriptions/listen`` at once, each of which holds a connection.
 MAX_LISTENERS = 1_000
@@ -96,17 +99,21 @@ class Subscriptions:
     Args:
         backend: The backend whose resources and lists change.
         sessions: The sessions of the handshake era, those of this process.
-        in_session: Whether a session, in whichever process, may be subscribed to a resource.
+        in_session: Returns those of some resources that a session, in whichever process, may watch.
     """
 
     def __init__(
-        self, backend: Backend, sessions: Iterable[KeptSession], in_session: Callable[[str], bool]
+        self,
+        backend: Backend,
+        sessions: Iterable[KeptSession],
+        in_session: Callable[[Collection[str]], set[str]],
     ) -> None:
         self._backend = backend
         self._sessions = sessions
         self._in_session = in_session
         self._listeners: set[_Listener] = set()
         self._subscribed: set[str] = set()
+        self._full_until = 0.0
         self._unsubscribing: set[asyncio.Task[None]] = set()
 
     def announce(self, method: str, params: Mapping[str, Any], session_id: str | None = None) -> None:
@@ -262,7 +269,9 @@ class Subscriptions:
         return bool(offered.get(member))
 
     async def _subscribe(self, uri: str, caller: Caller) -> None:
-        if len(self._subscribed) >= MAX_SUBSCRIBED_TOGETHER:
+        now = asyncio.get_running_loop().time()
+        if len(self._subscribed) >= MAX_SUBSCRIBED_TOGETHER and now >= self._full_until:
+            self._full_until = now + FULL_SECONDS
             self._release(self._subscribed)
         if len(self._subscribed) >= MAX_SUBSCRIBED_TOGETHER:
             raise RPCError("too many resources have subscriptions", code=INTERNAL_ERROR)
@@ -278,13 +287,14 @@ class Subscriptions:
 
     def _release(self, uris: Iterable[str]) -> None:
         """Unsubscribe the backend from resources that no client is subscribed to any more."""
-        for uri in self._subscribed.intersection(uris):
-            in_stream = any(concerns(uri, listener.uris) for listener in self._listeners)
-            if not in_stream and not self._in_session(uri):
-                self._subscribed.discard(uri)
-                task = asyncio.create_task(self._backend.unsubscribe(uri))
-                self._unsubscribing.add(task)
-                task.add_done_callback(self._unsubscribed)
+        known = self._subscribed.intersection(uris)
+        known -= watched_among(known, (listener.uris for listener in self._listeners))
+        known -= self._in_session(known)
+        self._subscribed -= known
+        for uri in known:
+            task = asyncio.create_task(self._backend.unsubscribe(uri))
+            self._unsubscribing.add(task)
+            task.add_done_callback(self._unsubscribed)
 
     def _unsubscribed(self, task: asyncio.Task[None]) -> None:
         self._unsubscribing.discard(task)

@@ -19,7 +19,7 @@ from ..backend import Backend
 from ..dispatch.context import RequestContext, Sender
 from ..dispatch.dispatcher import dispatch
 from ..dispatch.subscriptions import Subscriptions
-from ..sessions.base import MAX_ANNOUNCEMENTS, SESSION_ID_BYTES, KeptSession, RunningRequest, concerns
+from ..sessions.base import MAX_ANNOUNCEMENTS, SESSION_ID_BYTES, KeptSession, RunningRequest, watched_among
 
 
 class StreamServer:
@@ -45,7 +45,7 @@ class StreamServer:
         # A backend may serve several streams, and keeps them apart by their sessions.
         self._session = KeptSession(secrets.token_urlsafe(SESSION_ID_BYTES), self._machine, 0.0)
         self._announcements = Subscriptions(
-            backend, [self._session], lambda uri: concerns(uri, self._session.watched)
+            backend, [self._session], lambda uris: watched_among(uris, [self._session.watched])
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._requests: set[asyncio.Task[None]] = set()

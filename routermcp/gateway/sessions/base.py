@@ -7,7 +7,7 @@ processes that serve the same clients.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -32,6 +32,11 @@ SESSION_IDLE_SECONDS = 300.0
 #: Notifications queued for a client that reads its shared stream slowly. They say "look again",
 #: so the surplus may be dropped.
 MAX_ANNOUNCEMENTS = 64
+
+#: Levels of a resource, and characters of its URI, at which one above it may end that is watched. Servers
+#: choose the URIs that they announce, and each session is asked.
+MAX_PARENT_LEVELS = 64
+MAX_PARENT_CHARACTERS = 2_048
 
 #: Bytes of randomness in a session id: twice what is needed against guessing.
 SESSION_ID_BYTES = 32
@@ -201,11 +206,29 @@ def concerns(uri: Any, watched: set[str]) -> bool:
     """Return whether a change of a resource concerns a watched one, or a part of one.
 
     "This might be a sub-resource of the one that the client actually subscribed to"
-    (MCP, schema, ``ResourceUpdatedNotification``).
+    (MCP, schema, ``ResourceUpdatedNotification``). The resources above are looked up: it takes as long where
+    a thousand are watched as where one is.
     """
-    if not isinstance(uri, str):
+    if not watched or not isinstance(uri, str):
         return False
-    return uri in watched or any(uri.startswith(f"{each.rstrip('/')}/") for each in watched)
+    if uri in watched:
+        return True
+    end = -1
+    for _ in range(MAX_PARENT_LEVELS):
+        end = uri.find("/", end + 1, MAX_PARENT_CHARACTERS)
+        if end < 0:
+            break
+        if uri[:end] in watched or uri[: end + 1] in watched:
+            return True
+    return False
+
+
+def watched_among(uris: Collection[str], watched: Iterable[set[str]]) -> set[str]:
+    """Return those of some resources whose change concerns one of the sets of watched ones."""
+    if len(uris) > 1:  # each would be looked up in each set
+        watched = [set[str]().union(*watched)]
+    among = [*watched]
+    return {uri for uri in uris if any(concerns(uri, each) for each in among)}
 
 
 def unknown_session() -> Rejected:
@@ -302,8 +325,8 @@ class SessionStore(Protocol):
         """
         ...
 
-    def may_watch(self, uri: str) -> bool:
-        """Return whether a session, in any process, may watch a resource."""
+    def may_watch(self, uris: Collection[str]) -> set[str]:
+        """Return those of some resources that a session, in any process, may watch."""
         ...
 
     def spread(self, method: str, params: Mapping[str, Any]) -> None:

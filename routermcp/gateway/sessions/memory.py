@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from routermcp_proto.events import Event
@@ -18,10 +18,10 @@ from .base import (
     OnAnnounced,
     OnEnded,
     SessionEnd,
-    concerns,
     stream_is_open,
     too_many_sessions,
     unknown_session,
+    watched_among,
 )
 
 
@@ -107,9 +107,9 @@ class MemorySessions:
         del body
         session.settle(events)
 
-    def may_watch(self, uri: str) -> bool:
-        """Return whether a session watches a resource."""
-        return any(concerns(uri, session.watched) for session in self)
+    def may_watch(self, uris: Collection[str]) -> set[str]:
+        """Return those of some resources that a session watches."""
+        return watched_among(uris, (session.watched for session in self))
 
     def spread(self, method: str, params: Mapping[str, Any]) -> None:
         """Do nothing: no other process shares the sessions."""

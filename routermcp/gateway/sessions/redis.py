@@ -16,7 +16,7 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -346,10 +346,9 @@ class RedisSessions:
         payload = jsonrpc.encode_notification(method, params)
         self._pubsub.publish_soon(WorkerMessage("announced", content=payload.decode()))
 
-    def may_watch(self, uri: str) -> bool:
-        """Return True: the sessions of other workers are unknown here."""
-        del uri
-        return True
+    def may_watch(self, uris: Collection[str]) -> set[str]:
+        """Return all: the sessions of other workers are unknown here."""
+        return set(uris)
 
     async def _save(self, session: KeptSession, fact: str, value: str | None) -> None:
         """Store a fact of a session, and publish it to the workers that use the session.

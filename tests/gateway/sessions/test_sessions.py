@@ -18,7 +18,14 @@ from redis.asyncio import Redis
 
 from routermcp.gateway.errors import Rejected
 from routermcp.gateway.sessions import redis_pubsub, redis_records
-from routermcp.gateway.sessions.base import KeptSession, RunningRequest, SessionStore
+from routermcp.gateway.sessions.base import (
+    MAX_PARENT_LEVELS,
+    KeptSession,
+    RunningRequest,
+    SessionStore,
+    concerns,
+    watched_among,
+)
 from routermcp.gateway.sessions.memory import MemorySessions
 from routermcp.gateway.sessions.redis import STORE_SECONDS, redis_store
 from routermcp_proto.calls import Call
@@ -411,6 +418,40 @@ CANCEL = b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"reques
 
 def quoted(request_id: Any) -> bytes:
     return encode({"id": request_id})[6:-1]
+
+
+class LookedUp(set[str]):
+    """Resources among which none is searched, however many there are."""
+
+    def __iter__(self) -> Iterator[str]:
+        raise AssertionError("all were gone through")
+
+
+@pytest.mark.parametrize(
+    ("watched", "uri", "concerned"),
+    [
+        ("file:///a", "file:///a", True),
+        ("file:///a", "file:///a/b/c", True),
+        ("file:///a/", "file:///a/b", True),
+        ("file:///", "file:///a/b", True),
+        ("file:///a", "file:///ab", False),
+        ("file:///a/b", "file:///a", False),
+        ("file:///a", None, False),
+        ("file:///a", "file:///a" + "/b" * 10_000, True),
+        ("h" + "/b" * MAX_PARENT_LEVELS, "h" + "/b" * 10_000, False),
+    ],
+)
+def test_a_change_concerns_what_is_watched_and_its_parts(watched: str, uri: object, concerned: bool) -> None:
+    """Each session is asked with each change: that must not take longer where much is watched."""
+    assert concerns(uri, LookedUp([watched, "file:///other"])) is concerned
+
+
+def test_many_changes_at_once_are_asked_of_all_sessions_together() -> None:
+    sessions = [{f"file:///{number}"} for number in range(3)]
+    uris = {"file:///0", "file:///2/part", "file:///4"}
+    assert watched_among(uris, sessions) == {"file:///0", "file:///2/part"}
+    assert watched_among(["file:///1/part"], sessions) == {"file:///1/part"}
+    assert watched_among([], sessions) == set()
 
 
 def test_a_log_level_is_kept(make: Make) -> None:
