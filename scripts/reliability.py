@@ -32,7 +32,8 @@ Beside it stands what became of the same row with {COMPARISON.versions()}, judge
 leniently: any error or a right result in time (5 s; {TIMEOUT} ms for rows in which the server is silent,
 where the caller gives up) and a good call afterwards is **ok**. Measured with
 `scripts/reliability.py --measure`, each row in a process of its own on loopback, on asyncio, with the
-clients' default settings. routermcp was told not to retry here; what it repeats is in the README.
+clients' default settings. routermcp was told not to retry here; what it repeats is in
+[Errors and retries](how_to/errors.md#what-is-repeated).
 
 | the server | routermcp | executed | mcp | fastmcp |
 |---|---|---|---|---|

@@ -32,7 +32,8 @@ Each figure is the median of blocks in which the clients take turns in one proce
 the process alone, without its server's. "of ours" is the median of what the other client took as a multiple
 of this one in the same turn. Compare ratios: the microseconds of two machines, or of two runs, say little.
 Every answer is checked in every program. Latencies are of calls that keep both cores busy, so they contain
-the wait for the server, which the clients share.
+the wait for the server, which the clients share. The [handshake era](glossary.md#handshake-era) has the
+revisions up to 2025-11-25.
 """
 
 FALL = """

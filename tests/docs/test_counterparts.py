@@ -33,10 +33,25 @@ OURS = [
 ]
 
 
+#: What the tables call instances of these classes, here and in the other package.
+INSTANCES = {
+    "client": ("Client", "RouterMCPClient"),
+    "result": ("CallToolResult", "ToolResult"),
+    "tool": ("Tool", "Tool"),
+}
+
+
+def named(expression: str, column: int) -> str:
+    """Return an expression with the class in place of an instance."""
+    first, dot, rest = expression.partition(".")
+    return INSTANCES[first][column] + dot + rest if first in INSTANCES else expression
+
+
 def columns(page: str) -> tuple[list[str], list[str]]:
     """Return the names in the first and in the second column of the table of a page."""
     rows = re.findall(r"^\| `(.*?)` \| (.*?) \|", (DOCS / "how_to" / f"{page}.md").read_text(), re.MULTILINE)
-    return [first for first, _ in rows], [name for _, cell in rows for name in re.findall(r"`(.*?)`", cell)]
+    ours = [name for _, cell in rows for name in re.findall(r"`(.*?)`", cell)]
+    return [named(first, 0) for first, _ in rows], [named(name, 1) for name in ours]
 
 
 @pytest.mark.parametrize("page", MODULES)

@@ -38,6 +38,14 @@ def test_a_missing_file_is_noticed(tmp_path: Path) -> None:
     assert missing(page) == ["routermcp/nowhere.py", "nowhere.md"]
 
 
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "glossary" not in page.name], ids=lambda page: page.stem
+)
+def test_an_era_is_explained_where_it_is_first_met(page: Path) -> None:
+    mentioned = re.search(r"\beras?\b(?!-).*", page.read_text())
+    assert not mentioned or "glossary.md#" in page.read_text()[: mentioned.end()]
+
+
 def test_the_order_of_reading_names_modules_that_exist() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text().partition("## Where to begin to read")[2]
     rows = re.findall(r"^\| `([\w/]+)` \|[^|]*\|([^|]*)\|$", text, re.MULTILINE)
