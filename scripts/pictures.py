@@ -9,6 +9,7 @@
 * ``call.svg``: one ``await client.call_tool()``, recorded with ``sys.setprofile``.
 * ``sign_in.svg``: the requests of a sign-in, recorded from the flow of the core.
 * ``states.svg``: the transitions of :mod:`routermcp_proto.states`.
+* ``demo.svg``: ``routermcp demo`` in a terminal, as docs/pictures/demo.txt has it.
 * ``walls.svg``: the outcomes of docs/reliability.md and docs/compatibility.md.
 
 ``--check`` draws all and fails where a file differs.
@@ -27,6 +28,7 @@ from drawing.call import draw_call  # noqa: E402
 from drawing.packages import draw_packages  # noqa: E402
 from drawing.sign_in import draw_sign_in  # noqa: E402
 from drawing.states import draw_states  # noqa: E402
+from drawing.terminal import draw_demo  # noqa: E402
 from drawing.walls import draw_walls  # noqa: E402
 
 PICTURES = ROOT / "docs" / "pictures"
@@ -42,6 +44,7 @@ def main() -> int:
         "call.svg": draw_call(),
         "sign_in.svg": draw_sign_in(),
         "states.svg": draw_states(),
+        "demo.svg": draw_demo(),
         "walls.svg": draw_walls(),
     }
     stale: list[str] = []

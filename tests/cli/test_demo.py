@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,9 @@ from routermcp.types import Tool
 from tests.cli.test_cli import execute
 
 HEADINGS = ["runtime", "connect", "ms", "tools", "calls", "median", "ms", "p95", "ms", "errors"]
+
+#: What the picture of the README shows.
+RECORDING = Path(__file__).resolve().parents[2] / "docs" / "pictures" / "demo.txt"
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +37,11 @@ def table(output: str) -> dict[str, list[str]]:
     return {cells[0]: cells[1:] for cells in lines[start + 2 :] if cells}
 
 
+def without_times(output: str) -> list[list[str]]:
+    """Return the words of each line, with every time as the same word."""
+    return [re.sub(r"\d+\.\d+", "TIME", line).replace("─", "").split() for line in output.splitlines()]
+
+
 def test_the_demo_runs_on_all_runtimes_and_can_be_piped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     done = execute("demo")
@@ -39,6 +49,7 @@ def test_the_demo_runs_on_all_runtimes_and_can_be_piped(monkeypatch: pytest.Monk
     assert "\x1b" not in done.stdout
     assert "\r" not in done.stdout
     assert "a local gateway of demo, time, git; 20 timed calls" in done.stdout
+    assert without_times(f"$ routermcp demo\n{done.stdout}") == without_times(RECORDING.read_text())
     rows = table(done.stdout)
     assert list(rows) == ["asyncio", "trio", "blocking"]
     for runtime, (connect, tools, calls, median, p95, errors) in rows.items():
