@@ -45,6 +45,8 @@ ASSETS = (".svg", ".css", ".py", ".yaml", ".conf", ".jsonc", ".png", ".ipynb", "
 
 _LINK = re.compile(r"(\]\()([^)#:\s]+)((?:#[^)]*)?\))")
 
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
+
 #: Tags that load something, and where they name it.
 _LOADING = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source": "src"}
 
@@ -96,7 +98,7 @@ def build() -> None:
         command, cwd=SITE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     if done.returncode != 0:
-        raise SystemExit(done.stdout)
+        raise SystemExit(_COLOUR.sub("", done.stdout))
 
 
 class Links(HTMLParser):
@@ -156,10 +158,13 @@ def pages_of(nav: list[Any], section: str = "") -> Iterator[tuple[str, str]]:
 def title_and_start(text: str) -> tuple[str, str]:
     """Return the title of a page and its first sentence."""
     title = next(line for line in text.splitlines() if line.startswith("# "))
-    paragraphs = (part.strip() for part in text.partition(title)[2].split("\n\n"))
-    start = next((part for part in paragraphs if part and part[0] not in "#`|:!<*-"), "")
-    plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", " ".join(start.split()))
-    return title[2:], re.split(r"(?<=[.:])\s", plain, maxsplit=1)[0]
+    prose = re.sub(r"^```.*?^```$", "", text.partition(title)[2], flags=re.MULTILINE | re.DOTALL)
+    paragraphs = (part.strip() for part in prose.split("\n\n"))
+    start = next(
+        (part for part in paragraphs if part and not part.startswith(("#", "|", "!", ":", "* ", "- "))), ""
+    )
+    plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", " ".join(start.replace("**", "").split()))
+    return title[2:], re.split(r"(?<=[.:])\s", plain, maxsplit=1)[0].rstrip(":")
 
 
 def write_texts_for_models(config: dict[str, Any]) -> None:
