@@ -95,11 +95,11 @@ def _checked_text(method: str, what: str, value: object) -> str:
 
 def _checked_object(method: str, what: str, value: object) -> dict[str, Any]:
     """Check an object of the caller, and copy it: a call sent again must be the same."""
+    if isinstance(value, Mapping):
+        return dict(cast("Mapping[str, Any]", value))
     if isinstance(value, types.WireModel):
         return value.to_wire()
-    if not isinstance(value, Mapping):
-        raise LocalProtocolError(f"{method}: {what} must be a mapping, not {type(value).__name__}")
-    return dict(cast("Mapping[str, Any]", value))
+    raise LocalProtocolError(f"{method}: {what} must be a mapping, not {type(value).__name__}")
 
 
 def _page_params(method: str, cursor: object) -> dict[str, Any]:

@@ -27,6 +27,8 @@ SUBSTITUTIONS: list[tuple[str, str]] = [
     (r"\basync with RouterMCPClient\b", "with SyncRouterMCPClient"),
     (r"\basync def\b", "def"),
     (r"\bawait ", ""),
+    (r"\bAwaitable\[(ResultT|list\[Any\])\]", r"\1"),
+    (r"import Awaitable, Mapping\b", "import Mapping"),
     (r"__aenter__", "__enter__"),
     (r"__aexit__", "__exit__"),
     (r"import native as run\b", "import run_sync as run"),

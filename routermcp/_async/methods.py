@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from routermcp_adapters.call.driver import CallOptions, Driver
@@ -70,11 +70,11 @@ class AsyncMethods:
             meta = {LOG_LEVEL_KEY: self._log_level, **(meta or {})}
         return CallOptions(limit, headers, meta, report_to(on_progress), retry, max_timeout=most)
 
-    async def _call(self, call: Call[ResultT], options: CallOptions) -> ResultT:
-        return await run(self._driver.call(call, options))
+    def _call(self, call: Call[ResultT], options: CallOptions) -> Awaitable[ResultT]:
+        return run(self._driver.call(call, options))
 
-    async def _collect(self, call: Call[Any], options: CallOptions) -> list[Any]:
-        return await run(self._driver.collect(call, options))
+    def _collect(self, call: Call[Any], options: CallOptions) -> Awaitable[list[Any]]:
+        return run(self._driver.collect(call, options))
 
     # ---- tools ---------------------------------------------------------------------
 

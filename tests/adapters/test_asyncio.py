@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import sys
 from typing import Any
 
 import pytest
 
+from routermcp_adapters.runtime import ByteStream
 from routermcp_adapters.runtimes.asyncio import AsyncioRuntime
 
 
@@ -42,3 +45,78 @@ def test_a_limit_that_was_not_needed_leaves_no_timer() -> None:
 
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         runner.run(body())
+
+
+class Turns(asyncio.SelectorEventLoop):
+    """A loop that counts its turns."""
+
+    def __init__(self) -> None:
+        self.turns = 0
+        super().__init__()
+
+    def _run_once(self) -> None:
+        self.turns += 1
+        super()._run_once()  # type: ignore[misc]
+
+
+async def connected() -> tuple[ByteStream, socket.socket]:
+    """Return a stream, and the peer's end of the connection."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = socket.AF_INET, server.getsockname()
+        stream = await AsyncioRuntime().connect([address], None, "")
+        peer, _ = server.accept()
+        return stream, peer
+
+
+def test_a_task_that_waits_for_data_runs_in_the_turn_in_which_it_comes() -> None:
+    async def body() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, Turns)
+        stream, peer = await connected()
+        with peer:
+            receiving = asyncio.ensure_future(turn_of(stream, loop))
+            await asyncio.sleep(0)
+            peer.send(b"data")
+            before = loop.turns
+            assert await receiving == (b"data", before + 1)
+            stream.abort()
+
+    async def turn_of(stream: ByteStream, loop: Turns) -> tuple[bytes, int]:
+        return await stream.receive_some(), loop.turns
+
+    with asyncio.Runner(loop_factory=Turns) as runner:
+        runner.run(body())
+
+
+def test_a_task_that_is_cancelled_as_data_comes_leaves_the_data() -> None:
+    problems: list[dict[str, Any]] = []
+
+    async def body() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+        stream, peer = await connected()
+        with peer:
+            receiving = asyncio.ensure_future(stream.receive_some())
+            await asyncio.sleep(0)
+            peer.send(b"data")
+            asyncio.get_running_loop().call_soon(receiving.cancel)  # in the turn in which the data comes
+            with pytest.raises(asyncio.CancelledError):
+                await receiving
+            assert await stream.receive_some() == b"data"
+            stream.abort()
+
+    asyncio.run(body())
+    assert not problems
+
+
+def test_an_exit_of_the_task_that_got_data_ends_the_program() -> None:
+    async def body() -> None:
+        stream, peer = await connected()
+        with peer:
+            asyncio.get_running_loop().call_soon(peer.send, b"data")
+            try:
+                sys.exit((await stream.receive_some()).decode())
+            finally:
+                stream.abort()
+
+    with pytest.raises(SystemExit, match="data"):
+        asyncio.run(body())

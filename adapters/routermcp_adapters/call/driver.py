@@ -15,7 +15,7 @@ It knows no MCP method; what a message means is the session's to say.
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -72,6 +72,9 @@ MAX_INPUT_ROUNDS = 32
 
 #: Characters of an error of the server that the time-out of a call quotes.
 MAX_QUOTED = 300
+
+#: What a server answers to a call that it understood.
+_ANSWERS = (ResponseReceived, LongListReceived, InputRequired)
 
 
 class Remedy(Enum):
@@ -205,7 +208,7 @@ class Driver:
                 else:
                     self._runtime.check()
                 self._connecting.append(mine)
-            await self._limited(None, timeout, partial(self._let_in, self._open_session))
+            await self._limited(None, timeout, self._sign_in_and_open)
             self._entered = True
         except BaseException:
             with self._gate:
@@ -280,22 +283,26 @@ class Driver:
         runtime.check()
         return runtime
 
-    async def call(self, call: Call[ResultT], options: CallOptions) -> ResultT:
+    # The coroutines of the inner functions are handed on: each that waits for another costs every call 1 %.
+
+    def call(self, call: Call[ResultT], options: CallOptions) -> Coroutine[Any, Any, ResultT]:
         """Make a call and return its result.
 
         Raises:
             MCPError: It failed; see :mod:`routermcp_proto.exceptions`.
         """
         work = partial(self._rounds, call, options)
-        return await self._limited(call, options.timeout, work, options.max_timeout)
+        return self._limited(call, options.timeout, work, options.max_timeout)
 
-    async def ask(self, call: Call[Any], options: CallOptions) -> ResponseReceived | InputRequired:
+    def ask(
+        self, call: Call[Any], options: CallOptions
+    ) -> Coroutine[Any, Any, ResponseReceived | InputRequired]:
         """Make one round of a call: a request for input is returned, not answered.
 
         Raises:
             MCPError: It failed.
         """
-        return await self._limited(call, options.timeout, partial(self._tries, call, options))
+        return self._limited(call, options.timeout, partial(self._tries, call, options))
 
     async def notify(self, call: Call[Any], options: CallOptions) -> None:
         """Send a notification: a call that has no answer.
@@ -412,6 +419,17 @@ class Driver:
             )
         return TransportError(message, code="timeout")
 
+    async def _sign_in_and_open(self, deadline: CallDeadline) -> None:
+        """Open the session, at a second try where the user has to sign in first."""
+        try:
+            await self._open_session(deadline)
+        except AuthorizationRequiredError as error:
+            required = error
+        else:
+            return
+        await self._sign_in(required, deadline)
+        await self._open_session(deadline)
+
     async def _open_session(self, deadline: CallDeadline) -> None:
         self._active = await self._transport.connect(deadline)
         await self._report_loss(deadline)
@@ -439,8 +457,19 @@ class Driver:
     async def _rounds(self, call: Call[ResultT], options: CallOptions, deadline: CallDeadline) -> ResultT:
         current, asked, pauses = call, 0, 0
         opened: set[str] = set()
+        required: AuthorizationRequiredError | None = None
         while asked < MAX_INPUT_ROUNDS:
-            outcome = await self._let_in(partial(self._tries, current, options), deadline, opened)
+            if required is not None:
+                await self._sign_in(required, deadline, opened)
+            try:
+                outcome = await self._tries(current, options, deadline)
+            except AuthorizationRequiredError as error:
+                if required is not None:
+                    raise
+                # Not in here, so that this refusal is no context of what comes next.
+                required = error
+                continue
+            required = None
             if isinstance(outcome, ResponseReceived):
                 for warning in outcome.warnings:
                     log.warning("%s: %s", call.method, warning)
@@ -464,31 +493,25 @@ class Driver:
             code="protocol",
         )
 
-    async def _let_in(
-        self,
-        work: Callable[[CallDeadline], Awaitable[T]],
-        deadline: CallDeadline,
-        opened: Collection[str] = (),
-    ) -> T:
-        """Do something, and once more if a user had to sign in first and was asked to.
+    async def _sign_in(
+        self, required: AuthorizationRequiredError, deadline: CallDeadline, opened: Collection[str] = ()
+    ) -> None:
+        """Ask the user to sign in.
 
         Args:
-            work: What to do.
+            required: Why.
             deadline: The deadline of the call.
             opened: URLs that the user was asked to open already, for this call.
+
+        Raises:
+            AuthorizationRequiredError: It is ``required``: the user cannot be asked, or has refused.
         """
-        try:
-            return await work(deadline)
-        except AuthorizationRequiredError as error:
-            required = error
-        # Outside of the except block, so that the first refusal is no context of what comes now.
         required.user_id = required.user_id or self._settings.user_id
         pages = [each["url"] for each in required.elicitations]
         if pages and all(page in opened for page in pages):
             raise required
         if not await deadline.interact(lambda: self._responder.authorize(required)):
             raise required
-        return await work(deadline)
 
     async def _gather_input(
         self, questions: Mapping[str, Question], deadline: CallDeadline
@@ -562,7 +585,7 @@ class Driver:
                 # Another thread has found the session expired a moment ago.
                 continue
             outcome = await active.deliver(outgoing, extra, on_progress, deadline)
-            if isinstance(outcome, ResponseReceived | LongListReceived | InputRequired):
+            if isinstance(outcome, _ANSWERS):
                 return outcome
             if isinstance(outcome, ResponseRejected):
                 raise outcome.error

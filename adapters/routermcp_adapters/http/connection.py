@@ -87,21 +87,22 @@ class PooledConnection:
         Raises:
             RemoteProtocolError: They are not an HTTP answer, or not one that MCP allows.
         """
+        self.reader.receive_data(data)
+        if exchange.size + len(data) < PAUSE_SIZE:
+            return self._take(exchange)
+        with paused():
+            return self._take(exchange)
+
+    def _take(self, exchange: HTTPExchange) -> list[Event]:
         events: list[Event] = []
         logging_wire = wire_log.enabled() and not exchange.private
-        self.reader.receive_data(data)
         while (item := self.reader.next_event()) is not NEED_DATA:
             if type(item) is EndOfBody:
                 self.drained = True
             if logging_wire:
                 wire_log.log_item(item, exchange)
-            if exchange.finished:
-                pass
-            elif exchange.size < PAUSE_SIZE:
+            if not exchange.finished:
                 events += exchange.receive(item)
-            else:
-                with paused():
-                    events += exchange.receive(item)
             if self.drained:
                 break
         if logging_wire:
@@ -110,7 +111,9 @@ class PooledConnection:
 
     def examine(self) -> Condition:
         """Say whether another request may be sent: the last answer is complete, nothing else came."""
-        for _ in range(MAX_REMAINS):
+        remains = 0
+        while remains < MAX_REMAINS:
+            remains += 1
             data = self.stream.receive_nowait()
             if data is None:
                 return Condition.FRESH if self.drained else Condition.TALKING

@@ -208,7 +208,9 @@ class ConnectionPool:
     def _take_idle(self, origin: Origin) -> PooledConnection | None:
         """Take the connection that has rested least; drop those on the way that are of no use."""
         now, idle = self._runtime.now(), self._idle
-        for index in range(len(idle) - 1, -1, -1):
+        index = len(idle)
+        while index:
+            index -= 1
             connection = idle[index]
             if connection.origin != origin:
                 continue

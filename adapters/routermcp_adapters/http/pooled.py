@@ -10,6 +10,7 @@ from __future__ import annotations
 import ssl
 import threading
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from routermcp_proto.events import Event
 from routermcp_proto.exceptions import RemoteProtocolError, TransportError
@@ -126,13 +127,21 @@ class PooledTransport(SharedTransport):
         else:
             endpoint, admit = context.destination.endpoint, context.destination.admit
             connection = await pool.lease(endpoint, control=context.control, admit=admit)
+        outcome: Outcome | None = None
         try:
-            outcome = await self._converse(connection, request, exchange, context)
+            await self._send(connection, request, exchange)
+            while outcome is None and not exchange.finished:
+                for event in await self._receive(connection, exchange, context):
+                    if isinstance(event, OUTCOMES):
+                        outcome = event
+                    else:
+                        await context.on_event(event)
         except BaseException:
             # Cancellation, a deadline, Ctrl-C, an error of a callback: nothing may use this
             # connection again, and nothing is awaited on the way out.
             pool.discard(connection)
             raise
+        self._answered = True
         pool.release(connection)
         return outcome
 
@@ -142,10 +151,7 @@ class PooledTransport(SharedTransport):
         """Open a stream over a connection of its own; see :meth:`HTTPTransport.open_stream`."""
         pool = self.pool()
         connection = await pool.lease(self.endpoint, control=True)
-
-        async def receive() -> list[Event]:
-            return self._read(connection, exchange, await self._receive(connection, context))
-
+        receive = partial(self._receive, connection, exchange, context)
         try:
             await self._send(connection, request, exchange)
             events: list[Event] = []
@@ -159,25 +165,6 @@ class PooledTransport(SharedTransport):
             pool.discard(connection)
             return events[0]
         return _PooledStream(connection, receive, events)
-
-    async def _converse(
-        self,
-        connection: PooledConnection,
-        request: HTTPRequest,
-        exchange: HTTPExchange,
-        context: ExchangeContext,
-    ) -> Outcome | None:
-        await self._send(connection, request, exchange)
-        outcome: Outcome | None = None
-        while outcome is None and not exchange.finished:
-            data = await self._receive(connection, context)
-            for event in self._read(connection, exchange, data):
-                if isinstance(event, OUTCOMES):
-                    outcome = event
-                else:
-                    await context.on_event(event)
-        self._answered = True
-        return outcome
 
     async def _send(self, connection: PooledConnection, request: HTTPRequest, exchange: HTTPExchange) -> None:
         if wire_log.enabled():
@@ -195,18 +182,20 @@ class PooledTransport(SharedTransport):
                 raise
             raise self._lost(connection, error) from error
 
-    async def _receive(self, connection: PooledConnection, context: ExchangeContext) -> bytes:
+    async def _receive(
+        self, connection: PooledConnection, exchange: HTTPExchange, context: ExchangeContext
+    ) -> list[Event]:
+        """Wait for a piece of the answer, and return the events in it."""
         reader = context.reader
         try:
             if reader is not None and self._runtime is not None:
-                return await reader.receive(self._runtime, connection.stream, context.on_event)
-            return await connection.stream.receive_some()
+                data = await reader.receive(self._runtime, connection.stream, context.on_event)
+            else:
+                data = await connection.stream.receive_some()
         except OSError as error:
             if is_deadline(error):
                 raise
             raise self._lost(connection, error) from error
-
-    def _read(self, connection: PooledConnection, exchange: HTTPExchange, data: bytes) -> list[Event]:
         try:
             return connection.take(data, exchange)
         except RemoteProtocolError as error:

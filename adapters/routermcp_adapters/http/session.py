@@ -284,8 +284,8 @@ class HTTPSession:
         Raises:
             TransportError: The answer was lost, or was none of MCP.
         """
-        binding = self._binding
-        for _ in range(MAX_REDIRECTS + 1):
+        binding, redirects = self._binding, 0
+        while redirects <= MAX_REDIRECTS:
             try:
                 outcome = await self._sender.run(binding.post(outgoing, extra), exchange, context)
                 cut = _stream_cut() if isinstance(outcome, StreamEnded) else None
@@ -297,6 +297,7 @@ class HTTPSession:
                 return outcome
             binding.follow_or_raise(outcome)
             exchange.restart()
+            redirects += 1
         raise TransportError(f"{self._shared.endpoint} redirects in circles", code="redirect")
 
     async def _resume(
