@@ -31,9 +31,9 @@ def free_port() -> int:
         return there.getsockname()[1]
 
 
-def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Wait until a program that was started listens."""
-    until = time.monotonic() + PATIENCE
+def wait_for(port: int, process: subprocess.Popen[bytes], *, patience: float = PATIENCE) -> None:
+    """Wait until a program that was started listens, for so many seconds at most."""
+    until = time.monotonic() + patience
     while True:
         try:
             socket.create_connection(("127.0.0.1", port)).close()

@@ -23,7 +23,7 @@ from hypothesis import settings
 
 from tests import loopback
 from tests.docs.pages import DOCS, EXAMPLE_URL, ROOT, TUTORIAL, blocks, steps
-from tests.programs import PATIENCE, free_port, wait_for
+from tests.programs import free_port, wait_for
 from tests.third_party import (
     FASTAPI_REQUIREMENTS,
     WORKERS_REQUIREMENTS,
@@ -37,8 +37,8 @@ EXAMPLES = DOCS / "examples"
 #: Whether the long profile is asked for: ``.ci/run --full``.
 LONG = settings.get_current_profile_name() == "long"
 
-#: Seconds for a program that waits for workers or a kernel.
-PATIENCE_WITH_WORKERS = 100.0
+#: Seconds for a program that loads a framework, or waits for workers or a kernel.
+PATIENCE = 100.0
 
 #: Serves two applications of the examples in one process, as starting each would take a second.
 SERVE = """
@@ -82,7 +82,7 @@ def running(*command: str | Path, folder: Path, ports: list[int], **variables: s
     )
     try:
         for port in ports:
-            wait_for(port, process)
+            wait_for(port, process, patience=PATIENCE)
         yield
     finally:
         process.send_signal(signal.SIGTERM)
@@ -135,7 +135,7 @@ class Shell:
             env=environment_of(self._environment),
             capture_output=True,
             text=True,
-            timeout=PATIENCE_WITH_WORKERS,
+            timeout=PATIENCE,
             check=False,
         )
         return re.sub(r" in \d+\.\d+s", " in 0.05s", done.stdout + done.stderr)
@@ -202,7 +202,7 @@ def test_the_notebook_is_its_page_and_prints_what_it_shows(capsys: pytest.Captur
             env=environment_of({}),
             capture_output=True,
             text=True,
-            timeout=PATIENCE_WITH_WORKERS,
+            timeout=PATIENCE,
             check=False,
         )
         assert done.returncode == 0, done.stderr
