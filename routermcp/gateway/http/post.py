@@ -30,9 +30,9 @@ from .asgi import Receive, ResponseWriter, disconnected
 #: ``proxy_read_timeout``) or 30 (Heroku).
 KEEP_ALIVE_SECONDS = 15.0
 
-#: Seconds after which the connection is watched for a disconnect. Most requests are answered
-#: before that, and watching takes a task.
-WATCH_AFTER_SECONDS = 0.05
+#: Seconds after which the connection is watched for a disconnect. Nearly all requests are answered
+#: before that, with hundreds under way at once too, and watching takes a task.
+WATCH_AFTER_SECONDS = 0.25
 
 
 class Post:
@@ -94,7 +94,8 @@ class Post:
             await self._response.end()
 
     async def _run_all(self, asked: Sequence[RequestReceived], receive: Receive) -> None:
-        watching = asyncio.get_running_loop().call_later(WATCH_AFTER_SECONDS, self._begin_to_watch, receive)
+        loop = asyncio.get_running_loop()
+        watching = loop.call_later(WATCH_AFTER_SECONDS, self._begin_to_watch, receive)
         try:
             if len(asked) == 1:
                 await self._run_one(asked[0])
@@ -106,6 +107,7 @@ class Post:
             watching.cancel()
             if self._watcher is not None:
                 self._watcher.cancel()
+                self._watcher = None  # it refers to this object: the collector would have to find both
 
     async def _run_one(self, asked: RequestReceived) -> None:
         """Answer one request, unless the client cancels it or disconnects."""

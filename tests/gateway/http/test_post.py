@@ -1,0 +1,69 @@
+"""What a request leaves behind when it has been answered."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import weakref
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+from routermcp.gateway import BuiltinTools, Caller, GatewayApp
+from tests.gateway.gateways import PATIENCE, request
+
+
+class Connection:
+    """A client that sends one request and stays connected."""
+
+    def __init__(self) -> None:
+        self.watched = asyncio.Event()
+        self._sent = False
+
+    async def receive(self) -> MutableMapping[str, Any]:
+        """Give the request, and then wait for the end of the connection."""
+        if self._sent:
+            self.watched.set()
+            await asyncio.Event().wait()
+        self._sent = True
+        body = json.dumps(request("tools/call", {"name": "add", "arguments": {}})).encode()
+        return {"type": "http.request", "body": body, "more_body": False}
+
+
+class SlowTools(BuiltinTools):
+    """Answers when the gateway has begun to watch the connection."""
+
+    def __init__(self, watched: asyncio.Event) -> None:
+        self._watched = watched
+
+    async def call_tool(self, name: str, arguments: Mapping[str, Any], caller: Caller) -> Mapping[str, Any]:
+        await self._watched.wait()
+        return {"content": []}
+
+
+def test_the_collector_has_nothing_to_do_after_a_request_that_was_watched() -> None:
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/mcp", "headers": headers}
+    answers: list[MutableMapping[str, Any]] = []
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        answers.append(message)
+
+    async def body() -> None:
+        connection = Connection()
+        gone = asyncio.Event()
+        weakref.finalize(connection, gone.set)
+        app = GatewayApp(SlowTools(connection.watched))
+        receive = connection.receive
+        del connection
+        await app(scope, receive, send)
+        del receive
+        async with asyncio.timeout(PATIENCE):
+            await gone.wait()
+
+    gc.disable()
+    try:
+        asyncio.run(body())
+    finally:
+        gc.enable()
+    assert answers[0]["status"] == 200
