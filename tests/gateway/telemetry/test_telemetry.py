@@ -89,7 +89,7 @@ def lines_of(*records: CallRecord, as_json: bool = False) -> list[str]:
     written: list[str] = []
 
     async def body() -> None:
-        log = CallLog(written.append, lambda _: "shop", as_json=as_json, now=lambda: NOON)
+        log = CallLog(written.append, lambda _: "shop", as_json=as_json, clock=NOON.timestamp)
         for record in records:
             log.add(record)
         log.flush()
