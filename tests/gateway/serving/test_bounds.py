@@ -87,6 +87,13 @@ def endless(connection: socket.socket, piece: bytes) -> None:
         pass
 
 
+def test_a_response_without_a_body_arrives_while_its_connection_is_open(place: tuple[str, int]) -> None:
+    with dial(place) as connection:
+        for method, answer in ((b"HEAD", b"HTTP/1.1 405 "), (b"GET", b"HTTP/1.1 200 ")):
+            connection.sendall(HEALTH.replace(b"GET", method) + b"\r\n")
+            assert connection.recv(65536).startswith(answer)
+
+
 @pytest.mark.parametrize(
     ("begin", "piece"),
     [

@@ -60,6 +60,33 @@ def test_head_and_body_leave_together() -> None:
     assert run(lambda out: out.writelines([b"head", b"body"])) == [b"headbody"]
 
 
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n"
+
+
+def test_a_response_leaves_at_once_when_its_body_has_begun() -> None:
+    assert run(lambda out: (out.write(HEAD), out.write(b"body")), turns=0) == [HEAD + b"body"]
+    assert run(lambda out: (out.write(HEAD), out.write(b"")), turns=0) == [HEAD]
+
+
+def test_a_head_waits_for_its_body_however_many_turns_that_takes() -> None:
+    assert run(lambda out: out.write(HEAD), turns=3) == []
+    assert run(lambda out: (out.write(HEAD), out.flush()), turns=0) == [HEAD]
+    assert run(lambda out: (out.write(HEAD), out.close()), turns=0) == [HEAD, "close"]
+
+
+def test_the_pieces_of_a_stream_that_are_written_in_one_turn_leave_together() -> None:
+    def stream(out: CoalescingTransport) -> None:
+        for piece in (HEAD, b"one", b"two", b"three"):
+            out.write(piece)
+
+    assert run(stream) == [HEAD + b"one", b"twothree"]
+
+
+def test_an_interim_response_does_not_wait_for_the_one_that_follows() -> None:
+    interim = b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert run(lambda out: out.write(interim)) == [interim]
+
+
 def test_nothing_leaves_before_the_turn_ends() -> None:
     assert run(lambda out: out.write(b"head"), turns=0) == []
 
