@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, cast
 
 from routermcp_proto import jsonrpc
@@ -167,9 +167,9 @@ class GatewayApp:
         except Rejected as rejected:
             await reject(rejected, send)
 
-    async def answer(
+    def answer(
         self, head: RequestHead, receive: Receive, send: Send, sign: SignSessionId | None = None
-    ) -> None:
+    ) -> Awaitable[None]:
         """Answer a request whose path and origin are checked.
 
         Args:
@@ -184,7 +184,7 @@ class GatewayApp:
         method = self._methods.get(head.method)
         if method is None:
             raise _method_not_allowed("the endpoint takes POST, GET and DELETE")
-        await method(head, receive, send, sign)
+        return method(head, receive, send, sign)
 
     def _note_end(self, session: KeptSession, reason: SessionEnd, owner: bytes = b"") -> None:
         details = session_details(session, owner or session.owner)

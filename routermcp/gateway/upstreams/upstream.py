@@ -342,7 +342,8 @@ class Upstream:
 
     async def _session_for(self, caller: Caller) -> UpstreamSession:
         shared, session_id = self._shared, caller.session_id
-        await shared.connect()
+        if not shared.connected:
+            await shared.connect()
         if session_id is None or self.one_session or not shared.revision.peer_requests:
             return shared
         session = self._client_sessions.get(session_id)
