@@ -91,6 +91,11 @@ class Caller(Protocol):
         ...
 
     @property
+    def owner(self) -> bytes:
+        """Names the client by its credential and its user; empty where the transport knows neither."""
+        ...
+
+    @property
     def meta(self) -> Mapping[str, Any]:
         """The members of the request's ``_meta``, without those that the protocol itself uses."""
         ...

@@ -46,6 +46,8 @@ class Sender(NamedTuple):
     """The part of the backend that it sees, None for the whole."""
     header: Callable[[str], str | None] | None = None
     """Returns a header of its HTTP request, None over another transport."""
+    owner: bytes = b""
+    """Names its credential and its user; empty over another transport."""
 
 
 UNKNOWN_SENDER = Sender()
@@ -66,6 +68,7 @@ class RequestContext:
         send: Sends a message to the client before the answer.
         user_id: The user whom the request is for.
         view: The part of the backend that the client sees, None for the whole.
+        owner: Names the client by its credential and its user.
         capabilities: The capabilities that the client declared.
         revision: The revision of MCP that the request is written in.
         meta: The members of ``_meta``, without those that the protocol itself uses.
@@ -86,7 +89,7 @@ class RequestContext:
         meta: Any = asked.params.get("_meta")
         responses, state = asked.params.get("inputResponses"), asked.params.get("requestState")
         self.send = send
-        self.user_id, self.view, self._header = sender
+        self.user_id, self.view, self._header, self.owner = sender
         self.capabilities: Mapping[str, Any] = asked.capabilities
         self.revision: Revision = asked.revision
         self.meta: Mapping[str, Any] = {}

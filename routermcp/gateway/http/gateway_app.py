@@ -224,7 +224,7 @@ class GatewayApp:
                 machine,
                 session,
                 response,
-                Sender(head.user_id, head.view, head.joined),
+                Sender(head.user_id, head.view, head.joined, head.owner),
                 self._keep_alive,
             )
             self._posts.add(post)

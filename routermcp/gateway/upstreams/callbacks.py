@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -31,6 +32,15 @@ log = logging.getLogger("routermcp.gateway")
 
 #: Called with a server's notifications that belong to no request: method and parameters.
 OnUpstreamNotification = Callable[[str, Mapping[str, Any]], None]
+
+
+#: Seconds for which a server may go on with a request that was given up, and write about it: as long as a
+#: call lasts. Servers need not say that they have stopped.
+GIVEN_UP_SECONDS = 600.0
+
+#: Owners of requests that were given up, of which a stream knows the last ones: any other owner differs from
+#: one of two.
+MAX_GIVEN_UP = 2
 
 
 @dataclass(eq=False)
@@ -95,6 +105,16 @@ class UpstreamCallbacks(Callbacks):
         self._on_notification = on_notification
         self._shared_stream = shared_stream
         self._asking: set[asyncio.Task[None]] = set()
+        self._given_up: dict[bytes, float] = {}
+
+    def give_up(self, request: ForwardedRequest) -> None:
+        """Note that a request ended without an answer: its server may go on with it, and write about it."""
+        if self._shared_stream:
+            owner = request.caller.owner
+            self._given_up.pop(owner, None)
+            while len(self._given_up) >= MAX_GIVEN_UP:
+                del self._given_up[next(iter(self._given_up))]
+            self._given_up[owner] = time.monotonic() + GIVEN_UP_SECONDS
 
     def capabilities(self) -> dict[str, Any]:
         """Return the capabilities to declare to the server."""
@@ -111,7 +131,12 @@ class UpstreamCallbacks(Callbacks):
         last = requests[-1]
         in_session = last.caller.session_id is not None
         same = len(requests) == 1 or (in_session and all(last.is_of_client(each.caller) for each in requests))
-        return last if same else None
+        return last if same and not self._may_be_of_another(last.caller.owner) else None
+
+    def _may_be_of_another(self, owner: bytes) -> bool:
+        """Whether what comes may belong to a request of another owner that was given up."""
+        now = time.monotonic()
+        return any(other != owner and now < until for other, until in self._given_up.items())
 
     def take_over(self, asked: RequestReceived, reply: Reply) -> bool:
         """Answer in another task, where the reading task may be that of another client, or of none."""

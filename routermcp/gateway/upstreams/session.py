@@ -13,7 +13,7 @@ from routermcp_adapters.runtimes.auto import running
 from routermcp_proto import calls
 from routermcp_proto.calls import Call
 from routermcp_proto.events import ResponseReceived
-from routermcp_proto.exceptions import RPCError
+from routermcp_proto.exceptions import RPCError, TransportError
 from routermcp_proto.names import (
     ACKNOWLEDGED,
     LOG_LEVEL_KEY,
@@ -156,6 +156,9 @@ class UpstreamSession:
                 timeout_ms, headers, meta=meta, on_progress=on_progress, capabilities=declared
             )
             outcome = await self._driver.ask(call, options)
+        except (asyncio.CancelledError, TransportError):
+            self._callbacks.give_up(request)
+            raise
         finally:
             requests.remove(request)
             current.reset(token)
