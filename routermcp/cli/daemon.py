@@ -55,7 +55,7 @@ class Daemon:
     """
 
     def __init__(self, path: Path, config: GatewayConfig) -> None:
-        self._path = path.resolve()
+        self._path = Path(os.path.realpath(path))
         self._config = config
         self._folder = state_folder(self._path)
 
@@ -135,10 +135,7 @@ class Daemon:
         return url if self._health(url, port).get("status") == "ok" else None
 
     def _port(self) -> int | None:
-        try:
-            return whole_number((self._folder / "daemon.port").read_text().strip(), MAX_PORT)
-        except (OSError, UnicodeDecodeError):
-            return None
+        return whole_number(_read(self._folder / "daemon.port"), MAX_PORT)
 
     def _health(self, url: str, port: int) -> dict[str, Any]:
         from ..gateway.serving.port_owner import listens_for_another_user  # noqa: PLC0415 - needs the extra
@@ -177,7 +174,7 @@ class Daemon:
 
 def state_folder(path: Path) -> Path:
     """Return the folder with the state of a configuration's daemon."""
-    resolved = path.resolve()
+    resolved = Path(os.path.realpath(path))
     name = _UNFIT.sub("-", resolved.parent.name)[:40]
     digest = hashlib.sha256(os.fsencode(resolved)).hexdigest()[:12]
     return Path.home() / STATE_FOLDER / f"{name}-{digest}"
@@ -198,8 +195,17 @@ def announced(path: Path) -> Generator[Any]:
     try:
         yield announce
     finally:
-        for file in files:
-            file.unlink(missing_ok=True)
+        # A daemon that began while this one ended has written its own.
+        if _read(files[0]) == str(os.getpid()):
+            for file in files:
+                file.unlink(missing_ok=True)
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 @contextmanager

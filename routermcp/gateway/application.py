@@ -9,8 +9,11 @@ The variables of :class:`ServeOptions` are its options in both ways.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 
 from routermcp_proto.exceptions import ConfigError
@@ -38,12 +41,26 @@ def create() -> ProjectGateway:
         raise ConfigError(f"set {CONFIG_VARIABLE} to the path of a routermcp.jsonc")
     options = ServeOptions.from_environment(os.environ)
     log_to_stderr(debug=options.debug)
+    end_with_supervisor()
     config = options.applied_to(load(path, tolerant=True))
     # The objects of now stay: this is a worker, and loads nothing more.
     spare_the_collector()
     return application_of(
         config, aggregate_of(config, folder=path.parent), folder=path.parent, write_log=write_to_stderr
     )
+
+
+def end_with_supervisor() -> None:
+    """End this worker when the process that started it has: it would keep the port, out of reach."""
+    supervisor = multiprocessing.parent_process()
+    if supervisor is None:
+        return
+
+    def watch() -> None:
+        supervisor.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="routermcp-supervisor", daemon=True).start()
 
 
 def write_to_stderr(lines: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from routermcp_adapters.runtimes.auto import running
 from routermcp_proto.exceptions import ConfigError
 
 if TYPE_CHECKING:
@@ -21,28 +23,58 @@ if TYPE_CHECKING:
 WATCH_SECONDS = 1.0
 
 
+def hold_hangups() -> Callable[[], None]:
+    """Keep SIGHUP from ending this process while it starts.
+
+    Returns:
+        What sends one that came again, to the handler that is there by then.
+    """
+    came: list[int] = []
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, lambda number, _frame: came.append(number))
+
+    def release() -> None:
+        if came:
+            os.kill(os.getpid(), came[0])
+
+    return release
+
+
 def config_reloader(
     settings: GatewayConfig, backend: Aggregate, path: Path, read: Callable[[], GatewayConfig]
 ) -> Callable[[OnAudited], None]:
-    """Return what reads the configuration again; a broken one leaves the old one as it is."""
+    """Return what reads the configuration again; a broken one leaves the old one as it is.
+
+    To be called in the event loop. The file is read in a thread: a long one takes seconds. After a call that
+    comes meanwhile it is read once more.
+    """
     from ...gateway.reload import changes_between, reload_backend  # noqa: PLC0415 - needs the extra
     from ...gateway.telemetry.audit import AuditedEvent  # noqa: PLC0415
 
-    before = settings
+    before, stale = settings, False
+    task: asyncio.Task[None] | None = None
 
     def read_again(on_audited: OnAudited) -> None:
-        nonlocal before
-        try:
-            after = read()
-            reload_backend(backend, before, after, folder=path.parent)
-        except ConfigError as error:
-            sys.stderr.write(f"routermcp: the configuration stays as it was: {error}\n")
-            on_audited(AuditedEvent.CONFIG_REFUSED, {"file": str(path), "reason": str(error)})
-        else:
-            changes, before = changes_between(before, after), after
-            aliases = ", ".join(backend.upstreams) or "no servers"
-            sys.stderr.write(f"routermcp: {path} is read again ({aliases})\n")
-            on_audited(AuditedEvent.CONFIG_RELOADED, {"file": str(path), **changes.details()})
+        nonlocal stale, task
+        stale = True
+        if task is None or task.done():
+            task = asyncio.get_running_loop().create_task(read_while_stale(on_audited))
+
+    async def read_while_stale(on_audited: OnAudited) -> None:
+        nonlocal before, stale
+        while stale:
+            stale = False
+            try:
+                after = await running().run_blocking(read)
+                reload_backend(backend, before, after, folder=path.parent)
+            except ConfigError as error:
+                sys.stderr.write(f"routermcp: the configuration stays as it was: {error}\n")
+                on_audited(AuditedEvent.CONFIG_REFUSED, {"file": str(path), "reason": str(error)})
+            else:
+                changes, before = changes_between(before, after), after
+                aliases = ", ".join(backend.upstreams) or "no servers"
+                sys.stderr.write(f"routermcp: {path} is read again ({aliases})\n")
+                on_audited(AuditedEvent.CONFIG_RELOADED, {"file": str(path), **changes.details()})
 
     return read_again
 

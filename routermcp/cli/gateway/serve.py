@@ -21,7 +21,7 @@ from .options import (
     ServeDebugOption,
     WorkersOption,
 )
-from .reloading import config_reloader, watch_config_file
+from .reloading import config_reloader, hold_hangups, watch_config_file
 from .workers import serve_with_workers
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def serve(
     the configuration.
     """
     with gateway_installed(), reported(debug=debug):
-        from ...gateway.config.file import find, load  # noqa: PLC0415
+        from ...gateway.config.file import check_is_file, find, load  # noqa: PLC0415
         from ...gateway.factory import aggregate_of  # noqa: PLC0415 - needs the extra
 
         path = config or find()
@@ -74,24 +74,41 @@ def serve(
         def read() -> GatewayConfig:
             return options.applied_to(load(path, tolerant=True))
 
+        def read_again() -> GatewayConfig:
+            check_is_file(path)
+            return read()
+
+        release_hangups = hold_hangups()
         settings = read()
         if reload:
             watch_config_file(path)
         if workers > 1:
-            serve_with_workers(settings, path, workers, read, options)
+            serve_with_workers(settings, path, workers, read_again, options)
         else:
             backend = aggregate_of(settings, folder=path.parent)
-            on_hangup = config_reloader(settings, backend, path, read)
+            on_hangup = config_reloader(settings, backend, path, read_again)
             if not daemon_mode:
-                serve_gateway(settings, backend, str(path), on_hangup, folder=path.parent)
-                return
-            with announced(path) as announce:
                 serve_gateway(
                     settings,
                     backend,
                     str(path),
                     on_hangup,
                     folder=path.parent,
-                    on_start=announce,
+                    on_start=lambda _url: release_hangups(),
+                )
+                return
+            with announced(path) as announce:
+
+                def on_start(url: str) -> None:
+                    announce(url)
+                    release_hangups()
+
+                serve_gateway(
+                    settings,
+                    backend,
+                    str(path),
+                    on_hangup,
+                    folder=path.parent,
+                    on_start=on_start,
                     idle_seconds=IDLE_SECONDS,
                 )

@@ -59,7 +59,7 @@ def serve_with_workers(
         try:
             after = read()
             try_out(after)
-        except ConfigError as error:
+        except Exception as error:  # noqa: BLE001 - it would end this process, and leave the workers behind
             sys.stderr.write(f"routermcp: the configuration stays as it was: {error}\n")
             note(AuditedEvent.CONFIG_REFUSED, {"file": str(path), "reason": str(error)})
             return False
@@ -69,7 +69,7 @@ def serve_with_workers(
         return True
 
     try_out(config)
-    os.environ[CONFIG_VARIABLE] = str(path.resolve())
+    os.environ[CONFIG_VARIABLE] = os.path.realpath(path)
     os.environ.update(options.variables())
     listening = config.httpServer
 

@@ -24,7 +24,7 @@ def check(path: Path, environ: Mapping[str, str]) -> tuple[GatewayConfig | None,
     Returns:
         The configuration, None where ``serve`` refuses it, and what there is to say about it.
     """
-    folder = path.resolve().parent
+    folder = Path(os.path.realpath(path)).parent
     problems = Problems(str(path))
     try:
         variables = {**workspace_variables(folder), **environ}

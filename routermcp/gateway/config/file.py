@@ -78,7 +78,7 @@ def load(
             no secret.
     """
     variables = os.environ if environ is None else environ
-    folder = Path(path).resolve().parent
+    folder = Path(os.path.realpath(path)).parent  # Path.resolve fails for links in a circle
     known = {**workspace_variables(folder), **variables}
     text = read_text(path)
     return parse(text, source=str(path), environ=known, folder=folder if tolerant else None)
@@ -103,6 +103,16 @@ def read_text(path: Path | str) -> str:
         line = content.count(b"\n", 0, error.start) + 1
         # The error holds the whole file.
         raise ConfigError(f"{path}:{line}: not UTF-8, which configurations are written in") from None
+
+
+def check_is_file(path: Path) -> None:
+    """Check what is read while a gateway runs: opening a pipe would wait for its other end, for ever.
+
+    Raises:
+        ConfigError: It is there, and no file.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ConfigError(f"{path}: the configuration cannot be read again: it is no file")
 
 
 def workspace_variables(folder: Path) -> dict[str, str]:

@@ -6,6 +6,7 @@ Sources: the documentation of each program, and of Windows' packaged application
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -127,7 +128,7 @@ def _places(home: Path, environ: Mapping[str, str], platform: str) -> dict[str, 
 
 def host_file(path: Path) -> HostFile:
     """Return a file that the user names, as one of the host whose files are called so."""
-    resolved = path.expanduser().resolve()
+    resolved = Path(os.path.realpath(path.expanduser()))
     for host in HOSTS:
         for name in host.workspace_files:
             if resolved.as_posix().endswith(f"/{name}") and resolved.parent != Path.home() / ".gemini":

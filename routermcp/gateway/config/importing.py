@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import ntpath
+import os
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -96,7 +97,7 @@ def import_servers(
     done = Import()
     seen: set[Path] = set()
     for file in files:
-        path = file.path.resolve()
+        path = Path(os.path.realpath(file.path))
         if path in seen:  # a workspace that is the user's folder
             continue
         seen.add(path)
@@ -114,7 +115,7 @@ def import_servers(
             _add(done, name, server, file)
     if done.servers:
         problems = Problems(str(target))
-        folder = target.resolve().parent
+        folder = Path(os.path.realpath(target)).parent
         variables = {**workspace_variables(folder), **environ}
         parse_into(problems, done.text(), environ=variables, folder=folder)
         done.findings = problems.findings()

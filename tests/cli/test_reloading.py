@@ -1,0 +1,158 @@
+"""Reading the configuration again: whatever stands in its place, the gateway goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from routermcp.cli.daemon import announced, state_folder
+from routermcp.cli.gateway import reloading, workers
+from routermcp.gateway import application
+from routermcp.gateway.aggregate import Aggregate
+from routermcp.gateway.config.check import check
+from routermcp.gateway.config.file import check_is_file, load
+from routermcp.gateway.config.hosts import host_file
+from routermcp.gateway.config.importing import import_servers
+from routermcp.gateway.config.model import GatewayConfig
+from routermcp.gateway.serving import uvicorn
+from routermcp.gateway.serving.options import ServeOptions
+from routermcp.types import ConfigError
+
+PATIENCE = 10.0
+
+needs_hangups = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+needs_links = pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+
+
+@contextmanager
+def handled(number: int, handler: Any) -> Iterator[None]:
+    before = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+def test_requests_are_answered_while_a_long_file_is_read() -> None:
+    """And the file is read once more for a change that comes meanwhile."""
+    begun, go_on = threading.Event(), threading.Event()
+    reads: list[int] = []
+
+    def read() -> GatewayConfig:
+        reads.append(threading.get_ident())
+        begun.set()
+        assert go_on.wait(PATIENCE)
+        return GatewayConfig()
+
+    async def body() -> None:
+        noted: list[Any] = []
+        again = reloading.config_reloader(GatewayConfig(), Aggregate([]), Path("routermcp.jsonc"), read)
+
+        def ask() -> None:
+            again(lambda event, _details: noted.append(event))
+
+        ask()
+        while not begun.is_set():  # the loop goes on
+            await asyncio.sleep(0)
+        ask()
+        ask()
+        go_on.set()
+        while len(noted) < 2:
+            await asyncio.sleep(0)
+        assert len(reads) == 2
+        assert threading.get_ident() not in reads
+
+    asyncio.run(asyncio.wait_for(body(), PATIENCE))
+
+
+@needs_links
+def test_a_pipe_and_links_in_a_circle_are_no_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "routermcp.jsonc"
+    check_is_file(path)  # one that is gone is told by reading it
+    os.mkfifo(path)
+    with pytest.raises(ConfigError, match="no file"):
+        check_is_file(path)
+    path.unlink()
+    path.symlink_to(path)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(path, tolerant=True)
+    assert check(path, {})[0] is None
+    found = import_servers([host_file(path)], {}, workspace=tmp_path, target=tmp_path / "new.jsonc")
+    assert len(found.unread) == 1
+
+
+@needs_hangups
+def test_a_hangup_while_the_gateway_starts_is_heard_later() -> None:
+    heard: list[int] = []
+    with handled(signal.SIGHUP, signal.SIG_DFL):
+        release = reloading.hold_hangups()
+        release()  # none came
+        os.kill(os.getpid(), signal.SIGHUP)
+        signal.signal(signal.SIGHUP, lambda number, _frame: heard.append(number))
+        assert heard == []
+        release()
+        assert heard == [signal.SIGHUP]
+
+
+def test_no_mistake_ends_the_process_that_restarts_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[Callable[[], bool]] = []
+
+    def serve_workers(_application: str, *, may_restart: Callable[[], bool], **_options: Any) -> None:
+        asked.append(may_restart)
+
+    def read() -> GatewayConfig:
+        raise RuntimeError("of a library")
+
+    monkeypatch.setattr(uvicorn, "serve_workers", serve_workers)
+    for name in (application.CONFIG_VARIABLE, "PATH"):  # what it sets goes with the test
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    config = GatewayConfig.model_validate({"session": {"store": "redis://127.0.0.1:1/0"}})
+    workers.serve_with_workers(config, tmp_path / "routermcp.jsonc", 2, read, ServeOptions())
+    assert asked[0]() is False
+    assert "stays as it was: of a library" in capsys.readouterr().err
+
+
+def test_a_worker_ends_with_its_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
+    supervisor, ended = threading.Event(), threading.Event()
+
+    class Process:
+        def join(self) -> None:
+            assert supervisor.wait(PATIENCE)
+
+    with handled(signal.SIGTERM, lambda _number, _frame: ended.set()):
+        application.end_with_supervisor()  # a process that nothing supervises
+        monkeypatch.setattr(multiprocessing, "parent_process", Process)
+        application.end_with_supervisor()
+        assert not ended.is_set()
+        supervisor.set()
+        until = time.monotonic() + PATIENCE
+        while not ended.wait(0.01):  # a long wait is not interrupted where another thread gets the signal
+            assert time.monotonic() < until
+
+
+def test_a_daemon_that_ends_leaves_the_files_of_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    config = tmp_path / "routermcp.jsonc"
+    pid = state_folder(config) / "daemon.pid"
+    with announced(config) as announce:
+        announce("http://127.0.0.1:4000/mcp")
+    assert not list(pid.parent.iterdir())
+    with announced(config) as announce:
+        announce("http://127.0.0.1:4000/mcp")
+        pid.write_text("1\n")
+    assert sorted(each.name for each in pid.parent.iterdir()) == ["daemon.pid", "daemon.port"]
