@@ -101,7 +101,7 @@ class Aggregate:
         naming: Naming = DOTTED,
         patience: float = LIST_WAIT_SECONDS,
     ) -> None:
-        self.on_changed: Announce = lambda _method, _params, _session_id=None: None
+        self.on_changed: Announce = lambda _method, _params, _session_id=None, _server=None: None
         self.call_listeners: list[OnCall] = []
         self.tokens = tokens
         self.server_info = SERVER_INFO
@@ -187,7 +187,7 @@ class Aggregate:
             upstream.on_reached = lambda: None
             upstream.on_change = lambda _method: None
             upstream.on_session_change = lambda _session_id, _method: None
-            upstream.on_notification = lambda _method, _params: None
+            upstream.on_notification = lambda _session_id, _method, _params: None
             task = asyncio.create_task(upstream.retire())
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
@@ -200,35 +200,35 @@ class Aggregate:
 
     def _watch(self, upstream: Upstream) -> None:
         upstream.on_reached = self._introduce
-        upstream.on_change = self._changed
-        upstream.on_session_change = self._changed_in_session
+        upstream.on_change = partial(self._changed, upstream.alias)
+        upstream.on_session_change = partial(self._changed_in_session, upstream.alias)
         upstream.on_notification = partial(self._hear, upstream.alias)
 
     def _introduce(self) -> None:
         """Take over what the servers say about their use."""
         self.instructions = self._shared.instructions
 
-    def _changed(self, method: str) -> None:
+    def _changed(self, alias: str, method: str) -> None:
         self._catalog.invalidate(method)
         self._own = dict.fromkeys(self._own)
-        self.on_changed(method, {})
+        self.on_changed(method, {}, None, alias)
 
-    def _changed_in_session(self, session_id: str, method: str) -> None:
+    def _changed_in_session(self, alias: str, session_id: str, method: str) -> None:
         upstreams = self.upstreams.values()
         if any(upstream.catalog_of(session_id) is not upstream.catalog for upstream in upstreams):
             self._own[session_id] = None
         else:
             self._own.pop(session_id, None)
-        self.on_changed(method, {}, session_id)
+        self.on_changed(method, {}, session_id, alias)
 
-    def _hear(self, alias: str, method: str, params: Mapping[str, Any]) -> None:
+    def _hear(self, alias: str, session_id: str | None, method: str, params: Mapping[str, Any]) -> None:
         uri = params.get("uri")
         if method == RESOURCE_UPDATED and isinstance(uri, str):
             entry = self._catalog[Listing.RESOURCES].get(uri)
             if entry is None or entry.alias == alias:
-                self.on_changed(method, params)
+                self.on_changed(method, params, session_id, alias)
             for here in self._renamed.changed(alias, uri):
-                self.on_changed(method, {**params, "uri": here})
+                self.on_changed(method, {**params, "uri": here}, session_id, alias)
 
     def seen_by(self, view: View) -> VisibleServers:
         """Return what a view shows of the servers that all users share."""

@@ -163,8 +163,22 @@ class Caller(Protocol):
 class Announce(Protocol):
     """Sends a notification to the clients that want it."""
 
-    def __call__(self, method: str, params: Mapping[str, Any], session_id: str | None = None, /) -> None:
-        """Send a notification, only to the client of one session where that is given."""
+    def __call__(
+        self,
+        method: str,
+        params: Mapping[str, Any],
+        session_id: str | None = None,
+        server: str | None = None,
+        /,
+    ) -> None:
+        """Send a notification.
+
+        Args:
+            method: The notification.
+            params: Its parameters.
+            session_id: The one session that it is for, "" for the clients without one, None for all clients.
+            server: The server that it is about, which a client has to see; None for the whole backend.
+        """
         ...
 
 
@@ -173,8 +187,7 @@ class Changing(Protocol):
     """A backend whose lists or resources change while it is served.
 
     Attributes:
-        on_changed: Called with the method and parameters of a notification for the clients, or for
-            the client of one session. Set by the server of the backend.
+        on_changed: Called with a notification for clients. Set by the server of the backend.
     """
 
     on_changed: Announce

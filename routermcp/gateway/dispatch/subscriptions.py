@@ -25,8 +25,8 @@ from routermcp_proto.exceptions import InvalidParamsError, InvalidRequestError, 
 from routermcp_proto.jsonrpc import RequestId
 from routermcp_proto.names import ACKNOWLEDGED, LIST_FILTERS, RESOURCE_UPDATED, SUBSCRIPTION_ID_KEY
 
-from ..backend import Backend, Caller
-from ..sessions.base import KeptSession, concerns, watched_among
+from ..backend import Backend, Caller, View
+from ..sessions.base import KeptSession, concerns, sees, watched_among
 
 log = logging.getLogger("routermcp.gateway")
 
@@ -51,16 +51,19 @@ MAX_LISTENERS = 1_000
 class _Listener:
     """One stream of ``subscriptions/listen``."""
 
-    def __init__(self, subscription: RequestId, methods: frozenset[str]) -> None:
+    def __init__(self, subscription: RequestId, methods: frozenset[str], view: View | None) -> None:
         self.uris: set[str] = set()
+        self._view = view
         self._meta = {SUBSCRIPTION_ID_KEY: subscription}
         self._methods = methods
         self._pending: dict[tuple[str, Any], Mapping[str, Any]] = {}
         self._flag = asyncio.Event()
         self._ended = False
 
-    def tell(self, method: str, params: Mapping[str, Any]) -> None:
-        """Take a notification, where the client wants it."""
+    def tell(self, method: str, params: Mapping[str, Any], server: str | None) -> None:
+        """Take a notification, where the client wants it and sees the server that it is about."""
+        if not sees(self._view, server):
+            return
         if method == RESOURCE_UPDATED:
             wanted = concerns(params.get("uri"), self.uris)
         else:
@@ -116,25 +119,26 @@ class Subscriptions:
         self._full_until = 0.0
         self._unsubscribing: set[asyncio.Task[None]] = set()
 
-    def announce(self, method: str, params: Mapping[str, Any], session_id: str | None = None) -> None:
+    def announce(
+        self, method: str, params: Mapping[str, Any], session_id: str | None = None, server: str | None = None
+    ) -> None:
         """Send a notification to every client that wants it.
 
         Args:
             method: The notification.
             params: Its parameters.
-            session_id: The one session that it is for, None for all clients.
+            session_id: The one session that it is for, "" for the clients without one, None for all clients.
+            server: The server that it is about, which a client has to see; None for the whole backend.
 
         Raises:
             LocalProtocolError: JSON cannot hold the parameters.
         """
         payload = jsonrpc.encode_notification(method, params)
         for session in self._sessions:
-            if session_id in (None, session.id) and session.wants(method, params):
+            if session_id in (None, session.id) and session.wants(method, params, server):
                 session.announce(payload)
-        if session_id is not None:
-            return
-        for listener in self._listeners:
-            listener.tell(method, params)
+        for listener in () if session_id else self._listeners:
+            listener.tell(method, params, server)
         uri = params.get("uri")
         if method == RESOURCE_UPDATED and isinstance(uri, str):
             # Sessions that have expired have not unsubscribed.
@@ -160,7 +164,8 @@ class Subscriptions:
         if len(self._listeners) >= MAX_LISTENERS:
             raise RPCError("too many clients listen for changes", code=INTERNAL_ERROR)
         accepted = self._accepted(cast("dict[str, Any]", wanted))
-        listener = _Listener(asked.request_id, frozenset(LIST_FILTERS[each][1] for each in accepted))
+        methods = frozenset(LIST_FILTERS[each][1] for each in accepted)
+        listener = _Listener(asked.request_id, methods, caller.view)
         # Added first, so that no change is lost while the acknowledgement is on its way.
         self._listeners.add(listener)
         try:

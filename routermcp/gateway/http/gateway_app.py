@@ -116,7 +116,11 @@ class GatewayApp:
         return len(self._sessions)
 
     def announce(
-        self, method: str, params: Mapping[str, Any] | None = None, session_id: str | None = None
+        self,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        session_id: str | None = None,
+        server: str | None = None,
     ) -> None:
         """Send a notification to every client that is subscribed to it.
 
@@ -129,15 +133,17 @@ class GatewayApp:
         Args:
             method: The notification.
             params: Its parameters.
-            session_id: The one session of the handshake era that it is for, None for all clients.
+            session_id: The one session of the handshake era that it is for, "" for the clients
+                without one, None for all clients.
+            server: The server that it is about, which a client has to see; None for the whole backend.
 
         Raises:
             LocalProtocolError: JSON cannot hold the parameters.
         """
-        self._subscriptions.announce(method, params or {}, session_id)
-        if session_id is None or not any(session.id == session_id for session in self._sessions):
-            # Where another process has the session, all its clients are told: to look again does no harm.
-            self._sessions.spread(method, params or {})
+        self._subscriptions.announce(method, params or {}, session_id, server)
+        if not any(each.id == session_id and each.announcements is not None for each in self._sessions):
+            # The client may have opened its stream at another process.
+            self._sessions.spread(method, params or {}, session_id, server)
 
     def end_streams(self) -> None:
         """End the streams of clients that listen for changes."""
@@ -277,6 +283,7 @@ class GatewayApp:
         session = await self._sessions.find(session_id, self._session_machine)
         try:
             queue = await self._sessions.open_stream(session)
+            session.view = head.view
             watcher = asyncio.create_task(disconnected(receive))
             response = ResponseWriter(send)
             try:

@@ -42,9 +42,11 @@ class MemoryTransport:
         if isinstance(backend, Changing):
             backend.on_changed = self._announce
 
-    def _announce(self, method: str, params: Mapping[str, Any], session_id: str | None = None) -> None:
+    def _announce(
+        self, method: str, params: Mapping[str, Any], session_id: str | None = None, server: str | None = None
+    ) -> None:
         for stream in tuple(self._streams):
-            stream.announce(method, params, session_id)
+            stream.announce(method, params, session_id, server)
 
     def for_user(self, user_id: str | None) -> MemoryTransport:
         """Return the transport for a user."""
@@ -77,10 +79,12 @@ class MemoryStream:
         self._closed = False
         self._closing: asyncio.Task[None] | None = None
 
-    def announce(self, method: str, params: Mapping[str, Any], session_id: str | None = None) -> None:
+    def announce(
+        self, method: str, params: Mapping[str, Any], session_id: str | None = None, server: str | None = None
+    ) -> None:
         """Send the client a notification that it is subscribed to."""
         if not self._closed:
-            self._server.announce(method, params, session_id)
+            self._server.announce(method, params, session_id, server)
 
     async def send(self, payload: bytes) -> None:
         """Send a message to the gateway."""

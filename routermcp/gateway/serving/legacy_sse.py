@@ -71,11 +71,15 @@ class LegacySSEApp:
         self._queues: dict[str, asyncio.Queue[bytes | None]] = {}
 
     def announce(
-        self, method: str, params: Mapping[str, Any] | None = None, session_id: str | None = None
+        self,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        session_id: str | None = None,
+        server: str | None = None,
     ) -> None:
         """Send a notification to every client that is subscribed to it."""
         for client in tuple(self._clients.values()):
-            client.announce(method, params or {}, session_id)
+            client.announce(method, params or {}, session_id, server)
 
     def end_streams(self) -> None:
         """End all streams."""

@@ -42,12 +42,16 @@ class ProxyApp:
         backend.on_changed = self.announce
 
     def announce(
-        self, method: str, params: Mapping[str, Any] | None = None, session_id: str | None = None
+        self,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        session_id: str | None = None,
+        server: str | None = None,
     ) -> None:
         """Send a notification to the clients of both transports."""
-        self._announce(method, params or {}, session_id)
+        self._announce(method, params or {}, session_id, server)
         if self._sse is not None:
-            self._sse.announce(method, params, session_id)
+            self._sse.announce(method, params, session_id, server)
 
     def begin_shutdown(self) -> None:
         """End the streams, and give the requests under way their time; to be called in the event loop."""

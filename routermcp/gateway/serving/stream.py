@@ -94,13 +94,15 @@ class StreamServer:
                 with contextlib.suppress(LocalProtocolError):  # it was answered
                     self._machine.refuse(asked.request_id, ErrorObject(INTERNAL_ERROR, "cancelled"))
 
-    def announce(self, method: str, params: Mapping[str, Any], session_id: str | None = None) -> None:
+    def announce(
+        self, method: str, params: Mapping[str, Any], session_id: str | None = None, server: str | None = None
+    ) -> None:
         """Send a notification that the client is subscribed to.
 
         Raises:
             LocalProtocolError: JSON cannot hold the parameters.
         """
-        self._announcements.announce(method, params, session_id)
+        self._announcements.announce(method, params, session_id, server)
 
     async def drain(self, seconds: float) -> None:
         """Let the requests under way end, for some seconds at most."""

@@ -19,6 +19,7 @@ from routermcp_proto.jsonrpc import ErrorObject, RequestId
 from routermcp_proto.names import LOG_LEVELS, RESOURCE_UPDATED
 from routermcp_proto.server_session import ServerSession
 
+from ..backend import Announce, View
 from ..errors import Rejected
 
 #: Sessions at once. Each is a few kilobytes, so that a thousand are no burden; a client
@@ -62,9 +63,6 @@ class SessionEnd(StrEnum):
     """It was idle, and another needed its place."""
     SHUTDOWN = "shutdown"
 
-
-OnAnnounced = Callable[[str, Mapping[str, Any]], None]
-"""Called with the method and the parameters of an announcement."""
 
 OnEnded = Callable[["KeptSession", SessionEnd], None]
 """Called with a session that did not end by its client's wish, and why it did."""
@@ -115,6 +113,8 @@ class KeptSession:
     """Requests to the client that wait for a response."""
     announcements: asyncio.Queue[bytes | None] | None = None
     """The queue of the shared stream, None while the client has not opened it."""
+    view: View | None = None
+    """The part of the backend that the client sees who has opened that stream, None for the whole."""
     watched: set[str] = field(default_factory=set[str])
     """URIs of the resources that the client watches."""
     save: Callable[[KeptSession, str, str | None], Awaitable[None]] | None = None
@@ -153,8 +153,10 @@ class KeptSession:
         elif fact.startswith(WATCHED) and value in (WANTED, None):
             self._note_watched(fact.removeprefix(WATCHED), value is not None)
 
-    def wants(self, method: str, params: Mapping[str, Any]) -> bool:
-        """Return whether a notification goes to the client."""
+    def wants(self, method: str, params: Mapping[str, Any], server: str | None = None) -> bool:
+        """Return whether a notification, of a server where that is given, goes to the client."""
+        if not sees(self.view, server):
+            return False
         return method != RESOURCE_UPDATED or concerns(params.get("uri"), self.watched)
 
     @property
@@ -200,6 +202,11 @@ def _as_error(event: ErrorReceived | ResponseRejected) -> RPCError:
     if isinstance(event, ResponseRejected):
         return RPCError(f"the client's answer is malformed: {event.error}", code=INTERNAL_ERROR)
     return RPCError(event.error.message, code=event.error.code, data=event.error.data)
+
+
+def sees(view: View | None, server: str | None) -> bool:
+    """Return whether clients with a view, None for the whole, hear what is about a server, None for all."""
+    return view is None or server is None or view.shows_server(server)
 
 
 def concerns(uri: Any, watched: set[str]) -> bool:
@@ -259,7 +266,7 @@ class SessionStore(Protocol):
     503 where the store is another process and does not answer.
     """
 
-    on_announced: OnAnnounced | None
+    on_announced: Announce | None
     on_ended: OnEnded | None
 
     def __len__(self) -> int:
@@ -329,8 +336,10 @@ class SessionStore(Protocol):
         """Return those of some resources that a session, in any process, may watch."""
         ...
 
-    def spread(self, method: str, params: Mapping[str, Any]) -> None:
-        """Have the other processes announce a notification too.
+    def spread(
+        self, method: str, params: Mapping[str, Any], session_id: str | None = None, server: str | None = None
+    ) -> None:
+        """Have the other processes announce a notification too, as :class:`Announce` does.
 
         Raises:
             LocalProtocolError: JSON cannot hold the parameters.

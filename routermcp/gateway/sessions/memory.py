@@ -11,11 +11,11 @@ from typing import Any
 from routermcp_proto.events import Event
 from routermcp_proto.server_session import ServerSession
 
+from ..backend import Announce
 from .base import (
     MAX_ANNOUNCEMENTS,
     SESSION_ID_BYTES,
     KeptSession,
-    OnAnnounced,
     OnEnded,
     SessionEnd,
     stream_is_open,
@@ -33,7 +33,7 @@ class MemorySessions:
         self._idle = idle_seconds
         self._clock = clock
         self._sessions: dict[str, KeptSession] = {}
-        self.on_announced: OnAnnounced | None = None
+        self.on_announced: Announce | None = None
         self.on_ended: OnEnded | None = None
 
     def __len__(self) -> int:
@@ -111,7 +111,9 @@ class MemorySessions:
         """Return those of some resources that a session watches."""
         return watched_among(uris, (session.watched for session in self))
 
-    def spread(self, method: str, params: Mapping[str, Any]) -> None:
+    def spread(
+        self, method: str, params: Mapping[str, Any], session_id: str | None = None, server: str | None = None
+    ) -> None:
         """Do nothing: no other process shares the sessions."""
 
     async def remove(self, session: KeptSession) -> None:

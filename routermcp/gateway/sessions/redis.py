@@ -32,6 +32,7 @@ from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.server_session import ServerSession
 from routermcp_proto.versions import Revision
 
+from ..backend import Announce
 from ..errors import Rejected
 from .base import (
     MAX_ANNOUNCEMENTS,
@@ -39,7 +40,6 @@ from .base import (
     SESSION_ID_BYTES,
     SESSION_IDLE_SECONDS,
     KeptSession,
-    OnAnnounced,
     OnEnded,
     stream_is_open,
     too_many_sessions,
@@ -160,7 +160,7 @@ class RedisSessions:
         channel = f"routermcp:{database}:news"
         self._pubsub = WorkerPubSub(redis, channel, worker, self._on_message, quiet_seconds)
         self._renew_after = max(min(session_idle, lease_seconds) / 3, MIN_RENEW_SECONDS)
-        self.on_announced: OnAnnounced | None = None
+        self.on_announced: Announce | None = None
         self.on_ended: OnEnded | None = None
         self._local: dict[str, _Local] = {}
         self._count = 0
@@ -341,10 +341,13 @@ class RedisSessions:
             text = body.decode(errors="replace")
             await self._run(self._pubsub.publish(WorkerMessage("said", session.id, content=text)))
 
-    def spread(self, method: str, params: Mapping[str, Any]) -> None:
+    def spread(
+        self, method: str, params: Mapping[str, Any], session_id: str | None = None, server: str | None = None
+    ) -> None:
         """Have the other workers announce a notification too."""
-        payload = jsonrpc.encode_notification(method, params)
-        self._pubsub.publish_soon(WorkerMessage("announced", content=payload.decode()))
+        payload = jsonrpc.encode_notification(method, params).decode()
+        kind = "announced" if session_id is None else "told"
+        self._pubsub.publish_soon(WorkerMessage(kind, session_id or "", server or "", payload))
 
     def may_watch(self, uris: Collection[str]) -> set[str]:
         """Return all: the sessions of other workers are unknown here."""
@@ -364,10 +367,11 @@ class RedisSessions:
 
     def _on_message(self, message: WorkerMessage) -> None:
         """Handle a message of another worker; an unknown kind is ignored."""
-        if message.kind == "announced":
+        if message.kind in ("announced", "told"):
             (announced,) = jsonrpc.decode(message.content or "")
             if isinstance(announced, jsonrpc.Notification) and self.on_announced is not None:
-                self.on_announced(announced.method, announced.params)
+                session_id = message.session if message.kind == "told" else None
+                self.on_announced(announced.method, announced.params, session_id, message.name or None)
             return
         local = self._local.get(message.session)
         if local is None:

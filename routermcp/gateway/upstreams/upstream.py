@@ -61,6 +61,10 @@ SignIn = Callable[[AuthorizationRequiredError, InputRound], Awaitable[None]]
 """Has a user sign in; returns when that is done, or raises the error for the client."""
 
 
+OnClientNotification = Callable[[str | None, str, Mapping[str, Any]], None]
+"""Called with the session of a client, the method and the parameters of a notification."""
+
+
 class Upstream:
     """A server behind the gateway.
 
@@ -87,7 +91,8 @@ class Upstream:
         on_change: Called with the name of the notification when a list has changed.
         on_session_change: Called with a client's session and that name when a list has changed for
             that session alone.
-        on_notification: Called with the server's other notifications: method and parameters.
+        on_notification: Called with the server's other notifications: the client's session that one is
+            for, "" for the clients without one, None for all; method and parameters.
     """
 
     def __init__(
@@ -119,7 +124,7 @@ class Upstream:
         self.on_reached: Callable[[], None] = lambda: None
         self.on_change: Callable[[str], None] = lambda _method: None
         self.on_session_change: Callable[[str, str], None] = lambda _session_id, _method: None
-        self.on_notification: OnUpstreamNotification = lambda _method, _params: None
+        self.on_notification: OnClientNotification = lambda _session_id, _method, _params: None
         self._settings = settings
         self.times = times
         self._timeout_ms = times.call_ms if timeout_ms is None else timeout_ms
@@ -188,13 +193,18 @@ class Upstream:
         if method in _LIST_CHANGES:
             self.availability.refresh()
         else:
-            self.on_notification(method, params)
+            # Where each session of a client has its own here, that hears what it subscribed to.
+            own = self._shared.connected and self._shared.revision.peer_requests and not self.one_session
+            self.on_notification("" if own else None, method, params)
 
     def _hear_in_session(self, session_id: str, method: str, params: Mapping[str, Any]) -> None:
         """Take a notification that a server sends in the session of one client."""
-        self._hear(method, params)  # it may be true of all sessions
+        if method not in _LIST_CHANGES:
+            self.on_notification(session_id, method, params)
+            return
+        self.availability.refresh()  # it may be true of all sessions
         session = self._client_sessions.get(session_id)
-        if session is not None and method in _LIST_CHANGES and self._sign_in is None:
+        if session is not None and self._sign_in is None:
             lists = self._own_lists.get(session_id)
             if lists is None:
                 told = partial(self._tell_session, session_id)

@@ -77,7 +77,7 @@ class Worker:
         """Lets time pass, in seconds."""
         store.on_announced = self.announce_here
 
-    def announce_here(self, method: str, params: Any) -> None:
+    def announce_here(self, method: str, params: Any, *_clients: str | None) -> None:
         for session in self.store:
             session.announce(encode_notification(method, params))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ from tests.gateway.listening import (
     post,
     use,
 )
-from tests.gateway.servers import ERAS, HANDSHAKE, STATELESS, Shop, gateway, serving
+from tests.gateway.servers import ERAS, HANDSHAKE, STATELESS, Shop, gateway, serving, serving_config
 
 SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 TOOLS_CHANGED = "notifications/tools/list_changed"
@@ -303,3 +304,52 @@ def test_a_stream_that_ended_is_not_waited_for() -> None:
 
 async def _end_at_once(wanted: Mapping[str, Any]) -> None:
     raise MethodNotFoundError("no streams")
+
+
+# ---- which clients hear --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_changes_of_a_server_are_for_clients_that_see_it(era: str) -> None:
+    """One client sees everything, the other one of the two servers."""
+    with serving_markets("seen", "hidden") as url:
+        part = url.replace("/v1/mcp/default", "/mcp/seen")
+        sessions = [open_session(each) if era == HANDSHAKE else None for each in (url, part)]
+        with (
+            listening(url, era, ["hidden+shop://a"], sessions[0], toolsListChanged=True) as all_heard,
+            listening(part, era, ["shop://a"], sessions[1], toolsListChanged=True) as heard,
+        ):
+            if era == STATELESS:
+                assert next(all_heard)["method"] == next(heard)["method"] == ACKNOWLEDGED
+            use(url, "hidden.grow")
+            assert next(all_heard)["method"] == TOOLS_CHANGED
+            use(url, "hidden.touch", sessions[0], uris=["shop://a"])
+            assert next(all_heard)["params"]["uri"] == "hidden+shop://a"
+            use(part, "seen.touch", sessions[1], uris=["shop://a"])
+            assert next(heard)["params"]["uri"] == "shop://a", "nothing came before"
+            use(url, "seen.grow")
+            assert next(heard)["method"] == next(all_heard)["method"] == TOOLS_CHANGED
+
+
+@contextmanager
+def serving_markets(*aliases: str) -> Generator[str]:
+    with ExitStack() as stack:
+        urls = {alias: stack.enter_context(market())[1] for alias in aliases}
+        url = stack.enter_context(serving_config({"mcpServers": {a: {"url": urls[a]} for a in aliases}}))
+        while len(ask(url, STATELESS, "resources/list")["result"]["resources"]) < 2 * len(aliases):
+            pass
+        yield url
+
+
+def test_a_change_is_heard_once_however_many_clients_watch() -> None:
+    """The gateway has a session of its own there for each of these clients, and each of them hears."""
+    with market("http-handshake") as (_, url), ExitStack() as stack:
+        heard = stack.enter_context(listening(url, STATELESS, ["shop://a"]))
+        assert next(heard)["method"] == ACKNOWLEDGED
+        sessions = [open_session(url) for _ in range(2)]
+        streams = [
+            stack.enter_context(listening(url, HANDSHAKE, ["shop://a"], session)) for session in sessions
+        ]
+        for uri in ("shop://a", "shop://a/1", "shop://a/2"):
+            use(url, "touch", uris=[uri])
+            assert [next(each)["params"]["uri"] for each in (heard, *streams)] == [uri] * 3

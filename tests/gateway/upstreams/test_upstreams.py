@@ -120,9 +120,9 @@ def test_a_server_that_comes_back_is_found_and_its_tools_are_announced() -> None
     with serving_aggregate(aggregate) as url:
         announce = aggregate.on_changed
 
-        def listen(method: str, params: Any) -> None:
+        def listen(method: str, params: Any, *clients: str | None) -> None:
             told.append(method)
-            announce(method, params)
+            announce(method, params, *clients)
 
         aggregate.on_changed = listen
         assert names(url) == []
@@ -186,5 +186,5 @@ def test_an_idle_child_never_blocks_on_a_pipe(era: str, speaks: str, what: str) 
             assert done.wait(PATIENCE)
 
     with serving_aggregate(Aggregate([upstream])) as url:
-        upstream.on_notification = lambda method, _: done.set() if method == "test/done" else None
+        upstream.on_notification = lambda _session, method, _: done.set() if method == "test/done" else None
         run("asyncio", body, url)
