@@ -1,4 +1,4 @@
-"""The examples of the core: that of its page runs, and both end whatever their peer does."""
+"""The example of the core's page runs, and it and that of the tutorial end whatever their peer does."""
 
 from __future__ import annotations
 
@@ -15,13 +15,22 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def clients(page: str) -> list[str]:
-    """Return the examples of a page that are clients of the core."""
-    found = re.findall(r"^```python\n(.*?)^```\n", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
-    return [each for each in found if "def list_tools(" in each]
+def programs(page: str) -> list[str]:
+    """Return the programs of a page."""
+    return re.findall(r"^```python\n(.*?)^```\n", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
 
 
-SHORT_EXAMPLE, EXAMPLE = clients("docs/protocol-core.md")
+EXAMPLE = next(text for text in programs("docs/protocol-core.md") if "def list_tools(" in text)
+
+#: The client of the tutorial, which speaks to a child process, as one of a socket.
+TUTORIAL = """
+from types import SimpleNamespace
+def list_tools(stream):
+    with stream.makefile("rb", buffering=0) as stdout, stream.makefile("wb", buffering=0) as stdin:
+        return call(SimpleNamespace(stdin=stdin, stdout=stdout), "echo", {})
+""" + next(
+    text.partition("command = ")[0] for text in programs("docs/tutorial/embedding.md") if "def call(" in text
+)
 
 Peer = Callable[[socket.socket], None]
 
@@ -81,25 +90,21 @@ def answer(stream: socket.socket, outcome: dict[str, Any]) -> bool:
     return bool(data)
 
 
-@pytest.mark.parametrize("text", [EXAMPLE, SHORT_EXAMPLE], ids=["selectors", "short"])
 @pytest.mark.parametrize(
     ("peer", "error", "words"),
     [
-        (hang_up, ConnectionError, "closed the stream|RequestLost"),
-        (hang_up_later, ConnectionError, "closed the stream|RequestLost"),
+        (hang_up, ConnectionError, "closed the stream"),
+        (hang_up_later, ConnectionError, "closed the stream"),
         (refuse, Exception, "not today"),
     ],
 )
+@pytest.mark.parametrize("text", [EXAMPLE, TUTORIAL], ids=["page", "tutorial"])
 def test_the_example_ends_with_its_peer(text: str, peer: Peer, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         against(peer, text)
 
 
-def test_the_example_ends_though_its_peer_is_silent() -> None:
-    with pytest.raises(TimeoutError, match="handshake"):
-        against(silent, EXAMPLE, SECONDS=0.2)
-
-
-def test_the_short_example_lists_the_tools_of_its_server(capsys: pytest.CaptureFixture[str]) -> None:
-    exec(compile(SHORT_EXAMPLE, "example", "exec"), {"__name__": "page"})
-    assert capsys.readouterr().out == "['hello']\n"
+@pytest.mark.parametrize("text", [EXAMPLE, TUTORIAL], ids=["page", "tutorial"])
+def test_the_example_ends_though_its_peer_is_silent(text: str) -> None:
+    with pytest.raises(TimeoutError, match=r"handshake|silent"):
+        against(silent, text, SECONDS=0.2)
