@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 from pydantic import ValidationError
 
 from routermcp_adapters.call.incoming import Reply, SessionRenewal
+from routermcp_proto import types
 from routermcp_proto.events import RequestReceived
 from routermcp_proto.exceptions import (
     AuthorizationRequiredError,
@@ -19,17 +20,7 @@ from routermcp_proto.exceptions import (
     MCPError,
     ResponseValidationError,
 )
-from routermcp_proto.gateway_calls import SERVER_ID_KEY
-from routermcp_proto.types import (
-    CreateMessageRequest,
-    CreateMessageResult,
-    ElicitRequest,
-    ElicitResult,
-    LogMessage,
-    Progress,
-    Root,
-    WireModel,
-)
+from routermcp_proto.names import SERVER_ID_KEY
 from routermcp_proto.types.server_requests import ROLES
 
 from ._capabilities import declared_by
@@ -39,9 +30,9 @@ from ._structured import problems_of
 
 log = logging.getLogger("routermcp")
 
-RequestT = TypeVar("RequestT", bound=WireModel)
+RequestT = TypeVar("RequestT", bound="types.WireModel")
 
-OnProgress = Callable[[Progress], Any]
+OnProgress = Callable[["types.Progress"], Any]
 
 RequestOf = Callable[[AuthorizationRequiredError], Any]
 """Returns the argument of ``on_authorization`` for an error."""
@@ -121,10 +112,12 @@ class Callbacks:
     async def answer(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Answer a request of the server with the callback for it."""
         if method == "elicitation/create":
-            return await self._elicit(_parse_server_request(ElicitRequest, method, params))
+            return await self._elicit(_parse_server_request(types.ElicitRequest, method, params))
         if method == "sampling/createMessage" and self._on_sampling is not None:
             return _sampling_answer(
-                await settled(self._on_sampling(_parse_server_request(CreateMessageRequest, method, params)))
+                await settled(
+                    self._on_sampling(_parse_server_request(types.CreateMessageRequest, method, params))
+                )
             )
         if method == "roots/list" and self._on_roots is not None:
             return _roots_answer(await settled(self._on_roots()))
@@ -133,12 +126,14 @@ class Callbacks:
     async def _open_all(self, elicitations: Sequence[Mapping[str, Any]]) -> bool:
         """Ask the user to open each URL, as in URL mode; return whether the user agreed to all."""
         for each in elicitations:
-            answer = await self._elicit(_parse_server_request(ElicitRequest, "elicitation/create", each))
+            answer = await self._elicit(
+                _parse_server_request(types.ElicitRequest, "elicitation/create", each)
+            )
             if answer["action"] != "accept":
                 return False
         return True
 
-    async def _elicit(self, request: ElicitRequest) -> Mapping[str, Any]:
+    async def _elicit(self, request: types.ElicitRequest) -> Mapping[str, Any]:
         required = sign_in_of(request) if request.mode == "url" else None
         # Where both callbacks could answer, signing in at a server behind a gateway is for its own.
         if required is not None and (required.server_id is not None or self._on_elicitation is None):
@@ -154,7 +149,7 @@ class Callbacks:
         """Hand a notification to the callback for it."""
         if method == "notifications/message" and self._on_log is not None:
             try:
-                message = LogMessage.model_validate(params)
+                message = types.LogMessage.model_validate(params)
             except ValidationError:
                 log.warning("a malformed log message of the server was dropped")
                 return
@@ -167,7 +162,7 @@ def _no_callback_for(method: str) -> MCPError:
     return MCPError(f"the server asks for {method}, and no callback of this client answers that")
 
 
-def sign_in_of(request: ElicitRequest) -> AuthorizationRequiredError | None:
+def sign_in_of(request: types.ElicitRequest) -> AuthorizationRequiredError | None:
     """Return a request to open a URL as an error, None where it has no URL."""
     if request.url is None:
         return None
@@ -197,7 +192,7 @@ def _parse_server_request(kind: type[RequestT], method: str, params: Mapping[str
 
 
 def _sampling_answer(reply: SampleReply) -> Mapping[str, Any]:
-    if isinstance(reply, CreateMessageResult):
+    if isinstance(reply, types.CreateMessageResult):
         answer = reply.to_wire()
     elif isinstance(reply, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         answer = dict(reply)
@@ -218,24 +213,24 @@ def _wrong_return(callback: str, expected: str, given: object) -> LocalProtocolE
 def _roots_answer(given: Any) -> Mapping[str, Any]:
     if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
         raise _wrong_return("on_roots", "a list of URIs and Roots", cast("object", given))
-    return {"roots": [_root_answer(each) for each in cast("Iterable[Root | str]", given)]}
+    return {"roots": [_root_answer(each) for each in cast("Iterable[types.Root | str]", given)]}
 
 
-def _root_answer(root: Root | str) -> Mapping[str, Any]:
+def _root_answer(root: types.Root | str) -> Mapping[str, Any]:
     if isinstance(root, str):
-        root = Root(uri=root)
-    if not isinstance(root, Root):  # pyright: ignore[reportUnnecessaryIsInstance]
+        root = types.Root(uri=root)
+    if not isinstance(root, types.Root):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise LocalProtocolError(f"on_roots returns a list of URIs and Roots, not {type(root).__name__}")
     if not root.uri.lower().startswith("file://"):
         raise LocalProtocolError(f"on_roots returns file:// URIs (MCP, Roots), not {root.uri!r:.80}")
     return root.to_wire()
 
 
-def _elicitation_answer(request: ElicitRequest, reply: ElicitReply) -> Mapping[str, Any]:
+def _elicitation_answer(request: types.ElicitRequest, reply: ElicitReply) -> Mapping[str, Any]:
     """Return a reply as it is sent; fields that it leaves open get the schema's defaults."""
     if reply is None:
         return {"action": "decline"}
-    if isinstance(reply, ElicitResult):
+    if isinstance(reply, types.ElicitResult):
         action, content = reply.action, reply.content
     elif isinstance(reply, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         action, content = "accept", dict(reply)
@@ -246,18 +241,18 @@ def _elicitation_answer(request: ElicitRequest, reply: ElicitReply) -> Mapping[s
     return {"action": action, "content": {**request.defaults(), **(content or {})}}
 
 
-def progress_sink(on_progress: OnProgress | None) -> Callable[[Progress], Awaitable[None]] | None:
+def progress_sink(on_progress: OnProgress | None) -> Callable[[types.Progress], Awaitable[None]] | None:
     """Return a progress callback, plain or async, as a coroutine function for the driver."""
     if on_progress is None:
         return None
 
-    async def report(progress: Progress) -> None:
+    async def report(progress: types.Progress) -> None:
         await settled(on_progress(progress))
 
     return report
 
 
-def plain_progress_sink(on_progress: OnProgress | None) -> Callable[[Progress], Awaitable[None]] | None:
+def plain_progress_sink(on_progress: OnProgress | None) -> Callable[[types.Progress], Awaitable[None]] | None:
     """Return a plain progress callback as a coroutine function for the driver.
 
     Raises:

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
 from routermcp_adapters.call.incoming import SessionRenewal
 from routermcp_adapters.limits import PoolLimits
 from routermcp_adapters.streams.base import Transport
+from routermcp_proto import types
 from routermcp_proto.exceptions import ConfigError
 from routermcp_proto.framing import MAX_MESSAGE_SIZE
 from routermcp_proto.retry import RetryPolicy
-from routermcp_proto.types import (
-    CreateMessageRequest,
-    CreateMessageResult,
-    ElicitRequest,
-    ElicitResult,
-    LogMessage,
-    Root,
-)
 from routermcp_proto.types.reading import MAX_LIST_ENTRIES, MAX_LIST_SIZE
 
 from ._tls import ClientCertificate, Verify
@@ -45,13 +38,13 @@ Headers = Mapping[str, str] | Callable[[], "Mapping[str, str] | Awaitable[Mappin
 #: tools commonly run.
 DEFAULT_MAX_TIMEOUT_MS = 3_600_000
 
-ElicitReply = ElicitResult | Mapping[str, Any] | None
-SampleReply = CreateMessageResult | Mapping[str, Any]
+ElicitReply: TypeAlias = "types.ElicitResult | Mapping[str, Any] | None"
+SampleReply: TypeAlias = "types.CreateMessageResult | Mapping[str, Any]"
 
-OnElicitation = Callable[[ElicitRequest], "ElicitReply | Awaitable[ElicitReply]"]
-OnSampling = Callable[[CreateMessageRequest], "SampleReply | Awaitable[SampleReply]"]
-OnRoots = Callable[[], "Iterable[Root | str] | Awaitable[Iterable[Root | str]]"]
-OnLog = Callable[[LogMessage], Any]
+OnElicitation = Callable[["types.ElicitRequest"], "ElicitReply | Awaitable[ElicitReply]"]
+OnSampling = Callable[["types.CreateMessageRequest"], "SampleReply | Awaitable[SampleReply]"]
+OnRoots = Callable[[], "Iterable[types.Root | str] | Awaitable[Iterable[types.Root | str]]"]
+OnLog = Callable[["types.LogMessage"], Any]
 OnNotification = Callable[[str, Mapping[str, Any]], Any]
 OnSessionRenewed = Callable[[SessionRenewal], Any]
 

@@ -8,9 +8,8 @@ from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from routermcp_proto import types
 from routermcp_proto.exceptions import ResponseValidationError, ToolError
-from routermcp_proto.types import ToolResult, WireModel
-from routermcp_proto.types.tools import unwrapped
 
 ModelT = TypeVar("ModelT")
 
@@ -18,7 +17,7 @@ ModelT = TypeVar("ModelT")
 MAX_MODEL_PROBLEMS = 10
 
 
-def check_tool(tool: str, result: ToolResult) -> ToolResult:
+def check_tool(tool: str, result: types.ToolResult) -> types.ToolResult:
     """Return the result of a tool that has not failed.
 
     Raises:
@@ -34,7 +33,7 @@ def check_tool(tool: str, result: ToolResult) -> ToolResult:
     return result
 
 
-def parse_typed(tool: str, result: ToolResult, model: type[ModelT]) -> ModelT:
+def parse_typed(tool: str, result: types.ToolResult, model: type[ModelT]) -> ModelT:
     """Read a result as a model: its structured content, else its text, else None.
 
     One text item is read as JSON, and as itself where it is no JSON of that type.
@@ -62,7 +61,7 @@ def parse_typed(tool: str, result: ToolResult, model: type[ModelT]) -> ModelT:
     )
 
 
-def parse_result(method: str, result: WireModel, model: type[ModelT]) -> ModelT:
+def parse_result(method: str, result: types.WireModel, model: type[ModelT]) -> ModelT:
     """Read the result of any method as a model.
 
     Raises:
@@ -115,6 +114,8 @@ def _validated_structured(model: type[ModelT], value: Any) -> ModelT:
     try:
         return _structured_adapter(model).validate_python(value)
     except ValidationError:
+        from routermcp_proto.types.tools import unwrapped  # noqa: PLC0415 - models load when they are used
+
         bare = unwrapped(value)
         if bare is value:
             raise

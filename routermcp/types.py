@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from routermcp_adapters.call.incoming import SessionRenewal
 from routermcp_adapters.limits import PoolLimits, PoolStats
+from routermcp_proto import types as models
 from routermcp_proto.exceptions import (
     AuthorizationRequiredError,
     ConfigError,
@@ -35,57 +36,58 @@ from routermcp_proto.exceptions import (
     UpstreamError,
 )
 from routermcp_proto.retry import RetryPolicy
-from routermcp_proto.types import (
-    Annotations,
-    AudioContent,
-    CompleteResult,
-    Completion,
-    ContentBlock,
-    CreateMessageRequest,
-    CreateMessageResult,
-    ElicitRequest,
-    ElicitResult,
-    EmbeddedResource,
-    EmptyResult,
-    GetPromptResult,
-    Icon,
-    ImageContent,
-    Implementation,
-    InitializeResult,
-    ListPromptsResult,
-    ListResourcesResult,
-    ListResourceTemplatesResult,
-    ListToolsResult,
-    LogMessage,
-    Progress,
-    Prompt,
-    PromptArgument,
-    PromptMessage,
-    ReadResourceResult,
-    Resource,
-    ResourceContents,
-    ResourceLink,
-    ResourceTemplate,
-    Root,
-    SamplingMessage,
-    ServerCapabilities,
-    TextContent,
-    Tool,
-    ToolAnnotations,
-    ToolInputSchema,
-    ToolList,
-    ToolResult,
-    ToolResultContent,
-    ToolUseContent,
-    UnknownContent,
-    content_model,
-)
 
 from ._async.sign_in import AuthorizationRequest
 from ._lazy import imported_on_use
 from ._sync.sign_in import AuthorizationRequest as SyncAuthorizationRequest
 
 if TYPE_CHECKING:
+    from routermcp_proto.types import (
+        Annotations,
+        AudioContent,
+        CompleteResult,
+        Completion,
+        ContentBlock,
+        CreateMessageRequest,
+        CreateMessageResult,
+        ElicitRequest,
+        ElicitResult,
+        EmbeddedResource,
+        EmptyResult,
+        GetPromptResult,
+        Icon,
+        ImageContent,
+        Implementation,
+        InitializeResult,
+        ListPromptsResult,
+        ListResourcesResult,
+        ListResourceTemplatesResult,
+        ListToolsResult,
+        LogMessage,
+        Progress,
+        Prompt,
+        PromptArgument,
+        PromptMessage,
+        ReadResourceResult,
+        Resource,
+        ResourceContents,
+        ResourceLink,
+        ResourceTemplate,
+        Root,
+        SamplingMessage,
+        ServerCapabilities,
+        TextContent,
+        Tool,
+        ToolAnnotations,
+        ToolInputSchema,
+        ToolList,
+        ToolResult,
+        ToolResultContent,
+        ToolUseContent,
+        UnknownContent,
+        content_model,
+    )
+
     from .oauth import OAuthConfig
     from .oauth.flows.connections import Connection, ConnectionState
 
@@ -173,8 +175,13 @@ __all__ = [
 __getattr__ = imported_on_use(
     __name__,
     {
+        **dict.fromkeys(set(__all__) & set(models.__all__), models.__name__),
         "Connection": ".oauth.flows.connections",
         "ConnectionState": ".oauth.flows.connections",
         "OAuthConfig": ".oauth.config",
     },
 )
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

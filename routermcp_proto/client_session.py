@@ -20,7 +20,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
-from . import calls, jsonrpc
+from . import calls, jsonrpc, types
 from .calls import Call
 from .events import (
     Connected,
@@ -52,7 +52,6 @@ from .session.list_pages import read_at_once, read_page
 from .session.request_meta import encode_meta, encode_stamp, join_members
 from .session.tool_facts import ToolFacts, remember_tools
 from .states import SessionInput, SessionState
-from .types import InitializeResult, ListToolsResult
 from .types.parameter_headers import may_mention_annotation
 from .types.reading import MAX_AT_ONCE, ListBudget, ListLimits, ListReader
 from .types.server_requests import refusal_of
@@ -128,7 +127,7 @@ class ClientSession(LineSession):
         self._tools: dict[str, ToolFacts] = {}
 
     @property
-    def server(self) -> InitializeResult | None:
+    def server(self) -> types.InitializeResult | None:
         """The server's description of itself, or None before the handshake."""
         return self._agreement.server if self._agreement is not None else None
 
@@ -477,6 +476,6 @@ class ClientSession(LineSession):
         return read_at_once(reading)
 
     def _learn(self, headers: bool, page: Any) -> list[str]:
-        if not isinstance(page, ListToolsResult):
+        if not isinstance(page, types.ListToolsResult):
             return []
         return remember_tools(page, self._tools, headers=headers)

@@ -6,10 +6,10 @@ from collections.abc import Generator, Mapping
 from dataclasses import field
 from typing import Any, NamedTuple
 
+from . import types
 from .calls import Call
 from .exceptions import MCPError
 from .jsonrpc import ErrorObject, RequestId
-from .types import InitializeResult, Progress
 from .value_class import value_class
 from .versions import Revision
 
@@ -18,7 +18,7 @@ from .versions import Revision
 class Connected:
     """The handshake succeeded: calls may be sent."""
 
-    server: InitializeResult
+    server: types.InitializeResult
     """The server's description of itself, in the same shape in both eras."""
 
     revision: Revision
@@ -89,7 +89,7 @@ class ProgressReceived:
     """The server reported the progress of a call."""
 
     request_id: RequestId
-    progress: Progress
+    progress: types.Progress
 
 
 @value_class

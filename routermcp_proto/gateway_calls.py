@@ -26,9 +26,6 @@ OAUTH_REASON = "oauth"
 STORE_REASON = "token_store"
 """The ``reason`` where the gateway's token store is unavailable."""
 
-SERVER_ID_KEY = "routermcp/serverId"
-"""The member of an elicitation's ``_meta`` that names the server to sign in at."""
-
 
 class ServerConnection(WireModel):
     """The state of a user's grant at a server behind the gateway.

@@ -40,6 +40,9 @@ SUBSCRIPTION_ID_KEY = "io.modelcontextprotocol/subscriptionId"
 ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 """The notification that confirms a ``subscriptions/listen``: the first one on its stream."""
 
+SERVER_ID_KEY = "routermcp/serverId"
+"""The member of an elicitation's ``_meta`` that names the server to sign in at; the gateway's own."""
+
 LIST_FILTERS: Mapping[str, tuple[str, str]] = {
     "toolsListChanged": ("tools", "notifications/tools/list_changed"),
     "promptsListChanged": ("prompts", "notifications/prompts/list_changed"),

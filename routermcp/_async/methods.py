@@ -7,25 +7,9 @@ from typing import Any
 
 from routermcp_adapters.call.driver import CallOptions, Driver
 from routermcp_adapters.runtimes.run_sync import native as run
-from routermcp_proto import calls
+from routermcp_proto import calls, types
 from routermcp_proto.calls import Call, ResultT
 from routermcp_proto.names import LOG_LEVEL_KEY
-from routermcp_proto.types import (
-    CompleteResult,
-    EmptyResult,
-    GetPromptResult,
-    ListPromptsResult,
-    ListResourcesResult,
-    ListResourceTemplatesResult,
-    ListToolsResult,
-    Prompt,
-    ReadResourceResult,
-    Resource,
-    ResourceTemplate,
-    Tool,
-    ToolList,
-    ToolResult,
-)
 
 from .._callbacks import OnProgress
 from .._callbacks import progress_sink as report_to
@@ -80,9 +64,9 @@ class AsyncMethods:
 
     async def list_tools(
         self, *, timeout: int | None = None, headers: Mapping[str, str] | None = None
-    ) -> list[Tool]:
+    ) -> list[types.Tool]:
         """List all tools, from all pages (``tools/list``)."""
-        return ToolList(await self._collect(calls.list_tools(), self._options(timeout, headers)))
+        return types.ToolList(await self._collect(calls.list_tools(), self._options(timeout, headers)))
 
     async def list_tools_page(
         self,
@@ -90,7 +74,7 @@ class AsyncMethods:
         *,
         timeout: int | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> ListToolsResult:
+    ) -> types.ListToolsResult:
         """List one page of tools (``tools/list``).
 
         Args:
@@ -113,7 +97,7 @@ class AsyncMethods:
         max_timeout: int | None = None,
         retry: bool = False,
         raise_on_error: bool = False,
-    ) -> ToolResult:
+    ) -> types.ToolResult:
         """Run a tool (``tools/call``).
 
         A tool that fails in its own terms returns a result with ``isError``, or raises with
@@ -201,7 +185,7 @@ class AsyncMethods:
 
     async def list_resources(
         self, *, timeout: int | None = None, headers: Mapping[str, str] | None = None
-    ) -> list[Resource]:
+    ) -> list[types.Resource]:
         """List all resources, from all pages (``resources/list``)."""
         return await self._collect(calls.list_resources(), self._options(timeout, headers))
 
@@ -211,13 +195,13 @@ class AsyncMethods:
         *,
         timeout: int | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> ListResourcesResult:
+    ) -> types.ListResourcesResult:
         """List one page of resources (``resources/list``)."""
         return await self._call(calls.list_resources(cursor), self._options(timeout, headers))
 
     async def list_resource_templates(
         self, *, timeout: int | None = None, headers: Mapping[str, str] | None = None
-    ) -> list[ResourceTemplate]:
+    ) -> list[types.ResourceTemplate]:
         """List all resource templates, from all pages (``resources/templates/list``)."""
         return await self._collect(calls.list_resource_templates(), self._options(timeout, headers))
 
@@ -227,7 +211,7 @@ class AsyncMethods:
         *,
         timeout: int | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> ListResourceTemplatesResult:
+    ) -> types.ListResourceTemplatesResult:
         """List one page of resource templates (``resources/templates/list``)."""
         return await self._call(calls.list_resource_templates(cursor), self._options(timeout, headers))
 
@@ -241,7 +225,7 @@ class AsyncMethods:
         on_progress: OnProgress | None = None,
         reset_on_progress: bool | None = None,
         max_timeout: int | None = None,
-    ) -> ReadResourceResult:
+    ) -> types.ReadResourceResult:
         """Read a resource (``resources/read``).
 
         Raises:
@@ -289,7 +273,7 @@ class AsyncMethods:
 
     async def list_prompts(
         self, *, timeout: int | None = None, headers: Mapping[str, str] | None = None
-    ) -> list[Prompt]:
+    ) -> list[types.Prompt]:
         """List all prompts, from all pages (``prompts/list``)."""
         return await self._collect(calls.list_prompts(), self._options(timeout, headers))
 
@@ -299,7 +283,7 @@ class AsyncMethods:
         *,
         timeout: int | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> ListPromptsResult:
+    ) -> types.ListPromptsResult:
         """List one page of prompts (``prompts/list``)."""
         return await self._call(calls.list_prompts(cursor), self._options(timeout, headers))
 
@@ -314,7 +298,7 @@ class AsyncMethods:
         on_progress: OnProgress | None = None,
         reset_on_progress: bool | None = None,
         max_timeout: int | None = None,
-    ) -> GetPromptResult:
+    ) -> types.GetPromptResult:
         """Get a prompt with its arguments filled in (``prompts/get``)."""
         options = self._options(
             timeout,
@@ -336,7 +320,7 @@ class AsyncMethods:
         *,
         timeout: int | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> CompleteResult:
+    ) -> types.CompleteResult:
         """Ask for values of an argument (``completion/complete``).
 
         Args:
@@ -379,7 +363,7 @@ class AsyncMethods:
             timeout: Milliseconds.
             headers: For this notification only.
         """
-        call = Call("notifications/roots/list_changed", {}, EmptyResult, safe=True)
+        call = Call("notifications/roots/list_changed", {}, types.EmptyResult, safe=True)
         if not self._driver.connected or self._driver.revision.peer_requests:
             await run(self._driver.notify(call, self._options(timeout, headers)))
 
@@ -429,5 +413,5 @@ class AsyncMethods:
 
     async def ping(self, *, timeout: int | None = None, headers: Mapping[str, str] | None = None) -> None:
         """See that the server answers (``ping``, or ``server/discover`` where there is no ping)."""
-        call = Call(self._driver.sign_of_life, {}, EmptyResult, safe=True)
+        call = Call(self._driver.sign_of_life, {}, types.EmptyResult, safe=True)
         await self._call(call, self._options(timeout, headers))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Self
 from routermcp_adapters.http.base import SharedTransport
 from routermcp_adapters.runtimes.auto import running as runtime_here
 from routermcp_adapters.runtimes.run_sync import native as run
+from routermcp_proto import types
 from routermcp_proto.exceptions import AuthorizationRequiredError
-from routermcp_proto.types import InitializeResult
 
 from .._callbacks import Callbacks
 from .._settings import ClientSettings, checked_timeout
@@ -47,7 +47,7 @@ class AsyncSessionBase(AsyncMethods):
         return self._settings.oauth.server_id if self._settings.oauth is not None else None
 
     @property
-    def server(self) -> InitializeResult | None:
+    def server(self) -> types.InitializeResult | None:
         """The server's description of itself, None before ``connect``."""
         return self._driver.server
 
@@ -56,7 +56,7 @@ class AsyncSessionBase(AsyncMethods):
         user = f" user_id={self._settings.user_id!r}" if self._settings.user_id is not None else ""
         return f"<{type(self).__name__} {self._settings.place}{user} {state}>"
 
-    async def connect(self, *, timeout: int | None = None) -> InitializeResult:
+    async def connect(self, *, timeout: int | None = None) -> types.InitializeResult:
         """Connect to the server and agree on a revision of MCP; connected already, do nothing.
 
         Several calls at the same time are one. After :meth:`disconnect` the session may be

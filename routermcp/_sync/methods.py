@@ -8,25 +8,9 @@ from typing import Any
 
 from routermcp_adapters.call.driver import CallOptions, Driver
 from routermcp_adapters.runtimes.run_sync import run_sync as run
-from routermcp_proto import calls
+from routermcp_proto import calls, types
 from routermcp_proto.calls import Call, ResultT
 from routermcp_proto.names import LOG_LEVEL_KEY
-from routermcp_proto.types import (
-    CompleteResult,
-    EmptyResult,
-    GetPromptResult,
-    ListPromptsResult,
-    ListResourcesResult,
-    ListResourceTemplatesResult,
-    ListToolsResult,
-    Prompt,
-    ReadResourceResult,
-    Resource,
-    ResourceTemplate,
-    Tool,
-    ToolList,
-    ToolResult,
-)
 
 from .._callbacks import OnProgress
 from .._callbacks import plain_progress_sink as report_to
@@ -81,9 +65,9 @@ class BlockingMethods:
 
     def list_tools(
         self, *, timeout: int | None = None, headers: Mapping[str, str] | None = None
-    ) -> list[Tool]:
+    ) -> list[types.Tool]:
         """List all tools, from all pages (``tools/list``)."""
-        return ToolList(self._collect(calls.list_tools(), self._options(timeout, headers)))
+        return types.ToolList(self._collect(calls.list_tools(), self._options(timeout, headers)))
 
     def list_tools_page(
         self,
@@ -91,7 +75,7 @@ class BlockingMethods:
         *,
         timeout: int | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> ListToolsResult:
+    ) -> types.ListToolsResult:
         """List one page of tools (``tools/list``).
 
         Args:
@@ -114,7 +98,7 @@ class BlockingMethods:
         max_timeout: int | None = None,
         retry: bool = False,
         raise_on_error: bool = False,
-    ) -> ToolResult:
+    ) -> types.ToolResult:
         """Run a tool (``tools/call``).
 
         A tool that fails in its own terms returns a result with ``isError``, or raises with
@@ -202,7 +186,7 @@ class BlockingMethods:
 
     def list_resources(
         self, *, timeout: int | None = None, headers: Mapping[str, str] | None = None
-    ) -> list[Resource]:
+    ) -> list[types.Resource]:
         """List all resources, from all pages (``resources/list``)."""
         return self._collect(calls.list_resources(), self._options(timeout, headers))
 
@@ -212,13 +196,13 @@ class BlockingMethods:
         *,
         timeout: int | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> ListResourcesResult:
+    ) -> types.ListResourcesResult:
         """List one page of resources (``resources/list``)."""
         return self._call(calls.list_resources(cursor), self._options(timeout, headers))
 
     def list_resource_templates(
         self, *, timeout: int | None = None, headers: Mapping[str, str] | None = None
-    ) -> list[ResourceTemplate]:
+    ) -> list[types.ResourceTemplate]:
         """List all resource templates, from all pages (``resources/templates/list``)."""
         return self._collect(calls.list_resource_templates(), self._options(timeout, headers))
 
@@ -228,7 +212,7 @@ class BlockingMethods:
         *,
         timeout: int | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> ListResourceTemplatesResult:
+    ) -> types.ListResourceTemplatesResult:
         """List one page of resource templates (``resources/templates/list``)."""
         return self._call(calls.list_resource_templates(cursor), self._options(timeout, headers))
 
@@ -242,7 +226,7 @@ class BlockingMethods:
         on_progress: OnProgress | None = None,
         reset_on_progress: bool | None = None,
         max_timeout: int | None = None,
-    ) -> ReadResourceResult:
+    ) -> types.ReadResourceResult:
         """Read a resource (``resources/read``).
 
         Raises:
@@ -290,7 +274,7 @@ class BlockingMethods:
 
     def list_prompts(
         self, *, timeout: int | None = None, headers: Mapping[str, str] | None = None
-    ) -> list[Prompt]:
+    ) -> list[types.Prompt]:
         """List all prompts, from all pages (``prompts/list``)."""
         return self._collect(calls.list_prompts(), self._options(timeout, headers))
 
@@ -300,7 +284,7 @@ class BlockingMethods:
         *,
         timeout: int | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> ListPromptsResult:
+    ) -> types.ListPromptsResult:
         """List one page of prompts (``prompts/list``)."""
         return self._call(calls.list_prompts(cursor), self._options(timeout, headers))
 
@@ -315,7 +299,7 @@ class BlockingMethods:
         on_progress: OnProgress | None = None,
         reset_on_progress: bool | None = None,
         max_timeout: int | None = None,
-    ) -> GetPromptResult:
+    ) -> types.GetPromptResult:
         """Get a prompt with its arguments filled in (``prompts/get``)."""
         options = self._options(
             timeout,
@@ -337,7 +321,7 @@ class BlockingMethods:
         *,
         timeout: int | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> CompleteResult:
+    ) -> types.CompleteResult:
         """Ask for values of an argument (``completion/complete``).
 
         Args:
@@ -380,7 +364,7 @@ class BlockingMethods:
             timeout: Milliseconds.
             headers: For this notification only.
         """
-        call = Call("notifications/roots/list_changed", {}, EmptyResult, safe=True)
+        call = Call("notifications/roots/list_changed", {}, types.EmptyResult, safe=True)
         if not self._driver.connected or self._driver.revision.peer_requests:
             run(self._driver.notify(call, self._options(timeout, headers)))
 
@@ -430,5 +414,5 @@ class BlockingMethods:
 
     def ping(self, *, timeout: int | None = None, headers: Mapping[str, str] | None = None) -> None:
         """See that the server answers (``ping``, or ``server/discover`` where there is no ping)."""
-        call = Call(self._driver.sign_of_life, {}, EmptyResult, safe=True)
+        call = Call(self._driver.sign_of_life, {}, types.EmptyResult, safe=True)
         self._call(call, self._options(timeout, headers))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Self
 from routermcp_adapters.http.base import SharedTransport
 from routermcp_adapters.runtimes.auto import blocking as runtime_here
 from routermcp_adapters.runtimes.run_sync import run_sync as run
+from routermcp_proto import types
 from routermcp_proto.exceptions import AuthorizationRequiredError
-from routermcp_proto.types import InitializeResult
 
 from .._callbacks import Callbacks
 from .._settings import ClientSettings, checked_timeout
@@ -48,7 +48,7 @@ class BlockingSessionBase(BlockingMethods):
         return self._settings.oauth.server_id if self._settings.oauth is not None else None
 
     @property
-    def server(self) -> InitializeResult | None:
+    def server(self) -> types.InitializeResult | None:
         """The server's description of itself, None before ``connect``."""
         return self._driver.server
 
@@ -57,7 +57,7 @@ class BlockingSessionBase(BlockingMethods):
         user = f" user_id={self._settings.user_id!r}" if self._settings.user_id is not None else ""
         return f"<{type(self).__name__} {self._settings.place}{user} {state}>"
 
-    def connect(self, *, timeout: int | None = None) -> InitializeResult:
+    def connect(self, *, timeout: int | None = None) -> types.InitializeResult:
         """Connect to the server and agree on a revision of MCP; connected already, do nothing.
 
         Several calls at the same time are one. After :meth:`disconnect` the session may be

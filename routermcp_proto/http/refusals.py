@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from pydantic_core import from_json
@@ -69,6 +68,8 @@ def retry_after(head: ResponseHead) -> float | None:
     seconds = whole_number(text, MAX_RETRY_AFTER)
     if seconds is not None:
         return seconds
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - takes long to import, and few need it
+
     try:
         until = parsedate_to_datetime(text)
         sent = parsedate_to_datetime(head.header(b"date"))

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from .. import jsonrpc
+from .. import jsonrpc, types
 from ..calls import Call
 from ..error_codes import INVALID_REQUEST, METHOD_NOT_FOUND
 from ..events import (
@@ -36,7 +36,6 @@ from ..states import (
     next_request_state,
     next_session_state,
 )
-from ..types import InputRequiredResult, Progress
 from ..versions import Revision
 
 #: Requests that may wait for an answer at once. A peer that never answers would otherwise
@@ -281,7 +280,7 @@ class Session:
         kind = message.result.get("resultType") or "complete"
         try:
             if kind == "input_required" and call.may_ask_input:
-                wanted = InputRequiredResult.model_validate(message.result)
+                wanted = types.InputRequiredResult.model_validate(message.result)
                 if not wanted.inputRequests and wanted.requestState is None:
                     problem = f"{call.method} was answered with input_required, without questions and state"
                     raise ResponseValidationError(problem, method=call.method)
@@ -341,7 +340,7 @@ class Session:
         if token is None or token not in self._pending:
             return MessageDropped("a progress report came for no pending request")
         try:
-            return ProgressReceived(token, Progress.model_validate(params))
+            return ProgressReceived(token, types.Progress.model_validate(params))
         except ValidationError:
             return MessageDropped("a progress report was malformed")
 

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
-from .. import calls
+from .. import calls, types
 from ..calls import Call
 from ..error_codes import HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION
 from ..exceptions import LocalProtocolError, MCPError, ResponseValidationError
 from ..jsonrpc import ErrorObject
-from ..types import DiscoverResult, Implementation, InitializeResult
 from ..versions import LATEST, LATEST_HANDSHAKE, REVISIONS, Era, Revision, best_common
 
 #: Errors that only a server of the stateless era sends (MCP 2026-07-28, Error Codes):
@@ -57,12 +56,12 @@ class Agreement:
     """The result of a handshake: the revision, and the server's description of itself."""
 
     revision: Revision
-    server: InitializeResult
-    discovered: DiscoverResult | None = None
+    server: types.InitializeResult
+    discovered: types.DiscoverResult | None = None
     """The answer to ``server/discover`` in the stateless era, with its caching hints."""
 
 
-HandshakeReply = DiscoverResult | InitializeResult | Refused
+HandshakeReply: TypeAlias = "types.DiscoverResult | types.InitializeResult | Refused"
 Handshake = Generator[HandshakeStep, HandshakeReply, Agreement]
 
 
@@ -95,7 +94,7 @@ def _insist_on_revision(revision: Revision) -> Handshake:
     reply = yield HandshakeStep(calls.discover(), revision)
     if _refusal_names_revision(reply, revision):
         reply = yield HandshakeStep(calls.discover(), revision)
-    if isinstance(reply, DiscoverResult):
+    if isinstance(reply, types.DiscoverResult):
         return _stateless_agreement(revision, reply)
     raise _cause_of_refusal(reply)
 
@@ -104,11 +103,11 @@ def _probe_era(client_info: Mapping[str, Any], capabilities: Mapping[str, Any]) 
     reply = yield HandshakeStep(calls.discover(), LATEST, probe=True)
     supported = _supported_versions(reply)
     common = best_common(supported, Era.STATELESS)
-    if common is not None and not isinstance(reply, DiscoverResult):
+    if common is not None and not isinstance(reply, types.DiscoverResult):
         # The server named a revision that we share: ask again in it, even if it is the
         # one that was just refused.
         reply = yield HandshakeStep(calls.discover(), common, probe=True)
-    if common is not None and isinstance(reply, DiscoverResult):
+    if common is not None and isinstance(reply, types.DiscoverResult):
         return _stateless_agreement(common, reply)
     older = best_common(supported, Era.HANDSHAKE)
     if older is None and _is_stateless(reply):
@@ -138,7 +137,7 @@ def _initialize_session(
             raise error if _is_stateless(reply) else _cause_of_refusal(reply) from error
     if older is not None and older is not revision:
         reply = yield HandshakeStep(calls.initialize(older.name, capabilities, client_info), older)
-    if not isinstance(reply, InitializeResult):
+    if not isinstance(reply, types.InitializeResult):
         raise _cause_of_refusal(reply)
     agreed = REVISIONS.get(reply.protocolVersion)
     if agreed is None:
@@ -152,12 +151,12 @@ def _initialize_session(
     return Agreement(agreed if agreed.era is Era.HANDSHAKE else LATEST_HANDSHAKE, reply)
 
 
-def _stateless_agreement(revision: Revision, found: DiscoverResult) -> Agreement:
+def _stateless_agreement(revision: Revision, found: types.DiscoverResult) -> Agreement:
     """Translate the description of a stateless server into an ``InitializeResult``."""
-    server = InitializeResult(
+    server = types.InitializeResult(
         protocolVersion=revision.name,
         capabilities=found.capabilities,
-        serverInfo=found.server_info or Implementation(name="", version=""),
+        serverInfo=found.server_info or types.Implementation(name="", version=""),
         instructions=found.instructions,
     )
     return Agreement(revision, server, found)
@@ -165,7 +164,7 @@ def _stateless_agreement(revision: Revision, found: DiscoverResult) -> Agreement
 
 def _supported_versions(reply: HandshakeReply) -> list[str]:
     """Return the versions that a reply lists, in a result or in an error."""
-    if isinstance(reply, DiscoverResult):
+    if isinstance(reply, types.DiscoverResult):
         return reply.supportedVersions
     data = reply.error.data if isinstance(reply, Refused) and reply.error is not None else None
     listed = cast("dict[str, Any]", data).get("supported") if isinstance(data, dict) else None
@@ -187,7 +186,7 @@ def _versions_in_words(reply: HandshakeReply, refused: Revision) -> list[str]:
 
 def _is_stateless(reply: HandshakeReply) -> bool:
     """Return whether a reply comes from a server of the stateless era, although no revision is common."""
-    if isinstance(reply, DiscoverResult):
+    if isinstance(reply, types.DiscoverResult):
         return bool(reply.supportedVersions)
     return isinstance(reply, Refused) and reply.error is not None and reply.error.code in STATELESS_ERRORS
 

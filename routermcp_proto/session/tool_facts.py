@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .. import types
 from ..exceptions import RemoteProtocolError
-from ..types import ListToolsResult
 from ..types.parameter_headers import ParameterHeader, declared_headers
-from ..types.tools import Tool
 
 #: Tools whose declared headers and hints are remembered. Only tools that declare any are,
 #: and a gateway of 100,000 tools is the largest that routermcp is built for.
@@ -29,7 +28,7 @@ class ToolFacts:
 _REPEATABLE = ToolFacts((), repeatable=True)
 
 
-def remember_tools(page: ListToolsResult, known: dict[str, ToolFacts], *, headers: bool) -> list[str]:
+def remember_tools(page: types.ListToolsResult, known: dict[str, ToolFacts], *, headers: bool) -> list[str]:
     """Remember the tools of a page that declare headers or hints, and forget them of those that do not.
 
     Args:
@@ -63,6 +62,6 @@ def remember_tools(page: ListToolsResult, known: dict[str, ToolFacts], *, header
     return warnings
 
 
-def _headers_of(tool: Tool) -> tuple[ParameterHeader, ...]:
+def _headers_of(tool: types.Tool) -> tuple[ParameterHeader, ...]:
     schema = tool.inputSchema
     return declared_headers({**(schema.model_extra or {}), "properties": schema.properties})

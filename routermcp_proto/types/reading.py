@@ -16,10 +16,11 @@ from pydantic import ValidationError
 from ..exceptions import ResponseValidationError
 from ..json_memory import FREE, PER_BYTE
 from ..value_class import value_class
-from .base import WireModel
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
+
+    from .base import WireModel
 
 #: Problems that an error or a warning lists: the first few show the mistake.
 MAX_ANSWER_PROBLEMS = 20
@@ -67,8 +68,8 @@ MODELS_PER_ENTRY = {"tools": 2}
 #: The members of an entry that hold models.
 MODEL_MEMBERS = ("annotations", "arguments", "icons")
 
-ResultT = TypeVar("ResultT", bound=WireModel)
-EntryT = TypeVar("EntryT", bound=WireModel)
+ResultT = TypeVar("ResultT", bound="WireModel")
+EntryT = TypeVar("EntryT", bound="WireModel")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from enum import Enum
 from functools import partial
 from typing import Any, TypeVar
 
-from routermcp_proto import calls
+from routermcp_proto import calls, types
 from routermcp_proto.calls import Call
 from routermcp_proto.error_codes import HEADER_MISMATCH, UNSUPPORTED_VERSION
 from routermcp_proto.events import (
@@ -43,7 +43,6 @@ from routermcp_proto.http.outcomes import Outcome, refusal_error, rpc_error, ses
 from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.retry import POLL, RetryPolicy
 from routermcp_proto.session.handshake import STATELESS_ERRORS, Agreement
-from routermcp_proto.types import InitializeResult, Progress, WireModel
 from routermcp_proto.value_class import value_class
 from routermcp_proto.versions import LATEST, Revision
 
@@ -59,7 +58,7 @@ from .questions import Question, questions_in, urls_of
 from .transport import SessionTransport
 
 T = TypeVar("T")
-ResultT = TypeVar("ResultT", bound=WireModel)
+ResultT = TypeVar("ResultT", bound="types.WireModel")
 
 
 #: Pages of one list. 10,000 pages of ten tools are the 100,000 that routermcp is built for.
@@ -102,7 +101,7 @@ class CallOptions:
     timeout: int
     headers: Mapping[str, str] | None = None
     meta: Mapping[str, Any] | None = None
-    on_progress: ProgressSink | None = None
+    on_progress: types.ProgressSink | None = None
     repeatable: bool = False
     max_timeout: int | None = None
     """Milliseconds for the call where each progress report begins ``timeout`` anew, 0 for no limit;
@@ -160,7 +159,7 @@ class Driver:
         return self._runtime is not None and self._session.server is not None
 
     @property
-    def server(self) -> InitializeResult | None:
+    def server(self) -> types.InitializeResult | None:
         """What the server said about itself, None before the handshake."""
         return self._session.server
 
@@ -185,7 +184,7 @@ class Driver:
         server = self._session.server
         return self._settings.gateway or (server is not None and server.serverInfo.name == "RouterMCP")
 
-    async def connect(self, runtime: Runtime, timeout: int) -> InitializeResult:
+    async def connect(self, runtime: Runtime, timeout: int) -> types.InitializeResult:
         """Open the session, or wait for the caller that is opening it.
 
         Args:
@@ -633,10 +632,10 @@ class Driver:
         return TransportError(f"{describe_call(call)}: the server gave no answer", code="protocol")
 
 
-def _extending_deadline(on_progress: ProgressSink | None, deadline: CallDeadline) -> ProgressSink:
+def _extending_deadline(on_progress: types.ProgressSink | None, deadline: CallDeadline) -> ProgressSink:
     """Return a progress callback that extends the deadline first."""
 
-    async def report(progress: Progress) -> None:
+    async def report(progress: types.Progress) -> None:
         deadline.extend()
         if on_progress is not None:
             await on_progress(progress)

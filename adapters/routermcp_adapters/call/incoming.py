@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
+from routermcp_proto import types
 from routermcp_proto.client_session import ClientSession
 from routermcp_proto.error_codes import INTERNAL_ERROR
 from routermcp_proto.events import (
@@ -20,7 +21,6 @@ from routermcp_proto.events import (
 )
 from routermcp_proto.exceptions import AuthorizationRequiredError
 from routermcp_proto.jsonrpc import ErrorObject
-from routermcp_proto.types import Progress
 
 from ..logs import DropLog
 from .deadline import CallDeadline
@@ -29,7 +29,7 @@ from .deadline import CallDeadline
 CANCEL_SECONDS = 0.1
 
 #: Called with each progress report.
-ProgressSink = Callable[[Progress], Awaitable[None]]
+ProgressSink = Callable[["types.Progress"], Awaitable[None]]
 
 #: Handles an event that is not the outcome of an exchange.
 OnEvent = Callable[[Event], Awaitable[None]]

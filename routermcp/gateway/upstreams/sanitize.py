@@ -12,8 +12,8 @@ from typing import Any, cast
 
 from routermcp_proto.error_codes import UNAUTHORIZED, UPSTREAM_ERROR, URL_ELICITATION_REQUIRED
 from routermcp_proto.exceptions import AuthorizationRequiredError, MCPError, RPCError
-from routermcp_proto.gateway_calls import SERVER_ID_KEY
 from routermcp_proto.http.outcomes import AUTHORIZATION_REQUIRED
+from routermcp_proto.names import SERVER_ID_KEY
 
 
 def without_meta(members: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -15,8 +15,8 @@ from typing import Any, cast
 
 from routermcp_proto.error_codes import UNAUTHORIZED, URL_ELICITATION_REQUIRED
 from routermcp_proto.exceptions import AuthorizationRequiredError, OAuthError, RPCError, TransportError
-from routermcp_proto.gateway_calls import SERVER_ID_KEY
 from routermcp_proto.http.outcomes import AUTHORIZATION_REQUIRED
+from routermcp_proto.names import SERVER_ID_KEY
 
 from ...oauth.flows.connections import UserAccess
 from ..backend import Caller
