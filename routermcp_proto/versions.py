@@ -9,8 +9,9 @@ Source: https://modelcontextprotocol.io/specification/2026-07-28/basic/versionin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from .value_class import value_class
 
 
 class Era(Enum):
@@ -30,7 +31,7 @@ class CancelBy(Enum):
     CLOSING_THE_STREAM = "closing the response stream"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Revision:
     """The rules of one revision of the specification for the messages on the wire."""
 

@@ -135,6 +135,7 @@ import asyncio
 from routermcp import RouterMCPClient
 client = RouterMCPClient(**way, on_elicitation=lambda asked: None)
 async def body():
+    asyncio.get_running_loop().slow_callback_duration = 60  # a busy machine's slowness is not told
     await client.connect()
     print((await client.call_tool("add", {"a": 1, "b": 2})).text)
 asyncio.run(body())

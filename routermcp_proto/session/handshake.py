@@ -11,7 +11,6 @@ sections "Protocol Version Negotiation" and "Backward Compatibility".
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 from .. import calls, types
@@ -19,6 +18,7 @@ from ..calls import Call
 from ..error_codes import HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION
 from ..exceptions import LocalProtocolError, MCPError, ResponseValidationError
 from ..jsonrpc import ErrorObject
+from ..value_class import value_class
 from ..versions import LATEST, LATEST_HANDSHAKE, REVISIONS, Era, Revision, best_common
 
 #: Errors that only a server of the stateless era sends (MCP 2026-07-28, Error Codes):
@@ -29,7 +29,7 @@ STATELESS_ERRORS = frozenset({HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_V
 MAX_REFUSAL_SEARCHED = 1_000
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class HandshakeStep:
     """The next request of the handshake, and the revision it is written in."""
 
@@ -40,7 +40,7 @@ class HandshakeStep:
     """Whether the next step is tried whatever becomes of this one."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Refused:
     """A step was answered with an error, or with a message of the wrong shape."""
 
@@ -51,7 +51,7 @@ class Refused:
     """The same as an exception, ready to be raised."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Agreement:
     """The result of a handshake: the revision, and the server's description of itself."""
 

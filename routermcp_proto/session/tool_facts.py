@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from .. import types
 from ..exceptions import RemoteProtocolError
 from ..types.parameter_headers import ParameterHeader, declared_headers
+from ..value_class import value_class
 
 #: Tools whose declared headers and hints are remembered. Only tools that declare any are,
 #: and a gateway of 100,000 tools is the largest that routermcp is built for.
 MAX_TOOLS_REMEMBERED = 100_000
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ToolFacts:
     """The part of a listed tool that a session remembers."""
 

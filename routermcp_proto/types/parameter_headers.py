@@ -11,11 +11,11 @@ Source: https://modelcontextprotocol.io/specification/2026-07-28/basic/transport
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
 from ..exceptions import RemoteProtocolError
 from ..names import HTTP_TOKEN
+from ..value_class import value_class
 
 ANNOTATION = "x-mcp-header"
 
@@ -39,7 +39,7 @@ _MAPS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ParameterHeader:
     """One parameter that is mirrored."""
 

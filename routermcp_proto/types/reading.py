@@ -8,7 +8,6 @@ which take forty times the bytes of the shortest entries.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast, get_args
 
 from pydantic import ValidationError
@@ -72,7 +71,7 @@ ResultT = TypeVar("ResultT", bound="WireModel")
 EntryT = TypeVar("EntryT", bound="WireModel")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ListLimits:
     """What one list may hold, all pages together."""
 

@@ -153,13 +153,17 @@ def imported_with(statement: str) -> set[str]:
 
 
 def test_import_loads_only_what_everybody_needs() -> None:
-    before, after = imported_with("pass"), imported_with("import routermcp, routermcp.types")
+    named = "import routermcp, routermcp.types as types; assert {*types.__all__} <= {*dir(types)}"
+    before, after = imported_with("pass"), imported_with(named)
     assert sorted((after - before) & set(NOT_IMPORTED)) == []
     assert (
         not {"h11", "urllib.request", "http.client", "routermcp.oauth.flows", "routermcp.oauth.config"}
         & after
     )
     assert not [name for name in after if name.startswith(("routermcp.cli", "routermcp.gateway"))]
+    assert not {"routermcp_proto.types.base", "routermcp_proto.gateway_calls", "email.utils"} & after, (
+        "models take half a millisecond each, and load when they are used"
+    )
 
 
 @pytest.mark.parametrize("module", [routermcp, routermcp.types, routermcp.oauth])

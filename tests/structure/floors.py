@@ -10,8 +10,8 @@ from __future__ import annotations
 #: By wing, from the lowest floor to the highest.
 FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "routermcp_proto": (
-        ("display", "error_codes", "json_memory", "names", "value_class", "versions"),
-        ("exceptions",),
+        ("display", "error_codes", "json_memory", "names", "value_class"),
+        ("exceptions", "versions"),
         ("framing", "jsonrpc", "retry", "states", "types"),
         ("calls",),
         ("events", "gateway_calls"),

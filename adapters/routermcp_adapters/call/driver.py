@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from typing import Any, TypeVar
@@ -83,7 +82,7 @@ class Remedy(Enum):
     LIST_TOOLS = "learn anew which headers the tools declare"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DriverSettings:
     """What holds for all calls of a session."""
 

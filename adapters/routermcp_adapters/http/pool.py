@@ -34,10 +34,10 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from routermcp_proto.exceptions import TransportError
 from routermcp_proto.http.url import EndpointURL
+from routermcp_proto.value_class import value_class
 
 from ..limits import PoolLimits
 from ..runtime import Event, Runtime
@@ -65,7 +65,7 @@ class _LeaseRequest:
         """Whether it may still be in the queue, which is long: False once it was taken out."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Holdings:
     """The connections of a pool.
 
