@@ -44,16 +44,21 @@ class Comparison:
         return self.page.with_suffix(".json")
 
     def measure(self, rows: Sequence[str]) -> None:
-        """Run rows with the other clients, side by side, and keep what was found."""
-        python = python_environment(FASTMCP_REQUIREMENT, MCP_REQUIREMENT)
-        with ThreadPoolExecutor(len(OTHERS)) as threads:
-            found = list(threads.map(lambda client: self._measured(python, client, rows), OTHERS))
+        """Run rows with the other clients, and keep what was found."""
+        found = self.run(rows)
         kept = {
             "versions": [MCP_REQUIREMENT, FASTMCP_REQUIREMENT],
             "date": datetime.now(UTC).date().isoformat(),
-            "rows": {row: dict(zip(OTHERS, [each[row] for each in found], strict=True)) for row in rows},
+            "rows": {row: {client: found[client][row] for client in OTHERS} for row in rows},
         }
         self._file.write_text(json.dumps(kept, indent=1) + "\n")
+
+    def run(self, rows: Sequence[str]) -> dict[str, dict[str, Finding]]:
+        """Run rows with the other clients, side by side, and return what was found by client and row."""
+        python = python_environment(FASTMCP_REQUIREMENT, MCP_REQUIREMENT)
+        with ThreadPoolExecutor(len(OTHERS)) as threads:
+            found = threads.map(lambda client: self._measured(python, client, rows), OTHERS)
+            return dict(zip(OTHERS, found, strict=True))
 
     def _measured(self, python: Path, client: str, rows: Sequence[str]) -> dict[str, Finding]:
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
