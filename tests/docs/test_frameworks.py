@@ -12,7 +12,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -40,16 +40,20 @@ LONG = settings.get_current_profile_name() == "long"
 #: Seconds for a program that loads a framework, or waits for workers or a kernel.
 PATIENCE = 100.0
 
-#: Serves two applications of the examples in one process, as starting each would take a second.
+#: Serves two applications of the examples in one process, as starting each would take a second, and tells
+#: where. The ports are taken before the applications are told of them.
 SERVE = """
-import asyncio, sys, uvicorn
+import asyncio, os, socket, uvicorn
+sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+notes_url, app_url = (f"http://127.0.0.1:{each.getsockname()[1]}" for each in sockets)
+os.environ.update(MCP_URL=notes_url + "/mcp", PUBLIC_URL=app_url)
 from fastapi_sign_in import app
 from notes_server import app as notes
+print(app_url, flush=True)
 
 async def main():
-    servers = [uvicorn.Server(uvicorn.Config(each, port=int(port), log_level="warning"))
-               for each, port in zip((notes, app), sys.argv[1:])]
-    await asyncio.gather(*(server.serve() for server in servers))
+    servers = [uvicorn.Server(uvicorn.Config(each, log_level="warning")) for each in (notes, app)]
+    await asyncio.gather(*(server.serve([each]) for server, each in zip(servers, sockets)))
 
 asyncio.run(main())
 """
@@ -72,18 +76,21 @@ def environment_of(variables: dict[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def running(*command: str | Path, folder: Path, ports: list[int], **variables: str) -> Iterator[None]:
+def running(
+    *command: str | Path, folder: Path, ports: Sequence[int] = (), **variables: str
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program until it listens, and end it."""
     process = subprocess.Popen(
         command,
         cwd=folder,
         env=environment_of(variables),
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
     try:
         for port in ports:
             wait_for(port, process, patience=PATIENCE)
-        yield
+        yield process
     finally:
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=PATIENCE)
@@ -116,7 +123,7 @@ class Shell:
             text = text.replace(there, here)
         return text
 
-    def start(self, command: str) -> AbstractContextManager[None]:
+    def start(self, command: str) -> AbstractContextManager[object]:
         """Run a server while the context is entered."""
         program, *arguments = shlex.split(self.here(command))
         ports = [int(self._places["8000"])] if "8000" in command else []
@@ -254,15 +261,10 @@ class Browser:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    notes, app = free_port(), free_port()
-    places = {
-        "MCP_URL": f"http://127.0.0.1:{notes}/mcp",
-        "PUBLIC_URL": f"http://127.0.0.1:{app}",
-        "TOKENS": str(tmp_path_factory.mktemp("tokens")),
-    }
-    command = [environment(FASTAPI_REQUIREMENTS), "-c", SERVE, str(notes), str(app)]
-    with running(*command, folder=EXAMPLES, ports=[notes, app], **places):
-        yield f"http://127.0.0.1:{app}"
+    command = [environment(FASTAPI_REQUIREMENTS), "-c", SERVE]
+    with running(*command, folder=EXAMPLES, TOKENS=str(tmp_path_factory.mktemp("tokens"))) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().decode().strip()
 
 
 def test_two_users_see_their_own_things(site: str) -> None:
