@@ -88,6 +88,7 @@ def test_a_database_is_its_owners(tmp_path: Path) -> None:
     adapter = sql_adapter(f"sqlite:///{tmp_path}/tokens.db")
     adapter.set(USER, SERVER, RECORD)
     found = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    adapter.close()  # pyright: ignore[reportAttributeAccessIssue]
     assert set(found.values()) == {0o600}, found
 
 
@@ -95,5 +96,7 @@ def test_an_existing_database_keeps_its_permissions(tmp_path: Path) -> None:
     path = tmp_path / "tokens.db"
     path.touch(0o660)
     path.chmod(0o660)
-    sql_adapter(f"sqlite:///{path}").set(USER, SERVER, RECORD)
+    adapter = sql_adapter(f"sqlite:///{path}")
+    adapter.set(USER, SERVER, RECORD)
+    adapter.close()  # pyright: ignore[reportAttributeAccessIssue]
     assert stat.S_IMODE(path.stat().st_mode) == 0o660
