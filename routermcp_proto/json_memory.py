@@ -47,6 +47,9 @@ _PIECE = 16 * 1024
 
 _BLANKS = b" \t\r\n"
 
+# Most of a text is no mark: taking the marks out in one pass saves four passes over all of it.
+_NO_MARKS = bytes(sorted(set(range(256)) - set(b'{[:,"')))
+
 # Every end of a value as a comma, every character of a number or name as a digit.
 _NUMBERS_ONLY = bytes(c if c in b'[{:"' else ord(",") if c in b",]}" else ord("0") for c in range(256))
 
@@ -82,8 +85,9 @@ def _encoded(payload: bytes | bytearray | str) -> bytes | bytearray:
 
 def _at_most(data: bytes | bytearray) -> tuple[int, int]:
     """Return bounds for the sums that are found sooner: each string is new, and marks in strings count."""
-    objects, arrays, colons, commas = (data.count(mark) for mark in (b"{", b"[", b":", b","))
-    strings = data.count(b'"') // 2 + 1
+    marks = data.translate(None, _NO_MARKS)
+    objects, arrays, colons, commas = (marks.count(mark) for mark in (b"{", b"[", b":", b","))
+    strings = (len(marks) - objects - arrays - colons - commas) // 2 + 1  # quotes are the only others
     memory = (
         objects * (EMPTY_OBJECT + FIRST_MEMBERS)
         + max(0, colons - FEW * objects) * FURTHER_MEMBER
@@ -123,7 +127,7 @@ def _running_sums(data: bytes | bytearray) -> Iterator[tuple[int, int]]:
 
 
 def _is_wide(data: bytes | bytearray) -> bool:
-    return not data.isascii() or b"\\u" in data
+    return not data.isascii() or (b"\\" in data and b"\\u" in data)  # one byte is found far sooner than two
 
 
 def _memory_of_strings(count: int, size: int, is_wide: bool) -> int:
