@@ -115,7 +115,7 @@ def _message_in(line: str, number: int, path: Path) -> RecordedMessage:
 def _object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 

@@ -252,6 +252,7 @@ def test_secrets_by_their_names(path: Path) -> None:
     [
         (None, "there is no recording .*; record it with mode='new'"),
         ("{}\n", "is no recording of routermcp"),
+        ("[" * 100_000, "is no recording of routermcp"),
         ('{"format": "routermcp-recording", "version": 2}\n', "version 2 of the format"),
         (
             '{"format": "routermcp-recording", "version": 1}\n{"session": 1}\n',

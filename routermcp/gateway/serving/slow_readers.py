@@ -49,6 +49,11 @@ class ReadingProtocol(GatheringProtocol):
         """The number of bytes that wait for the client."""
         return self.transport.get_write_buffer_size()
 
+    @property
+    def held_bytes(self) -> int:
+        """The number of bytes in memory for that."""
+        return max(self.unread_bytes, cast("Any", self.transport).last_length)
+
     def pause_writing(self) -> None:
         """Note that the client does not read as fast as it is written to."""
         super().pause_writing()
@@ -96,13 +101,13 @@ class ReadingProtocol(GatheringProtocol):
         stalled = [each for each in cast("set[Any]", self.connections) if each.stalled_at is not None]
         waiting: Counter[str | None] = Counter()
         for each in stalled:
-            waiting[each.source] += each.unread_bytes
+            waiting[each.source] += each.held_bytes
         total = waiting.total()
         while total > self._bounds.unread_bytes:
             most = max(waiting, key=lambda source: waiting[source])
             own = [each for each in stalled if each.source == most]
             first = min(own, key=lambda each: each.stalled_at)
             stalled.remove(first)
-            waiting[most] -= first.unread_bytes
-            total -= first.unread_bytes
+            waiting[most] -= first.held_bytes
+            total -= first.held_bytes
             first.give_up()

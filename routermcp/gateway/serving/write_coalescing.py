@@ -35,6 +35,9 @@ class CoalescingTransport(asyncio.Transport):
 
     Everything but writing is the wrapped transport's. Each method is written out: with ``__getattr__``
     every attribute of this class would be looked up in the slow way.
+
+    Attributes:
+        last_length: The length of what was written last: all of it may be kept until its end is sent.
     """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
@@ -44,6 +47,7 @@ class CoalescingTransport(asyncio.Transport):
         self._gathered: list[bytes] = []
         self._length = 0
         self._head_waits = False
+        self.last_length = 0
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
         """Write data at the end of the turn, or at once where a head waits for it."""
@@ -68,6 +72,7 @@ class CoalescingTransport(asyncio.Transport):
             data = b"".join(self._gathered)
             self._gathered.clear()
             self._length, self._head_waits = 0, False
+            self.last_length = len(data)
             # The client may have gone since: uvloop raises then, where asyncio drops the data.
             if not self._transport.is_closing():
                 self._transport.write(data)
