@@ -10,7 +10,7 @@ import typer
 from .. import __version__
 from .auth import app as auth_commands
 from .bridge import app as bridge_commands
-from .broken_pipe import QuietGroup
+from .broken_pipe import QuietGroup, discard_output
 from .commands.all import app as client_commands
 from .config import app as config_commands
 from .demo.cli import app as demo_command
@@ -51,6 +51,9 @@ def run(argv: Sequence[str] | None) -> int:
         return end.code if isinstance(end.code, int) else ExitCode.OK
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
+    except BrokenPipeError:  # typer wrote what is wrong with the words
+        discard_output()
+        return ExitCode.BROKEN_PIPE
     return ExitCode.OK
 
 

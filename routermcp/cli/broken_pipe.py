@@ -41,11 +41,11 @@ def broken_pipe_is_an_exit() -> Generator[None]:
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
-        _discard_output()
+        discard_output()
         raise typer.Exit(ExitCode.BROKEN_PIPE) from None
 
 
-def _discard_output() -> None:
+def discard_output() -> None:
     """Let what is still buffered go nowhere, so that the interpreter can end without an error.
 
     Source: https://docs.python.org/3/library/signal.html#note-on-sigpipe

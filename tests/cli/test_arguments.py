@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from routermcp.cli.arguments.check import argument_problems
 from routermcp.cli.arguments.schema import describe_arguments, type_of
 from routermcp.cli.arguments.values import coerce
 from routermcp.cli.arguments.words import parse_arguments
@@ -269,3 +270,18 @@ def test_a_name_of_several_tools_is_refused() -> None:
     tools = [Tool(name="time.now"), Tool(name="date.now")]
     with pytest.raises(UsageProblem, match=r"time\.now or date\.now"):
         find_tool("now", tools)
+
+
+# ---- patterns ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "pattern", ["([", "*", r"^\p{L}+$", "(?<year>[0-9]+)", r"[\w--\d]", r"\u{1F600}", 7, None]
+)
+def test_a_pattern_is_the_servers_to_check(pattern: Any) -> None:
+    """It may be none that Python knows, as those of ECMAScript are, or no pattern at all."""
+    text = {"type": "string", "pattern": pattern}
+    schema = {"properties": {"a": text, "b": {"anyOf": [text, {"type": "null"}]}}, "required": ["a"]}
+    assert parse_arguments(["a=7", "b=x"], schema) == {"a": "7", "b": "x"}
+    assert argument_problems({"a": "x", "b": None}, schema) == []
+    assert argument_problems({"a": 7}, schema) == ["a: expected string, got 7"]

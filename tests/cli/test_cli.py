@@ -301,6 +301,21 @@ def test_a_reader_that_has_gone_ends_with_141() -> None:
     assert (process.returncode, process.stderr) == (141, b"")
 
 
+class Gone(io.StringIO):
+    """A stream whose reader has gone."""
+
+    def write(self, _text: str) -> int:
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("words", [["tols"], ["tools", "--bogus"], ["serve", "--port", "x"], ["tools", "no"]])
+def test_a_reader_of_errors_that_has_gone_ends_with_141(
+    monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "stderr", Gone())
+    assert main(words) == 141
+
+
 # ---- what is written ---------------------------------------------------------------------
 
 
