@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import sys
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from routermcp_adapters.runtime import ByteStream
-from routermcp_adapters.runtimes.asyncio import AsyncioRuntime
+from routermcp_adapters.runtimes.asyncio import LEAST_ROOM, AsyncioRuntime
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
@@ -36,15 +37,42 @@ def test_who_is_cancelled_at_the_deadline_hears_of_the_cancellation(cancelled: b
     asyncio.run(body())
 
 
-def test_a_limit_that_was_not_needed_leaves_no_timer() -> None:
+def test_limits_that_were_not_needed_leave_one_timer_and_little_else() -> None:
     async def body() -> None:
         loop: Any = asyncio.get_running_loop()
-        async with AsyncioRuntime().deadline(loop.time() + 1000) as scope:
-            scope.move(loop.time() + 2000)
-        assert all(timer.cancelled() for timer in loop._scheduled)
+        runtime: Any = AsyncioRuntime()
+        for number in range(10 * LEAST_ROOM):
+            async with runtime.deadline(loop.time() + 1000 - number / 1000) as scope:
+                scope.move(loop.time() + 2000)
+        assert len([timer for timer in loop._scheduled if not timer.cancelled()]) == 1
+        kept = [each for each in gc.get_objects() if type(each) is type(scope)]
+        assert sum(each._alarm is scope._alarm for each in kept) <= LEAST_ROOM + 1
 
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         runner.run(body())
+
+
+@pytest.mark.parametrize("others", [(), (1000.0, 0.02)])
+def test_limits_are_kept_in_any_order(others: tuple[float, ...]) -> None:
+    async def wait(seconds: float, ended: list[float]) -> None:
+        runtime_scope = runtimes[0].deadline(asyncio.get_running_loop().time() + seconds)
+        with pytest.raises(TimeoutError):
+            async with runtime_scope:
+                await asyncio.sleep(20)
+        ended.append(seconds)
+
+    async def body() -> None:
+        runtimes.append(AsyncioRuntime())
+        loop = asyncio.get_running_loop()
+        for each in others:
+            async with runtimes[0].deadline(loop.time() + each):
+                pass
+        ended: list[float] = []
+        await asyncio.gather(*(wait(seconds, ended) for seconds in (0.03, 0.01, 0.0, 0.05, 0.03)))
+        assert ended == sorted(ended)
+
+    runtimes: list[AsyncioRuntime] = []
+    asyncio.run(body())
 
 
 class Turns(asyncio.SelectorEventLoop):

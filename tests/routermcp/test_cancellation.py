@@ -113,7 +113,7 @@ class Striker:
         """End the time of the outermost limit now, as its timer would."""
         scope = self._scopes[0]
         if self.runtime == "asyncio":
-            scope._expire()
+            scope.expire()
         elif self.runtime == "trio":
             scope._scope.cancel()
         else:

@@ -15,7 +15,7 @@ It knows no MCP method; what a message means is the session's to say.
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from enum import Enum
 from functools import partial
 from typing import Any, TypeVar
@@ -53,7 +53,8 @@ from ..logs import log
 from ..runtime import Runtime
 from .deadline import CallDeadline
 from .incoming import ProgressSink, Responder, SessionRenewal
-from .questions import Question, questions_in, urls_of
+from .questions import Question, ask_to_sign_in, questions_in, urls_of
+from .retries import explained_loss
 from .transport import SessionTransport
 
 T = TypeVar("T")
@@ -425,7 +426,7 @@ class Driver:
             required = error
         else:
             return
-        await self._sign_in(required, deadline)
+        await ask_to_sign_in(self._responder, required, self._settings.user_id, deadline)
         await self._open_session(deadline)
 
     async def _open_session(self, deadline: CallDeadline) -> None:
@@ -458,7 +459,7 @@ class Driver:
         required: AuthorizationRequiredError | None = None
         while asked < MAX_INPUT_ROUNDS:
             if required is not None:
-                await self._sign_in(required, deadline, opened)
+                await ask_to_sign_in(self._responder, required, self._settings.user_id, deadline, opened)
             try:
                 outcome = await self._tries(current, options, deadline)
             except AuthorizationRequiredError as error:
@@ -491,26 +492,6 @@ class Driver:
             code="protocol",
         )
 
-    async def _sign_in(
-        self, required: AuthorizationRequiredError, deadline: CallDeadline, opened: Collection[str] = ()
-    ) -> None:
-        """Ask the user to sign in.
-
-        Args:
-            required: Why.
-            deadline: The deadline of the call.
-            opened: URLs that the user was asked to open already, for this call.
-
-        Raises:
-            AuthorizationRequiredError: It is ``required``: the user cannot be asked, or has refused.
-        """
-        required.user_id = required.user_id or self._settings.user_id
-        pages = [each["url"] for each in required.elicitations]
-        if pages and all(page in opened for page in pages):
-            raise required
-        if not await deadline.interact(lambda: self._responder.authorize(required)):
-            raise required
-
     async def _gather_input(
         self, questions: Mapping[str, Question], deadline: CallDeadline
     ) -> dict[str, Any]:
@@ -540,7 +521,7 @@ class Driver:
                 if attempt >= policy.attempts or not policy.allows(
                     error, repeatable=repeatable, gateway=self.gateway
                 ):
-                    raise _explained_loss(error, call, repeatable) from error.__cause__
+                    raise explained_loss(error, describe_call(call), repeatable) from error.__cause__
                 wait = policy.wait(attempt, retry_after=error.retry_after, random=runtime.random())
                 if not deadline.has(wait):
                     raise
@@ -672,16 +653,3 @@ def _answers_the_call(refused: HTTPRefused) -> bool:
     if refused.error is None or refused.status in (429, 502, 503, 504):
         return False
     return refused.addressed or refused.error.code in STATELESS_ERRORS
-
-
-def _explained_loss(error: TransportError, call: Call[Any], repeatable: bool) -> TransportError:
-    """Say of a lost answer that the tool may have run, and how to have it repeated."""
-    if repeatable or error.not_run or error.code != "closed":
-        return error
-    lost = TransportError(
-        f"{describe_call(call)}: the answer was lost, and the call may have run: {error.args[0]}; "
-        "it was not repeated: pass retry=True if running it twice does no harm",
-        code="interrupted",
-    )
-    lost.attempts = error.attempts
-    return lost

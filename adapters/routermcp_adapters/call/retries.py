@@ -1,4 +1,4 @@
-"""Repeating a step that opens a session."""
+"""Repeating a step that opens a session, and what to say where a call is not repeated."""
 
 from __future__ import annotations
 
@@ -24,3 +24,16 @@ def seconds_to_retry(
         return None
     wait = policy.wait(attempt, retry_after=error.retry_after, random=deadline.runtime.random())
     return wait if deadline.has(wait) else None
+
+
+def explained_loss(error: TransportError, about: str, repeatable: bool) -> TransportError:
+    """Say of a lost answer that the tool may have run, and how to have it repeated."""
+    if repeatable or error.not_run or error.code != "closed":
+        return error
+    lost = TransportError(
+        f"{about}: the answer was lost, and the call may have run: {error.args[0]}; "
+        "it was not repeated: pass retry=True if running it twice does no harm",
+        code="interrupted",
+    )
+    lost.attempts = error.attempts
+    return lost

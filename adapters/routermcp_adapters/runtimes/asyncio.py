@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import heapq
+import itertools
+import math
 import os
 import random
 import select
@@ -15,9 +18,9 @@ from typing import Any, Self, TypeVar, cast
 
 from routermcp_proto.exceptions import ConfigError
 
-from ..concurrency import threads
 from ..runtime import RECEIVE_SIZE, Address, ByteStream, Cancel, Descriptor, Event, StreamClosedError, Work
-from .asyncio_ready import wait_ready
+from .asyncio_closing import let_go
+from .asyncio_waits import AsyncioEvent, run_blocking, wait_ready
 from .happy_eyeballs import connect_first
 
 T = TypeVar("T")
@@ -32,6 +35,9 @@ BUFFER_SIZE = 4 * RECEIVE_SIZE
 
 #: Seconds that a TLS peer has for its goodbye before the connection closes without it.
 CLOSING_SECONDS = 0.5
+
+#: Limits of calls that are kept before those that were lifted are thrown out: a few KiB.
+LEAST_ROOM = 100
 
 # The event of a connection whose other end is closed; not every system has it.
 _HANG_UP: int = getattr(select, "POLLRDHUP", 0)
@@ -222,23 +228,54 @@ class AsyncioStream(asyncio.BufferedProtocol):
             return
         with contextlib.suppress(RuntimeError):
             if self._loop.is_closed() or os.getpid() != self._process:
-                _let_go(transport)
+                let_go(transport)
             else:
                 transport.abort()
 
 
-def _let_go(transport: Any) -> None:
-    """Close a transport whose loop is closed, or another process's: only its descriptor, at once.
+class _Alarm:
+    """The limits of all calls, for which the event loop has one timer.
 
-    There is no public way: asyncio closes by its loop, and a loop copied by fork shares its
-    list of descriptors with the parent.
+    A timer for each call would be set and cancelled again, which costs 3 % of a short one.
     """
-    encrypted = getattr(transport, "_ssl_protocol", None)
-    if encrypted is not None:
-        transport._closed = True  # noqa: SLF001
-        transport = encrypted._transport  # noqa: SLF001
-    if getattr(transport, "_sock", None) is not None:
-        transport._call_connection_lost(None)  # noqa: SLF001
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._limits: list[tuple[float, int, _Scope]] = []
+        """A heap: the next limit is the first. Those that were lifted stay until there is no room."""
+        self._room = LEAST_ROOM
+        self._numbers = itertools.count(1)
+        self._timer: asyncio.TimerHandle | None = None
+        self._at = math.inf
+        """When the timer rings."""
+
+    def set(self, scope: _Scope, at: float) -> int:
+        """Have a scope expire at a point in time, and return the number of that limit."""
+        if len(self._limits) >= self._room:
+            self._limits = [limit for limit in self._limits if limit[2].limit == limit[1]]
+            heapq.heapify(self._limits)
+            self._room = max(LEAST_ROOM, 2 * len(self._limits))
+        number = next(self._numbers)
+        heapq.heappush(self._limits, (at, number, scope))
+        if at < self._at:
+            self._set_timer()
+        return number
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._at = self._limits[0][0]
+        self._timer = self._loop.call_at(self._at, self._ring)
+
+    def _ring(self) -> None:
+        due, limits = self._at, self._limits
+        self._at, self._timer = math.inf, None
+        while limits and (limits[0][0] <= due or limits[0][2].limit != limits[0][1]):
+            _, number, scope = heapq.heappop(limits)
+            if scope.limit == number:
+                scope.expire()
+        if limits:
+            self._set_timer()
 
 
 class _Scope:
@@ -246,36 +283,34 @@ class _Scope:
 
     At the limit the task is cancelled; on the way out that cancellation becomes a
     :class:`TimeoutError`, unless the task was cancelled from elsewhere too. The standard
-    one takes three times as long to set and to lift, which every call would pay.
+    one takes several times as long to set and to lift, which every call would pay.
+
+    As a shield it is time to clean up, whose end is no error: a cancellation that was delivered leaves
+    the task free to await.
     """
 
-    __slots__ = ("_at", "_cancelling", "_loop", "_task", "_timer", "expired")
+    __slots__ = ("_alarm", "_at", "_cancelling", "_loop", "_shields", "_task", "expired", "limit")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, at: float | None) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, alarm: _Alarm, at: float | None, *, shields: bool = False
+    ) -> None:
         self._loop = loop
+        self._alarm = alarm
         self._at = at
+        self._shields = shields
         self._task: asyncio.Task[Any] | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._cancelling = 0
+        self.limit = 0
+        """The number of the limit that is set, 0 for none."""
         self.expired = False
 
     def move(self, at: float | None) -> None:
         self._at = at
         if self._task is not None and not self.expired:
-            self._disarm()
-            self._arm()
+            self.limit = self._alarm.set(self, at) if at is not None else 0
 
-    def _arm(self) -> None:
-        if self._at is not None:
-            self._timer = self._loop.call_at(self._at, self._expire)
-
-    def _disarm(self) -> None:
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
-
-    def _expire(self) -> None:
-        self._timer = None
+    def expire(self) -> None:
+        self.limit = 0
         if self._task is not None:
             self.expired = True
             self._task.cancel()
@@ -285,13 +320,14 @@ class _Scope:
         if self._task is None:
             raise ConfigError("a client can only be used inside a task of the event loop")
         self._cancelling = self._task.cancelling()
-        self._arm()
+        if self._at is not None:
+            self.limit = self._alarm.set(self, self._at)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        self._disarm()
+        self.limit = 0
         task, self._task = self._task, None
         if (
             self.expired
@@ -299,37 +335,10 @@ class _Scope:
             and task.uncancel() <= self._cancelling
             and kind is asyncio.CancelledError
         ):
+            if self._shields:
+                return True
             raise TimeoutError("the deadline has passed") from error
         return None
-
-
-class _Shield(_Scope):
-    """Time to clean up. A cancellation that was delivered leaves the task free to await."""
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        try:
-            return await super().__aexit__(kind, error, trace)
-        except TimeoutError:
-            return True
-
-
-class _Event:
-    """A flag that can be waited for together with streams."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.raised: asyncio.Future[None] = loop.create_future()
-        self._loop = loop
-
-    def set(self) -> None:
-        # No task waits in a loop that is closed, and it would refuse to wake one.
-        if not self.raised.done() and not self._loop.is_closed():
-            self.raised.set_result(None)
-
-    async def wait(self) -> None:
-        # Several tasks may wait for one future, and none of them may cancel it.
-        await asyncio.wait([self.raised])
 
 
 class AsyncioRuntime:
@@ -341,6 +350,7 @@ class AsyncioRuntime:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
+        self._alarm = _Alarm(self._loop)
         self._shared_buffer: memoryview | None = None
         # The loop itself does not keep them alive.
         self._begun: set[asyncio.Task[None]] = set()
@@ -371,15 +381,15 @@ class AsyncioRuntime:
         """Wait."""
         await asyncio.sleep(seconds)
 
-    def event(self) -> _Event:
+    def event(self) -> AsyncioEvent:
         """Make a flag."""
-        return _Event(self._loop)
+        return AsyncioEvent(self._loop)
 
     async def wait_any(self, streams: Sequence[ByteStream], flag: Event | None) -> None:
         """Wait until one of the streams has data, or the flag is raised."""
         waits = [cast("AsyncioStream", stream).readable() for stream in streams]
         if flag is not None:
-            waits.append(cast("_Event", flag).raised)
+            waits.append(cast("AsyncioEvent", flag).raised)
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
 
     def time_left(self) -> None:
@@ -387,11 +397,11 @@ class AsyncioRuntime:
 
     def deadline(self, at: float | None) -> _Scope:
         """Limit the enclosed code."""
-        return _Scope(self._loop, at)
+        return _Scope(self._loop, self._alarm, at)
 
-    def shield(self, seconds: float) -> _Shield:
+    def shield(self, seconds: float) -> _Scope:
         """Let the enclosed code run for so long although its caller is being cancelled."""
-        return _Shield(self._loop, self.now() + seconds)
+        return _Scope(self._loop, self._alarm, self.now() + seconds, shields=True)
 
     def call_soon(self, function: Callable[[], object]) -> None:
         """Have a function called in the event loop."""
@@ -416,28 +426,7 @@ class AsyncioRuntime:
 
     async def run_blocking(self, work: Callable[[], T]) -> T:
         """Run work in a daemon thread; on cancellation it is abandoned."""
-        loop = self._loop
-        done: asyncio.Future[T] = loop.create_future()
-
-        def finish(result: T | None, error: BaseException | None) -> None:
-            if done.done():
-                return
-            if error is not None:
-                done.set_exception(error)
-            else:
-                done.set_result(cast("T", result))
-
-        def report(result: T | None, error: BaseException | None) -> None:
-            # The loop may be closed by now: then no task waits for the result. In debug mode it logs
-            # the arguments of a slow callback, so the result, which may be a token, is none.
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(lambda: finish(result, error))
-
-        job = threads.start(work, report)
-        try:
-            return await done
-        finally:
-            job.abandon()
+        return await run_blocking(work)
 
     async def connect(
         self, addresses: Sequence[Address], tls: ssl.SSLContext | None, server_name: str
@@ -478,5 +467,5 @@ class AsyncioRuntime:
         seconds: float | None = None,
     ) -> None:
         """Wait until the system says that something can be done, or so much time has passed."""
-        raised = cast("_Event", flag).raised if flag is not None else None
+        raised = cast("AsyncioEvent", flag).raised if flag is not None else None
         await wait_ready(readable, writable, raised, seconds)
