@@ -18,7 +18,13 @@ from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("routermcp_proto", "routermcp", "routermcp_pytest", "adapters/routermcp_adapters")
+PACKAGES = (
+    "routermcp_proto",
+    "routermcp",
+    "routermcp_cli",
+    "routermcp_pytest",
+    "adapters/routermcp_adapters",
+)
 OWN = frozenset(path.rpartition("/")[2] for path in PACKAGES)
 
 #: Extras for tests and development, and those that put others together.

@@ -26,6 +26,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PACKAGES = {
     "routermcp_proto": ROOT,
     "routermcp": ROOT,
+    "routermcp_cli": ROOT,
     "routermcp_pytest": ROOT,
     "routermcp_adapters": ROOT / "adapters",
 }

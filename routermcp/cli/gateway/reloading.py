@@ -32,6 +32,7 @@ def hold_hangups() -> Callable[[], None]:
     came: list[int] = []
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, lambda number, _frame: came.append(number))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # the program blocks it from its start
 
     def release() -> None:
         if came:

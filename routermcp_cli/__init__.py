@@ -1,0 +1,50 @@
+"""The program ``routermcp``: it is ready for signals before it imports anything large.
+
+It is a package of its own, as ``import routermcp`` takes a fifth of a second, and Ctrl-C meanwhile would be a
+traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+#: The exit code after Ctrl-C, as shells have it.
+INTERRUPTED = 130
+
+
+def main() -> int:
+    """Run the command line for this process, and return its exit code."""
+    if sys.argv[1:2] == ["serve"] and hasattr(signal, "SIGHUP"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # until ``serve`` has a handler for it
+    takes_ctrl_c = (
+        signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )  # a background job ignores it
+    if takes_ctrl_c:
+        signal.signal(signal.SIGINT, _end_now)
+        sys.unraisablehook = _end_if_interrupted
+    try:
+        from routermcp.cli import loaded  # noqa: PLC0415 - large
+
+        run = loaded()
+        if takes_ctrl_c:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        code = run(None)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    if takes_ctrl_c:
+        signal.signal(signal.SIGINT, _end_now)  # while the interpreter ends, too
+    return code
+
+
+def _end_now(_number: int, _frame: object) -> None:
+    """End at once: there is nothing yet, or nothing any more, to be tidied up."""
+    os._exit(INTERRUPTED)
+
+
+def _end_if_interrupted(unraisable: sys.UnraisableHookArgs) -> None:
+    """End where Ctrl-C comes in a callback or a finalizer: Python would only write about it, and go on."""
+    if unraisable.exc_type is KeyboardInterrupt:
+        os._exit(INTERRUPTED)
+    sys.__unraisablehook__(unraisable)
