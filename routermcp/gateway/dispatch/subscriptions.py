@@ -27,6 +27,7 @@ from routermcp_proto.names import ACKNOWLEDGED, LIST_FILTERS, RESOURCE_UPDATED, 
 
 from ..backend import Backend, Caller, View
 from ..sessions.base import KeptSession, concerns, sees, watched_among
+from ..shares import OwnedValues
 
 log = logging.getLogger("routermcp.gateway")
 
@@ -37,8 +38,8 @@ MAX_SUBSCRIBED = 1_000
 #: subscribe to, and one for each list.
 MAX_PENDING_CHANGES = MAX_SUBSCRIBED + len(LIST_FILTERS)
 
-#: Resources with a subscription at the backend, for all clients together. Beyond, the backend is
-#: unsubscribed from those whose sessions have expired.
+#: Resources with a subscription at the backend, for all clients together, which their owners share. Beyond,
+#: the backend is unsubscribed from those whose sessions have expired.
 MAX_SUBSCRIBED_TOGETHER = 100_000
 
 #: Seconds between two looks for those that have expired, each of which takes some tenths of one.
@@ -115,7 +116,7 @@ class Subscriptions:
         self._sessions = sessions
         self._in_session = in_session
         self._listeners: set[_Listener] = set()
-        self._subscribed: set[str] = set()
+        self._subscribed = OwnedValues(MAX_SUBSCRIBED_TOGETHER)
         self._full_until = 0.0
         self._unsubscribing: set[asyncio.Task[None]] = set()
 
@@ -274,15 +275,11 @@ class Subscriptions:
         return bool(offered.get(member))
 
     async def _subscribe(self, uri: str, caller: Caller) -> None:
-        now = asyncio.get_running_loop().time()
-        if len(self._subscribed) >= MAX_SUBSCRIBED_TOGETHER and now >= self._full_until:
-            self._full_until = now + FULL_SECONDS
-            self._release(self._subscribed)
-        if len(self._subscribed) >= MAX_SUBSCRIBED_TOGETHER:
-            raise RPCError("too many resources have subscriptions", code=INTERNAL_ERROR)
         known = uri in self._subscribed
+        if not known:
+            self._check_room(caller.owner)
         # Added first: a client that leaves meanwhile may have subscribed the backend all the same.
-        self._subscribed.add(uri)
+        self._subscribed.add(uri, caller.owner)
         try:
             await self._backend.subscribe(uri, caller)
         except RPCError:
@@ -290,13 +287,21 @@ class Subscriptions:
                 self._subscribed.discard(uri)
             raise
 
+    def _check_room(self, owner: bytes) -> None:
+        now = asyncio.get_running_loop().time()
+        if not self._subscribed.has_room(owner) and now >= self._full_until:
+            self._full_until = now + FULL_SECONDS
+            self._release(self._subscribed.all())
+        if not self._subscribed.has_room(owner):
+            raise RPCError("too many resources have subscriptions", code=INTERNAL_ERROR)
+
     def _release(self, uris: Iterable[str]) -> None:
         """Unsubscribe the backend from resources that no client is subscribed to any more."""
-        known = self._subscribed.intersection(uris)
+        known = self._subscribed.among(uris)
         known -= watched_among(known, (listener.uris for listener in self._listeners))
         known -= self._in_session(known)
-        self._subscribed -= known
         for uri in known:
+            self._subscribed.discard(uri)
             task = asyncio.create_task(self._backend.unsubscribe(uri))
             self._unsubscribing.add(task)
             task.add_done_callback(self._unsubscribed)

@@ -32,6 +32,7 @@ from ..backend import View
 from ..catalog.views import ServerView, common_view
 from ..config.listening import DEFAULT_DRAIN_SECONDS, MAX_REQUESTS
 from ..errors import Rejected
+from ..shares import OWNER_SHARE
 from ..telemetry.audit import AuditedEvent, OnAudited, unheard
 from ..users.methods import UserMethods
 from ..users.oauth_state import PATH as CALLBACK_PATH
@@ -64,10 +65,6 @@ if TYPE_CHECKING:
 
 #: The project of a gateway whose projects are not named.
 DEFAULT_PROJECT = "default"
-
-#: Requests under way that one owner may have for each one that is left: alone four fifths of all, two
-#: owners four ninths each, and so on (the dynamic thresholds of switches that share a buffer).
-OWNER_SHARE = 4
 
 #: Seconds after which a client may retry that was refused because too many requests were running.
 BUSY_RETRY_AFTER_SECONDS = 1

@@ -13,6 +13,7 @@ from routermcp import RouterMCPClient
 from routermcp.gateway import BuiltinTools
 from routermcp.gateway.dispatch import subscriptions
 from routermcp.gateway.serving.in_process import MemoryTransport
+from routermcp.gateway.shares import OwnedValues
 from routermcp.gateway.upstreams.changes import ChangeSubscription
 from routermcp.gateway.upstreams.times import UpstreamTimes
 from routermcp.types import InitializeResult, InvalidParamsError, MethodNotFoundError
@@ -145,6 +146,24 @@ def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
             next(heard)
             wanted = {"notifications": {"toolsListChanged": True}}
             assert ask(url, STATELESS, "subscriptions/listen", wanted)["error"]["code"] == -32603
+
+
+def test_no_owner_takes_all_subscriptions() -> None:
+    room = OwnedValues(100)
+
+    def fill(owner: bytes) -> int:
+        before = len(room.all())
+        while room.has_room(owner):
+            room.add(f"demo://{len(room.all())}/{owner.decode()}", owner)
+        return len(room.all()) - before
+
+    assert fill(b"greedy") == 80
+    assert fill(b"modest") == 16
+    for uri in room.all():
+        if "greedy" in uri:
+            room.discard(uri)
+    assert fill(b"modest") == 64
+    assert room.has_room(b"greedy")
 
 
 def end_session(url: str, session: str) -> None:
