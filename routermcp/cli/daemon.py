@@ -6,7 +6,6 @@ Its process id and its port stand in ``~/.routermcp/projects/{project}/daemon.{p
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
@@ -210,20 +209,15 @@ def _read(file: Path) -> str:
 
 @contextmanager
 def _locked(path: Path) -> Generator[None]:
-    """Let one process at a time start a daemon; the lock of a process that was killed is broken."""
-    until = time.monotonic() + 2 * DAEMON_START_SECONDS
-    while True:
-        with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > 2 * DAEMON_START_SECONDS:
-                path.unlink()
-        try:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
-            break
-        except FileExistsError:
-            if time.monotonic() > until:
-                raise ConfigError(f"another process holds {path}: remove it") from None
-        time.sleep(LOOK_SECONDS)
+    """Let one process at a time start a daemon; the system frees the lock of a process that was killed."""
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - only starting a daemon needs it
+
+    lock = FileLock(path, timeout=2 * DAEMON_START_SECONDS, mode=0o600, poll_interval=LOOK_SECONDS)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ConfigError(f"another process holds {path}: it starts the gateway, and does not end") from None
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
+        lock.release()
