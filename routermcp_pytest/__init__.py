@@ -133,6 +133,6 @@ def recording_path(item: pytest.Item) -> Path:
     """Return the file of a test's recording."""
     _, _, name = item.nodeid.partition("::")
     safe = re.sub(r"[^\w.-]+", "_", name).strip("_")
-    if len(safe) > MAX_NAME:
+    if safe != name or len(safe) > MAX_NAME:  # other names may be written alike
         safe = f"{safe[:MAX_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
     return item.path.parent / FOLDER / item.path.stem / f"{safe}.jsonl"

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from routermcp.cli.daemon import announced, state_folder
+from routermcp.cli.daemon import Daemon, announced, state_folder
 from routermcp.cli.gateway import reloading, workers
 from routermcp.gateway import application
 from routermcp.gateway.aggregate import Aggregate
@@ -82,6 +82,8 @@ def test_a_pipe_and_links_in_a_circle_are_no_configuration(tmp_path: Path) -> No
     os.mkfifo(path)
     with pytest.raises(ConfigError, match="no file"):
         check_is_file(path)
+    piped = import_servers([host_file(path)], {}, workspace=tmp_path, target=tmp_path / "new.jsonc")
+    assert len(piped.unread) == 1
     path.unlink()
     path.symlink_to(path)
     with pytest.raises(ConfigError, match="cannot be read"):
@@ -156,3 +158,39 @@ def test_a_daemon_that_ends_leaves_the_files_of_the_next_one(
         announce("http://127.0.0.1:4000/mcp")
         pid.write_text("1\n")
     assert sorted(each.name for each in pid.parent.iterdir()) == ["daemon.pid", "daemon.port"]
+
+
+@pytest.mark.parametrize("left_by_a_killed_process", [False, True])
+def test_one_of_many_starters_starts_the_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left_by_a_killed_process: bool
+) -> None:
+    """However old the file of the lock is."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    config = tmp_path / "routermcp.jsonc"
+    config.write_text("{}")
+    starts: list[int] = []
+
+    def running(_self: Daemon) -> str | None:
+        return "http://127.0.0.1:4000/mcp" if len(starts) > 0 and starts[0] else None
+
+    def start(_self: Daemon) -> str:
+        starts.append(0)
+        time.sleep(0)  # another thread may come in between
+        starts[0] = len(starts)
+        return "http://127.0.0.1:4000/mcp"
+
+    monkeypatch.setattr(Daemon, "_running", running)
+    monkeypatch.setattr(Daemon, "_start", start)
+    if left_by_a_killed_process:
+        lock = state_folder(config) / "daemon.lock"
+        lock.parent.mkdir(parents=True)
+        lock.touch()
+        os.utime(lock, (0, 0))
+    daemon = Daemon(config, load(config))
+    starters = [threading.Thread(target=daemon.start) for _ in range(8)]
+    for each in starters:
+        each.start()
+    for each in starters:
+        each.join(PATIENCE)
+    assert starts == [1]

@@ -106,13 +106,13 @@ def read_text(path: Path | str) -> str:
 
 
 def check_is_file(path: Path) -> None:
-    """Check what is read while a gateway runs: opening a pipe would wait for its other end, for ever.
+    """Check that what is to be read is a file: opening a pipe would wait for its other end, for ever.
 
     Raises:
         ConfigError: It is there, and no file.
     """
     if os.path.exists(path) and not os.path.isfile(path):
-        raise ConfigError(f"{path}: the configuration cannot be read again: it is no file")
+        raise ConfigError(f"{path}: the configuration cannot be read: it is no file")
 
 
 def workspace_variables(folder: Path) -> dict[str, str]:

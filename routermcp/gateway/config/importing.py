@@ -20,7 +20,7 @@ from routermcp.types import ConfigError
 
 from .dialects import own_form
 from .errors import Finding, Problems
-from .file import parse_into, read_json5, workspace_variables
+from .file import check_is_file, parse_into, read_json5, workspace_variables
 from .hosts import HostFile
 from .keys import without_comment_keys
 from .listening import DEFAULT_GATEWAY_PORT
@@ -123,6 +123,7 @@ def import_servers(
 
 
 def _read_document(path: Path) -> _Members:
+    check_is_file(path)
     with path.open("rb") as file:
         content = file.read(MAX_HOST_FILE + 1)
     if len(content) > MAX_HOST_FILE:
