@@ -18,10 +18,13 @@ from functools import partial
 from typing import Any, TypeGuard
 
 from routermcp_adapters.http.base import SharedTransport
+from routermcp_proto import jsonrpc
 from routermcp_proto.calls import Call
 from routermcp_proto.error_codes import UPSTREAM_ERROR
 from routermcp_proto.exceptions import (
     AuthorizationRequiredError,
+    InvalidParamsError,
+    LocalProtocolError,
     MCPError,
     MethodNotFoundError,
     RPCError,
@@ -312,6 +315,8 @@ class Upstream:
             InputRequired: The client has to be asked first.
             RPCError: The error for the client.
         """
+        if isinstance(error, LocalProtocolError):
+            _check_params(call)
         if self._shared.revision.peer_requests:
             asked = asked.restarted()  # work that waits for an answer of the client is over when it fails
         if self._sign_in is not None and _needs_sign_in(error):
@@ -436,6 +441,18 @@ class Upstream:
 
 def _nothing() -> None:
     pass
+
+
+def _check_params(call: Call[WireModel]) -> None:
+    """Check that a client's parameters can be sent on: what is read may hold NaN, which JSON does not know.
+
+    Raises:
+        InvalidParamsError: They cannot.
+    """
+    try:
+        jsonrpc.dumps(call.params, "params")
+    except LocalProtocolError as error:
+        raise InvalidParamsError(str(error)) from error
 
 
 def _needs_sign_in(error: MCPError) -> TypeGuard[AuthorizationRequiredError]:

@@ -23,7 +23,8 @@ from routermcp.gateway.upstreams.times import UpstreamTimes
 from routermcp.gateway.upstreams.upstream import Upstream
 from routermcp.types import UpstreamError
 from routermcp_adapters.runtimes.run_sync import run_sync
-from tests.gateway.servers import ERAS, Shop, serving, serving_aggregate
+from tests import loopback
+from tests.gateway.servers import ERAS, Shop, gateway, serving, serving_aggregate
 from tests.three_runtimes import gather, make_client, run
 
 #: Seconds that anything here is waited for: many times what it takes.
@@ -108,6 +109,17 @@ def test_a_server_that_says_nothing_holds_the_others_up_once_and_briefly() -> No
 async def call(url: str, tool: str, era: str = "auto") -> str:
     async with make_client("asyncio", url=url, protocol=era) as client:
         return (await client.call_tool(tool)).text
+
+
+@pytest.mark.parametrize("value", [b"NaN", b'[{"deep": -Infinity}]'])
+def test_an_argument_that_cannot_be_sent_on_is_refused_to_its_client(value: bytes) -> None:
+    body = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"shop.saw","arguments":{"n":%b}}}'
+    shop = Shop()
+    with gateway({"shop": shop}) as (url, _):
+        headers = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+        answer = loopback.post(url, content=body % value, headers=headers).json()
+        assert answer["error"]["code"] == -32602, answer
+    assert not shop.ran
 
 
 def test_a_server_that_comes_back_is_found_and_its_tools_are_announced() -> None:
