@@ -42,7 +42,8 @@ class HTTPServerSettings(ConfigModel):
     host: str = "127.0.0.1"
     """The address to listen on; on another one than this machine's own, keys or tokens are required."""
     allowedHosts: Texts = ()
-    """More names by which clients call it, as behind a proxy; without ports."""
+    """More names by which clients call it, as behind a proxy; without ports. An application that is no
+    website is named by its whole origin, such as ``tauri://localhost``."""
     publicUrl: str | None = None
     """The URL by which clients reach it where they come through a proxy, without the path of the endpoint."""
     drainSeconds: Seconds = DEFAULT_DRAIN_SECONDS

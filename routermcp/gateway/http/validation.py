@@ -41,8 +41,19 @@ def check_origin(head: RequestHead, allowed_hosts: Collection[str]) -> None:
     host, origin = head.get("host"), head.get("origin")
     if host is None or _name_in(host) not in allowed_hosts:
         raise _forbidden_header("Host")
-    if origin is not None and _host_of(origin) not in allowed_hosts:
+    if origin is not None and not _is_allowed(origin, allowed_hosts):
         raise _forbidden_header("Origin")
+
+
+def _is_allowed(origin: str, allowed_hosts: Collection[str]) -> bool:
+    """Return whether an origin is a page of an allowed host, or allowed as a whole.
+
+    ``tauri://localhost`` and the like are the names that applications have for themselves, not this machine.
+    """
+    host = _host_of(origin)
+    if host in LOOPBACK_HOSTS and not origin.lower().startswith(("http://", "https://")):
+        return origin.lower() in allowed_hosts
+    return host in allowed_hosts
 
 
 def _forbidden_header(header: str) -> Rejected:

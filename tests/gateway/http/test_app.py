@@ -152,13 +152,33 @@ def test_a_page_may_read_responses_and_refusals(closed: Bench, path: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "origin", ["https://evil.example", "null", "http://localhost.evil.example", "http://[::1].evil.example"]
+    "origin",
+    [
+        "https://evil.example",
+        "null",
+        "http://localhost.evil.example",
+        "http://[::1].evil.example",
+        "tauri://localhost",
+    ],
 )
 def test_a_page_of_another_host_is_told_nothing(bench: Bench, origin: str) -> None:
     asks = {"Origin": origin, "Access-Control-Request-Method": "POST"}
     answer = bench.http.options(bench.url(), headers=asks)
     assert answer.status_code == 403
     assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_an_application_is_let_in_where_the_configuration_names_it() -> None:
+    named = {"127.0.0.1", "tauri://localhost", "an-extension"}
+    with served_gateway(allowed_hosts=named) as bench:
+        for origin, status in (
+            ("tauri://localhost", 200),
+            ("vscode-webview://an-extension", 200),
+            ("capacitor://localhost", 403),
+            ("chrome-extension://127.0.0.1", 403),
+            ("//127.0.0.1", 403),
+        ):
+            assert bench.post(request("tools/list"), Origin=origin).status_code == status, origin
 
 
 def test_the_endpoint_is_found_with_a_slash_at_its_end(bench: Bench) -> None:
