@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config.listening import DEFAULT_DRAIN_SECONDS
 from .bounds import DEFAULT_BOUNDS, ConnectionBounds
+from .replacing import replace_workers
 
 if TYPE_CHECKING:
     import uvicorn
@@ -199,7 +200,7 @@ def serve_workers(
 ) -> None:
     """Serve an application from several processes on one port, until SIGINT or SIGTERM.
 
-    A worker that ends is replaced. On SIGHUP each is, one after another.
+    A worker that ends is replaced. On SIGHUP all are, by new ones that are ready.
 
     Args:
         application: The function that makes it in each worker, as ``module:function``.
@@ -222,6 +223,12 @@ def serve_workers(
         def handle_hup(self) -> None:
             if may_restart():
                 super().handle_hup()
+
+        def restart_all(self) -> None:
+            old, self.processes = self.processes, []
+            self.init_processes()
+            if not replace_workers(old, self.processes):
+                self.processes = old
 
     with _listening_socket(host, port) as probe:  # a supervisor only logs that an address is not free
         url, port = _url_of(probe, host, ""), probe.getsockname()[1]
