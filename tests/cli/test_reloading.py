@@ -26,6 +26,7 @@ from routermcp.gateway.config.importing import import_servers
 from routermcp.gateway.config.model import GatewayConfig
 from routermcp.gateway.serving import uvicorn
 from routermcp.gateway.serving.options import ServeOptions
+from routermcp.gateway.serving.replacing import replace_workers
 from routermcp.types import ConfigError
 
 PATIENCE = 10.0
@@ -158,6 +159,45 @@ def test_a_daemon_that_ends_leaves_the_files_of_the_next_one(
         announce("http://127.0.0.1:4000/mcp")
         pid.write_text("1\n")
     assert sorted(each.name for each in pid.parent.iterdir()) == ["daemon.pid", "daemon.port"]
+
+
+class Worker:
+    """A worker process that notes what is done to it."""
+
+    def __init__(self, name: str, done: list[str], *, ready: bool = True) -> None:
+        self._name = name
+        self._done = done
+        self._ready = ready
+
+    def wait_until_ready(self, seconds: float) -> bool:
+        self._done.append(f"{self._name} is ready" if self._ready else f"{self._name} is late")
+        return self._ready
+
+    def terminate(self) -> None:
+        self._done.append(f"{self._name} ends")
+
+    def kill(self) -> None:
+        self._done.append(f"{self._name} is killed")
+
+    def join(self) -> None:
+        self._done.append(f"{self._name} has ended")
+
+
+def test_a_withdrawn_key_is_good_for_no_longer_where_several_workers_have_calls_under_way() -> None:
+    done: list[str] = []
+    old, new = [Worker("1", done), Worker("2", done)], [Worker("3", done), Worker("4", done)]
+    assert replace_workers(old, new)
+    assert done == ["3 is ready", "4 is ready", "1 ends", "2 ends", "1 has ended", "2 has ended"]
+
+
+def test_workers_go_on_where_new_ones_do_not_start_and_the_log_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    done: list[str] = []
+    late = [Worker("3", done, ready=False), Worker("4", done)]
+    assert not replace_workers([Worker("1", done), Worker("2", done)], late)
+    assert done == ["3 is late", "3 is killed", "3 has ended", "4 is killed", "4 has ended"]
+    assert "the old ones go on" in caplog.text
 
 
 @pytest.mark.parametrize("left_by_a_killed_process", [False, True])

@@ -40,7 +40,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("__init__",),
     ),
     "routermcp.gateway": (
-        ("names", "telemetry", "wording"),
+        ("names", "shares", "telemetry", "wording"),
         ("backend", "config", "errors"),
         ("access_tokens", "catalog", "sessions"),
         ("dispatch", "upstreams"),

@@ -15,10 +15,6 @@ _logger = logging.getLogger("routermcp.gateway")
 class Worker(Protocol):
     """A worker process."""
 
-    def is_alive(self) -> bool:
-        """Return whether it runs and answers."""
-        ...
-
     def terminate(self) -> None:
         """Ask it to end, when the requests under way have ended."""
         ...
@@ -59,6 +55,6 @@ def replace_workers(old: Sequence[Worker], new: Sequence[Worker]) -> bool:
 
 
 def _is_ready(worker: Worker) -> bool:
-    # Older releases of uvicorn cannot say whether a worker listens.
+    # Older releases of uvicorn cannot say, and replace without a look.
     wait = getattr(worker, "wait_until_ready", None)
-    return wait(READY_SECONDS) if wait is not None else worker.is_alive()
+    return wait is None or wait(READY_SECONDS)
