@@ -183,7 +183,7 @@ class ProjectGateway:
             raise RuntimeError(f"the gateway serves HTTP, not {scope['type']}")
         head = RequestHead(scope)
         body = RequestBody(head, receive, self._refused_seconds)
-        page = head.get("origin") is not None
+        page = head.joined("Origin") is not None
         origin = allowed_origin(head, self._allowed_hosts) if page else None
         if origin is not None:
             send = SharedResponse(send, origin).send

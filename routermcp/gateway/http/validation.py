@@ -74,6 +74,8 @@ def _host_of(url: str) -> str | None:
         ]  # of an IPv6 address: a port, which Python 3.11 does not check
         if parts.port == 0 or ("]" in parts.netloc and behind and not behind.startswith(":")):
             return None
+        if "@" in parts.netloc:  # other parsers end the host before it: at a backslash, for example
+            return None
         return parts.hostname
     except ValueError:  # what is no port
         return None

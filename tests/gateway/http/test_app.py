@@ -104,9 +104,25 @@ def test_a_page_of_another_site_is_turned_away_before_anything_else() -> None:
     with served_gateway(keys=[APIKey("rmc_1")]) as bench:
         answer = bench.post(request("tools/list"), "/v1/mcp/third", Host="evil.example")
         assert error(answer) == (403, -32600, None)
-        for origin in ("https://evil.example", "http://127.0.0.1:1,https://evil.example"):
+        for origin in (
+            "https://evil.example",
+            "http://127.0.0.1:1,https://evil.example",
+            "http://evil.example\\@127.0.0.1",
+            "http://user@localhost",
+        ):
             answer = bench.post(request("tools/list"), Origin=origin)
             assert error(answer) == (403, -32600, None)
+
+
+def test_a_request_of_two_pages_is_refused(bench: Bench) -> None:
+    two = [("Origin", "http://localhost"), ("Origin", "https://evil.example")]
+    asks = [*two, ("Access-Control-Request-Method", "POST")]
+    for answer in (
+        bench.http.options(bench.url(), headers=asks),
+        bench.http.post(bench.url(), json=request("tools/list"), headers=two),
+    ):
+        assert answer.status_code == 400
+        assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
 def test_methods_that_no_endpoint_has_are_refused_by_the_application(bench: Bench) -> None:
