@@ -122,7 +122,8 @@ def proxy(
         )
         config = ServeOptions(host, port).applied_to(GatewayConfig())
         backend = SingleServer(upstream)
-        sse, message, http = (_checked_path(base_path + path) for path in (sse_path, message_path, http_path))
+        base = base_path.rstrip("/")
+        sse, message, http = (_checked_path(base + path) for path in (sse_path, message_path, http_path))
         legacy = None
         if output_transport is not OutputTransport.STREAMABLE_HTTP:
             legacy = LegacySSEApp(
@@ -141,7 +142,7 @@ def proxy(
 def _checked_path(path: str) -> str:
     if not path.startswith("/") or not path.isascii() or any(each in path for each in "?# \r\n"):
         raise ConfigError(f"{path!r} is no path: begin it with /")
-    return path
+    return path.rstrip("/") or "/"
 
 
 @app.command()

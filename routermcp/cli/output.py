@@ -125,5 +125,6 @@ def describe_content(item: Mapping[str, Any]) -> str:
     facts = [str(item.get("type", "resource")), item.get("mimeType"), item.get("uri")]
     data = item.get("data") or item.get("blob")
     if isinstance(data, str):
-        facts.append(f"{len(data) * 3 // 4} bytes; -o FILE saves them")
+        padding = data[-2:].count("=")
+        facts.append(f"{len(data) * 3 // 4 - padding} bytes; -o FILE saves them")
     return f"[{', '.join(str(fact) for fact in facts if fact)}]"

@@ -75,6 +75,11 @@ def test_a_tool_is_called_with_values_of_its_types(capsys: pytest.CaptureFixture
     assert json.loads(ended.out)["structuredContent"] == {"sum": 3}
 
 
+@pytest.mark.parametrize(("data", "size"), [("AAAA", 3), ("AAA=", 2), ("AA==", 1), ("AAA", 2)])
+def test_the_size_of_data_is_that_of_the_file(data: str, size: int) -> None:
+    assert f" {size} bytes;" in describe_content({"type": "image", "data": data})
+
+
 def test_a_result_that_is_not_text_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     ended = Ended(capsys, "call", "mixed")
     assert ended.out == "first\n[image, image/png, 3 bytes; -o FILE saves them]\ninside\n"

@@ -250,7 +250,7 @@ def test_proxy_serves_one_child_with_its_names(tmp_path: Path, url: str) -> None
     script = tmp_path / "child server.py"
     script.write_text(CONNECT)
     line = f"'{sys.executable}' '{script}' {url}"
-    options = ["--env", "PYTHONPATH", "-p", "0", "--basePath", "/a", "--ssePath", "/events"]
+    options = ["--env", "PYTHONPATH", "-p", "0", "--basePath", "/a/", "--ssePath", "/events/"]
     with running("proxy", "--stdio", line, *options, cwd=tmp_path) as (told, program):
         at = told.rstrip(",")
         assert at.endswith("/a/mcp")
@@ -258,7 +258,7 @@ def test_proxy_serves_one_child_with_its_names(tmp_path: Path, url: str) -> None
         with (
             SyncRouterMCPClient(at, protocol="2025-11-25") as new,
             SyncRouterMCPClient(sse, sse=True) as old,
-            SyncRouterMCPClient(sse) as finds_out,
+            SyncRouterMCPClient(f"{sse}/") as finds_out,
         ):
             for client in (new, old, finds_out):
                 assert client.server is not None

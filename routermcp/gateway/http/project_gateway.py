@@ -58,7 +58,7 @@ from .routes.protected_resource import METADATA_PATH, answer_resource_metadata
 from .routes.token_api import USERS_PATH, TokenAPI
 from .session_ids import SessionIdSigner
 from .sse import EventStreamSender
-from .validation import LOOPBACK_HOSTS, check_accept, check_origin
+from .validation import LOOPBACK_HOSTS, check_accept, check_get, check_origin
 
 if TYPE_CHECKING:
     from .bearer import BearerTokens
@@ -254,7 +254,7 @@ class ProjectGateway:
 
     async def _report_health(self, scope: Scope, head: RequestHead, body: RequestBody, send: Send) -> None:
         del body
-        _check_get(head)
+        check_get(head)
         try:
             check_origin(head, self._allowed_hosts)
             credential = (await self._authentication.identify(head, scope)).credential
@@ -273,7 +273,7 @@ class ProjectGateway:
         self, metrics: Callable[[], bytes], scope: Scope, head: RequestHead, body: RequestBody, send: Send
     ) -> None:
         del body
-        _check_get(head)
+        check_get(head)
         check_origin(head, self._allowed_hosts)
         credential = (await self._authentication.identify(head, scope)).credential
         if credential is not None:
@@ -397,9 +397,3 @@ def _checked_slugs(projects: Sequence[str]) -> tuple[str, ...]:
                 f"a project slug has 1 to 50 lower-case letters, digits and hyphens, not {slug!r:.80}"
             )
     return tuple(projects)
-
-
-def _check_get(head: RequestHead) -> None:
-    if head.method != "GET":
-        error = ErrorObject(INVALID_REQUEST, f"{head.path} takes GET")
-        raise Rejected(405, error, headers=[(b"allow", b"GET")])

@@ -81,6 +81,17 @@ def _host_of(url: str) -> str | None:
         return None
 
 
+def check_get(head: RequestHead) -> None:
+    """Check that a request only reads; HEAD, which monitors send, is GET without its body.
+
+    Raises:
+        Rejected: It is neither a GET nor a HEAD (405).
+    """
+    if head.method not in ("GET", "HEAD"):
+        error = ErrorObject(INVALID_REQUEST, f"{head.path} takes GET")
+        raise Rejected(405, error, headers=[(b"allow", b"GET, HEAD")])
+
+
 def check_content_type(head: RequestHead) -> None:
     """Check that a POST brings JSON.
 

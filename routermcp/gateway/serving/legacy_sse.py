@@ -64,11 +64,17 @@ class LegacySSEApp:
     ) -> None:
         self.path = path
         self.message_path = message_path
+        places = ((message_path, "POST"), (path, "GET"))
+        self._methods = {f"{at}{slash}": method for at, method in places for slash in ("", "/")}
         self._backend = backend
         self._allowed_hosts = allowed_hosts
         self._keep_alive = keep_alive_seconds
         self._clients: dict[str, StreamServer] = {}
         self._queues: dict[str, asyncio.Queue[bytes | None]] = {}
+
+    def serves(self, path: str) -> bool:
+        """Say whether a path is one of its endpoints, with or without a slash at its end."""
+        return path in self._methods
 
     def announce(
         self,
@@ -97,7 +103,7 @@ class LegacySSEApp:
                     await answer_preflight(head, send)
                     return
             check_origin(head, self._allowed_hosts)
-            wanted = "GET" if head.path == self.path else "POST"
+            wanted = self._methods.get(head.path, "POST")
             if head.method != wanted:
                 # By this clients find out which transport it is: no message of MCP, which would be an answer.
                 headers, body = [(b"allow", wanted.encode("ascii"))], b"Method Not Allowed"

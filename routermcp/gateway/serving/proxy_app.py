@@ -37,7 +37,6 @@ class ProxyApp:
         self._gateway = gateway
         self._sse = sse
         self._streamable = streamable
-        self._sse_paths = (sse.path, sse.message_path) if sse is not None else ()
         self._announce = backend.on_changed
         backend.on_changed = self.announce
 
@@ -61,8 +60,8 @@ class ProxyApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request, or run the lifespan of the application."""
-        path = scope.get("path")
-        if self._sse is not None and path in self._sse_paths:
+        path: str = scope.get("path", "")  # a lifespan has none
+        if self._sse is not None and self._sse.serves(path):
             await self._sse(scope, receive, send)
         elif self._streamable or scope["type"] == "lifespan" or path == "/health":
             await self._gateway(scope, receive, send)

@@ -281,7 +281,7 @@ def test_health_tells_strangers_only_that_it_is_there(bench: Bench) -> None:
 
 def test_health_is_only_read(bench: Bench) -> None:
     answer = bench.post(request("ping"), "/health")
-    assert (error(answer), answer.headers["allow"]) == ((405, -32600, None), "GET")
+    assert (error(answer), answer.headers["allow"]) == ((405, -32600, None), "GET, HEAD")
 
 
 # ---- from beginning to end --------------------------------------------------------------------------

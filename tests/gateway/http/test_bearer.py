@@ -229,6 +229,17 @@ def test_what_is_no_endpoint_has_no_metadata(gateway: Bench, path: str) -> None:
     assert gateway.http.get(gateway.url(WELL_KNOWN + path)).status_code == 404
 
 
+@pytest.mark.parametrize("path", ["/health", "/metrics", f"{WELL_KNOWN}/mcp"])
+def test_monitors_may_ask_for_the_head_alone(gateway: Bench, path: str) -> None:
+    """RFC 9110, 9.1: what answers GET answers HEAD, with the same headers."""
+    read, head = (
+        gateway.http.request(method, gateway.url(path), headers=bearer()) for method in ("GET", "HEAD")
+    )
+    assert (head.status_code, head.content) == (200, b"")
+    for name in ("content-type", "cache-control"):
+        assert head.headers[name] == read.headers[name]
+
+
 def test_without_tokens_there_are_no_metadata_and_no_challenge() -> None:
     with served_gateway(keys=[APIKey(PLAIN)]) as bench:
         assert bench.http.get(bench.url(f"{WELL_KNOWN}/mcp")).status_code == 404

@@ -89,9 +89,9 @@ def endless(connection: socket.socket, piece: bytes) -> None:
 
 def test_a_response_without_a_body_arrives_while_its_connection_is_open(place: tuple[str, int]) -> None:
     with dial(place) as connection:
-        for method, answer in ((b"HEAD", b"HTTP/1.1 405 "), (b"GET", b"HTTP/1.1 200 ")):
+        for method in (b"HEAD", b"GET"):
             connection.sendall(HEALTH.replace(b"GET", method) + b"\r\n")
-            assert connection.recv(65536).startswith(answer)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize(

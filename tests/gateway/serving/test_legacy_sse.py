@@ -27,9 +27,12 @@ def answer(method: str, path: str, headers: dict[str, str], content: bytes = b""
     ("method", "path", "headers", "status"),
     [
         ("POST", "/sse", JSON, 405),
+        ("POST", "/sse/", JSON, 405),
         ("GET", "/message", {}, 405),
+        ("GET", "/message/", {}, 405),
         ("POST", "/message", JSON, 404),
         ("POST", "/message?sessionId=unknown", JSON, 404),
+        ("POST", "/message/?sessionId=unknown", JSON, 404),
         ("POST", "/message?sessionId=unknown", {"Content-Type": "text/plain"}, 415),
         ("GET", "/sse", {"Origin": "https://evil.example"}, 403),
         ("GET", "/sse", {"Host": "evil.example"}, 403),
