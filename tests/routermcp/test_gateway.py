@@ -280,8 +280,10 @@ def test_roots_are_asked_for_in_both_eras(era: str, bench: Bench) -> None:
     ("headers", "status"),
     [
         ({"Content-Type": "text/plain"}, 415),
-        ({"Accept": "application/json"}, 406),
+        ({"Accept": "application/json"}, 200),
+        ({"Accept": "application/json, application/mcp+json"}, 200),
         ({"Accept": "text/event-stream"}, 406),
+        ({"Accept": "text/html"}, 406),
         ({"Accept": "*/*"}, 200),
         ({"Accept": "application/*;q=0.5, text/*"}, 200),
         ({"Content-Type": "application/json; charset=utf-8"}, 200),
@@ -302,6 +304,15 @@ def test_headers_decide_whether_a_post_is_taken(bench: Bench, headers: dict[str,
     answer = bench.http.post(bench.url, content=body, headers=sent)
     assert answer.status_code == status
     assert ("error" in answer.json()) == (status != 200)
+
+
+def test_only_older_clients_may_leave_event_streams_out(bench: Bench) -> None:
+    json_alone = {"Accept": "application/json"}
+    assert bench.stateless("server/discover", **json_alone).status_code == 406
+    session = bench.initialize()
+    pings = [request("ping"), {**request("ping"), "id": 8}]  # answered by a stream
+    assert bench.post(pings, Mcp_Session_Id=session, **json_alone).status_code == 406
+    assert bench.post(request("ping"), Mcp_Session_Id=session, **json_alone).status_code == 200
 
 
 @pytest.mark.parametrize(

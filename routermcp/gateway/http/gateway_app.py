@@ -51,6 +51,7 @@ from .validation import (
     check_accept,
     check_content_type,
     check_origin,
+    check_post_accept,
     check_session_version,
     is_stateless,
 )
@@ -202,11 +203,13 @@ class GatewayApp:
         self, head: RequestHead, receive: Receive, send: Send, sign: SignSessionId | None
     ) -> None:
         check_content_type(head)
-        check_accept(head, "application/json", "text/event-stream")
+        takes_events = check_post_accept(head)
         body = await read_body(head, receive, self._max_body)
         messages = jsonrpc.decode(body, batches=True)
         shown = self._backend if head.view is None else cast("Viewed", self._backend).seen_by(head.view)
         stateless = is_stateless(head, messages[0], shown.input_schema)
+        if not takes_events and (stateless or messages[1:]):
+            check_accept(head, "text/event-stream")  # only older hosts leave it out, and a batch needs it
         session = None if stateless else await self._session_of(head, messages[0])
         try:
             if stateless:
@@ -232,6 +235,7 @@ class GatewayApp:
                 response,
                 Sender(head.user_id, head.view, head.joined, head.owner),
                 self._keep_alive,
+                takes_events=takes_events,
             )
             self._posts.add(post)
             try:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from routermcp_proto import jsonrpc
 from routermcp_proto.error_codes import INTERNAL_ERROR
 from routermcp_proto.events import Event, MessageReady, RequestReceived
-from routermcp_proto.exceptions import LocalProtocolError
+from routermcp_proto.exceptions import InvalidRequestError, LocalProtocolError
 from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.server_session import ServerSession
 
@@ -39,7 +39,8 @@ class Post:
     """Runs the requests of one POST.
 
     ``session`` is None in the stateless era; a silent stream gets a comment after
-    ``keep_alive_seconds``.
+    ``keep_alive_seconds``. A client that takes no event stream gets the answer of its one request alone,
+    however long that takes.
     """
 
     def __init__(
@@ -51,6 +52,8 @@ class Post:
         response: ResponseWriter,
         sender: Sender,
         keep_alive_seconds: float,
+        *,
+        takes_events: bool = True,
     ) -> None:
         self._backend = backend
         self._subscriptions = subscriptions
@@ -58,7 +61,8 @@ class Post:
         self._session = session
         self._response = response
         self._sender = sender
-        self._keep_alive = keep_alive_seconds
+        self._keep_alive = keep_alive_seconds if takes_events else None
+        self._send_before = response.event if takes_events else _send_nothing
         self._alone = True
         self._disconnected = False
         self._refusal: ErrorObject | None = None
@@ -111,13 +115,13 @@ class Post:
 
     async def _run_one(self, asked: RequestReceived) -> None:
         """Answer one request, unless the client cancels it or disconnects."""
-        session, response, machine = self._session, self._response, self._machine
+        session, machine = self._session, self._machine
         running = session.running if session is not None else {}
         request = running[asked.request_id] = RunningRequest()
         self._running.append(request)
         answered, refusal = False, None
         try:
-            caller = RequestContext(asked, machine, session, response.event, self._sender)
+            caller = RequestContext(asked, machine, session, self._send_before, self._sender)
             payload, status = await dispatch(
                 self._backend, self._subscriptions, machine, session, asked, caller
             )
@@ -164,6 +168,16 @@ class Post:
         self._disconnected = True
         for request in self._running:
             request.cancel()
+
+
+async def _send_nothing(payload: bytes) -> None:
+    """Drop a message that comes before the answer, of which the client takes nothing else.
+
+    Raises:
+        InvalidRequestError: The message asks the client something.
+    """
+    if isinstance(jsonrpc.decode(payload)[0], jsonrpc.Request):
+        raise InvalidRequestError("the client can be asked nothing: its Accept lists no text/event-stream")
 
 
 def status_of(payload: bytes) -> int:

@@ -31,6 +31,8 @@ LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 #: the same few all the time, and one that sends others gains nothing by it.
 MAX_CACHED_VALUES = 256
 
+_JSON, _EVENT_STREAM = "application/json", "text/event-stream"
+
 
 def check_origin(head: RequestHead, allowed_hosts: Collection[str]) -> None:
     """Check that no web page of another site sent a request (DNS rebinding).
@@ -104,7 +106,7 @@ def check_content_type(head: RequestHead) -> None:
 
 @lru_cache(maxsize=MAX_CACHED_VALUES)
 def _is_json(content_type: str) -> bool:
-    return content_type.partition(";")[0].strip().lower() == "application/json"
+    return content_type.partition(";")[0].strip().lower() == _JSON
 
 
 def check_accept(head: RequestHead, *media_types: str) -> None:
@@ -117,6 +119,22 @@ def check_accept(head: RequestHead, *media_types: str) -> None:
     if accept is not None and not _accept_lists(accept, media_types):
         problem = f"Accept must list {' and '.join(media_types)}"
         raise Rejected(406, ErrorObject(INVALID_REQUEST, problem))
+
+
+def check_post_accept(head: RequestHead) -> bool:
+    """Check that the client of a POST takes JSON, and say whether it takes an event stream too.
+
+    MCP has clients list both; hosts whose HTTP client writes the header list JSON alone, and nearly all
+    answers are JSON.
+
+    Raises:
+        Rejected: It does not take JSON (406).
+    """
+    accept = head.joined("Accept")
+    if accept is None or _accept_lists(accept, (_JSON, _EVENT_STREAM)):
+        return True
+    check_accept(head, _JSON)
+    return False
 
 
 @lru_cache(maxsize=MAX_CACHED_VALUES)

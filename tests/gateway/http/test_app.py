@@ -201,6 +201,34 @@ def test_the_endpoint_is_found_with_a_slash_at_its_end(bench: Bench) -> None:
     assert bench.post(request("tools/list"), "/mcp/").status_code == 200
 
 
+# ---- clients that take JSON alone ---------------------------------------------------------------
+
+
+JSON_ALONE = {"Accept": "application/json"}
+COUNT = {"name": "count", "arguments": {"to": 2, "delay_ms": 0}, "_meta": {"progressToken": "p"}}
+
+
+@pytest.mark.parametrize(
+    "accept", ["application/json", "application/json, application/mcp+json", "application/*"]
+)
+def test_what_comes_before_an_answer_is_dropped_for_a_client_that_takes_json_alone(
+    bench: Bench, accept: str
+) -> None:
+    session = {"Mcp_Session_Id": bench.open(Accept=accept)}
+    bench.post(request("logging/setLevel", {"level": "debug"}), Accept=accept, **session)
+    answer = bench.post(request("tools/call", COUNT), Accept=accept, **session)
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json()["result"]["content"][0]["text"] == "counted to 2"
+
+
+def test_a_client_that_takes_json_alone_is_asked_nothing_and_told_so(bench: Bench) -> None:
+    """It does not wait for its user's answer to a question that it never got."""
+    session = bench.open(**JSON_ALONE)
+    params = {"name": "ask_name", "arguments": {}}
+    answer = bench.post(request("tools/call", params), Mcp_Session_Id=session, **JSON_ALONE)
+    assert "text/event-stream" in answer.json()["error"]["message"]
+
+
 # ---- event streams --------------------------------------------------------------------------------
 
 

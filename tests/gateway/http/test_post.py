@@ -9,6 +9,8 @@ import weakref
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
+import pytest
+
 from routermcp.gateway import BuiltinTools, Caller, GatewayApp
 from tests.gateway.gateways import PATIENCE, request
 
@@ -38,7 +40,35 @@ class SlowTools(BuiltinTools):
 
     async def call_tool(self, name: str, arguments: Mapping[str, Any], caller: Caller) -> Mapping[str, Any]:
         await self._watched.wait()
+        for _ in range(10):  # turns of the loop, in which a comment would leave
+            await asyncio.sleep(0)
         return {"content": []}
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        ("application/json", b"application/json"),
+        ("application/json, application/mcp+json", b"application/json"),
+        ("application/json, text/event-stream", b"text/event-stream"),
+    ],
+)
+def test_an_answer_that_takes_long_is_of_a_type_that_the_client_takes(accept: str, media_type: bytes) -> None:
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json"), (b"accept", accept.encode())]
+    scope = {"type": "http", "method": "POST", "path": "/mcp", "headers": headers}
+    answers: list[MutableMapping[str, Any]] = []
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        answers.append(message)
+
+    async def body() -> None:
+        connection = Connection()
+        app = GatewayApp(SlowTools(connection.watched), keep_alive_seconds=0)
+        async with asyncio.timeout(PATIENCE):
+            await app(scope, connection.receive, send)
+
+    asyncio.run(body())
+    assert dict(answers[0]["headers"])[b"content-type"] == media_type
 
 
 def test_the_collector_has_nothing_to_do_after_a_request_that_was_watched() -> None:
