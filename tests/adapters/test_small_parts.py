@@ -260,6 +260,20 @@ def test_a_paused_collector_is_asked_to_look_through_what_is_new() -> None:
         gc.enable()
 
 
+def test_the_collector_does_not_look_through_what_was_made_in_a_pause() -> None:
+    with gc_pause.paused():
+        made = [[each] for each in range(10)]
+    assert any(each is made for each in gc.get_objects(generation=2))
+    gc.freeze()
+    try:
+        frozen = gc.get_freeze_count()
+        with gc_pause.paused():
+            made = [[each] for each in range(10)]
+        assert gc.get_freeze_count() == pytest.approx(frozen, abs=100), "what an application froze stays so"
+    finally:
+        gc.unfreeze()
+
+
 @pytest.mark.parametrize("half", [{}, {"lowlevel": types.ModuleType("trio.lowlevel")}])
 def test_trio_may_be_half_imported_by_another_thread(
     half: dict[str, object], monkeypatch: pytest.MonkeyPatch

@@ -80,5 +80,18 @@ def _end_gc_pause(pause: object) -> None:
     with _lock:
         _pausing.discard(pause)
         if not _pausing and _paused_by_us:
+            _promote()
             gc.enable()
             _paused_by_us = False
+
+
+def _promote() -> None:
+    """Move what was made in the pause to the oldest generation, without looking through it.
+
+    Otherwise the collector looks through all of it at once, which is a sixth of the time that a long list
+    takes. It has no cycles, and is freed without the collector. An application that has frozen objects of
+    its own keeps them so.
+    """
+    if not gc.get_freeze_count():
+        gc.freeze()
+        gc.unfreeze()
