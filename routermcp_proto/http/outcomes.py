@@ -103,7 +103,9 @@ _NOT_INITIALIZED = RESOURCE_NOT_FOUND
 
 #: How servers say in words that they wait for ``initialize``.
 _UNINITIALIZED = re.compile(
-    r"(?:^|[:;.]|\b(?:server|client|session|connection|protocol|transport)\b)(?: is| was| has)? ?"
+    # Not those of a tool that ran: "the database connection is not initialized".
+    r"(?:^|[:;.] ?)(?:(?:the|this|your|mcp) )*(?:server|client|session|connection|protocol|transport)?"
+    r"(?: is| was| has)? ?"
     r"(?:not (?:been |yet )?initiali[sz]ed|uninitiali[sz]ed)"
     r"|before initiali[sz]|initiali[sz]ed? first|\bexpect\w*[^.\n]{1,20}\binitiali[sz]e\b",
     re.IGNORECASE,
