@@ -91,4 +91,5 @@ __all__ = [
     "__version__",
 ]
 
-__getattr__ = imported_on_use(__name__, {"OAuthConfig": ".oauth.config"})
+if not TYPE_CHECKING:  # with it, type checkers would take every name for one of these
+    __getattr__ = imported_on_use(__name__, {"OAuthConfig": ".oauth.config"})

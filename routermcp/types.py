@@ -172,15 +172,16 @@ __all__ = [
     "content_model",
 ]
 
-__getattr__ = imported_on_use(
-    __name__,
-    {
-        **dict.fromkeys(set(__all__) & set(models.__all__), models.__name__),
-        "Connection": ".oauth.flows.connections",
-        "ConnectionState": ".oauth.flows.connections",
-        "OAuthConfig": ".oauth.config",
-    },
-)
+if not TYPE_CHECKING:  # with it, type checkers would take every name for one of these
+    __getattr__ = imported_on_use(
+        __name__,
+        {
+            **dict.fromkeys(set(__all__) & set(models.__all__), models.__name__),
+            "Connection": ".oauth.flows.connections",
+            "ConnectionState": ".oauth.flows.connections",
+            "OAuthConfig": ".oauth.config",
+        },
+    )
 
 
 def __dir__() -> list[str]:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import pkgutil
 import warnings
+from typing import TYPE_CHECKING
 
 from .backend import Backend, Caller, InputRequired, Listing
 from .builtin.tools import BuiltinTools
@@ -51,10 +52,12 @@ _MOVED = {
 }
 
 
-def __getattr__(name: str) -> object:
-    """Return what is called otherwise now under its name of before, for this release."""
-    if name not in _MOVED:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    problem = f"{__name__}.{name} is called {_MOVED[name]}; the old name goes with the next release"
-    warnings.warn(problem, DeprecationWarning, stacklevel=2)
-    return pkgutil.resolve_name(f"{__name__}.{_MOVED[name]}")
+if not TYPE_CHECKING:  # with it, type checkers would take every name for one of these
+
+    def __getattr__(name: str) -> object:
+        """Return what is called otherwise now under its name of before, for this release."""
+        if name not in _MOVED:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        problem = f"{__name__}.{name} is called {_MOVED[name]}; the old name goes with the next release"
+        warnings.warn(problem, DeprecationWarning, stacklevel=2)
+        return pkgutil.resolve_name(f"{__name__}.{_MOVED[name]}")

@@ -34,7 +34,8 @@ __all__ = [
 ]
 
 # It needs httpx, which takes longer to import than all the rest.
-__getattr__ = imported_on_use(__name__, {"asgi_client": ".asgi"})
+if not TYPE_CHECKING:  # with it, type checkers would take every name for one of these
+    __getattr__ = imported_on_use(__name__, {"asgi_client": ".asgi"})
 
 if "pytest" in sys.modules:
     # So that a failure shows what was compared. The contract's server runs without pytest.

@@ -140,14 +140,16 @@ _AREAS: dict[str, str] = {
 _AREA_OF = {name: area for area, names in _AREAS.items() for name in names.split()}
 
 
-def __getattr__(name: str) -> Any:
-    """Load the area of a model on first access."""
-    area = _AREA_OF.get(name)
-    if area is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{area}", __name__), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # with it, type checkers would take every name for one of these
+
+    def __getattr__(name: str) -> Any:
+        """Load the area of a model on first access."""
+        area = _AREA_OF.get(name)
+        if area is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f".{area}", __name__), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

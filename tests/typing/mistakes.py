@@ -8,6 +8,11 @@ error itself (``reportUnnecessaryTypeIgnoreComment``).
 
 from __future__ import annotations
 
+import routermcp.gateway
+import routermcp.oauth
+import routermcp.testing
+import routermcp.types
+import routermcp_proto.types
 from routermcp import RouterMCPClient, SyncRouterMCPClient
 from routermcp.types import ElicitRequest
 
@@ -40,3 +45,13 @@ async def blocking(client: SyncRouterMCPClient) -> None:
 
 def print_number(request: ElicitRequest) -> int:
     return len(request.message)
+
+
+def names() -> None:
+    """Use names that modules do not have whose others are imported on first use."""
+    print(routermcp.Nope)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
+    print(routermcp.gateway.Nope)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
+    print(routermcp.oauth.Nope)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
+    print(routermcp.testing.Nope)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
+    print(routermcp.types.Nope)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
+    print(routermcp_proto.types.Nope)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]

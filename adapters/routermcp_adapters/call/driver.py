@@ -101,7 +101,7 @@ class CallOptions:
     timeout: int
     headers: Mapping[str, str] | None = None
     meta: Mapping[str, Any] | None = None
-    on_progress: types.ProgressSink | None = None
+    on_progress: ProgressSink | None = None
     repeatable: bool = False
     max_timeout: int | None = None
     """Milliseconds for the call where each progress report begins ``timeout`` anew, 0 for no limit;
@@ -612,7 +612,7 @@ class Driver:
         return TransportError(f"{describe_call(call)}: the server gave no answer", code="protocol")
 
 
-def _extending_deadline(on_progress: types.ProgressSink | None, deadline: CallDeadline) -> ProgressSink:
+def _extending_deadline(on_progress: ProgressSink | None, deadline: CallDeadline) -> ProgressSink:
     """Return a progress callback that extends the deadline first."""
 
     async def report(progress: types.Progress) -> None:
