@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -87,17 +88,7 @@ def serve(
         else:
             backend = aggregate_of(settings, folder=path.parent)
             on_hangup = config_reloader(settings, backend, path, read_again)
-            if not daemon_mode:
-                serve_gateway(
-                    settings,
-                    backend,
-                    str(path),
-                    on_hangup,
-                    folder=path.parent,
-                    on_start=lambda _url: release_hangups(),
-                )
-                return
-            with announced(path) as announce:
+            with announced(path) if daemon_mode else nullcontext(_tell_nobody) as announce:
 
                 def on_start(url: str) -> None:
                     announce(url)
@@ -110,5 +101,10 @@ def serve(
                     on_hangup,
                     folder=path.parent,
                     on_start=on_start,
-                    idle_seconds=IDLE_SECONDS,
+                    idle_seconds=IDLE_SECONDS if daemon_mode else None,
                 )
+
+
+def _tell_nobody(url: str) -> None:
+    """Announce no daemon."""
+    del url
