@@ -14,17 +14,13 @@ It knows no MCP method; what a message means is the session's to say.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from enum import Enum
 from functools import partial
 from typing import Any, TypeVar
 
 from routermcp_proto import calls, types
 from routermcp_proto.calls import Call
-from routermcp_proto.error_codes import HEADER_MISMATCH, UNSUPPORTED_VERSION
 from routermcp_proto.events import (
-    ErrorReceived,
     HTTPRefused,
     InputRequired,
     LongListReceived,
@@ -38,22 +34,22 @@ from routermcp_proto.exceptions import (
     ResponseValidationError,
     TransportError,
 )
-from routermcp_proto.http.outcomes import Outcome, refusal_error, rpc_error, session_unknown, uninitialized
+from routermcp_proto.http.outcomes import Outcome
 from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.retry import POLL, RetryPolicy
-from routermcp_proto.session.handshake import STATELESS_ERRORS, Agreement
+from routermcp_proto.session.handshake import Agreement
 from routermcp_proto.value_class import value_class
 from routermcp_proto.versions import LATEST, Revision
 
-from ..concurrency import fork
-from ..concurrency.ctrl_c import ensured
 from ..concurrency.gc_pause import collect_new, paused
 from ..limits import PoolStats
 from ..logs import log
 from ..runtime import Runtime
 from .deadline import CallDeadline
 from .incoming import ProgressSink, Responder, SessionRenewal
+from .lifetime import SessionLifetime
 from .questions import Question, ask_to_sign_in, questions_in, urls_of
+from .refusals import Remedy, describe_call, failure_of, remedy_for
 from .retries import explained_loss
 from .transport import SessionTransport
 
@@ -74,13 +70,6 @@ MAX_QUOTED = 300
 
 #: What a server answers to a call that it understood.
 _ANSWERS = (ResponseReceived, LongListReceived, InputRequired)
-
-
-class Remedy(Enum):
-    """What a call that the server refused can be helped with, once each."""
-
-    RENEW_SESSION = "agree with the server anew"
-    LIST_TOOLS = "learn anew which headers the tools declare"
 
 
 @value_class
@@ -110,7 +99,7 @@ class CallOptions:
     """What to declare for this call instead of the session's own, where requests say that."""
 
 
-class Driver:
+class Driver(SessionLifetime):
     """Drives one MCP session.
 
     Args:
@@ -120,32 +109,15 @@ class Driver:
     """
 
     # An application may have a session for each of ten thousand users.
-    __slots__ = (
-        "__weakref__",
-        "_active",
-        "_blocks",
-        "_connecting",
-        "_entered",
-        "_gate",
-        "_responder",
-        "_runtime",
-        "_session",
-        "_settings",
-        "_transport",
-    )
+    __slots__ = ("_active", "_responder", "_session", "_settings")
 
     def __init__(self, transport: SessionTransport, responder: Responder, settings: DriverSettings) -> None:
-        self._transport = transport
+        super().__init__(transport)
         self._active = transport
         """Carries the messages: the transport, or one that it has found to be right for the server."""
         self._session = transport.session
         self._responder = responder
         self._settings = settings
-        self._runtime: Runtime | None = None
-        self._gate = threading.Lock()
-        self._connecting: list[object] = []
-        self._entered = False
-        self._blocks = 0
 
     # ---- the public face -------------------------------------------------------------
 
@@ -183,97 +155,6 @@ class Driver:
         """Whether the peer is a RouterMCP gateway, by its URL or its own word."""
         server = self._session.server
         return self._settings.gateway or (server is not None and server.serverInfo.name == "RouterMCP")
-
-    async def connect(self, runtime: Runtime, timeout: int) -> types.InitializeResult:
-        """Open the session, or wait for the caller that is opening it.
-
-        Args:
-            runtime: Where the session will live.
-            timeout: Milliseconds, 0 for no limit.
-
-        Raises:
-            MCPError: There is no agreement with the server.
-        """
-        mine = object()
-        try:
-            with self._gate:
-                if self._runtime is not None and self._runtime.over:
-                    self._leave()
-                    # The with blocks of an event loop that has ended are over too.
-                    self._blocks = 0
-                if self._runtime is None:
-                    self._runtime = self._transport.open(runtime)
-                    fork.watch(self)
-                else:
-                    self._runtime.check()
-                self._connecting.append(mine)
-            await self._limited(None, timeout, self._sign_in_and_open)
-            self._entered = True
-        except BaseException:
-            with self._gate:
-                # A caller that did not get in has nothing to leave again, a with block for example.
-                # A session that another caller has opened stays.
-                if not self._entered and all(each is mine for each in self._connecting):
-                    self._leave()
-            raise
-        finally:
-            if mine in self._connecting:
-                self._connecting.remove(mine)
-        server = self._session.server
-        if server is None:
-            raise TransportError("the client was disconnected meanwhile", code="closed", not_run=True)
-        return server
-
-    async def disconnect(self, close_all: Callable[[], None] | None = None) -> None:
-        """End the session at the server, and give the connections back.
-
-        Args:
-            close_all: Called last, come what may, where the session was connected.
-        """
-        runtime = self._runtime
-        if runtime is None:
-            return
-        over, everything = runtime.over, close_all is not None
-        if not over:
-            runtime.check()
-        leaving = ensured(self._leave_all, close_all if self.connected else None)
-        try:
-            if not over:
-                await self._transport.farewell(runtime, everything)
-        finally:
-            leaving.close()
-
-    def _leave_all(self, close_all: Callable[[], None] | None) -> None:
-        self._leave()
-        if close_all is not None:
-            close_all()
-
-    def enter_block(self) -> None:
-        """Count a with block that has connected."""
-        with self._gate:
-            self._blocks += 1
-
-    def leave_block(self) -> bool:
-        """Count a with block less, and return whether it was the outermost."""
-        with self._gate:
-            self._blocks = max(self._blocks - 1, 0)
-            return self._blocks == 0
-
-    def _leave(self) -> None:
-        """Give everything back; may be called again."""
-        if self._runtime is not None:
-            self._transport.close()
-            self._runtime = None
-            self._entered = False
-
-    def after_fork(self) -> None:
-        """Go on in a child process where that is possible; else it is to connect for itself."""
-        self._gate = threading.Lock()
-        self._connecting.clear()
-        self._transport.after_fork()
-        if self._runtime is not None and not self._runtime.survives_fork:
-            self._runtime = None
-            self._blocks = 0
 
     def _runtime_in_use(self) -> Runtime:
         runtime = self._runtime
@@ -417,6 +298,9 @@ class Driver:
                 f"{reported.message[:MAX_QUOTED]} (code {reported.code})"
             )
         return TransportError(message, code="timeout")
+
+    async def _open(self, timeout: int) -> None:
+        await self._limited(None, timeout, self._sign_in_and_open)
 
     async def _sign_in_and_open(self, deadline: CallDeadline) -> None:
         """Open the session, at a second try where the user has to sign in first."""
@@ -568,11 +452,11 @@ class Driver:
                 return outcome
             if isinstance(outcome, ResponseRejected):
                 raise outcome.error
-            remedy = _remedy_for_call(call, outcome, session_id)
+            remedy = remedy_for(call, outcome, session_id)
             if remedy is None and self._renewed(outcome, session_id, agreement):
                 remedy = Remedy.RENEW_SESSION
             if remedy is None or remedy in tried:
-                raise self._failure(call, outcome)
+                raise failure_of(call, outcome, place=self.place, gateway=self.gateway)
             tried.add(remedy)
             if remedy is Remedy.RENEW_SESSION:
                 await self._transport.renew(deadline, session_id, agreement)
@@ -601,16 +485,6 @@ class Driver:
         changed = self._active.session_id != session_id or self._session.agreement is not agreement
         return changed and refused is not None and refused.status in (400, 404)
 
-    def _failure(self, call: Call[Any], outcome: Outcome | None) -> MCPError:
-        error, refused = _error_of(outcome)
-        if error is not None and (refused is None or _answers_the_call(refused)):
-            return rpc_error(
-                error, method=call.method, about=describe_call(call), gateway=self.gateway, refused=refused
-            )
-        if refused is not None:
-            return refusal_error(refused, self._transport.place)
-        return TransportError(f"{describe_call(call)}: the server gave no answer", code="protocol")
-
 
 def _extending_deadline(on_progress: ProgressSink | None, deadline: CallDeadline) -> ProgressSink:
     """Return a progress callback that extends the deadline first."""
@@ -621,35 +495,3 @@ def _extending_deadline(on_progress: ProgressSink | None, deadline: CallDeadline
             await on_progress(progress)
 
     return report
-
-
-def describe_call(call: Call[Any]) -> str:
-    """Name a call for people, for example ``tools/call 'add'``."""
-    return f"{call.method} {str(call.params[call.named_by])[:200]!r}" if call.named_by else call.method
-
-
-def _remedy_for_call(call: Call[Any], outcome: Outcome | None, session_id: str | None) -> Remedy | None:
-    """Say what may help a call that the server did not even begin to work on."""
-    error, refused = _error_of(outcome)
-    if uninitialized(error, refused) if session_id is None else session_unknown(error, refused):
-        return Remedy.RENEW_SESSION
-    if error is not None and error.code == UNSUPPORTED_VERSION:
-        return Remedy.RENEW_SESSION
-    if error is not None and error.code == HEADER_MISMATCH and call.named_by == "name":
-        return Remedy.LIST_TOOLS
-    return None
-
-
-def _error_of(outcome: Outcome | None) -> tuple[ErrorObject | None, HTTPRefused | None]:
-    if isinstance(outcome, ErrorReceived):
-        return outcome.error, None
-    if isinstance(outcome, HTTPRefused):
-        return outcome.error, outcome
-    return None, None
-
-
-def _answers_the_call(refused: HTTPRefused) -> bool:
-    """Whether the JSON-RPC error in a refusal is the server's answer rather than a proxy's remark."""
-    if refused.error is None or refused.status in (429, 502, 503, 504):
-        return False
-    return refused.addressed or refused.error.code in STATELESS_ERRORS
