@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from generated_files import write_or_check
+
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "tutorial" / "notebook.md"
 NOTEBOOK = PAGE.with_suffix(".ipynb")
 
@@ -62,13 +64,10 @@ def notebook() -> str:
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
-def main() -> None:
-    """Write the notebook, or compare it."""
-    if "--check" not in sys.argv[1:]:
-        NOTEBOOK.write_text(notebook())
-    elif not NOTEBOOK.exists() or NOTEBOOK.read_text() != notebook():
-        sys.exit(f"{NOTEBOOK} is not that of its page: run scripts/notebook.py")
+def main() -> int:
+    """Write the notebook, or compare it; return the exit code."""
+    return write_or_check(NOTEBOOK.parent, {NOTEBOOK.name: notebook()})
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -17,7 +17,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -30,37 +29,24 @@ from drawing.sign_in import draw_sign_in  # noqa: E402
 from drawing.states import draw_states  # noqa: E402
 from drawing.terminal import draw_demo  # noqa: E402
 from drawing.walls import draw_walls  # noqa: E402
+from generated_files import write_or_check  # noqa: E402
 
 PICTURES = ROOT / "docs" / "pictures"
 
 
 def main() -> int:
     """Write the pictures, or compare them; return the exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="fail where a picture is stale")
-    options = parser.parse_args()
-    drawn = {
-        "packages.svg": draw_packages(),
-        "call.svg": draw_call(),
-        "sign_in.svg": draw_sign_in(),
-        "states.svg": draw_states(),
-        "demo.svg": draw_demo(),
-        "walls.svg": draw_walls(),
-    }
-    stale: list[str] = []
-    for name, picture in drawn.items():
-        path = PICTURES / name
-        if options.check:
-            if not path.exists() or path.read_text() != picture:
-                stale.append(name)
-        else:
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(picture)
-    if stale:
-        print(f"stale in docs/pictures: {', '.join(stale)}; run scripts/pictures.py")
-        return 1
-    print("docs/pictures is fresh" if options.check else "docs/pictures is drawn")
-    return 0
+    return write_or_check(
+        PICTURES,
+        {
+            "packages.svg": draw_packages(),
+            "call.svg": draw_call(),
+            "sign_in.svg": draw_sign_in(),
+            "states.svg": draw_states(),
+            "demo.svg": draw_demo(),
+            "walls.svg": draw_walls(),
+        },
+    )
 
 
 if __name__ == "__main__":
