@@ -26,6 +26,7 @@ from tests.cli.toolbox import Ended
 from tests.gateway.servers import Shop, serving
 from tests.gateway.serving.test_stdio import CONNECT
 from tests.gateway.sessions.redis_server import redis_server
+from tests.processes import ends
 
 
 @pytest.fixture(scope="module")
@@ -317,10 +318,8 @@ def test_connect_starts_a_daemon_that_all_clients_of_a_project_share(
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGTERM)
-    until = time.monotonic() + PATIENCE
-    while list(state.glob("daemon.p*")):
-        assert time.monotonic() < until, "the daemon goes on"
-        time.sleep(0.02)
+    assert all(ends(pid) for pid in pids), "the daemon goes on"
+    assert not list(state.glob("daemon.p*"))
 
 
 def test_a_daemon_without_clients_ends(folder: Path) -> None:

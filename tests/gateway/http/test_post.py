@@ -32,6 +32,20 @@ class Connection:
         return {"type": "http.request", "body": body, "more_body": False}
 
 
+class Answers(list[MutableMapping[str, Any]]):
+    """What the gateway sends."""
+
+    async def take(self, message: MutableMapping[str, Any]) -> None:
+        self.append(message)
+
+
+def scope(**more: str) -> dict[str, Any]:
+    """Return the head of a request, with more headers."""
+    headers = {"host": "localhost", "content-type": "application/json", **more}
+    pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
+    return {"type": "http", "method": "POST", "path": "/mcp", "headers": pairs}
+
+
 class SlowTools(BuiltinTools):
     """Answers when the gateway has begun to watch the connection."""
 
@@ -54,30 +68,20 @@ class SlowTools(BuiltinTools):
     ],
 )
 def test_an_answer_that_takes_long_is_of_a_type_that_the_client_takes(accept: str, media_type: bytes) -> None:
-    headers = [(b"host", b"localhost"), (b"content-type", b"application/json"), (b"accept", accept.encode())]
-    scope = {"type": "http", "method": "POST", "path": "/mcp", "headers": headers}
-    answers: list[MutableMapping[str, Any]] = []
-
-    async def send(message: MutableMapping[str, Any]) -> None:
-        answers.append(message)
+    answers = Answers()
 
     async def body() -> None:
         connection = Connection()
         app = GatewayApp(SlowTools(connection.watched), keep_alive_seconds=0)
         async with asyncio.timeout(PATIENCE):
-            await app(scope, connection.receive, send)
+            await app(scope(accept=accept), connection.receive, answers.take)
 
     asyncio.run(body())
     assert dict(answers[0]["headers"])[b"content-type"] == media_type
 
 
 def test_the_collector_has_nothing_to_do_after_a_request_that_was_watched() -> None:
-    headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
-    scope = {"type": "http", "method": "POST", "path": "/mcp", "headers": headers}
-    answers: list[MutableMapping[str, Any]] = []
-
-    async def send(message: MutableMapping[str, Any]) -> None:
-        answers.append(message)
+    answers = Answers()
 
     async def body() -> None:
         connection = Connection()
@@ -86,7 +90,7 @@ def test_the_collector_has_nothing_to_do_after_a_request_that_was_watched() -> N
         app = GatewayApp(SlowTools(connection.watched))
         receive = connection.receive
         del connection
-        await app(scope, receive, send)
+        await app(scope(), receive, answers.take)
         del receive
         async with asyncio.timeout(PATIENCE):
             await gone.wait()
