@@ -76,8 +76,11 @@ def serve_gateway(
     """
     from ..gateway.application import write_to_stderr  # noqa: PLC0415 - needs the extra
     from ..gateway.factory import application_of  # noqa: PLC0415
+    from ..gateway.http.validation import LOOPBACK_HOSTS  # noqa: PLC0415
 
     def tell(url: str) -> None:
+        if config.httpServer.host in LOOPBACK_HOSTS:
+            backend.listens_at(url.removesuffix(app.path))  # at the port that 0 became
         aliases = ", ".join(backend.upstreams) or "no servers"
         sys.stderr.write(f"routermcp: {what} at {url} ({aliases})\n")
         on_start(url)

@@ -29,8 +29,11 @@ from .telemetry.process_log import log_to_stderr
 CONFIG_VARIABLE = "ROUTERMCP_CONFIG"
 
 
-def create() -> ProjectGateway:
+def create(*, quiet: bool = False) -> ProjectGateway:
     """Return the application that the configuration describes, for a process that does nothing but serve.
+
+    Args:
+        quiet: Do not tell what has no effect in the configuration.
 
     Raises:
         ConfigError: The configuration is missing or wrong.
@@ -42,12 +45,24 @@ def create() -> ProjectGateway:
     options = ServeOptions.from_environment(os.environ)
     log_to_stderr(debug=options.debug)
     end_with_supervisor()
-    config = options.applied_to(load(path, tolerant=True))
+    config = options.applied_to(load(path, tolerant=True, quiet=quiet))
     # The objects of now stay: this is a worker, and loads nothing more.
     spare_the_collector()
     return application_of(
         config, aggregate_of(config, folder=path.parent), folder=path.parent, write_log=write_to_stderr
     )
+
+
+def create_for_supervisor() -> ProjectGateway:
+    """Return the application for a worker of ``routermcp serve``, which has told of the configuration itself.
+
+    Raises:
+        ConfigError: The configuration is missing or wrong.
+    """
+    from .serving.supervisor import hear_interrupts  # noqa: PLC0415 - needs uvicorn
+
+    hear_interrupts()
+    return create(quiet=True)
 
 
 def end_with_supervisor() -> None:

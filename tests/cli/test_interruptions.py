@@ -62,6 +62,38 @@ def test_a_hangup_ends_other_commands(tmp_path: Path) -> None:
     assert ended(source, "tools", cwd=tmp_path) == (-signal.SIGHUP, "", "")
 
 
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM], ids=lambda ending: ending.name)
+def test_the_supervisor_of_workers_takes_signals_for_them(tmp_path: Path, ending: signal.Signals) -> None:
+    """Ctrl-C, which all get, ends none while it starts; many SIGHUP are one; SIGTERM ends at once."""
+    source = """
+import os, signal, socket, subprocess, sys
+ending = signal.Signals(int(sys.argv[1]))
+from multiprocessing import resource_tracker
+import uvicorn
+from routermcp.gateway.serving.supervisor import Supervisor
+starting = [sys.executable, "-S", "-c", "import signal; signal.raise_signal(signal.SIGINT); print('started')"]
+hangups = []
+class Started(Supervisor):
+    def init_processes(self):
+        resource_tracker.getfd()  # as the start of a process does
+        subprocess.run(starting, check=True)
+        for _ in range(20):
+            os.kill(os.getpid(), signal.SIGHUP)
+    def restart_all(self):
+        assert not self.should_exit.is_set()
+        os.kill(os.getpid(), ending)
+        assert self.should_exit.wait(10), "a reload holds up the end"
+def may_restart():
+    hangups.append(1)
+    return True
+supervisor = Started(uvicorn.Config("unused", workers=1, log_config=None), socket.socket(), may_restart)
+supervisor.run()
+print(supervisor.interrupted, len(hangups))
+"""
+    interrupted = ending is signal.SIGINT
+    assert ended(source, str(int(ending)), cwd=tmp_path) == (0, f"started\n{interrupted} 1\n", "")
+
+
 def test_ctrl_c_in_a_finalizer_is_not_lost(tmp_path: Path) -> None:
     source = """
 import signal, sys, types

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from routermcp.cli import serving
 from routermcp.cli.daemon import Daemon, announced, state_folder
 from routermcp.cli.gateway import reloading, workers
 from routermcp.gateway import application
@@ -127,6 +128,50 @@ def test_no_mistake_ends_the_process_that_restarts_workers(
     assert "stays as it was: of a library" in capsys.readouterr().err
 
 
+def test_the_pages_of_a_gateway_at_any_free_port_are_at_the_one_that_it_got(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one process, and of workers."""
+    config = GatewayConfig.model_validate(
+        {"session": {"store": "redis://127.0.0.1:1/0"}, "httpServer": {"port": 0}}
+    )
+
+    class Told(Aggregate):
+        origin = ""
+
+        def listens_at(self, origin: str) -> None:
+            self.origin = origin
+
+    def serve_application(_app: Any, _config: Any, tell: Callable[[str], None], **_options: Any) -> None:
+        tell("http://127.0.0.1:4321/mcp")
+
+    def serve_workers(_application: str, *, on_start: Callable[[str], None], **_options: Any) -> None:
+        on_start("http://127.0.0.1:4321")
+
+    monkeypatch.setattr(serving, "serve_application", serve_application)
+    backend = Told([])
+    serving.serve_gateway(config, backend, "routermcp.jsonc")
+    assert backend.origin == "http://127.0.0.1:4321"
+    monkeypatch.setattr(uvicorn, "serve_workers", serve_workers)
+    for name in (application.CONFIG_VARIABLE, "ROUTERMCP_PORT", *ServeOptions().variables()):
+        monkeypatch.setenv(name, "")
+    workers.serve_with_workers(config, tmp_path / "routermcp.jsonc", 2, lambda: config, ServeOptions(port=0))
+    assert ServeOptions.from_environment(os.environ).port == 4321
+
+
+def test_workers_do_not_repeat_what_their_supervisor_tells_of_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "routermcp.jsonc"
+    path.write_text('{"noSuchKey": 1}')
+    monkeypatch.setenv(application.CONFIG_VARIABLE, str(path))
+    monkeypatch.setattr(application, "spare_the_collector", lambda: None)
+    application.create_for_supervisor()
+    assert "noSuchKey" not in caplog.text
+    application.create()  # under another ASGI server nothing else tells it
+    assert "noSuchKey" in caplog.text
+
+
 def test_a_worker_ends_with_its_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
     supervisor, ended = threading.Event(), threading.Event()
 
@@ -169,7 +214,7 @@ class Worker:
         self._done = done
         self._ready = ready
 
-    def wait_until_ready(self, seconds: float) -> bool:
+    def wait_until_ready(self, seconds: float, ending: threading.Event) -> bool:
         self._done.append(f"{self._name} is ready" if self._ready else f"{self._name} is late")
         return self._ready
 
@@ -186,7 +231,7 @@ class Worker:
 def test_a_withdrawn_key_is_good_for_no_longer_where_several_workers_have_calls_under_way() -> None:
     done: list[str] = []
     old, new = [Worker("1", done), Worker("2", done)], [Worker("3", done), Worker("4", done)]
-    assert replace_workers(old, new)
+    assert replace_workers(old, new, threading.Event())
     assert done == ["3 is ready", "4 is ready", "1 ends", "2 ends", "1 has ended", "2 has ended"]
 
 
@@ -195,7 +240,7 @@ def test_workers_go_on_where_new_ones_do_not_start_and_the_log_says_so(
 ) -> None:
     done: list[str] = []
     late = [Worker("3", done, ready=False), Worker("4", done)]
-    assert not replace_workers([Worker("1", done), Worker("2", done)], late)
+    assert not replace_workers([Worker("1", done), Worker("2", done)], late, threading.Event())
     assert done == ["3 is late", "3 is killed", "3 has ended", "4 is killed", "4 has ended"]
     assert "the old ones go on" in caplog.text
 

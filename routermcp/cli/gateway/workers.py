@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from routermcp_proto.exceptions import ConfigError
 
@@ -70,15 +72,16 @@ def serve_with_workers(
 
     try_out(config)
     os.environ[CONFIG_VARIABLE] = os.path.realpath(path)
-    os.environ.update(options.variables())
     listening = config.httpServer
 
     def tell(url: str) -> None:
+        # The pages of the workers are at the port that 0 became.
+        os.environ.update(replace(options, port=urlsplit(url).port).variables())
         sys.stderr.write(f"routermcp: {path} at {url}/mcp ({workers} workers)\n")
 
     with listening_errors(config):
         serve_workers(
-            "routermcp.gateway.application:create",
+            "routermcp.gateway.application:create_for_supervisor",
             host=listening.host,
             port=listening.port,
             workers=workers,

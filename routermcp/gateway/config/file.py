@@ -63,7 +63,7 @@ def find(start: Path | None = None) -> Path | None:
 
 
 def load(
-    path: Path | str, *, environ: Mapping[str, str] | None = None, tolerant: bool = False
+    path: Path | str, *, environ: Mapping[str, str] | None = None, tolerant: bool = False, quiet: bool = False
 ) -> GatewayConfig:
     """Read a file.
 
@@ -72,6 +72,7 @@ def load(
         environ: The variables for its values, None for those of this process.
         tolerant: Read what other programs write, and leave a server out, with a warning, where
             something in it is wrong.
+        quiet: Do not tell what has no effect in it.
 
     Raises:
         ConfigError: The file cannot be read, or is wrong; the text names the places, and holds
@@ -81,7 +82,7 @@ def load(
     folder = Path(os.path.realpath(path)).parent  # Path.resolve fails for links in a circle
     known = {**workspace_variables(folder), **variables}
     text = read_text(path)
-    return parse(text, source=str(path), environ=known, folder=folder if tolerant else None)
+    return parse(text, source=str(path), environ=known, folder=folder if tolerant else None, quiet=quiet)
 
 
 def read_text(path: Path | str) -> str:
@@ -132,7 +133,9 @@ def workspace_variables(folder: Path) -> dict[str, str]:
     }
 
 
-def parse(text: str, *, source: str, environ: Mapping[str, str], folder: Path | None = None) -> GatewayConfig:
+def parse(
+    text: str, *, source: str, environ: Mapping[str, str], folder: Path | None = None, quiet: bool = False
+) -> GatewayConfig:
     """Read the text of a configuration.
 
     Keys without effect are told to the logger ``routermcp.gateway``.
@@ -143,13 +146,14 @@ def parse(text: str, *, source: str, environ: Mapping[str, str], folder: Path | 
         environ: The variables for its values.
         folder: Where the file is, to read it as tolerantly as :func:`load` can; None to read it
             strictly.
+        quiet: Do not tell them.
 
     Raises:
         ConfigError: As for :func:`load`.
     """
     problems = Problems(source)
     config = parse_into(problems, text, environ=environ, folder=folder)
-    for finding in problems.noted:
+    for finding in () if quiet else problems.noted:
         _logger.warning("%s: %s", source, finding)
     # Only now: an error raised earlier would be chained to pydantic's, which holds the values.
     problems.check()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from threading import Event
 from typing import Protocol
 
 #: Seconds for a new worker to be ready, while the others start too, on a machine that has other things to do.
@@ -28,7 +29,7 @@ class Worker(Protocol):
         ...
 
 
-def replace_workers(old: Sequence[Worker], new: Sequence[Worker]) -> bool:
+def replace_workers(old: Sequence[Worker], new: Sequence[Worker], ending: Event) -> bool:
     """Have new workers take the place of old ones.
 
     All old ones are asked to end before any is waited for. One after another, with calls under way in each,
@@ -37,15 +38,19 @@ def replace_workers(old: Sequence[Worker], new: Sequence[Worker]) -> bool:
     Args:
         old: Those that serve until now.
         new: Those that are being started.
+        ending: Set when all are to end, so that none is waited for.
 
     Returns:
         Whether they did; else the new ones are ended, and the old ones serve on.
     """
-    if not all(_is_ready(each) for each in new):
+    if not all(_is_ready(each, ending) for each in new):
         for each in new:
             each.kill()
             each.join()
-        _logger.error("new workers were not ready in time: the old ones go on, with the old configuration")
+        if not ending.is_set():
+            _logger.error(
+                "new workers were not ready in time: the old ones go on, with the old configuration"
+            )
         return False
     for each in old:
         each.terminate()
@@ -54,7 +59,7 @@ def replace_workers(old: Sequence[Worker], new: Sequence[Worker]) -> bool:
     return True
 
 
-def _is_ready(worker: Worker) -> bool:
+def _is_ready(worker: Worker, ending: Event) -> bool:
     # Older releases of uvicorn cannot say, and replace without a look.
     wait = getattr(worker, "wait_until_ready", None)
-    return wait is None or wait(READY_SECONDS)
+    return wait is None or wait(READY_SECONDS, ending)

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..config.listening import DEFAULT_DRAIN_SECONDS
 from .bounds import DEFAULT_BOUNDS, ConnectionBounds
-from .replacing import replace_workers
 
 if TYPE_CHECKING:
     import uvicorn
@@ -215,27 +214,21 @@ def serve_workers(
     Raises:
         ModuleNotFoundError: uvicorn is not installed; it comes with ``routermcp[gateway]``.
         OSError: The address is not free.
+        KeyboardInterrupt: SIGINT ended the workers, in an orderly way.
     """
     import uvicorn  # noqa: PLC0415 - of the extra ``gateway``
-    from uvicorn.supervisors import Multiprocess  # noqa: PLC0415
 
-    class Supervisor(Multiprocess):
-        def handle_hup(self) -> None:
-            if may_restart():
-                super().handle_hup()
-
-        def restart_all(self) -> None:
-            old, self.processes = self.processes, []
-            self.init_processes()
-            if not replace_workers(old, self.processes):
-                self.processes = old
+    from .supervisor import Supervisor  # noqa: PLC0415 - needs uvicorn
 
     with _listening_socket(host, port) as probe:  # a supervisor only logs that an address is not free
         url, port = _url_of(probe, host, ""), probe.getsockname()[1]
     on_start(url)
     options = _uvicorn_options(bounds, drain_seconds)
     config = uvicorn.Config(application, factory=True, host=host, port=port, workers=workers, **options)
-    Supervisor(config, sockets=[config.bind_socket()]).run()
+    supervisor = Supervisor(config, config.bind_socket(), may_restart)
+    supervisor.run()
+    if supervisor.interrupted:
+        raise KeyboardInterrupt
 
 
 def _url_of(listener: socket.socket, host: str, path: str) -> str:
