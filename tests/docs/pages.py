@@ -19,6 +19,7 @@ from typing import NamedTuple
 import pytest
 
 from routermcp import cli
+from tests.inner_pytest import run_pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -127,7 +128,7 @@ class Terminal:
 
     def _pytest(self, arguments: list[str]) -> None:
         self._capsys.readouterr()
-        self._pytester.runpytest_inprocess("-p", "no:cacheprovider", *arguments)
+        run_pytest(self._pytester, *arguments)
         printed = self._capsys.readouterr()
         # Neither the folder nor the time is the same on any two machines.
         print(re.sub(r" in \d+\.\d+s", " in 0.05s", printed.out), end="")

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from pytest_examples import find_examples
 
+from tests.inner_pytest import run_pytest
+
 pytest_plugins = ["pytester"]
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "testing.md"
@@ -53,7 +55,7 @@ RECORDED = """
 
 
 def results(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    return pytester.runpytest_inprocess(*PLUGIN, "-W", "error", "-p", "no:cacheprovider", *arguments)
+    return run_pytest(pytester, *PLUGIN, "-W", "error", *arguments)
 
 
 def test_clients_are_connected_in_the_loop_of_any_plugin(pytester: pytest.Pytester) -> None:
