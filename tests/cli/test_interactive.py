@@ -14,7 +14,8 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, Self
 
 import pytest
 from typer.main import get_group
@@ -24,6 +25,7 @@ from routermcp.cli.app import app
 from routermcp.cli.commands.all import app as client_commands
 from routermcp.cli.failures import UsageProblem
 from routermcp.cli.interactive.completion import ShellCompleter
+from routermcp.cli.interactive.ctrl_c import taking_ctrl_c
 from routermcp.cli.interactive.listen import describe_notification
 from routermcp.cli.questions.form import FormField, fields_of
 from routermcp.cli.questions.terminal import answer_on_terminal
@@ -31,6 +33,9 @@ from routermcp.types import ElicitRequest, ElicitResult
 from tests.cli.toolbox import PATIENCE, Ended, Toolbox, program
 
 pytestmark = pytest.mark.usefixtures("_server")
+
+#: Seconds after which a user presses Ctrl-C again where a program shows nothing.
+MOMENT = 0.05
 
 FORM = {
     "type": "object",
@@ -222,7 +227,7 @@ def test_lists_are_read_once_until_they_change(url: str) -> None:
 
 
 class OnTerminal:
-    """A program whose standard streams are one terminal."""
+    """A program whose standard streams are one terminal; it has ended after the block."""
 
     def __init__(self, *argv: str) -> None:
         self._ours, theirs = pty.openpty()
@@ -240,59 +245,103 @@ class OnTerminal:
         self._timer = threading.Timer(PATIENCE, self._process.kill)
         self._timer.start()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self.end()
+        os.close(self._ours)
+
     def until(self, words: str) -> None:
         """Read until the program has shown some words, behind those that were waited for before."""
         while (found := self.shown.find(words, self._seen)) < 0:
-            self.shown += os.read(self._ours, 65536).decode()
+            self._read()
         self._seen = found + len(words)
-
-    def skip_shown(self) -> None:
-        """Forget what the program has shown up to now: an echo of what was typed has the prompt in it too."""
-        while select.select([self._ours], [], [], 0)[0]:
-            self.shown += os.read(self._ours, 65536).decode()
-        self._seen = len(self.shown)
 
     def type(self, text: str) -> None:
         os.write(self._ours, text.encode())
 
     def interrupt(self) -> None:
-        self._process.send_signal(signal.SIGINT)
+        """Press Ctrl-C until there is a prompt behind which nothing stands, twice at least.
+
+        Python overlooks one that comes just before it waits for the terminal, until the next line.
+        """
+        pressed, shown = 0, len(self.shown)
+        while pressed < 2 or len(self.shown) == shown or not self.shown.endswith("> "):
+            self._process.send_signal(signal.SIGINT)
+            pressed += 1
+            while select.select([self._ours], [], [], MOMENT)[0]:
+                self._read()
+        self.type("\n")  # one that was overlooked drops this line
+        self._seen = len(self.shown)
 
     def end(self) -> int:
         code = self._process.wait(PATIENCE)
         self._timer.cancel()
-        os.close(self._ours)
         return code
+
+    def _read(self) -> None:
+        self.shown += os.read(self._ours, 65536).decode()
 
 
 def test_a_user_at_the_prompt(toolbox: Toolbox, ctrl_c: None) -> None:
     toolbox.begun.clear()
-    terminal = OnTerminal("shell")
-    terminal.until("> ")
-    terminal.type("call ask_name\n")
-    terminal.until("name: ")
-    terminal.type("Ada\n")
-    terminal.until("[yes]: ")
-    terminal.type("\n")
-    terminal.until("Hello, Ada!")
-    terminal.until("> ")
-    terminal.type("call wait\n")
-    assert toolbox.begun.wait(PATIENCE)
-    terminal.skip_shown()
-    terminal.interrupt()
-    terminal.until("> ")
-    terminal.type("half a line")
-    terminal.until("half a line")
-    terminal.interrupt()
-    terminal.until("> ")
-    terminal.type("call ad\t")
-    terminal.until("add")
-    terminal.type("a=1 b=2\n")
-    terminal.until("3\r\n")
-    terminal.until("> ")
-    terminal.type("\x04")
-    assert terminal.end() == 0
-    assert "Traceback" not in terminal.shown
+    with OnTerminal("shell") as terminal:
+        terminal.type("call ask_name\n")
+        terminal.until("name: ")
+        terminal.type("Ada\n")
+        terminal.until("[yes]: ")
+        terminal.type("\n")
+        terminal.until("Hello, Ada!")
+        terminal.type("call wait\n")
+        assert toolbox.begun.wait(PATIENCE)
+        terminal.interrupt()
+        terminal.type("half a line")
+        terminal.until("> half a line")
+        terminal.interrupt()
+        terminal.type("call ad\t")
+        terminal.until("> call add")
+        terminal.type("a=1 b=2\n")
+        terminal.until("3\r\n")
+        terminal.until("> ")
+        terminal.type("\x04")
+        assert terminal.end() == 0
+        assert "Traceback" not in terminal.shown
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_only_the_first_ctrl_c_ends_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    def press() -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    def call(*, completing: bool = False) -> str:
+        if completing:
+            done.append(keys.ends(call, "cut short"))
+        try:
+            press()
+        finally:
+            press()
+            done.append("tidied up")
+        return "whole"
+
+    def end_of_input() -> None:
+        raise EOFError
+
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    with taking_ctrl_c() as keys:
+        press()  # nothing runs
+        assert keys.ends(call, "dropped") == "dropped"
+        assert keys.ends(partial(call, completing=True), "dropped") == "dropped"
+        with pytest.raises(EOFError):
+            keys.ends(end_of_input, None)
+        press()
+        assert keys.ends(lambda: "next", "dropped") == "next"
+    assert done == ["tidied up", "tidied up", "cut short", "tidied up"]
+    with pytest.raises(KeyboardInterrupt):
+        press()
 
 
 def test_every_command_of_the_shell_is_one_of_the_program() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import shlex
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import typer
@@ -18,6 +19,7 @@ from ..options import ClientOptions
 from ..output import write_line, write_rows
 from ..suggestions import did_you_mean
 from .completion import ShellCompleter
+from .ctrl_c import CtrlC, taking_ctrl_c
 from .listen import describe_notification
 
 try:
@@ -53,16 +55,16 @@ def shell(*, options: ClientOptions) -> None:
     with options.connected(on_notification=hear) as client:
         names = [*typer.main.get_group(client_commands).commands, _HELP[0], _END[0]]
         completers.append(ShellCompleter(client, names))
-        with completing(completers[0]):
-            code = _run_lines(client, options)
+        with taking_ctrl_c() as ctrl_c, completing(completers[0], ctrl_c):
+            code = _run_lines(client, options, ctrl_c)
     raise typer.Exit(code)
 
 
-def _run_lines(client: SyncRouterMCPClient, options: ClientOptions) -> int:
+def _run_lines(client: SyncRouterMCPClient, options: ClientOptions, ctrl_c: CtrlC) -> int:
     server = client.server
     name = server.serverInfo.name if server is not None else options.place
     code: int = ExitCode.OK
-    for line in _lines(f"{''.join(each for each in name if each.isprintable())[:40]}> "):
+    for line in _lines(f"{''.join(each for each in name if each.isprintable())[:40]}> ", ctrl_c):
         try:
             words = shlex.split(line, comments=True)
         except ValueError as error:
@@ -73,7 +75,7 @@ def _run_lines(client: SyncRouterMCPClient, options: ClientOptions) -> int:
             continue
         if words[0] in _END:
             break
-        code = _run_words(words, client)
+        code = ctrl_c.ends(partial(_run_words, words, client), ExitCode.INTERRUPTED)
         if code == ExitCode.INTERRUPTED and not sys.stdin.isatty():
             break
     return code
@@ -101,7 +103,7 @@ def run_line(words: list[str], client: SyncRouterMCPClient) -> int:
     return ExitCode.OK
 
 
-def _lines(prompt: str) -> Iterator[str]:
+def _lines(prompt: str, ctrl_c: CtrlC) -> Iterator[str]:
     """Yield the lines of standard input, with a prompt where a user types them; Ctrl-C drops a line."""
     if not sys.stdin.isatty():
         yield from sys.stdin
@@ -109,22 +111,24 @@ def _lines(prompt: str) -> Iterator[str]:
     sys.stderr.write("help lists the commands, Tab completes, exit or Ctrl-D ends.\n")
     while True:
         try:
-            yield input(prompt)
-        except KeyboardInterrupt:
-            sys.stderr.write("\n")
+            line = ctrl_c.ends(partial(input, prompt), None)
         except EOFError:
             sys.stderr.write("\n")
             return
+        if line is None:
+            sys.stderr.write("\n")
+        else:
+            yield line
 
 
 @contextlib.contextmanager
-def completing(completer: ShellCompleter) -> Generator[None]:
+def completing(completer: ShellCompleter, ctrl_c: CtrlC) -> Generator[None]:
     """Complete with Tab while the block runs, where Python has ``readline``."""
     if readline is None or not sys.stdin.isatty():
         yield
         return
     before, delimiters = readline.get_completer(), readline.get_completer_delims()
-    readline.set_completer(_readline_completer(completer))
+    readline.set_completer(_readline_completer(completer, ctrl_c))
     readline.set_completer_delims(" \t\n")
     # The readline of macOS is libedit, which has another language.
     libedit = "libedit" in (readline.__doc__ or "")
@@ -136,11 +140,11 @@ def completing(completer: ShellCompleter) -> Generator[None]:
         readline.set_completer_delims(delimiters)
 
 
-def _readline_completer(completer: ShellCompleter) -> Callable[[str, int], str | None]:
+def _readline_completer(completer: ShellCompleter, ctrl_c: CtrlC) -> Callable[[str, int], str | None]:
     def complete(begun: str, number: int) -> str | None:
         assert readline is not None  # noqa: S101 - it calls this
         before = readline.get_line_buffer()[: readline.get_begidx()].split()
-        found = completer.candidates(before, begun)
+        found = ctrl_c.ends(partial(completer.candidates, before, begun), [])
         if number >= len(found):
             return None
         word = found[number]
