@@ -16,7 +16,8 @@ INTERRUPTED = 130
 
 def main() -> int:
     """Run the command line for this process, and return its exit code."""
-    if sys.argv[1:2] == ["serve"] and hasattr(signal, "SIGHUP"):
+    serves = sys.argv[1:2] == ["serve"]
+    if serves and hasattr(signal, "SIGHUP"):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # until ``serve`` has a handler for it
     takes_ctrl_c = (
         signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -35,6 +36,10 @@ def main() -> int:
         code = INTERRUPTED
     if takes_ctrl_c:
         signal.signal(signal.SIGINT, _end_now)  # while the interpreter ends, too
+    if serves:  # and has drained: a signal that is sent once more does not change how it ended
+        for name in ("SIGTERM", "SIGHUP"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.SIG_IGN)
     return code
 
 

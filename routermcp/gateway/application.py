@@ -59,9 +59,9 @@ def create_for_supervisor() -> ProjectGateway:
     Raises:
         ConfigError: The configuration is missing or wrong.
     """
-    from .serving.supervisor import hear_interrupts  # noqa: PLC0415 - needs uvicorn
+    from .serving.supervisor import leave_terminal_signals_to_supervisor  # noqa: PLC0415 - needs uvicorn
 
-    hear_interrupts()
+    leave_terminal_signals_to_supervisor()
     return create(quiet=True)
 
 

@@ -149,8 +149,12 @@ def test_several_workers_need_a_store_and_share_it(folder: Path) -> None:
             client = connected_in_time(url, "auto")
             assert client.call_tool("shop.saw").text == "sawn"
             client.disconnect()
-            program.send_signal(signal.SIGTERM)
-            program.wait(PATIENCE)
+            (folder / "routermcp.jsonc").write_text(json.dumps(config))
+            program.send_signal(signal.SIGHUP)
+            assert line_with(lines, "is read again")
+            for _ in range(2):  # while new workers start
+                program.send_signal(signal.SIGTERM)
+            assert program.wait(PATIENCE) == 0
 
 
 def lines_of(program: subprocess.Popen[str]) -> queue.Queue[str]:

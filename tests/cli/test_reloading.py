@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ from routermcp.gateway.config.importing import import_servers
 from routermcp.gateway.config.model import GatewayConfig
 from routermcp.gateway.serving import uvicorn
 from routermcp.gateway.serving.options import ServeOptions
-from routermcp.gateway.serving.replacing import replace_workers
+from routermcp.gateway.serving.replacing import END_SECONDS, DrainingWorkers, Ending, replace_workers
 from routermcp.types import ConfigError
 
 PATIENCE = 10.0
@@ -123,7 +124,7 @@ def test_no_mistake_ends_the_process_that_restarts_workers(
     for name in (application.CONFIG_VARIABLE, "PATH"):  # what it sets goes with the test
         monkeypatch.setenv(name, os.environ.get(name, ""))
     config = GatewayConfig.model_validate({"session": {"store": "redis://127.0.0.1:1/0"}})
-    workers.serve_with_workers(config, tmp_path / "routermcp.jsonc", 2, read, ServeOptions())
+    workers.serve_with_workers(config, tmp_path / "routermcp.jsonc", 2, read, ServeOptions(), lambda: None)
     assert asked[0]() is False
     assert "stays as it was: of a library" in capsys.readouterr().err
 
@@ -155,8 +156,10 @@ def test_the_pages_of_a_gateway_at_any_free_port_are_at_the_one_that_it_got(
     monkeypatch.setattr(uvicorn, "serve_workers", serve_workers)
     for name in (application.CONFIG_VARIABLE, "ROUTERMCP_PORT", *ServeOptions().variables()):
         monkeypatch.setenv(name, "")
-    workers.serve_with_workers(config, tmp_path / "routermcp.jsonc", 2, lambda: config, ServeOptions(port=0))
+    path, asked, heard = tmp_path / "routermcp.jsonc", ServeOptions(port=0), threading.Event()
+    workers.serve_with_workers(config, path, 2, lambda: config, asked, heard.set)
     assert ServeOptions.from_environment(os.environ).port == 4321
+    assert heard.is_set(), "a SIGHUP that came before"
 
 
 def test_workers_do_not_repeat_what_their_supervisor_tells_of_the_configuration(
@@ -213,10 +216,15 @@ class Worker:
         self._name = name
         self._done = done
         self._ready = ready
+        self.exitcode: int | None = None
 
-    def wait_until_ready(self, seconds: float, ending: threading.Event) -> bool:
+    @property
+    def process(self) -> Any:
+        return SimpleNamespace(exitcode=self.exitcode, join=lambda seconds: self._done.append(f"{seconds} s"))
+
+    def wait_until_ready(self, seconds: float, ending: Ending) -> bool:
         self._done.append(f"{self._name} is ready" if self._ready else f"{self._name} is late")
-        return self._ready
+        return self._ready and not ending.is_set()
 
     def terminate(self) -> None:
         self._done.append(f"{self._name} ends")
@@ -232,7 +240,7 @@ def test_a_withdrawn_key_is_good_for_no_longer_where_several_workers_have_calls_
     done: list[str] = []
     old, new = [Worker("1", done), Worker("2", done)], [Worker("3", done), Worker("4", done)]
     assert replace_workers(old, new, threading.Event())
-    assert done == ["3 is ready", "4 is ready", "1 ends", "2 ends", "1 has ended", "2 has ended"]
+    assert done == ["3 is ready", "4 is ready", "1 ends", "2 ends"]
 
 
 def test_workers_go_on_where_new_ones_do_not_start_and_the_log_says_so(
@@ -243,6 +251,38 @@ def test_workers_go_on_where_new_ones_do_not_start_and_the_log_says_so(
     assert not replace_workers([Worker("1", done), Worker("2", done)], late, threading.Event())
     assert done == ["3 is late", "3 is killed", "3 has ended", "4 is killed", "4 has ended"]
     assert "the old ones go on" in caplog.text
+
+
+def test_new_workers_are_ended_where_all_are_to_end_and_the_log_does_not_blame_them(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    done: list[str] = []
+    ending = threading.Event()
+    ending.set()
+    assert not replace_workers([Worker("1", done)], [Worker("2", done)], ending)
+    assert done == ["2 is ready", "2 is killed", "2 has ended"]
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("all_end", [False, True])
+def test_a_worker_that_does_not_end_is_killed_when_its_time_is_over(all_end: bool) -> None:
+    """While others serve, and where all end."""
+    now, done = 100.0, list[str]()
+    ended, stuck = Worker("1", done), Worker("2", done)
+    draining = DrainingWorkers(8.0, clock=lambda: now)
+    draining.add([ended, stuck])
+    assert draining.are_left()
+    ended.exitcode = 0
+    now += 7.0
+    assert draining.are_left()
+    assert done == []
+    if all_end:
+        draining.wait()
+        assert done == [f"{1.0 + END_SECONDS} s", "2 is killed", "2 has ended"]
+    else:
+        now += 1.0 + END_SECONDS
+        assert not draining.are_left()
+        assert done == ["2 is killed", "2 has ended"]
 
 
 @pytest.mark.parametrize("left_by_a_killed_process", [False, True])

@@ -84,7 +84,7 @@ def serve(
         if reload:
             watch_config_file(path)
         if workers > 1:
-            serve_with_workers(settings, path, workers, read_again, options)
+            serve_with_workers(settings, path, workers, read_again, options, release_hangups)
         else:
             backend = aggregate_of(settings, folder=path.parent)
             on_hangup = config_reloader(settings, backend, path, read_again)

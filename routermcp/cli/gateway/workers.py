@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 
 def serve_with_workers(
-    config: GatewayConfig, path: Path, workers: int, read: Callable[[], GatewayConfig], options: ServeOptions
+    config: GatewayConfig,
+    path: Path,
+    workers: int,
+    read: Callable[[], GatewayConfig],
+    options: ServeOptions,
+    on_start: Callable[[], None],
 ) -> None:
     """Serve a configuration from several processes until SIGINT or SIGTERM.
 
@@ -31,6 +36,7 @@ def serve_with_workers(
         workers: The number of processes.
         read: Reads the file again.
         options: What they do otherwise than the file says; they find it in their environment.
+        on_start: Called when signals are handled, before the workers start.
 
     Raises:
         ConfigError: Workers could not share their sessions, or the address cannot be listened on.
@@ -78,6 +84,7 @@ def serve_with_workers(
         # The pages of the workers are at the port that 0 became.
         os.environ.update(replace(options, port=urlsplit(url).port).variables())
         sys.stderr.write(f"routermcp: {path} at {url}/mcp ({workers} workers)\n")
+        on_start()
 
     with listening_errors(config):
         serve_workers(

@@ -214,21 +214,23 @@ def serve_workers(
     Raises:
         ModuleNotFoundError: uvicorn is not installed; it comes with ``routermcp[gateway]``.
         OSError: The address is not free.
+        RuntimeError: A worker did not start.
         KeyboardInterrupt: SIGINT ended the workers, in an orderly way.
     """
     import uvicorn  # noqa: PLC0415 - of the extra ``gateway``
 
     from .supervisor import Supervisor  # noqa: PLC0415 - needs uvicorn
 
-    with _listening_socket(host, port) as probe:  # a supervisor only logs that an address is not free
-        url, port = _url_of(probe, host, ""), probe.getsockname()[1]
-    on_start(url)
     options = _uvicorn_options(bounds, drain_seconds)
-    config = uvicorn.Config(application, factory=True, host=host, port=port, workers=workers, **options)
-    supervisor = Supervisor(config, config.bind_socket(), may_restart)
-    supervisor.run()
+    config = uvicorn.Config(application, factory=True, workers=workers, **options)
+    with _listening_socket(host, port) as listener:
+        supervisor = Supervisor(config, listener, may_restart, drain_seconds)
+        on_start(_url_of(listener, host, ""))
+        supervisor.run()
     if supervisor.interrupted:
         raise KeyboardInterrupt
+    if supervisor.failed:
+        raise RuntimeError("the workers did not start; the log says why")
 
 
 def _url_of(listener: socket.socket, host: str, path: str) -> str:
