@@ -15,7 +15,7 @@ from urllib.parse import quote_plus, urlsplit
 
 from ..exceptions import OAuthError
 from .metadata import ServerMetadata
-from .steps import Flow, HTTPStep, fetch, json_object, seconds, words
+from .steps import Flow, HTTPStep, fetch, json_object, seconds, sendable, words
 from .urls import LOOPBACK_NAMES
 
 NONE = "none"
@@ -94,19 +94,17 @@ class Client:
     def from_json(cls, kept: object) -> Client | None:
         """Return the client of a JSON form, None where that is none."""
         known = cast("dict[str, Any]", kept) if isinstance(kept, dict) else {}
-        client_id, secret = known.get("client_id"), known.get("client_secret")
-        method, issuer = known.get("token_endpoint_auth_method", NONE), known.get("issuer")
-        redirect_uri = known.get("redirect_uri")
-        if not isinstance(client_id, str) or not isinstance(method, str):
+        client_id, method = sendable(known.get("client_id")), known.get("token_endpoint_auth_method", NONE)
+        if client_id is None or not isinstance(method, str):
             return None
         return cls(
             client_id,
-            secret if isinstance(secret, str) else None,
+            sendable(known.get("client_secret")),
             method,
-            issuer if isinstance(issuer, str) else None,
+            sendable(known.get("issuer")),
             seconds(known.get("client_secret_expires_at")) or 0.0,
-            redirect_uri if isinstance(redirect_uri, str) else None,
-            tuple(str(known.get("scope") or "").split()),
+            sendable(known.get("redirect_uri")),
+            tuple((sendable(known.get("scope")) or "").split()),
             seconds(known.get("trusted_until")) or 0.0,
         )
 

@@ -13,7 +13,7 @@ from ..exceptions import OAuthError
 from .client_auth import Client
 from .metadata import AuthorizationTarget, ServerMetadata
 from .scopes import OFFLINE_ACCESS
-from .steps import Clock, Entropy, TokenError, base64url, words
+from .steps import Clock, Entropy, TokenError, base64url, sendable, words
 
 #: Seconds for a user to come back.
 PENDING_SECONDS = 600.0
@@ -119,6 +119,15 @@ def begin(
     return PendingSignIn(url, state, kept)
 
 
+def is_whole(kept: Mapping[str, Any]) -> bool:
+    """Return whether what was kept of a sign-in has all that completing it needs."""
+    needed = ("issuer", "redirect_uri", "verifier")
+    optional = (kept.get(name) for name in ("resource", "scope"))
+    return all(sendable(kept.get(name)) for name in needed) and all(
+        value is None or sendable(value) is not None for value in optional
+    )
+
+
 def state_of(callback_url: str) -> str | None:
     """Return the state in the URL that a user came back to, None where there is none or several."""
     states = _callback_parameters(callback_url).get("state", [])
@@ -178,9 +187,9 @@ def code_from(callback_url: str, state: str, kept: Mapping[str, Any]) -> str:
 
 def _callback_parameters(callback_url: str) -> dict[str, list[str]]:
     try:
-        return parse_qs(
-            urlsplit(callback_url).query, keep_blank_values=True, max_num_fields=MAX_CALLBACK_PARAMETERS
-        )
+        # What was pasted on a terminal may hold halves of surrogate pairs, which have no UTF-8.
+        query = urlsplit(callback_url).query.encode("utf-8", "replace").decode()
+        return parse_qs(query, keep_blank_values=True, max_num_fields=MAX_CALLBACK_PARAMETERS)
     except ValueError:
         return {}
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from ..http.numbers import finite_number
 from .client_auth import Client
+from .steps import sendable
 from .tokens import Tokens
 
 VERSION = 1
@@ -46,8 +47,7 @@ class GrantRecord:
 
     def text(self, name: str) -> str | None:
         """Return a member that is text."""
-        value = self.members.get(name)
-        return value if isinstance(value, str) else None
+        return sendable(self.members.get(name))
 
     def settle(
         self,
@@ -89,7 +89,7 @@ class GrantRecord:
         """Return the scopes that the user was asked for there so far."""
         kept = self.members.get("requested")
         scopes = cast("dict[str, Any]", kept).get(issuer) if isinstance(kept, dict) else None
-        return tuple(scopes.split()) if isinstance(scopes, str) else ()
+        return tuple((sendable(scopes) or "").split())
 
     # ---- sign-ins that wait --------------------------------------------------------------------
 
@@ -125,6 +125,11 @@ class GrantRecord:
         ]
         clients = [Client.from_json(kept.get("client")) for kept in pending]
         return any(client is not None and client.client_id == client_id for client in clients)
+
+    def pending(self, state: str) -> dict[str, Any]:
+        """Return what is kept of a pending sign-in, nothing of an unknown one."""
+        kept = self._waiting().get(state)
+        return cast("dict[str, Any]", kept) if isinstance(kept, dict) else {}
 
     def awaits(self, state: str, now: float) -> bool:
         """Return whether a user may still come back from a sign-in."""

@@ -9,12 +9,21 @@ from ..exceptions import AuthorizationRequiredError, OAuthError
 from .client import Application, Clients
 from .client_auth import Client
 from .client_grants import ClientGrant
-from .code_grant import PENDING_SECONDS, PendingSignIn, begin, code_from, exchange_form, page_of, state_of
+from .code_grant import (
+    PENDING_SECONDS,
+    PendingSignIn,
+    begin,
+    code_from,
+    exchange_form,
+    is_whole,
+    page_of,
+    state_of,
+)
 from .device_grant import DeviceAuthorization, poll, request_codes
 from .dpop import Prover
 from .metadata import AuthorizationTarget
 from .records import GrantRecord
-from .steps import Clock, Entropy, Flow, TokenError
+from .steps import Clock, Entropy, Flow, TokenError, sendable
 from .tokens import TokenEndpoint, Tokens
 from .urls import checked, shown
 
@@ -120,8 +129,9 @@ class BrowserSignIn(SignInWay):
             "parameters": dict(self._application.page_parameters),
         }
         waiting = record.find_pending(same, self._clock() + PENDING_SECONDS / 2) if again else None
-        if waiting is not None and "next_url" not in waiting:
-            return PendingSignIn(str(waiting["url"]), "", waiting)
+        page = sendable(waiting.get("url")) if waiting is not None and "next_url" not in waiting else None
+        if waiting is not None and page is not None:
+            return PendingSignIn(page, "", waiting)
         if record.unanswered(client.client_id) and self._clients.is_doubtful(issuer, client):
             # Servers that have forgotten a client say so on their page, which only the user sees.
             self._clients.forget(issuer, client)
@@ -157,7 +167,7 @@ class BrowserSignIn(SignInWay):
         if kept is None:
             raise OAuthError("no sign-in of this user waits for that answer: it came too late, or twice")
         client = Client.from_json(kept.get("client"))
-        if client is None:
+        if client is None or not is_whole(kept):
             raise OAuthError("what was kept of the sign-in cannot be read")
         issuer, plain_hosts = str(kept["issuer"]), self._application.plain_hosts
         token_url = checked(kept.get("token_endpoint"), "token_endpoint", plain_hosts)

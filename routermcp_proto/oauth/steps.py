@@ -152,6 +152,17 @@ def json_object(answer: HTTPAnswer) -> dict[str, Any] | None:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
+def sendable(value: object) -> str | None:
+    """Return a text that has UTF-8, so that a form can carry it; None for any other value."""
+    if not isinstance(value, str):
+        return None
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return None
+    return value
+
+
 def words(value: Any) -> str:
     """Return a server's message made fit for an error: printable and short."""
     text = value if isinstance(value, str) else ""

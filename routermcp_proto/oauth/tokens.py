@@ -23,6 +23,7 @@ from .steps import (
     json_object,
     post_form,
     seconds,
+    sendable,
     words,
 )
 
@@ -116,19 +117,23 @@ class Tokens:
         if not isinstance(kept, dict):
             return None
         known = cast("dict[str, Any]", kept)
-        texts = [known.get(name) for name in ("access_token", "issuer")]
-        refresh = known.get("refresh_token")
-        if not all(isinstance(text, str) and text for text in texts):
+        access, issuer, kind = (known.get(name) for name in ("access_token", "issuer", "token_type"))
+        if not is_access_token(access) or not sendable(issuer):
             return None
         return cls(
-            access_token=str(texts[0]),
-            token_type=str(known.get("token_type", "bearer")).lower(),
-            issuer=str(texts[1]),
+            access_token=str(access),
+            token_type=kind.lower() if isinstance(kind, str) else "bearer",
+            issuer=str(issuer),
             obtained_at=seconds(known.get("obtained_at")) or 0.0,
             expires_at=seconds(known.get("expires_at")),
-            refresh_token=refresh if isinstance(refresh, str) else None,
-            scope=tuple(str(known.get("scope") or "").split()),
+            refresh_token=sendable(known.get("refresh_token")),
+            scope=tuple((sendable(known.get("scope")) or "").split()),
         )
+
+
+def is_access_token(value: object) -> bool:
+    """Return whether a value can be an access token: a header carries its characters."""
+    return isinstance(value, str) and bool(value) and value.isascii() and value.isprintable()
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +249,7 @@ class TokenEndpoint:
     def _read(self, document: Mapping[str, Any], scope: tuple[str, ...], began: float) -> Tokens:
         token, kind = document.get("access_token"), document.get("token_type") or "bearer"
         refresh, given = document.get("refresh_token"), document.get("scope")
-        if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
+        if not isinstance(token, str) or not is_access_token(token):
             raise OAuthError(f"{self.issuer} answered without an access token")
         if len(token) > MAX_ACCESS_TOKEN_BYTES:
             raise OAuthError(

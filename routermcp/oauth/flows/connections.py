@@ -188,7 +188,7 @@ class UserAccess:
         """Return whether a URL is the answer to a sign-in of the user here."""
         state = state_of(callback_url) or ""
         record = await self._within(lambda _: self._read(self.server_id))
-        return state in ((record or {}).get("pending") or {})
+        return bool(GrantRecord(record).pending(state))
 
     async def complete(self, callback_url: str) -> str | None:
         """Take the URL that the user came back to."""

@@ -64,7 +64,8 @@ class ProtectedResource:
         """Read the registrations of the application, once."""
         if not self._loaded:
             kept = await self.read(runtime, REGISTRATIONS_USER_ID)
-            self._kept = dict((kept or {}).get("clients") or {})
+            clients = (kept or {}).get("clients")
+            self._kept = dict(cast("dict[str, Any]", clients)) if isinstance(clients, dict) else {}
             self._registered.update(self._kept)
             self._loaded = True
 

@@ -819,6 +819,7 @@ def test_odd_members_count_as_none() -> None:
     assert list(record.members["pending"]) == ["c"]
     assert [record.awaits("c", now) for now in (8, 9)] == [True, False]
     assert not record.awaits("a", 0)
+    assert [record.pending(state) for state in ("c", "a")] == [{"expires_at": 9}, {}]
     record.members["signed_in"] = 7
     for number in range(10):
         record.note_signed_in(str(number))
