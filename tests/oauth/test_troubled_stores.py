@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from routermcp import RouterMCPClient
+from routermcp import RouterMCPClient, SyncRouterMCPClient
 from routermcp._callbacks import settled
 from routermcp.oauth import OAuthConfig, Record, TokenAdapter, memory_adapter
 from routermcp.oauth.flows.polling import MAX_FAILED_POLLS
@@ -232,6 +232,7 @@ def test_a_store_that_is_away_for_a_while_loses_no_token(
     adapter = Troubled()
     oauth = config(adapter)
     oauth.times.write_pause_seconds = 0.001
+    oauth.times.try_again_seconds = 0.0
     adapter.set("ada", "s", server.grant("ada"))
 
     async def body() -> None:
@@ -243,6 +244,8 @@ def test_a_store_that_is_away_for_a_while_loses_no_token(
                     await add(client)
             for _ in range(3):
                 assert (await add(client)).text == "3"
+            # Another process finds it there, whether this one uses its token again or not.
+            assert (adapter.get("ada", "s") or {})["tokens"]["refresh_token"] in server._refresh
             server.expire()
             assert (await add(client)).text == "3"
 
@@ -296,6 +299,19 @@ def test_consent_is_withdrawn_although_nobody_waits_for_it(server: ProtectedServ
 
     run(runtime, body)
     assert "tokens" not in (adapter.get("ada", "s") or {})
+
+
+@pytest.mark.parametrize("odd", [7, "x", ["x"], {"x": 7}])
+def test_what_another_program_has_written_is_passed_over(server: ProtectedServer, odd: Any) -> None:
+    """The user signs in anew, also where the key that tokens were bound to cannot be read."""
+    adapter = memory_adapter()
+    adapter.set("ada", "s", {"tokens": odd, "pending": odd, "dpop_key": odd, "endpoint": server.url})
+    adapter.set("", "s", {"clients": odd})
+    oauth = config(adapter, authorize=lambda url: callback(server, "ada", url), dpop=None)
+    with SyncRouterMCPClient(server.url, user_id="ada", oauth=oauth) as client:
+        with pytest.raises(OAuthError, match="too late, or twice"):
+            client.complete_authorization("https://app.example/?code=1&state=x")
+        assert add(client).text == "3"
 
 
 # ---- nobody waits for nothing ---------------------------------------------------------------------

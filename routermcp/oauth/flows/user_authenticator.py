@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
 
 from routermcp_adapters.call.deadline import CallDeadline
 from routermcp_adapters.concurrency.single_flight import SingleFlight
@@ -57,7 +56,7 @@ class UserAuthenticator:
         authorizer = grant.authorizer or await grant.load(exchanges.runtime)
         if grant.stale:
             await grant.read_again(exchanges.runtime, log.warning)
-        if authorizer.due:
+        if authorizer.due or grant.unwritten:
             await (self._renew if authorizer.ending else self._renew_ahead)(exchanges)
         headers = authorizer.headers(method, url)
         if headers:
@@ -76,7 +75,7 @@ class UserAuthenticator:
     # ---- renewing, signing in --------------------------------------------------------------------------
 
     async def _renew_ahead(self, exchanges: SharedTransport) -> None:
-        """Renew tokens that are still good: one call sees to it, and does not wait for long."""
+        """Renew or write tokens that are still good: one call sees to it, and does not wait for long."""
         runtime, times = exchanges.runtime, self.grant.resource.config.times
         if self._flight.busy or time.monotonic() < self._try_at:
             return
@@ -91,18 +90,18 @@ class UserAuthenticator:
             log.info("%s: renewing the token takes its time; it is still good", self.server_id)
 
     async def _renew(self, exchanges: SharedTransport) -> None:
-        """Renew tokens before they end, once for all concurrent requests."""
-        runtime = exchanges.runtime
+        """Renew tokens before they end and write those that are not written, once for concurrent requests."""
+        runtime, grant = exchanges.runtime, self.grant
 
         async def renewed() -> bool:
-            await self.grant.read_again(runtime)
-            return self.grant.authorizer is not None and not self.grant.authorizer.due
+            await grant.read_again(runtime)
+            return grant.authorizer is not None and not grant.authorizer.due and not grant.unwritten
 
         async def work() -> None:
             # Another process may have renewed them: a look spares all but the first of many the lock.
             if await renewed():
                 return
-            async with GrantTransaction(self.grant, exchanges, renewed) as transaction:
+            async with GrantTransaction(grant, exchanges, renewed) as transaction:
                 # That may have been so long ago that they are due again.
                 if transaction.held and transaction.authorizer.due:
                     await transaction.drive(transaction.authorizer.renew())
@@ -113,7 +112,7 @@ class UserAuthenticator:
             log.info("%s: the user has to sign in again: %s", self.server_id, error)
         except MCPError as error:
             # The token may be good for this request; if it is not, the server says so.
-            log.warning("%s: the token could not be renewed: %s", self.server_id, error)
+            log.warning("%s: the token could not be renewed or written: %s", self.server_id, error)
 
     async def answer(
         self,
@@ -189,7 +188,7 @@ class UserAuthenticator:
         async with GrantTransaction(self.grant, exchanges) as transaction:
             pending = await transaction.drive(transaction.authorizer.begin(tuple(scopes)))
             if next_url is not None:
-                transaction.record.members["pending"][pending.state]["next_url"] = next_url
+                transaction.record.pending(pending.state)["next_url"] = next_url
             return pending
 
     async def complete(self, exchanges: SharedTransport, callback_url: str) -> str | None:
@@ -200,10 +199,10 @@ class UserAuthenticator:
         """
         await self.grant.load(exchanges.runtime)
         async with GrantTransaction(self.grant, exchanges) as transaction:
-            waiting = cast("dict[str, Any]", transaction.record.members.get("pending") or {})
-            kept = cast("dict[str, Any]", waiting.get(state_of(callback_url) or "") or {})
+            kept = transaction.record.pending(state_of(callback_url) or "")
             await transaction.drive(transaction.authorizer.complete(callback_url))
-        return kept.get("next_url")
+        next_url = kept.get("next_url")
+        return next_url if isinstance(next_url, str) else None
 
     async def revoke(self, exchanges: SharedTransport) -> None:
         """Give the tokens back, as far as the authorization server takes them, and forget them."""
