@@ -1,8 +1,8 @@
-"""Write docs/closed_issues.md: public reports, and a program that fails there and runs here.
+"""Write docs/closed-issues.md: public reports, and a program that fails there and runs here.
 
 Usage::
 
-    python scripts/closed_issues.py             write the page from the programs and docs/closed_issues.json
+    python scripts/closed_issues.py             write the page from the programs and docs/closed-issues.json
     python scripts/closed_issues.py --measure   run the programs with the other clients first
     python scripts/closed_issues.py --check     run the programs with this project's client, and fail where
                                                 one is not right or the page is not what would be written
@@ -27,7 +27,7 @@ from tests.compatibility.closed import CLOSED, PROGRAMS, ClosedIssue, ProgramCli
 from tests.compatibility.kinds import KINDS
 
 COMPARISON = Comparison(
-    page=ROOT / "docs" / "closed_issues.md",
+    page=ROOT / "docs" / "closed-issues.md",
     probe=ROOT / "scripts" / "closed_issues_probe.py",
 )
 
@@ -132,7 +132,7 @@ def main() -> None:
         wrong = asyncio.run(check(long=long))
         wrong += changed() if long else []
         if wrong:
-            raise SystemExit("\n".join(["not as docs/closed_issues.md says:", *wrong]))
+            raise SystemExit("\n".join(["not as docs/closed-issues.md says:", *wrong]))
     COMPARISON.write(page)
 
 

@@ -1,4 +1,4 @@
-"""Run the programs of docs/closed_issues.md with one client, and print what became of each.
+"""Run the programs of docs/closed-issues.md with one client, and print what became of each.
 
 Run by ``scripts/closed_issues.py`` with the interpreter of the client's environment:
 ``closed_issues_probe.py mcp|fastmcp ROW ...``.

@@ -8,6 +8,7 @@
 The pages are those of ``docs/`` and the three of the root that :data:`ROOT_PAGES` names. They are copied with
 links that lead to pages of the site, built with every warning an error, and then looked at as a
 browser does: each link has to lead to a file and an anchor, and nothing may be loaded from elsewhere.
+Files and folders are named in lower case with hyphens, as their names are in addresses.
 ``llms.txt`` lists the pages for language models, and ``llms-full.txt`` holds them.
 """
 
@@ -45,10 +46,23 @@ ASSETS = (".svg", ".css", ".py", ".yaml", ".conf", ".jsonc", ".png", ".ipynb", "
 
 _LINK = re.compile(r"(\]\()([^)#:\s]+)((?:#[^)]*)?\))")
 
+#: A file or folder of ``docs/``. ``README.md`` and ``Dockerfile`` are names that other programs look for.
+_NAME = re.compile(r"[a-z0-9]+([-.][a-z0-9]+)*|README\.md|Dockerfile")
+
 _COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
 #: Tags that load something, and where they name it.
 _LOADING = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source": "src"}
+
+
+def misnamed() -> Iterator[str]:
+    """Yield a line for each file or folder whose name is not in lower case with hyphens.
+
+    Programs are named as Python has it: an underscore is a part of a module's name.
+    """
+    for path in sorted(DOCS.rglob("*")):
+        if "__pycache__" not in path.parts and path.suffix != ".py" and not _NAME.fullmatch(path.name):
+            yield f"{path.relative_to(ROOT)} is not named in lower case with hyphens"
 
 
 def page_of(path: Path) -> Path | None:
@@ -196,7 +210,8 @@ def main() -> int:
     unlisted -= {path for _, path in pages_of(config["project"]["nav"])}
     build()
     write_texts_for_models(config)
-    problems = [*(f"{page} is not in the navigation" for page in sorted(unlisted)), *broken_links()]
+    hidden = (f"{page} is not in the navigation" for page in sorted(unlisted))
+    problems = [*hidden, *misnamed(), *broken_links()]
     print(*problems, sep="\n", end="\n" if problems else "")
     print(f"{len(list(HTML.rglob('*.html')))} pages in {HTML.relative_to(ROOT)}")
     return 1 if problems else 0

@@ -7,7 +7,7 @@
 * ``packages.svg``: the parts of the project and their rooms (modules and folders), with arrows for
   the imports, as the source has them.
 * ``call.svg``: one ``await client.call_tool()``, recorded with ``sys.setprofile``.
-* ``sign_in.svg``: the requests of a sign-in, recorded from the flow of the core.
+* ``sign-in.svg``: the requests of a sign-in, recorded from the flow of the core.
 * ``states.svg``: the transitions of :mod:`routermcp_proto.states`.
 * ``demo.svg``: ``routermcp demo`` in a terminal, as docs/pictures/demo.txt has it.
 * ``walls.svg``: the outcomes of docs/reliability.md and docs/compatibility.md.
@@ -41,7 +41,7 @@ def main() -> int:
         {
             "packages.svg": draw_packages(),
             "call.svg": draw_call(),
-            "sign_in.svg": draw_sign_in(),
+            "sign-in.svg": draw_sign_in(),
             "states.svg": draw_states(),
             "demo.svg": draw_demo(),
             "walls.svg": draw_walls(),

@@ -33,7 +33,7 @@ leniently: any error or a right result in time (5 s; {TIMEOUT} ms for rows in wh
 where the caller gives up) and a good call afterwards is **ok**. Measured with
 `scripts/reliability.py --measure`, each row in a process of its own on loopback, on asyncio, with the
 clients' default settings. routermcp was told not to retry here; what it repeats is in
-[Errors and retries](how_to/errors.md#what-is-repeated).
+[Errors and retries](how-to/errors.md#what-is-repeated).
 
 | the server | routermcp | executed | mcp | fastmcp |
 |---|---|---|---|---|

@@ -13,7 +13,7 @@ HEAD = """# Performance
 
 CPU time of one `tools/call`, beside the clients that could be used instead:
 
-![CPU time of a tool call, by client](pictures/performance_calls.svg)
+![CPU time of a tool call, by client](pictures/performance-calls.svg)
 
 This page is written by `python -m benchmarks report` from `docs/performance.json`.
 
@@ -227,7 +227,7 @@ def scale(found: Row) -> str:
     )
     return (
         "\n## How it grows\nMilliseconds of CPU by size, the least of some runs; the payload is in bytes.\n\n"
-        "![CPU time against size](pictures/performance_scale.svg)\n\n" + table(("", "size: ms"), rows)
+        "![CPU time against size](pictures/performance-scale.svg)\n\n" + table(("", "size: ms"), rows)
     )
 
 

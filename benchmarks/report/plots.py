@@ -25,9 +25,9 @@ WIDTH, LEFT, ROW, PANEL_WIDTH, PANEL_HEIGHT = 760, 110, 20, 330, 220
 def pictures(found: dict[str, Any]) -> dict[str, str]:
     """Return the pictures, by name."""
     measured = found["benchmarks"]
-    drawn = {"performance_calls.svg": bars(measured["http"]["rows"])}
+    drawn = {"performance-calls.svg": bars(measured["http"]["rows"])}
     if "scale" in measured:
-        drawn["performance_scale.svg"] = lines(measured["scale"]["lines"])
+        drawn["performance-scale.svg"] = lines(measured["scale"]["lines"])
     return drawn
 
 

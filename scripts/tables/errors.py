@@ -15,7 +15,7 @@ from .markdown import first_sentence, plain, section, table
 INTRODUCTION = """# Errors
 
 Every error is an `MCPError`; no exception of a library leaves the API.
-[Errors and retries](../how_to/errors.md) shows what to do about them.
+[Errors and retries](../how-to/errors.md) shows what to do about them.
 
 The `code` of an error is public and does not change; its text may.
 

@@ -49,7 +49,7 @@ def named(expression: str, column: int) -> str:
 
 def columns(page: str) -> tuple[list[str], list[str]]:
     """Return the names in the first and in the second column of the table of a page."""
-    rows = re.findall(r"^\| `(.*?)` \| (.*?) \|", (DOCS / "how_to" / f"{page}.md").read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| `(.*?)` \| (.*?) \|", (DOCS / "how-to" / f"{page}.md").read_text(), re.MULTILINE)
     ours = [name for _, cell in rows for name in re.findall(r"`(.*?)`", cell)]
     return [named(first, 0) for first, _ in rows], [named(name, 1) for name in ours]
 

@@ -10,7 +10,7 @@ import pytest
 from routermcp.gateway.config.file import parse
 from tests.docs.pages import DOCS, blocks
 
-PAGES = sorted((DOCS / "how_to").glob("*.md"))
+PAGES = sorted((DOCS / "how-to").glob("*.md"))
 
 #: A program, and the block of text that follows it at once, if one does.
 PROGRAM = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
