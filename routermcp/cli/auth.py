@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -11,18 +12,27 @@ from typing import Annotated
 
 import typer
 
+from routermcp_proto.oauth.discovery import NoMetadataError
+
 from .. import SyncRouterMCPClient
 from ..oauth.browser import on_standard_error, show_page
 from ..oauth.device import DeviceCode
 from ..oauth.flows.connections import Connection, ConnectionState
 from ..oauth.loopback import LoopbackReceiver
-from ..types import AuthorizationRequiredError, ConfigError, LocalProtocolError, MCPError, TransportError
+from ..types import (
+    AuthorizationRequiredError,
+    ConfigError,
+    LocalProtocolError,
+    MCPError,
+    MethodNotFoundError,
+    TransportError,
+)
 from .client_commands import client_command, takes_client_options
 from .failures import UsageProblem, as_options, complain, reported
 from .options import ClientOptions, JsonOption
 from .output import write_json, write_line, write_table
 from .sign_in import Receiver, SignInOptions
-from .targets import is_target, named_target
+from .targets import default_target, is_target, named_target
 
 app = typer.Typer(
     name="auth",
@@ -68,7 +78,13 @@ def _sign_in_here(client: SyncRouterMCPClient, receiver: Receiver, redirect_uri:
             raise UsageProblem(f"{here} lets this program in as it is; --device is of no use there")
         if isinstance(receiver, LoopbackReceiver):
             receiver.check_redirect_uri(redirect_uri)
-        request = client.authorize()
+        try:
+            request = client.authorize()
+        except NoMetadataError:
+            with suppress(MethodNotFoundError):
+                client.list_tools()  # some servers refuse only what comes after the handshake
+            write_line(f"{here} asks for no sign-in: it lets this program in as it is")
+            return
         request.complete(receiver(request.url))
     write_line(f"signed in at {here}")
 
@@ -78,7 +94,13 @@ def _sign_in_behind_gateway(client: SyncRouterMCPClient, server: str, *, open_br
     if any(each.server_id == server and _is_connected(each) for each in client.connections()):
         write_line(f"signed in at {server} already")
         return
-    request = client.authorize(server)
+    try:
+        request = client.authorize(server)
+    except MethodNotFoundError:
+        raise UsageProblem(
+            f"users sign in at no server behind {client.server_id}, and so not at {server!r}: "
+            'at a gateway they do where a server has "authType": "oauth"'
+        ) from None
     show_page(request.url, on_standard_error, open_browser=open_browser)
     request.wait(timeout=SIGN_IN_TIMEOUT)
     write_line(f"signed in at {server}")
@@ -163,13 +185,13 @@ def revoke(
 
 
 def _at_server(server: str | None, options: ClientOptions) -> tuple[str | None, ClientOptions]:
-    """Return the alias behind a gateway, if one is meant, and the options with the server where it is named.
+    """Return the alias behind a gateway, if one is meant, and the options with the server or the gateway.
 
     Raises:
-        UsageProblem: The server is named twice, or does not exist.
+        UsageProblem: The server is named twice, or does not exist, or the gateway is not running.
     """
     if server is None or not is_target(server):
-        return server, options
+        return server, options if options.url is not None else replace(options, target=default_target())
     if options.url is not None:
         raise UsageProblem(f"the server is named twice: by {server!r} and by --url")
     return None, replace(options, target=named_target(server))

@@ -16,7 +16,7 @@ from .. import SyncRouterMCPClient
 from .arguments.words import is_argument
 from .failures import UsageProblem, reported
 from .options import ClientOptions, quiet_logs
-from .targets import ServerTarget, is_target, is_url, named_target, names_of_servers
+from .targets import ServerTarget, default_target, is_target, is_url, named_target, names_of_servers
 
 #: The key of the program to start in the notes of a command's context.
 _PROGRAM = "routermcp.program"
@@ -24,7 +24,7 @@ _PROGRAM = "routermcp.program"
 #: The words that all these commands take, in the help.
 _TARGET = (
     "The URL of a server, its NAME in routermcp.jsonc, or FILE:NAME in another file. "
-    "Without one it is --url or ROUTERMCP_URL."
+    "Without one it is --url, ROUTERMCP_URL, or the running gateway of the configuration here."
 )
 _COMMAND = "Instead of TARGET: a program to start, spoken to over its standard streams."
 
@@ -240,18 +240,18 @@ def _resolved(
     if url is not None and program:
         raise UsageProblem("give either --url or -- COMMAND")
     split = names.split(words, given=session is not None or url is not None or program is not None)
-    return split, NamedServer(
-        ServerTarget(command=program) if program else _target_named(split, names), session
-    )
+    if program:
+        return split, NamedServer(ServerTarget(command=program))
+    if split.target is not None:
+        return split, NamedServer(_target_named(split.target, split, names))
+    return split, NamedServer(default_target() if session is None and url is None else None, session)
 
 
-def _target_named(split: Words, names: WordNames) -> ServerTarget | None:
-    if split.target is None:
-        return None
+def _target_named(word: str, split: Words, names: WordNames) -> ServerTarget:
     try:
-        return named_target(split.target)
+        return named_target(word)
     except UsageProblem as problem:
-        if names.rest is None or is_target(split.target):
+        if names.rest is None or is_target(word):
             raise
         # One word too many: it may be meant as an argument.
         raise UsageProblem(f"{split.own[-1]!r} is not key=value, and {problem}") from None

@@ -79,6 +79,11 @@ class Daemon:
         return cls(path, options.applied_to(load(path, tolerant=True)))
 
     @property
+    def path(self) -> Path:
+        """The file with its configuration."""
+        return self._path
+
+    @property
     def key(self) -> str | None:
         """A key that gives access to it, in plain text."""
         keys = self._config.auth.apiKeys if self._config.auth.mode == "api_key" else ()
@@ -103,6 +108,10 @@ class Daemon:
         """Return the URL of a gateway of this configuration that takes its key, None where none runs."""
         return self._started_by_user() or self._running()
 
+    def others_answer(self) -> bool:
+        """Return whether a gateway with other servers is where ``routermcp serve`` listens with this one."""
+        return self._served_servers() not in (None, self._shown_servers())
+
     def start(self) -> str:
         """Start the daemon unless it runs, and return its URL.
 
@@ -115,8 +124,11 @@ class Daemon:
 
     def _started_by_user(self) -> str | None:
         """Return the URL of ``routermcp serve`` at the port of the configuration, if it has these servers."""
+        return self.served_url if self._served_servers() == self._shown_servers() else None
+
+    def _served_servers(self) -> set[str] | None:
         servers = self._health(self.served_url, self._config.httpServer.port).get("upstreams")
-        return self.served_url if servers is not None and set(servers) == self._shown_servers() else None
+        return None if servers is None else set(servers)
 
     def _shown_servers(self) -> set[str]:
         """Return the servers that a gateway of this configuration names to its first key."""

@@ -125,8 +125,7 @@ class ClientOptions:
     @property
     def place(self) -> str:
         """The name of the server in messages."""
-        target = self.target or ServerTarget(url=self.url)
-        return str(stdio(target.command)) if target.command else str(target.url)
+        return (self.target or ServerTarget(url=self.url)).place
 
     def words(self, *own: str) -> str:
         """Return words of a command line with the server named as it was, to be typed again."""
@@ -156,8 +155,8 @@ class ClientOptions:
         return {
             **common,
             "url": target.url,
-            # A server of a configuration has the credentials that stand there; "" is no key.
-            "api_key": self.api_key if self.api_key is not None or not target.configured else "",
+            # A server of a configuration has the credentials that stand there.
+            "api_key": self.api_key if self.api_key is not None or not target.configured else target.api_key,
             "headers": {**target.headers, **headers_of(self.header or [])} or None,
             "sse": target.sse,
             "proxy": self.proxy,

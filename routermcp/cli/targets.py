@@ -1,7 +1,8 @@
 """The server that a command is for: its target.
 
 A target is a URL, ``NAME`` of a server in the configuration, ``FILE:NAME`` of one in another file, or
-a program to start, which stands after ``--``.
+a program to start, which stands after ``--``. Where none is named it is the gateway of the configuration
+in this folder or in ``~/.routermcp``, if that runs.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..transports import stdio
 from ..types import ConfigError
+from .daemon import Daemon
 from .failures import UsageProblem
 from .suggestions import did_you_mean
 
@@ -40,6 +43,7 @@ class ServerTarget:
         cwd: The folder to start it in.
         timeout: Milliseconds for a call, None for the default.
         configured: Whether a configuration names it, which has its credentials too.
+        api_key: The key in the configuration, empty for none; ``--api-key`` goes before it.
         word: The word that named it, None for a program.
     """
 
@@ -51,7 +55,13 @@ class ServerTarget:
     cwd: str | None = None
     timeout: int | None = None
     configured: bool = False
+    api_key: str = field(default="", repr=False)
     word: str | None = None
+
+    @property
+    def place(self) -> str:
+        """The name of the server in messages; the URL of one that has one."""
+        return str(stdio(self.command)) if self.command else str(self.url)
 
     def words(self, *own: str) -> str:
         """Return words of a command line with this server named as it was, to be typed again."""
@@ -88,6 +98,55 @@ def named_target(word: str) -> ServerTarget:
         nowhere = ", and there is no routermcp.jsonc here or in ~/.routermcp that could name it"
         raise UsageProblem(f"{word!r} is no URL{_hint(word) or nowhere}")
     return replace(_server_in(_loaded(path), path, word), word=word)
+
+
+def default_target() -> ServerTarget | None:
+    """Return the gateway for a command that names no server, None where the environment may name one.
+
+    Raises:
+        UsageProblem: It does not run.
+        ConfigError: The configuration cannot be read.
+    """
+    if os.environ.get("ROUTERMCP_URL"):
+        return None
+    return gateway_here()
+
+
+def gateway_here(*, must_run: bool = True) -> ServerTarget | None:
+    """Return the gateway of the configuration here, None where there is no configuration.
+
+    Args:
+        must_run: Whether one that does not run is an error; otherwise its URL is where it would listen.
+
+    Raises:
+        UsageProblem: It does not run.
+        ConfigError: The configuration cannot be read.
+    """
+    try:
+        daemon = Daemon.of_project(None)
+    except ModuleNotFoundError:  # the extra of the gateway is not installed, so that none is of this folder
+        return None
+    if daemon is None:
+        return None
+    running = daemon.running()
+    if running is not None:
+        return ServerTarget(url=running, configured=True, api_key=daemon.key or "")
+    if must_run:
+        raise UsageProblem(f"no server is named, and {_missing_gateway(daemon)}")
+    return ServerTarget(url=daemon.served_url)  # another user's program there gets no key
+
+
+def _missing_gateway(daemon: Daemon) -> str:
+    """Return why there is no gateway of a configuration, and what to do."""
+    if daemon.others_answer():
+        return (
+            f"the gateway at {daemon.served_url} has other servers than {daemon.path}: if it is the gateway "
+            "of that file, a SIGHUP makes it read the file again, otherwise give a URL"
+        )
+    return (
+        f"the gateway of {daemon.path} is not running at {daemon.served_url}: start it with "
+        "'routermcp serve', or name a server, by its URL or its name in that file"
+    )
 
 
 def _hint(word: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Protocol, cast
 from urllib.parse import quote_plus, urlsplit
 
 from ..exceptions import OAuthError
+from .discovery import NoMetadataError
 from .metadata import ServerMetadata
 from .steps import Flow, HTTPStep, fetch, json_object, seconds, sendable, words
 from .urls import LOOPBACK_NAMES
@@ -191,7 +192,7 @@ def _registered_client(
         said = (words(document.get(name)) for name in ("error_description", "error", "message"))
         reason = next(filter(None, said), f"HTTP {status}")
         if server.guessed:
-            raise OAuthError(
+            raise NoMetadataError(
                 f"{server.issuer} does not say where users sign in: {server.guessed}, and the usual place, "
                 f"{server.registration_endpoint}, registered no application ({reason}). {NO_SIGN_IN}{BY_HAND}"
             )

@@ -175,6 +175,20 @@ def test_the_registration_is_dropped_by_hand(
     assert (kept.get("", here) or {}).get("clients") == {}
 
 
+def test_where_nothing_asks_for_a_sign_in_that_is_said(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    servers = {"tools": {"command": "unused", "enabled": False}}
+    with LocalGateway(GatewayConfig.model_validate({"mcpServers": servers})) as gateway:
+        place = gateway.url.removeprefix("http://")
+        ended = Ended(capsys, "auth", "login", gateway.url)
+        assert (ended.code, ended.err) == (0, "")
+        assert ended.out == f"{place} asks for no sign-in: it lets this program in as it is\n"
+        behind = Ended(capsys, "auth", "login", "tools", "--url", gateway.url)
+        assert behind.code == 2
+        assert f"users sign in at no server behind {place}, and so not at 'tools'" in behind.err
+
+
 def test_a_missing_api_key_is_no_missing_sign_in(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = GatewayConfig.model_validate({"auth": {"apiKeys": ["rmc_key"]}})
     with LocalGateway(config) as gateway:

@@ -7,6 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -14,6 +15,7 @@ from routermcp.cli.client_commands import WordNames
 from routermcp.cli.failures import UsageProblem
 from routermcp.cli.options import ClientOptions
 from routermcp.cli.targets import ServerTarget, named_target, names_of_servers
+from routermcp.gateway import LocalGateway
 from tests.cli.toolbox import Ended
 
 PROGRAM = [sys.executable, "-m", "routermcp.testing.contract_server"]
@@ -80,6 +82,44 @@ def test_a_server_of_a_configuration_does_not_get_the_key_of_the_environment(
     settings = ClientOptions(target=target, header=["X-More: 1"]).settings()
     assert settings["api_key"] == ""
     assert settings["headers"] == {"X-Team": "blue", "X-More": "1"}
+
+
+def test_without_a_server_it_is_the_running_gateway_of_the_configuration(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, url: str, tmp_path: Path
+) -> None:
+    config: dict[str, Any] = {
+        "auth": {"apiKeys": ["key-of-the-file"]},
+        "mcpServers": {"web": {"url": url}},
+    }
+    file = tmp_path / "routermcp.jsonc"
+    monkeypatch.setenv("ROUTERMCP_API_KEY", "of-another-gateway")
+    with LocalGateway(config) as gateway:
+        served = gateway.url
+        config["httpServer"] = {"port": urlsplit(served).port}
+        file.write_text(json.dumps(config))
+        assert "web.add" in Ended(capsys, "tools").out
+        assert Ended(capsys, "call", "add", "a=1", "b=2").out == "3\n"
+        assert "Call it: routermcp call web.add a=1.5" in Ended(capsys, "describe", "add").out
+        assert Ended(capsys, "ping").code == Ended(capsys, "doctor").code == 0
+        assert "ready" in Ended(capsys, "status").out
+        assert "'web' is a server: name a tool of it, web." in Ended(capsys, "call", "web", "a=1").err
+        assert Ended(capsys, "tools", "--api-key", "wrong").code == 3
+
+        config["mcpServers"]["new"] = {"url": url, "enabled": True}
+        file.write_text(json.dumps(config))
+        changed = Ended(capsys, "call", "add", "a=1", "b=2")
+        assert (changed.code, changed.out) == (2, "")
+        assert f"has other servers than {file}" in changed.err
+        assert "SIGHUP" in changed.err
+
+        monkeypatch.setenv("ROUTERMCP_URL", url)
+        assert "web.add" not in Ended(capsys, "tools").out
+    monkeypatch.delenv("ROUTERMCP_URL")
+    for command in (["call", "add", "a=1"], ["read", "x://y"], ["auth", "login"]):
+        stopped = Ended(capsys, *command)
+        assert (stopped.code, stopped.out) == (2, "")
+        assert f"is not running at {served}: start it with 'routermcp serve'" in stopped.err
+        assert "key-of-the-file" not in stopped.err
 
 
 @pytest.mark.parametrize(

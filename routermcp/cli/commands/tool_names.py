@@ -12,6 +12,9 @@ from ..suggestions import did_you_mean
 #: What stands between the alias of a server and the name of its tool, in the two spellings of a gateway.
 _SEPARATORS = (".", "__")
 
+#: Tools of a server that an error names.
+MAX_TOOLS_NAMED = 5
+
 _UNPORTABLE = re.compile(r"[^A-Za-z0-9_-]")
 
 
@@ -37,6 +40,12 @@ def find_tool(name: str, tools: Sequence[Tool]) -> Tool | None:
 
 def no_such_tool(name: str, tools: Sequence[Tool]) -> str:
     """Return the words for a name by which no tool is listed."""
+    behind = [
+        tool.name for tool in tools if tool.name.startswith(tuple(f"{name}{each}" for each in _SEPARATORS))
+    ]
+    if behind:
+        more = ", ..." if len(behind) > MAX_TOOLS_NAMED else ""
+        return f"{name!r} is a server: name a tool of it, {', '.join(behind[:MAX_TOOLS_NAMED])}{more}"
     return f"the server lists no tool {name!r}{did_you_mean(name, _names(tools))}"
 
 

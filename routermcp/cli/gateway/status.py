@@ -6,11 +6,11 @@ import os
 
 import typer
 
-from ..daemon import Daemon
-from ..failures import ExitCode, gateway_installed, reported
+from ..failures import ExitCode, reported
 from ..options import ApiKeyOption, DebugOption, GatewayArgument, JsonOption, UrlOption
 from ..output import write_json, write_line, write_table
 from ..serving import LOCAL_URL, fetch_health, servers_in
+from ..targets import ServerTarget, gateway_here
 
 app = typer.Typer()
 
@@ -32,7 +32,8 @@ def status(
     with reported(debug=debug):
         target = gateway or url or os.environ.get("ROUTERMCP_URL")
         if target is None:
-            target, api_key = _gateway_here(api_key)
+            here = gateway_here(must_run=False) or ServerTarget(url=LOCAL_URL)
+            target, api_key = here.place, api_key or here.api_key or None
         document = fetch_health(target, api_key)
     servers = servers_in(document)
     if as_json:
@@ -46,14 +47,3 @@ def status(
         )
     if any(server.state == "failed" for server in servers):
         raise typer.Exit(ExitCode.SERVER_ERROR)
-
-
-def _gateway_here(api_key: str | None) -> tuple[str, str | None]:
-    """Return the URL of the gateway of the configuration here, and the key to show."""
-    with gateway_installed():
-        daemon = Daemon.of_project(None)
-    if daemon is None:
-        return LOCAL_URL, api_key
-    running = daemon.running()
-    # Another user's program at that port gets no key of the configuration.
-    return (daemon.served_url, api_key) if running is None else (running, api_key or daemon.key)
