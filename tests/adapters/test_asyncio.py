@@ -37,6 +37,26 @@ def test_who_is_cancelled_at_the_deadline_hears_of_the_cancellation(cancelled: b
     asyncio.run(body())
 
 
+def test_who_gives_up_waiting_for_a_flag_leaves_the_others_waiting() -> None:
+    async def body() -> None:
+        runtime = AsyncioRuntime()
+        flag = runtime.event()
+        others = [
+            asyncio.ensure_future(wait)
+            for wait in (flag.wait(), runtime.wait_ready([], [], flag), flag.wait())
+        ]
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await flag.wait()
+        assert not any(other.done() for other in others)
+        flag.set()
+        async with asyncio.timeout(20):
+            await asyncio.gather(*others)
+            await flag.wait()
+
+    asyncio.run(body())
+
+
 def test_limits_that_were_not_needed_leave_one_timer_and_little_else() -> None:
     async def body() -> None:
         loop: Any = asyncio.get_running_loop()

@@ -367,10 +367,13 @@ def test_garbage_that_is_collected_under_the_lock_serves_who_waits(
     del kept  # which would be garbage too
 
 
-def test_a_place_is_recovered_though_its_finalizer_was_cut_short() -> None:
-    class CutShort(Pool):
-        def _on_abandoned(self, ref: object) -> None: ...
+class CutShort(Pool):
+    """A pool whose finalizers Ctrl-C has cut short."""
 
+    def _on_abandoned(self, ref: object) -> None: ...
+
+
+def test_a_place_is_recovered_though_its_finalizer_was_cut_short() -> None:
     pool = CutShort(silent_runtime(), max_connections=1)
     for _ in range(3):
         lease(pool)
@@ -469,6 +472,26 @@ def test_a_place_that_gets_free_goes_to_who_waited_first(name: str) -> None:
         run_on(name, body)
     assert served == arrived
     assert opened == [1]
+
+
+def test_a_place_is_recovered_by_the_callers_that_come_while_others_wait() -> None:
+    async def body(runtime: Runtime) -> None:
+        pool = CutShort(runtime, f"http://127.0.0.1:{serving.address[1]}/", max_connections=3)
+        held = [await pool.one() for _ in range(3)]
+        callers = [asyncio.ensure_future(pool.one())]
+        await asyncio.sleep(0)
+        del held[0]
+        for _ in range(3):
+            callers.append(asyncio.ensure_future(pool.one()))
+            await asyncio.sleep(0)
+        async with asyncio.timeout(PATIENCE):
+            assert (await callers[0]).is_open
+        for caller in callers[1:]:
+            caller.cancel()
+        pool.close()
+
+    with peer(read_until_closed) as serving:  # pyright: ignore[reportArgumentType]
+        run_on("asyncio", body)
 
 
 @pytest.mark.parametrize("name", ["asyncio", "trio"])

@@ -119,6 +119,8 @@ class ConnectionPool:
         self._waiting: deque[_LeaseRequest] = deque()
         self._abandoned = False
         """Whether a place may have got free that no waiter has been given yet."""
+        self._unswept = 0
+        """Callers who came to the queue since the last sweep, which looks at each place."""
         self._closed = False
         self.reused = 0
         """Leases of a connection that was there already."""
@@ -244,7 +246,9 @@ class ConnectionPool:
         waiter = _LeaseRequest(endpoint, self._runtime.event())
         try:
             with self._lock:
-                self._sweep()
+                self._unswept += 1
+                if self._unswept >= len(self._leased) or not self._waiting:
+                    self._sweep()
                 self._waiting.append(waiter)
                 self._serve()
             self._settle()
@@ -326,6 +330,7 @@ class ConnectionPool:
 
     def _sweep(self) -> None:
         """Free the places of connections whose finalizer Ctrl-C has cut short."""
+        self._unswept = 0
         for lane in (self._leased, self._control):
             for ref in [ref for ref in lane if ref() is None]:
                 lane.pop(ref, None)
