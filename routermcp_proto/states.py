@@ -26,7 +26,14 @@ from enum import Enum
 from .exceptions import LocalProtocolError
 
 
-class SessionState(Enum):
+class _Constant(Enum):
+    """A state or an input: half of a key of the tables below."""
+
+    # That of Enum is written in Python, and each answer would pay for it twice.
+    __hash__ = object.__hash__
+
+
+class SessionState(_Constant):
     """A state of a session."""
 
     NEW = "new"
@@ -36,7 +43,7 @@ class SessionState(Enum):
     CLOSED = "closed"
 
 
-class SessionInput(Enum):
+class SessionInput(_Constant):
     """An input of a session's machine."""
 
     PROBE = "server/discover"
@@ -47,7 +54,7 @@ class SessionInput(Enum):
     CLOSE = "closed"
 
 
-class RequestState(Enum):
+class RequestState(_Constant):
     """A state of a request that was sent."""
 
     PENDING = "pending"
@@ -56,7 +63,7 @@ class RequestState(Enum):
     LOST = "lost"
 
 
-class RequestInput(Enum):
+class RequestInput(_Constant):
     """An input of the machine of a request that was sent."""
 
     ANSWER = "answer"

@@ -53,6 +53,9 @@ class Body(Enum):
     FOREIGN = "neither JSON nor events"
 
 
+#: Read once: Python 3.11 asks the metaclass for each member that is named, which is ten times a call.
+_UNKNOWN, _JSON, _EVENTS, _NOTHING = Body.UNKNOWN, Body.JSON, Body.EVENTS, Body.NOTHING
+
 #: First bytes of a body that decide whether it is JSON or an event stream: blanks, a mark, a field name.
 SNIFFED = 64
 
@@ -67,9 +70,9 @@ def body_in(beginning: bytes) -> Body | None:
         return None
     text = text.removeprefix(_BOM)
     if text[:1] in (b"{", b"["):
-        return Body.JSON
+        return _JSON
     if text.startswith(_FIELDS):
-        return Body.EVENTS
+        return _EVENTS
     undecided = any(field.startswith(text) for field in _FIELDS) and len(beginning) < SNIFFED
     return None if undecided else Body.FOREIGN
 
@@ -101,7 +104,7 @@ class MCPExchange:
         self._request_id = request_id
         self._max_message_size = session.max_message_size
         self._on_session_id = on_session_id
-        self._body = Body.UNKNOWN
+        self._body = _UNKNOWN
         self._doubted = False
         self._decompressor: Decompressor | None = None
         self._head = _NO_HEAD
@@ -146,16 +149,16 @@ class MCPExchange:
     @property
     def accepted(self) -> bool:
         """Whether the head of the answer has come."""
-        return self._body is not Body.UNKNOWN
+        return self._body is not _UNKNOWN
 
     @property
     def streams(self) -> bool:
         """Whether the answer is an event stream."""
-        return self._body is Body.EVENTS
+        return self._body is _EVENTS
 
     def restart(self) -> None:
         """Prepare for the answer to the same message, sent again after a refusal."""
-        self._body = Body.UNKNOWN
+        self._body = _UNKNOWN
         self._received = b""
         self.finished = False
         self.dpop_nonce = None
@@ -164,7 +167,7 @@ class MCPExchange:
         """Prepare for the answer to a GET that resumes the stream."""
         self._last_event_id, self._retry = self.last_event_id, self.retry
         self._events = None
-        self._body = Body.UNKNOWN
+        self._body = _UNKNOWN
         self._received = b""
         self.finished = False
 
@@ -215,20 +218,20 @@ class MCPExchange:
         if 200 <= head.status < 300:
             if self._request_id is None and not (self._listens and media_type == b"text/event-stream"):
                 # No result is expected, so the head completes the exchange; the body may stay open.
-                self._body = Body.NOTHING
+                self._body = _NOTHING
                 self.finished = True
                 return [HTTPAccepted(head.status)]
             if head.status in (202, 204) and media_type != b"text/event-stream":
-                self._body = Body.NOTHING
+                self._body = _NOTHING
             elif media_type == b"text/event-stream":
                 self._read_events()
             else:
-                self._body = Body.JSON if media_type in (b"application/json", b"") else Body.FOREIGN
-            self._doubted = self._request_id is not None and self._body is not Body.NOTHING
+                self._body = _JSON if media_type in (b"application/json", b"") else Body.FOREIGN
+            self._doubted = self._request_id is not None and self._body is not _NOTHING
             return []
         if 300 <= head.status < 400 and head.status != 304:
             location = head.header(b"location")
-            self._body = Body.NOTHING
+            self._body = _NOTHING
             self.finished = True
             shown = without(location, self.secrets())
             return [HTTPRedirected(head.status, location, shown if shown != location else None)]
@@ -236,7 +239,7 @@ class MCPExchange:
         return []
 
     def _read_events(self) -> None:
-        self._body = Body.EVENTS
+        self._body = _EVENTS
         self._events = SSEDecoder(self._max_message_size)
         self._events.last_event_id = self._last_event_id
 
@@ -253,7 +256,7 @@ class MCPExchange:
         return self._receive(data)
 
     def _receive(self, data: bytes) -> list[Event]:
-        if self._doubted and self._body is Body.JSON and data[:1] == b"{" and not self._received:
+        if self._doubted and self._body is _JSON and data[:1] == b"{" and not self._received:
             self._doubted = False
         elif self._doubted:
             if self._received:
@@ -263,9 +266,9 @@ class MCPExchange:
                 self._received = data
                 return []
             self._settle(kind)
-        if self._body is Body.EVENTS and self._events is not None:
+        if self._body is _EVENTS and self._events is not None:
             return self._take_events(self._events.receive_data(data))
-        if self._body is Body.JSON:
+        if self._body is _JSON:
             if len(self._received) + len(data) > self._max_message_size:
                 raise RemoteProtocolError(f"the answer is longer than {self._max_message_size} bytes")
             if self._received:
@@ -284,10 +287,10 @@ class MCPExchange:
     def _settle(self, kind: Body) -> None:
         """Read the body by its first bytes where they leave no doubt, else by its content type."""
         self._doubted = False
-        if kind is Body.EVENTS and self._body is not Body.EVENTS:
+        if kind is _EVENTS and self._body is not _EVENTS:
             self._read_events()
-        elif kind is Body.JSON and self._body is not Body.JSON:
-            self._body, self._events = Body.JSON, None
+        elif kind is _JSON and self._body is not _JSON:
+            self._body, self._events = _JSON, None
 
     def _take_events(self, received: list[ServerSentEvent]) -> list[Event]:
         events: list[Event] = []
@@ -317,7 +320,7 @@ class MCPExchange:
             self._decompressor.receive_eof()
         if self._doubted:
             self._doubted = False
-            if self._body is Body.EVENTS and self._events is not None:
+            if self._body is _EVENTS and self._events is not None:
                 self._events.receive_data(bytes(self._received))
         match self._body:
             case Body.JSON:

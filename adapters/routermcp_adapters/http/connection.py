@@ -31,6 +31,10 @@ class Condition(Enum):
     USELESS = "closed by the peer, or out of step"
 
 
+#: Read once: Python 3.11 asks the metaclass for each member that is named.
+FRESH, TALKING, USELESS = Condition
+
+
 class PooledConnection:
     """A place in the pool, and the stream that fills it once it is open.
 
@@ -116,17 +120,17 @@ class PooledConnection:
             remains += 1
             data = self.stream.receive_nowait()
             if data is None:
-                return Condition.FRESH if self.drained else Condition.TALKING
+                return FRESH if self.drained else TALKING
             if not data:
-                return Condition.USELESS
+                return USELESS
             try:
                 self.reader.receive_data(data)
                 self._skip()
             except RemoteProtocolError:
-                return Condition.USELESS
+                return USELESS
             if self.drained and not self.reader.reusable:
-                return Condition.USELESS
-        return Condition.USELESS
+                return USELESS
+        return USELESS
 
     def _skip(self) -> None:
         while type(item := self.reader.next_event()) is BodyData:

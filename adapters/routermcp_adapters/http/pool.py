@@ -42,7 +42,7 @@ from routermcp_proto.value_class import value_class
 from ..limits import PoolLimits
 from ..runtime import Event, Runtime
 from .connect import Admit, Resolver, dial
-from .connection import Condition, Origin, PooledConnection
+from .connection import FRESH, TALKING, USELESS, Condition, Origin, PooledConnection
 
 #: Seconds for which the end of an answer may be on the way. A server that keeps an event
 #: stream open after the answer holds a connection that no call can use.
@@ -217,20 +217,20 @@ class ConnectionPool:
             if connection.origin != origin:
                 continue
             condition = self._examine(connection, now)
-            if condition is Condition.TALKING:
+            if condition is TALKING:
                 continue
             del idle[index]
-            if condition is Condition.FRESH:
+            if condition is FRESH:
                 return connection
             connection.stream.abort()
         return None
 
     def _examine(self, connection: PooledConnection, now: float) -> Condition:
         if self._expired(connection, now):
-            return Condition.USELESS
+            return USELESS
         condition = connection.examine()
-        if condition is Condition.TALKING and now - connection.idle_since > TALKING_SECONDS:
-            return Condition.USELESS
+        if condition is TALKING and now - connection.idle_since > TALKING_SECONDS:
+            return USELESS
         return condition
 
     def _expired(self, connection: PooledConnection, now: float) -> bool:
