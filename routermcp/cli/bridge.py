@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-import sys
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -94,8 +93,7 @@ def proxy(
 ) -> None:
     """Serve one stdio server over HTTP, names untouched: Streamable HTTP and HTTP+SSE."""
     with gateway_installed(), reported(debug=debug):
-        from ..gateway.application import write_to_stderr  # noqa: PLC0415 - needs the extra
-        from ..gateway.catalog.server_names import ServerNaming  # noqa: PLC0415
+        from ..gateway.catalog.server_names import ServerNaming  # noqa: PLC0415 - needs the extra
         from ..gateway.config.model import GatewayConfig  # noqa: PLC0415
         from ..gateway.factory import application_of, hosts_of  # noqa: PLC0415
         from ..gateway.serving.legacy_sse import LegacySSEApp  # noqa: PLC0415
@@ -109,7 +107,7 @@ def proxy(
         command = shlex.split(stdio)
         if not command:
             raise ConfigError("--stdio names no command")
-        from ..gateway.telemetry.process_log import log_to_stderr  # noqa: PLC0415
+        from ..gateway.telemetry.process_log import log_to_stderr, tell, write_to_stderr  # noqa: PLC0415
 
         log_to_stderr(debug=debug)
         upstream = Upstream(
@@ -132,11 +130,11 @@ def proxy(
         gateway = application_of(config, backend, write_log=write_to_stderr, path=http)
         app = ProxyApp(backend, gateway, legacy, streamable=output_transport is not OutputTransport.SSE)
 
-        def tell(url: str) -> None:
+        def listens_at(url: str) -> None:
             also = f", {sse}" if legacy is not None and app.path != sse else ""
-            sys.stderr.write(f"routermcp: {command[0]} at {url}{also}\n")
+            tell(f"{command[0]} at {url}{also}")
 
-        serve_application(app, config, tell)
+        serve_application(app, config, listens_at)
 
 
 def _checked_path(path: str) -> str:
@@ -213,7 +211,8 @@ def connect(
 
 async def _keep_running(daemon: Daemon, upstream: Upstream) -> None:
     """Start the daemon again when it was ended, at the port where this client looks for it."""
-    from ..gateway.upstreams.availability import UpstreamState  # noqa: PLC0415 - for this command only
+    from ..gateway.telemetry.process_log import tell  # noqa: PLC0415 - for this command only
+    from ..gateway.upstreams.availability import UpstreamState  # noqa: PLC0415
 
     pause = DAEMON_SECONDS
     while True:
@@ -224,5 +223,5 @@ async def _keep_running(daemon: Daemon, upstream: Upstream) -> None:
         try:
             await asyncio.to_thread(daemon.start)
         except ConfigError as error:
-            sys.stderr.write(f"routermcp: {error}\n")
+            tell(str(error))
             pause = min(2 * pause, LONGEST_RESTART_SECONDS)

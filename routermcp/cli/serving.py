@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -74,20 +73,20 @@ def serve_gateway(
     Raises:
         ConfigError: The address cannot be listened on.
     """
-    from ..gateway.application import write_to_stderr  # noqa: PLC0415 - needs the extra
-    from ..gateway.factory import application_of  # noqa: PLC0415
+    from ..gateway.factory import application_of  # noqa: PLC0415 - needs the extra
     from ..gateway.http.validation import LOOPBACK_HOSTS  # noqa: PLC0415
+    from ..gateway.telemetry.process_log import tell, write_to_stderr  # noqa: PLC0415
 
-    def tell(url: str) -> None:
+    def listens_at(url: str) -> None:
         if config.httpServer.host in LOOPBACK_HOSTS:
             backend.listens_at(url.removesuffix(app.path))  # at the port that 0 became
         aliases = ", ".join(backend.upstreams) or "no servers"
-        sys.stderr.write(f"routermcp: {what} at {url} ({aliases})\n")
+        tell(f"{what} at {url} ({aliases})")
         on_start(url)
 
     app = application_of(config, backend, folder=folder, write_log=write_to_stderr)
     hangup = partial(on_hangup, app.on_audited) if on_hangup is not None else None
-    serve_application(app, config, tell, on_hangup=hangup, idle_seconds=idle_seconds)
+    serve_application(app, config, listens_at, on_hangup=hangup, idle_seconds=idle_seconds)
 
 
 def serve_application(

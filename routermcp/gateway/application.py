@@ -9,24 +9,26 @@ The variables of :class:`ServeOptions` are its options in both ways.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from pathlib import Path
 
-from routermcp_proto.exceptions import ConfigError
+from routermcp_proto.exceptions import ConfigError, MCPError
 
 from .config.file import find, load
 from .factory import aggregate_of, application_of
 from .http.project_gateway import ProjectGateway
 from .serving.options import ServeOptions
 from .serving.uvicorn import spare_the_collector
-from .telemetry.process_log import log_to_stderr
+from .telemetry.process_log import log_to_stderr, write_to_stderr
 
 #: The variable with the path of the configuration.
 CONFIG_VARIABLE = "ROUTERMCP_CONFIG"
+
+_logger = logging.getLogger("routermcp.gateway")
 
 
 def create(*, quiet: bool = False) -> ProjectGateway:
@@ -43,9 +45,10 @@ def create(*, quiet: bool = False) -> ProjectGateway:
     if path is None:
         raise ConfigError(f"set {CONFIG_VARIABLE} to the path of a routermcp.jsonc")
     options = ServeOptions.from_environment(os.environ)
-    log_to_stderr(debug=options.debug)
+    log_to_stderr(debug=options.debug, as_json=options.log_format == "json")
     end_with_supervisor()
     config = options.applied_to(load(path, tolerant=True, quiet=quiet))
+    log_to_stderr(debug=options.debug, as_json=config.log.format == "json")
     # The objects of now stay: this is a worker, and loads nothing more.
     spare_the_collector()
     return application_of(
@@ -57,12 +60,17 @@ def create_for_supervisor() -> ProjectGateway:
     """Return the application for a worker of ``routermcp serve``, which has told of the configuration itself.
 
     Raises:
-        ConfigError: The configuration is missing or wrong.
+        SystemExit: It cannot be made; the log says why.
     """
     from .serving.supervisor import leave_terminal_signals_to_supervisor  # noqa: PLC0415 - needs uvicorn
 
     leave_terminal_signals_to_supervisor()
-    return create(quiet=True)
+    try:
+        return create(quiet=True)
+    except Exception as error:
+        # Raised, it would be a traceback past the log.
+        _logger.error("a worker does not start: %s", error, exc_info=not isinstance(error, MCPError))
+        raise SystemExit(1) from error
 
 
 def end_with_supervisor() -> None:
@@ -76,9 +84,3 @@ def end_with_supervisor() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="routermcp-supervisor", daemon=True).start()
-
-
-def write_to_stderr(lines: str) -> None:
-    """Write whole lines at once, so that those of several workers do not mix."""
-    sys.stderr.write(lines)
-    sys.stderr.flush()

@@ -122,7 +122,7 @@ def children_of(pid: int) -> list[int]:
 
 
 def test_several_workers_need_a_store_and_share_it(folder: Path) -> None:
-    """And they see the settings in the environment as those on the command line."""
+    """And they see the settings in the environment as those on the command line; their log is of one form."""
     done = ran("serve", cwd=folder, ROUTERMCP_WORKERS="2")
     assert (done.returncode, "session.store" in done.stderr) == (2, True)
     config = json.loads((folder / "routermcp.jsonc").read_text())
@@ -139,19 +139,19 @@ def test_several_workers_need_a_store_and_share_it(folder: Path) -> None:
                 assert "shop__saw" in [tool.name for tool in client.list_tools()]
                 assert {client.call_tool("shop.saw").text for _ in range(10)} == {"sawn"}
                 client.disconnect()
-            assert line_with(lines, " DEBUG ", '"tools/call"')
-            assert json.loads(line_with(lines, '"subject": "shop.saw"'))["outcome"] == "ok"
-            assert json.loads(line_with(lines, '"session_ended"'))["reason"] == "client"
+            assert object_with(lines, '"DEBUG"', "tools/call")["logger"] == "routermcp.wire"
+            assert object_with(lines, '"subject": "shop.saw"')["outcome"] == "ok"
+            assert object_with(lines, '"session_ended"')["reason"] == "client"
             (folder / "routermcp.jsonc").write_text("{")
             program.send_signal(signal.SIGHUP)
-            assert line_with(lines, "the configuration stays as it was")
-            assert json.loads(line_with(lines, '"event"'))["event"] == "config_refused"
+            assert object_with(lines, "the configuration stays as it was")["logger"] == "routermcp.program"
+            assert object_with(lines, '"event"')["event"] == "config_refused"
             client = connected_in_time(url, "auto")
             assert client.call_tool("shop.saw").text == "sawn"
             client.disconnect()
             (folder / "routermcp.jsonc").write_text(json.dumps(config))
             program.send_signal(signal.SIGHUP)
-            assert line_with(lines, "is read again")
+            assert object_with(lines, "is read again")
             for _ in range(2):  # while new workers start
                 program.send_signal(signal.SIGTERM)
             assert program.wait(PATIENCE) == 0
@@ -170,12 +170,13 @@ def lines_of(program: subprocess.Popen[str]) -> queue.Queue[str]:
     return found
 
 
-def line_with(lines: queue.Queue[str], *parts: str) -> str:
-    """Wait for a line that holds all of these."""
+def object_with(lines: queue.Queue[str], *parts: str) -> dict[str, Any]:
+    """Wait for a line that holds all of these; each line until then is a JSON object, too."""
     while True:
         line = lines.get(timeout=PATIENCE)
+        found: dict[str, Any] = json.loads(line)
         if all(part in line for part in parts):
-            return line
+            return found
 
 
 def connected_in_time(url: str, protocol: str) -> SyncRouterMCPClient:

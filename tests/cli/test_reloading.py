@@ -26,7 +26,7 @@ from routermcp.gateway.config.file import check_is_file, load
 from routermcp.gateway.config.hosts import host_file
 from routermcp.gateway.config.importing import import_servers
 from routermcp.gateway.config.model import GatewayConfig
-from routermcp.gateway.serving import uvicorn
+from routermcp.gateway.serving import supervisor, uvicorn
 from routermcp.gateway.serving.options import ServeOptions
 from routermcp.gateway.serving.replacing import END_SECONDS, DrainingWorkers, Ending, replace_workers
 from routermcp.types import ConfigError
@@ -169,10 +169,24 @@ def test_workers_do_not_repeat_what_their_supervisor_tells_of_the_configuration(
     path.write_text('{"noSuchKey": 1}')
     monkeypatch.setenv(application.CONFIG_VARIABLE, str(path))
     monkeypatch.setattr(application, "spare_the_collector", lambda: None)
+    monkeypatch.setattr(supervisor, "leave_terminal_signals_to_supervisor", lambda: None)
     application.create_for_supervisor()
     assert "noSuchKey" not in caplog.text
     application.create()  # under another ASGI server nothing else tells it
     assert "noSuchKey" in caplog.text
+
+
+def test_a_worker_that_cannot_start_says_so_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(application.CONFIG_VARIABLE, str(tmp_path / "gone.jsonc"))
+    monkeypatch.setattr(supervisor, "leave_terminal_signals_to_supervisor", lambda: None)
+    with pytest.raises(SystemExit):
+        application.create_for_supervisor()
+    (record,) = caplog.records
+    assert "a worker does not start" in record.message
+    assert "gone.jsonc" in record.message
+    assert not record.exc_info
 
 
 def test_a_worker_ends_with_its_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:

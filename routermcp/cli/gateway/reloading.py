@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -51,6 +50,7 @@ def config_reloader(
     """
     from ...gateway.reload import changes_between, reload_backend  # noqa: PLC0415 - needs the extra
     from ...gateway.telemetry.audit import AuditedEvent  # noqa: PLC0415
+    from ...gateway.telemetry.process_log import tell  # noqa: PLC0415
 
     before, stale = settings, False
     task: asyncio.Task[None] | None = None
@@ -69,12 +69,12 @@ def config_reloader(
                 after = await running().run_blocking(read)
                 reload_backend(backend, before, after, folder=path.parent)
             except ConfigError as error:
-                sys.stderr.write(f"routermcp: the configuration stays as it was: {error}\n")
+                tell(f"the configuration stays as it was: {error}")
                 on_audited(AuditedEvent.CONFIG_REFUSED, {"file": str(path), "reason": str(error)})
             else:
                 changes, before = changes_between(before, after), after
                 aliases = ", ".join(backend.upstreams) or "no servers"
-                sys.stderr.write(f"routermcp: {path} is read again ({aliases})\n")
+                tell(f"{path} is read again ({aliases})")
                 on_audited(AuditedEvent.CONFIG_RELOADED, {"file": str(path), **changes.details()})
 
     return read_again

@@ -68,8 +68,8 @@ def serve(
         from ...gateway.serving.options import ServeOptions  # noqa: PLC0415
         from ...gateway.telemetry.process_log import log_to_stderr  # noqa: PLC0415
 
-        log_to_stderr(debug=debug)
         form = log_format.value if log_format is not None else None
+        log_to_stderr(debug=debug, as_json=form == "json")
         options = ServeOptions(host, port, form, portable_names, debug)
 
         def read() -> GatewayConfig:
@@ -81,6 +81,7 @@ def serve(
 
         release_hangups = hold_hangups()
         settings = read()
+        log_to_stderr(debug=debug, as_json=settings.log.format == "json")
         if reload:
             watch_config_file(path)
         if workers > 1:

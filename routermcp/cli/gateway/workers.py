@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -41,12 +40,13 @@ def serve_with_workers(
     Raises:
         ConfigError: Workers could not share their sessions, or the address cannot be listened on.
     """
-    from ...gateway.application import CONFIG_VARIABLE, write_to_stderr  # noqa: PLC0415 - needs the extra
+    from ...gateway.application import CONFIG_VARIABLE  # noqa: PLC0415 - needs the extra
     from ...gateway.factory import aggregate_of, application_of  # noqa: PLC0415
     from ...gateway.reload import changes_between  # noqa: PLC0415
     from ...gateway.serving.bounds import ConnectionBounds  # noqa: PLC0415
     from ...gateway.serving.uvicorn import serve_workers  # noqa: PLC0415
     from ...gateway.telemetry.audit import AuditedEvent, Details, event_line  # noqa: PLC0415
+    from ...gateway.telemetry.process_log import log_to_stderr, tell, write_to_stderr  # noqa: PLC0415
 
     if config.session.store is None:
         raise ConfigError("several workers share their sessions: set session.store to redis://...")
@@ -56,8 +56,8 @@ def serve_with_workers(
         application_of(config, aggregate_of(config, folder=path.parent), folder=path.parent)
 
     def note(event: AuditedEvent, details: Details) -> None:
-        if config.log.audit:
-            as_json = config.log.format == "json"
+        if before.log.audit:
+            as_json = before.log.format == "json"
             write_to_stderr(event_line(datetime.now(UTC), event, details, as_json=as_json))
 
     before = config
@@ -68,11 +68,12 @@ def serve_with_workers(
             after = read()
             try_out(after)
         except Exception as error:  # noqa: BLE001 - it would end this process, and leave the workers behind
-            sys.stderr.write(f"routermcp: the configuration stays as it was: {error}\n")
+            tell(f"the configuration stays as it was: {error}")
             note(AuditedEvent.CONFIG_REFUSED, {"file": str(path), "reason": str(error)})
             return False
         changes, before = changes_between(before, after), after
-        sys.stderr.write(f"routermcp: {path} is read again\n")
+        log_to_stderr(debug=options.debug, as_json=after.log.format == "json")
+        tell(f"{path} is read again")
         note(AuditedEvent.CONFIG_RELOADED, {"file": str(path), **changes.details()})
         return True
 
@@ -80,10 +81,10 @@ def serve_with_workers(
     os.environ[CONFIG_VARIABLE] = os.path.realpath(path)
     listening = config.httpServer
 
-    def tell(url: str) -> None:
+    def listens_at(url: str) -> None:
         # The pages of the workers are at the port that 0 became.
         os.environ.update(replace(options, port=urlsplit(url).port).variables())
-        sys.stderr.write(f"routermcp: {path} at {url}/mcp ({workers} workers)\n")
+        tell(f"{path} at {url}/mcp ({workers} workers)")
         on_start()
 
     with listening_errors(config):
@@ -92,7 +93,7 @@ def serve_with_workers(
             host=listening.host,
             port=listening.port,
             workers=workers,
-            on_start=tell,
+            on_start=listens_at,
             bounds=ConnectionBounds(per_address=listening.maxConnectionsPerAddress),
             drain_seconds=listening.drainSeconds,
             may_restart=may_restart,
