@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pydantic_core import from_json
+
 #: Bytes of memory that a text may take for each of its own, and beside them.
 PER_BYTE = 10
 FREE = 32 * 1024 * 1024
@@ -19,9 +21,9 @@ FREE = 32 * 1024 * 1024
 #: than a second.
 MAX_CONTAINERS, BYTES_PER_CONTAINER = 1_001_000, 64
 
-#: Bytes of a text below which it cannot take more, and what the dearest text, ``[[[...]]]``, takes for each
-#: of its own.
-MIN_COUNTED, DEAREST = 1024 * 1024, 40
+#: Bytes of a text below which it cannot take more, and what the dearest text takes for each of its own:
+#: ``[[[...]]]``, or ``{"a":{"a":...}}`` where each letter is a new string.
+MIN_COUNTED, DEAREST = 1_000_000, 43
 
 #: Bytes of an object without members, and what the first five members add to it.
 EMPTY_OBJECT, FIRST_MEMBERS = 64, 128
@@ -41,6 +43,10 @@ STRING, WIDE_STRING, WIDE = 64, 80, 4
 
 #: Strings that the decoder keeps to use them again: a quarter of its places, so that few drive out others.
 KEPT_STRINGS, KEPT_LENGTH = 4096, 64
+
+#: Up to how many characters it need not keep them, as there is one of each. An older pydantic-core makes a
+#: new string of each letter.
+SHARED_LENGTH = 1 if from_json(b'"a"') is from_json(b'"a"') else 0
 
 #: Bytes of a text that are taken apart at once.
 _PIECE = 16 * 1024
@@ -113,9 +119,12 @@ def _running_sums(data: bytes | bytearray) -> Iterator[tuple[int, int]]:
         inside ^= (len(parts) - 1) & 1
         first: set[bytes] = set()
         if len(kept) < KEPT_STRINGS:
-            first = {string for string in set(strings) - kept if len(string) < KEPT_LENGTH}
+            first = {string for string in set(strings) - kept if 1 < len(string) < KEPT_LENGTH}
             kept |= first
-        new = [*first, *(string for string in strings if string not in kept)]
+        new = [
+            *first,
+            *(string for string in strings if len(string) > SHARED_LENGTH and string not in kept),
+        ]
         objects, arrays, empty = (marks.count(mark) for mark in (b"{", b"[", b"{}"))
         containers += objects + arrays
         filled, members = filled + objects - empty, members + marks.count(b":")

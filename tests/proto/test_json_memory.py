@@ -116,6 +116,15 @@ def test_a_text_of_too_many_containers_is_too_dear(monkeypatch: pytest.MonkeyPat
     assert bound_of(filled('"' + "[" * 60 + '"')) is not None, "those in strings are none"
 
 
+def test_letters_are_counted_where_the_decoder_makes_a_new_string_of_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(json_memory, "SHARED_LENGTH", 1)
+    shared = memory_of('["a","a",""]')
+    monkeypatch.setattr(json_memory, "SHARED_LENGTH", 0)
+    assert memory_of('["a","a",""]') == shared + 2 * (json_memory.STRING + 1)
+
+
 def test_half_of_a_surrogate_pair_is_counted() -> None:
     assert bound_of('["' + "x" * MIN_COUNTED + '\ud83d"]') is not None
 
