@@ -19,6 +19,10 @@ from .ctrl_c import ensured
 #: Bytes of an answer from which on the collector is paused: below, it hardly gets to run.
 PAUSE_SIZE = 1024 * 1024
 
+#: Objects that CPython 3.12 freezes itself when it starts, some hundred. An application that freezes its own
+#: has at least as many as the modules imported here, which are several thousand.
+FROZEN_AT_START = 1_000
+
 _lock = threading.Lock()
 _pausing: set[object] = set()
 _paused_by_us = False
@@ -92,6 +96,6 @@ def _promote() -> None:
     takes. It has no cycles, and is freed without the collector. An application that has frozen objects of
     its own keeps them so.
     """
-    if not gc.get_freeze_count():
+    if gc.get_freeze_count() <= FROZEN_AT_START:
         gc.freeze()
         gc.unfreeze()
