@@ -373,6 +373,8 @@ def test_a_ping_between_calls_is_answered(runtime: str) -> None:
         run(runtime, body)
 
 
+# httpx leaves the generator of a request's body behind where the time is over before the body is sent.
+@pytest.mark.filterwarnings("ignore:Async generator 'httpx._content.ByteStream:ResourceWarning")
 @pytest.mark.parametrize("attend", [False, True])
 def test_it_is_used_over_an_http_client_of_the_application(runtime: str, attend: bool) -> None:
     kinds: dict[str, Callable[[], Any]] = {"blocking": httpx.Client}
