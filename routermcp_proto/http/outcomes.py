@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-from ..error_codes import (
-    INTERNAL_ERROR,
-    INVALID_PARAMS,
-    INVALID_REQUEST,
-    METHOD_NOT_FOUND,
-    NO_CODE,
-    PROJECT_NOT_FOUND,
-    RESOURCE_NOT_FOUND,
-    UNAUTHORIZED,
-    URL_ELICITATION_REQUIRED,
-)
+from ..error_codes import UNAUTHORIZED, URL_ELICITATION_REQUIRED
 from ..events import (
     ErrorReceived,
     Fetched,
@@ -86,38 +75,9 @@ _ADVICE = {
 #: URLs that one error has a user open: as many as a call may have rounds of questions.
 MAX_ELICITATIONS = 32
 
-#: Characters of a refusal that are searched for words about the session.
-MAX_SEARCHED = 1_000
-
 #: Statuses that concern the client or the moment, and say nothing about the revisions that
 #: the server speaks.
 ABOUT_THE_MOMENT = frozenset({401, 403, 407, 408, 429, 502, 503, 504})
-
-#: Codes with which servers refuse a request of a session that they do not know. Those of JSON-RPC
-#: that a tool which ran may have too are not among them where HTTP says that all is well.
-_UNKNOWN_SESSION_CODES = frozenset({UNAUTHORIZED, PROJECT_NOT_FOUND, INVALID_REQUEST, NO_CODE})
-_UNKNOWN_SESSION_CODES_REFUSED = _UNKNOWN_SESSION_CODES | {INVALID_PARAMS, INTERNAL_ERROR}
-
-#: LSP's code for a server that is not initialized, which MCP has for a resource that is missing.
-_NOT_INITIALIZED = RESOURCE_NOT_FOUND
-
-#: How servers say in words that they wait for ``initialize``.
-_UNINITIALIZED = re.compile(
-    # Not those of a tool that ran: "the database connection is not initialized".
-    r"(?:^|[:;.] ?)(?:(?:the|this|your|mcp) )*(?:server|client|session|connection|protocol|transport)?"
-    r"(?: is| was| has)? ?"
-    r"(?:not (?:been |yet )?initiali[sz]ed|uninitiali[sz]ed)"
-    r"|before initiali[sz]|initiali[sz]ed? first|\bexpect\w*[^.\n]{1,20}\binitiali[sz]e\b",
-    re.IGNORECASE,
-)
-
-#: How servers say in words that they do not know a session.
-_UNKNOWN_SESSION = re.compile(
-    r"\b(?:invalid|unknown|expired|unrecogni[sz]ed|missing|stale|closed|terminated|no)\b[^.\n]{0,40}\bsession"
-    r"|\bsession\b[^.\n]{0,80}(?:not|n't|invalid|unknown|expired|missing|closed|terminated|gone)",
-    re.IGNORECASE,
-)
-
 
 AUTHORIZATION_REQUIRED = "authorization_required"
 """The ``reason`` in the data of a gateway's error when a user has to sign in first."""
@@ -231,50 +191,3 @@ def _dict_or_empty(value: Any) -> dict[str, Any]:
 
 def _str_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def session_unknown(error: ErrorObject | None, refused: HTTPRefused | None) -> bool:
-    """Return whether the answer to a request with a session id means that the session has expired.
-
-    The specification uses HTTP 404 for that. Restarted servers also answer 409 or 410, 400 with a
-    text that mentions the session, 401 or 422 with one that says so, or HTTP 200 with an error object;
-    the request did not run there either.
-
-    Args:
-        error: The error object, where there was one.
-        refused: The HTTP refusal, where the answer was one.
-    """
-    status, words = _status_and_words(error, refused)
-    if status in (404, 410):
-        return error is None or error.code != METHOD_NOT_FOUND
-    if error is not None and error.code == _NOT_INITIALIZED:
-        return uninitialized(error, refused)
-    codes = _UNKNOWN_SESSION_CODES if status == 200 else _UNKNOWN_SESSION_CODES_REFUSED
-    if error is not None and error.code not in codes:
-        return False
-    if status == 400:
-        return any(said in words.lower() for said in ("session", "initializ", "initialis"))
-    said_so = status in (200, 401, 422) and any(
-        pattern.search(words) for pattern in (_UNKNOWN_SESSION, _UNINITIALIZED)
-    )
-    may_sign_in = refused is not None and bool(refused.challenges)
-    return status == 409 or (said_so and not may_sign_in)
-
-
-def uninitialized(error: ErrorObject | None, refused: HTTPRefused | None) -> bool:
-    """Return whether the answer to a request says that the server waits for ``initialize``.
-
-    That is all that a server can say of a session without an id.
-
-    Args:
-        error: The error object, where there was one.
-        refused: The HTTP refusal, where the answer was one.
-    """
-    status, words = _status_and_words(error, refused)
-    known = error is None or error.code in (*_UNKNOWN_SESSION_CODES, _NOT_INITIALIZED)
-    return known and status in (200, 400, 422) and _UNINITIALIZED.search(words) is not None
-
-
-def _status_and_words(error: ErrorObject | None, refused: HTTPRefused | None) -> tuple[int, str]:
-    words = error.message if error is not None else refused.body if refused is not None else ""
-    return refused.status if refused is not None else 200, words[:MAX_SEARCHED]

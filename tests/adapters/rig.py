@@ -18,6 +18,7 @@ from routermcp_adapters.runtime import Runtime
 from routermcp_adapters.runtimes.run_sync import run_sync
 from routermcp_proto.client_session import ClientSession
 from routermcp_proto.events import RequestReceived
+from routermcp_proto.exceptions import AuthorizationRequiredError
 from routermcp_proto.http.binding import HTTPBinding
 from routermcp_proto.http.reader import EndOfBody
 from routermcp_proto.http.url import EndpointURL
@@ -182,6 +183,7 @@ class Callbacks:
         self.takes = 0.0
         self.asked: list[str] = []
         self.heard: list[str] = []
+        self.signs_in = False
 
     def take_over(self, asked: RequestReceived, reply: Reply) -> bool:
         return False
@@ -197,6 +199,9 @@ class Callbacks:
 
     async def renewed(self, renewal: SessionRenewal) -> None:
         self.heard.append("renewed")
+
+    async def authorize(self, required: AuthorizationRequiredError) -> bool:
+        return self.signs_in
 
 
 class Unwatched(PooledTransport):

@@ -340,7 +340,8 @@ def forgotten(name: str, action: Action, *reports: str) -> Row:
             async with client.open(server.url) as session:
                 await add(session)
                 server.forget_sessions()
-                server.script("tools/call", action)
+                for method in ("tools/call", "tools/list"):
+                    server.script(method, action)
                 return await add(session)
 
     return Row(f"A forgotten session is told with {name}", reports, play, "3", "the result, in a new session")

@@ -69,8 +69,10 @@ def test_a_session_without_an_id_is_renewed_where_the_server_waits_for_that(runt
     async def body() -> str:
         async with make_client(runtime, url=server.url, on_session_renewed=told.append) as client:
             server.script("tools/call", UNINITIALIZED[way])
+            server.script("tools/list", UNINITIALIZED[way])
             text = (await client.call_tool("add", {"a": 1, "b": 2})).text
             server.script("tools/call", UNINITIALIZED[way], UNINITIALIZED[way])
+            server.script("tools/list", UNINITIALIZED[way], UNINITIALIZED[way])
             with pytest.raises(MCPError):
                 await client.call_tool("add", {"a": 1, "b": 2})
             return text

@@ -30,7 +30,7 @@ from routermcp_proto import calls, jsonrpc
 from routermcp_proto.events import HTTPRefused
 from routermcp_proto.exceptions import MCPError, RPCError, printable
 from routermcp_proto.framing import LineDecoder
-from routermcp_proto.http import exchange, header_values, numbers, outcomes, refusals
+from routermcp_proto.http import exchange, header_values, lost_session, numbers, outcomes, refusals
 from routermcp_proto.http.compression import Decompressor
 from routermcp_proto.http.fast_reader import DirectResponseReader
 from routermcp_proto.http.h11_reader import H11ResponseReader
@@ -251,7 +251,7 @@ def _answer(kind: bytes, status: int, named: str, said: str) -> None:
         answer.receive_data(piece)
     for event in answer.receive_end():
         if isinstance(event, HTTPRefused):
-            outcomes.session_unknown(event.error, event)
+            lost_session.judge(event, named)
             str(outcomes.refusal_error(event, ISSUER))
 
 

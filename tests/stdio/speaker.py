@@ -2,7 +2,7 @@
 
 The tool ``speak`` is answered first. Then the server does what ``what`` says, and announces with a
 notification of the method ``test/done`` that it got to the end of it. With the argument ``quiet`` it
-announces no changes of its lists. After ``forget`` it refuses calls until it is initialized again.
+announces no changes of its lists. After ``forget`` it refuses everything until it is initialized again.
 """
 
 from __future__ import annotations
@@ -60,6 +60,8 @@ for line in sys.stdin:
         forgotten = False
         about = {"capabilities": {"tools": {}}, "serverInfo": {"name": "speaker", "version": "1"}}
         send(id=number, result={"protocolVersion": "2025-11-25", **about})
+    elif forgotten and number is not None:
+        send(id=number, error={"code": -32002, "message": "Server not initialized"})
     elif method == "server/discover":
         about = {"capabilities": {"tools": {"listChanged": "quiet" not in sys.argv}}}
         send(id=number, result={"resultType": "complete", "supportedVersions": ["2026-07-28"], **about})
@@ -72,8 +74,6 @@ for line in sys.stdin:
         send(
             id=number, result={"resultType": "complete", "ttlMs": 0, "cacheScope": "private", "tools": tools}
         )
-    elif method == "tools/call" and forgotten:
-        send(id=number, error={"code": -32002, "message": "Server not initialized"})
     elif method == "tools/call":
         forgotten = message["params"]["arguments"].get("what") == "forget"
         send(id=number, result={"resultType": "complete", "content": [{"type": "text", "text": "ok"}]})

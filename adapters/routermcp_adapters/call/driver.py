@@ -21,7 +21,6 @@ from typing import Any, TypeVar
 from routermcp_proto import calls, types
 from routermcp_proto.calls import Call
 from routermcp_proto.events import (
-    HTTPRefused,
     InputRequired,
     LongListReceived,
     ResponseReceived,
@@ -34,7 +33,7 @@ from routermcp_proto.exceptions import (
     ResponseValidationError,
     TransportError,
 )
-from routermcp_proto.http.outcomes import Outcome
+from routermcp_proto.http.lost_session import Verdict
 from routermcp_proto.jsonrpc import ErrorObject
 from routermcp_proto.retry import POLL, RetryPolicy
 from routermcp_proto.session.handshake import Agreement
@@ -50,7 +49,8 @@ from .incoming import ProgressSink, Responder, SessionRenewal
 from .lifetime import SessionLifetime
 from .questions import Question, ask_to_sign_in, questions_in, urls_of
 from .refusals import Remedy, describe_call, failure_of, remedy_for
-from .retries import explained_loss
+from .retries import explained_loss, lost_with_session
+from .session_probe import verdict_on
 from .transport import SessionTransport
 
 T = TypeVar("T")
@@ -452,17 +452,22 @@ class Driver(SessionLifetime):
                 return outcome
             if isinstance(outcome, ResponseRejected):
                 raise outcome.error
-            remedy = remedy_for(call, outcome, session_id)
-            if remedy is None and self._renewed(outcome, session_id, agreement):
-                remedy = Remedy.RENEW_SESSION
+            verdict = await verdict_on(outcome, active, session_id, agreement, extra, deadline)
+            remedy = remedy_for(call, outcome, verdict, self.revision)
+            failure = failure_of(call, outcome, place=self.place, gateway=self.gateway)
             if remedy is None or remedy in tried:
-                raise failure_of(call, outcome, place=self.place, gateway=self.gateway)
+                raise failure
             tried.add(remedy)
+            if verdict is Verdict.LOST and not self._repeatable(call, options):
+                raise await lost_with_session(failure, self._renew(deadline, session_id, agreement))
             if remedy is Remedy.RENEW_SESSION:
-                await self._transport.renew(deadline, session_id, agreement)
-                await self._report_loss(deadline)
+                await self._renew(deadline, session_id, agreement)
             else:
                 await self._pages(calls.list_tools(), CallOptions(0, options.headers), len, deadline)
+
+    async def _renew(self, deadline: CallDeadline, session_id: str | None, agreement: Agreement) -> None:
+        await self._transport.renew(deadline, session_id, agreement)
+        await self._report_loss(deadline)
 
     async def _read(self, arrived: LongListReceived, deadline: CallDeadline) -> ResponseReceived:
         """Read a long list, and let other work have its turn after each slice."""
@@ -478,12 +483,6 @@ class Driver(SessionLifetime):
         if isinstance(outcome, ResponseRejected):
             raise outcome.error
         return outcome
-
-    def _renewed(self, outcome: Outcome | None, session_id: str | None, agreement: Agreement | None) -> bool:
-        """Whether a request was turned away because another caller was renewing the session."""
-        refused = outcome if isinstance(outcome, HTTPRefused) else None
-        changed = self._active.session_id != session_id or self._session.agreement is not agreement
-        return changed and refused is not None and refused.status in (400, 404)
 
 
 def _extending_deadline(on_progress: ProgressSink | None, deadline: CallDeadline) -> ProgressSink:

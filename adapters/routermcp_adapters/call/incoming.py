@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from routermcp_proto import types
 from routermcp_proto.client_session import ClientSession
@@ -19,11 +19,13 @@ from routermcp_proto.events import (
     ProgressReceived,
     RequestReceived,
 )
-from routermcp_proto.exceptions import AuthorizationRequiredError
+from routermcp_proto.exceptions import AuthorizationRequiredError, MCPError, TransportError
 from routermcp_proto.jsonrpc import ErrorObject
 
 from ..logs import DropLog
 from .deadline import CallDeadline
+
+T = TypeVar("T")
 
 #: Seconds for the last word to the server of a call that was cancelled.
 CANCEL_SECONDS = 0.1
@@ -109,13 +111,15 @@ class IncomingHandler:
             event: Last, so that a call binds the others with :func:`functools.partial`.
 
         Raises:
+            MCPError: An answer could not be sent (``interrupted``), or a callback has failed at a server.
             Exception: That of a callback of the user.
         """
+        post = partial(_post_or_raise, post)
         if isinstance(event, ProgressReceived):
             if on_progress is not None:
-                await on_progress(event.progress)
+                await _run_callback(on_progress(event.progress))
         elif isinstance(event, NotificationReceived):
-            await self._responder.hear(event.method, event.params)
+            await _run_callback(self._responder.hear(event.method, event.params))
         elif isinstance(event, RequestReceived):
             await self._answer(event, deadline, post)
         elif isinstance(event, MessageReady):
@@ -130,7 +134,7 @@ class IncomingHandler:
             return
 
         async def ask() -> Mapping[str, Any]:
-            return await self._responder.answer(asked.method, asked.params)
+            return await _run_callback(self._responder.answer(asked.method, asked.params))
 
         try:
             payload = session.answer(asked.request_id, await deadline.interact(ask))
@@ -151,3 +155,35 @@ class IncomingHandler:
         refused = isinstance(answer, ErrorObject)
         payload = session.refuse(request_id, answer) if refused else session.answer(request_id, answer)
         await post(Outgoing(payload))
+
+
+# The server has the call whose answer is waited for here. A failure meanwhile may say of some other request
+# that it did not run, or that a user has to sign in first: as errors of this call, both would have it made
+# again.
+
+
+async def _run_callback(working: Awaitable[T]) -> T:
+    """Let a callback of the user do its work, and return its result.
+
+    Raises:
+        MCPError: It failed at a server, this one or another.
+    """
+    try:
+        return await working
+    except (TransportError, AuthorizationRequiredError) as error:
+        raise MCPError(f"a callback has failed: {error}") from error
+
+
+async def _post_or_raise(post: PostMessage, outgoing: Outgoing) -> None:
+    """Send a message to the server.
+
+    Raises:
+        TransportError: It cannot be sent (``interrupted``): the call that it is about may have run.
+    """
+    try:
+        await post(outgoing)
+    except TransportError as error:
+        if error.code == "interrupted":
+            raise
+        message = f"the answer that the server waits for cannot be sent: {error}"
+        raise TransportError(message, code="interrupted") from error

@@ -6,12 +6,13 @@ from enum import Enum
 from typing import Any
 
 from routermcp_proto.calls import Call
-from routermcp_proto.error_codes import HEADER_MISMATCH, UNSUPPORTED_VERSION
-from routermcp_proto.events import ErrorReceived, HTTPRefused
+from routermcp_proto.error_codes import HEADER_MISMATCH
+from routermcp_proto.events import HTTPRefused
 from routermcp_proto.exceptions import MCPError, TransportError
-from routermcp_proto.http.outcomes import Outcome, refusal_error, rpc_error, session_unknown, uninitialized
-from routermcp_proto.jsonrpc import ErrorObject
+from routermcp_proto.http.lost_session import Verdict, error_in
+from routermcp_proto.http.outcomes import Outcome, refusal_error, rpc_error
 from routermcp_proto.session.handshake import STATELESS_ERRORS
+from routermcp_proto.versions import Revision
 
 
 class Remedy(Enum):
@@ -26,16 +27,24 @@ def describe_call(call: Call[Any]) -> str:
     return f"{call.method} {str(call.params[call.named_by])[:200]!r}" if call.named_by else call.method
 
 
-def remedy_for(call: Call[Any], outcome: Outcome | None, session_id: str | None) -> Remedy | None:
-    """Say what may help a call that the server did not even begin to work on."""
-    error, refused = _error_of(outcome)
-    if uninitialized(error, refused) if session_id is None else session_unknown(error, refused):
+def remedy_for(
+    call: Call[Any], outcome: Outcome | None, verdict: Verdict, revision: Revision
+) -> Remedy | None:
+    """Say what may help a call that was refused.
+
+    Args:
+        call: The call.
+        outcome: Its outcome.
+        verdict: What that says of the session.
+        revision: The revision of the session.
+    """
+    if verdict is not Verdict.LIVES:
         return Remedy.RENEW_SESSION
-    if error is not None and error.code == UNSUPPORTED_VERSION:
-        return Remedy.RENEW_SESSION
-    if error is not None and error.code == HEADER_MISMATCH and call.named_by == "name":
-        return Remedy.LIST_TOOLS
-    return None
+    error, refused = error_in(outcome)
+    # Any other answer with that code may come from a tool that ran.
+    by_headers = revision.routing_headers and refused is not None and refused.status == 400
+    mismatch = by_headers and error is not None and error.code == HEADER_MISMATCH
+    return Remedy.LIST_TOOLS if mismatch and call.named_by == "name" else None
 
 
 def failure_of(call: Call[Any], outcome: Outcome | None, *, place: str, gateway: bool) -> MCPError:
@@ -47,7 +56,7 @@ def failure_of(call: Call[Any], outcome: Outcome | None, *, place: str, gateway:
         place: Where the server is, for people.
         gateway: Whether it is a RouterMCP gateway.
     """
-    error, refused = _error_of(outcome)
+    error, refused = error_in(outcome)
     if error is not None and (refused is None or _answers_the_call(refused)):
         return rpc_error(
             error, method=call.method, about=describe_call(call), gateway=gateway, refused=refused
@@ -55,14 +64,6 @@ def failure_of(call: Call[Any], outcome: Outcome | None, *, place: str, gateway:
     if refused is not None:
         return refusal_error(refused, place)
     return TransportError(f"{describe_call(call)}: the server gave no answer", code="protocol")
-
-
-def _error_of(outcome: Outcome | None) -> tuple[ErrorObject | None, HTTPRefused | None]:
-    if isinstance(outcome, ErrorReceived):
-        return outcome.error, None
-    if isinstance(outcome, HTTPRefused):
-        return outcome.error, outcome
-    return None, None
 
 
 def _answers_the_call(refused: HTTPRefused) -> bool:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from routermcp_proto.exceptions import TransportError
+from collections.abc import Awaitable
+
+from routermcp_proto.exceptions import MCPError, TransportError
 from routermcp_proto.retry import RetryPolicy
 
+from ..logs import log
 from .deadline import CallDeadline
+
+#: How to have a call repeated whose outcome is not known.
+_ADVICE = "it was not repeated: pass retry=True if running it twice does no harm"
 
 
 def seconds_to_retry(
@@ -31,9 +37,26 @@ def explained_loss(error: TransportError, about: str, repeatable: bool) -> Trans
     if repeatable or error.not_run or error.code != "closed":
         return error
     lost = TransportError(
-        f"{about}: the answer was lost, and the call may have run: {error.args[0]}; "
-        "it was not repeated: pass retry=True if running it twice does no harm",
+        f"{about}: the answer was lost, and the call may have run: {error.args[0]}; {_ADVICE}",
         code="interrupted",
     )
     lost.attempts = error.attempts
+    return lost
+
+
+async def lost_with_session(error: MCPError, renewing: Awaitable[None]) -> TransportError:
+    """Renew the session for the calls to come, and return the error of one that may have run in it.
+
+    Args:
+        error: The server's answer to the call.
+        renewing: Renews the session; that it fails is for the next call to say.
+    """
+    try:
+        await renewing
+    except MCPError as failed:
+        log.info("the session could not be renewed: %s", failed)
+    lost = TransportError(
+        f"{error}: the server has lost the session, and the call may have run; {_ADVICE}", code="interrupted"
+    )
+    lost.__cause__ = error
     return lost

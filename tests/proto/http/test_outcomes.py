@@ -17,8 +17,6 @@ from routermcp_proto.http.outcomes import (
     is_about_api_key,
     refusal_error,
     rpc_error,
-    session_unknown,
-    uninitialized,
 )
 from routermcp_proto.http.url import EndpointURL
 from routermcp_proto.jsonrpc import ErrorObject
@@ -75,83 +73,6 @@ def test_a_refusal_keeps_the_wait_that_was_asked_for() -> None:
     error = refusal_error(refused(429, retry_after=2.5), ENDPOINT)
     assert error.retry_after == 2.5
     assert "wait 2.5 s" in str(error)
-
-
-@pytest.mark.parametrize(
-    ("answer", "unknown"),
-    [
-        (refused(404), True),
-        (refused(410, "Gone"), True),
-        (refused(404, error=ErrorObject(-32600, "Session not found")), True),
-        (refused(404, error=ErrorObject(-32601, "unknown method")), False),
-        (refused(409), True),
-        (refused(409, error=ErrorObject(-32000, "Conflict")), True),
-        (refused(409, error=ErrorObject(-32050, "the file exists")), False),
-        (refused(400, error=ErrorObject(-32000, "Bad Request: No valid session ID provided")), True),
-        (refused(400, error=ErrorObject(-32002, "Server not initialized")), True),
-        (refused(400, error=ErrorObject(-32002, "Resource session.txt not found")), False),
-        (refused(400, error=ErrorObject(-32000, "Bad Request: Server not initialized")), True),
-        (refused(400, "Invalid or missing session ID"), True),
-        (refused(400, '{"error":"Session expired"}'), True),
-        (refused(400, error=ErrorObject(-32000, "Bad Request")), False),
-        (refused(400, error=ErrorObject(-32020, "session header mismatch")), False),
-        (refused(400), False),
-        (refused(401), False),
-        (refused(401, "Unauthorized: Session not found"), True),
-        (refused(401, "Session not found", challenges=("Bearer",)), False),
-        (refused(403, "Session not found"), False),
-        (refused(422, "Unexpected message, expect initialize request"), True),
-        (refused(422, "expected a number"), False),
-        (refused(500, "session"), False),
-        (ErrorObject(-32600, "Invalid session ID"), True),
-        (ErrorObject(-32000, "No valid session"), True),
-        (ErrorObject(-32001, "Session not found"), True),
-        (ErrorObject(-32001, "session abc has expired"), True),
-        (ErrorObject(-32000, "Server not initialized"), True),
-        (ErrorObject(-32600, "Not initialized yet: call initialize first"), True),
-        (ErrorObject(0, "Invalid or expired session (E12)"), True),
-        (ErrorObject(-32002, "Server not initialized"), True),
-        (ErrorObject(-32002, "no such file: session-1"), False),
-        (ErrorObject(-32000, "the browser is not initialized"), False),
-        (ErrorObject(-32000, "Database connection not initialized"), False),
-        (ErrorObject(-32000, "sent, but the Redis client is not initialized"), False),
-        (ErrorObject(-32000, "MCP server is not initialized"), True),
-        (ErrorObject(-32000, "no active session"), True),
-        (ErrorObject(-32001, "Unauthorized: the session was not found"), True),
-        (ErrorObject(-32603, "the database session has expired"), False),
-        (ErrorObject(-32000, "cannot open the training session"), False),
-        (ErrorObject(-32000, "no room. The session goes on"), False),
-        (None, False),
-    ],
-)
-def test_a_forgotten_session_is_recognised(answer: HTTPRefused | ErrorObject | None, unknown: bool) -> None:
-    if isinstance(answer, HTTPRefused):
-        assert session_unknown(answer.error, answer) is unknown
-    else:
-        assert session_unknown(answer, None) is unknown
-
-
-@pytest.mark.parametrize(
-    ("answer", "unknown"),
-    [
-        (refused(400, error=ErrorObject(-32000, "Bad Request: Server not initialized")), True),
-        (refused(400, "Client is not initialized"), True),
-        (refused(400, "no session"), False),
-        (refused(404), False),
-        (refused(409), False),
-        (ErrorObject(-32600, "Received request before initialization was complete"), True),
-        (ErrorObject(-32600, "Session not found"), False),
-        (ErrorObject(-32603, "Server not initialized"), False),
-        (None, False),
-    ],
-)
-def test_a_session_without_an_id_is_begun_anew_where_it_was_not_begun(
-    answer: HTTPRefused | ErrorObject | None, unknown: bool
-) -> None:
-    if isinstance(answer, HTTPRefused):
-        assert uninitialized(answer.error, answer) is unknown
-    else:
-        assert uninitialized(answer, None) is unknown
 
 
 def test_an_error_object_becomes_the_class_for_its_code() -> None:
