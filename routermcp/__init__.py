@@ -10,7 +10,13 @@ Types and errors are in :mod:`routermcp.types`; the errors are here as well.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
+
+if sys.argv[:1] == ["-m"] and sys.orig_argv[-len(sys.argv)] in ("routermcp", "-mroutermcp"):
+    from routermcp_cli import get_ready
+
+    get_ready()  # ``python -m routermcp`` imports this before its own module, and Ctrl-C is for the program
 
 from ._async.client import RouterMCPClient
 from ._async.session import RouterMCPSession

@@ -16,15 +16,7 @@ INTERRUPTED = 130
 
 def main() -> int:
     """Run the command line for this process, and return its exit code."""
-    serves = sys.argv[1:2] == ["serve"]
-    if serves and hasattr(signal, "SIGHUP"):
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # until ``serve`` has a handler for it
-    takes_ctrl_c = (
-        signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    )  # a background job ignores it
-    if takes_ctrl_c:
-        signal.signal(signal.SIGINT, _end_now)
-        sys.unraisablehook = _end_if_interrupted
+    takes_ctrl_c = get_ready()
     try:
         from routermcp.cli import loaded  # noqa: PLC0415 - large
 
@@ -36,11 +28,28 @@ def main() -> int:
         code = INTERRUPTED
     if takes_ctrl_c:
         signal.signal(signal.SIGINT, _end_now)  # while the interpreter ends, too
-    if serves:  # and has drained: a signal that is sent once more does not change how it ended
+    if _serves():  # and has drained: a signal that is sent once more does not change how it ended
         for name in ("SIGTERM", "SIGHUP"):
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), signal.SIG_IGN)
     return code
+
+
+def get_ready() -> bool:
+    """Have signals end this process quietly while it imports; return whether Ctrl-C is one of them."""
+    if _serves() and hasattr(signal, "SIGHUP"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # until ``serve`` has a handler for it
+    # A background job ignores Ctrl-C.
+    takes_ctrl_c = signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _end_now)
+    if takes_ctrl_c:
+        signal.signal(signal.SIGINT, _end_now)
+        sys.unraisablehook = _end_if_interrupted
+    return takes_ctrl_c
+
+
+def _serves() -> bool:
+    """Return whether the command is ``serve``."""
+    return sys.argv[1:2] == ["serve"]
 
 
 def _end_now(_number: int, _frame: object) -> None:

@@ -50,6 +50,21 @@ def test_ctrl_c_while_serve_starts_ends_with_130(tmp_path: Path, moment: str) ->
     assert ended(source, "serve", "--port", "0", cwd=tmp_path) == (130, "", "")
 
 
+def test_ctrl_c_while_the_package_is_imported_as_a_program_ends_with_130(tmp_path: Path) -> None:
+    """``python -m routermcp`` imports it before any line of the program."""
+    source = """
+import runpy, signal, sys
+class Signaller:
+    def find_spec(self, name, path=None, target=None):
+        if name == "routermcp._async":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Signaller())
+sys.argv, sys.orig_argv = ["-m", "ping"], [sys.executable, "-m", "routermcp", "ping"]
+runpy.run_module("routermcp", run_name="__main__")
+"""
+    assert ended(source, cwd=tmp_path) == (130, "", "")
+
+
 def test_a_hangup_while_serve_starts_does_not_end_it(tmp_path: Path) -> None:
     (tmp_path / "routermcp.jsonc").write_text("{}")
     signals = {"routermcp.cli": int(signal.SIGHUP), "uvicorn": int(signal.SIGTERM)}
