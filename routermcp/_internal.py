@@ -8,6 +8,7 @@ the :func:`transport_of` the settings once, and the :func:`driver_of` each sessi
 from __future__ import annotations
 
 from ._callbacks import Callbacks
+from ._environment import is_service_link
 from ._options import DEFAULT_INTERACTION_TIMEOUT_MS, Options
 from ._proxies import proxy_for
 from ._settings import ClientSettings, resolve
@@ -19,6 +20,7 @@ __all__ = [
     "ClientSettings",
     "Options",
     "driver_of",
+    "is_service_link",
     "proxy_for",
     "resolve",
     "transport_of",

@@ -123,7 +123,8 @@ def children_of(pid: int) -> list[int]:
 
 def test_several_workers_need_a_store_and_share_it(folder: Path) -> None:
     """And they see the settings in the environment as those on the command line; their log is of one form."""
-    done = ran("serve", cwd=folder, ROUTERMCP_WORKERS="2")
+    linked = "tcp://10.96.0.7:5151"  # Kubernetes sets it beside a service of this name: no port of ours
+    done = ran("serve", cwd=folder, ROUTERMCP_WORKERS="2", ROUTERMCP_PORT=linked)
     assert (done.returncode, "session.store" in done.stderr) == (2, True)
     config = json.loads((folder / "routermcp.jsonc").read_text())
     with redis_server(folder) as redis:

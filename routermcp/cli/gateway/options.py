@@ -10,6 +10,7 @@ import typer
 
 from routermcp_proto.http.numbers import whole_number
 
+from ..._internal import is_service_link
 from ..daemon import MAX_PORT
 
 
@@ -21,12 +22,12 @@ class LogFormat(StrEnum):
 
 
 def _read_port(text: str) -> int | None:
-    """Read a port; a link that Kubernetes sets for a service named "routermcp" is none.
+    """Read a port; a link of Kubernetes says nothing.
 
     Raises:
         typer.BadParameter: It is something else.
     """
-    if text.startswith("tcp://"):
+    if is_service_link(text):
         return None
     port = whole_number(text, MAX_PORT + 1)
     if port is None or port > MAX_PORT:

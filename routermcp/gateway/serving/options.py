@@ -9,14 +9,12 @@ from typing import Any, Literal, Self
 
 from pydantic import TypeAdapter, ValidationError
 
+from ..._internal import is_service_link
 from ..config.errors import Problems
 from ..config.model import GatewayConfig, Names
 
 #: In front of the variable of each option, as for the options of ``routermcp serve`` that are none of these.
 VARIABLE_PREFIX = "ROUTERMCP"
-
-#: Kubernetes sets ``ROUTERMCP_PORT=tcp://10.0.0.1:5151`` in every pod beside a service named "routermcp".
-SERVICE_LINK = "tcp://"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,7 @@ class ServeOptions:
             ConfigError: A variable has a value that its option cannot have.
         """
         named = {field.name: environment.get(_variable(field.name), "") for field in fields(cls)}
-        said = {name: text for name, text in named.items() if text and not text.startswith(SERVICE_LINK)}
+        said = {name: text for name, text in named.items() if text and not is_service_link(text)}
         with _problems_told(f"the variables {VARIABLE_PREFIX}_*"):
             return TypeAdapter(cls).validate_python(said)
 
