@@ -94,6 +94,10 @@ def test_what_is_no_text_is_saved(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert picture.read_bytes() == b"123"
     Ended(capsys, "call", "two_images", "--output", str(picture))
     assert (tmp_path / "picture-2.png").read_bytes() == b"456"
+    (tmp_path / "own-2.png").write_bytes(b"own")
+    ended = Ended(capsys, "call", "two_images", "-o", str(tmp_path / "own.png"))
+    assert (ended.code, (tmp_path / "own-2.png").read_bytes()) == (2, b"own")
+    assert "own-2.png cannot be written: File exists" in ended.err
     Ended(capsys, "call", "echo", "text=plain", "-o", str(tmp_path / "text"))
     assert (tmp_path / "text").read_text() == "plain"
     Ended(capsys, "read", "demo://readme", "-o", str(tmp_path / "readme"))

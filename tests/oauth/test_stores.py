@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -461,6 +462,19 @@ def test_what_is_no_text_in_sqlite_is_reported_without_it(tmp_path: Path) -> Non
     with pytest.raises(OAuthError, match="no tokens that can be read") as caught:
         adapter.get("u", "s")
     assert "hush" not in str(caught.value)
+    adapter.close()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_a_lease_of_a_clock_that_was_ahead_keeps_no_process_out(tmp_path: Path) -> None:
+    """Its holder may have died before the clock was set right."""
+    adapter = sql_adapter(f"sqlite:///{tmp_path / 'tokens.db'}")
+    adapter.lock("u", "s").acquire()
+    following = adapter.lock("u", "s")
+    assert not following.acquire()
+    with closing(sqlite3.connect(tmp_path / "tokens.db")) as connection:
+        connection.execute("UPDATE routermcp_oauth SET held_until = held_until + 3600")
+        connection.commit()
+    assert following.acquire()
     adapter.close()  # pyright: ignore[reportAttributeAccessIssue]
 
 

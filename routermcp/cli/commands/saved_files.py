@@ -28,6 +28,9 @@ OutputOption = Annotated[
 
 ContentItem = Mapping[str, Any]
 
+#: Files of one result: more than any tool gives for a user to look at, and few enough to be removed by hand.
+MAX_SAVED_FILES = 100
+
 
 def write_content(items: Sequence[ContentItem], output: Path | None) -> None:
     """Write content items as text, or save those that are no text.
@@ -37,7 +40,8 @@ def write_content(items: Sequence[ContentItem], output: Path | None) -> None:
         output: The file for what is no text, None to name such items only.
 
     Raises:
-        UsageProblem: The file cannot be written.
+        UsageProblem: The file cannot be written, or a further one is there already: only the first is named
+            by the user, and the server says how many there are.
         ResponseValidationError: An item is not encoded as it should be.
     """
     if output is None:
@@ -50,8 +54,11 @@ def write_content(items: Sequence[ContentItem], output: Path | None) -> None:
         return
     if texts and output != Path("-"):
         write_text("\n".join(texts))
-    for number, (item, content) in enumerate(blobs, start=1):
-        _save(_numbered(output, number), content, str(item.get("mimeType") or item.get("type") or "blob"))
+    for number, (item, content) in enumerate(blobs[:MAX_SAVED_FILES], start=1):
+        kind = str(item.get("mimeType") or item.get("type") or "blob")
+        _save(_numbered(output, number), content, kind, replace=number == 1)
+    if len(blobs) > MAX_SAVED_FILES:
+        complain(f"{len(blobs) - MAX_SAVED_FILES} more are not saved; --json shows the whole result")
 
 
 def _bytes_of(item: ContentItem) -> bytes | None:
@@ -76,14 +83,15 @@ def _numbered(output: Path, number: int) -> Path:
     return output.with_name(f"{output.stem}-{number}{output.suffix}")
 
 
-def _save(path: Path, content: bytes, kind: str) -> None:
+def _save(path: Path, content: bytes, kind: str, *, replace: bool = True) -> None:
     if path == Path("-"):
         sys.stdout.flush()
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
         return
     try:
-        path.write_bytes(content)
+        with path.open("wb" if replace else "xb") as file:
+            file.write(content)
     except OSError as error:
         raise UsageProblem(f"{path} cannot be written: {error.strerror}") from error
     complain(f"wrote {path} ({kind}, {len(content)} bytes)")

@@ -127,19 +127,31 @@ def _with_env_file(server: Any, folder: Path, path: KeyPath, problems: Problems)
         return cast("Any", server)
     members: _Members = dict(cast("_Members", server))
     try:
-        with (folder / Path(members.pop("envFile")).expanduser()).open("rb") as file:
-            content = file.read(MAX_ENV_FILE + 1)
-        text = content.decode("utf-8")
+        text = _text_of(folder / Path(members.pop("envFile")).expanduser())
     except (OSError, ValueError, RuntimeError):
         problems.add((*path, "envFile"), "the file cannot be read")
         return members
-    if len(content) > MAX_ENV_FILE:
+    if text is None:
         problems.add((*path, "envFile"), f"the file is longer than {MAX_ENV_FILE} bytes")
         return members
     given = members.get("env")
     own = cast("_Members", given) if isinstance(given, dict) else _Members()
     variables: _Members = {**_variables_in(text), **own}
     return {**members, "env": variables}
+
+
+def _text_of(path: Path) -> str | None:
+    """Return the text of a file, None for one that is too long.
+
+    Raises:
+        OSError: It cannot be read, or is no file: opening a pipe would wait for its other end, for ever.
+        ValueError: It is no text.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    with path.open("rb") as file:
+        content = file.read(MAX_ENV_FILE + 1)
+    return content.decode("utf-8") if len(content) <= MAX_ENV_FILE else None
 
 
 def _variables_in(text: str) -> dict[str, str]:

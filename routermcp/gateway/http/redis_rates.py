@@ -39,11 +39,13 @@ DOWN_SECONDS = 1.0
 MAX_WAIT = MAX_SECONDS * 1_000_000
 
 #: KEYS: the owner's. ARGV: requests, those of a period, the period in microseconds. Returns the
-#: microseconds to wait, 0 for none. Numbers are written out, as Lua's texts have 14 digits.
+#: microseconds to wait, 0 for none. Numbers are written out, as Lua's texts have 14 digits. A bucket is full
+#: within a period: a later time is of a clock that was set back, and would lock the owner out as long.
 _TAKE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local full_at = math.max(tonumber(redis.call('GET', KEYS[1]) or 0) or 0, now)
+local full_at = tonumber(redis.call('GET', KEYS[1]) or 0) or 0
+if not (full_at > now and full_at <= now + ARGV[3]) then full_at = now end
 full_at = full_at + ARGV[1] * ARGV[3] / ARGV[2]
 local wait = full_at - now - ARGV[3]
 if wait > 0 then return string.format('%.0f', math.ceil(wait)) end

@@ -27,6 +27,9 @@ T = TypeVar("T")
 #: a few milliseconds.
 POOL_CONNECTIONS = 4
 
+#: Lengths of a lease by which one may end later than now: its own, and one for clocks that differ.
+LEASES_AHEAD = 2
+
 
 @dataclass(frozen=True, slots=True)
 class SQLTimes:
@@ -265,10 +268,13 @@ class _SQLAdapter:
         now = time.time()
         # A holder that asks again, as the answer was lost, keeps its fence.
         again = self._lengthened(user_id, server_id, token, self.lease_seconds)
-        free = self._sql.and_(here, columns.held_until <= now)
+        # A lease beyond any that begins now is of a clock that was set back, and its holder may be dead.
+        latest = now + self.lease_seconds * LEASES_AHEAD
+        held_now = self._sql.and_(columns.held_until > now, columns.held_until <= latest)
+        free = self._sql.and_(here, self._sql.not_(held_now))
         taken = {"holder": token, "held_until": now + self.lease_seconds, "fence": columns.fence + 1}
 
-        held = self._sql.select(columns.fence).where(here, columns.held_until > now, columns.holder != token)
+        held = self._sql.select(columns.fence).where(here, held_now, columns.holder != token)
 
         def work(connection: Any) -> int | None:
             if connection.execute(held).first() is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +83,14 @@ def test_two_names_that_are_like_each_other_stay_apart(tmp_path: Path) -> None:
         {"url": URL, "headers": {"X": "${NOT_SET}"}},
         {"command": "x", "args": ["${input:path}"]},
         {"command": "x", "envFile": "none.env"},
+        {"command": "x", "envFile": "pipe"},
         "text",
     ],
 )
 def test_one_server_that_is_not_understood_costs_itself(
     tmp_path: Path, broken: object, caplog: pytest.LogCaptureFixture
 ) -> None:
+    os.mkfifo(tmp_path / "pipe")
     config = read(tmp_path, {"mcpServers": {"good": RUN, "bad": broken}})
     assert list(config.mcpServers) == ["good"]
     assert "mcpServers.bad" in caplog.text

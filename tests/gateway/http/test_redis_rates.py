@@ -114,9 +114,11 @@ def test_a_value_that_others_wrote_is_no_error(redis: RedisServer) -> None:
         async with workers(redis.url) as (one, _):
             client = redis_at(redis.url)
             await one.take(b"odd", 1)
-            for key in await client.keys(RATE_PREFIX + "*"):
-                await client.set(key, "x" * 100)
-            assert await one.take(b"odd", 4) is None
+            for odd in ("x" * 100, "nan", "inf", "-inf", "9e15"):  # the last is of a clock that was ahead
+                for key in await client.keys(RATE_PREFIX + "*"):
+                    await client.set(key, odd)
+                assert await one.take(b"odd", 4) is None
+                assert await one.take(b"odd", 1) is not None, "it counts from now on"
             await client.flushdb()
             await client.aclose(close_connection_pool=True)
 
