@@ -13,7 +13,7 @@ from routermcp.cli.arguments.check import argument_problems
 from routermcp.cli.arguments.schema import describe_arguments, type_of
 from routermcp.cli.arguments.values import coerce
 from routermcp.cli.arguments.words import parse_arguments
-from routermcp.cli.commands.tool_names import find_tool
+from routermcp.cli.commands.tool_names import find_named
 from routermcp.cli.failures import UsageProblem
 from routermcp.types import Tool
 from tests.cli.toolbox import TYPED
@@ -262,14 +262,14 @@ def test_an_argument_that_other_keywords_may_name_is_sent() -> None:
 )
 def test_a_tool_is_found_by_short_names_and_both_spellings(typed: str, listed: str | None) -> None:
     tools = [Tool(name=name) for name in ("git.log", "git__status", "a__b_c", "time.now", "date.now")]
-    found = find_tool(typed, tools)
+    found = find_named(typed, tools)
     assert (found.name if found else None) == listed
 
 
 def test_a_name_of_several_tools_is_refused() -> None:
     tools = [Tool(name="time.now"), Tool(name="date.now")]
     with pytest.raises(UsageProblem, match=r"time\.now or date\.now"):
-        find_tool("now", tools)
+        find_named("now", tools)
 
 
 # ---- patterns ----------------------------------------------------------------------------------

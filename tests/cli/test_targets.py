@@ -102,6 +102,10 @@ def test_without_a_server_it_is_the_running_gateway_of_the_configuration(
         assert "Call it: routermcp call web.add a=1.5" in Ended(capsys, "describe", "add").out
         assert Ended(capsys, "ping").code == Ended(capsys, "doctor").code == 0
         assert "ready" in Ended(capsys, "status").out
+        missing = Ended(capsys, "prompt", "greet")
+        assert (missing.code, missing.err) == (2, "routermcp: name is missing: expected string\n")
+        assert "Ada" in Ended(capsys, "prompt", "greet", "name=Ada").out
+        assert "no tool 'x': 'routermcp tools' with the same server" in Ended(capsys, "describe", "x").err
         assert "'web' is a server: name a tool of it, web." in Ended(capsys, "call", "web", "a=1").err
         assert Ended(capsys, "tools", "--api-key", "wrong").code == 3
 

@@ -14,6 +14,7 @@ from ..failures import UsageProblem
 from ..options import ClientOptions, JsonOption
 from ..output import describe_content, write_json, write_rows, write_table, write_text
 from ..suggestions import did_you_mean
+from .tool_names import find_named
 from .tools import ArgumentWords, VerboseOption
 
 app = typer.Typer()
@@ -44,7 +45,9 @@ def _arguments_text(prompt: Prompt) -> str:
 
 @client_command(app)
 def prompt(
-    name: Annotated[str, typer.Argument(metavar="PROMPT", help="The name of a prompt.")],
+    name: Annotated[
+        str, typer.Argument(metavar="PROMPT", help="The name of a prompt, which may lack its server's alias.")
+    ],
     words: ArgumentWords = None,
     *,
     options: ClientOptions,
@@ -53,13 +56,13 @@ def prompt(
     """Get a prompt with its arguments filled in."""
     with options.connected() as client:
         listed = _listed(client)
-        known = next((each for each in listed if each.name == name), None)
+        known = find_named(name, listed)
         arguments = parse_arguments(words or [], _schema_of(known) if known is not None else None)
         for key, value in arguments.items():
             if not isinstance(value, str):
                 raise UsageProblem(f"{key}: expected string, got {value!r}: arguments of prompts are texts")
         try:
-            result = client.get_prompt(name, arguments)
+            result = client.get_prompt(known.name if known is not None else name, arguments)
         except RPCError as error:
             if known is None:
                 suggestion = did_you_mean(name, (each.name for each in listed))

@@ -1,11 +1,12 @@
-"""The tool that is meant by a name as users type it."""
+"""The tool or prompt that is meant by a name as users type it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TypeVar
 
-from ...types import Tool
+from ...types import Prompt, Tool
 from ..failures import UsageProblem
 from ..suggestions import did_you_mean
 
@@ -15,25 +16,27 @@ _SEPARATORS = (".", "__")
 #: Tools of a server that an error names.
 MAX_TOOLS_NAMED = 5
 
+NamedT = TypeVar("NamedT", Tool, Prompt)
+
 _UNPORTABLE = re.compile(r"[^A-Za-z0-9_-]")
 
 
-def find_tool(name: str, tools: Sequence[Tool]) -> Tool | None:
-    """Return the tool of a name, None where no tool is listed by it.
+def find_named(name: str, listed: Sequence[NamedT]) -> NamedT | None:
+    """Return the tool or prompt of a name, None where none is listed by it.
 
-    The name may lack the alias of a server, where only one server has such a tool, and may be
+    The name may lack the alias of a server, where only one server has such an entry, and may be
     written in either spelling of a gateway.
 
     Raises:
-        UsageProblem: Tools of several servers are called so.
+        UsageProblem: Entries of several servers are called so.
     """
-    for tool in tools:
-        if tool.name == name:
-            return tool
-    found = [tool for tool in tools if _means(name, tool.name)]
+    for entry in listed:
+        if entry.name == name:
+            return entry
+    found = [entry for entry in listed if _means(name, entry.name)]
     if len(found) > 1:
         raise UsageProblem(
-            f"{name!r} may be {' or '.join(tool.name for tool in found)}: write the whole name"
+            f"{name!r} may be {' or '.join(entry.name for entry in found)}: write the whole name"
         )
     return found[0] if found else None
 
@@ -46,7 +49,11 @@ def no_such_tool(name: str, tools: Sequence[Tool]) -> str:
     if behind:
         more = ", ..." if len(behind) > MAX_TOOLS_NAMED else ""
         return f"{name!r} is a server: name a tool of it, {', '.join(behind[:MAX_TOOLS_NAMED])}{more}"
-    return f"the server lists no tool {name!r}{did_you_mean(name, _names(tools))}"
+    meant = (
+        did_you_mean(name, _names(tools))
+        or ": 'routermcp tools' with the same server shows those that it has"
+    )
+    return f"the server lists no tool {name!r}{meant}"
 
 
 def _means(typed: str, listed: str) -> bool:

@@ -16,7 +16,7 @@ from ..options import ClientOptions, JsonOption
 from ..output import describe_content, write_json, write_rows, write_text
 from ..progress import call_progress
 from .saved_files import OutputOption, write_content
-from .tool_names import find_tool, no_such_tool
+from .tool_names import find_named, no_such_tool
 from .tool_page import describe_tool, schema_of
 
 app = typer.Typer()
@@ -54,7 +54,7 @@ def describe(name: ToolArgument, *, options: ClientOptions, as_json: JsonOption 
     """Show all about a tool: its purpose, its arguments, and how to call it."""
     with options.connected() as client:
         found = client.list_tools()
-        tool = find_tool(name, found)
+        tool = find_named(name, found)
         if tool is None:
             raise UsageProblem(no_such_tool(name, found))
     if as_json:
@@ -96,7 +96,7 @@ def call(
 
 def _called(client: SyncRouterMCPClient, name: str, words: list[str], *, check: bool) -> ToolResult:
     listed = client.list_tools()
-    tool = find_tool(name, listed)
+    tool = find_named(name, listed)
     arguments = parse_arguments(words, schema_of(tool) if tool is not None else None, check=check)
     try:
         with call_progress(name) as on_progress:

@@ -9,7 +9,7 @@ from typing import Any
 from ... import SyncRouterMCPClient
 from ...types import MCPError, Prompt, Tool
 from ..arguments.schema import choices_of, properties_of, resolved, type_of
-from ..commands.tool_names import find_tool
+from ..commands.tool_names import find_named
 from ..failures import UsageProblem
 
 
@@ -60,7 +60,7 @@ class ShellCompleter:
 
     def _arguments(self, command: str, own: Sequence[str], begun: str) -> Iterable[str]:
         if command == "call":
-            tool = find_tool(own[0], self._tools())
+            tool = find_named(own[0], self._tools())
             return _argument_words(tool.inputSchema.model_dump(), own[1:], begun) if tool else []
         if command == "prompt":
             found = [each for each in self._prompts() if each.name == own[0]]
