@@ -47,7 +47,10 @@ MAX_PENDING_REQUESTS = 10_000
 #: each may need a person's attention.
 MAX_PEER_REQUESTS = 1_000
 
-NO_ROOM = ErrorObject(INVALID_REQUEST, "the id is in use, or too many requests wait for an answer")
+NO_ROOM = ErrorObject(
+    INVALID_REQUEST,
+    "a request with this id is under way, or too many are: give each an id of its own, and wait for answers",
+)
 
 
 @dataclass(slots=True)
