@@ -105,7 +105,9 @@ class SSEDecoder:
         """
         events: list[ServerSentEvent] = []
         if self._line:
+            retry = self.retry
             self._take(b"".join(self._line))
+            self.retry = retry  # a number that was cut short is another one
             self._line, self._line_size = [], 0
         # A resumed stream has to begin with this event again, unless the caller could use it.
         self._id = None

@@ -95,6 +95,7 @@ STREAMS = st.lists(st.sampled_from(SNIPPETS), max_size=30).map(b"".join) | st.bi
 @example(b"\xef\xbbdata: a\n\n", [1, 2])
 @example(b"data: a\r\ndata: b\r\n\r\n", [8])
 @example(b"id: a\ndata: x", [])
+@example(b"retry:7", [])
 def test_whole_and_in_any_pieces_as_the_standard_says(stream: bytes, cuts: list[int]) -> None:
     expected = by_the_standard(stream)
     assert decoded([stream]) == expected
