@@ -27,10 +27,11 @@ class Ring(KeyringBackend):
         super().__init__()
         self.entries: dict[tuple[str, str], str] = {}
         self.locked = False
+        self.fails: Exception = KeyringLocked("the user has said no")
 
     def get_password(self, service: str, username: str) -> str | None:
         if self.locked:
-            raise KeyringLocked("the user has said no")
+            raise self.fails
         return self.entries.get((service, username))
 
     def set_password(self, service: str, username: str, password: str) -> None:
@@ -72,8 +73,10 @@ def test_the_files_alone_say_nothing(tmp_path: Path, ring: Ring) -> None:
         keyring_adapter(tmp_path).get("ada", "s")
 
 
-def test_a_keyring_that_stays_locked(tmp_path: Path, ring: Ring) -> None:
-    ring.locked = True
+@pytest.mark.parametrize("kind", [KeyringLocked, OSError, RuntimeError, TypeError])
+def test_a_keyring_that_stays_locked(tmp_path: Path, ring: Ring, kind: type[Exception]) -> None:
+    """Its library may raise errors of the system's own."""
+    ring.locked, ring.fails = True, kind("the user has said no")
     with pytest.raises(TokenStoreError, match="said no"):
         keyring_adapter(tmp_path)
     ring.locked = False

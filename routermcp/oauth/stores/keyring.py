@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from routermcp_proto.exceptions import ConfigError, TokenStoreError
+from routermcp_proto.exceptions import ConfigError, MCPError, TokenStoreError
 
 from .._optional import error_line, needs_extra
 from .base import AdapterLock, TokenAdapter
@@ -66,7 +66,9 @@ def keyring_adapter(path: str | Path | None = None, *, service: str = SERVICE) -
         raise ConfigError(
             "there is no keyring on this system: take encrypted(file_adapter(), key) with a key of yours"
         ) from error
-    except keyring.errors.KeyringError as error:
+    except MCPError:
+        raise
+    except Exception as error:  # backends let errors of the system's own libraries out
         raise TokenStoreError(f"the keyring cannot be used: {error_line(error)}") from error
     finally:
         lock.release()
