@@ -53,6 +53,7 @@ FASTAPI_REQUIREMENTS = (
     "uvicorn==0.54.0",
     "python-multipart==0.0.34",
     "itsdangerous==2.2.0",
+    "pytest>=8.3",
     *OWN_REQUIREMENTS,
 )
 #: The pages of the tutorial that the long form runs.

@@ -24,7 +24,7 @@ client = RouterMCPClient(
 
 
 @asynccontextmanager
-async def lifespan(app):
+async def lifespan(app: FastAPI):
     async with client.sessions() as sessions:
         app.state.sessions = sessions
         yield
@@ -48,8 +48,8 @@ Session = Annotated[RouterMCPSession, Depends(session_of)]
 
 
 @app.exception_handler(AuthorizationRequiredError)
-def sign_in(_: Request, needed: AuthorizationRequiredError):
-    return RedirectResponse(needed.url, 303)
+def sign_in(request: Request, needed: AuthorizationRequiredError):
+    return RedirectResponse(needed.url, 303) if needed.url else failed(request, needed)
 
 
 @app.exception_handler(MCPError)

@@ -20,6 +20,7 @@ from typing import Any, Self
 import httpx
 import pytest
 from hypothesis import settings
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_span
 
 from tests import loopback
 from tests.docs.pages import DOCS, EXAMPLE_URL, ROOT, TUTORIAL, blocks, steps
@@ -34,11 +35,16 @@ from tests.third_party import (
 
 EXAMPLES = DOCS / "examples"
 
+ONE_CLIENT = DOCS / "how-to" / "fastapi.md"
+
 #: Whether the long profile is asked for: ``.ci/run --full``.
 LONG = settings.get_current_profile_name() == "long"
 
 #: Seconds for a program that loads a framework, or waits for workers or a kernel.
 PATIENCE = 100.0
+
+#: A pytest without the settings of this project, whose plugins are not there, that writes nothing.
+PLAIN_PYTEST = ("-c", os.devnull, "--rootdir", ".", "-p", "no:cacheprovider")
 
 #: Serves two applications of the examples in one process, as starting each would take a second, and tells
 #: where. The ports are taken before the applications are told of them.
@@ -222,6 +228,32 @@ def test_the_notebook_is_its_page_and_prints_what_it_shows(capsys: pytest.Captur
 def test_the_blocks_of_the_fastapi_page_are_its_program() -> None:
     written = [block.text for block in blocks(TUTORIAL / "fastapi.md") if block.language == "python"]
     assert "\n\n".join(written) == (EXAMPLES / "fastapi_sign_in.py").read_text()
+
+
+def test_the_page_of_one_client_is_its_program_and_its_test() -> None:
+    written = [block.text for block in blocks(ONE_CLIENT) if block.language == "python"]
+    assert written[:2] == [
+        (EXAMPLES / name).read_text() for name in ("fastapi_tools.py", "test_fastapi_tools.py")
+    ]
+    done = subprocess.run(
+        [environment(FASTAPI_REQUIREMENTS), "-m", "pytest", "-q", *PLAIN_PYTEST, "test_fastapi_tools.py"],
+        cwd=EXAMPLES,
+        env=environment_of({"PYTEST_PLUGINS": "routermcp_pytest"}),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "5 passed" in done.stdout
+
+
+def test_a_call_carries_the_trace_of_its_route() -> None:
+    names: dict[str, Any] = {}
+    exec([block for block in blocks(ONE_CLIENT) if block.language == "python"][-1].text, names)
+    route = SpanContext(trace_id=7, span_id=9, is_remote=False, trace_flags=TraceFlags(1))
+    with use_span(NonRecordingSpan(route)):
+        assert names["trace_context"]() == {"traceparent": f"00-{7:032x}-{9:016x}-01"}
 
 
 class Browser:
