@@ -211,11 +211,15 @@ class Runtime(Protocol):
         """
         ...
 
-    async def run_blocking(self, work: Callable[[], T]) -> T:
+    async def run_blocking(self, work: Callable[[], T], *, lookup: bool = False) -> T:
         """Run work in a daemon thread, in the caller's context; its errors are the caller's.
 
         When the caller gives up, work that has begun is abandoned with its thread, and work
         that still waits for one is not begun.
+
+        Args:
+            work: What to run.
+            lookup: It looks a name up, which a token store that hangs is not to hold up.
 
         Raises:
             OSError: Too much such work is waiting.

@@ -48,7 +48,7 @@ def test_a_lost_connection(web: TestClient, mcp_server: FakeServer) -> None:
 
 def test_a_timeout(mcp_server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     mcp_server.delay("add", 60_000)
-    client = RouterMCPClient(transport=mcp_server, timeout=100)
+    client = RouterMCPClient(transport=mcp_server, timeout=2_000)
     monkeypatch.setattr(fastapi_tools, "make_client", lambda: client)
     with TestClient(fastapi_tools.app) as web:
         assert web.get("/sum?a=1&b=2").status_code == 504

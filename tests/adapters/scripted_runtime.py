@@ -160,8 +160,9 @@ class MemoryRuntime(BlockingRuntime):
             for stream in scripted:
                 stream.let_pass(min(pauses))
 
-    async def run_blocking(self, work: Callable[[], T]) -> T:
+    async def run_blocking(self, work: Callable[[], T], *, lookup: bool = False) -> T:
         """Do the work at once."""
+        del lookup
         return work()
 
     async def connect(

@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from routermcp_adapters.concurrency.threads import MAX_THREADS, SHARED
+from routermcp_adapters.http.connect import Resolver
 from routermcp_adapters.runtime import Runtime, StreamClosedError
 from routermcp_proto.exceptions import ConfigError
 from tests.adapters.runtimes import (
@@ -515,3 +517,18 @@ def test_a_silent_tls_server_does_not_hold_the_deadline(name: str) -> None:
 
     with peer(hush) as serving:
         run(name, body)
+
+
+def test_names_are_looked_up_though_a_token_store_hangs(name: str) -> None:
+    done = threading.Event()
+
+    async def body(runtime: Runtime) -> None:
+        hung = [SHARED.start(lambda: done.wait(PATIENCE), lambda *_: None) for _ in range(MAX_THREADS)]
+        try:
+            async with runtime.deadline(runtime.now() + PATIENCE / 2):
+                assert await Resolver().addresses(runtime, "localhost", 1)
+        finally:
+            done.set()
+        assert hung
+
+    run(name, body)

@@ -18,7 +18,7 @@ from . import fork
 
 T = TypeVar("T")
 
-#: Threads at work at once, abandoned ones included. Name lookups and token stores are
+#: Threads at work at once in a pool, abandoned ones included. Name lookups and token stores are
 #: short; 64 that all hang mean that nothing of the kind will work, and more would not help.
 MAX_THREADS = 64
 
@@ -142,7 +142,17 @@ class ThreadPool:
             return None
 
 
-start = ThreadPool().start
+#: Token stores, and whatever else is short.
+SHARED = ThreadPool()
+
+#: A token store that hangs holds up no connection that needs no token.
+_LOOKUPS = ThreadPool()
+
+
+def pool_for(*, lookup: bool) -> ThreadPool:
+    """Return the threads that look names up, or those for all else that is short."""
+    return _LOOKUPS if lookup else SHARED
+
 
 _long = ThreadPool()
 
@@ -154,7 +164,11 @@ _lasting = ThreadPool(MAX_LASTING_THREADS, max_queued=0)
 
 
 async def run_in_thread(
-    work: Callable[[], T], wait: Callable[[], Awaitable[object]], wake: Callable[[], object]
+    work: Callable[[], T],
+    wait: Callable[[], Awaitable[object]],
+    wake: Callable[[], object],
+    *,
+    lookup: bool = False,
 ) -> T:
     """Run work in a daemon thread and return its result; where the wait ends early, it is abandoned.
 
@@ -162,6 +176,7 @@ async def run_in_thread(
         work: What to run.
         wait: Waits, in the way of the runtime, until ``wake`` was called.
         wake: Called in the thread when the work has ended.
+        lookup: It looks a name up.
 
     Raises:
         OSError: Too many jobs are waiting.
@@ -172,7 +187,7 @@ async def run_in_thread(
         ended.append((result, error))
         wake()
 
-    job = start(work, report)
+    job = pool_for(lookup=lookup).start(work, report)
     try:
         await wait()
     finally:
@@ -184,7 +199,7 @@ async def run_in_thread(
 
 
 def start_long(work: Callable[[], object]) -> None:
-    """Run work in a daemon thread that may itself have work run by :func:`start`.
+    """Run work in a daemon thread that may itself have work run by :data:`SHARED`.
 
     It has threads of its own, so that none of them waits for one that waits for it.
 

@@ -56,7 +56,7 @@ class Resolver:
             return kept[1]
         try:
             found = await runtime.run_blocking(
-                lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), lookup=True
             )
         except (OSError, UnicodeError) as error:
             if is_deadline(error):

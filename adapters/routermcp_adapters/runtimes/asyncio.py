@@ -424,9 +424,9 @@ class AsyncioRuntime:
 
         return cancel
 
-    async def run_blocking(self, work: Callable[[], T]) -> T:
+    async def run_blocking(self, work: Callable[[], T], *, lookup: bool = False) -> T:
         """Run work in a daemon thread; on cancellation it is abandoned."""
-        return await run_blocking(work)
+        return await run_blocking(work, lookup=lookup)
 
     async def connect(
         self, addresses: Sequence[Address], tls: ssl.SSLContext | None, server_name: str

@@ -8,7 +8,7 @@ import select
 from collections.abc import Callable, Sequence
 from typing import TypeVar, cast
 
-from ..concurrency import threads
+from ..concurrency.threads import pool_for
 from ..runtime import Descriptor
 
 T = TypeVar("T")
@@ -105,7 +105,7 @@ def _raise_flag(flag: asyncio.Future[None]) -> None:
         flag.set_result(None)
 
 
-async def run_blocking(work: Callable[[], T]) -> T:
+async def run_blocking(work: Callable[[], T], *, lookup: bool = False) -> T:
     """Run work in a daemon thread; on cancellation it is abandoned."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
@@ -124,7 +124,7 @@ async def run_blocking(work: Callable[[], T]) -> T:
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(lambda: finish(result, error))
 
-    job = threads.start(work, report)
+    job = pool_for(lookup=lookup).start(work, report)
     try:
         return await done
     finally:

@@ -180,10 +180,10 @@ class BlockingRuntime:
         start(lambda: run_sync(run()))
         return partial(scope.move, float("-inf"))
 
-    async def run_blocking(self, work: Callable[[], T]) -> T:
+    async def run_blocking(self, work: Callable[[], T], *, lookup: bool = False) -> T:
         """Run work in a daemon thread and wait for it until the deadline."""
         done = self.event()
-        return await threads.run_in_thread(work, done.wait, done.set)
+        return await threads.run_in_thread(work, done.wait, done.set, lookup=lookup)
 
     async def connect(
         self, addresses: Sequence[Address], tls: ssl.SSLContext | None, server_name: str

@@ -16,7 +16,7 @@ import trio
 
 from routermcp_proto.exceptions import ConfigError
 
-from ..concurrency import threads
+from ..concurrency.threads import run_in_thread
 from ..runtime import Address, ByteStream, Cancel, Descriptor, Event, Work
 from .happy_eyeballs import connect_first
 from .sockets import SocketStream, open_stream
@@ -162,7 +162,7 @@ class TrioRuntime:
         trio.lowlevel.spawn_system_task(run, context=contextvars.copy_context())
         return cancel
 
-    async def run_blocking(self, work: Callable[[], T]) -> T:
+    async def run_blocking(self, work: Callable[[], T], *, lookup: bool = False) -> T:
         """Run work in a daemon thread; on cancellation it is abandoned."""
         done = trio.Event()
 
@@ -170,7 +170,7 @@ class TrioRuntime:
             with contextlib.suppress(trio.RunFinishedError):
                 self._token.run_sync_soon(done.set)
 
-        return await threads.run_in_thread(work, done.wait, wake)
+        return await run_in_thread(work, done.wait, wake, lookup=lookup)
 
     async def connect(
         self, addresses: Sequence[Address], tls: ssl.SSLContext | None, server_name: str
